@@ -1,0 +1,70 @@
+"""Group pixels into objects: instance segmentation by pixel embeddings, without boxes.
+
+Names are looked up when first used, so that ``import congeal`` and ``congeal --help`` stay quick.
+
+Example:
+    >>> import congeal
+    >>> "segment" in dir(congeal)
+    True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from congeal import data, figures, grouping, losses, methods, metrics, models, networks
+    from congeal.errors import CongealError
+    from congeal.evaluation import evaluate
+    from congeal.methods.rpe import RPE
+    from congeal.models.folder import load
+    from congeal.prediction import segment
+    from congeal.segmentation import Segmentation
+    from congeal.training import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RPE",
+    "CongealError",
+    "Segmentation",
+    "__version__",
+    "data",
+    "evaluate",
+    "figures",
+    "grouping",
+    "load",
+    "losses",
+    "methods",
+    "metrics",
+    "models",
+    "networks",
+    "segment",
+    "train",
+]
+
+# Where each name comes from; a name that is not here is a subpackage.
+_HOMES = {
+    "RPE": "congeal.methods.rpe",
+    "CongealError": "congeal.errors",
+    "Segmentation": "congeal.segmentation",
+    "evaluate": "congeal.evaluation",
+    "load": "congeal.models.folder",
+    "segment": "congeal.prediction",
+    "train": "congeal.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'congeal' has no attribute {name!r}")
+    if name not in _HOMES:
+        return importlib.import_module(f"congeal.{name}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
