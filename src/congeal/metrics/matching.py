@@ -1,0 +1,329 @@
+"""Matching of predicted to true objects, one to one, and the scores that follow.
+
+The protocol is that of ``stardist.matching`` 0.9.2 (Schmidt et al. 2018; Weigert et al. 2020),
+common for microscopy: objects are assigned to maximise first the number of pairs that reach the
+threshold and then the sum of scores; average precision is TP / (TP + FP + FN). A ratio with
+nothing below it, as for an image with no objects in either map, is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from congeal.errors import CongealError, unknown
+from congeal.labels import Contingency, contingency
+
+__all__ = ["CRITERIA", "THRESHOLDS", "Matching", "MatchingMetric", "matching"]
+
+CRITERIA = ("iou", "iot", "iop")
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+Indices = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Objects matched at one threshold, in one image or pooled over many.
+
+    Attributes:
+        threshold: least score of a match, above 0 and up to 1.
+        tp: matched objects.
+        fp: predicted objects without a match.
+        fn: true objects without a match.
+        score_sum: sum of the scores of the matches.
+        pairs: true and predicted label of each match, ``(tp, 2)``; empty when pooled.
+        scores: score of each match, ``(tp,)``; empty when pooled.
+
+    Example:
+        >>> Matching(0.5, tp=3, fp=1, fn=0, score_sum=2.4).ap
+        0.75
+    """
+
+    threshold: float
+    tp: int
+    fp: int
+    fn: int
+    score_sum: float
+    pairs: Indices = field(default_factory=lambda: np.zeros((0, 2), np.int64), compare=False)
+    scores: Scores = field(default_factory=lambda: np.zeros(0), compare=False)
+
+    @property
+    def n_true(self) -> int:
+        """Number of true objects."""
+        return self.tp + self.fn
+
+    @property
+    def n_pred(self) -> int:
+        """Number of predicted objects."""
+        return self.tp + self.fp
+
+    @property
+    def precision(self) -> float:
+        """Share of predicted objects that are matched."""
+        return _ratio(self.tp, self.n_pred)
+
+    @property
+    def recall(self) -> float:
+        """Share of true objects that are found."""
+        return _ratio(self.tp, self.n_true)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return _ratio(2 * self.tp, self.n_true + self.n_pred)
+
+    @property
+    def ap(self) -> float:
+        """Average precision as microscopy uses the word: TP / (TP + FP + FN)."""
+        return _ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def pq(self) -> float:
+        """Panoptic quality: mean score of the matches times F1."""
+        return _ratio(self.score_sum, (self.n_true + self.n_pred) / 2)
+
+    @property
+    def mean_matched_score(self) -> float:
+        """Mean score over the matches."""
+        return _ratio(self.score_sum, self.tp)
+
+    @property
+    def mean_true_score(self) -> float:
+        """Mean score over the true objects, 0 for those not found."""
+        return _ratio(self.score_sum, self.n_true)
+
+    def as_dict(self) -> dict[str, float]:
+        """Give the scores by the names that ``evaluation.json`` uses, such as ``pq@0.5``.
+
+        Example:
+            >>> Matching(0.5, tp=1, fp=0, fn=0, score_sum=0.9).as_dict()["pq@0.5"]
+            0.9
+        """
+        scores = {
+            "matching_ap": self.ap,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "pq": self.pq,
+            "mean_matched_score": self.mean_matched_score,
+            "mean_true_score": self.mean_true_score,
+        }
+        return {f"{name}@{self.threshold:g}": value for name, value in scores.items()}
+
+
+class MatchingMetric:
+    """Match image after image and score all objects together (counts are pooled).
+
+    Only counts are kept, so memory does not grow with the images.
+
+    Args:
+        thresholds: scores from which a pair counts as matched, each above 0 and up to 1.
+        criterion: as in :func:`matching`.
+
+    Raises:
+        CongealError: a threshold is not above 0 and up to 1, or the criterion is unknown.
+
+    Example:
+        >>> metric = MatchingMetric(thresholds=(0.5,))
+        >>> _ = metric.update([[1, 1, 0, 2]], [[3, 3, 0, 0]])
+        >>> metric.compute()["matching_ap@0.5"]
+        0.5
+    """
+
+    def __init__(self, thresholds: Sequence[float] = THRESHOLDS, criterion: str = "iou") -> None:
+        self.thresholds = _check_thresholds(thresholds)
+        self.criterion = _check_criterion(criterion)
+        self.images = 0
+        self._pooled = [Matching(threshold, 0, 0, 0, 0.0) for threshold in self.thresholds]
+
+    def update(self, true: ArrayLike, pred: ArrayLike) -> list[Matching]:
+        """Add one image, label maps of one shape; give its own matchings, one per threshold.
+
+        Raises:
+            CongealError: one is not a label map, or the shapes differ.
+
+        Example:
+            >>> [m.tp for m in MatchingMetric((0.5, 0.9)).update([[1, 1, 1]], [[2, 2, 0]])]
+            [1, 0]
+        """
+        found = matching(true, pred, self.thresholds, self.criterion)
+        self._add(found, images=1)
+        return found
+
+    def merge(self, other: MatchingMetric) -> None:
+        """Add all that another metric of the same settings has seen.
+
+        Raises:
+            CongealError: the thresholds or the criteria differ.
+
+        Example:
+            >>> one, two = MatchingMetric((0.5,)), MatchingMetric((0.5,))
+            >>> _ = two.update([[1]], [[1]])
+            >>> one.merge(two)
+            >>> one.images
+            1
+        """
+        ours, theirs = ((m.thresholds, m.criterion) for m in (self, other))
+        if ours != theirs:
+            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
+        self._add(other.pooled(), images=other.images)
+
+    def pooled(self) -> list[Matching]:
+        """Give the counts over all images so far, one matching per threshold, without pairs.
+
+        Example:
+            >>> MatchingMetric((0.5,)).pooled()[0].tp
+            0
+        """
+        return list(self._pooled)
+
+    def compute(self) -> dict[str, float]:
+        """Give all scores by name, with the numbers of images, true and predicted objects.
+
+        Example:
+            >>> metric = MatchingMetric((0.5,))
+            >>> _ = metric.update([[1, 0, 2]], [[1, 0, 2]])
+            >>> scores = metric.compute()
+            >>> scores["recall@0.5"], scores["images"], scores["objects"]
+            (1.0, 1, 2)
+        """
+        scores: dict[str, float] = {}
+        for pooled in self._pooled:
+            scores |= pooled.as_dict()
+        first = self._pooled[0]
+        return {**scores, "images": self.images, "objects": first.n_true, "predicted": first.n_pred}
+
+    def _add(self, found: Sequence[Matching], images: int) -> None:
+        self.images += images
+        self._pooled = [
+            Matching(a.threshold, a.tp + b.tp, a.fp + b.fp, a.fn + b.fn, a.score_sum + b.score_sum)
+            for a, b in zip(self._pooled, found, strict=True)
+        ]
+
+
+@overload
+def matching(
+    true: ArrayLike, pred: ArrayLike, threshold: float = ..., criterion: str = ...
+) -> Matching: ...
+@overload
+def matching(
+    true: ArrayLike, pred: ArrayLike, threshold: Sequence[float], criterion: str = ...
+) -> list[Matching]: ...
+def matching(
+    true: ArrayLike,
+    pred: ArrayLike,
+    threshold: float | Sequence[float] = 0.5,
+    criterion: str = "iou",
+) -> Matching | list[Matching]:
+    """Match predicted to true objects one to one at one or several thresholds.
+
+    Pixels that are void (-1) in the truth are removed from both maps; a predicted object that
+    lies wholly there is not counted at all.
+
+    Args:
+        true: label map of any shape, 0 background, -1 void.
+        pred: label map of the same shape.
+        threshold: least score of a match, above 0 and up to 1; or several.
+        criterion: the score of a pair: ``"iou"`` shared pixels over the union, ``"iot"`` over
+            the true object, ``"iop"`` over the predicted one.
+
+    Returns:
+        One matching, or one for each threshold when several are given.
+
+    Raises:
+        CongealError: one is not a label map, the shapes differ, a threshold is not above 0
+            and up to 1, or the criterion is unknown.
+
+    Example:
+        >>> found = matching([[1, 1, 0, 2]], [[5, 5, 0, 0]])
+        >>> found.tp, found.fn, found.pairs.tolist()
+        (1, 1, [[1, 5]])
+    """
+    single = np.ndim(threshold) == 0
+    thresholds = _check_thresholds(np.atleast_1d(threshold).tolist())
+    table = contingency(true, pred).objects()
+    scores = _pair_scores(table, _check_criterion(criterion))
+    found = [_match(table, scores, value, criterion) for value in thresholds]
+    return found[0] if single else found
+
+
+def _match(table: Contingency, scores: Scores, threshold: float, criterion: str) -> Matching:
+    if criterion == "iou" and threshold >= 0.5:
+        chosen = _dominant_pairs(table, scores, threshold)
+    else:
+        chosen = _assigned_pairs(table, scores, threshold)
+    pairs = np.stack([table.true_ids[table.rows[chosen]], table.pred_ids[table.cols[chosen]]], 1)
+    tp, matched = len(chosen), scores[chosen]
+    fp, fn = len(table.pred_ids) - tp, len(table.true_ids) - tp
+    return Matching(threshold, tp, fp, fn, float(matched.sum()), pairs, matched)
+
+
+def _dominant_pairs(table: Contingency, scores: Scores, threshold: float) -> Indices:
+    """Choose the pairs of IoU >= 1/2, of which an object has one only.
+
+    The exception is an IoU of exactly 1/2, when an object is cut into equal halves that fill it:
+    neither half can meet anything else, so taking the first of them is an optimum as well.
+    """
+    good = np.flatnonzero(scores >= threshold)
+    _, first = np.unique(table.rows[good], return_index=True)
+    good = good[first]
+    _, first = np.unique(table.cols[good], return_index=True)
+    return np.sort(good[first])
+
+
+def _assigned_pairs(table: Contingency, scores: Scores, threshold: float) -> Indices:
+    """Choose the optimum assignment among the pairs that overlap.
+
+    Every true object also gets a private stand-in at the price of no match, so a full matching
+    of the rows always exists; a constant keeps all prices positive, since 0 means no edge.
+    Pairs below the threshold take part, as in stardist: they only break ties.
+    """
+    n_true, n_pred = len(table.true_ids), len(table.pred_ids)
+    if not len(scores):
+        return np.zeros(0, np.int64)
+    gain = (scores >= threshold) + scores / (2 * min(n_true, n_pred))
+    own = np.arange(n_true)
+    prices = np.concatenate([2 - gain, np.full(n_true, 2.0)])
+    rows, cols = np.concatenate([table.rows, own]), np.concatenate([table.cols, n_pred + own])
+    where = (rows.astype(np.int32), cols.astype(np.int32))  # scipy's solver takes no wider index
+    graph = sparse.csr_array((prices, where), shape=(n_true, n_pred + n_true))
+    by_row, by_col = min_weight_full_bipartite_matching(graph)
+    partner = np.full(n_true, -1, dtype=np.int64)
+    partner[by_row] = by_col
+    return np.flatnonzero((table.cols == partner[table.rows]) & (scores >= threshold))
+
+
+def _pair_scores(table: Contingency, criterion: str) -> Scores:
+    true_areas, pred_areas = table.true_areas[table.rows], table.pred_areas[table.cols]
+    below = {
+        "iou": true_areas + pred_areas - table.counts,
+        "iot": true_areas,
+        "iop": pred_areas,
+    }[criterion]
+    scores: Scores = table.counts / below
+    return scores
+
+
+def _check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
+    values = tuple(float(value) for value in thresholds)
+    if not values or not all(0 < value <= 1 for value in values):
+        raise CongealError(f"expected thresholds above 0 and up to 1, got {list(values)}")
+    return values
+
+
+def _check_criterion(criterion: str) -> str:
+    if criterion not in CRITERIA:
+        raise unknown("matching criterion", criterion, CRITERIA)
+    return criterion
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else 0.0
