@@ -1,0 +1,122 @@
+"""A palette whose colours stay apart to the eye, and its assignment to neighbouring objects."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NEAR", "oklab", "palette", "spread_colours"]
+
+BASE = 24
+"""How many colours the palette holds; more would be hard to tell apart in a picture."""
+
+NEAR = 0.22
+"""Colours nearer than this in OKLab are too alike for objects that touch."""
+
+_RGB_TO_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_LMS_TO_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Give the OKLab coordinates, in which distance follows perception, of colours `(..., 3)`.
+
+    Source: B. Ottosson, "A perceptual color space for image processing", 2020.
+
+    Example:
+        >>> oklab(np.array([255, 255, 255], np.uint8)).round(2).tolist()
+        [1.0, 0.0, 0.0]
+    """
+    value = rgb.astype(np.float64) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    lab: NDArray[np.float64] = np.cbrt(linear @ _RGB_TO_LMS.T) @ _LMS_TO_LAB.T
+    return lab
+
+
+def _candidates() -> NDArray[np.uint8]:
+    """List saturated colours of middle lightness, which show on black and on white alike."""
+    level = np.linspace(0, 255, 16).astype(np.uint8)
+    grid = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1).reshape(-1, 3)
+    lab = oklab(grid)
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    keep = (lab[:, 0] > 0.55) & (lab[:, 0] < 0.92) & (chroma > 0.11)
+    return grid[keep]
+
+
+@cache
+def _palette() -> NDArray[np.uint8]:
+    """Pick colours one by one, each the farthest from those picked before."""
+    grid = _candidates()
+    lab = oklab(grid)
+    picked = [int(np.abs(lab - oklab(np.array([255, 80, 60], np.uint8))).sum(1).argmin())]
+    nearest = np.full(len(grid), np.inf)
+    for _ in range(BASE - 1):
+        nearest = np.minimum(nearest, np.linalg.norm(lab - lab[picked[-1]], axis=1))
+        picked.append(int(nearest.argmax()))
+    return grid[picked]
+
+
+def palette() -> NDArray[np.uint8]:
+    """Give the base colours `(24, 3)`, 0 to 255, most different first.
+
+    Example:
+        >>> palette().shape
+        (24, 3)
+    """
+    return _palette().copy()
+
+
+@cache
+def _distances() -> NDArray[np.float64]:
+    lab = oklab(_palette())
+    return np.asarray(np.linalg.norm(lab[:, None] - lab[None], axis=-1))
+
+
+def _choose(first: int, taken: list[int]) -> int:
+    """Take the first palette entry from ``first`` on that differs enough from those taken."""
+    order = (first + np.arange(BASE)) % BASE
+    if not taken:
+        return first
+    gap = _distances()[order][:, taken].min(1)
+    enough = np.flatnonzero(gap >= NEAR)
+    return int(order[enough[0] if len(enough) else gap.argmax()])
+
+
+def spread_colours(wanted: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose palette entries `(N,)` near the wanted ones so that neighbours can be told apart.
+
+    Greedy: an object keeps the entry it wants unless a neighbour that was served before has one
+    that looks like it. Pictures of the same object in two maps thus mostly agree in colour.
+
+    Args:
+        wanted: palette entry each object would like, `(N,)`.
+        pairs: indices of objects that touch, `(P, 2)`.
+
+    Example:
+        >>> spread_colours(np.array([3, 3]), np.array([[0, 1]])).tolist()[0]
+        3
+    """
+    chosen = np.asarray(wanted, np.int64) % BASE
+    if len(pairs) == 0:
+        return chosen
+    low, high = pairs.min(1), pairs.max(1)
+    order = np.argsort(high, kind="stable")
+    low, high = low[order], high[order]
+    starts = np.flatnonzero(np.r_[True, high[1:] != high[:-1]])
+    for start, stop in zip(starts, [*starts[1:], len(high)], strict=True):
+        taken = [int(i) for i in chosen[low[start:stop]]]
+        chosen[high[start]] = _choose(int(chosen[high[start]]), taken)
+    return chosen

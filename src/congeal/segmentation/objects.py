@@ -1,0 +1,149 @@
+"""How the objects of a result are kept: one label map where they are disjoint, crops where not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["Crop", "CropObjects", "LabelObjects", "Objects", "objects_from_masks"]
+
+Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A mask cut to its box: ``mask`` `(h, w)` whose upper left pixel is at ``top``, ``left``."""
+
+    top: int
+    left: int
+    mask: NDArray[np.bool_]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The rows and columns of the image that the crop covers."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+class Objects(Protocol):
+    """What a result asks of its objects, however they are kept; indices start at 0."""
+
+    shape: tuple[int, int]
+    disjoint: bool
+
+    def __len__(self) -> int:
+        """Count the objects."""
+
+    def crops(self) -> Iterator[Crop]:
+        """Give the objects one by one, each cut to its box."""
+
+    def pixels(self) -> Pixels:
+        """List index, row and column of every pixel of every object, each `(P,)`."""
+
+    def label_map(self, priority: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Paint ids 1..N into `(H, W)`; where objects overlap the higher priority wins."""
+
+    def select(self, keep: NDArray[np.int64]) -> Objects:
+        """Take the objects with these indices, in this order."""
+
+
+class LabelObjects:
+    """Disjoint objects as one label map `(H, W)` with ids 1..N."""
+
+    disjoint = True
+
+    def __init__(self, labels: NDArray[np.int32], count: int) -> None:
+        self._labels = labels
+        self._count = count
+        self.shape = (labels.shape[0], labels.shape[1])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def crops(self) -> Iterator[Crop]:
+        """Give the objects one by one, each cut to its box."""
+        for index, window in enumerate(ndimage.find_objects(self._labels)):
+            rows, columns = window
+            yield Crop(rows.start, columns.start, self._labels[window] == index + 1)
+
+    def pixels(self) -> Pixels:
+        """List index, row and column of every pixel of every object, each `(P,)`."""
+        rows, columns = np.nonzero(self._labels)
+        return self._labels[rows, columns].astype(np.int64) - 1, rows, columns
+
+    def label_map(self, priority: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Give the map itself, since nothing overlaps."""
+        return self._labels.astype(np.int64)
+
+    def select(self, keep: NDArray[np.int64]) -> LabelObjects:
+        """Take the objects with these indices, in this order."""
+        table = np.zeros(self._count + 1, np.int32)
+        table[keep + 1] = np.arange(1, len(keep) + 1)
+        return LabelObjects(table[self._labels], len(keep))
+
+
+class CropObjects:
+    """Objects that may overlap, each a crop of the image."""
+
+    disjoint = False
+
+    def __init__(self, crops: list[Crop], shape: tuple[int, int]) -> None:
+        self._crops = crops
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def crops(self) -> Iterator[Crop]:
+        """Give the objects one by one, each cut to its box."""
+        yield from self._crops
+
+    def pixels(self) -> Pixels:
+        """List index, row and column of every pixel of every object, each `(P,)`."""
+        parts = [np.nonzero(crop.mask) for crop in self._crops]
+        empty = [np.zeros(0, np.int64)]
+        rows = [y + crop.top for (y, _), crop in zip(parts, self._crops, strict=True)]
+        columns = [x + crop.left for (_, x), crop in zip(parts, self._crops, strict=True)]
+        index = np.repeat(np.arange(len(parts)), [len(y) for y in rows])
+        return index, np.concatenate(empty + rows), np.concatenate(empty + columns)
+
+    def label_map(self, priority: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Paint ids 1..N into `(H, W)`; the higher priority wins, then the earlier object."""
+        painted = np.zeros(self.shape, np.int64)
+        for index in np.argsort(-priority, kind="stable")[::-1]:
+            crop = self._crops[index]
+            painted[crop.window][crop.mask] = index + 1
+        return painted
+
+    def select(self, keep: NDArray[np.int64]) -> CropObjects:
+        """Take the objects with these indices, in this order."""
+        return CropObjects([self._crops[i] for i in keep], self.shape)
+
+
+def _cut(mask: NDArray[np.bool_]) -> Crop:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return Crop(int(rows[0]), int(columns[0]), mask[window].copy())
+
+
+def objects_from_masks(masks: NDArray[np.bool_]) -> Objects:
+    """Keep masks `(N, H, W)`, none of them empty, in the form that suits them.
+
+    Example:
+        >>> objects_from_masks(np.eye(2, dtype=bool)[:, None]).disjoint
+        True
+    """
+    height, width = masks.shape[1:]
+    covered = np.zeros((height, width), bool)
+    labels = np.zeros((height, width), np.int32)
+    for index, mask in enumerate(masks):
+        if (covered & mask).any():
+            return CropObjects([_cut(one) for one in masks], (height, width))
+        covered |= mask
+        labels[mask] = index + 1
+    return LabelObjects(labels, len(masks))
