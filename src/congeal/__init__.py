@@ -14,7 +14,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from congeal import data, figures, grouping, losses, methods, metrics, models, networks
+    from congeal import (
+        data,
+        figures,
+        grouping,
+        labels,
+        losses,
+        methods,
+        metrics,
+        models,
+        networks,
+        sphere,
+    )
     from congeal.errors import CongealError
     from congeal.evaluation import evaluate
     from congeal.methods.rpe import RPE
@@ -34,6 +45,7 @@ __all__ = [
     "evaluate",
     "figures",
     "grouping",
+    "labels",
     "load",
     "losses",
     "methods",
@@ -41,10 +53,11 @@ __all__ = [
     "models",
     "networks",
     "segment",
+    "sphere",
     "train",
 ]
 
-# Where each name comes from; a name that is not here is a subpackage.
+# Where each name comes from; a name that is not here is a module or subpackage.
 _HOMES = {
     "RPE": "congeal.methods.rpe",
     "CongealError": "congeal.errors",

@@ -32,7 +32,10 @@ def unknown(what: str, got: str, options: Iterable[str]) -> CongealError:
         "unknown dataset 'stick'; did you mean 'sticks'? (there are: discs, sticks)"
     """
     names = sorted(options)
-    near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if not names:
+        return CongealError(f"unknown {what} {got!r} (there are none)")
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(got.casefold(), folded, n=1, cutoff=0.5)
+    hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     return CongealError(f"unknown {what} {got!r}{hint} (there are: {shown})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     the temporary file is removed and what stood at ``path`` before stays as it was.
 
     Raises:
-        CongealError: the folder cannot be made or written, or the disk is full.
+        CongealError: the folder cannot be made or written, the disk is full, or ``path`` has no
+            file name.
 
     Example:
         >>> import tempfile
@@ -33,17 +35,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         'kept'
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    if not path.name:
+        raise CongealError(f"expected the name of a file to write, got {str(path)!r}")
+    # A random name: short, so that long names stay possible, and never shared by two writers.
+    temporary = path.with_name(f".{secrets.token_hex(4)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise CongealError(f"cannot write {path}: {reason}") from error
+        raise CongealError(f"cannot write {path}: {_reason(error, temporary)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _reason(error: OSError, temporary: Path) -> str:
+    """What the system said, with the file it spoke of unless that is ours."""
+    said = error.strerror or str(error)
+    return said if error.filename in (None, str(temporary)) else f"{said}: {error.filename}"
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,0 +1,61 @@
+# congeal: `make demo` and `make test` are all there is to know; each sets itself up.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs tests clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+
+# From pip's talk only the names of the packages on their way stay, so that something moves.
+PIP_NAMES := awk '/^ *Collecting / { printf " %s", $$2; fflush() } \
+	/^Installing collected/ { printf "\n  unpacking (this is the longer part)\n"; fflush() }'
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "congeal needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python" >&2; \
+		exit 1; }
+	@echo "making $(VENV) with $$("$(PYTHON)" -V)"
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing congeal and what it stands on into $(VENV) (some minutes, once):"
+	@$(PIP_INSTALL) -e . | $(PIP_NAMES)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
+	@echo "installing the tools for tests and documentation:"
+	@$(PIP_INSTALL) -e '.[dev]' | $(PIP_NAMES)
+	@touch $@
+
+demo: $(VENV)/.installed  ## draw, train, evaluate and segment in a few minutes
+	@$(BIN)/congeal demo
+
+test: lint types docs tests  ## everything that has to hold: ruff, mypy, documentation, tests
+
+lint: $(VENV)/.installed-dev  ## ruff: rules and format
+	@echo "== ruff"
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet && echo "clean"
+
+types: $(VENV)/.installed-dev  ## mypy --strict
+	@echo "== mypy"
+	@$(BIN)/mypy --strict src
+
+docs: $(VENV)/.installed-dev  ## the documentation, in docs/_build/html
+	@echo "== documentation"
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+tests: $(VENV)/.installed-dev  ## pytest, with the examples in docstrings and pages
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+clean:  ## remove what was built, not the environment
+	@rm -rf build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find src tests docs -name __pycache__ -prune -exec rm -rf {} +
