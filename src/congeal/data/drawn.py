@@ -1,0 +1,127 @@
+"""Datasets that are drawn instead of downloaded; nothing is stored."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from congeal.data.sample import Dataset, LabelMap, Pixels, Sample
+from congeal.data.scenes import draw_discs, draw_sticks
+from congeal.errors import CongealError, unknown
+
+__all__ = ["COUNTS", "DrawnDataset"]
+
+# How many samples a split has unless told otherwise.
+COUNTS = {"train": 512, "val": 32, "test": 64}
+
+Draw = Callable[[np.random.Generator, int, int], tuple[Pixels, LabelMap]]
+_KINDS: dict[str, Draw] = {"sticks": draw_sticks, "discs": draw_discs}
+_SIDES = (96, 128)
+
+
+class DrawnDataset(Dataset):
+    """Crossing sticks or overlapping discs, RGB; the labels are what is seen of each object.
+
+    Sample i of a split depends on seed, kind, split, size and i only, on nothing drawn before.
+
+    Args:
+        kind: ``"sticks"`` or ``"discs"``.
+        split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for one after the other.
+        count: number of samples; 512, 32 or 64 by split when None.
+        size: side in pixels of a square image; each side 96 to 128 at random when None.
+        seed: another seed, another world.
+
+    Raises:
+        CongealError: unknown kind or split, or a count, size or seed that makes no sense.
+
+    Example:
+        >>> sticks = DrawnDataset("sticks", "val", size=96)
+        >>> len(sticks), sticks[0].name, sticks[0].image.shape
+        (32, 'val-00000', (96, 96, 3))
+    """
+
+    def __init__(
+        self,
+        kind: str = "sticks",
+        split: str = "train",
+        *,
+        count: int | None = None,
+        size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if kind not in _KINDS:
+            raise unknown("kind of drawing", kind, _KINDS)
+        self.name = kind
+        self.split = split
+        self.size = size
+        self.seed = seed
+        self._keys = sample_keys(split, count)
+        check_drawing(size, seed)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        split, number = self._keys[index]
+        rng = sample_generator(self.name, split, number, self.seed)
+        height, width = _draw_size(rng, self.size)
+        image, labels = _KINDS[self.name](rng, height, width)
+        return Sample(f"{split}-{number:05d}", image, labels)
+
+    def names(self) -> list[str]:
+        """The names of all samples in order, without drawing any."""
+        return [f"{split}-{number:05d}" for split, number in self._keys]
+
+
+def _draw_size(rng: np.random.Generator, size: int | None) -> tuple[int, int]:
+    if size is not None:
+        return size, size
+    height, width = rng.integers(_SIDES[0], _SIDES[1] + 1, 2).tolist()
+    return height, width
+
+
+def sample_keys(split: str, count: int | None) -> list[tuple[str, int]]:
+    """List (split, number) of every sample of a drawn set; ``"all"`` joins the three splits.
+
+    Raises:
+        CongealError: the split is unknown or the count below one.
+
+    Example:
+        >>> sample_keys("val", 2)
+        [('val', 0), ('val', 1)]
+    """
+    if split not in (*COUNTS, "all"):
+        raise unknown("split", split, (*COUNTS, "all"))
+    if count is not None and count < 1:
+        raise CongealError(f"expected a count of 1 or more samples, got {count}")
+    if split != "all":
+        return [(split, number) for number in range(count or COUNTS[split])]
+    return [(part, number) for part, n in COUNTS.items() for number in range(n)][:count]
+
+
+def check_drawing(size: int | None, seed: int) -> None:
+    """Refuse sizes in which nothing can be drawn, and negative seeds.
+
+    Raises:
+        CongealError: the size is below 32 pixels or the seed below 0.
+
+    Example:
+        >>> check_drawing(size=None, seed=0)
+    """
+    if size is not None and size < 32:
+        raise CongealError(f"expected a size of 32 pixels or more, got {size}")
+    if seed < 0:
+        raise CongealError(f"expected a seed of 0 or more, got {seed}")
+
+
+def sample_generator(kind: str, split: str, number: int, seed: int) -> np.random.Generator:
+    """Make the random generator of one sample.
+
+    Example:
+        >>> first = sample_generator("sticks", "val", 0, seed=0)
+        >>> first.integers(1000) == sample_generator("sticks", "val", 0, seed=0).integers(1000)
+        True
+    """
+    return np.random.default_rng([seed, zlib.crc32(f"{kind}:{split}".encode()), number])

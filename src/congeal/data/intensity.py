@@ -1,0 +1,64 @@
+"""From pixels of any depth to what a network is fed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from congeal.data.sample import Pixels
+from congeal.errors import CongealError
+
+__all__ = ["scale_intensity"]
+
+_SAMPLED_VALUES = 1_000_000
+_CEILING = 1.5
+
+
+def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tensor:
+    """Scale an image so that its low percentile becomes 0 and its high one 1, clipped to [0, 1.5].
+
+    The percentiles are taken over all channels together, from a regular subsample when the
+    image is large. Microscopy images are often very dark, so fixed ranges do not do.
+
+    Args:
+        image: `(H, W, C)` or `(H, W)`, C = 1 or 3, any real type.
+        low: lower percentile, 0 to 100.
+        high: upper percentile, above ``low``.
+
+    Returns:
+        Float32 `(3, H, W)`; gray is repeated, a constant image gives zeros.
+
+    Raises:
+        CongealError: the image is neither gray nor RGB, or the percentiles are out of order.
+
+    Example:
+        >>> ramp = np.linspace(0, 65535, 10_000).astype(np.uint16).reshape(100, 100)
+        >>> scaled = scale_intensity(ramp)
+        >>> scaled.shape, round(scaled.max().item(), 3)
+        (torch.Size([3, 100, 100]), 1.002)
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+        raise CongealError(f"expected an image (H, W, 1 or 3), got {image.shape}")
+    if not 0 <= low < high <= 100:
+        raise CongealError(f"expected percentiles 0 <= low < high <= 100, got {low} and {high}")
+    bottom, top = _bounds(image, low, high)
+    if not top > bottom:
+        return torch.zeros(3, *image.shape[:2])
+    scaled = (image.astype(np.float32) - np.float32(bottom)) * np.float32(1 / (top - bottom))
+    np.clip(scaled, 0, _CEILING, out=scaled)
+    planes = torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+    return planes.expand(3, -1, -1).contiguous()
+
+
+def _bounds(image: Pixels, low: float, high: float) -> tuple[float, float]:
+    step = max(1, math.ceil(math.sqrt(image.size / _SAMPLED_VALUES)))
+    bottom, top = np.percentile(image[::step, ::step], (low, high)).tolist()
+    if top > bottom:
+        return bottom, top
+    # A few bright points on an even ground: the percentiles miss them, the extremes do not.
+    return float(image.min()), float(image.max())

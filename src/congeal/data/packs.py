@@ -1,0 +1,156 @@
+"""The three packs of real images with objects: nuclei, strokes and cables.
+
+A pack is a folder ``images/SPLIT/NAME``, ``labels/SPLIT/NAME.png`` and an ``index.csv``. They
+are looked for below the folder named by the environment variable ``CONGEAL_DATA``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from congeal.data.pairs import Pair, PairedDataset
+from congeal.data.sample import LabelMap, Pixels, Sample
+from congeal.errors import CongealError, unknown
+
+__all__ = ["PACKS", "SPLITS", "PackDataset", "data_root", "shuffle_labels", "to_gray"]
+
+SPLITS = ("train", "val", "test")
+_DEFAULT_ROOT = "../shared/data"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Which images of which folder make a pack, and what is done to them."""
+
+    folder: str
+    ending: str
+    keep: Callable[[dict[str, str]], bool]
+    gray: bool = False
+    shuffle: bool = False
+
+
+def _modality(name: str) -> Callable[[dict[str, str]], bool]:
+    return lambda row: row["modality"] == name
+
+
+def _everything(row: dict[str, str]) -> bool:
+    return True
+
+
+PACKS: dict[str, Pack] = {
+    "nuclei": Pack("nuclei", ".png", _everything),
+    "nuclei:fluorescence": Pack("nuclei", ".png", _modality("fluorescence")),
+    "nuclei:histology": Pack("nuclei", ".png", _modality("histology")),
+    "nuclei:brightfield": Pack("nuclei", ".png", _modality("brightfield")),
+    "strokes": Pack("strokes", ".png", _everything),
+    # Rope 1 is always red, 2 yellow, 3 green: numbers are shuffled, and gray is the honest task.
+    "cables": Pack("cables", ".jpg", _everything, shuffle=True),
+    "cables:gray": Pack("cables", ".jpg", _everything, gray=True, shuffle=True),
+    "cables:gray-3": Pack(
+        "cables", ".jpg", lambda row: row["cables"] == "3", gray=True, shuffle=True
+    ),
+}
+
+
+def data_root() -> Path:
+    """The folder of the packs: ``CONGEAL_DATA``, or ``../shared/data`` when it is not set.
+
+    Example:
+        >>> isinstance(data_root(), Path)
+        True
+    """
+    return Path(os.environ.get("CONGEAL_DATA") or _DEFAULT_ROOT).expanduser()
+
+
+class PackDataset(PairedDataset):
+    """One split, or all of them, of a pack or of a part of it.
+
+    Args:
+        name: one of ``PACKS``, such as ``"nuclei:histology"``.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        root: folder of the packs; ``data_root()`` when None.
+
+    Raises:
+        CongealError: the name or the split is unknown, or the pack is not there.
+
+    Example:
+        >>> PackDataset("nuclei", "train", root=Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: expected the pack nuclei in nowhere/nuclei, found no \
+index.csv there; set CONGEAL_DATA to the folder that holds the packs
+    """
+
+    def __init__(self, name: str, split: str = "all", root: Path | None = None) -> None:
+        if name not in PACKS:
+            raise unknown("pack", name, PACKS)
+        if split not in (*SPLITS, "all"):
+            raise unknown("split", split, (*SPLITS, "all"))
+        self.pack = PACKS[name]
+        folder = (root or data_root()) / self.pack.folder
+        wanted = SPLITS if split == "all" else (split,)
+        rows = [row for row in _index(folder) if row["split"] in wanted and self.pack.keep(row)]
+        super().__init__(name, split, [_pair(folder, row, self.pack.ending) for row in rows])
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        image = to_gray(sample.image) if self.pack.gray else sample.image
+        shuffle = self.pack.shuffle
+        labels = shuffle_labels(sample.labels, sample.name) if shuffle else sample.labels
+        return Sample(sample.name, image, labels, sample.path)
+
+
+def _index(folder: Path) -> list[dict[str, str]]:
+    path = folder / "index.csv"
+    if not path.is_file():
+        raise CongealError(
+            f"expected the pack {folder.name} in {folder}, found no index.csv there; "
+            "set CONGEAL_DATA to the folder that holds the packs"
+        )
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _pair(folder: Path, row: dict[str, str], ending: str) -> Pair:
+    split, name = row["split"], row["name"]
+    image = folder / "images" / split / f"{name}{ending}"
+    return Pair(name, image, folder / "labels" / split / f"{name}.png")
+
+
+def to_gray(image: Pixels) -> Pixels:
+    """Weigh the channels of an RGB image to luma (ITU-R BT.601), `(H, W, 3)` to `(H, W, 1)`.
+
+    The type is kept; gray images come back as they are.
+
+    Example:
+        >>> to_gray(np.full((1, 1, 3), 200, np.uint8)).tolist()
+        [[[200]]]
+    """
+    if image.shape[2] == 1:
+        return image
+    luma = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = luma if image.dtype.kind == "f" else np.rint(luma)
+    gray: Pixels = luma[..., None].astype(image.dtype)
+    return gray
+
+
+def shuffle_labels(labels: LabelMap, name: str) -> LabelMap:
+    """Renumber the objects 1..K in an order that only ``name`` and the old numbers decide.
+
+    Example:
+        >>> sorted(shuffle_labels(np.array([[0, 1, 2, 3, -1]]), "S3_001")[0].tolist())
+        [-1, 0, 1, 2, 3]
+    """
+    old = np.unique(labels[labels > 0])
+    order = sorted(old.tolist(), key=lambda k: hashlib.sha1(f"{name}:{k}".encode()).digest())
+    shuffled = labels.copy()
+    for new, was in enumerate(order, start=1):
+        shuffled[labels == was] = new
+    return shuffled

@@ -1,0 +1,156 @@
+"""Datasets of image files with a label map, or a folder of binary masks, for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from congeal.data.images import image_files, read_image, read_labels
+from congeal.data.sample import Dataset, LabelMap, Sample
+from congeal.errors import CongealError
+
+__all__ = ["Pair", "PairedDataset", "check_sizes", "paint_masks", "read_masks", "read_pair"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image file and what marks its objects: a label map, or a folder of binary masks."""
+
+    name: str
+    image: Path
+    mask: Path
+
+
+class PairedDataset(Dataset):
+    """Samples read from pairs of files, each when it is asked for.
+
+    Args:
+        name: what the dataset is called.
+        split: which part of it this is.
+        pairs: the files, in order.
+
+    Example:
+        >>> data = PairedDataset("mine", "all", [Pair("a", Path("a.png"), Path("masks/a.png"))])
+        >>> data.names(), len(data)
+        (['a'], 1)
+    """
+
+    def __init__(self, name: str, split: str, pairs: Sequence[Pair]) -> None:
+        self.name = name
+        self.split = split
+        self.pairs = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        return read_pair(self.pairs[index])
+
+    def names(self) -> list[str]:
+        """The names of all samples in order, without reading any image."""
+        return [pair.name for pair in self.pairs]
+
+
+def read_pair(pair: Pair) -> Sample:
+    """Read the image and the labels of one pair.
+
+    Raises:
+        CongealError: either cannot be read, or their sizes differ.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("L", (5, 4)).save(folder / "a.png")
+        >>> read_pair(Pair("a", folder / "a.png", folder / "a.png")).labels.shape
+        (4, 5)
+    """
+    image = read_image(pair.image)
+    labels = read_masks(pair.mask) if pair.mask.is_dir() else read_labels(pair.mask)
+    check_sizes(image.shape[:2], pair.image, labels.shape, pair.mask)
+    return Sample(pair.name, image, labels, pair.image)
+
+
+def check_sizes(
+    image_size: tuple[int, ...], image: Path, mask_size: tuple[int, ...], mask: Path
+) -> None:
+    """Refuse an image and a mask of different `(H, W)`.
+
+    Raises:
+        CongealError: the sizes differ.
+
+    Example:
+        >>> check_sizes((4, 5), Path("a.png"), (4, 5), Path("masks/a.png"))
+    """
+    if image_size == mask_size:
+        return
+    raise CongealError(
+        f"expected a mask as large as its image, {image} is {_size(image_size)} "
+        f"but {mask} is {_size(mask_size)} (height x width)"
+    )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def read_masks(folder: Path) -> LabelMap:
+    """Read a folder of binary masks, one per object, into one label map `(H, W)`.
+
+    Objects are numbered in natural order of the file names. Where masks overlap, the smaller
+    object is on top. Masks without any pixel are skipped.
+
+    Raises:
+        CongealError: the folder holds no mask, sizes differ, or a mask has more than two values.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for i in range(2):
+        ...     mask = np.zeros((1, 3), np.uint8)
+        ...     mask[0, i:] = 255
+        ...     Image.fromarray(mask).save(folder / f"{i}.png")
+        >>> read_masks(folder).tolist()
+        [[1, 2, 2]]
+    """
+    files = image_files(folder)
+    if not files:
+        raise CongealError(f"expected binary masks (PNG or TIFF) in {folder}, found none")
+    masks = [_binary(path) for path in files]
+    for path, mask in zip(files, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            shapes = f"{_size(mask.shape)}, not {_size(masks[0].shape)} as {files[0].name}"
+            raise CongealError(f"expected masks of one size, {path} is {shapes}")
+    return paint_masks([mask for mask in masks if mask.any()], masks[0].shape)
+
+
+def _binary(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    values = read_labels(path)
+    found = np.unique(values)
+    if len(found) > 2 or (len(found) == 2 and found[0] > 0):
+        raise CongealError(
+            f"expected a binary mask (0 and one other value), {path} has {len(found)} values"
+        )
+    mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = values > 0
+    return mask
+
+
+def paint_masks(
+    masks: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.bool_]]], shape: tuple[int, ...]
+) -> LabelMap:
+    """Paint masks into a label map, number k for mask k (from 1), smaller ones over larger ones.
+
+    Example:
+        >>> whole, part = np.ones((1, 3), bool), np.array([[True, False, False]])
+        >>> paint_masks([part, whole], (1, 3)).tolist()
+        [[1, 2, 2]]
+    """
+    labels = np.zeros(shape, np.int64)
+    order = sorted(range(len(masks)), key=lambda k: -int(masks[k].sum()))
+    for k in order:
+        labels[masks[k]] = k + 1
+    return labels
