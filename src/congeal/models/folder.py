@@ -1,0 +1,210 @@
+"""Saving a model as a folder and loading it again.
+
+The weights file also carries the settings, and ``config.json`` carries the fingerprint of the
+weights. So each file can be put in place by one rename, and there is no moment at which the folder
+holds a model that is half old and half new: when the two disagree because a save was cut off
+between the renames, the settings beside the weights count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from congeal.errors import CongealError, unknown
+from congeal.files import atomic_path
+from congeal.models.config import CARD, CONFIG, WEIGHTS, ModelConfig, parse_config, read_config
+from congeal.models.device import choose_device
+from congeal.models.shipped import locate
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from congeal.methods.rpe import RPE
+
+__all__ = ["METHODS", "load", "save_model"]
+
+# Where each method lives: looked up late, so that listing models does not load PyTorch.
+METHODS = {"rpe": ("congeal.methods.rpe", "RPE")}
+_KEY = "congeal"
+
+
+def save_model(
+    model: nn.Module,
+    folder: str | Path,
+    *,
+    card: str,
+    training: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    what: str = "",
+    licence: str = "",
+) -> Path:
+    """Write a model folder; a model that was there is replaced, other files in it are left alone.
+
+    Args:
+        model: a method's module, such as :class:`congeal.RPE`; it says its own ``settings``.
+        folder: where to write; made when missing.
+        card: text of ``README.md``.
+        training: how it was trained, JSON values only.
+        metrics: its scores.
+        what: one line on what it is for.
+        licence: licence of the weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CongealError: the folder cannot be written, the disk is full, or ``model`` is of no
+            known method. What was there before is still whole.
+
+    Example:
+        >>> import tempfile
+        >>> import congeal
+        >>> folder = save_model(congeal.RPE(), tempfile.mkdtemp(), card="# A model", what="toy")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['README.md', 'config.json', 'model.safetensors']
+    """
+    folder = Path(folder)
+    state = _state(model)
+    config = ModelConfig(
+        method=_method_of(model),
+        settings=dict(model.settings),  # type: ignore[arg-type]
+        training=dict(training or {}),
+        metrics=dict(metrics or {}),
+        what=what,
+        licence=licence,
+        weights=_fingerprint(state),
+    )
+    _write(folder, state, json.dumps(config.to_dict(), indent=2, allow_nan=False) + "\n", card)
+    return folder
+
+
+def load(where: str | Path, *, device: str = "cpu") -> RPE:
+    """Load a model from its folder, or a shipped one by name, ready for prediction.
+
+    Args:
+        where: folder of a model, one of its files, or the name of a shipped model.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
+
+    Raises:
+        CongealError: no such model, or a file of it is missing, cut short or foreign.
+
+    Example:
+        >>> import tempfile
+        >>> import congeal
+        >>> folder = save_model(congeal.RPE(), tempfile.mkdtemp(), card="")
+        >>> load(folder).training
+        False
+    """
+    folder = locate(where)
+    target = choose_device(device)
+    state, embedded = _read_weights(folder / WEIGHTS)
+    config = _agreed(read_config(folder), embedded, folder)
+    model = _build(config, folder)
+    _fill(model, state, folder)
+    return model.to(target).eval()
+
+
+def _write(folder: Path, state: Mapping[str, Tensor], config: str, card: str) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    # All three are written before the first is renamed; the stack then renames the weights first
+    # and config.json last, which therefore says that a model is complete.
+    with ExitStack() as stack:
+        config_path = stack.enter_context(atomic_path(folder / CONFIG))
+        card_path = stack.enter_context(atomic_path(folder / CARD))
+        weights_path = stack.enter_context(atomic_path(folder / WEIGHTS))
+        config_path.write_text(config, encoding="utf-8")
+        card_path.write_text(card, encoding="utf-8")
+        try:
+            save_file(dict(state), weights_path, metadata={_KEY: config})
+        except SafetensorError as error:  # a full disk arrives as this, not as an OSError
+            raise OSError(str(error)) from error
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    # Cloned, because safetensors refuses tensors that share memory.
+    return {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+
+
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _method_of(model: nn.Module) -> str:
+    kinds = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
+    for method, home in METHODS.items():
+        if home in kinds:
+            return method
+    known = ", ".join(name for _, name in METHODS.values())
+    raise CongealError(f"expected a model to save ({known}), got {type(model).__name__}")
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CongealError(f"{path.parent} is not a whole model: {path.name} is missing")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, metadata.get(_KEY)
+    except SafetensorError as error:
+        raise CongealError(
+            f"expected weights in {path}, but the file is cut short or not safetensors"
+        ) from error
+    except OSError as error:
+        raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _agreed(config: ModelConfig, embedded: str | None, folder: Path) -> ModelConfig:
+    if embedded is None:
+        return config
+    beside_weights = parse_config(embedded, f"the header of {folder / WEIGHTS}")
+    return config if config.weights == beside_weights.weights else beside_weights
+
+
+def _build(config: ModelConfig, folder: Path) -> RPE:
+    if config.method not in METHODS:
+        raise unknown(f"method in {folder / CONFIG}", config.method, METHODS)
+    module, name = METHODS[config.method]
+    method = getattr(importlib.import_module(module), name)
+    try:
+        model: RPE = method.from_settings(dict(config.settings))
+    except (ValueError, TypeError, KeyError) as error:  # pydantic's are ValueErrors
+        reason = " ".join(str(error).split())
+        raise CongealError(f"settings in {folder / CONFIG} build no model: {reason}") from error
+    return model
+
+
+def _fill(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
+    wanted = model.state_dict()
+    problems = {
+        "missing": sorted(set(wanted) - set(state)),
+        "not asked for": sorted(set(state) - set(wanted)),
+        "of another shape": sorted(
+            name for name in set(wanted) & set(state) if wanted[name].shape != state[name].shape
+        ),
+    }
+    found = [f"{len(names)} {what} ({names[0]})" for what, names in problems.items() if names]
+    if found:
+        raise CongealError(
+            f"{folder / WEIGHTS} does not fit the settings in {CONFIG}: weights {', '.join(found)}"
+        )
+    model.load_state_dict(dict(state))

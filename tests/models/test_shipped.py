@@ -1,0 +1,62 @@
+import pytest
+
+from congeal.errors import CongealError
+from congeal.models import list_models, locate, save_model, shipped
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """An empty folder in place of the shipped models."""
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped")
+    return tmp_path / "shipped"
+
+
+def test_what_ships_is_listed_with_its_licence_and_size(shelf, model):
+    save_model(model, shelf / "nuclei", card="# Nuclei", what="nuclei", licence="Apache-2.0")
+    (shelf / "notes").mkdir()
+    (found,) = list_models()
+    assert (found.name, found.what, found.licence) == ("nuclei", "nuclei", "Apache-2.0")
+    assert found.size == (shelf / "nuclei" / "model.safetensors").stat().st_size
+    assert found.card == "# Nuclei"
+    assert len(found.fingerprint) == 16
+
+
+def test_a_package_without_models_says_how_to_make_one(shelf):
+    assert list_models() == []
+    with pytest.raises(CongealError, match="ships no model; train one"):
+        locate("nuclei")
+
+
+def test_a_misspelt_name_gets_the_nearest(shelf, model):
+    save_model(model, shelf / "nuclei", card="")
+    with pytest.raises(CongealError, match="did you mean 'nuclei'"):
+        locate("nucli")
+
+
+def test_a_folder_here_wins_over_a_shipped_name(shelf, model, tmp_path, monkeypatch):
+    save_model(model, shelf / "nuclei", card="")
+    assert locate("nuclei") == shelf / "nuclei"
+    monkeypatch.chdir(tmp_path)
+    save_model(model, "nuclei", card="")
+    assert locate("nuclei").resolve() == tmp_path / "nuclei"
+
+
+def test_a_folder_of_images_does_not_hide_the_shipped_model(shelf, model, tmp_path, monkeypatch):
+    save_model(model, shelf / "nuclei", card="")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nuclei").mkdir()
+    assert locate("nuclei") == shelf / "nuclei"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [("file", "found a file"), ("folder", "missing"), ("nothing", "found nothing")],
+)
+def test_what_is_no_model_folder_is_told_apart(shelf, tmp_path, make, said):
+    path = tmp_path / "thing"
+    if make == "file":
+        path.write_text("")
+    elif make == "folder":
+        path.mkdir()
+    with pytest.raises(CongealError, match=said):
+        locate(path)
