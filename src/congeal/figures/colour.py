@@ -1,16 +1,17 @@
-"""Label maps, images and embeddings as pictures that can be read at a glance."""
+"""Label maps as pictures that can be read at a glance, alone and over their images."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
+from congeal.figures.display import RGB, embedding_rgb, enlarge, to_display
 from congeal.figures.palette import BASE, palette, spread_colours
+from congeal.labels import areas, check_labels, relabel
 
 __all__ = [
+    "RGB",
     "colour_labels",
     "embedding_rgb",
     "enlarge",
@@ -20,12 +21,17 @@ __all__ = [
     "to_display",
 ]
 
-RGB = NDArray[np.uint8]
+BRIGHT = 150
+"""Mean gray value from which on the ground counts as bright."""
+
+DARKENED = 0.7
+"""What lines over bright ground keep of their brightness."""
+
 VOID = np.array([128, 128, 128], np.uint8)
 
 
 def label_colours(n: int, seed: int = 0) -> RGB:
-    """Give ``n`` colours `(n, 3)`, 0 to 255; the first 24 stay apart, later ones vary them.
+    """Give ``n`` colours `(n, 3)`, 0 to 255; the first 20 stay apart, later ones vary them.
 
     Example:
         >>> label_colours(5).shape
@@ -36,24 +42,24 @@ def label_colours(n: int, seed: int = 0) -> RGB:
     index = np.arange(n)
     base = palette()[order[index % BASE]].astype(np.int64)
     vary = generator.integers(-28, 29, (n, 3)) * (index >= BASE)[:, None]
-    return np.clip(base + vary, 0, 255).astype(np.uint8)
+    colours: RGB = np.clip(base + vary, 0, 255).astype(np.uint8)
+    return colours
 
 
-def _check_map(labels: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(labels)
-    if array.ndim != 2 or array.dtype.kind not in "iub":
-        raise CongealError(
-            f"expected a label map (H, W) of integers, got {array.shape} {array.dtype}"
-        )
-    return array.astype(np.int64)
+def check_map(labels: ArrayLike) -> NDArray[np.int64]:
+    """Give a label map of an image as int64 `(H, W)`.
 
+    Raises:
+        CongealError: it is no label map, or has another number of dimensions.
 
-def _consecutive(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the ids present and the map with ids replaced by 1..N; background and void become 0."""
-    positive = np.maximum(labels, 0)
-    ids, inverse = np.unique(positive, return_inverse=True)
-    first = 0 if len(ids) and ids[0] == 0 else 1
-    return ids[ids > 0], inverse.reshape(labels.shape) + first
+    Example:
+        >>> check_map([[0, 1]]).dtype
+        dtype('int64')
+    """
+    checked = check_labels(labels)
+    if checked.ndim != 2:
+        raise CongealError(f"expected a label map (H, W), got shape {checked.shape}")
+    return checked
 
 
 def _touching(labels: NDArray[np.int64], reach: int = 3) -> NDArray[np.int64]:
@@ -74,11 +80,25 @@ def _touching(labels: NDArray[np.int64], reach: int = 3) -> NDArray[np.int64]:
     return np.stack([keys // n, keys % n], 1)
 
 
-def _object_colours(ids: NDArray[np.int64], dense: NDArray[np.int64], seed: int) -> RGB:
-    """Choose the colours `(N + 1, 3)` of a map with ids 0..N so that neighbours differ."""
-    wanted = (ids * 7 + seed) % BASE
-    chosen = spread_colours(wanted, _touching(dense) - 1)
-    return np.concatenate([np.zeros((1, 3), np.uint8), palette()[chosen]])
+def _map_colours(labels: NDArray[np.int64], seed: int) -> RGB:
+    """Choose the colours `(N, 3)` of the objects of a map so that neighbours differ."""
+    ids, _ = areas(labels)
+    chosen = spread_colours((ids * 7 + seed) % BASE, _touching(relabel(labels)) - 1)
+    colours: RGB = palette()[chosen]
+    return colours
+
+
+def object_colours(labels: ArrayLike, count: int, seed: int = 0) -> RGB:
+    """Give the colours `(count, 3)` that :func:`colour_labels` uses for the ids 1..count.
+
+    Example:
+        >>> object_colours(np.array([[1, 2]]), 3).shape
+        (3, 3)
+    """
+    checked = check_map(labels)
+    colours: RGB = palette()[(np.arange(1, count + 1) * 7 + seed) % BASE]
+    colours[areas(checked)[0] - 1] = _map_colours(checked, seed)
+    return colours
 
 
 def colour_labels(labels: ArrayLike, seed: int = 0) -> RGB:
@@ -101,9 +121,9 @@ def colour_labels(labels: ArrayLike, seed: int = 0) -> RGB:
         >>> colour_labels(np.array([[0, 1], [2, 2]])).shape
         (2, 2, 3)
     """
-    checked = _check_map(labels)
-    ids, dense = _consecutive(checked)
-    picture = _object_colours(ids, dense, seed)[dense]
+    checked = check_map(labels)
+    table = np.concatenate([np.zeros((1, 3), np.uint8), _map_colours(checked, seed)])
+    picture: RGB = table[np.maximum(relabel(checked), 0)]
     picture[checked < 0] = VOID
     return picture
 
@@ -121,7 +141,7 @@ def outline(labels: ArrayLike, thickness: int = 1) -> NDArray[np.bool_]:
         >>> outline(np.array([[0, 1, 1, 1, 0]])).tolist()
         [[False, True, False, True, False]]
     """
-    checked = _check_map(labels)
+    checked = check_map(labels)
     inside = checked > 0
     line = np.zeros(checked.shape, bool)
     # Steps along the axes, and half as far along the diagonals, make lines of even width.
@@ -181,7 +201,7 @@ def overlay(
         >>> overlay(image, labels).shape
         (4, 4, 3)
     """
-    shown, checked = to_display(image), _check_map(labels)
+    shown, checked = to_display(image), check_map(labels)
     if shown.shape[:2] != checked.shape:
         raise CongealError(
             f"expected labels of the image's size {shown.shape[:2]}, got {checked.shape}"
@@ -191,123 +211,24 @@ def overlay(
     picture = np.where((checked != 0)[..., None], mixed.round(), shown).astype(np.uint8)
     if outlines:
         line = outline(checked, line_width(checked.shape))
-        picture[line] = colours[line]
+        picture[line] = _line_colours(colours[line], shown[line], checked[line])
     return picture
 
 
-def _channels(image: ArrayLike) -> NDArray[Any]:
-    """Bring an image to `(H, W, C)` with one or three channels."""
-    array = np.asarray(image)
-    array = array[..., None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "biuf":
-        raise CongealError(
-            "expected an image (H, W), (H, W, 1) or (H, W, 3) of numbers, "
-            f"got {array.shape} {array.dtype}"
-        )
-    return array[..., :3]
+def _line_colours(colours: RGB, under: RGB, labels: NDArray[np.int64]) -> RGB:
+    """Darken the line `(P, 3)` of an object where it runs over bright ground, to be seen there."""
+    _, index = np.unique(labels, return_inverse=True)
+    ground = np.bincount(index, under.mean(1)) / np.maximum(np.bincount(index), 1)
+    strength = np.where(ground[index] > BRIGHT, DARKENED, 1.0)
+    return np.asarray(colours * strength[:, None]).astype(np.uint8)
 
 
-def to_display(image: ArrayLike, low: float = 1.0, high: float = 99.8) -> RGB:
-    """Turn an image of any number type into a picture `(H, W, 3)`, uint8.
-
-    Eight-bit images are shown as they are, unless so dark that nothing would be seen; others are
-    stretched between two percentiles. A constant image is black; NaN is black too.
-
-    Args:
-        image: `(H, W)` or `(H, W, C)` with C = 1, 3 or 4 (alpha is left out).
-        low: percentile that becomes black.
-        high: percentile that becomes white.
-
-    Raises:
-        CongealError: the array is not an image.
+def on_ground(line: RGB, ground: RGB) -> RGB:
+    """Darken the colour `(3,)` of a line if the pixels `(P, 3)` under it are bright on average.
 
     Example:
-        >>> to_display(np.array([[0.0, 0.5, 1.0]]), 0, 100)[0, :, 0].tolist()
-        [0, 128, 255]
+        >>> on_ground(np.array([100, 200, 0], np.uint8), np.full((4, 3), 255, np.uint8)).tolist()
+        [70, 140, 0]
     """
-    array = _channels(image)
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
-    if array.dtype != np.uint8 or _is_dark(array, high):
-        array = _stretch(array.astype(np.float64), low, high)
-    return np.broadcast_to(array, (*array.shape[:2], 3)).copy()
-
-
-def _is_dark(array: NDArray[Any], high: float) -> bool:
-    return array.size > 0 and float(np.percentile(array, high)) < 110
-
-
-def _stretch(values: NDArray[np.float64], low: float, high: float) -> RGB:
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return np.zeros(values.shape, np.uint8)
-    bottom, top = np.percentile(finite, [low, high])
-    scaled = (np.nan_to_num(values, nan=bottom) - bottom) / max(top - bottom, 1e-12)
-    return (np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def enlarge(picture: RGB, side: int = 512) -> RGB:
-    """Repeat the pixels of a small picture `(H, W, 3)` until its longer side reaches ``side``.
-
-    Example:
-        >>> enlarge(np.zeros((96, 128, 3), np.uint8)).shape
-        (384, 512, 3)
-    """
-    times = max(1, side // max(1, *picture.shape[:2]))
-    return picture.repeat(times, 0).repeat(times, 1)
-
-
-def embedding_rgb(embedding: ArrayLike, mask: ArrayLike | None = None) -> RGB:
-    """Show an embedding as colours: its three main directions of variation as red, green, blue.
-
-    Args:
-        embedding: `(D, H, W)`, any D from 1 up.
-        mask: pixels to look at and to show `(h, w)`, of any size (nearest pixel is taken); the
-            rest is black. Without it all pixels count.
-
-    Returns:
-        The picture `(H, W, 3)`, uint8.
-
-    Raises:
-        CongealError: the embedding is not `(D, H, W)`.
-
-    Example:
-        >>> embedding_rgb(np.random.default_rng(0).normal(size=(8, 5, 6))).shape
-        (5, 6, 3)
-    """
-    field = np.nan_to_num(np.asarray(embedding, np.float64))
-    if field.ndim != 3 or field.shape[0] == 0:
-        raise CongealError(f"expected an embedding (D, H, W), got {field.shape}")
-    shown = _fit_mask(mask, field.shape[1:])
-    picture = np.zeros((*field.shape[1:], 3), np.uint8)
-    if shown.any():
-        picture[shown] = _principal(field[:, shown].T)
-    return picture
-
-
-def _fit_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    if mask is None:
-        return np.ones(shape, bool)
-    given = np.asarray(mask) > 0
-    rows, columns = (
-        (np.arange(to) * 2 + 1) * have // (2 * to)
-        for to, have in zip(shape, given.shape, strict=True)
-    )
-    return given[np.ix_(rows, columns)]
-
-
-def _principal(vectors: NDArray[np.float64]) -> RGB:
-    """Project vectors `(P, D)` to three directions and stretch each to 0..255 `(P, 3)`."""
-    sample = vectors[:: max(1, len(vectors) // 100_000)]
-    centred = sample - sample.mean(0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    main = directions[:, ::-1][:, :3]
-    # The sign of an eigenvector is arbitrary; fixed, the same embedding has the same picture.
-    main = main * np.sign(main[np.abs(main).argmax(0), np.arange(main.shape[1])])
-    values = np.zeros((len(vectors), 3))
-    values[:, : main.shape[1]] = (vectors - sample.mean(0)) @ main
-    bottom, top = np.percentile(values, [1, 99], axis=0)
-    scaled = (values - bottom) / np.maximum(top - bottom, 1e-9)
-    flat = top - bottom < 1e-9
-    scaled[:, flat] = 0.5
-    return (np.clip(scaled, 0, 1) * 225 + 30.5).astype(np.uint8)
+    bright = ground.size > 0 and float(ground.mean()) > BRIGHT
+    return np.asarray(line * (DARKENED if bright else 1.0)).astype(np.uint8)

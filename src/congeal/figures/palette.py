@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 __all__ = ["NEAR", "oklab", "palette", "spread_colours"]
 
-BASE = 24
+BASE = 20
 """How many colours the palette holds; more would be hard to tell apart in a picture."""
 
-NEAR = 0.22
+NEAR = 0.17
 """Colours nearer than this in OKLab are too alike for objects that touch."""
 
 _RGB_TO_LMS = np.array(
@@ -47,12 +47,12 @@ def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _candidates() -> NDArray[np.uint8]:
-    """List saturated colours of middle lightness, which show on black and on white alike."""
-    level = np.linspace(0, 255, 16).astype(np.uint8)
+    """List colours that show on black and on white: middle lightness, clear but not garish."""
+    level = np.linspace(0, 255, 18).astype(np.uint8)
     grid = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1).reshape(-1, 3)
     lab = oklab(grid)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    keep = (lab[:, 0] > 0.55) & (lab[:, 0] < 0.92) & (chroma > 0.11)
+    keep = (lab[:, 0] > 0.6) & (lab[:, 0] < 0.9) & (chroma > 0.11) & (chroma < 0.205)
     return grid[keep]
 
 
@@ -70,11 +70,11 @@ def _palette() -> NDArray[np.uint8]:
 
 
 def palette() -> NDArray[np.uint8]:
-    """Give the base colours `(24, 3)`, 0 to 255, most different first.
+    """Give the base colours `(20, 3)`, 0 to 255, most different first.
 
     Example:
         >>> palette().shape
-        (24, 3)
+        (20, 3)
     """
     return _palette().copy()
 

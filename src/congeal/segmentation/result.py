@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 from congeal.figures import colour
-from congeal.segmentation import formats, measure
+from congeal.labels import relabel
+from congeal.segmentation import drawing, formats, measure
 from congeal.segmentation.objects import Crop, LabelObjects, Objects, objects_from_masks
 
 __all__ = ["Segmentation"]
@@ -71,15 +72,8 @@ class Segmentation:
             >>> Segmentation.from_labels(np.eye(3, dtype=int), scores=[0.5]).scores.tolist()
             [0.5]
         """
-        array = np.asarray(labels)
-        if array.ndim != 2 or array.dtype.kind not in "iub":
-            raise CongealError(
-                f"expected a label map (H, W) of integers, got {array.shape} {array.dtype}"
-            )
-        ids, inverse = np.unique(np.maximum(array, 0), return_inverse=True)
-        shift = 0 if len(ids) and ids[0] == 0 else 1
-        dense = (inverse.reshape(array.shape) + shift).astype(np.int32)
-        objects = LabelObjects(dense, len(ids) - 1 + shift)
+        dense = np.maximum(relabel(colour.check_map(labels)), 0).astype(np.int32)
+        objects = LabelObjects(dense, int(dense.max(initial=0)))
         return cls._build(objects, scores, classes, class_names, embedding)
 
     @classmethod
@@ -216,7 +210,7 @@ class Segmentation:
             >>> result.draw(np.zeros((4, 4), np.uint8)).shape
             (4, 4, 3)
         """
-        return colour.overlay(image, self.labels, alpha, outlines)
+        return drawing.draw(self, image, alpha, outlines)
 
     def measurements(self, image: ArrayLike | None = None) -> list[dict[str, Any]]:
         """Measure every object; one dictionary each, see :data:`congeal.segmentation.COLUMNS`.
@@ -234,7 +228,7 @@ class Segmentation:
         return measure.measure(self, self._objects.pixels(), image)
 
     def save(self, path: str | Path, image: ArrayLike | None = None) -> Path:
-        """Write the result in the format that the file name tells.
+        """Write the result in the format that the file name tells, and give the path back.
 
         ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
         ``.json``: COCO; ``.csv``: the measurements.
@@ -249,6 +243,85 @@ class Segmentation:
             'cell.csv'
         """
         return formats.save(self, Path(path), image)
+
+    def save_as(
+        self, name: str, folder: str | Path, source: str, image: ArrayLike | None = None
+    ) -> Path:
+        """Write one of the :data:`FORMATS` for an image and give the path back.
+
+        Args:
+            name: ``labels``, ``tiff``, ``overlay``, ``coco`` or ``csv``.
+            folder: where to; made when missing.
+            source: file name of the image; its stem begins the name of the file.
+            image: `(H, W)` or `(H, W, C)`, needed for ``overlay``.
+
+        Raises:
+            CongealError: there is no such format, an image is needed, or writing fails.
+
+        Example:
+            >>> import tempfile
+            >>> result = Segmentation.from_labels(np.eye(4, dtype=int))
+            >>> result.save_as("coco", tempfile.mkdtemp(), "cell.tif").name
+            'cell_coco.json'
+        """
+        return formats.save_as(self, name, Path(folder), source, image)
+
+    def save_labels(self, path: str | Path) -> Path:
+        """Write the label map: PNG of 16 bit, or TIFF of 16 bit, 32 beyond 65,535 objects.
+
+        Raises:
+            CongealError: another ending, too many objects for PNG, or writing fails.
+
+        Example:
+            >>> import tempfile
+            >>> target = Path(tempfile.mkdtemp()) / "cell.tif"
+            >>> Segmentation.from_labels(np.eye(4, dtype=int)).save_labels(target).name
+            'cell.tif'
+        """
+        return formats.save_labels(self, Path(path))
+
+    def save_overlay(self, path: str | Path, image: ArrayLike) -> Path:
+        """Write the drawing over the image `(H, W)` or `(H, W, C)` as PNG or JPEG.
+
+        Raises:
+            CongealError: the image has another size, another ending, or writing fails.
+
+        Example:
+            >>> import tempfile
+            >>> target = Path(tempfile.mkdtemp()) / "cell.png"
+            >>> result = Segmentation.from_labels(np.eye(4, dtype=int))
+            >>> result.save_overlay(target, np.zeros((4, 4), np.uint8)).name
+            'cell.png'
+        """
+        return formats.save_overlay(self, Path(path), image)
+
+    def save_coco(self, path: str | Path, file_name: str = "image.png") -> Path:
+        """Write COCO JSON with run-length masks; ``file_name`` is the image it tells of.
+
+        Raises:
+            CongealError: writing fails.
+
+        Example:
+            >>> import tempfile
+            >>> target = Path(tempfile.mkdtemp()) / "cell.json"
+            >>> Segmentation.from_labels(np.eye(4, dtype=int)).save_coco(target).name
+            'cell.json'
+        """
+        return formats.save_coco(self, Path(path), file_name)
+
+    def save_csv(self, path: str | Path, image: ArrayLike | None = None) -> Path:
+        """Write the measurements, one line an object; with the image also mean intensity.
+
+        Raises:
+            CongealError: the image has another size, or writing fails.
+
+        Example:
+            >>> import tempfile
+            >>> target = Path(tempfile.mkdtemp()) / "cell.csv"
+            >>> Segmentation.from_labels(np.eye(4, dtype=int)).save_csv(target).name
+            'cell.csv'
+        """
+        return formats.save_csv(self, Path(path), image)
 
 
 def _column(given: ArrayLike | None, count: int, what: str, dtype: Any) -> NDArray[Any]:

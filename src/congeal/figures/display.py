@@ -1,0 +1,137 @@
+"""Images and embeddings brought to eight bits and three channels for the eye."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from congeal.errors import CongealError
+
+__all__ = ["RGB", "embedding_rgb", "enlarge", "to_display"]
+
+RGB = NDArray[np.uint8]
+
+
+def _channels(image: ArrayLike) -> NDArray[Any]:
+    """Bring an image to `(H, W, C)` with one or three channels."""
+    array = np.asarray(image)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "biuf":
+        raise CongealError(
+            "expected an image (H, W), (H, W, 1) or (H, W, 3) of numbers, "
+            f"got {array.shape} {array.dtype}"
+        )
+    return array[..., :3]
+
+
+def to_display(image: ArrayLike, low: float = 1.0, high: float = 99.8) -> RGB:
+    """Turn an image of any number type into a picture `(H, W, 3)`, uint8.
+
+    Eight-bit images are shown as they are, unless so dark that nothing would be seen; others are
+    stretched between two percentiles. A constant image is black; NaN is black too.
+
+    Args:
+        image: `(H, W)` or `(H, W, C)` with C = 1, 3 or 4 (alpha is left out).
+        low: percentile that becomes black.
+        high: percentile that becomes white.
+
+    Raises:
+        CongealError: the array is not an image.
+
+    Example:
+        >>> to_display(np.array([[0.0, 0.5, 1.0]]), 0, 100)[0, :, 0].tolist()
+        [0, 128, 255]
+    """
+    array = _channels(image)
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    if array.dtype != np.uint8 or _is_dark(array, high):
+        # Eight-bit noise around one value is no picture: never stretch less than 16 steps.
+        span = 16.0 if array.dtype == np.uint8 else 1e-12
+        array = _stretch(array.astype(np.float64), low, high, span)
+    return np.broadcast_to(array, (*array.shape[:2], 3)).copy()
+
+
+def _is_dark(array: NDArray[Any], high: float) -> bool:
+    return array.size > 0 and float(np.percentile(array, high)) < 110
+
+
+def _stretch(values: NDArray[np.float64], low: float, high: float, span: float) -> RGB:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.zeros(values.shape, np.uint8)
+    bottom, top = np.percentile(finite, [low, high])
+    scaled = (np.nan_to_num(values, nan=bottom) - bottom) / max(top - bottom, span)
+    shown: RGB = (np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return shown
+
+
+def enlarge(picture: RGB, side: int = 512) -> RGB:
+    """Repeat the pixels of a small picture `(H, W, 3)` until its longer side reaches ``side``.
+
+    Example:
+        >>> enlarge(np.zeros((96, 128, 3), np.uint8)).shape
+        (384, 512, 3)
+    """
+    times = max(1, side // max(1, *picture.shape[:2]))
+    larger: RGB = picture.repeat(times, 0).repeat(times, 1)
+    return larger
+
+
+def embedding_rgb(embedding: ArrayLike, mask: ArrayLike | None = None) -> RGB:
+    """Show an embedding as colours: its three main directions of variation as red, green, blue.
+
+    Args:
+        embedding: `(D, H, W)`, any D from 1 up.
+        mask: pixels to look at and to show `(h, w)`, of any size (nearest pixel is taken); the
+            rest is black. Without it all pixels count.
+
+    Returns:
+        The picture `(H, W, 3)`, uint8.
+
+    Raises:
+        CongealError: the embedding is not `(D, H, W)`.
+
+    Example:
+        >>> embedding_rgb(np.random.default_rng(0).normal(size=(8, 5, 6))).shape
+        (5, 6, 3)
+    """
+    field = np.nan_to_num(np.asarray(embedding, np.float64))
+    if field.ndim != 3 or field.shape[0] == 0:
+        raise CongealError(f"expected an embedding (D, H, W), got {field.shape}")
+    shown = _fit_mask(mask, field.shape[1:])
+    picture = np.zeros((*field.shape[1:], 3), np.uint8)
+    if shown.any():
+        picture[shown] = _principal(field[:, shown].T)
+    return picture
+
+
+def _fit_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.ones(shape, bool)
+    given = np.asarray(mask) > 0
+    rows, columns = (
+        (np.arange(to) * 2 + 1) * have // (2 * to)
+        for to, have in zip(shape, given.shape, strict=True)
+    )
+    return given[np.ix_(rows, columns)]
+
+
+def _principal(vectors: NDArray[np.float64]) -> RGB:
+    """Project vectors `(P, D)` to three directions and stretch each to 0..255 `(P, 3)`."""
+    sample = vectors[:: max(1, len(vectors) // 100_000)]
+    centred = sample - sample.mean(0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    main = directions[:, ::-1][:, :3]
+    # The sign of an eigenvector is arbitrary; fixed, the same embedding has the same picture.
+    main = main * np.sign(main[np.abs(main).argmax(0), np.arange(main.shape[1])])
+    values = np.zeros((len(vectors), 3))
+    values[:, : main.shape[1]] = (vectors - sample.mean(0)) @ main
+    bottom, top = np.percentile(values, [1, 99], axis=0)
+    scaled = (values - bottom) / np.maximum(top - bottom, 1e-9)
+    flat = top - bottom < 1e-9
+    scaled[:, flat] = 0.5
+    colours: RGB = (np.clip(scaled, 0, 1) * 225 + 30.5).astype(np.uint8)
+    return colours
