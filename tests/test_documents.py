@@ -1,0 +1,163 @@
+"""The pages tell the truth: their Python runs, their commands exist, their links lead somewhere.
+
+Python blocks of a page run in order and share names, in a folder that holds what a reader would
+have: `my_folder/images`, `my_folder/masks`, `photos/` and `photo.png`. Blocks with `>>>` are
+doctests. A block under the line `<!-- not run: reason -->` is only compiled.
+"""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if "_build" not in path.parts
+)
+
+# What takes a reader minutes takes the test seconds.
+QUICKER = {"max_minutes=20": "max_epochs=1", "max_minutes=5": "max_epochs=1"}
+
+FENCE = re.compile(
+    r"(?P<skip><!-- not run: [^\n]+ -->\n+)?^```(?P<language>\w+)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)#\s]+)(?:#[^)]*)?\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced piece of a page."""
+
+    language: str
+    code: str
+    line: int
+    runs: bool
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            found["language"],
+            found["code"],
+            text.count("\n", 0, found.start("code")) + 1,
+            found["skip"] is None,
+        )
+        for found in FENCE.finditer(text)
+    ]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def with_language(*languages: str) -> list[Path]:
+    return [page for page in PAGES if any(b.language in languages for b in blocks(page))]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a reader of the pages would have before them, small."""
+    from congeal.data import open_dataset
+
+    for folder in ("my_folder/images", "my_folder/masks", "photos"):
+        (tmp_path / folder).mkdir(parents=True)
+    for sample in open_dataset("sticks", "train", count=6, size=64):
+        Image.fromarray(sample.image).save(tmp_path / f"my_folder/images/{sample.name}.png")
+        labels = sample.labels.astype(np.uint16)
+        Image.fromarray(labels).save(tmp_path / f"my_folder/masks/{sample.name}.png")
+        Image.fromarray(sample.image).save(tmp_path / f"photos/{sample.name}.png")
+    Image.fromarray(sample.image).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(block: Block, page: Path, names: dict[str, Any]) -> None:
+    """Run one block; a failure points at the line of the page."""
+    code = block.code
+    for slow, quick in QUICKER.items():
+        code = code.replace(slow, quick)
+    if ">>>" in code:
+        test = doctest.DocTestParser().get_doctest(code, names, name(page), str(page), block.line)
+        test.globs = names  # the parser copies; later blocks use what this one leaves
+        runner = doctest.DocTestRunner(
+            optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.REPORT_NDIFF
+        )
+        said: list[str] = []
+        runner.run(test, out=said.append, clear_globs=False)
+        assert runner.summarize(verbose=False).failed == 0, "".join(said)
+    else:
+        padded = "\n" * (block.line - 1) + code
+        exec(compile(padded, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", with_language("python"), ids=name)
+@pytest.mark.usefixtures("desk")
+def test_the_python_of_the_page_runs(page: Path) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language == "python" and block.runs:
+            run(block, page, names)
+        elif block.language == "python" and ">>>" not in block.code:
+            compile(block.code, str(page), "exec")
+
+
+def command_lines(page: Path) -> list[tuple[int, str]]:
+    """The congeal commands that a page shows in console blocks, with their lines."""
+    found = []
+    for block in blocks(page):
+        if block.language in ("console", "bash", "sh"):
+            joined = block.code.replace("\\\n", "  ")
+            for offset, line in enumerate(joined.splitlines()):
+                words = line.removeprefix("$ ").partition(" #")[0].strip()
+                if words.removeprefix(".venv/bin/").split()[:1] == ["congeal"]:
+                    found.append((block.line + offset, words))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "line", "command"),
+    [(page, line, command) for page in PAGES for line, command in command_lines(page)],
+    ids=lambda value: name(value) if isinstance(value, Path) else str(value),
+)
+def test_the_commands_of_the_page_exist_with_their_options(
+    page: Path, line: int, command: str
+) -> None:
+    import typer
+
+    from congeal.cli import app
+
+    words = shlex.split(command)[1:]
+    known: Any = typer.main.get_command(app)
+    while words and hasattr(known, "commands") and not words[0].startswith("-"):
+        assert words[0] in known.commands, f"{name(page)}:{line}: {command}"
+        known = known.commands[words.pop(0)]
+    options = {option for param in known.params for option in param.opts + param.secondary_opts}
+    given = {word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)}
+    assert given <= options | {"--help"}, f"{name(page)}:{line}: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_links_of_the_page_lead_somewhere(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = {found["target"] for found in LINK.finditer(prose)}
+    local = {target for target in targets if not re.match(r"[a-z]+:", target)}
+    assert {target for target in local if not (page.parent / target).exists()} == set()
+
+
+def test_a_failing_example_is_noticed() -> None:
+    with pytest.raises(AssertionError, match=r"- 3"):
+        run(Block("python", ">>> 1 + 1\n3\n", 1, True), ROOT / "README.md", {})
+    with pytest.raises(ZeroDivisionError):
+        run(Block("python", "1 / 0\n", 1, True), ROOT / "README.md", {})
