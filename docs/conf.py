@@ -1,6 +1,17 @@
 """How the documentation is built: Markdown pages, and the Python reference from the docstrings."""
 
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from sphinx.application import Sphinx
+
 import congeal
+from congeal.cli import app as cli
 
 project = "congeal"
 author = "The congeal authors"
@@ -22,3 +33,37 @@ python_use_unqualified_type_names = True
 html_theme = "furo"
 html_title = f"congeal {release}"
 html_show_sourcelink = False
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", write_command_reference)
+
+
+def write_command_reference(app: Sphinx) -> None:
+    """Write the page of all commands and options from the commands themselves."""
+    page = Path(app.srcdir) / "_build" / "command-line.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("\n".join(describe("congeal", typer.main.get_command(cli))), encoding="utf-8")
+
+
+def describe(name: str, command: Any) -> Iterator[str]:
+    """Markdown for a command, or for each command of a group."""
+    if hasattr(command, "commands"):
+        for sub in command.commands.values():
+            if not sub.hidden:
+                yield from describe(f"{name} {sub.name}", sub)
+        return
+    yield f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n"
+    rows = [row(param) for param in command.params if not getattr(param, "hidden", False)]
+    if rows:
+        yield "\n".join(["| | | default |", "|---|---|---|", *rows, ""])
+
+
+def row(param: Any) -> str:
+    """One argument or option as a row of a table."""
+    names = param.opts + param.secondary_opts if param.param_type_name == "option" else []
+    shown = ", ".join(f"`{name}`" for name in names) or f"`{param.name.upper()}`"
+    has_default = not callable(param.default) and param.default not in (None, False, (), [], "")
+    default = f"`{param.default}`" if has_default else "required" if param.required else ""
+    text = " ".join((getattr(param, "help", None) or "").split())
+    return f"| {shown} | {text} | {default} |".replace("[", r"\[")
