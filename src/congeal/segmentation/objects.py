@@ -120,15 +120,26 @@ class CropObjects:
             painted[crop.window][crop.mask] = index + 1
         return painted
 
-    def select(self, keep: NDArray[np.int64]) -> CropObjects:
+    def select(self, keep: NDArray[np.int64]) -> Objects:
         """Take the objects with these indices, in this order."""
-        return CropObjects([self._crops[i] for i in keep], self.shape)
+        return _objects_from_crops([self._crops[i] for i in keep], self.shape)
 
 
 def _cut(mask: NDArray[np.bool_]) -> Crop:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return Crop(int(rows[0]), int(columns[0]), mask[window].copy())
+
+
+def _objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> Objects:
+    """Keep the objects as one map if they leave each other free, else as they are."""
+    labels = np.zeros(shape, np.int32)
+    for index, crop in enumerate(crops):
+        part = labels[crop.window]
+        if part[crop.mask].any():
+            return CropObjects(crops, shape)
+        part[crop.mask] = index + 1
+    return LabelObjects(labels, len(crops))
 
 
 def objects_from_masks(masks: NDArray[np.bool_]) -> Objects:
@@ -138,12 +149,4 @@ def objects_from_masks(masks: NDArray[np.bool_]) -> Objects:
         >>> objects_from_masks(np.eye(2, dtype=bool)[:, None]).disjoint
         True
     """
-    height, width = masks.shape[1:]
-    covered = np.zeros((height, width), bool)
-    labels = np.zeros((height, width), np.int32)
-    for index, mask in enumerate(masks):
-        if (covered & mask).any():
-            return CropObjects([_cut(one) for one in masks], (height, width))
-        covered |= mask
-        labels[mask] = index + 1
-    return LabelObjects(labels, len(masks))
+    return _objects_from_crops([_cut(mask) for mask in masks], masks.shape[1:])

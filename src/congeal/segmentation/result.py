@@ -186,12 +186,19 @@ class Segmentation:
     def select(self, keep: ArrayLike) -> Segmentation:
         """Take some of the objects: a truth value for each, or indices in the order wanted.
 
+        Raises:
+            CongealError: an object is named twice.
+
         Example:
             >>> result = Segmentation.from_labels(np.array([[1, 2, 3]]), scores=[0.9, 0.2, 0.7])
             >>> result.select(result.scores > 0.5).labels.tolist()
             [[1, 0, 2]]
         """
-        index = np.arange(len(self))[np.asarray(keep)].reshape(-1)
+        wanted = np.asarray(keep)
+        wanted = wanted if wanted.size else wanted.astype(np.int64)
+        index = np.arange(len(self))[wanted].reshape(-1)
+        if len(np.unique(index)) < len(index):
+            raise CongealError("expected each object at most once in a selection")
         scores, classes = self.scores[index], self.classes[index]
         objects = self._objects.select(index)
         return Segmentation(objects, scores, classes, self.class_names, self.embedding)
