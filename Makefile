@@ -10,8 +10,10 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
 # From pip's talk only the names of the packages on their way stay, so that something moves.
-PIP_NAMES := awk '/^ *Collecting / { printf " %s", $$2; fflush() } \
-	/^Installing collected/ { printf "\n  unpacking (this is the longer part)\n"; fflush() }'
+PIP_NAMES := awk '/^ *Collecting / { sub(/[^A-Za-z0-9_.-].*/, "", $$2); \
+		if ((n += length($$2) + 1) > 90) { printf "\n"; n = length($$2) + 1 } \
+		printf " %s", $$2; fflush() } \
+	/^Installing collected/ { printf "\n unpacking (this is the longer part)\n"; n = 0; fflush() }'
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
