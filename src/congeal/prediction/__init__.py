@@ -1,0 +1,20 @@
+"""Segmenting one image, or all images of files, folders and patterns.
+
+Example:
+    >>> from congeal.prediction import SegmentRun
+    >>> SegmentRun("out").failed
+    []
+"""
+
+from congeal.prediction.batch import FileOutcome, SegmentRun, input_files, segment_files
+from congeal.prediction.single import Model, Segmenter, segment
+
+__all__ = [
+    "FileOutcome",
+    "Model",
+    "SegmentRun",
+    "Segmenter",
+    "input_files",
+    "segment",
+    "segment_files",
+]
