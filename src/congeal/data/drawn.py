@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -11,23 +12,24 @@ from congeal.data.sample import Dataset, LabelMap, Pixels, Sample
 from congeal.data.scenes import draw_discs, draw_sticks
 from congeal.errors import CongealError, unknown
 
-__all__ = ["COUNTS", "DrawnDataset"]
+__all__ = ["COUNTS", "KINDS", "DrawnDataset"]
 
 # How many samples a split has unless told otherwise.
 COUNTS = {"train": 512, "val": 32, "test": 64}
 
 Draw = Callable[[np.random.Generator, int, int], tuple[Pixels, LabelMap]]
 _KINDS: dict[str, Draw] = {"sticks": draw_sticks, "discs": draw_discs}
+KINDS = (*_KINDS, "digits")
 _SIDES = (96, 128)
 
 
 class DrawnDataset(Dataset):
-    """Crossing sticks or overlapping discs, RGB; the labels are what is seen of each object.
+    """Crossing sticks, overlapping discs or digits; the labels are what is seen of each object.
 
     Sample i of a split depends on seed, kind, split, size and i only, on nothing drawn before.
 
     Args:
-        kind: ``"sticks"`` or ``"discs"``.
+        kind: ``"sticks"``, ``"discs"`` (both RGB) or ``"digits"`` (gray).
         split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for one after the other.
         count: number of samples; 512, 32 or 64 by split when None.
         size: side in pixels of a square image; each side 96 to 128 at random when None.
@@ -51,8 +53,8 @@ class DrawnDataset(Dataset):
         size: int | None = None,
         seed: int = 0,
     ) -> None:
-        if kind not in _KINDS:
-            raise unknown("kind of drawing", kind, _KINDS)
+        if kind not in KINDS:
+            raise unknown("kind of drawing", kind, KINDS)
         self.name = kind
         self.split = split
         self.size = size
@@ -67,12 +69,20 @@ class DrawnDataset(Dataset):
         split, number = self._keys[index]
         rng = sample_generator(self.name, split, number, self.seed)
         height, width = _draw_size(rng, self.size)
-        image, labels = _KINDS[self.name](rng, height, width)
+        image, labels = _drawer(self.name, split)(rng, height, width)
         return Sample(f"{split}-{number:05d}", image, labels)
 
     def names(self) -> list[str]:
         """The names of all samples in order, without drawing any."""
         return [f"{split}-{number:05d}" for split, number in self._keys]
+
+
+def _drawer(kind: str, split: str) -> Draw:
+    if kind in _KINDS:
+        return _KINDS[kind]
+    from congeal.data.digits import draw_digits
+
+    return partial(draw_digits, split=split)
 
 
 def _draw_size(rng: np.random.Generator, size: int | None) -> tuple[int, int]:
@@ -121,7 +131,8 @@ def sample_generator(kind: str, split: str, number: int, seed: int) -> np.random
 
     Example:
         >>> first = sample_generator("sticks", "val", 0, seed=0)
-        >>> first.integers(1000) == sample_generator("sticks", "val", 0, seed=0).integers(1000)
+    >>> again = sample_generator("sticks", "val", 0, seed=0)
+    >>> bool(first.integers(1000) == again.integers(1000))
         True
     """
     return np.random.default_rng([seed, zlib.crc32(f"{kind}:{split}".encode()), number])

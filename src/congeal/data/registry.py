@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from congeal.data.drawn import DrawnDataset
+from congeal.data.coco import CocoDataset, coco_files
+from congeal.data.drawn import KINDS, DrawnDataset
+from congeal.data.folder import FolderDataset, folder_parts
 from congeal.data.packs import PackDataset
-from congeal.data.sample import Dataset
-from congeal.errors import unknown
+from congeal.data.sample import Dataset, Subset
+from congeal.errors import CongealError, unknown
 
-__all__ = ["DATASETS", "DatasetInfo", "open_dataset"]
+__all__ = ["DATASETS", "DatasetInfo", "held_out_split", "open_dataset"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ DATASETS: dict[str, DatasetInfo] = {
     for info in (
         DatasetInfo("sticks", "sticks of one material lying across each other, drawn", *_DRAWN),
         DatasetInfo("discs", "overlapping domed discs, drawn", *_DRAWN),
+        DatasetInfo("digits", "overlapping handwritten digits", "BSD-3-Clause", "scikit-learn"),
         DatasetInfo("nuclei", "cell nuclei in microscopy images, all kinds", *_NUCLEI),
         DatasetInfo("nuclei:fluorescence", "cell nuclei, bright on dark", *_NUCLEI),
         DatasetInfo("nuclei:histology", "cell nuclei in stained tissue, RGB", *_NUCLEI),
@@ -72,8 +75,48 @@ def open_dataset(
         <sticks (train): 10 images>
     """
     name = str(spec)
-    if name in ("sticks", "discs"):
+    if name in KINDS:
         return DrawnDataset(name, split, count=count, size=size, seed=seed)
-    if name in DATASETS:
-        return PackDataset(name, split)
-    raise unknown("dataset", name, DATASETS)
+    if size is not None:
+        raise CongealError(f"expected a size for drawn images only, {name} is read from files")
+    dataset = PackDataset(name, split) if name in DATASETS else _open_path(Path(spec), split, seed)
+    if count is None:
+        return dataset
+    if count < 1:
+        raise CongealError(f"expected a count of 1 or more samples, got {count}")
+    return Subset(dataset, range(min(count, len(dataset))))
+
+
+def _open_path(path: Path, split: str, seed: int) -> Dataset:
+    _check_exists(path)
+    if coco_files(path):
+        return CocoDataset(path, split, seed=seed)
+    return FolderDataset(path, split, seed=seed)
+
+
+def _check_exists(path: Path) -> None:
+    """Tell a mistyped name from a mistyped path: a path has a separator or an ending."""
+    if path.exists():
+        return
+    if len(path.parts) == 1 and not path.suffix:
+        raise unknown("dataset or folder", str(path), DATASETS)
+    what = "file" if path.suffix else "folder"
+    raise CongealError(f"no such {what}: {path}")
+
+
+def held_out_split(spec: str | Path) -> str:
+    """The split to test on: ``"test"`` where there is one, else ``"val"``.
+
+    Raises:
+        CongealError: no such name or folder, or it cannot be read.
+
+    Example:
+        >>> held_out_split("sticks")
+        'test'
+    """
+    if str(spec) in DATASETS:
+        return "test"
+    path = Path(spec)
+    _check_exists(path)
+    parts = set(coco_files(path) or folder_parts(path))
+    return "test" if "test" in parts else "val"

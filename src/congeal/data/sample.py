@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dataset", "LabelMap", "Pixels", "Sample"]
+__all__ = ["Dataset", "LabelMap", "Pixels", "Sample", "Subset"]
 
 Pixels = NDArray[Any]
 LabelMap = NDArray[np.int64]
@@ -73,3 +73,35 @@ class Dataset(ABC):
     def __repr__(self) -> str:
         """Name, split and size, such as ``<sticks (train): 512 images>``."""
         return f"<{self.name} ({self.split}): {len(self)} images>"
+
+
+class Subset(Dataset):
+    """Some samples of another dataset.
+
+    Args:
+        dataset: where the samples come from.
+        indices: which ones, in order.
+
+    Example:
+        >>> from congeal.data.drawn import DrawnDataset
+        >>> Subset(DrawnDataset("discs", "val"), [3, 1]).names()
+        ['val-00003', 'val-00001']
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.name = dataset.name
+        self.split = dataset.split
+        self.protocol = dataset.protocol
+        self.dataset = dataset
+        self.indices = list(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def names(self) -> list[str]:
+        """The names of the chosen samples."""
+        names = self.dataset.names()
+        return [names[index] for index in self.indices]

@@ -46,7 +46,7 @@ def draw_sticks(rng: np.random.Generator, height: int, width: int) -> tuple[Pixe
 
     Example:
         >>> image, labels = draw_sticks(np.random.default_rng(0), 96, 128)
-        >>> image.shape, 4 <= labels.max() <= 9
+        >>> image.shape, 4 <= int(labels.max()) <= 9
         ((96, 128, 3), True)
     """
     for _ in range(_ATTEMPTS):
@@ -64,7 +64,7 @@ def draw_discs(rng: np.random.Generator, height: int, width: int) -> tuple[Pixel
 
     Example:
         >>> image, labels = draw_discs(np.random.default_rng(0), 96, 96)
-        >>> image.shape, labels.max() > 3
+        >>> image.shape, int(labels.max()) > 3
         ((96, 96, 3), True)
     """
     count = int(rng.integers(5, 15))
@@ -174,20 +174,22 @@ def _colours(rng: np.random.Generator, count: int) -> Floats:
     pieces = material * rng.uniform(0.85, 1.15, (count - 1, 1)) * (1 + tint[1])
     pieces = pieces + rng.normal(0, 0.04, (count - 1, 3))
     colours = np.concatenate([ground * (1 + tint[:1]), pieces])
-    return np.clip(colours, 0.03, 1).astype(np.float32)
+    clipped: Floats = np.clip(colours, 0.03, 1).astype(np.float32)
+    return clipped
 
 
 def _smooth_noise(rng: np.random.Generator, rows: int, columns: int, cells: int) -> Floats:
     """Random values on a coarse grid, interpolated linearly to `(rows, columns)`."""
-    grid = rng.normal(0, 1, (cells + 1, cells + 1)).astype(np.float32)
-    smooth: Floats = _weights(rows, cells) @ grid @ _weights(columns, cells).T
-    return smooth
+    grid = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
+    smooth = _weights(rows, cells) @ grid @ _weights(columns, cells).T
+    return smooth.astype(np.float32, copy=False)
 
 
 def _weights(length: int, cells: int) -> Floats:
-    place = np.linspace(0, cells, length, dtype=np.float32)[:, None]
-    tent: Floats = np.maximum(0, 1 - np.abs(place - np.arange(cells + 1, dtype=np.float32)))
-    return tent
+    place = np.linspace(0, cells, length)[:, None]
+    tent = np.maximum(0, 1 - np.abs(place - np.arange(cells + 1)))
+    weights: Floats = tent.astype(np.float32)
+    return weights
 
 
 def _ground(rng: np.random.Generator, rows: int, columns: int, colour: Floats) -> Floats:

@@ -1,0 +1,89 @@
+"""Dividing images into training and validation, the same way on every machine and every day."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from congeal.errors import CongealError, unknown
+
+__all__ = ["PARTS", "VAL_SHARE", "select_split", "stable_split"]
+
+PARTS = ("train", "val", "test")
+VAL_SHARE = 0.15
+
+Item = TypeVar("Item")
+
+
+def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) -> dict[str, str]:
+    """Divide names into ``"train"`` and ``"val"`` by a hash of each name.
+
+    A name keeps its part when others come or go, and the order of the names does not matter.
+    The only exception: two or more names always give at least one of each part.
+
+    Args:
+        names: what to divide.
+        val: share to expect in validation, 0 to 1.
+        seed: another seed, another division.
+
+    Raises:
+        CongealError: ``val`` is not within 0 and 1.
+
+    Example:
+        >>> stable_split(["a", "b", "c", "d"], val=0.25)
+        {'a': 'val', 'b': 'train', 'c': 'train', 'd': 'train'}
+    """
+    if not 0 <= val <= 1:
+        raise CongealError(f"expected a validation share from 0 to 1, got {val}")
+    place = {name: _place(name, seed) for name in names}
+    parts = {name: "val" if at < val else "train" for name, at in place.items()}
+    if len(parts) == 1:
+        return dict.fromkeys(parts, "train")
+    if parts and "val" not in parts.values():
+        parts[min(place, key=place.__getitem__)] = "val"
+    if parts and "train" not in parts.values():
+        parts[max(place, key=place.__getitem__)] = "train"
+    return parts
+
+
+def _place(name: str, seed: int) -> float:
+    digest = hashlib.sha1(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def select_split(
+    parts: Mapping[str, Sequence[Item]],
+    split: str,
+    *,
+    name: Callable[[Item], str],
+    where: str,
+    seed: int = 0,
+) -> list[Item]:
+    """Choose the items of a split from what a folder offers.
+
+    ``parts`` holds either ``"all"``, or some of train, val and test. Without a validation part,
+    ``"train"`` and ``"val"`` are the two sides of ``stable_split`` of the training part (or of
+    everything); the validation side of a single item is empty.
+
+    Raises:
+        CongealError: the split is unknown, or not there and not to be made.
+
+    Example:
+        >>> select_split({"all": ["b", "c"]}, "val", name=str, where="my_folder")
+        ['b']
+    """
+    if split not in (*PARTS, "all"):
+        raise unknown("split", split, (*PARTS, "all"))
+    if split == "all":
+        return [item for part in ("all", *PARTS) for item in parts.get(part, ())]
+    whole = parts.get("all", parts.get("train"))
+    if split in ("train", "val") and "val" not in parts and whole is not None:
+        side = stable_split((name(item) for item in whole), seed=seed)
+        return [item for item in whole if side[name(item)] == split]
+    if split not in parts:
+        there = (
+            "no split folders" if "all" in parts else " and ".join(p for p in PARTS if p in parts)
+        )
+        raise CongealError(f"expected a split {split!r} in {where}, it has {there}")
+    return list(parts[split])
