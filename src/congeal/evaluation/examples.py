@@ -1,0 +1,133 @@
+"""The images a report shows: the worst of a stream, kept as small pictures."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from congeal.data.sample import Sample
+from congeal.figures import outline, overlay, to_display
+from congeal.metrics.matching import Matching
+
+__all__ = ["FOUND", "INVENTED", "MISSED", "Example", "WorstExamples", "draw_mistakes"]
+
+RGB = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+PICTURE_SIDE = 640
+"""Longest side in pixels to which pictures are reduced."""
+
+FOUND, MISSED, INVENTED = (60, 190, 90), (235, 60, 60), (255, 176, 32)
+"""Colours of objects that were found, missed, and predicted where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image of a report, with pictures `(h, w, 3)` of the size of a page.
+
+    Attributes:
+        scores: the entry of the image in ``per_image``.
+        image: the image itself.
+        truth: the true objects drawn over it.
+        prediction: the predicted objects drawn over it.
+        mistakes: objects found (green line), missed (red) and predicted in vain (orange).
+    """
+
+    scores: dict[str, Any]
+    image: RGB
+    truth: RGB
+    prediction: RGB
+    mistakes: RGB
+
+
+class WorstExamples:
+    """Keeps pictures of the worst images of a stream, and of no others.
+
+    Worse is a lower AP at the first threshold, then a lower mean AP, then more mistakes, then
+    earlier. An image that has no objects and in which none were predicted has an AP of 0 by
+    convention; it is no failure and counts as best.
+
+    Args:
+        keep: how many images.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._offered = 0
+        self._heap: list[tuple[tuple[float, ...], Example]] = []  # the least bad one is first
+
+    def offer(
+        self, scores: dict[str, Any], found: Sequence[Matching], sample: Sample, labels: Labels
+    ) -> None:
+        """Look at one image; it is drawn and kept only if it is among the worst so far."""
+        badness = (*_badness(found), -self._offered)
+        self._offered += 1
+        if len(self._heap) < self._keep:
+            heapq.heappush(self._heap, (badness, _draw(scores, found[0], sample, labels)))
+        elif self._heap and badness > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (badness, _draw(scores, found[0], sample, labels)))
+
+    def worst_first(self) -> list[Example]:
+        """Give what is kept, the worst first."""
+        ranked = sorted(self._heap, key=lambda entry: entry[0], reverse=True)
+        return [example for _, example in ranked]
+
+
+def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) -> RGB:
+    """Draw what was found (green line), missed (red) and predicted in vain (orange).
+
+    Args:
+        picture: `(H, W, 3)`, 0 to 255.
+        truth: true label map `(H, W)`.
+        labels: predicted label map `(H, W)`.
+        found: which of their objects match.
+
+    Example:
+        >>> from congeal.metrics import matching
+        >>> truth, labels = np.array([[1, 0, 2]]), np.array([[1, 0, 0]])
+        >>> drawn = draw_mistakes(
+        ...     np.zeros((1, 3, 3), np.uint8), truth, labels, matching(truth, labels)
+        ... )
+        >>> int(drawn[0, 2].argmax())  # missed, so red
+        0
+    """
+    matched_true, matched_pred = (
+        np.isin(truth, found.pairs[:, 0]),
+        np.isin(labels, found.pairs[:, 1]),
+    )
+    drawn = picture // 2
+    drawn = _tint(drawn, (truth > 0) & ~matched_true, MISSED)
+    drawn = _tint(drawn, (labels > 0) & (truth >= 0) & ~matched_pred, INVENTED)
+    drawn[outline(np.where(matched_pred, labels, 0))] = FOUND
+    return drawn
+
+
+def _badness(found: Sequence[Matching]) -> tuple[float, float, int]:
+    mistakes = [m.fp + m.fn for m in found]
+    scores = [m.ap if wrong else 1.0 for m, wrong in zip(found, mistakes, strict=True)]
+    return -scores[0], -sum(scores) / len(scores), sum(mistakes)
+
+
+def _draw(scores: dict[str, Any], found: Matching, sample: Sample, labels: Labels) -> Example:
+    step = max(1, -(-max(labels.shape) // PICTURE_SIDE))
+    picture = np.asarray(Image.fromarray(to_display(sample.image)).reduce(step))
+    # Ids cannot be averaged; one pixel of each block stands for it.
+    truth, predicted = sample.labels[::step, ::step], labels[::step, ::step]
+    return Example(
+        scores,
+        image=picture,
+        truth=overlay(picture, truth),
+        prediction=overlay(picture, predicted),
+        mistakes=draw_mistakes(picture, truth, predicted, found),
+    )
+
+
+def _tint(picture: RGB, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> RGB:
+    mixed = picture * 0.4 + np.array(colour) * 0.6
+    return np.where(where[..., None], mixed, picture).astype(np.uint8)
