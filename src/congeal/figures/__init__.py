@@ -1,4 +1,12 @@
-"""Pictures: colours, overlays, curves, contact sheets and the report page."""
+"""Pictures: colours, overlays, curves, contact sheets and the report page.
+
+Drawing with matplotlib and writing pages load when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from congeal.figures.colour import (
     colour_labels,
@@ -10,12 +18,33 @@ from congeal.figures.colour import (
     to_display,
 )
 
+if TYPE_CHECKING:
+    from congeal.figures.plots import contact_sheet, plot_curves, plot_thresholds
+    from congeal.figures.report import Report
+
 __all__ = [
+    "Report",
     "colour_labels",
+    "contact_sheet",
     "embedding_rgb",
     "enlarge",
     "label_colours",
     "outline",
     "overlay",
+    "plot_curves",
+    "plot_thresholds",
     "to_display",
 ]
+
+_LATER = {
+    "Report": "congeal.figures.report",
+    "contact_sheet": "congeal.figures.plots",
+    "plot_curves": "congeal.figures.plots",
+    "plot_thresholds": "congeal.figures.plots",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

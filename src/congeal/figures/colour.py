@@ -180,6 +180,7 @@ def overlay(
     outlines: bool = True,
     *,
     seed: int = 0,
+    scale: int = 1,
 ) -> RGB:
     """Draw a label map over its image: tinted objects with crisp outlines.
 
@@ -189,9 +190,10 @@ def overlay(
         alpha: strength of the tint, 0 (none) to 1 (opaque).
         outlines: draw the outline of every object in its full colour.
         seed: another number gives another colouring.
+        scale: enlarge this many times first, which makes the lines of small images thin.
 
     Returns:
-        The picture `(H, W, 3)`, uint8.
+        The picture `(scale * H, scale * W, 3)`, uint8.
 
     Raises:
         CongealError: image and labels differ in size, or are not a picture and a label map.
@@ -207,6 +209,9 @@ def overlay(
             f"expected labels of the image's size {shown.shape[:2]}, got {checked.shape}"
         )
     colours = colour_labels(checked, seed)
+    if scale > 1:
+        shown, colours = (a.repeat(scale, 0).repeat(scale, 1) for a in (shown, colours))
+        checked = checked.repeat(scale, 0).repeat(scale, 1)
     mixed = shown * (1 - alpha) + colours * alpha
     picture = np.where((checked != 0)[..., None], mixed.round(), shown).astype(np.uint8)
     if outlines:
