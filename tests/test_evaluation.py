@@ -213,9 +213,18 @@ def test_mistakes_are_coloured_by_kind_and_void_is_left_alone():
     truth, labels = np.array([[1, 0, 2, 0, 0, -1]]), np.array([[7, 0, 0, 0, 8, 9]])
     drawn = draw_mistakes(np.zeros((1, 6, 3), np.uint8), truth, labels, matching(truth, labels))
     assert tuple(drawn[0, 0]) == FOUND
-    assert drawn[0, 2].tolist() == [int(0.6 * value) for value in MISSED]
+    assert tuple(drawn[0, 2]) == MISSED
     assert drawn[0, 4].tolist() == [int(0.6 * value) for value in INVENTED]
     assert not drawn[0, [1, 3, 5]].any()
+
+
+def test_missed_objects_show_through_the_one_that_merged_them():
+    truth = np.array([[1, 1, 1, 2, 2, 2]]).repeat(3, 0)
+    merged = np.ones((3, 6), int)
+    found = matching(truth, merged, 0.9)
+    drawn = draw_mistakes(np.zeros((3, 6, 3), np.uint8), truth, merged, found)
+    assert (drawn[:, 2:4] == MISSED).all()
+    assert (drawn[:, 0, 1] > MISSED[1]).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 4), (2, 2000)])

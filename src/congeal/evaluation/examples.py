@@ -102,9 +102,11 @@ def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) 
         np.isin(labels, found.pairs[:, 1]),
     )
     drawn = picture // 2
-    drawn = _tint(drawn, (truth > 0) & ~matched_true, MISSED)
+    missed = np.where(matched_true, 0, truth)
+    drawn = _tint(drawn, missed > 0, MISSED)
     drawn = _tint(drawn, (labels > 0) & (truth >= 0) & ~matched_pred, INVENTED)
     drawn[outline(np.where(matched_pred, labels, 0))] = FOUND
+    drawn[outline(missed)] = MISSED  # last, since what was predicted in vain often covers them
     return drawn
 
 

@@ -103,6 +103,13 @@ class Evaluation:
 
         Raises:
             CongealError: the folder cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> found = Evaluation("a", "test", "m", "matching", (), {"images": 0}, [])
+            >>> folder = found.save(tempfile.mkdtemp(), report=False)
+            >>> (folder / "evaluation.json").exists()
+            True
         """
         folder = Path(folder)
         write_json(folder / "evaluation.json", self.to_dict())

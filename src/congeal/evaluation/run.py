@@ -87,20 +87,26 @@ def evaluate(
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
+    found = _collect(name, dataset, metric, rows, worst)
+    if output is not None:
+        found.save(output, report=report)
+    return found
+
+
+def _collect(
+    model: str, dataset: Dataset, metric: MatchingMetric, rows: list[Row], worst: WorstExamples
+) -> Evaluation:
     seconds = float(np.mean([row["seconds"] for row in rows]))
-    found = Evaluation(
+    return Evaluation(
         data=dataset.name,
         split=dataset.split,
-        model=name,
+        model=model,
         protocol=dataset.protocol,
         thresholds=metric.thresholds,
         metrics=metric.compute() | {"seconds_per_image": seconds},
         per_image=rows,
         examples=worst.worst_first(),
     )
-    if output is not None:
-        found.save(output, report=report)
-    return found
 
 
 def _open_data(data: str | Path, split: str | None) -> Dataset:
