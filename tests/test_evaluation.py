@@ -299,11 +299,13 @@ def test_a_dataset_can_be_named():
     assert (found.data, found.split) == ("discs", "val")
 
 
-def test_what_was_in_the_folder_stays_when_it_cannot_be_written(tmp_path):
-    target = tmp_path / "file"
+@pytest.mark.parametrize("below", ["", "run/a"])
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path, below):
+    target, model = tmp_path / "file", Knows()
     target.write_text("mine")
-    with pytest.raises(CongealError, match="cannot write"):
-        evaluate(Knows(), Bars(2), output=target, report=False)
+    with pytest.raises(CongealError, match=r"cannot write the evaluation to .*is a file"):
+        evaluate(model, Bars(2), output=target / below, report=False)
+    assert model.calls == 0
     assert target.read_text() == "mine"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def evaluate(
 
     Raises:
         CongealError: model or data cannot be opened, there are no images, an option is out of
-            range, or the model fails on an image.
+            range, the output folder cannot be written, or the model fails on an image.
 
     Example:
         >>> class Bright:
@@ -79,6 +80,7 @@ def evaluate(
         2
     """
     metric = MatchingMetric(thresholds)
+    _check_output(output)
     dataset = data if isinstance(data, Dataset) else _open_data(data, split)
     count = _check_dataset(dataset, limit)
     segmenter, name = _open_model(model, device)
@@ -91,6 +93,17 @@ def evaluate(
     if output is not None:
         found.save(output, report=report)
     return found
+
+
+def _check_output(output: str | Path | None) -> None:
+    """Refuse a folder that cannot be written before the work is done, without making it yet."""
+    if output is None:
+        return
+    target = Path(output).absolute()
+    there = next(path for path in (target, *target.parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "may not be written" if there.is_dir() else "is a file"
+        raise CongealError(f"cannot write the evaluation to {output}: {there} {reason}")
 
 
 def _collect(
