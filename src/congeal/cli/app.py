@@ -1,0 +1,75 @@
+"""The program ``congeal`` and its commands."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from congeal import __version__
+from congeal.cli import data, demo, evaluate, info, models, segment, train
+from congeal.cli.group import Commands, DataCommands
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="congeal",
+    cls=Commands,
+    help="Group pixels into objects: train on images and masks, segment new images.",
+    epilog=(
+        "Exit codes: 0 done, 1 partly failed, 2 wrong use or input, 70 a fault of congeal, "
+        "130 stopped with Ctrl-C."
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(cls=DataCommands, help="List, describe, check and preview datasets.")
+
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("segment")(segment.segment)
+app.command("evaluate")(evaluate.evaluate)
+app.command("models")(models.models)
+app.add_typer(data_app, name="data", invoke_without_command=True)
+app.command("info")(info.info)
+
+data_app.callback(invoke_without_command=True)(data.data)
+data_app.command("list")(data.list_datasets)
+data_app.command("info")(data.info)
+data_app.command("check")(data.check)
+data_app.command("preview")(data.preview)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"congeal {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error; works behind any command."),
+    ] = False,
+) -> None:
+    """Group pixels into objects: train on images and masks, segment new images."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the program; the entry point of the command ``congeal``."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # names of files may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    app()

@@ -1,0 +1,77 @@
+"""``congeal models``: what ships, and the card of one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from congeal.cli.options import Json
+from congeal.cli.terminal import say, show, show_json
+
+if TYPE_CHECKING:
+    from congeal.models.shipped import ModelInfo
+
+__all__ = ["models"]
+
+# Scores worth a column, of the many that a model may carry.
+_SCORE = "matching_ap@0.5"
+
+
+def models(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A model folder or name, to see its card.", metavar="[MODEL]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that ship, or show the card of one."""
+    from congeal.models.shipped import describe, list_models, locate
+
+    if model is not None:
+        _show_one(describe(locate(model)), as_json)
+        return
+    found = list_models()
+    if as_json:
+        show_json([_to_dict(info) for info in found])
+    elif not found:
+        say("no model ships with this copy of congeal; train one: congeal train FOLDER")
+    else:
+        _show_table(found)
+
+
+def _show_one(info: ModelInfo, as_json: bool) -> None:
+    if as_json:
+        show_json(_to_dict(info))
+        return
+    if info.card:
+        say(info.card.rstrip())
+        say("")
+    say(f"{info.method} model of {info.megabytes:.1f} MB in {info.path}")
+
+
+def _show_table(found: list[ModelInfo]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "what", "AP at .5", "MB", "licence"):
+        table.add_column(title, overflow="fold")
+    for info in found:
+        score = info.metrics.get(_SCORE)
+        shown = f"{score:.3f}" if isinstance(score, float) else ""
+        table.add_row(info.name, info.what, shown, f"{info.megabytes:.1f}", info.licence)
+    show(table)
+    say(f"use one: congeal segment {found[0].name} IMAGES, its card: congeal models NAME")
+
+
+def _to_dict(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "path": str(info.path),
+        "what": info.what,
+        "licence": info.licence,
+        "method": info.method,
+        "bytes": info.size,
+        "metrics": info.metrics,
+        "training": info.training or {},
+    }

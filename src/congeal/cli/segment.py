@@ -1,0 +1,171 @@
+"""``congeal segment``: images to label maps and other files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from congeal.cli.group import PARTLY, Stopped
+from congeal.cli.options import Device, Json, Output
+from congeal.cli.terminal import count, make_progress, say, say_error, say_note, show_json
+from congeal.errors import CongealError
+
+if TYPE_CHECKING:
+    from congeal.prediction import FileOutcome, SegmentRun
+
+__all__ = ["segment", "split_model"]
+
+
+def segment(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL] IMAGES...",
+            help="Model folder or name (left out: the one that ships), then images, folders of "
+            "images, or patterns such as 'scans/*.tif'.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="The model; then all arguments are images."),
+    ] = None,
+    output: Output = Path("segmented"),
+    format_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="What to write: labels, tiff, overlay, coco, csv. Give it several times for "
+            "several. Left out: labels and overlay.",
+            metavar="NAME",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make results again that are there.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Find the objects of images and write them as files.
+
+    Results are named after their images. What is done is skipped, so the same command goes on
+    where an earlier one stopped. A broken image is reported and the others are done (exit code 1).
+    """
+    chosen, images = split_model(arguments, model)
+    run = _run(chosen, images, output, tuple(format_ or ("labels", "overlay")), overwrite, device)
+    if as_json:
+        show_json(_to_dict(run))
+    else:
+        _summarise(run)
+    if run.failed:
+        raise typer.Exit(PARTLY)
+
+
+def split_model(arguments: list[str], model: str | None) -> tuple[str | None, list[str]]:
+    """Tell the model, if one is named, from the images.
+
+    Raises:
+        CongealError: the first argument is neither, or no image is left.
+    """
+    if model is not None:
+        return model, arguments
+    first, rest = arguments[0], arguments[1:]
+    if _is_model(first, alone=not rest):
+        if not rest:
+            raise CongealError(f"expected images after the model {first}, got none")
+        return first, rest
+    if rest and _means_a_model(first):
+        from congeal.models.shipped import locate
+
+        locate(first)  # raises, with the nearest name
+    return None, arguments
+
+
+def _is_model(text: str, *, alone: bool) -> bool:
+    from congeal.models.config import CONFIG, WEIGHTS
+    from congeal.models.shipped import DEFAULT_MODEL, list_models
+
+    path = Path(text)
+    if (path / CONFIG).is_file() or path.name in {CONFIG, WEIGHTS}:
+        return True
+    shipped = {DEFAULT_MODEL, *(info.name for info in list_models())}
+    return text in shipped and not (path.is_file() or (alone and path.is_dir()))
+
+
+def _means_a_model(text: str) -> bool:
+    """Whether a word that is no file looks like a name rather than like an image."""
+    path = Path(text)
+    return not (path.exists() or path.suffix or len(path.parts) > 1 or set(text) & set("*?["))
+
+
+def _run(
+    model: str | None,
+    images: list[str],
+    output: Path,
+    formats: tuple[str, ...],
+    overwrite: bool,
+    device: str,
+) -> SegmentRun:
+    from congeal.prediction import input_files, segment_files
+
+    total, finished = len(input_files(images, output)), 0
+    with make_progress() as progress:
+        task = progress.add_task("segmenting", total=total)
+
+        def tell(outcome: FileOutcome) -> None:
+            nonlocal finished
+            finished += outcome.state == "done"
+            progress.advance(task)
+            if outcome.state == "failed":
+                say_error(f"{outcome.path}: {outcome.message}")
+
+        try:
+            return segment_files(
+                model,
+                images,
+                output,
+                formats=formats,
+                overwrite=overwrite,
+                device=device,
+                on_file=tell,
+            )
+        except KeyboardInterrupt:
+            raise Stopped(
+                f"stopped: {finished} of {count(total, 'image')} segmented into {output}; "
+                "the same command goes on from there"
+            ) from None
+
+
+def _summarise(run: SegmentRun) -> None:
+    objects = sum(file.objects or 0 for file in run.files)
+    say(f"{count(len(run.done), 'image')} segmented, {count(objects, 'object')}, in {run.output}")
+    if run.skipped:
+        say(f"{count(len(run.skipped), 'image')} skipped: done before (--overwrite to redo)")
+    for path, why in run.stale[:3]:
+        say_note(f"note: {path}: {why}")
+    if len(run.stale) > 3:
+        say_note(f"note: and {len(run.stale) - 3} more of this kind")
+    if run.failed:
+        say_note(f"{count(len(run.failed), 'image')} failed")
+
+
+def _to_dict(run: SegmentRun) -> dict[str, Any]:
+    return {
+        "output": str(run.output),
+        "done": len(run.done),
+        "skipped": len(run.skipped),
+        "failed": len(run.failed),
+        "files": [
+            {
+                "path": str(file.path),
+                "state": file.state,
+                "message": file.message,
+                "objects": file.objects,
+                "seconds": file.seconds,
+                "files": [str(path) for path in file.files],
+            }
+            for file in run.files
+        ],
+    }

@@ -1,0 +1,117 @@
+"""Writing to the terminal: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+__all__ = [
+    "console",
+    "count",
+    "make_progress",
+    "one_line",
+    "plural",
+    "say",
+    "say_error",
+    "say_note",
+    "show",
+    "show_json",
+]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make the console of stdout or stderr, as it is now (tests and pipes replace it)."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a table or other rich object as a result."""
+    console().print(renderable)
+
+
+def say(message: str) -> None:
+    """Print a line of results; never wrapped, so that it can be searched and cut."""
+    typer.echo(message)
+
+
+def say_note(message: str) -> None:
+    """Print a line for the person, not for the next program."""
+    typer.echo(message, err=True)
+
+
+def say_error(message: str) -> None:
+    """Print the one line that tells an error."""
+    label = "error:" if os.environ.get("NO_COLOR") else typer.style("error:", fg="red", bold=True)
+    typer.echo(f"{label} {message}", err=True)
+
+
+def show_json(value: Any) -> None:
+    """Print JSON; what is no number (NaN, infinity) becomes null."""
+    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def make_progress(*columns: Any) -> Progress:
+    """Make a progress bar on stderr that is silent when stderr is not a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    terminal = console(stderr=True)
+    shown = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        *columns,
+        TimeRemainingColumn(compact=True),
+    )
+    return Progress(
+        *shown, console=terminal, disable=not terminal.is_terminal, expand=True, transient=True
+    )
+
+
+def one_line(text: object) -> str:
+    """Join what has line breaks into one line."""
+    return " ".join(str(text).split())
+
+
+def count(number: int, what: str) -> str:
+    """Say a number of things: ``1 image``, ``2 images``."""
+    return f"{number:,} {plural(what, number)}"
+
+
+def plural(what: str, number: int) -> str:
+    """Give the word for one or many."""
+    return what if number == 1 else f"{what}s"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if hasattr(value, "item"):  # numbers of NumPy and PyTorch
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)

@@ -1,0 +1,152 @@
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from congeal.cli.segment import split_model
+from congeal.errors import CongealError
+from congeal.prediction import batch
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != "congeal.jsonl")
+
+
+def test_a_folder_is_segmented_and_told_in_a_line(run, model, desk):
+    result = run("segment", model, "photos/images", "--output", "out")
+    assert result.exit_code == 0
+    assert result.stdout == "4 images segmented, 10 objects, in out\n"
+    assert result.stderr == ""
+    assert written(desk / "out")[:2] == ["cell0_labels.png", "cell0_overlay.png"]
+
+
+def test_without_a_model_the_one_that_ships_is_used(run, shelf, desk):
+    assert run("segment", "photos/images/cell1.png").exit_code == 0
+    assert written(desk / "segmented") == ["cell1_labels.png", "cell1_overlay.png"]
+
+
+def test_a_shipped_model_is_used_by_name(run, shelf, desk):
+    assert run("segment", "nuclei", "photos/images/*1.png").exit_code == 0
+    assert len(written(desk / "segmented")) == 2
+
+
+def test_formats_are_chosen_one_by_one(run, model, desk):
+    words = ["-f", "coco", "--format", "csv", "-o", "out"]
+    assert run("segment", model, "photos/images/cell0.png", *words).exit_code == 0
+    assert written(desk / "out") == ["cell0_coco.json", "cell0_objects.csv"]
+
+
+def test_a_second_run_says_what_it_skipped(run, model, desk):
+    run("segment", model, "photos/images")
+    result = run("segment", model, "photos/images")
+    assert result.stdout.splitlines() == [
+        "0 images segmented, 0 objects, in segmented",
+        "4 images skipped: done before (--overwrite to redo)",
+    ]
+
+
+def test_results_of_another_model_are_named(run, model, shelf, desk):
+    import torch
+
+    from congeal.models import load, save_model
+
+    run("segment", model, "photos/images")
+    other = load(model)
+    other.level.data = torch.tensor(50.0)
+    save_model(other, desk / "other", card="")
+    result = run("segment", desk / "other", "photos/images")
+    assert result.stderr.count("another model") == 3
+    assert "and 1 more" in result.stderr
+
+
+def test_a_broken_image_is_named_and_the_code_is_one(run, model, desk):
+    (desk / "photos/images/cell2.png").write_bytes(b"no picture")
+    result = run("segment", model, "photos/images")
+    assert result.exit_code == 1
+    assert "3 images segmented" in result.stdout
+    assert "error: photos/images/cell2.png:" in result.stderr
+    assert result.stderr.splitlines()[-1] == "1 image failed"
+
+
+def test_json_tells_every_file(run, model, desk):
+    import json
+
+    (desk / "photos/images/cell2.png").write_bytes(b"no picture")
+    result = run("segment", model, "photos/images", "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (told["done"], told["failed"]) == (3, 1)
+    assert [file["state"] for file in told["files"]] == ["done", "done", "failed", "done"]
+    assert told["files"][3]["objects"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nuclei"], "expected images after the model nuclei"),
+        (["nucli", "photos/images"], "did you mean 'nuclei'"),
+        (["empty"], "found none"),
+        (["-m", "nowhere/x", "photos/images"], "found nothing"),
+        (["photos/images", "-f", "label"], "did you mean 'labels'"),
+        (["photos/images", "--device", "cdua"], "did you mean 'cuda'"),
+        (["photos/images", "-o", "photos/images/cell0.png"], "cannot write results"),
+    ],
+)
+def test_what_is_given_wrong_is_told_in_one_line(fails, shelf, desk, words, said):
+    (desk / "empty").mkdir()
+    assert said in fails("segment", *words)
+
+
+def test_an_image_that_is_not_there_is_partly_failed(run, shelf, desk):
+    result = run("segment", "gone.png")
+    assert result.exit_code == 1
+    assert "gone.png" in result.stderr
+
+
+def test_the_model_is_told_from_the_images(model, shelf, desk):
+    config = str(model / "config.json")
+    assert split_model([str(model), "a.png"], None) == (str(model), ["a.png"])
+    assert split_model([config, "a.png"], None) == (config, ["a.png"])
+    assert split_model(["a.png", "b.png"], None) == (None, ["a.png", "b.png"])
+    assert split_model(["nuclei", "b.png"], "x") == ("x", ["nuclei", "b.png"])
+    assert split_model(["*.png"], None) == (None, ["*.png"])
+    (desk / "nuclei").mkdir()
+    assert split_model(["nuclei"], None) == (None, ["nuclei"])
+    with pytest.raises(CongealError, match="expected images"):
+        split_model([str(model)], None)
+
+
+def test_ctrl_c_says_how_far_it_got(run, model, desk, monkeypatch):
+    real, calls = batch.read_image, iter(range(9))
+
+    def interrupted(path):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return real(path)
+
+    monkeypatch.setattr(batch, "read_image", interrupted)
+    result = run("segment", model, "photos/images", "-o", "out")
+    assert result.exit_code == 130
+    assert result.stderr.splitlines() == [
+        "stopped: 2 of 4 images segmented into out; the same command goes on from there"
+    ]
+    monkeypatch.setattr(batch, "read_image", real)
+    assert "2 images segmented" in run("segment", model, "photos/images", "-o", "out").stdout
+
+
+@pytest.mark.slow
+def test_a_real_ctrl_c_while_loading_is_clean(environment, desk):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "congeal.cli", "info"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(1.0)  # in the middle of importing PyTorch
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in stderr
