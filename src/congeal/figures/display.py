@@ -63,7 +63,9 @@ def _stretch(values: NDArray[np.float64], low: float, high: float, span: float) 
     if finite.size == 0:
         return np.zeros(values.shape, np.uint8)
     bottom, top = np.percentile(finite, [low, high])
-    scaled = (np.nan_to_num(values, nan=bottom) - bottom) / max(top - bottom, span)
+    scaled = (np.nan_to_num(values, nan=bottom, posinf=top, neginf=bottom) - bottom) / max(
+        top - bottom, span
+    )
     shown: RGB = (np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
     return shown
 

@@ -12,7 +12,7 @@ __all__ = ["NEAR", "oklab", "palette", "spread_colours"]
 BASE = 20
 """How many colours the palette holds; more would be hard to tell apart in a picture."""
 
-NEAR = 0.17
+NEAR = 0.15
 """Colours nearer than this in OKLab are too alike for objects that touch."""
 
 _RGB_TO_LMS = np.array(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def _panel(name: str) -> tuple[str, str]:
         for mark in ("_", "/"):
             if name.startswith(part + mark):
                 return name[len(part) + 1 :], part
-    return name, name
+    return ("learning rate", name) if re.match(r"lr\b", name) else (name, name)
 
 
 def plot_curves(

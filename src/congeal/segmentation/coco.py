@@ -19,19 +19,20 @@ __all__ = ["coco_document", "encode_crop"]
 def _runs(crop: Crop, shape: tuple[int, int]) -> list[int]:
     """Count the pixels outside, inside, outside... down the columns of the whole image."""
     height, width = shape
-    edges = np.diff(np.pad(crop.mask.astype(np.int8), ((1, 1), (0, 0))), axis=0)
-    change = edges.T
-    base = (np.arange(change.shape[0]) + crop.left) * height + crop.top
-    columns, starts = np.nonzero(change == 1)
-    begin = base[columns] + starts
-    columns, stops = np.nonzero(change == -1)
-    end = base[columns] + stops
+    rows, columns = crop.mask.shape
+    padded = np.zeros((columns, rows + 2), bool)
+    padded[:, 1:-1] = crop.mask.T
+    # Along a padded column every second change begins a run and the next one ends it.
+    column, row = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    bounds = np.empty(len(row) + 2, np.int64)
+    bounds[0], bounds[-1] = 0, height * width
+    bounds[1:-1] = (column + crop.left) * height + crop.top + row
     # A run that leaves a column at its foot and enters the next at its head is one run.
-    split = np.flatnonzero(begin[1:] == end[:-1])
-    begin, end = np.delete(begin, split + 1), np.delete(end, split)
-    bounds = np.stack([begin, end], 1).reshape(-1)
-    counts = np.diff(np.r_[0, bounds, height * width])
-    return [int(n) for n in (counts[:-1] if counts[-1] == 0 else counts)]
+    again = np.flatnonzero(bounds[2:-1] == bounds[1:-2]) + 1
+    if len(again):
+        bounds = np.delete(bounds, np.concatenate([again, again + 1]))
+    counts: list[int] = (bounds[1:] - bounds[:-1]).tolist()
+    return counts if counts[-1] else counts[:-1]
 
 
 def encode_crop(crop: Crop, shape: tuple[int, int]) -> dict[str, Any]:

@@ -338,6 +338,8 @@ def _column(given: ArrayLike | None, count: int, what: str, dtype: Any) -> NDArr
     values = np.array(given, dtype)
     if values.shape != (count,):
         raise CongealError(f"expected {what} for {count} objects, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise CongealError(f"expected finite {what}, got NaN or infinity")
     return values
 
 
