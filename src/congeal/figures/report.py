@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup
 from numpy.typing import ArrayLike
 
 from congeal.figures.inline import inline_file, inline_picture
@@ -169,8 +168,8 @@ class Report:
             subtitle=self.subtitle,
             blocks=self._blocks,
             headings=headings,
-            css=Markup(_asset("report.css")),
-            js=Markup(_asset("report.js")),
+            css=_asset("report.css"),
+            js=_asset("report.js"),
         )
         return page
 
