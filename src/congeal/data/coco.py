@@ -16,7 +16,7 @@ from congeal.data.sample import Dataset, LabelMap, Sample
 from congeal.data.split import PARTS, select_split
 from congeal.errors import CongealError
 
-__all__ = ["CocoDataset", "CocoImage", "coco_files", "coco_labels"]
+__all__ = ["CocoDataset", "CocoImage", "coco_files", "coco_labels", "load_images"]
 
 _NAMES = ("annotations", "instances")
 

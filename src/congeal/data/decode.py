@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ __all__ = ["Raster", "decode"]
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+_MOST_PIXELS = 2**31
 _ADVICE = "save every page as its own file first (ImageJ: Stack to Images)"
 
 
@@ -68,8 +72,8 @@ def decode(path: str | Path) -> Raster:
         raise
     except UnidentifiedImageError as error:
         raise CongealError(f"expected an image (PNG, JPEG or TIFF), {path} is none") from error
-    except MemoryError as error:
-        raise CongealError(f"{path} is too large for this machine's memory") from error
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise _too_large(path) from error
     # Codecs fail in their own ways on broken files; all of them derive from these.
     except (OSError, SyntaxError, RuntimeError, LookupError, ArithmeticError) as error:
         raise _broken(path, error) from error
@@ -80,6 +84,10 @@ def decode(path: str | Path) -> Raster:
 def _broken(path: Path, error: Exception) -> CongealError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return CongealError(f"cannot read {path}: the file is truncated or damaged ({reason})")
+
+
+def _too_large(path: Path) -> CongealError:
+    return CongealError(f"cannot read {path}: the image is too large; cut it into tiles first")
 
 
 def _head(path: Path) -> bytes:
@@ -134,10 +142,26 @@ def _decode_deep_png(path: Path) -> Raster:
     return Raster(np.asarray(imagecodecs.png_decode(path.read_bytes())))
 
 
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a library's log out of the way: what matters is in the error it ends with."""
+    logger, mute = logging.getLogger(name), _Mute()
+    logger.addFilter(mute)
+    try:
+        yield
+    finally:
+        logger.removeFilter(mute)
+
+
+class _Mute(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False
+
+
 def _decode_tiff(path: Path) -> Raster:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with _quiet("tifffile"), tifffile.TiffFile(path) as tiff:
         if not tiff.pages:
             raise CongealError(f"cannot read {path}: the TIFF has no page")
         if len(tiff.series) != 1:
@@ -154,6 +178,8 @@ def _decode_tiff(path: Path) -> Raster:
 
 def _check_complete(path: Path, series: Any) -> None:
     """Refuse a cut-off file: tifffile would fill what is missing with zeros."""
+    if series.size > _MOST_PIXELS:
+        raise _too_large(path)
     size = path.stat().st_size
     for page in series.pages:
         if page is None:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from congeal.data.sample import LabelMap, Pixels
+from congeal.data.scenes import MIN_VISIBLE
 from congeal.errors import unknown
 
 __all__ = ["draw_digits"]
 
 _INK = 0.4
-_MIN_VISIBLE = 30
 # Which tenths of the 1,797 digits a split draws from: no digit is seen in two splits.
 _TENTHS = {"train": range(7), "val": range(7, 8), "test": range(8, 10)}
 
@@ -83,4 +83,4 @@ def _topmost(ink: Floats) -> LabelMap:
 
 def _is_visible(ink: Floats) -> NDArray[np.bool_]:
     seen: NDArray[np.int64] = np.bincount(_topmost(ink).ravel(), minlength=len(ink) + 1)[1:]
-    return seen >= _MIN_VISIBLE
+    return seen >= MIN_VISIBLE

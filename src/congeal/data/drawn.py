@@ -59,15 +59,15 @@ class DrawnDataset(Dataset):
         self.split = split
         self.size = size
         self.seed = seed
-        self._keys = sample_keys(split, count)
-        check_drawing(size, seed)
+        self._keys = _sample_keys(split, count)
+        _check_drawing(size, seed)
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __getitem__(self, index: int) -> Sample:
         split, number = self._keys[index]
-        rng = sample_generator(self.name, split, number, self.seed)
+        rng = _generator(self.name, split, number, self.seed)
         height, width = _draw_size(rng, self.size)
         image, labels = _drawer(self.name, split)(rng, height, width)
         return Sample(f"{split}-{number:05d}", image, labels)
@@ -92,16 +92,8 @@ def _draw_size(rng: np.random.Generator, size: int | None) -> tuple[int, int]:
     return height, width
 
 
-def sample_keys(split: str, count: int | None) -> list[tuple[str, int]]:
-    """List (split, number) of every sample of a drawn set; ``"all"`` joins the three splits.
-
-    Raises:
-        CongealError: the split is unknown or the count below one.
-
-    Example:
-        >>> sample_keys("val", 2)
-        [('val', 0), ('val', 1)]
-    """
+def _sample_keys(split: str, count: int | None) -> list[tuple[str, int]]:
+    """The split and number of every sample; ``"all"`` joins the three splits."""
     if split not in (*COUNTS, "all"):
         raise unknown("split", split, (*COUNTS, "all"))
     if count is not None and count < 1:
@@ -111,28 +103,12 @@ def sample_keys(split: str, count: int | None) -> list[tuple[str, int]]:
     return [(part, number) for part, n in COUNTS.items() for number in range(n)][:count]
 
 
-def check_drawing(size: int | None, seed: int) -> None:
-    """Refuse sizes in which nothing can be drawn, and negative seeds.
-
-    Raises:
-        CongealError: the size is below 32 pixels or the seed below 0.
-
-    Example:
-        >>> check_drawing(size=None, seed=0)
-    """
+def _check_drawing(size: int | None, seed: int) -> None:
     if size is not None and size < 32:
         raise CongealError(f"expected a size of 32 pixels or more, got {size}")
     if seed < 0:
         raise CongealError(f"expected a seed of 0 or more, got {seed}")
 
 
-def sample_generator(kind: str, split: str, number: int, seed: int) -> np.random.Generator:
-    """Make the random generator of one sample.
-
-    Example:
-        >>> first = sample_generator("sticks", "val", 0, seed=0)
-    >>> again = sample_generator("sticks", "val", 0, seed=0)
-    >>> bool(first.integers(1000) == again.integers(1000))
-        True
-    """
+def _generator(kind: str, split: str, number: int, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(f"{kind}:{split}".encode()), number])

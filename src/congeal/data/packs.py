@@ -19,7 +19,7 @@ from congeal.data.pairs import Pair, PairedDataset
 from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.errors import CongealError, unknown
 
-__all__ = ["PACKS", "SPLITS", "PackDataset", "data_root", "shuffle_labels", "to_gray"]
+__all__ = ["PACKS", "SPLITS", "Pack", "PackDataset", "data_root", "shuffle_labels", "to_gray"]
 
 SPLITS = ("train", "val", "test")
 _DEFAULT_ROOT = "../shared/data"
@@ -93,17 +93,20 @@ index.csv there; set CONGEAL_DATA to the folder that holds the packs
             raise unknown("pack", name, PACKS)
         if split not in (*SPLITS, "all"):
             raise unknown("split", split, (*SPLITS, "all"))
-        self.pack = PACKS[name]
-        folder = (root or data_root()) / self.pack.folder
+        pack = PACKS[name]
+        # Only what reading needs is kept: functions do not travel to worker processes.
+        self.gray, self.shuffle = pack.gray, pack.shuffle
+        folder = (root or data_root()) / pack.folder
         wanted = SPLITS if split == "all" else (split,)
-        rows = [row for row in _index(folder) if row["split"] in wanted and self.pack.keep(row)]
-        super().__init__(name, split, [_pair(folder, row, self.pack.ending) for row in rows])
+        rows = [row for row in _index(folder) if row["split"] in wanted and pack.keep(row)]
+        super().__init__(name, split, [_pair(folder, row, pack.ending) for row in rows])
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
-        image = to_gray(sample.image) if self.pack.gray else sample.image
-        shuffle = self.pack.shuffle
-        labels = shuffle_labels(sample.labels, sample.name) if shuffle else sample.labels
+        image = to_gray(sample.image) if self.gray else sample.image
+        labels = sample.labels
+        if self.shuffle:
+            labels = shuffle_labels(labels, sample.name)
         return Sample(sample.name, image, labels, sample.path)
 
 

@@ -61,7 +61,8 @@ def open_dataset(
 
     Args:
         spec: a name of ``DATASETS``, a folder, or a COCO ``.json``. A name wins over a folder
-            of the same name; write ``./nuclei`` for the folder.
+            of the same name; write ``./nuclei`` for the folder. In a folder, a COCO file wins
+            over masks.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         count: only the first so many samples (drawn sets: how many to draw).
         size: side of drawn images in pixels; not for images from files.

@@ -1,0 +1,119 @@
+"""The look-over before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from congeal.data.check import check_dataset
+from congeal.data.drawn import DrawnDataset
+from congeal.data.folder import FolderDataset
+from congeal.data.sample import Dataset, Sample
+
+RNG = np.random.default_rng(0)
+LABELS = np.kron(np.array([[0, 1], [2, 0]]), np.ones((10, 10), int))
+
+
+class Given(Dataset):
+    """Samples handed over."""
+
+    def __init__(self, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
+        self.name, self.split = "given", "all"
+        self.samples = [Sample(f"s{i}", image, labels) for i, (image, labels) in enumerate(pairs)]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def names(self) -> list[str]:
+        return [sample.name for sample in self.samples]
+
+
+def noise(shape: tuple[int, ...] = (20, 20)) -> np.ndarray:
+    return RNG.integers(0, 256, (*shape, 1), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["sticks", "discs", "digits"])
+def test_drawn_sets_have_no_problems(kind: str) -> None:
+    assert check_dataset(DrawnDataset(kind, "val", count=5)) == []
+
+
+def test_files_that_cannot_be_used_are_listed_and_the_rest_is_read(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for name in "abc":
+            picture = noise()[..., 0] if kind == "images" else LABELS.astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / kind / f"{name}.png")
+    (tmp_path / "images/a.png").write_bytes(b"broken")
+    Image.new("L", (3, 3)).save(tmp_path / "masks/c.png")
+    problems = check_dataset(FolderDataset(tmp_path))
+    assert len(problems) == 2
+    assert problems[0].startswith("a: expected an image")
+    assert "3 x 3" in problems[1]
+
+
+def test_constant_images_are_reported() -> None:
+    problems = check_dataset(Given((np.full((20, 20, 1), 7, np.uint8), LABELS)))
+    assert problems == ["s0: the image is constant (every value is 7)"]
+
+
+def test_tiny_images_are_reported() -> None:
+    problems = check_dataset(Given((noise((1, 1)), np.ones((1, 1), int)), (noise(), LABELS)))
+    assert "s0: the image is only 1 x 1 pixels" in problems
+
+
+def test_the_same_picture_twice_is_reported() -> None:
+    image = noise()
+    assert check_dataset(Given((image, LABELS), (noise(), LABELS), (image.copy(), LABELS))) == [
+        "s2: the image is the same as s0"
+    ]
+
+
+def test_tiny_objects_are_reported_with_their_numbers() -> None:
+    labels = LABELS.copy()
+    labels[15, 15], labels[0, 0:3] = 7, 9
+    assert check_dataset(Given((noise(), labels))) == [
+        "s0: objects under 4 pixels: 2 (number 7, 9)"
+    ]
+
+
+def test_no_objects_anywhere_is_a_problem_but_in_one_image_it_is_not() -> None:
+    empty = np.zeros((20, 20), int)
+    assert check_dataset(Given((noise(), empty))) == ["no image has any object in its mask"]
+    assert check_dataset(Given((noise(), empty), (noise(), LABELS))) == []
+
+
+def test_masks_that_look_binary_are_reported() -> None:
+    scattered = np.zeros((20, 20), int)
+    scattered[1:18:6, 1:18:6] = 1
+    scattered = np.kron(scattered, np.ones((2, 2), int))
+    problems = check_dataset(Given(*[(noise((40, 40)), scattered * 255) for _ in range(3)]))
+    assert len(problems) == 1
+    assert "9.0 pieces on average" in problems[0]
+
+
+def test_one_whole_object_per_image_is_fine() -> None:
+    assert check_dataset(Given(*[(noise(), LABELS // 2) for _ in range(3)])) == []
+
+
+def test_an_empty_dataset_is_a_problem() -> None:
+    assert check_dataset(Given()) == ["there is no image in it"]
+
+
+def test_progress_is_told() -> None:
+    steps: list[tuple[int, int]] = []
+    check_dataset(DrawnDataset("discs", "val", count=3), lambda *step: steps.append(step))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nuclei", "strokes", "cables"])
+def test_the_packs_have_no_problems(pack, name: str) -> None:
+    from congeal.data.packs import PackDataset
+
+    assert check_dataset(PackDataset(name, "val", pack(name).parent)) == []
