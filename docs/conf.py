@@ -19,6 +19,7 @@ project_copyright = "The congeal authors"
 version = release = congeal.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+default_role = "code"  # docstrings write `x` for code
 exclude_patterns = ["_build", "_static"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -63,8 +64,13 @@ def describe(name: str, command: Any) -> Iterator[str]:
 def row(param: Any) -> str:
     """One argument or option as a row of a table."""
     names = param.opts + param.secondary_opts if param.param_type_name == "option" else []
-    shown = ", ".join(f"`{name}`" for name in names) or f"`{param.name.upper()}`"
-    has_default = not callable(param.default) and param.default not in (None, False, (), [], "")
-    default = f"`{param.default}`" if has_default else "required" if param.required else ""
-    text = " ".join((getattr(param, "help", None) or "").split())
-    return f"| {shown} | {text} | {default} |".replace("[", r"\[")
+    shown = ", ".join(f"`{name}`" for name in names) or f"`{param.metavar or param.name.upper()}`"
+    text = " ".join((getattr(param, "help", None) or "").split()).replace("[", r"\[")
+    return f"| {shown} | {text} | {default(param)} |"
+
+
+def default(param: Any) -> str:
+    value = param.default
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Path) or value == "":
+        return "required" if param.required else ""
+    return f"`{value}`"
