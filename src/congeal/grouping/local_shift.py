@@ -1,0 +1,143 @@
+"""Mean shift where each pixel looks only around itself: linear in the size of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.functional import scaled_dot_product_attention
+
+from congeal.sphere import normalise
+
+__all__ = ["local_mean_shift"]
+
+BLOCK = 8  # side of a block of queries, in pixels of the map
+KEY = 2  # each KEY x KEY cell lends its heaviest pixel as a key
+BATCH = 2048  # blocks worked on at once
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """What does not change from step to step: where queries and keys lie."""
+
+    queries: Tensor  # (blocks, BLOCK^2) flat index of pixels
+    keys: Tensor  # (blocks, M) flat index of pixels
+    bias: Tensor  # (blocks, M) log mass of each key, and its distance term
+    query_place: Tensor  # (blocks, BLOCK^2, 2)
+    key_place: Tensor  # (blocks, M, 2)
+
+
+def local_mean_shift(
+    embedding: Tensor,
+    mass: Tensor,
+    *,
+    concentration: float,
+    reach: float,
+    steps: int = 20,
+    tolerance: float = 1e-3,
+) -> Tensor:
+    """Shift a map of embeddings to convergence with a kernel that also falls off in the image.
+
+    The same kernel as :class:`congeal.grouping.MeanShift` with ``reach``, cut off at the reach,
+    with keys thinned to the heaviest pixel of each 2 x 2 cell (which carries the cell's mass).
+
+    Args:
+        embedding: ``(D, H, W)`` unit vectors.
+        mass: ``(H, W)`` weight of each pixel; pixels of mass 0 do not take part and stay.
+        concentration: kappa.
+        reach: three standard deviations of the fall-off, in pixels of the map.
+        steps: at most.
+        tolerance: stop when no pixel moves further than this.
+
+    Returns:
+        ``(D, H, W)`` unit vectors.
+
+    Example:
+        >>> embedding = normalise(torch.randn(4, 16, 16, generator=torch.Generator()), dim=0)
+        >>> tuple(local_mean_shift(embedding, torch.ones(16, 16), concentration=9, reach=6).shape)
+        (4, 16, 16)
+    """
+    height, width = mass.shape
+    pad = (0, -width % BLOCK, 0, -height % BLOCK)
+    mass = functional.pad(mass, pad)
+    flat = functional.pad(embedding, pad).flatten(1).T.contiguous()  # (N, D)
+    windows = _windows(mass, reach)
+    moving = mass.reshape(-1)[windows.queries] > 0  # (blocks, BLOCK^2)
+    for _ in range(steps):
+        moved = torch.cat([_step(flat, part, concentration) for part in _batches(windows)])
+        before = flat[windows.queries]
+        moved = torch.where(moving[..., None], moved, before)
+        flat = flat.index_put((windows.queries,), moved)
+        if not len(moved) or float((moved - before).abs().max()) < tolerance:
+            break
+    settled: Tensor = flat.T.unflatten(1, mass.shape)[:, :height, :width]
+    return settled
+
+
+def _batches(windows: _Windows) -> list[_Windows]:
+    fields = (
+        windows.queries,
+        windows.keys,
+        windows.bias,
+        windows.query_place,
+        windows.key_place,
+    )
+    count = max(1, -(-len(windows.queries) // BATCH))
+    return [_Windows(*parts) for parts in zip(*(f.chunk(count) for f in fields), strict=True)]
+
+
+def _step(flat: Tensor, windows: _Windows, concentration: float) -> Tensor:
+    query, key = flat[windows.queries], flat[windows.keys]  # (b, Q, D), (b, M, D)
+    ones = query.new_ones(*query.shape[:2], 1)
+    query_all = torch.cat([query * concentration, windows.query_place, ones], -1)
+    key_all = torch.cat([key, windows.key_place, windows.bias[..., None]], -1)
+    value = torch.cat([key, torch.zeros_like(key_all[..., key.shape[-1] :])], -1)
+    mean = scaled_dot_product_attention(
+        query_all[:, None], key_all[:, None], value[:, None], scale=1.0
+    )[:, 0, :, : query.shape[-1]]
+    return normalise(mean, dim=-1)
+
+
+def _windows(mass: Tensor, reach: float) -> _Windows:
+    height, width = mass.shape
+    index = torch.arange(mass.numel(), device=mass.device).reshape(height, width)
+    rows, columns = height // BLOCK, width // BLOCK
+    queries = _tiles(index, BLOCK)
+    active = mass.reshape(-1)[queries].amax(1) > 0
+    cell_mass, heaviest = _cells(mass, index)
+    halo = -(-round(reach) // KEY)  # in cells, each way
+    side = BLOCK // KEY + 2 * halo
+    padded = functional.pad(heaviest, (halo,) * 4, value=0)
+    weight = functional.pad(cell_mass, (halo,) * 4)
+    stride = BLOCK // KEY
+    keys = padded.unfold(0, side, stride).unfold(1, side, stride).reshape(rows * columns, -1)
+    masses = weight.unfold(0, side, stride).unfold(1, side, stride).reshape(rows * columns, -1)
+    queries, keys, masses = queries[active], keys[active], masses[active]
+    query_place, key_place = _places(queries, keys, width, reach / 3.0)
+    bias = masses.clamp_min(1e-30).log() - 0.5 * key_place.square().sum(-1)
+    bias = torch.where(masses > 0, bias, bias.new_tensor(-1e4))
+    return _Windows(queries, keys, bias, query_place, key_place)
+
+
+def _tiles(values: Tensor, side: int) -> Tensor:
+    return values.unfold(0, side, side).unfold(1, side, side).reshape(-1, side * side)
+
+
+def _cells(mass: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Mass of each cell, and the flat index of its heaviest pixel, both ``(H / KEY, W / KEY)``."""
+    masses, places = _tiles(mass, KEY), _tiles(index, KEY)
+    best = masses.argmax(1, keepdim=True)
+    shape = (mass.shape[0] // KEY, mass.shape[1] // KEY)
+    return masses.sum(1).reshape(shape), places.gather(1, best).reshape(shape)
+
+
+def _places(queries: Tensor, keys: Tensor, width: int, spread: float) -> tuple[Tensor, Tensor]:
+    """Rows and columns from the middle of each block, in standard deviations."""
+
+    def of(index: Tensor) -> Tensor:
+        return torch.stack([index // width, index % width], -1).float()
+
+    middle = of(queries).mean(1, keepdim=True)
+    return (of(queries) - middle) / spread, (of(keys) - middle) / spread

@@ -1,0 +1,206 @@
+"""Recurrent mean shift on the unit sphere (RPE, section 3.2) as fused attention."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
+
+from congeal.errors import CongealError
+from congeal.sphere import concentration_from_margin, normalise
+
+__all__ = ["MeanShift", "mean_shift_step"]
+
+FAR = -1e4  # a logit that no weight survives
+
+
+def _keys(
+    points: Tensor, weights: Tensor | None, location: Tensor | None, spread: float
+) -> tuple[Tensor, Tensor]:
+    """What a query and a key carry beyond the embedding, so that one product gives the logit.
+
+    log m_j - |p_i - p_j|^2 / (2 s^2), less a term of the query alone, which softmax ignores.
+
+    Returns:
+        ``(B, N, E)`` for queries and for keys, E = 0 when there is nothing to carry.
+    """
+    batch, count, _ = points.shape
+    bias = points.new_zeros(batch, count, 1)
+    query = [points.new_ones(batch, count, 1)]
+    key = []
+    if weights is not None:
+        bias = bias + weights.to(points.dtype).clamp_min(1e-30).log().clamp_min(FAR)[..., None]
+        bias = bias.masked_fill(weights[..., None] <= 0, FAR)
+    if location is not None:
+        place = (location - location.mean(1, keepdim=True)).to(points.dtype) / spread
+        bias = bias - 0.5 * place.square().sum(-1, keepdim=True)
+        query.append(place)
+        key.append(place)
+    if weights is None and location is None:
+        return points.new_zeros(batch, count, 0), points.new_zeros(batch, count, 0)
+    return torch.cat(query, -1), torch.cat([bias, *key], -1)
+
+
+def mean_shift_step(
+    points: Tensor,
+    *,
+    concentration: float | Tensor,
+    step_size: float = 1.0,
+    weights: Tensor | None = None,
+    location: Tensor | None = None,
+    spread: float = 1.0,
+) -> Tensor:
+    """Move every point towards the mean of its neighbourhood, then back onto the sphere.
+
+    X <- normalise(eta K D^-1 X + (1 - eta) X) with K_ij = m_j exp(kappa x_i.x_j), which is
+    softmax attention with tied queries, keys and values; the N x N matrix is never written.
+    With ``location`` the kernel also falls off with distance in the image, as in mean shift over
+    the joint domain (Comaniciu & Meer, 2002); the location itself does not move.
+
+    Args:
+        points: ``(B, N, D)`` unit vectors.
+        concentration: kappa of the von Mises-Fisher kernel, a number or a scalar tensor.
+        step_size: eta in (0, 1].
+        weights: ``(B, N)`` mass of each point, at least 0; a point of mass 0 attracts nobody.
+        location: ``(B, N, n)`` positions in the image.
+        spread: standard deviation of the fall-off with distance, in the units of ``location``.
+
+    Returns:
+        ``(B, N, D)`` unit vectors.
+
+    Example:
+        >>> points = normalise(torch.tensor([[[1.0, 0.1], [1.0, -0.1]]]), dim=-1)
+        >>> mean_shift_step(points, concentration=4.0)[0, :, 1].abs().max().item() < 0.01
+        True
+    """
+    query_extra, key_extra = _keys(points, weights, location, spread)
+    query = torch.cat([points * concentration, query_extra], -1)  # (B, N, D + E)
+    key = torch.cat([points, key_extra], -1)
+    value = torch.cat([points, torch.zeros_like(key_extra)], -1)
+    fused = scaled_dot_product_attention(
+        query[:, None], key[:, None], value[:, None], scale=1.0
+    )  # (B, 1, N, D + E)
+    mean = fused[:, 0, :, : points.shape[-1]]
+    if step_size != 1.0:
+        mean = step_size * mean + (1 - step_size) * points
+    return normalise(mean, dim=-1)
+
+
+class MeanShift(nn.Module):
+    """Recurrent, differentiable mean shift of embeddings on the unit sphere.
+
+    Args:
+        concentration: kappa; None derives it from the margin, 9 / (1 - margin)^2.
+        margin: alpha of the pairwise loss, in [0, 1).
+        steps: how many.
+        step_size: eta in (0, 1]; 1 in all experiments of the paper.
+        learnable: make log kappa a parameter.
+        reach: if given, pixels attract each other only nearby: the kernel falls off with distance
+            as a Gaussian whose three standard deviations are the reach, in pixels of the map.
+        recompute: recompute each step in the backward pass, so that memory does not grow with it.
+
+    Raises:
+        CongealError: a value is out of range.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> steps = MeanShift(steps=10)(torch.randn(1, 3, 8, 8))
+        >>> len(steps), tuple(steps[-1].shape)
+        (10, (1, 3, 8, 8))
+    """
+
+    def __init__(
+        self,
+        concentration: float | None = None,
+        margin: float = 0.5,
+        steps: int = 10,
+        step_size: float = 1.0,
+        *,
+        learnable: bool = False,
+        reach: float | None = None,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        kappa = concentration_from_margin(margin) if concentration is None else concentration
+        if kappa <= 0 or not 0 < step_size <= 1 or steps < 0 or (reach is not None and reach <= 0):
+            raise CongealError(
+                "expected concentration > 0, step_size in (0, 1], steps >= 0 and reach > 0, got "
+                f"{kappa}, {step_size}, {steps} and {reach}"
+            )
+        self.steps = steps
+        self.step_size = step_size
+        self.reach = reach
+        self.recompute = recompute
+        log_kappa = torch.tensor(math.log(kappa), dtype=torch.float64)
+        self.log_concentration = (
+            nn.Parameter(log_kappa.float()) if learnable else nn.Buffer(log_kappa, persistent=False)
+        )
+
+    @property
+    def concentration(self) -> Tensor:
+        """Kappa, a scalar tensor."""
+        return self.log_concentration.exp()
+
+    def step(
+        self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
+    ) -> Tensor:
+        """One step on ``(B, N, D)`` unit vectors; see :func:`mean_shift_step`."""
+        return mean_shift_step(
+            points,
+            concentration=self.concentration.to(points.dtype),
+            step_size=self.step_size,
+            weights=weights,
+            location=location if self.reach else None,
+            spread=(self.reach or 3.0) / 3.0,
+        )
+
+    def shift(
+        self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
+    ) -> list[Tensor]:
+        """Take all steps on ``(B, N, D)`` unit vectors and return the points after each."""
+        trail = []
+        for _ in range(self.steps):
+            if self.recompute and torch.is_grad_enabled():
+                points = checkpoint(self.step, points, weights, location, use_reentrant=False)
+            else:
+                points = self.step(points, weights, location)
+            trail.append(points)
+        return trail
+
+    def forward(
+        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> list[Tensor]:
+        """Shift the embeddings of images.
+
+        Args:
+            embedding: ``(B, D, *S)``, normalised here.
+            mask: ``(B, *S)`` bool, the pixels that take part; the others attract nobody.
+            weights: ``(B, *S)`` mass of each pixel, at least 0.
+
+        Returns:
+            ``steps`` tensors ``(B, D, *S)``, the embeddings after each step.
+        """
+        size = embedding.shape[2:]
+        with torch.autocast(embedding.device.type, enabled=False):
+            points = normalise(embedding, dim=1).flatten(2).mT  # (B, N, D)
+            mass = _mass(points, mask, weights)
+            location = _grid(size, points).expand(len(points), -1, -1) if self.reach else None
+            trail = self.shift(points.contiguous(), mass, location)
+        return [step.mT.unflatten(2, size) for step in trail]
+
+
+def _mass(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    mass = None if weights is None else weights.flatten(1).to(points.dtype)
+    if mask is None:
+        return mass
+    kept = mask.flatten(1).to(points.dtype)
+    return kept if mass is None else mass * kept
+
+
+def _grid(size: torch.Size, like: Tensor) -> Tensor:
+    """``(N, n)`` positions of the pixels of a map of this size."""
+    axes = [torch.arange(side, dtype=like.dtype, device=like.device) for side in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(size))

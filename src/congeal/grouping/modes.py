@@ -1,0 +1,118 @@
+"""From converged vectors to modes, and from modes to labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from congeal.grouping.mean_shift import MeanShift
+from congeal.sphere import normalise
+
+__all__ = ["assign_to_modes", "converge", "find_modes", "pick_anchors"]
+
+
+def pick_anchors(count: int, most: int, device: torch.device | None = None) -> Tensor:
+    """Indices of at most ``most`` of ``count`` points, evenly spread along their order.
+
+    Example:
+        >>> pick_anchors(10, 4).tolist()
+        [0, 3, 6, 9]
+    """
+    if count <= most:
+        return torch.arange(count, device=device)
+    return torch.linspace(0, count - 1, most, device=device).round().long()
+
+
+def converge(
+    points: Tensor,
+    shift: MeanShift,
+    *,
+    weights: Tensor | None = None,
+    steps: int = 50,
+    tolerance: float = 1e-4,
+) -> Tensor:
+    """Repeat mean-shift steps until no point moves further than ``tolerance``.
+
+    Args:
+        points: ``(N, D)`` unit vectors.
+        shift: gives the step (its own number of steps is not used).
+        weights: ``(N,)`` mass of each point.
+        steps: at most.
+        tolerance: largest change of a coordinate taken as rest.
+
+    Returns:
+        ``(N, D)`` unit vectors at their modes.
+
+    Example:
+        >>> points = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
+        >>> converge(points, MeanShift(margin=0.5))[:, 0].sign().tolist()
+        [1.0, 1.0, -1.0]
+    """
+    mass = None if weights is None else weights[None]
+    for _ in range(steps):
+        moved = shift.step(points[None], mass)[0]
+        change = float((moved - points).abs().max()) if len(points) else 0.0
+        points = moved
+        if change < tolerance:
+            break
+    return points
+
+
+def find_modes(
+    points: Tensor, *, margin: float, weights: Tensor | None = None, smallest: float = 0.0
+) -> Tensor:
+    """Pick modes among converged points by decreasing mass.
+
+    The point with the most mass within the threshold (midway between the margin and 1, in
+    calibrated cosine) is a mode; what lies within is taken out, and so on.
+
+    Args:
+        points: ``(N, D)`` converged unit vectors.
+        margin: alpha, in [0, 1).
+        weights: ``(N,)`` mass of each point.
+        smallest: modes with less mass than this are left out.
+
+    Returns:
+        ``(M, D)`` unit vectors, heaviest first.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> find_modes(points, margin=0.5).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    cosine = merge_cosine(margin)
+    mass = points.new_ones(len(points)) if weights is None else weights
+    near = points @ points.T > cosine  # (N, N); N is at most the number of anchors
+    left = torch.ones_like(mass, dtype=torch.bool)
+    modes: list[Tensor] = []
+    while bool(left.any()):
+        around = near.to(mass.dtype) @ (mass * left)  # (N,)
+        heaviest = int(torch.where(left, around, -1.0).argmax())
+        members = near[heaviest] & left
+        if float(around[heaviest]) < smallest:
+            break
+        modes.append((points[members] * mass[members, None]).sum(0))
+        left &= ~members
+    return normalise(torch.stack(modes), dim=1) if modes else points[:0]
+
+
+def merge_cosine(margin: float) -> float:
+    """Plain cosine midway between the margin and the same direction."""
+    return float(margin)  # 2 (1 + margin) / 2 - 1
+
+
+def assign_to_modes(points: Tensor, modes: Tensor) -> Tensor:
+    """Index 0..M-1 of the nearest mode of each point.
+
+    Args:
+        points: ``(N, D)``.
+        modes: ``(M, D)``, at least one.
+
+    Returns:
+        ``(N,)`` int64.
+
+    Example:
+        >>> assign_to_modes(torch.tensor([[0.0, 2.0]]), torch.eye(2)).tolist()
+        [1]
+    """
+    return (points @ modes.T).argmax(1)

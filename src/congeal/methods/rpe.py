@@ -1,0 +1,352 @@
+"""Recurrent Pixel Embedding (Kong & Fowlkes, CVPR 2018): network, loss and grouping joined."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.data.intensity import scale_intensity
+from congeal.errors import CongealError, unknown
+from congeal.grouping.mean_shift import MeanShift
+from congeal.grouping.readout import ReadOut
+from congeal.losses.pairwise import Sampling, pairwise_loss
+from congeal.losses.touching import touching
+from congeal.networks.embedding import Coordinates, EmbeddingNetwork, EmbeddingOutput
+from congeal.networks.encoders import build_encoder
+from congeal.segmentation import Segmentation
+
+__all__ = ["RPE", "RPEConfig"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+class RPEConfig(BaseModel):
+    """Settings of :class:`RPE`; all of them travel with a saved model.
+
+    Example:
+        >>> RPEConfig(dimensions=8).margin
+        0.5
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str = Field("compact", description="'compact' or the name of a timm model")
+    pretrained: bool = Field(False, description="take timm's weights for the encoder")
+    encoder_weights: str | None = Field(None, description="local file of encoder weights")
+    output_stride: int = Field(8, description="of a timm encoder: 8, 16 or 32")
+    freeze_norm: bool = Field(False, description="hold the encoder's batch norm to its moments")
+    dimensions: int = Field(16, ge=2, description="D of the embedding")
+    class_names: tuple[str, ...] = Field(("object",), min_length=1)
+    stride: Literal[2, 4] = Field(2, description="of the embedding")
+    coordinates: Coordinates = "rotary"
+    wavelengths: tuple[float, float] = Field((32.0, 160.0), description="of rotary, in pixels")
+    pixel_mean: tuple[float, ...] | None = Field(None, description="None: the encoder's habit")
+    pixel_deviation: tuple[float, ...] | None = None
+
+    background: Literal["head", "group"] = Field(
+        "head", description="told by the semantic head, or one more group (the paper)"
+    )
+    margin: float = Field(0.5, ge=0, lt=1, description="alpha, in calibrated cosine")
+    negative_weight: float = Field(1.0, ge=0, description="lambda")
+    samples: int = Field(1024, ge=2, description="pixels drawn per image for the pair loss")
+    sampling: Sampling = "balanced"
+    reach: float | None = Field(
+        None, gt=0, description="objects repel only where closer than this, in pixels"
+    )
+    train_steps: int = Field(1, ge=0, description="mean-shift steps the loss runs through")
+    step_size: float = Field(1.0, gt=0, le=1, description="eta")
+    concentration: float | None = Field(None, gt=0, description="kappa; None: from the margin")
+    learn_concentration: bool = False
+    embedding_weight: float = Field(1.0, ge=0, description="of the pair loss in the sum")
+    boundary_weight: float = Field(0.3, ge=0, description="of the loss of the touching map")
+
+    foreground: float = Field(0.5, gt=0, lt=1, description="probability that makes foreground")
+    smallest: float = Field(16.0, ge=0, description="smallest object, in pixels")
+    merge: float | None = Field(
+        None, ge=0, lt=1, description="margin used when reading modes out; None: the loss's"
+    )
+    read_concentration: float | None = Field(None, gt=0, description="kappa when reading out")
+    connected: bool = Field(False, description="split objects into connected parts")
+    holes: bool = Field(False, description="fill holes in objects")
+    seed_power: float = Field(2.0, ge=0, description="sharpness of the trust in seed pixels")
+
+    @model_validator(mode="after")
+    def _even_dimensions(self) -> RPEConfig:
+        if self.coordinates in ("rotary", "both") and self.dimensions % 2:
+            raise ValueError("rotary coordinates need an even number of dimensions")
+        return self
+
+
+class RPE(nn.Module):
+    """Recurrent Pixel Embedding: every pixel a point on the sphere, mean shift makes the objects.
+
+    The network gives unit embeddings at stride 2 or 4 and, beside them, a semantic map (which
+    tells background and classes) and a map of where objects touch (pixels there are poor seeds).
+    The pairwise loss shapes the embedding, through mean-shift steps too; mean shift to
+    convergence reads the objects out.
+
+    Args:
+        config: all settings, or None and settings by name.
+        settings: fields of :class:`RPEConfig`.
+
+    Raises:
+        CongealError: a setting is unknown (the nearest is suggested) or out of range.
+
+    Example:
+        >>> model = RPE(dimensions=8, coordinates="none")
+        >>> result = model.segment(np.zeros((30, 50, 3), np.uint8))
+        >>> result.shape
+        (30, 50)
+    """
+
+    def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
+        super().__init__()
+        self.config = _make_config(config, settings)
+        c = self.config
+        mean, deviation = _normalisation(c)
+        encoder = build_encoder(
+            c.encoder,
+            3 + 2 * (c.coordinates in ("channels", "both")),
+            pretrained=c.pretrained,
+            weights=c.encoder_weights,
+            output_stride=c.output_stride,
+            freeze_norm=c.freeze_norm,
+        )
+        self.network = EmbeddingNetwork(
+            encoder,
+            c.dimensions,
+            classes=len(c.class_names),
+            stride=c.stride,
+            coordinates=c.coordinates,
+            wavelengths=c.wavelengths,
+            mean=mean,
+            deviation=deviation,
+        )
+        self.shift = MeanShift(
+            c.concentration,
+            c.margin,
+            steps=c.train_steps,
+            step_size=c.step_size,
+            learnable=c.learn_concentration,
+            reach=None if c.reach is None else c.reach / c.stride,
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings, ready for JSON."""
+        return self.config.model_dump(mode="json")
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of the network's input must be divisible by."""
+        return self.network.divisor
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> RPE:
+        """Make the model that ``settings`` describe, without fetching or reading any weights."""
+        return cls(**{**settings, "pretrained": False, "encoder_weights": None})
+
+    def configure(self, **settings: Any) -> RPE:
+        """Change settings of the read-out in place (``smallest``, ``merge``, ``foreground``, ...).
+
+        Raises:
+            CongealError: the setting is unknown or out of range.
+        """
+        self.config = _make_config(None, {**self.config.model_dump(), **settings})
+        return self
+
+    def forward(self, image: Tensor) -> EmbeddingOutput:
+        """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to an :class:`EmbeddingOutput`."""
+        output: EmbeddingOutput = self.network(image)
+        return output
+
+    def losses(
+        self,
+        output: EmbeddingOutput,
+        labels: Tensor,
+        semantic: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The terms of the training loss, weighted; their sum is what to minimise.
+
+        Args:
+            output: of :meth:`forward`.
+            labels: ``(B, H, W)`` int64 instances, -1 void.
+            semantic: ``(B, H, W)`` int64 classes, 0 background, -1 void; None: objects are 1.
+            generator: of the pixel sampling.
+
+        Returns:
+            Scalars ``embedding``, ``semantic`` and ``boundary``.
+        """
+        c = self.config
+        if semantic is None:
+            semantic = labels.clamp(max=1)
+        coarse = labels[:, :: c.stride, :: c.stride]
+        pair = pairwise_loss(
+            output.embedding,
+            coarse,
+            margin=c.margin,
+            negative_weight=c.negative_weight,
+            samples=c.samples,
+            sampling=c.sampling,
+            background=c.background == "group",
+            reach=None if c.reach is None else c.reach / c.stride,
+            grouping=self.shift,
+            generator=generator,
+        )
+        return {
+            "embedding": c.embedding_weight * pair,
+            "semantic": _mean_where(
+                functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none"),
+                semantic >= 0,
+            ),
+            "boundary": c.boundary_weight * _boundary_loss(output.boundary[:, 0], labels),
+        }
+
+    @property
+    def read_out(self) -> ReadOut:
+        """The grouping that makes label maps, with the settings in force."""
+        c = self.config
+        return ReadOut(
+            margin=c.margin if c.merge is None else c.merge,
+            concentration=c.read_concentration or float(self.shift.concentration),
+            reach=None if c.reach is None else c.reach / 2,
+            smallest=c.smallest,
+            connected=c.connected,
+            holes=c.holes,
+        )
+
+    @torch.inference_mode()
+    def group(self, output: EmbeddingOutput, size: tuple[int, int]) -> list[Segmentation]:
+        """Read the objects of each image of a batch.
+
+        Args:
+            output: of :meth:`forward`, in evaluation mode.
+            size: height and width of the image inside its padding (top left).
+        """
+        return [
+            self._group_one(EmbeddingOutput(*(part[i] for part in output)), size)
+            for i in range(len(output.embedding))
+        ]
+
+    def _group_one(self, output: EmbeddingOutput, size: tuple[int, int]) -> Segmentation:
+        cut = (slice(None), slice(size[0]), slice(size[1]))
+        semantic = output.semantic[cut].float().softmax(0)  # (C + 1, H, W)
+        objectness = 1 - semantic[0]
+        trust = (objectness * (1 - output.boundary[cut][0].float().sigmoid())).clamp_min(0)
+        mask = objectness > self.config.foreground
+        if self.config.background == "group":
+            mask, trust = torch.ones_like(mask), torch.ones_like(trust)
+        labels = self.read_out(
+            output.embedding, mask, trust**self.config.seed_power, stride=self.config.stride
+        )
+        if self.config.background == "group":
+            labels = _without_largest(labels)
+        return self._describe(labels, semantic, output.embedding)
+
+    def _describe(
+        self, labels: NDArray[np.int64], semantic: Tensor, embedding: Tensor
+    ) -> Segmentation:
+        """Class of each object by vote, score by how sure the semantic map is of it."""
+        count = int(labels.max(initial=0))
+        index = torch.from_numpy(labels).to(semantic.device).reshape(-1)
+        sums = semantic.new_zeros(count + 1, len(semantic))
+        sums.index_add_(0, index, semantic.flatten(1).T.contiguous())
+        area = torch.bincount(index, minlength=count + 1).clamp_min(1)
+        mean = (sums / area[:, None])[1:]  # (K, C + 1)
+        classes = mean[:, 1:].argmax(1) + 1
+        scores = 1 - mean[:, 0]
+        return Segmentation.from_labels(
+            labels,
+            scores=scores.cpu().numpy(),
+            classes=classes.cpu().numpy(),
+            class_names=self.config.class_names,
+            embedding=embedding.float().cpu().numpy(),
+        )
+
+    @torch.inference_mode()
+    def segment(self, image: NDArray[Any]) -> Segmentation:
+        """Segment one image of any size.
+
+        Args:
+            image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type.
+
+        Returns:
+            The objects, with the embedding ``(D, h, w)`` of the image for pictures.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        pixels = scale_intensity(image)  # (3, H, W)
+        height, width = pixels.shape[1:]
+        batch = pad_to(pixels[None], self.divisor)
+        was_training = self.training
+        self.eval()
+        device = next(self.parameters()).device
+        output = self(batch.to(device, memory_format=torch.channels_last))
+        self.train(was_training)
+        rows, columns = (-(-side // self.config.stride) for side in (height, width))
+        output = output._replace(embedding=output.embedding[..., :rows, :columns])
+        return self.group(output, (height, width))[0]
+
+
+def pad_to(image: Tensor, divisor: int) -> Tensor:
+    """Repeat the last row and column until both sides of ``(B, C, H, W)`` divide."""
+    sides = (0, -image.shape[3] % divisor, 0, -image.shape[2] % divisor)
+    return functional.pad(image, sides, mode="replicate")
+
+
+def _make_config(config: RPEConfig | None, settings: dict[str, Any]) -> RPEConfig:
+    if config is not None and not settings:
+        return config
+    for name in settings:
+        if name not in RPEConfig.model_fields:
+            raise unknown("setting", name, RPEConfig.model_fields)
+    base = {} if config is None else config.model_dump()
+    try:
+        return RPEConfig(**{**base, **settings})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise CongealError(f"{where}: {first['msg']}, got {first.get('input')!r}") from error
+
+
+def _normalisation(config: RPEConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    learned = config.encoder != "compact"
+    mean = config.pixel_mean or (IMAGENET_MEAN if learned else (0.0,))
+    deviation = config.pixel_deviation or (IMAGENET_DEVIATION if learned else (1.0,))
+    return mean, deviation
+
+
+def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def _boundary_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of touching pixels, over the pixels of objects."""
+    target = touching(labels).to(logits.dtype)
+    weight = logits.new_tensor(3.0)  # touching pixels are the fewer
+    loss = functional.binary_cross_entropy_with_logits(
+        logits, target, pos_weight=weight, reduction="none"
+    )
+    return _mean_where(loss, labels > 0)
+
+
+def _without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take the largest group for background."""
+    area = np.bincount(labels.ravel())
+    area[0] = 0
+    if not area.any():
+        return labels
+    largest = int(area.argmax())
+    rename = np.arange(len(area))
+    rename[largest] = 0
+    rename[largest + 1 :] -= 1
+    return rename[labels]

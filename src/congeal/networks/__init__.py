@@ -1,0 +1,27 @@
+"""Networks: encoders, a light decoder, heads, and what joins them."""
+
+from congeal.networks.blocks import freeze_batch_norm
+from congeal.networks.coordinates import RotaryPosition, coordinate_channels
+from congeal.networks.decoders import LightDecoder
+from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
+from congeal.networks.encoders import (
+    CompactEncoder,
+    TimmEncoder,
+    build_encoder,
+    list_encoders,
+)
+from congeal.networks.heads import FullResolutionHead
+
+__all__ = [
+    "CompactEncoder",
+    "EmbeddingNetwork",
+    "EmbeddingOutput",
+    "FullResolutionHead",
+    "LightDecoder",
+    "RotaryPosition",
+    "TimmEncoder",
+    "build_encoder",
+    "coordinate_channels",
+    "freeze_batch_norm",
+    "list_encoders",
+]

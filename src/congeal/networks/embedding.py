@@ -1,0 +1,109 @@
+"""The network of the methods: an embedding beside full-resolution maps."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from congeal.networks.blocks import ConvNorm
+from congeal.networks.coordinates import RotaryPosition, coordinate_channels
+from congeal.networks.decoders import LightDecoder
+from congeal.networks.encoders import CompactEncoder, TimmEncoder
+from congeal.networks.heads import FullResolutionHead
+from congeal.sphere import normalise
+
+__all__ = ["Coordinates", "EmbeddingNetwork", "EmbeddingOutput"]
+
+Coordinates = Literal["none", "channels", "rotary", "both"]
+
+
+class EmbeddingOutput(NamedTuple):
+    """What an :class:`EmbeddingNetwork` says of a batch of images.
+
+    Attributes:
+        embedding: ``(B, D, h, w)`` unit vectors in float32.
+        semantic: ``(B, C + 1, H, W)`` logits, background first.
+        boundary: ``(B, 1, H, W)`` logits of lying where objects touch.
+    """
+
+    embedding: Tensor
+    semantic: Tensor
+    boundary: Tensor
+
+
+class EmbeddingNetwork(nn.Module):
+    """Encoder, light decoder, and two heads: unit embeddings, and logits at full resolution.
+
+    Args:
+        encoder: gives features; see :func:`congeal.networks.build_encoder`.
+        dimensions: D of the embedding.
+        classes: C, kinds of object, background not counted.
+        stride: of the embedding, 2 or 4.
+        coordinates: how the network is told where a pixel lies: ``"channels"`` (row and column as
+            input), ``"rotary"`` (:class:`RotaryPosition`), ``"both"``, ``"none"``. With channels
+            the encoder must take two channels more than the image has.
+        wavelengths: of the rotary positions, in pixels.
+        channels_image: of the image.
+        mean: taken from the image before the network.
+        deviation: that the image is then divided by.
+
+    Example:
+        >>> network = EmbeddingNetwork(CompactEncoder(3), dimensions=8)
+        >>> [tuple(o.shape[1:]) for o in network(torch.zeros(1, 3, 64, 64))]
+        [(8, 32, 32), (2, 64, 64), (1, 64, 64)]
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        encoder: CompactEncoder | TimmEncoder,
+        dimensions: int = 16,
+        *,
+        classes: int = 1,
+        stride: int = 2,
+        coordinates: Coordinates = "rotary",
+        wavelengths: tuple[float, float] = (24.0, 128.0),
+        channels_image: int = 3,
+        mean: float | tuple[float, ...] = 0.0,
+        deviation: float | tuple[float, ...] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.channels = coordinates in ("channels", "both")
+        self.encoder = encoder
+        self.decoder = LightDecoder(encoder.channels, encoder.reductions, stride)
+        width = self.decoder.channels
+        self.embed = nn.Sequential(
+            ConvNorm(width + 2 * self.channels, width), nn.Conv2d(width, dimensions, 1)
+        )
+        self.rotary: nn.Module = nn.Identity()
+        if coordinates in ("rotary", "both"):
+            self.rotary = RotaryPosition(dimensions, wavelengths, stride)
+        self.draw = FullResolutionHead(width, channels_image, classes + 2, stride=stride)
+        self.register_buffer("mean", _per_channel(mean), persistent=False)
+        self.register_buffer("deviation", _per_channel(deviation), persistent=False)
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of an image must be divisible by."""
+        return math.lcm(*self.encoder.reductions, self.stride)
+
+    def forward(self, image: Tensor) -> EmbeddingOutput:
+        """``(B, C, H, W)`` to an :class:`EmbeddingOutput`; H and W divisible by ``divisor``."""
+        image = (image - self.mean) / self.deviation
+        seen = torch.cat([image, coordinate_channels(image)], 1) if self.channels else image
+        x = self.decoder(self.encoder(seen))  # (B, width, h, w)
+        logits = self.draw(x, image).float()  # (B, classes + 2, H, W)
+        if self.channels:
+            x = torch.cat([x, coordinate_channels(x, self.stride)], 1)
+        embedding = normalise(self.rotary(self.embed(x).float()), dim=1)
+        return EmbeddingOutput(embedding, logits[:, :-1], logits[:, -1:])
+
+
+def _per_channel(value: float | tuple[float, ...]) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float32).reshape(1, -1, 1, 1)

@@ -1,0 +1,230 @@
+"""Encoders: a small one trained from scratch, and every timm model by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from congeal.errors import CongealError, unknown
+from congeal.networks.blocks import ConvNorm, Residual, freeze_batch_norm
+
+__all__ = ["CompactEncoder", "TimmEncoder", "build_encoder", "list_encoders"]
+
+COMPACT_WIDTHS = (32, 48, 64, 96, 128)
+
+
+class CompactEncoder(nn.Module):
+    """A small residual encoder for two CPU cores: strides 2 to 32, about half a million weights.
+
+    Args:
+        channels_in: of the image, coordinate channels included.
+        widths: channels at strides 2, 4, 8, ...
+
+    Attributes:
+        channels: of each feature map, finest first.
+        reductions: stride of each feature map.
+
+    Example:
+        >>> encoder = CompactEncoder(3)
+        >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))][:2]
+        [(32, 32, 32), (48, 16, 16)]
+    """
+
+    def __init__(self, channels_in: int = 3, widths: Sequence[int] = COMPACT_WIDTHS) -> None:
+        super().__init__()
+        self.channels = list(widths)
+        self.reductions = [2 ** (i + 1) for i in range(len(widths))]
+        self.stem = ConvNorm(channels_in, widths[0], kernel=5, stride=2)
+        stages: list[nn.Module] = [Residual(widths[0], widths[0])]
+        stages += [Residual(a, b, stride=2) for a, b in pairwise(widths)]
+        self.stages = nn.ModuleList(stages)
+        self.context = Residual(widths[-1], widths[-1], dilation=2)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """``(B, C, H, W)``, sides divisible by the last stride, to feature maps, finest first."""
+        x = self.stem(image)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        features[-1] = self.context(x)
+        return features
+
+
+class TimmEncoder(nn.Module):
+    """Any timm model that gives features, by name, with its stride held back by dilation.
+
+    Args:
+        name: a timm model name, such as ``"resnet18"``.
+        channels_in: of the image, coordinate channels included.
+        pretrained: take timm's weights for the name (fetched by timm where it can).
+        weights: a local file of weights instead (``.safetensors``, ``.pth``): timm's own names,
+            or the same layers in the same order under other names, as torchvision writes them.
+        output_stride: 8, 16 or 32; strides beyond it are replaced by dilation where the
+            architecture allows it.
+        freeze_norm: hold batch norm to its stored moments.
+
+    Raises:
+        CongealError: the name is unknown, it gives no features, or the weights do not fit.
+
+    Example:
+        >>> encoder = TimmEncoder("resnet10t", pretrained=False, output_stride=8)
+        >>> encoder.reductions
+        [2, 4, 8, 8, 8]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels_in: int = 3,
+        *,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        output_stride: int = 8,
+        freeze_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        model = _create(name, channels_in, pretrained and weights is None, output_stride)
+        if weights is not None:
+            load_encoder_weights(model, Path(weights))
+        self.model = freeze_batch_norm(model) if freeze_norm else model
+        self.channels: list[int] = list(model.feature_info.channels())  # type: ignore[union-attr, operator]
+        self.reductions: list[int] = list(model.feature_info.reduction())  # type: ignore[union-attr, operator]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """``(B, C, H, W)`` to feature maps ``(B, channels[i], H / reductions[i], ...)``."""
+        features: list[Tensor] = self.model(image)
+        return features
+
+
+def list_encoders() -> list[str]:
+    """Names of the encoders: ``"compact"`` and timm's.
+
+    Example:
+        >>> {"compact", "resnet18", "mobilenetv2_100"} <= set(list_encoders())
+        True
+    """
+    import timm
+
+    return ["compact", *timm.list_models()]
+
+
+def build_encoder(
+    name: str,
+    channels_in: int = 3,
+    *,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    output_stride: int = 8,
+    freeze_norm: bool = False,
+) -> CompactEncoder | TimmEncoder:
+    """Make an encoder by name; see :class:`CompactEncoder` and :class:`TimmEncoder`.
+
+    Raises:
+        CongealError: the name is unknown (the nearest is suggested), or weights do not fit.
+
+    Example:
+        >>> build_encoder("compact").reductions
+        [2, 4, 8, 16, 32]
+    """
+    if name == "compact":
+        if pretrained or weights is not None:
+            raise CongealError("expected a timm encoder with pretrained weights, got 'compact'")
+        return CompactEncoder(channels_in)
+    return TimmEncoder(
+        name,
+        channels_in,
+        pretrained=pretrained,
+        weights=weights,
+        output_stride=output_stride,
+        freeze_norm=freeze_norm,
+    )
+
+
+def _create(name: str, channels_in: int, pretrained: bool, output_stride: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        raise unknown("encoder", name, list_encoders())
+    keywords: dict[str, Any] = {
+        "features_only": True,
+        "in_chans": channels_in,
+        "pretrained": pretrained,
+    }
+    try:
+        return timm.create_model(name, output_stride=output_stride, **keywords)
+    except (TypeError, AssertionError, NotImplementedError):
+        pass  # the architecture cannot dilate: take its own strides
+    except Exception as error:
+        raise _fetch_error(name, pretrained, error) from error
+    try:
+        return timm.create_model(name, **keywords)
+    except Exception as error:
+        raise _fetch_error(name, pretrained, error) from error
+
+
+def _fetch_error(name: str, pretrained: bool, error: Exception) -> CongealError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if pretrained:
+        return CongealError(
+            f"cannot get pretrained weights of {name!r} ({reason}); "
+            "give a local file of weights, or train without"
+        )
+    return CongealError(f"cannot use {name!r} as an encoder: {reason}")
+
+
+def load_encoder_weights(model: nn.Module, path: Path) -> None:
+    """Load a local file into an encoder, by name or else by the order and shape of its layers.
+
+    Raises:
+        CongealError: the file is missing, unreadable, or its tensors do not fit.
+    """
+    found = {k: v for k, v in _read_weights(path).items() if not k.endswith("num_batches_tracked")}
+    wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    shared = [k for k in wanted if k in found and found[k].shape == wanted[k].shape]
+    if len(shared) < 0.9 * len(wanted):
+        found = _rename_by_order(found, wanted, path)
+    tensors = {k: found[k].to(v.dtype) for k, v in wanted.items() if k in found}
+    missing = [k for k in wanted if k not in tensors]
+    if missing:
+        warnings.warn(f"{path} lacks {len(missing)} tensors, such as {missing[0]}", stacklevel=2)
+    model.load_state_dict(tensors, strict=False)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CongealError(f"expected a file of encoder weights, found none at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise CongealError(f"cannot read encoder weights from {path}: {reason}") from error
+    for key in ("state_dict", "model"):
+        content = content.get(key, content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise CongealError(f"expected a dictionary of tensors in {path}")
+    return content
+
+
+def _rename_by_order(
+    found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Pair tensors one by one in order; layers past the last one wanted are left over."""
+    pairs = zip(wanted.items(), found.items(), strict=False)
+    renamed = {key: value for (key, like), (_, value) in pairs if like.shape == value.shape}
+    if len(renamed) < len(wanted):
+        raise CongealError(
+            f"expected the {len(wanted)} tensors of the encoder in {path}, "
+            f"got {len(found)} of which {len(renamed)} fit in order and shape"
+        )
+    return renamed
