@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 import congeal
 from congeal.cli import app as cli
+from congeal.methods.rpe import RPEConfig
 
 project = "congeal"
 author = "The congeal authors"
@@ -38,14 +40,25 @@ html_show_sourcelink = False
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("builder-inited", write_command_reference)
+    app.connect("builder-inited", write_references)
 
 
-def write_command_reference(app: Sphinx) -> None:
-    """Write the page of all commands and options from the commands themselves."""
-    page = Path(app.srcdir) / "_build" / "command-line.md"
-    page.parent.mkdir(exist_ok=True)
-    page.write_text("\n".join(describe("congeal", typer.main.get_command(cli))), encoding="utf-8")
+def write_references(app: Sphinx) -> None:
+    """Write what pages include: commands and settings, from the commands and settings themselves."""
+    folder = Path(app.srcdir) / "_build"
+    folder.mkdir(exist_ok=True)
+    commands = "\n".join(describe("congeal", typer.main.get_command(cli)))
+    (folder / "command-line.md").write_text(commands, encoding="utf-8")
+    (folder / "rpe-settings.md").write_text(settings(RPEConfig), encoding="utf-8")
+
+
+def settings(config: type[BaseModel]) -> str:
+    """Markdown table of the fields of a configuration."""
+    rows = [
+        f"| `{name}` | `{field.default!r}` | {field.description or ''} |"
+        for name, field in config.model_fields.items()
+    ]
+    return "\n".join(["| setting | default | |", "|---|---|---|", *rows, ""])
 
 
 def describe(name: str, command: Any) -> Iterator[str]:
