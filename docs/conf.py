@@ -44,7 +44,7 @@ def setup(app: Sphinx) -> None:
 
 
 def write_references(app: Sphinx) -> None:
-    """Write what pages include: commands and settings, from the commands and settings themselves."""
+    """Write the lists that pages include, from the commands and the settings themselves."""
     folder = Path(app.srcdir) / "_build"
     folder.mkdir(exist_ok=True)
     commands = "\n".join(describe("congeal", typer.main.get_command(cli)))
