@@ -224,19 +224,24 @@ class RPE(nn.Module):
         )
 
     @torch.inference_mode()
-    def group(self, output: EmbeddingOutput, size: tuple[int, int]) -> list[Segmentation]:
+    def group(
+        self, output: EmbeddingOutput, size: tuple[int, int], *, keep_embedding: bool = False
+    ) -> list[Segmentation]:
         """Read the objects of each image of a batch.
 
         Args:
             output: of :meth:`forward`, in evaluation mode.
             size: height and width of the image inside its padding (top left).
+            keep_embedding: let each result carry its embedding ``(D, h, w)``.
         """
         return [
-            self._group_one(EmbeddingOutput(*(part[i] for part in output)), size)
+            self._group_one(EmbeddingOutput(*(part[i] for part in output)), size, keep_embedding)
             for i in range(len(output.embedding))
         ]
 
-    def _group_one(self, output: EmbeddingOutput, size: tuple[int, int]) -> Segmentation:
+    def _group_one(
+        self, output: EmbeddingOutput, size: tuple[int, int], keep_embedding: bool
+    ) -> Segmentation:
         cut = (slice(None), slice(size[0]), slice(size[1]))
         semantic = output.semantic[cut].float().softmax(0)  # (C + 1, H, W)
         objectness = 1 - semantic[0]
@@ -249,10 +254,10 @@ class RPE(nn.Module):
         )
         if self.config.background == "group":
             labels = _without_largest(labels)
-        return self._describe(labels, semantic, output.embedding)
+        return self._describe(labels, semantic, output.embedding if keep_embedding else None)
 
     def _describe(
-        self, labels: NDArray[np.int64], semantic: Tensor, embedding: Tensor
+        self, labels: NDArray[np.int64], semantic: Tensor, embedding: Tensor | None
     ) -> Segmentation:
         """Class of each object by vote, score by how sure the semantic map is of it."""
         count = int(labels.max(initial=0))
@@ -268,18 +273,19 @@ class RPE(nn.Module):
             scores=scores.cpu().numpy(),
             classes=classes.cpu().numpy(),
             class_names=self.config.class_names,
-            embedding=embedding.float().cpu().numpy(),
+            embedding=None if embedding is None else embedding.float().cpu().numpy(),
         )
 
     @torch.inference_mode()
-    def segment(self, image: NDArray[Any]) -> Segmentation:
+    def segment(self, image: NDArray[Any], *, keep_embedding: bool = False) -> Segmentation:
         """Segment one image of any size.
 
         Args:
             image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type.
+            keep_embedding: let the result carry the embedding ``(D, h, w)``, for pictures.
 
         Returns:
-            The objects, with the embedding ``(D, h, w)`` of the image for pictures.
+            The objects, each with its mask, class and score.
 
         Raises:
             CongealError: the array is no image.
@@ -294,7 +300,7 @@ class RPE(nn.Module):
         self.train(was_training)
         rows, columns = (-(-side // self.config.stride) for side in (height, width))
         output = output._replace(embedding=output.embedding[..., :rows, :columns])
-        return self.group(output, (height, width))[0]
+        return self.group(output, (height, width), keep_embedding=keep_embedding)[0]
 
 
 def pad_to(image: Tensor, divisor: int) -> Tensor:

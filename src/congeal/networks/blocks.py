@@ -19,6 +19,7 @@ class ConvNorm(nn.Sequential):
         dilation: of the convolution.
 
     Example:
+        >>> import torch
         >>> tuple(ConvNorm(3, 8, stride=2)(torch.zeros(1, 3, 6, 6)).shape)
         (1, 8, 3, 3)
     """
@@ -43,6 +44,7 @@ class Residual(nn.Module):
     """Two 3 x 3 convolutions around a shortcut (He et al. 2016).
 
     Example:
+        >>> import torch
         >>> tuple(Residual(4, 8, stride=2)(torch.zeros(1, 4, 6, 6)).shape)
         (1, 8, 3, 3)
     """
@@ -75,6 +77,7 @@ def freeze_batch_norm(module: nn.Module) -> nn.Module:
     The usual choice with pretrained encoders and small batches (RPE, section 4).
 
     Example:
+        >>> import torch
         >>> frozen = freeze_batch_norm(ConvNorm(3, 4))
         >>> before = frozen[1].running_mean.clone()
         >>> _ = frozen.train()(torch.randn(2, 3, 5, 5))

@@ -1,0 +1,223 @@
+"""What happens beside the training step: log, clock, validation, saving."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from congeal.data.sample import Dataset
+from congeal.errors import CongealError
+from congeal.figures.colour import colour_labels, to_display
+from congeal.files import atomic_path
+from congeal.metrics.matching import MatchingMetric
+from congeal.training.module import Trainee
+
+__all__ = ["Clock", "History", "Validation"]
+
+THRESHOLDS = (0.5, 0.7)
+DRAWN = 4  # validation images drawn
+
+
+class History(Callback):
+    """Appends to ``log.csv`` every few steps, and at each validation.
+
+    Args:
+        path: of the file; rows later than the step resumed from are cut off.
+        every: steps between rows.
+    """
+
+    COLUMNS = (
+        "step",
+        "epoch",
+        "seconds",
+        "lr",
+        "loss",
+        "embedding",
+        "semantic",
+        "boundary",
+        *(f"matching_ap@{t}" for t in THRESHOLDS),
+    )
+
+    def __init__(self, path: Path, every: int = 10) -> None:
+        self.path = path
+        self.every = every
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Keep the rows up to this step; write the header of a new file."""
+        if not trainer.is_global_zero:
+            return
+        rows: list[dict[str, str]] = []
+        if trainer.global_step and self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = [r for r in csv.DictReader(file) if int(r["step"]) <= trainer.global_step]
+        with atomic_path(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.COLUMNS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write a row now and then."""
+        del outputs, batch, batch_idx
+        if trainer.is_global_zero and trainer.global_step % self.every == 0:
+            terms = {name: float(term) for name, term in pl_module.terms.items()}
+            self.write(trainer, pl_module, {"lr": pl_module.rate, **terms})
+            for logger in trainer.loggers:
+                logger.log_metrics({"lr": pl_module.rate, **terms}, trainer.global_step)
+
+    def write(self, trainer: lightning.Trainer, trainee: Trainee, values: dict[str, float]) -> None:
+        """Append one row."""
+        row: dict[str, Any] = {
+            "step": trainer.global_step,
+            "epoch": trainer.current_epoch,
+            "seconds": f"{trainee.seconds:.1f}",
+        }
+        row.update({name: f"{value:.6g}" for name, value in values.items()})
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.COLUMNS, extrasaction="ignore").writerow(row)
+        except OSError as error:
+            raise CongealError(f"cannot write {self.path}: {error.strerror}") from error
+
+
+class Clock(Callback):
+    """Ends the training when its time is up, or when it is asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop after this step when it is time."""
+        del outputs, batch, batch_idx
+        late = bool(pl_module.settings.max_minutes) and pl_module.progress >= 1
+        if trainer.world_size > 1:
+            late = trainer.strategy.reduce_boolean_decision(late or self.asked, all=False)
+        if late or self.asked:
+            trainer.should_stop = True
+
+
+class Validation(Callback):
+    """Segments validation images at the end of epochs, as often as its share of time allows.
+
+    Args:
+        dataset: of validation images; may be empty.
+        images: at most so many are looked at.
+        share: of the training time that validation may take.
+        patience: validations without gain before the training stops.
+        overlays: folder for pictures, or None.
+        history: takes the scores.
+        save: called when the score is the best so far, with the scores.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | None,
+        *,
+        images: int,
+        share: float,
+        patience: int | None,
+        overlays: Path | None,
+        history: History,
+        save: Callable[[dict[str, float], bool], None],
+    ) -> None:
+        self.dataset = dataset
+        self.images = images
+        self.share = share
+        self.patience = patience
+        self.overlays = overlays
+        self.history = history
+        self.save = save
+        self.best = -1.0
+        self.last: dict[str, float] = {}
+        self.without_gain = 0
+        self.spent = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs to know."""
+        names = ("best", "last", "without_gain", "spent")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where the training was."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Validate, if it is time or the end."""
+        final = trainer.should_stop or pl_module.progress >= 1
+        due = self.spent <= self.share * pl_module.seconds
+        if trainer.world_size > 1:
+            due = trainer.strategy.broadcast(due)
+        if not (due or final):
+            return
+        if self.dataset is None or not len(self.dataset):
+            self.save({}, True)
+            return
+        started = time.monotonic()
+        self.last = self._score(trainer, pl_module)
+        self.spent += time.monotonic() - started
+        self._judge(trainer, pl_module)
+
+    def _judge(self, trainer: lightning.Trainer, trainee: Trainee) -> None:
+        score = float(np.mean([self.last[f"matching_ap@{t}"] for t in THRESHOLDS]))
+        better = score >= self.best
+        self.without_gain = 0 if better else self.without_gain + 1
+        self.best = max(self.best, score)
+        if trainer.is_global_zero:
+            self.history.write(trainer, trainee, self.last)
+            for logger in trainer.loggers:
+                logger.log_metrics(self.last, trainer.global_step)
+        self.save(self.last, better)
+        if self.patience and self.without_gain >= self.patience:
+            trainer.should_stop = True
+
+    def _score(self, trainer: lightning.Trainer, trainee: Trainee) -> dict[str, float]:
+        assert self.dataset is not None
+        metric = MatchingMetric(THRESHOLDS)
+        count = min(self.images, len(self.dataset))
+        step = len(self.dataset) / count
+        model = trainee.model
+        with (
+            torch.autocast(trainee.device.type, enabled=False),
+            trainer.precision_plugin.forward_context(),
+        ):
+            for place in range(trainer.global_rank, count, trainer.world_size):
+                sample = self.dataset[int(place * step)]
+                result = model.segment(sample.image)
+                metric.update(sample.labels, result.labels)
+                if self.overlays is not None and place < DRAWN:
+                    self._draw(sample.name, sample.image, sample.labels, result.labels)
+        metric = _merged(metric, trainer.world_size)
+        scores = metric.compute()
+        return {f"matching_ap@{t}": float(scores[f"matching_ap@{t}"]) for t in THRESHOLDS}
+
+    def _draw(self, name: str, image: Any, true: Any, found: Any) -> None:
+        from PIL import Image
+
+        assert self.overlays is not None
+        row = np.concatenate([to_display(image), colour_labels(true), colour_labels(found)], 1)
+        with atomic_path(self.overlays / f"{Path(name).name}.png") as temporary:
+            Image.fromarray(row).save(temporary)
+
+
+def _merged(metric: MatchingMetric, world: int) -> MatchingMetric:
+    """The metric of all processes together."""
+    if world == 1:
+        return metric
+    parts: list[Any] = [None] * world
+    torch.distributed.all_gather_object(parts, metric)
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.merge(part)
+    return whole  # type: ignore[no-any-return]

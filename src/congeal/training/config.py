@@ -1,0 +1,79 @@
+"""Settings of a training."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from congeal.errors import CongealError, unknown
+
+__all__ = ["TrainConfig", "train_config"]
+
+
+class TrainConfig(BaseModel):
+    """How a model is trained. Give ``max_minutes``, ``epochs``, or both (the first to end wins).
+
+    Example:
+        >>> TrainConfig(max_minutes=20).batch_size
+        8
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_minutes: float | None = Field(None, gt=0, description="stop after so many minutes")
+    epochs: int | None = Field(None, ge=1, description="rounds of the training images")
+    steps_per_epoch: int | None = Field(None, ge=1, description="None: one round of the images")
+    batch_size: int = Field(8, ge=1)
+    accumulate: int = Field(1, ge=1, description="batches gathered before each update")
+    crop: int = Field(256, ge=32, description="side of the training crops, in pixels")
+    learning_rate: float = Field(2e-3, gt=0)
+    encoder_rate: float = Field(1.0, gt=0, description="learning rate of the encoder, relative")
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = Field(0.01, ge=0)
+    power: float = Field(0.9, ge=0, description="of the poly schedule (1 - t/T)^power")
+    warmup: int = Field(50, ge=0, description="updates over which the rate rises")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
+    device: str = "auto"
+    devices: int = Field(1, ge=1, description="GPUs, or processes, on each machine")
+    nodes: int = Field(1, ge=1, description="machines")
+    workers: int | None = Field(None, ge=0, description="loader processes; None: by the machine")
+    seed: int = Field(0, ge=0)
+    rotation: float = Field(
+        180.0, ge=0, le=180, description="largest turn in augmentation, degrees"
+    )
+    scale: tuple[float, float] = Field((0.7, 1.5), description="range of the zoom in augmentation")
+    flip: bool = True
+    patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
+    validation_images: int = Field(32, ge=1, description="at most so many images a validation")
+    validation_share: float = Field(0.1, gt=0, le=1, description="of the time, for validation")
+    keep: Literal["best", "last"] = Field("best", description="which weights to give in the end")
+    overlays: bool = Field(True, description="draw validation images while training")
+    cache_gb: float = Field(4.0, ge=0, description="memory for decoded images")
+
+
+def train_config(settings: dict[str, Any]) -> TrainConfig:
+    """Make a :class:`TrainConfig`, with one clear line for what does not fit.
+
+    Raises:
+        CongealError: a setting is unknown (the nearest is suggested) or out of range.
+
+    Example:
+        >>> train_config({"epochs": 3}).epochs
+        3
+    """
+    for name in settings:
+        if name not in TrainConfig.model_fields:
+            raise unknown("training setting", name, TrainConfig.model_fields)
+    try:
+        config = TrainConfig(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CongealError(f"{where}: {first['msg']}, got {first.get('input')!r}") from error
+    if config.max_minutes is None and config.epochs is None:
+        config = config.model_copy(update={"max_minutes": 20.0})
+    if not 0 < config.scale[0] <= config.scale[1]:
+        raise CongealError(f"scale: expected 0 < smallest <= largest, got {config.scale}")
+    return config

@@ -1,0 +1,329 @@
+"""Training a model on a folder, a named dataset, or any Dataset."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from congeal.data.registry import open_dataset
+from congeal.data.sample import Dataset
+from congeal.data.transforms import TrainTransform
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+from congeal.models.folder import load, save_model
+from congeal.training.adapt import suggest_settings
+from congeal.training.callbacks import Clock, History, Validation
+from congeal.training.card import model_card
+from congeal.training.config import TrainConfig, train_config
+from congeal.training.module import Trainee
+from congeal.training.progress import LiveProgress
+from congeal.training.stream import DrawSampler, TrainStream, one_thread_each
+
+__all__ = ["train"]
+
+CHECKPOINTS = "checkpoints"
+LOG = "log.csv"
+
+
+def train(
+    model: RPE | None,
+    data: str | Path | Dataset,
+    *,
+    output: str | Path,
+    val: str | Path | Dataset | None = None,
+    resume: bool = False,
+    what: str = "",
+    licence: str = "",
+    **settings: Any,
+) -> Path:
+    """Train a model and leave it in a folder, with log, checkpoints and pictures beside it.
+
+    The folder holds a usable model from the first validation on; a stop by Ctrl-C ends the
+    training after the step in hand and saves. After a kill, the same call with ``resume=True``
+    goes on from the last finished epoch and, when the length is given in epochs, ends with the
+    same weights as an unbroken run.
+
+    Args:
+        model: what to train; None chooses settings by a look at the training images.
+        data: a folder of ``images/`` and ``masks/``, a COCO file, a name, or a Dataset.
+        output: folder for the model.
+        val: validation images; None takes those that ``data`` sets aside.
+        resume: go on from the last checkpoint in ``output``, if there is one.
+        what: a line on what the model is for, for its card.
+        licence: of the weights, for its card.
+        settings: fields of :class:`congeal.training.TrainConfig`.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        CongealError: data, settings or folder do not fit, each told in one line.
+
+    Example:
+        >>> import tempfile
+        >>> folder = train(
+        ...     RPE(dimensions=4, samples=64),
+        ...     open_dataset("sticks", "train", count=2, size=96),
+        ...     val=open_dataset("sticks", "val", count=1, size=96),
+        ...     output=tempfile.mkdtemp(),
+        ...     epochs=1,
+        ...     batch_size=2,
+        ...     crop=64,
+        ... )
+        >>> (folder / "model.safetensors").exists()
+        True
+    """
+    config = train_config(settings)
+    output = Path(output)
+    training, validation = _open(data, val)
+    with _quiet_lightning():
+        lightning.seed_everything(config.seed, verbose=False)
+        if model is None:
+            model = RPE(**suggest_settings(training))
+        job = _Job(model, config, training, validation, output, what, licence)
+        job.run(resume)
+    return output
+
+
+def _open(
+    data: str | Path | Dataset, val: str | Path | Dataset | None
+) -> tuple[Dataset, Dataset | None]:
+    if isinstance(data, Dataset):
+        training = data
+        validation = open_dataset(val, "all") if isinstance(val, (str, Path)) else val
+    else:
+        training = open_dataset(data, "train")
+        if val is None:
+            validation = open_dataset(data, "val")
+        else:
+            validation = val if isinstance(val, Dataset) else open_dataset(val, "all")
+    if not len(training):
+        raise CongealError(f"expected training images in {data}, found none")
+    return training, validation
+
+
+class _Job:
+    """One training: what it is made of, and how it ends."""
+
+    def __init__(
+        self,
+        model: RPE,
+        config: TrainConfig,
+        training: Dataset,
+        validation: Dataset | None,
+        output: Path,
+        what: str,
+        licence: str,
+    ) -> None:
+        self.model = model.to(memory_format=torch.channels_last)
+        self.config = config
+        self.training = training
+        self.validation = validation
+        self.output = output
+        self.about = {"what": what, "licence": licence}
+        _make_folder(output)
+        per_step = config.batch_size * config.accumulate * config.devices * config.nodes
+        self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
+        total = None if config.epochs is None else config.epochs * self.updates
+        self.trainee = Trainee(model, config, total)
+        self.history = History(output / LOG)
+        self.clock = Clock()
+        self.progress = LiveProgress()
+        self.check = self._validation()
+
+    def run(self, resume: bool) -> None:
+        """Train to the end, or until told to stop."""
+        checkpoint = self._last_checkpoint(resume)
+        trainer = self._trainer()
+        try:
+            with _stop_on_interrupt(self.clock):
+                trainer.fit(self.trainee, self._loader(), ckpt_path=checkpoint, weights_only=False)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CongealError(f"cannot write to {self.output}: {reason}") from error
+        finally:
+            self.progress.close()
+        if self.config.keep == "last" or not (self.output / "config.json").exists():
+            self._save(self.check.last)
+        load(self.output)  # what is left behind is whole
+
+    def _last_checkpoint(self, resume: bool) -> str | None:
+        last = self.output / CHECKPOINTS / "last.ckpt"
+        if resume and last.exists():
+            return str(last)
+        if last.exists():
+            raise CongealError(
+                f"{self.output} holds a training already; resume it, or name another folder"
+            )
+        return None
+
+    def _validation(self) -> Validation:
+        c = self.config
+        return Validation(
+            self.validation,
+            images=c.validation_images,
+            share=c.validation_share,
+            patience=c.patience,
+            overlays=self.output / "overlays" if c.overlays else None,
+            history=self.history,
+            save=self._save_if_better,
+        )
+
+    def _trainer(self) -> lightning.Trainer:
+        c = self.config
+        keeper = ModelCheckpoint(
+            self.output / CHECKPOINTS,
+            filename="last",
+            save_top_k=1,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        return lightning.Trainer(
+            accelerator=_accelerator(c.device),
+            devices=c.devices,
+            num_nodes=c.nodes,
+            precision=_precision(c),
+            max_epochs=c.epochs or -1,
+            accumulate_grad_batches=c.accumulate,
+            gradient_clip_val=c.clip,
+            callbacks=[self.clock, self.check, self.history, self.progress, keeper],
+            logger=TensorBoardLogger(self.output, name="tensorboard", version=""),
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+
+    def _loader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+        c = self.config
+        transform = TrainTransform(crop=c.crop, rotation=c.rotation, scale=c.scale, flip=c.flip)
+        workers = _workers(c)
+        stream = TrainStream(
+            self.training, transform, seed=c.seed, cache_gb=c.cache_gb, workers=workers
+        )
+        draws = self.updates * c.accumulate * c.batch_size
+        return DataLoader(
+            stream,
+            batch_size=c.batch_size,
+            sampler=DrawSampler(draws, _rank(), c.devices * c.nodes),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=one_thread_each,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _save_if_better(self, scores: dict[str, float], better: bool) -> None:
+        trainer = self.trainee.trainer
+        trainer.congeal_scores = scores  # type: ignore[attr-defined]
+        if better and trainer.is_global_zero:
+            self._save(scores)
+
+    def _save(self, scores: dict[str, float]) -> None:
+        training = {
+            "data": f"{self.training.name}, {self.training.split}",
+            "images": len(self.training),
+            "minutes": round(self.trainee.seconds / 60, 2),
+            "steps": self.trainee.global_step,
+            "date": datetime.now(UTC).date().isoformat(),
+            **self.config.model_dump(mode="json"),
+        }
+        metrics = {f"validation {name}": value for name, value in scores.items()}
+        card = model_card(self.model, training, metrics, **self.about)
+        save_model(
+            self.model, self.output, card=card, training=training, metrics=metrics, **self.about
+        )
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CongealError(f"cannot write to {output}: {error.strerror}") from error
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+
+
+def _workers(config: TrainConfig) -> int:
+    """Loader processes: none on small machines, whose cores the training itself fills."""
+    if config.workers is not None:
+        return config.workers
+    cores = os.cpu_count() or 1
+    return 0 if cores <= 4 and not torch.cuda.is_available() else min(8, cores - 1)
+
+
+def _accelerator(device: str) -> str:
+    names = {"auto": "auto", "cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "mps": "mps"}
+    if device not in names:
+        raise CongealError(f"expected device auto, cpu, cuda or mps, got {device!r}")
+    if device in ("cuda", "gpu") and not torch.cuda.is_available():
+        raise CongealError("expected a CUDA device, this machine shows none; use device cpu")
+    return names[device]
+
+
+def _precision(config: TrainConfig) -> Any:
+    """bfloat16 where the hardware multiplies it, which is about twice as fast; else float32."""
+    if config.precision != "auto":
+        return config.precision
+    if config.device in ("auto", "cuda", "gpu") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if fast else "32-true"
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt(clock: Clock) -> Iterator[None]:
+    """Let the first Ctrl-C end the training after its step; the second is not held back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        if clock.asked:
+            signal.signal(signal.SIGINT, before)
+            raise KeyboardInterrupt
+        clock.asked = True
+
+    handler: Callable[[int, Any], None] = ask
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's own announcements out of the way; errors still come through."""
+    loggers = [
+        logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

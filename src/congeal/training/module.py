@@ -1,0 +1,127 @@
+"""The training step, as Lightning wants it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from congeal.methods.rpe import RPE
+from congeal.training.config import TrainConfig
+from congeal.training.stream import seeded_generator
+
+__all__ = ["Trainee", "poly_rate"]
+
+
+def poly_rate(progress: float, step: int, *, power: float, warmup: int) -> float:
+    """Share of the learning rate in force: a linear rise, then (1 - progress)^power.
+
+    Args:
+        progress: 0 at the start, 1 at the end.
+        step: updates done.
+        power: of the fall.
+        warmup: updates of the rise.
+
+    Example:
+        >>> poly_rate(0.0, 4, power=0.9, warmup=10), poly_rate(1.0, 99, power=0.9, warmup=10)
+        (0.5, 0.0)
+    """
+    rise = min(1.0, (step + 1) / max(warmup, 1))
+    return float(rise * max(0.0, 1.0 - progress) ** power)
+
+
+class Trainee(lightning.LightningModule):
+    """A method under training: its losses, its optimiser, and the clock.
+
+    Args:
+        model: the method.
+        config: of the training.
+        total_steps: updates in all, or None when only the clock ends it.
+    """
+
+    def __init__(self, model: RPE, config: TrainConfig, total_steps: int | None) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = config
+        self.total_steps = total_steps
+        self.seconds_before = 0.0  # of earlier runs, when resumed
+        self.started = time.monotonic()
+        self.rate = 0.0
+        self.terms: dict[str, Tensor] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, earlier runs included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def progress(self) -> float:
+        """How far the training is, 0 to 1, by steps or by the clock, whichever is further."""
+        shares = [0.0]
+        if self.total_steps:
+            shares.append(self.global_step / self.total_steps)
+        if self.settings.max_minutes:
+            shares.append(self.seconds / (60 * self.settings.max_minutes))
+        return min(1.0, max(shares))
+
+    def on_train_start(self) -> None:
+        """Start the clock once everything is loaded."""
+        self.started = time.monotonic()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the learning rate of this step."""
+        del batch, batch_idx
+        share = poly_rate(
+            self.progress, self.global_step, power=self.settings.power, warmup=self.settings.warmup
+        )
+        self.rate = self.settings.learning_rate * share
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.rate * group["share"]
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Sum of the method's losses on crops ``(B, 3, H, W)`` and labels ``(B, H, W)``."""
+        image, labels = batch
+        image = image.contiguous(memory_format=torch.channels_last)
+        draw = self.current_epoch * 1_000_003 + batch_idx
+        generator = seeded_generator(self.settings.seed, draw, self.global_rank, 3)
+        terms = self.model.losses(self.model(image), labels, generator=generator)
+        self.terms = {name: term.detach() for name, term in terms.items()}
+        loss = torch.stack(list(terms.values())).sum()
+        self.terms["loss"] = loss.detach()
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW or SGD; no weight decay on norms and biases; the encoder at its own rate."""
+        c = self.settings
+        groups = _parameter_groups(self.model, c.weight_decay, c.encoder_rate)
+        if c.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=c.learning_rate, momentum=0.9)
+        return torch.optim.AdamW(groups, lr=c.learning_rate)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the clock."""
+        checkpoint["congeal_seconds"] = self.seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the clock."""
+        self.seconds_before = float(checkpoint.get("congeal_seconds", 0.0))
+
+
+def _parameter_groups(model: RPE, decay: float, encoder_rate: float) -> list[dict[str, Any]]:
+    encoder = {id(p) for p in model.network.encoder.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            key = (parameter.ndim > 1, id(parameter) in encoder)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": decay if heavy else 0.0,
+            "share": encoder_rate if inside else 1.0,
+        }
+        for (heavy, inside), parameters in groups.items()
+    ]

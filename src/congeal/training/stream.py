@@ -1,0 +1,151 @@
+"""The stream of training samples: each one a pure function of the seed and its number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler, get_worker_info
+
+from congeal.data.intensity import scale_intensity
+from congeal.data.sample import Dataset, Sample
+from congeal.data.transforms import TrainTransform
+from congeal.errors import CongealError
+
+__all__ = ["DrawSampler", "TrainStream", "seeded_generator"]
+
+
+def seeded_generator(*numbers: int) -> torch.Generator:
+    """A generator whose seed depends on all the numbers.
+
+    Example:
+        >>> a, b = seeded_generator(0, 1), seeded_generator(0, 2)
+        >>> bool(torch.rand((), generator=a) == torch.rand((), generator=b))
+        False
+    """
+    seed = 0
+    for number in numbers:  # a multiplicative hash keeps neighbours far apart
+        seed = (seed * 6364136223846793005 + number * 1442695040888963407 + 1) % 2**63
+    return torch.Generator().manual_seed(seed)
+
+
+class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
+    """An endless stream of augmented crops, addressed by number.
+
+    Every image comes once in each round, in an order of the round's own. As nothing depends on
+    what came before, workers, restarts and numbers of machines change nothing about sample n.
+
+    Args:
+        dataset: of images and labels.
+        transform: the augmentation.
+        seed: of order and augmentation.
+        cache_gb: memory for decoded images, over all workers together.
+        workers: processes that share it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: TrainTransform,
+        *,
+        seed: int = 0,
+        cache_gb: float = 4.0,
+        workers: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.transform = transform
+        self.seed = seed
+        self.budget = cache_gb * 2**30 / max(workers, 1)
+        self.cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._round = lru_cache(maxsize=2)(self._order)
+
+    def _order(self, number: int) -> list[int]:
+        generator = seeded_generator(self.seed, number, 1)
+        order: list[int] = torch.randperm(len(self.dataset), generator=generator).tolist()
+        return order
+
+    def __getstate__(self) -> dict[str, object]:
+        state = dict(self.__dict__)
+        del state["_round"]  # a bound cache does not travel to workers
+        return state
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._round = lru_cache(maxsize=2)(self._order)
+
+    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
+        """Image ``(3, crop, crop)`` and labels ``(crop, crop)`` of draw number ``draw``."""
+        number, place = divmod(draw, len(self.dataset))
+        image, labels = self._load(self._round(number)[place])
+        return self.transform(image.float(), labels.long(), seeded_generator(self.seed, draw, 2))
+
+    def _load(self, index: int) -> tuple[Tensor, Tensor]:
+        if index in self.cache:
+            return self.cache[index]
+        image, labels = load_sample(self.dataset[index])
+        small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost
+        size = sum(item.numel() * item.element_size() for item in small)
+        if size <= self.budget:
+            self.budget -= size
+            self.cache[index] = small
+        return small
+
+
+def load_sample(sample: Sample) -> tuple[Tensor, Tensor]:
+    """Network input ``(3, H, W)`` and labels ``(H, W)`` of a sample.
+
+    Raises:
+        CongealError: image and labels differ in size.
+    """
+    image = scale_intensity(sample.image)
+    if image.shape[1:] != sample.labels.shape:
+        raise CongealError(
+            f"expected labels of {tuple(image.shape[1:])} pixels for {sample.name}, "
+            f"got {sample.labels.shape}"
+        )
+    return image, torch.from_numpy(sample.labels)
+
+
+class DrawSampler(Sampler[int]):
+    """The numbers of one epoch's draws, shared out over processes.
+
+    Lightning calls :meth:`set_epoch` at the start of each epoch, also after a restart, so an
+    epoch always has the same draws.
+
+    Args:
+        draws: per epoch and process.
+        rank: of this process.
+        world: number of processes.
+
+    Example:
+        >>> sampler = DrawSampler(2, rank=1, world=2)
+        >>> sampler.set_epoch(1)
+        >>> list(sampler)
+        [5, 7]
+    """
+
+    def __init__(self, draws: int, rank: int = 0, world: int = 1) -> None:
+        self.draws = draws
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose numbers come next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.draws * self.world + self.rank
+        return iter(range(first, first + self.draws * self.world, self.world))
+
+
+def one_thread_each(_: int) -> None:
+    """Keep a loader process from taking the threads of the training."""
+    if get_worker_info() is not None:
+        torch.set_num_threads(1)
