@@ -110,7 +110,7 @@ def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""
     nearest = getattr(error, "possibilities", None)
-    hint = f"; did you mean {' or '.join(sorted(nearest))}?" if nearest else ""
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
     message = one_line(error.message if nearest else error.format_message()).rstrip(".") + hint
     return f"{message[:1].lower()}{message[1:]}{where}"
 

@@ -22,7 +22,7 @@ def segment(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="[MODEL] IMAGES...",
+            metavar="[MODEL] IMAGES",
             help="Model folder or name (left out: the one that ships), then images, folders of "
             "images, or patterns such as 'scans/*.tif'.",
         ),

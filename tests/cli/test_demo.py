@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from congeal import demo as module
+from congeal.demo import Demo
+from congeal.errors import CongealError
+from congeal.evaluation import Evaluation
+
+METRICS = {"matching_ap@0.5": 0.93, "recall@0.5": 0.96, "objects": 400, "images": 64}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the demo is asked for, in place of doing it."""
+    calls = []
+
+    def run_demo(output, *, on_stage, on_image, **settings):
+        calls.append({"output": output, **settings})
+        on_stage("training")
+        for done in (1, 2):
+            on_image(done, 2, {})
+        evaluation = Evaluation("sticks", "test", "m", "matching", (0.5,), METRICS, [])
+        return Demo(output / "index.html", output / "model", evaluation, (), 90.0)
+
+    monkeypatch.setattr(module, "run_demo", run_demo)
+    return calls
+
+
+def test_it_ends_with_the_page_and_what_to_do_next(run, asked):
+    result = run("demo", "-o", "d", "--minutes", "2", "--images", "2", "--seed", "5")
+    assert result.exit_code == 0
+    assert asked == [
+        {"output": Path("d"), "minutes": 2.0, "seed": 5, "images": 2, "device": "auto"}
+    ]
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("sticks: 0.930 AP at IoU .5, 96% of 400 found")
+    assert "look at d/index.html" in lines
+    assert any("congeal train my_folder" in line for line in lines)
+    assert result.stderr == "training\n"
+
+
+def test_json_tells_the_same(run, asked):
+    told = json.loads(run("demo", "--json").stdout)
+    assert told["metrics"] == METRICS
+    assert told["page"] == "congeal-demo/index.html"
+
+
+def test_what_goes_wrong_is_one_line(fails, monkeypatch):
+    def fail(output, **settings):
+        raise CongealError("expected a time to train above 0 minutes, got 0")
+
+    monkeypatch.setattr(module, "run_demo", fail)
+    assert "above 0 minutes" in fails("demo", "--minutes", "0")
