@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,16 @@ class _Windows:
     bias: Tensor  # (blocks, M) log mass of each key, and its distance term
     query_place: Tensor  # (blocks, BLOCK^2, 2)
     key_place: Tensor  # (blocks, M, 2)
+
+    def select(self, blocks: Tensor | slice) -> _Windows:
+        """The blocks chosen."""
+        fields = (self.queries, self.keys, self.bias, self.query_place, self.key_place)
+        return _Windows(*(field[blocks] for field in fields))
+
+    def batches(self) -> Iterator[_Windows]:
+        """Blocks in handfuls that fit in memory."""
+        for start in range(0, len(self.queries), BATCH):
+            yield self.select(slice(start, start + BATCH))
 
 
 def local_mean_shift(
@@ -64,28 +75,22 @@ def local_mean_shift(
     mass = functional.pad(mass, pad)
     flat = functional.pad(embedding, pad).flatten(1).T.contiguous()  # (N, D)
     windows = _windows(mass, reach)
-    moving = mass.reshape(-1)[windows.queries] > 0  # (blocks, BLOCK^2)
+    taking_part = mass.reshape(-1) > 0
     for _ in range(steps):
-        moved = torch.cat([_step(flat, part, concentration) for part in _batches(windows)])
-        before = flat[windows.queries]
-        moved = torch.where(moving[..., None], moved, before)
-        flat = flat.index_put((windows.queries,), moved)
-        if not len(moved) or float((moved - before).abs().max()) < tolerance:
+        change = flat.new_zeros(len(flat))
+        moved = flat.clone()
+        for part in windows.batches():
+            before = flat[part.queries]
+            step = _step(flat, part, concentration)
+            step = torch.where(taking_part[part.queries][..., None], step, before)
+            change[part.queries] = (step - before).abs().amax(-1)
+            moved[part.queries] = step
+        flat = moved
+        windows = windows.select((change[windows.keys] > tolerance).any(1))
+        if not len(windows.queries):  # all that a block looks at is at rest, for every block
             break
     settled: Tensor = flat.T.unflatten(1, mass.shape)[:, :height, :width]
     return settled
-
-
-def _batches(windows: _Windows) -> list[_Windows]:
-    fields = (
-        windows.queries,
-        windows.keys,
-        windows.bias,
-        windows.query_place,
-        windows.key_place,
-    )
-    count = max(1, -(-len(windows.queries) // BATCH))
-    return [_Windows(*parts) for parts in zip(*(f.chunk(count) for f in fields), strict=True)]
 
 
 def _step(flat: Tensor, windows: _Windows, concentration: float) -> Tensor:

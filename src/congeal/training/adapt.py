@@ -19,8 +19,8 @@ CROWD = 24  # objects in an image beyond which far-apart objects share direction
 def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     """Look at objects and choose how to embed and read them.
 
-    Crowded images (over 24 objects in the busiest) get a reach of twice the diameter of their
-    large objects and rotary positions: objects need to differ from their neighbours only. Sparse
+    Crowded images (over 24 objects in the busiest) get a reach of twice the median
+    diameter and rotary positions: objects need to differ from their neighbours only. Sparse
     images keep one direction per object and get coordinate channels, which suit long objects
     that cross. Objects under half the area of the smallest hundredth are taken for fragments.
 
@@ -51,9 +51,8 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     smallest = max(4.0, round(0.5 * float(np.quantile(areas, 0.01))))
     if max(counts) <= CROWD:
         return {"smallest": smallest, "coordinates": "channels", "reach": None, "merge": 0.7}
-    large = float(np.quantile(extents, 0.9))
-    reach = float(np.clip(2 * large, 24, 128).round())
-    wavelengths = (round(0.7 * reach, 1), round(3.5 * reach, 1))
+    reach = float(np.clip(2 * np.median(extents), 24, 128).round())
+    wavelengths = (round(reach / 2, 1), round(2.7 * reach, 1))
     return {
         "smallest": smallest,
         "coordinates": "rotary",
