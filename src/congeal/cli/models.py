@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
-# Scores worth a column, of the many that a model may carry.
-_SCORE = "matching_ap@0.5"
+# The score worth a column, of the many that a model may carry; the first that is there.
+_SCORES = ("matching_ap@0.5", "validation matching_ap@0.5")
 
 
 def models(
@@ -57,8 +57,8 @@ def _show_table(found: list[ModelInfo]) -> None:
     for title in ("name", "what", "AP at .5", "MB", "licence"):
         table.add_column(title, overflow="fold")
     for info in found:
-        score = info.metrics.get(_SCORE)
-        shown = f"{score:.3f}" if isinstance(score, float) else ""
+        scores = [info.metrics[name] for name in _SCORES if name in info.metrics]
+        shown = f"{scores[0]:.3f}" if scores else ""
         table.add_row(info.name, info.what, shown, f"{info.megabytes:.1f}", info.licence)
     show(table)
     say(f"use one: congeal segment {found[0].name} IMAGES, its card: congeal models NAME")

@@ -119,7 +119,8 @@ def _run(
             finished += outcome.state == "done"
             progress.advance(task)
             if outcome.state == "failed":
-                say_error(f"{outcome.path}: {outcome.message}")
+                named = str(outcome.path) in outcome.message
+                say_error(outcome.message if named else f"{outcome.path}: {outcome.message}")
 
         try:
             return segment_files(

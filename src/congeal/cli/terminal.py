@@ -1,14 +1,16 @@
-"""Writing to the terminal: results to stdout, everything else to stderr."""
+"""Writing to the terminal: results to stdout, everything else to stderr.
+
+``print`` is used throughout, for a live progress bar makes room for what it writes.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -46,23 +48,24 @@ def show(renderable: RenderableType) -> None:
 
 def say(message: str) -> None:
     """Print a line of results; never wrapped, so that it can be searched and cut."""
-    typer.echo(message)
+    print(message)
 
 
 def say_note(message: str) -> None:
     """Print a line for the person, not for the next program."""
-    typer.echo(message, err=True)
+    print(message, file=sys.stderr)
 
 
 def say_error(message: str) -> None:
     """Print the one line that tells an error."""
-    label = "error:" if os.environ.get("NO_COLOR") else typer.style("error:", fg="red", bold=True)
-    typer.echo(f"{label} {message}", err=True)
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    label = "\x1b[1;31merror:\x1b[0m" if coloured else "error:"
+    print(f"{label} {message}", file=sys.stderr)
 
 
 def show_json(value: Any) -> None:
     """Print JSON; what is no number (NaN, infinity) becomes null."""
-    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+    print(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def make_progress(*columns: Any) -> Progress:

@@ -101,8 +101,7 @@ def run_demo(
     evaluation = evaluate(model, drawings, on_image=on_image, report=False)
     evaluation.save(output, report=False)
     sticks = [_show(model, drawings, index) for index in spread(evaluation)]
-    on_stage("segmenting photographs with the model that ships")
-    photographs = _look(device)
+    photographs = _look(device, on_stage)
     on_stage("writing the page")
     facts = {"minutes of training": minutes, "seed": seed, **_counts(evaluation)}
     save_pictures(output / "pictures", sticks, photographs)
@@ -141,9 +140,10 @@ def _show(model: Any, drawings: DrawnDataset, index: int) -> Shown:
     return Shown(sample, model.segment(sample.image, keep_embedding=True))
 
 
-def _look(device: str) -> list[Seen]:
+def _look(device: str, on_stage: Callable[[str], None]) -> list[Seen]:
     if DEFAULT_MODEL not in {model.name for model in list_models()}:
         return []
+    on_stage("segmenting photographs with the model that ships")
     model = load(DEFAULT_MODEL, device=device)
     return [look_at(model, photograph) for photograph in PHOTOGRAPHS]
 
