@@ -23,7 +23,7 @@ $(BIN)/python:
 		echo "congeal needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python" >&2; \
 		exit 1; }
 	@echo "making $(VENV) with $$("$(PYTHON)" -V)"
-	@"$(PYTHON)" -m venv $(VENV)
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "installing congeal and what it stands on into $(VENV) (some minutes, once):"
