@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,17 @@ def test_what_goes_wrong_is_one_line(fails, monkeypatch):
 
     monkeypatch.setattr(module, "run_demo", fail)
     assert "above 0 minutes" in fails("demo", "--minutes", "0")
+
+
+def test_ctrl_c_while_training_ends_the_demo(run, monkeypatch):
+    def run_demo(output, *, on_stage, **settings):
+        on_stage("training")
+        before = signal.signal(signal.SIGINT, lambda number, frame: None)  # as the training does
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
+        on_stage("scoring")
+
+    monkeypatch.setattr(module, "run_demo", run_demo)
+    result = run("demo")
+    assert result.exit_code == 130
+    assert result.stderr.splitlines() == ["training", "stopped"]

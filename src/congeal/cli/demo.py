@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from congeal.cli.group import Stopped
+from congeal.cli.interrupts import Interrupts
 from congeal.cli.options import Device, Json, Output
 from congeal.cli.terminal import make_progress, say, say_note, show_json
 
@@ -33,14 +35,20 @@ def demo(
     """
     from congeal.demo import run_demo
 
-    with _scoring(images) as tell:
+    with _scoring(images) as tell, Interrupts() as interrupts:
+
+        def next_stage(text: str) -> None:
+            if interrupts.came:  # the training heard it and ended; so does the demo
+                raise Stopped("stopped")
+            say_note(text)
+
         made = run_demo(
             output,
             minutes=minutes,
             seed=seed,
             images=images,
             device=device,
-            on_stage=say_note,
+            on_stage=next_stage,
             on_image=tell,
         )
     if as_json:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from congeal.cli.group import Stopped
+from congeal.cli.interrupts import Interrupts
 from congeal.cli.options import Json
 from congeal.cli.settings import METHOD, TRAINING, as_parameter, chosen
 from congeal.cli.terminal import say, show_json
@@ -81,7 +79,7 @@ def train(
     folder = default_folder(data) if output is None else output
     wanted = chosen(TRAINING, settings)
     model = _model(method, data, start, chosen(METHOD, settings), wanted.get("seed", 0))
-    with _noting_interrupts() as interrupts:
+    with Interrupts() as interrupts:
         training.train(
             model,
             data,
@@ -92,7 +90,7 @@ def train(
             licence=licence,
             **wanted,
         )
-    if interrupts:
+    if interrupts.came:
         raise Stopped(f"stopped: {folder} holds the model so far; --resume goes on")
     _tell(folder, data, as_json)
 
@@ -131,29 +129,6 @@ def _build(data: str, settings: dict[str, Any], seed: int) -> RPE:
     suggested = suggest_settings(open_dataset(data, "train"))
     torch.manual_seed(seed)
     return RPE(**{**suggested, **settings})
-
-
-@contextmanager
-def _noting_interrupts() -> Iterator[list[int]]:
-    """Note each Ctrl-C, though the training takes it for a wish to end and returns.
-
-    What is given fills when the block ends.
-    """
-    reader, writer = socket.socketpair()
-    came: list[int] = []
-    with reader, writer:
-        reader.setblocking(False)
-        writer.setblocking(False)
-        before = None
-        with suppress(ValueError):  # only the main thread hears of signals
-            before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            yield came
-        finally:
-            if before is not None:
-                signal.set_wakeup_fd(before)
-            with suppress(BlockingIOError):
-                came += [number for number in reader.recv(4096) if number == signal.SIGINT]
 
 
 def _tell(folder: Path, data: str, as_json: bool) -> None:
