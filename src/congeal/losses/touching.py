@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 __all__ = ["touching"]
-
-FAR = 1e9
 
 
 def touching(labels: Tensor, distance: int = 2) -> Tensor:
@@ -21,13 +20,12 @@ def touching(labels: Tensor, distance: int = 2) -> Tensor:
         ``(B, H, W)`` bool.
 
     Example:
-        >>> import torch
         >>> touching(torch.tensor([[[1, 1, 1, 1, 2, 2, 0]]])).int().tolist()
         [[[0, 0, 1, 1, 1, 1, 0]]]
     """
-    value = labels[:, None].float()
+    value = labels[:, None].double()  # pooling takes no integers; float32 would merge large ones
     inside = value > 0
     size = 2 * distance + 1
-    highest = functional.max_pool2d(value.masked_fill(~inside, -FAR), size, 1, distance)
-    lowest = -functional.max_pool2d((-value).masked_fill(~inside, -FAR), size, 1, distance)
+    highest = functional.max_pool2d(value.masked_fill(~inside, -torch.inf), size, 1, distance)
+    lowest = -functional.max_pool2d((-value).masked_fill(~inside, -torch.inf), size, 1, distance)
     return (inside & (highest != lowest))[:, 0]
