@@ -84,7 +84,7 @@ _AUGMENTATION = _settings(
 )
 _MACHINE = _settings(
     "Machine",
-    ("device", "str", "auto", "auto, cpu, cuda, cuda:1, mps"),
+    ("device", "str", "auto", "auto, cpu, cuda or mps"),
     ("devices", "int", "1", "GPUs, or processes, on each machine"),
     ("nodes", "int", "1", "machines"),
     (
