@@ -87,7 +87,7 @@ def absorb_small(labels: Labels, smallest: float) -> Labels:
         [[1, 1, 1, 1, 0, 0]]
     """
     while True:
-        area = np.bincount(labels.ravel())
+        area = np.bincount(labels.ravel(), minlength=1)
         area[0] = 0
         is_small = (area > 0) & (area < smallest)
         if not is_small.any():
@@ -115,7 +115,7 @@ def _absorbing(labels: Labels, area: Labels, is_small: Mask) -> Labels:
 
 
 def fill_holes(labels: Labels) -> Labels:
-    """Fill background that one object alone surrounds.
+    """Fill background that one object alone surrounds, the innermost if there are several.
 
     Example:
         >>> ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
@@ -123,9 +123,12 @@ def fill_holes(labels: Labels) -> Labels:
         1
     """
     filled = labels.copy()
-    for label, window in enumerate(ndimage.find_objects(labels), 1):
-        if window is None:
-            continue
+    if not labels.any():
+        return filled
+    windows = enumerate(ndimage.find_objects(labels), 1)
+    present = [(label, window) for label, window in windows if window is not None]
+    present.sort(key=lambda one: -labels[one[1]].size)  # a ring within another has the last word
+    for label, window in present:
         body = labels[window] == label
         hole = ndimage.binary_fill_holes(body) & (labels[window] == 0)
         filled[window][hole] = label

@@ -35,7 +35,8 @@ def _keys(
         bias = bias + weights.to(points.dtype).clamp_min(1e-30).log().clamp_min(FAR)[..., None]
         bias = bias.masked_fill(weights[..., None] <= 0, FAR)
     if location is not None:
-        place = (location - location.mean(1, keepdim=True)).to(points.dtype) / spread
+        place = location.to(points.dtype)
+        place = (place - place.mean(1, keepdim=True)) / spread
         bias = bias - 0.5 * place.square().sum(-1, keepdim=True)
         query.append(place)
         key.append(place)

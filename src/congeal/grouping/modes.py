@@ -83,6 +83,7 @@ def find_modes(
     cosine = merge_cosine(margin)
     mass = points.new_ones(len(points)) if weights is None else weights
     near = points @ points.T > cosine  # (N, N); N is at most the number of anchors
+    near.fill_diagonal_(True)  # so that the search ends, whatever the points are
     left = torch.ones_like(mass, dtype=torch.bool)
     modes: list[Tensor] = []
     while bool(left.any()):

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from congeal.grouping import MeanShift, assign_to_modes, converge, find_modes
+from congeal.grouping.modes import pick_anchors
+
+
+def drawn_groups(sizes, dimensions=16, noise=0.03, seed=0):
+    """Points around orthogonal directions, shuffled, with the group of each."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    labels = labels[torch.randperm(len(labels), generator=generator)]
+    offset = noise * torch.randn(len(labels), dimensions, generator=generator)
+    return normalize(torch.eye(dimensions)[labels] + offset, dim=1), labels
+
+
+def at(*degrees):
+    angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+    return torch.stack([angle.cos(), angle.sin()], 1)
+
+
+# --- anchors -----------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 3000), st.integers(1, 300))
+@settings(deadline=None)
+def test_anchors_are_spread_evenly_from_the_first_to_the_last(count, most):
+    chosen = pick_anchors(count, most)
+    assert len(chosen) == min(count, most)
+    assert chosen[0] == 0
+    gaps = chosen.diff()
+    assert len(gaps) == 0 or (chosen[-1] == count - 1 and gaps.min() >= 1)
+    assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+
+
+# --- converge ----------------------------------------------------------------------------------
+
+
+def test_points_converge_to_the_fixed_points_of_the_step():
+    points, labels = drawn_groups([20, 30, 5])
+    shift = MeanShift(margin=0.5)
+    settled = converge(points, shift)
+    assert (shift.step(settled[None])[0] - settled).abs().max() < 1e-4
+    for label in range(3):
+        group = settled[labels == label]
+        assert (group - group[0]).abs().max() < 1e-3
+
+
+def test_a_tolerance_that_holds_at_once_takes_one_step_only():
+    points, _ = drawn_groups([5, 5])
+    shift = MeanShift(margin=0.5)
+    once = converge(points, shift, tolerance=10.0)
+    assert torch.equal(once, shift.step(points[None])[0])
+    assert torch.equal(converge(points, shift, steps=1), once)
+
+
+def test_no_steps_leave_the_points_alone():
+    points, _ = drawn_groups([5, 5])
+    assert torch.equal(converge(points, MeanShift(), steps=0), points)
+
+
+def test_heavier_points_pull_the_mode_towards_them():
+    points = at(-10, 10)
+    settled = converge(points, MeanShift(), weights=torch.tensor([9.0, 1.0], dtype=torch.float64))
+    assert (settled[:, 1] < -0.1).all()
+
+
+def test_no_points_converge_to_no_points():
+    assert converge(torch.zeros(0, 3), MeanShift()).shape == (0, 3)
+
+
+# --- find --------------------------------------------------------------------------------------
+
+
+def test_modes_are_found_heaviest_first():
+    points, _ = drawn_groups([4, 30, 12])
+    modes = find_modes(points, margin=0.5)
+    assert modes.argmax(1).tolist() == [1, 2, 0]
+    torch.testing.assert_close(modes.norm(dim=1), torch.ones(3))
+
+
+def test_the_weight_of_the_points_decides_which_mode_is_heaviest():
+    points, labels = drawn_groups([4, 30, 12])
+    weights = torch.tensor([100.0, 1.0, 1.0])[labels]
+    assert find_modes(points, margin=0.5, weights=weights)[0].argmax() == 0
+
+
+def test_a_mode_is_the_weighted_mean_direction_of_its_points():
+    points, weights = at(0, 10), torch.tensor([3.0, 1.0], dtype=torch.float64)
+    (mode,) = find_modes(points, margin=0.5, weights=weights)
+    expected = (3 * points[0] + points[1]) / (3 * points[0] + points[1]).norm()
+    torch.testing.assert_close(mode, expected)
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.5, 0.9])
+def test_points_nearer_than_midway_between_margin_and_one_are_one_mode(margin):
+    """A calibrated cosine of (1 + alpha) / 2 is a plain cosine of alpha."""
+    limit = math.degrees(math.acos(2 * (1 + margin) / 2 - 1))
+    assert len(find_modes(at(0, limit - 0.5), margin=margin)) == 1
+    assert len(find_modes(at(0, limit + 0.5), margin=margin)) == 2
+
+
+def test_modes_under_the_smallest_mass_are_left_out():
+    points, _ = drawn_groups([4, 30, 12])
+    counts = [len(find_modes(points, margin=0.5, smallest=s)) for s in (4, 4.5, 12.5, 31)]
+    assert counts == [3, 2, 1, 0]
+
+
+def test_no_points_have_no_modes():
+    assert find_modes(torch.zeros(0, 3), margin=0.5).shape == (0, 3)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_zero_vectors_and_opposite_vectors_are_modes_that_end_the_search(margin):
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
+    modes = find_modes(points, margin=margin)
+    assert modes.isfinite().all()
+    assert {(1.0, 0.0), (-1.0, 0.0)} <= {tuple(mode) for mode in modes.tolist()}
+
+
+def test_points_that_are_not_numbers_end_the_search():
+    assert len(find_modes(torch.full((3, 2), torch.nan), margin=0.5)) <= 3
+
+
+def test_points_of_no_weight_end_the_search():
+    assert find_modes(at(0, 90), margin=0.5, weights=torch.zeros(2).double()).isfinite().all()
+
+
+# --- assign ------------------------------------------------------------------------------------
+
+
+def test_each_point_goes_to_the_mode_at_the_smallest_angle():
+    assert assign_to_modes(at(5, 44, 46, 100, 300), at(0, 90)).tolist() == [0, 0, 1, 1, 0]
+
+
+@given(st.integers(1, 6), st.integers(1, 30), st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=20)
+def test_assignment_is_the_nearest_by_distance(count, points, seed):
+    rng = np.random.default_rng(seed)
+    x, modes = (
+        normalize(torch.from_numpy(rng.normal(size=(n, 4))), dim=1) for n in (points, count)
+    )
+    expected = torch.cdist(x, modes).argmin(1)
+    assert torch.equal(assign_to_modes(x, modes), expected)
+
+
+@given(st.lists(st.integers(3, 20), min_size=1, max_size=12), st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=20)
+def test_drawn_groups_are_found_and_their_points_assigned(sizes, seed):
+    points, labels = drawn_groups(sizes, seed=seed)
+    modes = find_modes(converge(points, MeanShift(margin=0.5)), margin=0.5)
+    assert len(modes) == len(sizes)
+    assert torch.equal(modes.argmax(1)[assign_to_modes(points, modes)], labels)
