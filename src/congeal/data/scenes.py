@@ -171,8 +171,8 @@ def _colours(rng: np.random.Generator, count: int) -> Floats:
         if abs(ground - material) > 0.2:
             break
     tint = rng.normal(0, 0.07, (2, 3))
-    pieces = material * rng.uniform(0.85, 1.15, (count - 1, 1)) * (1 + tint[1])
-    pieces = pieces + rng.normal(0, 0.04, (count - 1, 3))
+    pieces = material * rng.uniform(0.75, 1.25, (count - 1, 1)) * (1 + tint[1])
+    pieces = pieces + rng.normal(0, 0.08, (count - 1, 3))
     colours = np.concatenate([ground * (1 + tint[:1]), pieces])
     clipped: Floats = np.clip(colours, 0.03, 1).astype(np.float32)
     return clipped

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +23,17 @@ from congeal.segmentation import Segmentation
 
 __all__ = ["RPE", "RPEConfig"]
 
+# What may change when the weights are there; all else is part of how they came about.
+READ_OUT = (
+    "foreground",
+    "smallest",
+    "merge",
+    "reach",
+    "read_concentration",
+    "connected",
+    "holes",
+    "seed_power",
+)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -61,6 +72,9 @@ class RPEConfig(BaseModel):
         None, gt=0, description="objects repel only where closer than this, in pixels"
     )
     train_steps: int = Field(1, ge=0, description="mean-shift steps the loss runs through")
+    shift_from: float = Field(
+        0.0, ge=0, le=1, description="share of the training after which the loss runs through them"
+    )
     step_size: float = Field(1.0, gt=0, le=1, description="eta")
     concentration: float | None = Field(None, gt=0, description="kappa; None: from the margin")
     learn_concentration: bool = False
@@ -77,10 +91,26 @@ class RPEConfig(BaseModel):
     holes: bool = Field(False, description="fill holes in objects")
     seed_power: float = Field(2.0, ge=0, description="sharpness of the trust in seed pixels")
 
+    @field_validator("output_stride")
+    @classmethod
+    def _known_stride(cls, stride: int) -> int:
+        if stride not in (8, 16, 32):
+            raise ValueError("expected 8, 16 or 32")
+        return stride
+
+    @field_validator("pixel_mean", "pixel_deviation")
+    @classmethod
+    def _one_or_three(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and len(values) not in (1, 3):
+            raise ValueError("expected one number or three")
+        return values
+
     @model_validator(mode="after")
     def _even_dimensions(self) -> RPEConfig:
         if self.coordinates in ("rotary", "both") and self.dimensions % 2:
-            raise ValueError("rotary coordinates need an even number of dimensions")
+            raise ValueError(
+                f"rotary coordinates need an even number of dimensions, got {self.dimensions}"
+            )
         return self
 
 
@@ -157,8 +187,15 @@ class RPE(nn.Module):
         """Change settings of the read-out in place (``smallest``, ``merge``, ``foreground``, ...).
 
         Raises:
-            CongealError: the setting is unknown or out of range.
+            CongealError: the setting is unknown, out of range, or not one of the read-out.
+
+        Example:
+            >>> RPE(dimensions=4).configure(smallest=30).config.smallest
+            30.0
         """
+        for name in settings:
+            if name not in READ_OUT:
+                raise unknown("setting of the read-out", name, READ_OUT)
         self.config = _make_config(None, {**self.config.model_dump(), **settings})
         return self
 
@@ -173,6 +210,7 @@ class RPE(nn.Module):
         labels: Tensor,
         semantic: Tensor | None = None,
         generator: torch.Generator | None = None,
+        progress: float = 1.0,
     ) -> dict[str, Tensor]:
         """The terms of the training loss, weighted; their sum is what to minimise.
 
@@ -181,6 +219,7 @@ class RPE(nn.Module):
             labels: ``(B, H, W)`` int64 instances, -1 void.
             semantic: ``(B, H, W)`` int64 classes, 0 background, -1 void; None: objects are 1.
             generator: of the pixel sampling.
+            progress: share of the training that is done, for ``shift_from``.
 
         Returns:
             Scalars ``embedding``, ``semantic`` and ``boundary``.
@@ -198,7 +237,7 @@ class RPE(nn.Module):
             sampling=c.sampling,
             background=c.background == "group",
             reach=None if c.reach is None else c.reach / c.stride,
-            grouping=self.shift,
+            grouping=self.shift if progress >= c.shift_from else None,
             generator=generator,
         )
         return {
@@ -320,8 +359,10 @@ def _make_config(config: RPEConfig | None, settings: dict[str, Any]) -> RPEConfi
         return RPEConfig(**{**base, **settings})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise CongealError(f"{where}: {first['msg']}, got {first.get('input')!r}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in first["loc"])
+        line = f"{where}: {said}, got {first['input']!r}" if where else said
+        raise CongealError(line) from error
 
 
 def _normalisation(config: RPEConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:

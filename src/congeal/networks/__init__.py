@@ -10,7 +10,7 @@ from congeal.networks.encoders import (
     build_encoder,
     list_encoders,
 )
-from congeal.networks.heads import FullResolutionHead
+from congeal.networks.heads import FullResolutionHead, ProjectedHead
 
 __all__ = [
     "CompactEncoder",
@@ -18,6 +18,7 @@ __all__ = [
     "EmbeddingOutput",
     "FullResolutionHead",
     "LightDecoder",
+    "ProjectedHead",
     "RotaryPosition",
     "TimmEncoder",
     "build_encoder",

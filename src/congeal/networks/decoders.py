@@ -51,7 +51,8 @@ class LightDecoder(nn.Module):
         self.first = used[0]
         ends = [channels[i] for i in used]
         widths = [min(c, widest) for c in ends]
-        below = [*widths[1:-1], ends[-1]]  # what arrives at each level from the coarser one
+        # What arrives at each level from the coarser one; nothing when there is but one level.
+        below = [*widths[1:-1], ends[-1]][: len(ends) - 1]
         self.merge = nn.ModuleList(
             nn.Conv2d(end + under, width, 1, bias=False)
             for end, under, width in zip(ends[:-1], below, widths[:-1], strict=True)

@@ -12,12 +12,12 @@ from congeal.networks.blocks import ConvNorm
 from congeal.networks.coordinates import RotaryPosition, coordinate_channels
 from congeal.networks.decoders import LightDecoder
 from congeal.networks.encoders import CompactEncoder, TimmEncoder
-from congeal.networks.heads import FullResolutionHead
+from congeal.networks.heads import FullResolutionHead, ProjectedHead
 from congeal.sphere import normalise
 
 __all__ = ["Coordinates", "EmbeddingNetwork", "EmbeddingOutput"]
 
-Coordinates = Literal["none", "channels", "rotary", "both"]
+Coordinates = Literal["none", "channels", "rotary", "both", "projected"]
 
 
 class EmbeddingOutput(NamedTuple):
@@ -43,7 +43,8 @@ class EmbeddingNetwork(nn.Module):
         classes: C, kinds of object, background not counted.
         stride: of the embedding, 2 or 4.
         coordinates: how the network is told where a pixel lies: ``"channels"`` (row and column as
-            input), ``"rotary"`` (:class:`RotaryPosition`), ``"both"``, ``"none"``. With channels
+            input), ``"rotary"`` (:class:`RotaryPosition`), ``"both"``, ``"projected"``
+            (:class:`ProjectedHead`), ``"none"``. With channels
             the encoder must take two channels more than the image has.
         wavelengths: of the rotary positions, in pixels.
         channels_image: of the image.
@@ -78,9 +79,11 @@ class EmbeddingNetwork(nn.Module):
         self.encoder = encoder
         self.decoder = LightDecoder(encoder.channels, encoder.reductions, stride)
         width = self.decoder.channels
-        self.embed = nn.Sequential(
+        self.embed: nn.Module = nn.Sequential(
             ConvNorm(width + 2 * self.channels, width), nn.Conv2d(width, dimensions, 1)
         )
+        if coordinates == "projected":
+            self.embed = ProjectedHead(width, dimensions, stride=stride)
         self.rotary: nn.Module = nn.Identity()
         if coordinates in ("rotary", "both"):
             self.rotary = RotaryPosition(dimensions, wavelengths, stride)

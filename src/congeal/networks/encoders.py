@@ -187,14 +187,41 @@ def load_encoder_weights(model: nn.Module, path: Path) -> None:
     """
     found = {k: v for k, v in _read_weights(path).items() if not k.endswith("num_batches_tracked")}
     wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    shared = [k for k in wanted if k in found and found[k].shape == wanted[k].shape]
+    shared = [k for k in wanted if k in found and _fits(found[k], wanted[k])]
     if len(shared) < 0.9 * len(wanted):
         found = _rename_by_order(found, wanted, path)
-    tensors = {k: found[k].to(v.dtype) for k, v in wanted.items() if k in found}
+    tensors = {
+        k: _widened(found[k], v).to(v.dtype)
+        for k, v in wanted.items()
+        if k in found and _fits(found[k], v)
+    }
+    foreign = [k for k in wanted if k in found and k not in tensors]
+    if foreign:
+        raise CongealError(
+            f"expected {foreign[0]} of shape {tuple(wanted[foreign[0]].shape)} in {path}, "
+            f"got {tuple(found[foreign[0]].shape)}"
+        )
     missing = [k for k in wanted if k not in tensors]
     if missing:
         warnings.warn(f"{path} lacks {len(missing)} tensors, such as {missing[0]}", stacklevel=2)
     model.load_state_dict(tensors, strict=False)
+
+
+def _fits(found: Tensor, like: Tensor) -> bool:
+    """Whether a tensor is of the shape wanted, or sees fewer channels than are wanted."""
+    if found.ndim != like.ndim:
+        return False
+    narrower = found.ndim == 4 and found.shape[1] == 3 < like.shape[1]
+    skip = 1 if narrower else None
+    return all(i == skip or a == b for i, (a, b) in enumerate(zip(found.shape, like.shape)))
+
+
+def _widened(found: Tensor, like: Tensor) -> Tensor:
+    """Weights that look at no more than the image: zeros for coordinate channels beside it."""
+    if found.shape == like.shape:
+        return found
+    extra = found.new_zeros(len(found), like.shape[1] - found.shape[1], *found.shape[2:])
+    return torch.cat([found, extra], 1)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -207,7 +234,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CongealError(f"cannot read encoder weights from {path}: {reason}") from error
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
@@ -221,7 +248,7 @@ def _rename_by_order(
 ) -> dict[str, Tensor]:
     """Pair tensors one by one in order; layers past the last one wanted are left over."""
     pairs = zip(wanted.items(), found.items(), strict=False)
-    renamed = {key: value for (key, like), (_, value) in pairs if like.shape == value.shape}
+    renamed = {key: value for (key, like), (_, value) in pairs if _fits(value, like)}
     if len(renamed) < len(wanted):
         raise CongealError(
             f"expected the {len(wanted)} tensors of the encoder in {path}, "

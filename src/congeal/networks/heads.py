@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.networks.blocks import ConvNorm
+from congeal.networks.coordinates import coordinate_channels
 
-__all__ = ["FullResolutionHead"]
+__all__ = ["FullResolutionHead", "ProjectedHead"]
+
+UNIT = 32.0  # pixels of the image per radian at a direction of length one
 
 
 class FullResolutionHead(nn.Module):
@@ -52,3 +55,57 @@ class FullResolutionHead(nn.Module):
         fine = functional.pixel_shuffle(self.spread(x), self.stride)
         logits: Tensor = self.decide(torch.cat([fine, self.look(image)], 1))
         return logits
+
+
+class ProjectedHead(nn.Module):
+    """An embedding that may depend on where the pixel lies along directions it chooses itself.
+
+    Each pixel names K directions g_k, and is told sin and cos of g_k.p for its position p. Along
+    a straight object whose pixels name its normal, g.p is the same everywhere, so an object's
+    line (angle and distance from the middle) becomes its code, through crossings too, and two
+    parallel neighbours differ. A plain coordinate channel leaves the network to learn that
+    product from sums.
+
+    Args:
+        channels_in: of the map.
+        dimensions: D of the embedding.
+        stride: pixels of the image per pixel of the map.
+        projections: K.
+        hidden: channels before the embedding.
+
+    Example:
+        >>> tuple(ProjectedHead(16, 8, stride=2)(torch.zeros(2, 16, 4, 6)).shape)
+        (2, 8, 4, 6)
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        channels_in: int,
+        dimensions: int,
+        *,
+        stride: int = 2,
+        projections: int = 16,
+        hidden: int = 64,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.look = ConvNorm(channels_in, channels_in)
+        self.direct = nn.Conv2d(channels_in, 2 * projections, 1)
+        self.decide = nn.Sequential(
+            ConvNorm(channels_in + 2 * projections, hidden, kernel=1),
+            nn.Conv2d(hidden, dimensions, 1),
+        )
+        scale = torch.logspace(0, 0.5, projections)[:, None, None]  # coarse to fine
+        self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, h, w)`` to ``(B, D, h, w)``."""
+        x = self.look(x)
+        rows, columns = self.direct(x).float().chunk(2, dim=1)  # (B, K, h, w) each
+        place = coordinate_channels(rows, self.stride, UNIT)  # (B, 2, h, w)
+        phase = (rows * place[:, :1] + columns * place[:, 1:]) * self.scale
+        told = torch.cat([x, phase.sin().to(x.dtype), phase.cos().to(x.dtype)], 1)
+        embedding: Tensor = self.decide(told)
+        return embedding

@@ -49,15 +49,14 @@ class History(Callback):
     def __init__(self, path: Path, every: int = 10) -> None:
         self.path = path
         self.every = every
+        self.written = 0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the rows up to this step; write the header of a new file."""
         if not trainer.is_global_zero:
             return
-        rows: list[dict[str, str]] = []
-        if trainer.global_step and self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = [r for r in csv.DictReader(file) if int(r["step"]) <= trainer.global_step]
+        self.written = trainer.global_step
+        rows = _rows_until(self.path, trainer.global_step)
         with atomic_path(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.COLUMNS, extrasaction="ignore")
             writer.writeheader()
@@ -68,7 +67,9 @@ class History(Callback):
     ) -> None:
         """Write a row now and then."""
         del outputs, batch, batch_idx
-        if trainer.is_global_zero and trainer.global_step % self.every == 0:
+        due = trainer.global_step % self.every == 0 and trainer.global_step > self.written
+        if trainer.is_global_zero and due:
+            self.written = trainer.global_step
             terms = {name: float(term) for name, term in pl_module.terms.items()}
             self.write(trainer, pl_module, {"lr": pl_module.rate, **terms})
             for logger in trainer.loggers:
@@ -89,21 +90,36 @@ class History(Callback):
             raise CongealError(f"cannot write {self.path}: {error.strerror}") from error
 
 
+def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
+    """The whole rows of a log up to a step; none when the training begins."""
+    if not step or not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]
+    return [row for row in rows if row.get("step", "").isdecimal() and int(row["step"]) <= step]
+
+
 class Clock(Callback):
-    """Ends the training when its time is up, or when it is asked to stop."""
+    """Ends the training when its steps are done, its time is up, or it is asked to stop."""
 
     def __init__(self) -> None:
         self.asked = False
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Do nothing more when what is resumed was at its end."""
+        self._stop_if(pl_module.progress >= 1, trainer)
+
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop after this step when it is time."""
-        del outputs, batch, batch_idx
-        late = bool(pl_module.settings.max_minutes) and pl_module.progress >= 1
-        if trainer.world_size > 1:
-            late = trainer.strategy.reduce_boolean_decision(late or self.asked, all=False)
-        if late or self.asked:
+        """Stop after this update when it is time, never between the batches of an update."""
+        del outputs, batch
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._stop_if(self.asked or pl_module.progress >= 1, trainer)
+
+    @staticmethod
+    def _stop_if(wish: bool, trainer: lightning.Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(wish, all=False):
             trainer.should_stop = True
 
 
@@ -153,13 +169,16 @@ class Validation(Callback):
         for name, value in state_dict.items():
             setattr(self, name, value)
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Do nothing more when what is resumed had stopped for want of gain."""
+        del pl_module
+        self._stop_without_gain(trainer)
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Validate, if it is time or the end."""
-        final = trainer.should_stop or pl_module.progress >= 1
-        due = self.spent <= self.share * pl_module.seconds
-        if trainer.world_size > 1:
-            due = trainer.strategy.broadcast(due)
-        if not (due or final):
+        _require_finite(pl_module, trainer.global_step)
+        due = trainer.should_stop or self.spent <= self.share * pl_module.seconds
+        if not trainer.strategy.broadcast(due):  # the clocks of processes differ
             return
         if self.dataset is None or not len(self.dataset):
             self.save({}, True)
@@ -171,14 +190,17 @@ class Validation(Callback):
 
     def _judge(self, trainer: lightning.Trainer, trainee: Trainee) -> None:
         score = float(np.mean([self.last[f"matching_ap@{t}"] for t in THRESHOLDS]))
-        better = score >= self.best
-        self.without_gain = 0 if better else self.without_gain + 1
+        better = score >= self.best  # of equals the later, which has seen more
+        self.without_gain = 0 if score > self.best else self.without_gain + 1
         self.best = max(self.best, score)
         if trainer.is_global_zero:
             self.history.write(trainer, trainee, self.last)
             for logger in trainer.loggers:
                 logger.log_metrics(self.last, trainer.global_step)
         self.save(self.last, better)
+        self._stop_without_gain(trainer)
+
+    def _stop_without_gain(self, trainer: lightning.Trainer) -> None:
         if self.patience and self.without_gain >= self.patience:
             trainer.should_stop = True
 
@@ -209,6 +231,16 @@ class Validation(Callback):
         row = np.concatenate([to_display(image), colour_labels(true), colour_labels(found)], 1)
         with atomic_path(self.overlays / f"{Path(name).name}.png") as temporary:
             Image.fromarray(row).save(temporary)
+
+
+def _require_finite(trainee: Trainee, step: int) -> None:
+    """Let neither model nor checkpoint be overwritten by one that is lost."""
+    sums = torch.stack([p.detach().sum().float() for p in trainee.model.parameters()])
+    if not bool(sums.isfinite().all()):
+        raise CongealError(
+            f"the weights are no longer finite after step {step}; try a lower learning_rate "
+            f"than {trainee.settings.learning_rate:g}, or precision 32"
+        )
 
 
 def _merged(metric: MatchingMetric, world: int) -> MatchingMetric:

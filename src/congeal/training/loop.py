@@ -25,17 +25,20 @@ from congeal.data.sample import Dataset
 from congeal.data.transforms import TrainTransform
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
+from congeal.models.config import CONFIG
 from congeal.models.folder import load, save_model
 from congeal.training.adapt import suggest_settings
 from congeal.training.callbacks import Clock, History, Validation
 from congeal.training.card import model_card
+from congeal.training.checkpoint import WholeCheckpoints
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.module import Trainee
 from congeal.training.progress import LiveProgress
-from congeal.training.stream import DrawSampler, TrainStream, one_thread_each
+from congeal.training.stream import DrawSampler, TrainStream, plain_error, start_worker
 
 __all__ = ["train"]
 
+Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 CHECKPOINTS = "checkpoints"
 LOG = "log.csv"
 
@@ -54,9 +57,10 @@ def train(
     """Train a model and leave it in a folder, with log, checkpoints and pictures beside it.
 
     The folder holds a usable model from the first validation on; a stop by Ctrl-C ends the
-    training after the step in hand and saves. After a kill, the same call with ``resume=True``
-    goes on from the last finished epoch and, when the length is given in epochs, ends with the
-    same weights as an unbroken run.
+    training after the step in hand and saves. After that, or a kill, the same call with
+    ``resume=True`` goes on from the last checkpoint, which is written at the end of each epoch
+    and after Ctrl-C. When the length is given in epochs it ends with the same weights as an
+    unbroken run.
 
     Args:
         model: what to train; None chooses settings by a look at the training images.
@@ -136,7 +140,6 @@ class _Job:
         self.validation = validation
         self.output = output
         self.about = {"what": what, "licence": licence}
-        _make_folder(output)
         per_step = config.batch_size * config.accumulate * config.devices * config.nodes
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
@@ -148,29 +151,26 @@ class _Job:
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""
-        checkpoint = self._last_checkpoint(resume)
+        checkpoint = _prepare(self.output, resume)
         trainer = self._trainer()
         try:
             with _stop_on_interrupt(self.clock):
-                trainer.fit(self.trainee, self._loader(), ckpt_path=checkpoint, weights_only=False)
+                trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
+        except CongealError as error:
+            raise plain_error(error) from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise CongealError(f"cannot write to {self.output}: {reason}") from error
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # the second Ctrl-C
+                raise KeyboardInterrupt from error
+            raise
         finally:
             self.progress.close()
-        if self.config.keep == "last" or not (self.output / "config.json").exists():
-            self._save(self.check.last)
-        load(self.output)  # what is left behind is whole
-
-    def _last_checkpoint(self, resume: bool) -> str | None:
-        last = self.output / CHECKPOINTS / "last.ckpt"
-        if resume and last.exists():
-            return str(last)
-        if last.exists():
-            raise CongealError(
-                f"{self.output} holds a training already; resume it, or name another folder"
-            )
-        return None
+        if trainer.is_global_zero:
+            if self.config.keep == "last" or not (self.output / CONFIG).exists():
+                self._save(self.check.last)
+            load(self.output)  # what is left behind is whole
 
     def _validation(self) -> Validation:
         c = self.config
@@ -199,10 +199,11 @@ class _Job:
             devices=c.devices,
             num_nodes=c.nodes,
             precision=_precision(c),
-            max_epochs=c.epochs or -1,
+            max_epochs=-1,  # the clock ends it
             accumulate_grad_batches=c.accumulate,
             gradient_clip_val=c.clip,
             callbacks=[self.clock, self.check, self.history, self.progress, keeper],
+            plugins=[WholeCheckpoints()],
             logger=TensorBoardLogger(self.output, name="tensorboard", version=""),
             use_distributed_sampler=False,
             enable_progress_bar=False,
@@ -210,21 +211,28 @@ class _Job:
             num_sanity_val_steps=0,
         )
 
-    def _loader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+    def _loader(self) -> Loader:
         c = self.config
         transform = TrainTransform(crop=c.crop, rotation=c.rotation, scale=c.scale, flip=c.flip)
         workers = _workers(c)
         stream = TrainStream(
             self.training, transform, seed=c.seed, cache_gb=c.cache_gb, workers=workers
         )
-        draws = self.updates * c.accumulate * c.batch_size
+        per_update = c.accumulate * c.batch_size
+        trainee, trainer = self.trainee, self.trainee.trainer
+        sampler = DrawSampler(
+            self.updates * per_update,
+            trainer.global_rank,
+            trainer.world_size,
+            before=lambda: trainee.global_step * per_update,
+        )
         return DataLoader(
             stream,
             batch_size=c.batch_size,
-            sampler=DrawSampler(draws, _rank(), c.devices * c.nodes),
+            sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=one_thread_each,
+            worker_init_fn=start_worker,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -250,15 +258,45 @@ class _Job:
         )
 
 
-def _make_folder(output: Path) -> None:
+class _Crops(lightning.LightningDataModule):
+    """Makes the loader once Lightning knows which of how many processes this is."""
+
+    def __init__(self, make: Callable[[], Loader]) -> None:
+        super().__init__()
+        self.make = make
+
+    def train_dataloader(self) -> Loader:
+        """Make it."""
+        return self.make()
+
+
+def _last_checkpoint(output: Path, resume: bool) -> str | None:
+    """Where to go on from, if anywhere; nothing that is in the folder may be lost.
+
+    Raises:
+        CongealError: the folder holds a training that is not to be resumed, or a finished model.
+    """
+    last = output / CHECKPOINTS / "last.ckpt"
+    model = output / CONFIG
+    if not resume and (last.exists() or model.exists()):
+        raise CongealError(f"{output} holds a training already; resume it, or name another folder")
+    if last.exists():
+        return str(last)
+    if model.exists() and not last.parent.exists():
+        raise CongealError(
+            f"{output} holds a model but no checkpoint to resume from; name another folder"
+        )
+    return None
+
+
+def _prepare(output: Path, resume: bool) -> str | None:
+    """Make the folder and find the checkpoint in it."""
     try:
+        checkpoint = _last_checkpoint(output, resume)
         (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CongealError(f"cannot write to {output}: {error.strerror}") from error
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    return checkpoint
 
 
 def _workers(config: TrainConfig) -> int:
@@ -284,7 +322,8 @@ def _precision(config: TrainConfig) -> Any:
         return config.precision
     if config.device in ("auto", "cuda", "gpu") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    fast = any(getattr(torch.cpu, name, bool)() for name in names)  # not in every version
     return "bf16-mixed" if fast else "32-true"
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from congeal.methods.rpe import RPE
+from congeal.training.checkpoint import OPTIMIZER, SECONDS, require_fit
 from congeal.training.config import TrainConfig
 from congeal.training.stream import seeded_generator
 
@@ -85,13 +86,23 @@ class Trainee(lightning.LightningModule):
         """Sum of the method's losses on crops ``(B, 3, H, W)`` and labels ``(B, H, W)``."""
         image, labels = batch
         image = image.contiguous(memory_format=torch.channels_last)
-        draw = self.current_epoch * 1_000_003 + batch_idx
-        generator = seeded_generator(self.settings.seed, draw, self.global_rank, 3)
-        terms = self.model.losses(self.model(image), labels, generator=generator)
+        generator = self._generator(batch_idx)
+        output = self.model(image)
+        terms = self.model.losses(
+            output, labels, generator=generator, progress=self.progress
+        )
         self.terms = {name: term.detach() for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         self.terms["loss"] = loss.detach()
         return loss
+
+    def _generator(self, batch_idx: int) -> torch.Generator:
+        """Chance of this step: a function of its number, so that a resumed run has the same."""
+        number = self.global_step * self.settings.accumulate
+        number += batch_idx % self.settings.accumulate
+        generator = seeded_generator(self.settings.seed, number, self.global_rank, 3)
+        torch.manual_seed(generator.initial_seed())  # of layers that drop out
+        return generator
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW or SGD; no weight decay on norms and biases; the encoder at its own rate."""
@@ -102,12 +113,16 @@ class Trainee(lightning.LightningModule):
         return torch.optim.AdamW(groups, lr=c.learning_rate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the clock."""
-        checkpoint["congeal_seconds"] = self.seconds
+        """Keep the clock, and by which optimiser the state is."""
+        checkpoint[SECONDS] = self.seconds
+        checkpoint[OPTIMIZER] = self.settings.optimizer
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the clock."""
-        self.seconds_before = float(checkpoint.get("congeal_seconds", 0.0))
+        """Take up the clock, if the checkpoint is of this model at all."""
+        optimizer = self.settings.optimizer
+        before = str(checkpoint.get(OPTIMIZER, optimizer))
+        require_fit(checkpoint["state_dict"], self.state_dict(), (before, optimizer))
+        self.seconds_before = float(checkpoint[SECONDS])
 
 
 def _parameter_groups(model: RPE, decay: float, encoder_rate: float) -> list[dict[str, Any]]:

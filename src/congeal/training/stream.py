@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import torch
@@ -15,7 +16,7 @@ from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import TrainTransform
 from congeal.errors import CongealError
 
-__all__ = ["DrawSampler", "TrainStream", "seeded_generator"]
+__all__ = ["DrawSampler", "TrainStream", "plain_error", "seeded_generator", "start_worker"]
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
@@ -112,40 +113,53 @@ def load_sample(sample: Sample) -> tuple[Tensor, Tensor]:
 class DrawSampler(Sampler[int]):
     """The numbers of one epoch's draws, shared out over processes.
 
-    Lightning calls :meth:`set_epoch` at the start of each epoch, also after a restart, so an
-    epoch always has the same draws.
+    They follow on from all that were drawn before, also when an epoch was broken off in the
+    middle and the training is resumed.
 
     Args:
         draws: per epoch and process.
         rank: of this process.
         world: number of processes.
+        before: gives the draws of each process before this epoch, at its start.
 
     Example:
-        >>> sampler = DrawSampler(2, rank=1, world=2)
-        >>> sampler.set_epoch(1)
-        >>> list(sampler)
+        >>> list(DrawSampler(2, rank=1, world=2, before=lambda: 2))
         [5, 7]
     """
 
-    def __init__(self, draws: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, draws: int, rank: int = 0, world: int = 1, before: Callable[[], int] = int
+    ) -> None:
         self.draws = draws
         self.rank = rank
         self.world = world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose numbers come next."""
-        self.epoch = epoch
+        self.before = before
 
     def __len__(self) -> int:
         return self.draws
 
     def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.draws * self.world + self.rank
+        first = self.before() * self.world + self.rank
         return iter(range(first, first + self.draws * self.world, self.world))
 
 
-def one_thread_each(_: int) -> None:
-    """Keep a loader process from taking the threads of the training."""
+def start_worker(_: int) -> None:
+    """Keep a loader process from taking the threads of the training, and from ending at Ctrl-C.
+
+    The terminal sends Ctrl-C to all processes; it is for the training to end in good order.
+    """
     if get_worker_info() is not None:
         torch.set_num_threads(1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def plain_error(error: CongealError) -> CongealError:
+    """The error in one line, without the traceback that a loader process wraps around it.
+
+    Example:
+        >>> wrapped = CongealError("Caught in worker 0.\\n...\\ncongeal.errors.CongealError: no mask")
+        >>> str(plain_error(wrapped))
+        'no mask'
+    """
+    lines = str(error).strip().splitlines()
+    return error if len(lines) < 2 else CongealError(lines[-1].split("CongealError: ", 1)[-1])
