@@ -60,6 +60,9 @@ class RPEConfig(BaseModel):
     wavelengths: tuple[float, float] = Field((32.0, 160.0), description="of rotary, in pixels")
     pixel_mean: tuple[float, ...] | None = Field(None, description="None: the encoder's habit")
     pixel_deviation: tuple[float, ...] | None = None
+    tone: float = Field(
+        1.0, gt=0, description="power of the intensities shown to the network; .5 lifts the dark"
+    )
 
     background: Literal["head", "group"] = Field(
         "head", description="told by the semantic head, or one more group (the paper)"
@@ -201,6 +204,8 @@ class RPE(nn.Module):
 
     def forward(self, image: Tensor) -> EmbeddingOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to an :class:`EmbeddingOutput`."""
+        if self.config.tone != 1:
+            image = image.clamp_min(0) ** self.config.tone
         output: EmbeddingOutput = self.network(image)
         return output
 

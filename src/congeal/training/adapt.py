@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 
@@ -14,6 +15,7 @@ __all__ = ["suggest_settings"]
 
 LOOKED_AT = 64  # images
 CROWD = 24  # objects in an image beyond which far-apart objects share directions
+DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
 # Few long objects: each a direction of its own, told apart by where its line lies. Learning to
 # separate comes first, mean shift joins for the last stretch, and modes are read out finely.
@@ -33,7 +35,8 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     Crowded images (over 24 objects in the busiest) get a reach of twice the median
     diameter and rotary positions: objects need to differ from their neighbours only. Sparse
     images keep one direction per object and projected coordinates, which suit long objects
-    that cross. Objects under half the area of the smallest hundredth are taken for fragments.
+    that cross. What is smaller than the smallest hundredth of the objects is taken for
+    a fragment. Images that are mostly dark are shown to the network with their dark parts lifted.
 
     Args:
         dataset: of training images; 64 of them, evenly spread, are read.
@@ -50,22 +53,26 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
         'projected'
     """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).round().astype(int))
-    counts, areas, extents = [], [], []
+    counts, areas, extents, tones = [], [], [], []
     for index in chosen:
-        labels = dataset[int(index)].labels
+        sample = dataset[int(index)]
+        labels = sample.labels
+        tones.append(float(scale_intensity(sample.image).median()))
         area = np.bincount(np.maximum(labels, 0).ravel())[1:]
         counts.append(int((area > 0).sum()))
         areas += area[area > 0].tolist()
         extents += _extents(labels)
     if not areas:
         raise CongealError(f"expected objects in the training images of {dataset.name}, found none")
-    smallest = max(4.0, round(0.5 * float(np.quantile(areas, 0.01))))
+    smallest = max(4.0, round(float(np.quantile(areas, 0.01))))
+    tone = 0.5 if np.median(tones) < DARK else 1.0
     if max(counts) <= CROWD:
-        return {"smallest": smallest, **SPARSE}
+        return {"smallest": smallest, "tone": tone, **SPARSE}
     reach = float(np.clip(2 * np.median(extents), 24, 128).round())
     wavelengths = (round(reach / 2, 1), round(2.7 * reach, 1))
     return {
         "smallest": smallest,
+        "tone": tone,
         "coordinates": "rotary",
         "reach": reach,
         "wavelengths": wavelengths,

@@ -88,9 +88,7 @@ class Trainee(lightning.LightningModule):
         image = image.contiguous(memory_format=torch.channels_last)
         generator = self._generator(batch_idx)
         output = self.model(image)
-        terms = self.model.losses(
-            output, labels, generator=generator, progress=self.progress
-        )
+        terms = self.model.losses(output, labels, generator=generator, progress=self.progress)
         self.terms = {name: term.detach() for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         self.terms["loss"] = loss.detach()

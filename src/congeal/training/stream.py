@@ -157,7 +157,9 @@ def plain_error(error: CongealError) -> CongealError:
     """The error in one line, without the traceback that a loader process wraps around it.
 
     Example:
-        >>> wrapped = CongealError("Caught in worker 0.\\n...\\ncongeal.errors.CongealError: no mask")
+        >>> wrapped = CongealError(
+        ...     "Caught in worker 0.\\n...\\ncongeal.errors.CongealError: no mask"
+        ... )
         >>> str(plain_error(wrapped))
         'no mask'
     """
