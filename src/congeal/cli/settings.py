@@ -134,7 +134,12 @@ _LOSS = _settings(
     ("sampling", "str", "balanced", "balanced per object or uniform", ("balanced", "uniform")),
     ("reach", "float", "by the images", "objects repel only where closer than this, in pixels"),
     ("train_steps", "int", "1", "mean-shift steps the loss runs through"),
-    ("shift_from", "float", "by the images", "share of the training after which it runs through them"),
+    (
+        "shift_from",
+        "float",
+        "by the images",
+        "from this share of the training on",
+    ),
     ("step_size", "float", "1", "eta of mean shift"),
     ("concentration", "float", "from the margin", "kappa of mean shift"),
     ("learn_concentration", "bool", "off", "learn kappa"),

@@ -2,6 +2,6 @@
 
 from congeal.evaluation.examples import Example
 from congeal.evaluation.result import Evaluation
-from congeal.evaluation.run import Segmenter, evaluate
+from congeal.evaluation.run import evaluate
 
-__all__ = ["Evaluation", "Example", "Segmenter", "evaluate"]
+__all__ = ["Evaluation", "Example", "evaluate"]

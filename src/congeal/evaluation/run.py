@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from congeal.errors import CongealError, unknown
 from congeal.evaluation.examples import WorstExamples
 from congeal.evaluation.result import Evaluation
 from congeal.metrics.matching import THRESHOLDS, Matching, MatchingMetric
-from congeal.segmentation import Segmentation
+from congeal.segmentation import Segmenter
 
-__all__ = ["PROTOCOLS", "Segmenter", "evaluate"]
+__all__ = ["PROTOCOLS", "evaluate"]
 
 Labels = NDArray[np.int64]
 Row = dict[str, Any]
@@ -27,13 +27,6 @@ Row = dict[str, Any]
 PROTOCOLS = ("matching",)
 EXAMPLES = 12
 """Images shown in a report."""
-
-
-class Segmenter(Protocol):
-    """Anything that finds objects in an image, such as :class:`congeal.RPE`."""
-
-    def segment(self, image: NDArray[Any]) -> Segmentation:
-        """Find the objects in an image `(H, W, C)`."""
 
 
 def evaluate(

@@ -7,13 +7,12 @@ Example:
 """
 
 from congeal.prediction.batch import FileOutcome, SegmentRun, input_files, segment_files
-from congeal.prediction.single import Model, Segmenter, segment
+from congeal.prediction.single import Model, segment
 
 __all__ = [
     "FileOutcome",
     "Model",
     "SegmentRun",
-    "Segmenter",
     "input_files",
     "segment",
     "segment_files",

@@ -15,9 +15,9 @@ from congeal.data.images import expand_images, read_image
 from congeal.errors import CongealError, unknown
 from congeal.models.shipped import DEFAULT_MODEL, describe, locate
 from congeal.prediction.record import Record, assign_names
-from congeal.prediction.single import Model, Segmenter, as_segmenter
+from congeal.prediction.single import Model, as_segmenter
+from congeal.segmentation import Segmentation, Segmenter
 from congeal.segmentation.formats import FORMATS, find_output
-from congeal.segmentation.result import Segmentation
 
 __all__ = ["FileOutcome", "SegmentRun", "input_files", "segment_files"]
 

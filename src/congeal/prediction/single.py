@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,9 @@ from numpy.typing import NDArray
 from congeal.data.images import read_image
 from congeal.errors import CongealError
 from congeal.models.folder import load
-from congeal.segmentation.result import Segmentation
+from congeal.segmentation import Segmentation, Segmenter
 
-__all__ = ["Model", "Segmenter", "as_segmenter", "segment"]
-
-
-@runtime_checkable
-class Segmenter(Protocol):
-    """Anything that turns an image `(H, W, C)` into a result, such as :class:`congeal.RPE`."""
-
-    def segment(self, image: NDArray[Any]) -> Segmentation:
-        """Find the objects of one image."""
+__all__ = ["Model", "as_segmenter", "segment"]
 
 
 Model: TypeAlias = str | Path | Segmenter

@@ -5,5 +5,14 @@ from congeal.segmentation.formats import FORMATS, find_output
 from congeal.segmentation.measure import COLUMNS
 from congeal.segmentation.objects import Crop
 from congeal.segmentation.result import Segmentation
+from congeal.segmentation.segmenter import Segmenter
 
-__all__ = ["COLUMNS", "FORMATS", "Crop", "Segmentation", "coco_document", "find_output"]
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "Crop",
+    "Segmentation",
+    "Segmenter",
+    "coco_document",
+    "find_output",
+]
