@@ -60,6 +60,7 @@ _LENGTH = _settings(
     ("validation_share", "float", "0.05", "share of the time for validation"),
     ("validation_images", "int", "32", "at most so many images a validation"),
     ("keep", "str", "best", "weights to give in the end: best or last", ("best", "last")),
+    ("half", "bool", "off", "store the weights in half precision"),
     ("overlays", "bool", "on", "draw validation images while training"),
 )
 _OPTIMISATION = _settings(
@@ -150,6 +151,8 @@ _READ_OUT = _settings(
     "Read-out",
     ("foreground", "float", "0.5", "probability that makes foreground"),
     ("smallest", "float", "by the images", "smallest object, in pixels"),
+    ("fragment", "float", "by the images", "smallest object, as a share of the image's median"),
+    ("least_score", "float", "by the images", "objects that score less are dropped"),
     ("merge", "float", "by the images", "margin when reading out"),
     ("read_concentration", "float", "by the images", "kappa when reading out"),
     ("connected", "bool", "off", "split objects into connected parts"),

@@ -112,7 +112,7 @@ class TrainTransform:
         scale, angle = self._draw_geometry(generator)
         turn = math.radians(angle)
         reach = self.crop * (abs(math.cos(turn)) + abs(math.sin(turn))) / scale
-        window = math.ceil(reach) + 2
+        window = math.ceil(max(reach, self.crop)) + 2  # also the canvas of what is zoomed in on
         image, labels = _window(image, labels, self._centre(labels, generator), window)
         if scale != 1.0 or angle != 0.0:
             image, labels = _affine(image, labels, scale, angle)

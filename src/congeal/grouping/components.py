@@ -70,7 +70,7 @@ def _borders(labels: Labels) -> tuple[Labels, Labels]:
     return unique, length
 
 
-def absorb_small(labels: Labels, smallest: float) -> Labels:
+def absorb_small(labels: Labels, smallest: float, *, spare_edge: bool = False) -> Labels:
     """Join each object under ``smallest`` pixels to the neighbour it touches most, or drop it.
 
     Objects are taken from the smallest up, so that fragments of one object first grow together.
@@ -78,6 +78,7 @@ def absorb_small(labels: Labels, smallest: float) -> Labels:
     Args:
         labels: ``(H, W)``, 0 background.
         smallest: area in pixels that an object needs to stay.
+        spare_edge: let objects that the edge of the image cuts stay as they are.
 
     Returns:
         ``(H, W)``, with the labels that remain unchanged.
@@ -90,10 +91,23 @@ def absorb_small(labels: Labels, smallest: float) -> Labels:
         area = np.bincount(labels.ravel(), minlength=1)
         area[0] = 0
         is_small = (area > 0) & (area < smallest)
+        if spare_edge:
+            is_small[on_edge(labels)] = False
         if not is_small.any():
             return labels
         target = _absorbing(labels, area, is_small)
         labels = target[labels]
+
+
+def on_edge(labels: Labels) -> Labels:
+    """Labels that lie on the edge of the image, 0 included where background does.
+
+    Example:
+        >>> on_edge(np.pad([[1, 2]], ((1, 1), (1, 0)))).tolist()
+        [0, 2]
+    """
+    edge = [labels[0], labels[-1], labels[:, 0], labels[:, -1]]
+    return np.unique(np.concatenate(edge))
 
 
 def _absorbing(labels: Labels, area: Labels, is_small: Mask) -> Labels:

@@ -39,6 +39,8 @@ class ReadOut:
         concentration: kappa; None derives it from the margin.
         reach: three standard deviations of the fall-off with distance, in pixels of the image.
         smallest: area in pixels under which an object is absorbed by a neighbour or dropped.
+        fragment: objects under this share of the median area in the image are taken for
+            fragments and absorbed or dropped too, unless the edge of the image cuts them.
         connected: split objects into connected parts (always so with ``reach``).
         holes: fill background that one object surrounds.
         anchors: most points that shift over the whole image.
@@ -59,6 +61,7 @@ class ReadOut:
     concentration: float | None = None
     reach: float | None = None
     smallest: float = 16.0
+    fragment: float = 0.0
     connected: bool = False
     holes: bool = False
     anchors: int = 4096
@@ -91,16 +94,11 @@ class ReadOut:
         Returns:
             ``(H, W)`` int64 labels: 0 outside the mask, 1..K consecutive.
         """
-        height, width = mask.shape
-        if embedding.shape[1] * stride < height or embedding.shape[2] * stride < width:
-            raise CongealError(
-                f"expected an embedding that covers {height} x {width} pixels at stride {stride}, "
-                f"got {tuple(embedding.shape)}"
-            )
+        _check(embedding, mask, weights, stride)
         embedding = embedding.float()
         coarse, mass = _coarsen(mask, weights, embedding, stride)
         if not bool(coarse.any()):
-            return np.zeros((height, width), np.int64)
+            return np.zeros(tuple(mask.shape), np.int64)
         embedding = embedding * coarse  # outlines are not to be mixed with background
         smallest = self.smallest / stride**2
         if self.reach is None:
@@ -144,12 +142,34 @@ class ReadOut:
         if self.connected or self.reach is not None:
             labels = split_parts(labels)
         labels = absorb_small(labels, self.smallest)
+        area = np.bincount(labels.ravel())[1:]
+        if self.fragment and area.any():
+            median = float(np.median(area[area > 0]))
+            labels = absorb_small(labels, self.fragment * median, spare_edge=True)
         if self.holes:
             labels = fill_holes(labels)
         present = np.unique(labels[labels > 0])
         renamed = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
         renamed[present] = np.arange(1, len(present) + 1)
         return renamed[labels]
+
+
+def _check(embedding: Tensor, mask: Tensor, weights: Tensor | None, stride: int) -> None:
+    if embedding.ndim != 3 or mask.ndim != 2:
+        raise CongealError(
+            "expected embedding (D, h, w) and mask (H, W), "
+            f"got {tuple(embedding.shape)} and {tuple(mask.shape)}"
+        )
+    height, width = mask.shape
+    if embedding.shape[1] * stride < height or embedding.shape[2] * stride < width:
+        raise CongealError(
+            f"expected an embedding that covers {height} x {width} pixels at stride {stride}, "
+            f"got {tuple(embedding.shape)}"
+        )
+    if weights is not None and weights.shape != mask.shape:
+        raise CongealError(
+            f"expected weights of the mask's {height} x {width} pixels, got {tuple(weights.shape)}"
+        )
 
 
 def _coarsen(
@@ -175,17 +195,6 @@ def _full_points(embedding: Tensor, rows: Tensor, columns: Tensor, stride: int) 
         embedding[None], grid[None, None], padding_mode="border", align_corners=False
     )
     return points[0, :, 0].T
-
-
-def _draw_modes(modes: Tensor, embedding: Tensor, mask: Tensor, stride: int) -> Labels:
-    labels = np.zeros(tuple(mask.shape), np.int64)
-    if not len(modes):
-        return labels
-    rows, columns = mask.nonzero(as_tuple=True)
-    for y, x in zip(rows.split(POINTS), columns.split(POINTS), strict=True):
-        nearest = assign_to_modes(_full_points(embedding, y, x, stride), modes) + 1
-        labels[y.cpu().numpy(), x.cpu().numpy()] = nearest.cpu().numpy()
-    return labels
 
 
 def _draw_nearby(labels: Labels, embedding: Tensor, mask: Tensor, stride: int) -> Labels:

@@ -27,6 +27,8 @@ __all__ = ["RPE", "RPEConfig"]
 READ_OUT = (
     "foreground",
     "smallest",
+    "fragment",
+    "least_score",
     "merge",
     "reach",
     "read_concentration",
@@ -86,6 +88,10 @@ class RPEConfig(BaseModel):
 
     foreground: float = Field(0.5, gt=0, lt=1, description="probability that makes foreground")
     smallest: float = Field(16.0, ge=0, description="smallest object, in pixels")
+    fragment: float = Field(
+        0.0, ge=0, lt=1, description="smallest object as a share of the median one in its image"
+    )
+    least_score: float = Field(0.0, ge=0, lt=1, description="objects that score less are dropped")
     merge: float | None = Field(
         None, ge=0, lt=1, description="margin used when reading modes out; None: the loss's"
     )
@@ -263,6 +269,7 @@ class RPE(nn.Module):
             concentration=c.read_concentration or float(self.shift.concentration),
             reach=None if c.reach is None else c.reach / 2,
             smallest=c.smallest,
+            fragment=c.fragment,
             connected=c.connected,
             holes=c.holes,
         )
@@ -312,13 +319,15 @@ class RPE(nn.Module):
         mean = (sums / area[:, None])[1:]  # (K, C + 1)
         classes = mean[:, 1:].argmax(1) + 1
         scores = 1 - mean[:, 0]
-        return Segmentation.from_labels(
+        result = Segmentation.from_labels(
             labels,
             scores=scores.cpu().numpy(),
             classes=classes.cpu().numpy(),
             class_names=self.config.class_names,
             embedding=None if embedding is None else embedding.float().cpu().numpy(),
         )
+        sure = result.scores >= self.config.least_score
+        return result if sure.all() else result.select(sure)
 
     @torch.inference_mode()
     def segment(self, image: NDArray[Any], *, keep_embedding: bool = False) -> Segmentation:

@@ -43,6 +43,7 @@ def save_model(
     metrics: Mapping[str, Any] | None = None,
     what: str = "",
     licence: str = "",
+    half: bool = False,
 ) -> Path:
     """Write a model folder; a model that was there is replaced, other files in it are left alone.
 
@@ -54,6 +55,7 @@ def save_model(
         metrics: its scores.
         what: one line on what it is for.
         licence: licence of the weights.
+        half: store the weights in half precision, in half the space; loading gives float32.
 
     Returns:
         The folder.
@@ -70,7 +72,7 @@ def save_model(
         ['README.md', 'config.json', 'model.safetensors']
     """
     folder = Path(folder)
-    state = _state(model)
+    state = _state(model, half)
     config = ModelConfig(
         method=_method_of(model),
         settings=dict(model.settings),  # type: ignore[arg-type]
@@ -128,12 +130,15 @@ def _write(folder: Path, state: Mapping[str, Tensor], config: str, card: str) ->
             raise OSError(str(error)) from error
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
+def _state(model: nn.Module, half: bool) -> dict[str, Tensor]:
     # Cloned, because safetensors refuses tensors that share memory.
-    return {
+    state = {
         name: value.detach().cpu().contiguous().clone()
         for name, value in model.state_dict().items()
     }
+    if not half:
+        return state
+    return {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:

@@ -213,7 +213,9 @@ def _fits(found: Tensor, like: Tensor) -> bool:
         return False
     narrower = found.ndim == 4 and found.shape[1] == 3 < like.shape[1]
     skip = 1 if narrower else None
-    return all(i == skip or a == b for i, (a, b) in enumerate(zip(found.shape, like.shape)))
+    return all(
+        i == skip or a == b for i, (a, b) in enumerate(zip(found.shape, like.shape, strict=True))
+    )
 
 
 def _widened(found: Tensor, like: Tensor) -> Tensor:

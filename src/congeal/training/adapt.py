@@ -10,6 +10,7 @@ from scipy import ndimage
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
+from congeal.grouping.components import on_edge
 
 __all__ = ["suggest_settings"]
 
@@ -53,7 +54,7 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
         'projected'
     """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).round().astype(int))
-    counts, areas, extents, tones = [], [], [], []
+    counts, areas, extents, tones, shares = [], [], [], [], []
     for index in chosen:
         sample = dataset[int(index)]
         labels = sample.labels
@@ -62,6 +63,7 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
         counts.append(int((area > 0).sum()))
         areas += area[area > 0].tolist()
         extents += _extents(labels)
+        shares += _shares(np.maximum(labels, 0))
     if not areas:
         raise CongealError(f"expected objects in the training images of {dataset.name}, found none")
     smallest = max(4.0, round(float(np.quantile(areas, 0.01))))
@@ -73,6 +75,8 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     return {
         "smallest": smallest,
         "tone": tone,
+        "fragment": round(min(0.3, float(np.quantile(shares, 0.03))), 2) if shares else 0.0,
+        "least_score": 0.7,
         "coordinates": "rotary",
         "reach": reach,
         "wavelengths": wavelengths,
@@ -84,3 +88,15 @@ def _extents(labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
     """Longer side of the box of each object, in pixels."""
     boxes = ndimage.find_objects(np.maximum(labels, 0))
     return [max(s.stop - s.start for s in box) for box in boxes if box is not None]
+
+
+def _shares(labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[float]:
+    """Area of each object that the edge does not cut, over the median area in its image."""
+    area = np.bincount(labels.ravel()).astype(float)
+    area[0] = 0
+    if not area.any():
+        return []
+    median = float(np.median(area[area > 0]))
+    area[on_edge(labels)] = 0
+    whole: list[float] = (area[area > 0] / median).tolist()
+    return whole

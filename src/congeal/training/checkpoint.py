@@ -60,8 +60,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         del map_location, weights_only  # nothing but tensors and plain values is ever read
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
+        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+            raise CongealError(f"cannot read {path}: {error.strerror}") from error
         except Exception as error:
             raise CongealError(
                 f"expected a checkpoint in {path}, it is cut short or foreign; {ADVICE}"

@@ -99,6 +99,7 @@ def train(
         lightning.seed_everything(config.seed, verbose=False)
         if model is None:
             model = RPE(**suggest_settings(training))
+        _check_crop(config, model.divisor)
         job = _Job(model, config, training, validation, output, what, licence)
         job.run(resume)
     return output
@@ -119,6 +120,16 @@ def _open(
     if not len(training):
         raise CongealError(f"expected training images in {data}, found none")
     return training, validation
+
+
+def _check_crop(config: TrainConfig, divisor: int) -> None:
+    """Refuse crops that the network cannot halve as often as it does."""
+    if config.crop % divisor:
+        raise CongealError(f"crop: expected a multiple of {divisor}, got {config.crop}")
+    if config.crop == divisor and config.batch_size == 1:
+        raise CongealError(
+            f"crop: expected at least {2 * divisor} with batches of one, got {config.crop}"
+        )
 
 
 class _Job:
@@ -151,8 +162,8 @@ class _Job:
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""
-        checkpoint = _prepare(self.output, resume)
         trainer = self._trainer()
+        checkpoint = _prepare(self.output, resume)
         try:
             with _stop_on_interrupt(self.clock):
                 trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
@@ -254,7 +265,13 @@ class _Job:
         metrics = {f"validation {name}": value for name, value in scores.items()}
         card = model_card(self.model, training, metrics, **self.about)
         save_model(
-            self.model, self.output, card=card, training=training, metrics=metrics, **self.about
+            self.model,
+            self.output,
+            card=card,
+            training=training,
+            metrics=metrics,
+            half=self.config.half,
+            **self.about,
         )
 
 

@@ -15,8 +15,11 @@ from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import TrainTransform
 from congeal.errors import CongealError
+from congeal.labels import relabel
 
 __all__ = ["DrawSampler", "TrainStream", "plain_error", "seeded_generator", "start_worker"]
+
+LARGEST = 2**24  # number of an object that is still exact in float32, which torchvision moves
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
@@ -107,7 +110,10 @@ def load_sample(sample: Sample) -> tuple[Tensor, Tensor]:
             f"expected labels of {tuple(image.shape[1:])} pixels for {sample.name}, "
             f"got {sample.labels.shape}"
         )
-    return image, torch.from_numpy(sample.labels)
+    labels = sample.labels
+    if labels.max(initial=0) > LARGEST:
+        labels = relabel(labels)
+    return image, torch.from_numpy(labels)
 
 
 class DrawSampler(Sampler[int]):
@@ -154,12 +160,10 @@ def start_worker(_: int) -> None:
 
 
 def plain_error(error: CongealError) -> CongealError:
-    """The error in one line, without the traceback that a loader process wraps around it.
+    r"""The error in one line, without the traceback that a loader process wraps around it.
 
     Example:
-        >>> wrapped = CongealError(
-        ...     "Caught in worker 0.\\n...\\ncongeal.errors.CongealError: no mask"
-        ... )
+        >>> wrapped = CongealError("Caught in worker 0.\n...\ncongeal.errors.CongealError: no mask")
         >>> str(plain_error(wrapped))
         'no mask'
     """

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from congeal.data import Dataset, DrawnDataset
+from congeal.data.sample import Sample
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+from congeal.training import suggest_settings
+
+
+class Grid(Dataset):
+    """Images of square objects in rows."""
+
+    name, split = "grid", "train"
+
+    def __init__(self, per_side, side, images=3):
+        labels = np.arange(1, per_side**2 + 1).reshape(per_side, per_side)
+        self.labels = np.zeros((per_side * (side + 4),) * 2, np.int64)
+        for row in range(per_side):
+            for column in range(per_side):
+                y, x = row * (side + 4), column * (side + 4)
+                self.labels[y : y + side, x : x + side] = labels[row, column]
+        self.images = images
+
+    def __len__(self):
+        return self.images
+
+    def __getitem__(self, index):
+        if index >= self.images:
+            raise IndexError(index)
+        return Sample(f"{index}", (self.labels > 0).astype(np.uint8)[..., None], self.labels)
+
+    def names(self):
+        return [str(index) for index in range(self.images)]
+
+
+def test_crowds_get_a_reach_that_grows_with_their_objects():
+    small, large = (suggest_settings(Grid(8, side)) for side in (20, 40))
+    assert 20 < small["reach"] < large["reach"]
+    assert small["coordinates"] == "rotary"
+    assert small["wavelengths"][0] < small["wavelengths"][1]
+
+
+def test_few_objects_have_a_direction_each():
+    settings = suggest_settings(Grid(3, 30))
+    assert settings["reach"] is None
+    assert suggest_settings(DrawnDataset("sticks", count=8))["reach"] is None
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_no_object_that_was_seen_is_taken_for_a_fragment(per_side):
+    assert 4 <= suggest_settings(Grid(per_side, 12))["smallest"] <= 12**2
+    assert suggest_settings(Grid(per_side, 1))["smallest"] == 4
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_dark_ground_is_lifted(per_side):
+    sparse = Grid(per_side, 4)
+    sparse.labels = np.pad(sparse.labels, 60)
+    assert suggest_settings(sparse)["tone"] < suggest_settings(Grid(per_side, 40))["tone"] == 1
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_what_is_suggested_makes_a_model(per_side):
+    assert RPE(**suggest_settings(Grid(per_side, 20)))
+
+
+def test_one_image_is_enough_and_many_are_sampled():
+    assert suggest_settings(Grid(8, 20, images=1)) == suggest_settings(Grid(8, 20, images=500))
+
+
+def test_images_without_objects_are_told_in_one_line():
+    empty = Grid(3, 5)
+    empty.labels[:] = 0
+    with pytest.raises(CongealError, match="expected objects in the training images of grid"):
+        suggest_settings(empty)

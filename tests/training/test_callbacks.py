@@ -1,0 +1,86 @@
+import csv
+from types import SimpleNamespace
+
+import pytest
+
+from congeal.errors import CongealError
+from congeal.training.callbacks import Clock, History
+
+TRAINEE = SimpleNamespace(seconds=2.0)
+
+
+def trainer(step, **more):
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda wish, all: wish)
+    return SimpleNamespace(
+        is_global_zero=True,
+        global_step=step,
+        current_epoch=step // 10,
+        should_stop=False,
+        loggers=[],
+        strategy=strategy,
+        accumulate_grad_batches=1,
+        **more,
+    )
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_resuming_cuts_off_what_came_after_the_checkpoint(tmp_path):
+    path = tmp_path / "log.csv"
+    history = History(path)
+    history.on_train_start(trainer(0), TRAINEE)
+    for step in (10, 20, 30):
+        history.write(trainer(step), TRAINEE, {"loss": 1.0})
+    History(path).on_train_start(trainer(20), TRAINEE)
+    assert [row["step"] for row in rows(path)] == ["10", "20"]
+
+
+def test_a_row_cut_short_by_a_kill_is_left_out(tmp_path):
+    path = tmp_path / "log.csv"
+    history = History(path)
+    history.on_train_start(trainer(0), TRAINEE)
+    history.write(trainer(10), TRAINEE, {"loss": 1.0})
+    path.write_text(path.read_text() + "2")
+    History(path).on_train_start(trainer(30), TRAINEE)
+    assert [row["step"] for row in rows(path)] == ["10"]
+
+
+def test_a_new_training_begins_a_new_log(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("something else\n1\n")
+    History(path).on_train_start(trainer(0), TRAINEE)
+    assert rows(path) == []
+
+
+def test_a_log_that_is_foreign_is_begun_anew(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("a,b\n1,2\n")
+    History(path).on_train_start(trainer(5), TRAINEE)
+    assert rows(path) == []
+
+
+def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    with pytest.raises(CongealError, match=r"cannot write .*log.csv: No such file"):
+        History(tmp_path / "gone" / "log.csv").write(trainer(1), TRAINEE, {})
+
+
+def test_the_clock_stops_between_updates_only():
+    clock, run = Clock(), trainer(3)
+    run.accumulate_grad_batches = 4
+    clock.asked = True
+    stopped = []
+    for batch in range(4):
+        clock.on_train_batch_end(run, SimpleNamespace(progress=0.5), None, None, batch)
+        stopped.append(run.should_stop)
+    assert stopped == [False, False, False, True]
+
+
+def test_the_clock_goes_on_until_the_end():
+    run = trainer(3)
+    Clock().on_train_batch_end(run, SimpleNamespace(progress=0.99), None, None, 0)
+    assert not run.should_stop
+    Clock().on_train_batch_end(run, SimpleNamespace(progress=1.0), None, None, 1)
+    assert run.should_stop

@@ -1,0 +1,249 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from congeal.data import DrawnDataset, Subset
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+from congeal.models import load
+from congeal.training import train
+from congeal.training.callbacks import Validation
+
+
+def config(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+def log(folder):
+    with (folder / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """`scores([.5, .4])` makes these the scores of the validations, one after the other."""
+
+    def be(values):
+        upcoming = iter(values)
+
+        def score(self, trainer, trainee):
+            value = next(upcoming)
+            return {"matching_ap@0.5": value, "matching_ap@0.7": value}
+
+        monkeypatch.setattr(Validation, "_score", score)
+
+    return be
+
+
+def test_a_training_leaves_a_model_a_card_a_log_and_pictures(unbroken):
+    names = {path.name for path in unbroken.iterdir()}
+    assert {"model.safetensors", "config.json", "README.md", "log.csv", "overlays"} <= names
+    assert {"checkpoints", "tensorboard"} <= names
+    assert list((unbroken / "tensorboard").glob("events.*"))
+    (picture,) = (unbroken / "overlays").iterdir()
+    with Image.open(picture) as drawn:
+        assert drawn.size == (3 * 96, 96)
+    assert "## Training" in (unbroken / "README.md").read_text()
+
+
+def test_the_model_folder_says_how_the_model_came_about(unbroken):
+    told = config(unbroken)
+    assert told["training"]["steps"] == 12
+    assert told["training"]["epochs"] == 6
+    assert told["training"]["data"] == "sticks, train"
+    assert told["training"]["images"] == 4
+    assert set(told["metrics"]) == {"validation matching_ap@0.5", "validation matching_ap@0.7"}
+    assert load(unbroken).settings == told["settings"]
+
+
+def test_the_log_has_losses_and_scores_in_the_order_of_the_steps(unbroken):
+    rows = log(unbroken)
+    (losses,) = [row for row in rows if row["loss"]]
+    assert losses["step"] == "10"
+    parts = [float(losses[name]) for name in ("embedding", "semantic", "boundary")]
+    assert float(losses["loss"]) == pytest.approx(sum(parts), rel=1e-3)
+    assert float(losses["lr"]) > 0
+    assert rows[-1]["step"] == "12"
+    assert 0 <= float(rows[-1]["matching_ap@0.5"]) <= 1
+
+
+def test_the_same_seed_gives_the_same_weights_with_workers_too(brief, unbroken, tmp_path):
+    folder = brief(tmp_path / "model", workers=2)
+    found, expected = load(folder).state_dict(), load(unbroken).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    other = load(brief(tmp_path / "other", seed=1, epochs=1)).state_dict()
+    assert not all(torch.equal(found[name], other[name]) for name in found)
+
+
+def test_updates_are_counted_when_batches_are_gathered(brief, tmp_path):
+    folder = brief(tmp_path / "model", accumulate=3, epochs=5)
+    assert config(folder)["training"]["steps"] == 10
+    steps = [row["step"] for row in log(folder) if row["loss"]]
+    assert steps == ["10"]  # one row, not one for each batch
+
+
+def test_the_time_budget_ends_a_training(brief, tmp_path):
+    folder = brief(tmp_path / "model", epochs=None, steps_per_epoch=10_000, max_minutes=0.01)
+    steps = config(folder)["training"]["steps"]
+    assert 1 <= steps < 10_000
+    assert log(folder)[-1]["step"] == str(steps)
+    before = (folder / "model.safetensors").read_bytes()
+    brief(folder, epochs=None, steps_per_epoch=10_000, max_minutes=0.01, resume=True)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_the_first_to_end_wins_of_time_and_epochs(brief, tmp_path):
+    folder = brief(tmp_path / "model", epochs=1, max_minutes=60)
+    assert config(folder)["training"]["steps"] == 2
+
+
+@pytest.mark.parametrize(("keep", "steps", "score"), [("best", 4, 0.5), ("last", 8, 0.2)])
+def test_the_best_or_the_last_weights_are_kept(brief, scores, tmp_path, keep, steps, score):
+    scores([0.1, 0.5, 0.3, 0.2])
+    folder = brief(tmp_path / "model", epochs=4, validation_share=1, keep=keep)
+    told = config(folder)
+    assert told["training"]["steps"] == steps
+    assert told["metrics"]["validation matching_ap@0.5"] == score
+
+
+def test_the_later_of_equals_is_kept(brief, scores, tmp_path):
+    scores([0.5, 0.5, 0.4])
+    folder = brief(tmp_path / "model", epochs=3, validation_share=1, keep="best")
+    assert config(folder)["training"]["steps"] == 4
+
+
+def test_a_training_without_gain_stops_early(brief, scores, tmp_path):
+    scores([0.1, 0.3, 0.3, 0.2])
+    settings = {"epochs": 50, "validation_share": 1, "patience": 2}
+    folder = brief(tmp_path / "model", **settings)
+    assert config(folder)["training"]["steps"] == 8  # two better, two not
+    brief(folder, **settings, resume=True)  # as before: nothing more to do
+    assert config(folder)["training"]["steps"] == 8
+
+
+def test_pictures_are_left_out_when_not_wanted(brief, tmp_path):
+    folder = brief(tmp_path / "model", epochs=1, overlays=False)
+    assert not (folder / "overlays").exists()
+
+
+@pytest.mark.parametrize("val", [None, Subset(DrawnDataset("sticks", "val"), [])])
+def test_without_validation_images_the_last_weights_are_kept(brief, tmp_path, val):
+    folder = brief(tmp_path / "model", val=val, epochs=2, keep="best")
+    assert config(folder)["training"]["steps"] == 4
+    assert config(folder)["metrics"] == {}
+
+
+def write_folder(root, count):
+    for index in range(count):
+        labels = np.zeros((40, 50), np.uint8)
+        labels[5:20, 5:25], labels[25:35, 10:40] = 1, 2
+        for name, pixels in (("images", labels * 90), ("masks", labels)):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    return root
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_folder_is_trained_on_whether_or_not_it_leaves_images_for_validation(
+    brief, tmp_path, count
+):
+    data = write_folder(tmp_path / "data", count)
+    folder = brief(tmp_path / "model", str(data), val=None, epochs=1)
+    assert bool(config(folder)["metrics"]) == (count > 1)
+
+
+def test_settings_are_chosen_by_the_images_when_none_are_given(tmp_path, eventful):
+    folder = train(
+        None, eventful(), output=tmp_path / "m", epochs=1, steps_per_epoch=1, batch_size=2, crop=32
+    )
+    assert load(folder).config.reach is None
+
+
+def test_images_smaller_than_the_crop_are_trained_on(brief, tmp_path):
+    data = write_folder(tmp_path / "data", 2)
+    assert config(brief(tmp_path / "model", str(data), epochs=1, crop=96))["training"]["steps"] == 2
+
+
+def test_data_without_objects_is_told_in_one_line(tmp_path, blank):
+    with pytest.raises(CongealError, match="expected objects in the training images of blank"):
+        train(None, blank, output=tmp_path / "model", epochs=1)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_model_of_ones_own_may_see_images_without_objects(brief, tmp_path, blank):
+    assert load(brief(tmp_path / "model", blank, epochs=1))
+
+
+def test_data_without_images_is_told_in_one_line(brief, tmp_path):
+    with pytest.raises(CongealError, match="expected training images"):
+        brief(tmp_path / "model", Subset(DrawnDataset("sticks"), []))
+
+
+def spoil():
+    raise CongealError("expected an image in a.png, it is cut short")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_an_image_is_told_in_one_line(brief, eventful, tmp_path, workers):
+    with pytest.raises(CongealError) as caught:
+        brief(tmp_path / "model", eventful({3: spoil}), workers=workers)
+    assert str(caught.value) == "expected an image in a.png, it is cut short"
+
+
+def test_what_is_wrong_with_a_validation_image_is_told_in_one_line(brief, eventful, tmp_path):
+    with pytest.raises(CongealError, match=r"^expected an image in a.png, it is cut short$"):
+        brief(tmp_path / "model", val=eventful({1: spoil}))
+
+
+def test_an_output_that_is_a_file_is_told_in_one_line(brief, tmp_path):
+    (tmp_path / "model").write_text("mine")
+    with pytest.raises(CongealError, match=r"cannot write to .*model: Not a directory") as caught:
+        brief(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "model").read_text() == "mine"
+
+
+def test_an_output_below_a_file_is_told_in_one_line(brief, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CongealError, match="cannot write to"):
+        brief(tmp_path / "file" / "model")
+
+
+def test_a_training_that_explodes_overwrites_nothing(brief, unbroken, tmp_path):
+    with pytest.raises(CongealError, match=r"no longer finite .* lower learning_rate") as caught:
+        brief(tmp_path / "model", learning_rate=1e30, warmup=0, precision="32")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"epoch": 3}, "unknown training setting 'epoch'; did you mean 'epochs'"),
+        ({"epochs": 0}, "epochs: .* got 0"),
+        ({"optimizer": "adam"}, "optimizer: .* got 'adam'"),
+        ({"device": "gpus"}, "device"),
+        ({"scale": (2.0, 1.0)}, "scale: expected 0 < smallest <= largest"),
+        ({"crop": 8}, "crop: .* got 8"),
+        ({"crop": 100}, "crop: expected a multiple of 32, got 100"),
+        ({"crop": 32, "batch_size": 1}, "crop: expected at least 64 with batches of one"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told_in_one_line(brief, tmp_path, settings, said):
+    with pytest.raises(CongealError, match=said) as caught:
+        brief(tmp_path / "model", **settings)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_pretrained_encoder_can_have_a_rate_of_its_own(brief, tmp_path):
+    model = RPE(encoder="resnet10t", dimensions=4, samples=64, freeze_norm=True)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    brief(tmp_path / "model", model=model, epochs=1, encoder_rate=1e-9, weight_decay=0.0)
+    moved = {n for n, p in model.named_parameters() if not torch.allclose(p, before[n])}
+    assert moved
+    assert not any(name.startswith("network.encoder") for name in moved)

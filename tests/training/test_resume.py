@@ -1,0 +1,226 @@
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+from congeal.models import load
+
+# Runs the training of conftest.py in a process of its own, which hangs in the middle of the
+# fourth of six epochs, at the third of its four readings.
+VICTIM = """
+import importlib.util, sys
+where, output, marker = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("conftest", where)
+shared = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shared)
+shared.torch.set_num_threads(1)
+at = 3 * shared.STEPS * shared.BATCH + 3
+shared.small_training(output, shared.Eventful({at: lambda: shared.hang(marker)}))
+"""
+
+
+def weights(folder):
+    return load(folder).state_dict()
+
+
+def assert_same_weights(folder, other):
+    found, expected = weights(folder), weights(other)
+    assert found.keys() == expected.keys()
+    assert [n for n in found if not torch.equal(found[n], expected[n])] == []
+
+
+def steps_logged(folder):
+    with (folder / "log.csv").open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def steps_saved(folder):
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint["global_step"]
+
+
+def kill_once_there(process, marker):
+    """Kill -9 as soon as the process has reached the marker."""
+    deadline = time.monotonic() + 300
+    while not marker.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "the training never came so far"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+def test_after_kill_9_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(
+    brief, unbroken, tmp_path
+):
+    output, marker = tmp_path / "model", tmp_path / "marker"
+    source = str(Path(__file__).parents[2] / "src")
+    victim = subprocess.Popen(
+        [sys.executable, "-c", VICTIM, Path(__file__).with_name("conftest.py"), output, marker],
+        env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    kill_once_there(victim, marker)
+    assert steps_saved(output) == 6  # three of six epochs
+    brief(output, resume=True)
+    assert steps_saved(output) == 12
+    assert_same_weights(output, unbroken)
+    logged = steps_logged(output)
+    assert logged == sorted(logged)
+    assert logged[-1] == 12
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_leaves_a_usable_model_and_resuming_changes_no_weight(
+    brief, unbroken, eventful, tmp_path
+):
+    output = brief(tmp_path / "model", eventful({5: interrupt}))  # in the first step of the second
+    assert steps_saved(output) == 3
+    model = load(output)
+    assert model.segment(eventful()[0].image).shape == (96, 96)
+    brief(output, resume=True)
+    assert steps_saved(output) == 12
+    assert_same_weights(output, unbroken)
+
+
+def test_after_ctrl_c_the_terminal_has_its_signal_back(brief, eventful, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    brief(tmp_path / "model", eventful({1: interrupt}))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_is_not_held_back(brief, eventful, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        brief(tmp_path / "model", eventful({1: interrupt, 2: interrupt}))
+
+
+def test_an_update_is_never_left_half_gathered(brief, eventful, tmp_path):
+    whole = brief(tmp_path / "whole", accumulate=2, epochs=2)
+    broken = brief(tmp_path / "broken", eventful({5: interrupt}), accumulate=2, epochs=2)
+    assert steps_saved(broken) == 2
+    brief(broken, accumulate=2, epochs=2, resume=True)
+    assert steps_saved(broken) == steps_saved(whole) == 4
+    assert_same_weights(broken, whole)
+
+
+def test_resuming_what_is_finished_changes_nothing(brief, unbroken, tmp_path):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    brief(folder, resume=True)
+    assert_same_weights(folder, unbroken)
+    assert steps_logged(folder) == steps_logged(unbroken)
+
+
+def test_a_training_can_be_made_longer(brief, unbroken, tmp_path):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    brief(folder, resume=True, epochs=7)
+    assert steps_saved(folder) == 14
+
+
+def test_resuming_where_nothing_was_begun_begins(brief, tmp_path):
+    assert steps_saved(brief(tmp_path / "model", resume=True, epochs=1)) == 2
+
+
+def test_killed_before_its_first_checkpoint_a_training_begins_anew(brief, unbroken, tmp_path):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    (folder / "checkpoints" / "last.ckpt").unlink()
+    brief(folder, resume=True)
+    assert_same_weights(folder, unbroken)
+
+
+def contents(folder):
+    """Every file but the events of TensorBoard, which begins a new one each time."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.parent.name != "tensorboard"]
+    return {path: path.read_bytes() for path in files}
+
+
+def test_a_second_training_into_a_folder_is_refused_and_destroys_nothing(brief, unbroken, tmp_path):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    before = contents(folder)
+    with pytest.raises(CongealError, match="holds a training already; resume it, or name"):
+        brief(folder)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_finished_model_is_never_trained_over(brief, unbroken, tmp_path, resume):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    shutil.rmtree(folder / "checkpoints")
+    before = contents(folder)
+    with pytest.raises(CongealError, match="name another folder"):
+        brief(folder, resume=resume)
+    assert contents(folder) == before
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def make_foreign(path):
+    torch.save({"a": torch.zeros(2)}, path)
+
+
+def make_text(path):
+    path.write_text("hello")
+
+
+def make_empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [cut_short, make_foreign, make_text, make_empty])
+def test_a_spoilt_checkpoint_is_told_in_one_line_and_the_model_is_kept(
+    brief, unbroken, tmp_path, spoil
+):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    spoil(folder / "checkpoints" / "last.ckpt")
+    before = contents(folder)
+    with pytest.raises(CongealError, match="expected a checkpoint") as caught:
+        brief(folder, resume=True, epochs=7)
+    assert "\n" not in str(caught.value)
+    assert contents(folder) == before
+
+
+def test_a_checkpoint_of_other_settings_is_told_in_one_line(brief, unbroken, tmp_path):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    said = "expected the settings of the training to resume"
+    with pytest.raises(CongealError, match=f"{said}, the model differs") as caught:
+        brief(folder, model=RPE(dimensions=6, samples=64), resume=True)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(CongealError, match=f"{said}, which has optimizer adamw, got sgd"):
+        brief(folder, optimizer="sgd", resume=True)
+    assert_same_weights(folder, unbroken)
+
+
+def full_disk(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_told_in_one_line_and_what_was_saved_is_kept(
+    brief, unbroken, eventful, tmp_path, monkeypatch
+):
+    output = tmp_path / "model"
+    at = {
+        3 * 4 + 1: lambda: monkeypatch.setattr("congeal.training.checkpoint.torch.save", full_disk)
+    }
+    with pytest.raises(CongealError, match=r"cannot write .*last.ckpt: No space left on device"):
+        brief(output, eventful(at))
+    monkeypatch.undo()
+    assert steps_saved(output) == 6
+    assert load(output).config.dimensions == 4
+    brief(output, resume=True)
+    assert_same_weights(output, unbroken)

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from congeal.data import Dataset, DrawnDataset
+from congeal.data.sample import Sample
+from congeal.data.transforms import TrainTransform
+from congeal.errors import CongealError
+from congeal.training.stream import (
+    DrawSampler,
+    TrainStream,
+    load_sample,
+    plain_error,
+    seeded_generator,
+    start_worker,
+)
+
+
+class Counted(Dataset):
+    """Drawings that note which of them are read."""
+
+    name, split = "counted", "train"
+
+    def __init__(self):
+        self.drawings = DrawnDataset("sticks", "train", count=5, size=64)
+        self.read = []
+
+    def __len__(self):
+        return len(self.drawings)
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return self.drawings[index]
+
+    def names(self):
+        return self.drawings.names()
+
+
+def stream(dataset=None, **settings):
+    return TrainStream(dataset or Counted(), TrainTransform(crop=32), **settings)
+
+
+def equal(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sample_is_a_function_of_seed_and_number_whatever_the_workers(workers):
+    loader = DataLoader(
+        stream(workers=workers),
+        sampler=DrawSampler(6, before=lambda: 3),
+        batch_size=2,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+    )
+    images = torch.cat([batch[0] for batch in loader])
+    alone = stream(cache_gb=0)
+    for number, image in zip(reversed(range(3, 9)), reversed(images), strict=True):
+        assert torch.equal(alone[number][0], image)
+
+
+def test_another_seed_gives_other_samples():
+    assert not equal(stream(seed=1)[0], stream(seed=2)[0])
+    assert not equal(stream(seed=1)[0], stream(seed=1)[5])
+
+
+def test_every_image_comes_once_in_each_round_in_an_order_of_its_own():
+    dataset = Counted()
+    crops = stream(dataset, cache_gb=0)
+    for number in range(20):
+        crops[number]
+    rounds = [dataset.read[start : start + 5] for start in range(0, 20, 5)]
+    assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
+    assert len({tuple(one) for one in rounds}) > 1
+
+
+def test_images_are_read_once_where_memory_allows():
+    dataset = Counted()
+    crops = stream(dataset)
+    first = crops[3]
+    for number in range(15):
+        crops[number]
+    assert sorted(dataset.read) == [0, 1, 2, 3, 4]
+    assert equal(crops[3], first)
+    one_image = 64 * 64 * (3 * 2 + 4) / 2**30
+    frugal = stream(Counted(), cache_gb=2.5 * one_image)
+    for number in range(15):
+        frugal[number]
+    assert len(frugal.cache) == 2
+
+
+def test_a_sample_whose_labels_do_not_fit_is_named():
+    good = DrawnDataset("sticks", count=1, size=64)[0]
+    with pytest.raises(CongealError, match=r"expected labels of \(64, 64\) pixels for odd"):
+        load_sample(Sample("odd", good.image, good.labels[:-1]))
+
+
+def test_large_label_numbers_stay_apart():
+    drawn = DrawnDataset("sticks", count=1, size=64)[0]
+    labels = np.where(drawn.labels > 0, drawn.labels + 2**40, drawn.labels)
+    _, found = load_sample(Sample("large", drawn.image, labels))
+    assert torch.equal(found > 0, torch.from_numpy(labels > 0))
+    assert found.unique().tolist() == list(range(len(np.unique(labels))))
+
+
+@given(draws=st.integers(1, 12), world=st.integers(1, 5), before=st.integers(0, 40))
+def test_processes_share_the_numbers_out(draws, world, before):
+    parts = [list(DrawSampler(draws, rank, world, before=lambda: before)) for rank in range(world)]
+    assert [len(part) for part in parts] == [draws] * world
+    joined = sorted(number for part in parts for number in part)
+    assert joined == list(range(before * world, (before + draws) * world))
+
+
+def test_what_was_drawn_before_is_asked_anew_at_each_epoch():
+    done = [0]
+    sampler = DrawSampler(2, before=lambda: done[0])
+    assert list(sampler) == [0, 1]
+    done[0] = 5
+    assert list(sampler) == [5, 6]
+    assert len(sampler) == 2
+
+
+def test_generators_depend_on_every_number():
+    draws = {
+        torch.rand((), generator=seeded_generator(a, b, c)).item()
+        for a in range(5)
+        for b in range(5)
+        for c in range(5)
+    }
+    assert len(draws) == 125
+
+
+def test_an_error_of_one_line_is_itself():
+    error = CongealError("expected a mask")
+    assert plain_error(error) is error
