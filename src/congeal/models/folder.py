@@ -113,8 +113,7 @@ def load(where: str | Path, *, device: str = "cpu") -> RPE:
 
 
 def _write(folder: Path, state: Mapping[str, Tensor], config: str, card: str) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # All three are written before the first is renamed; the stack then renames the weights first
     # and config.json last, which therefore says that a model is complete.
@@ -124,10 +123,7 @@ def _write(folder: Path, state: Mapping[str, Tensor], config: str, card: str) ->
         weights_path = stack.enter_context(atomic_path(folder / WEIGHTS))
         config_path.write_text(config, encoding="utf-8")
         card_path.write_text(card, encoding="utf-8")
-        try:
-            save_file(dict(state), weights_path, metadata={_KEY: config})
-        except SafetensorError as error:  # a full disk arrives as this, not as an OSError
-            raise OSError(str(error)) from error
+        weights_path.write_bytes(save(dict(state), metadata={_KEY: config}))
 
 
 def _state(model: nn.Module, half: bool) -> dict[str, Tensor]:
