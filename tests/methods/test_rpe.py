@@ -166,6 +166,23 @@ def test_fragments_under_the_smallest_size_are_no_objects():
     assert len(result) == 2  # the square of 36 pixels is gone
 
 
+def test_fragments_by_the_measure_of_their_image_are_no_objects():
+    labels = scene()
+    (result,) = make(smallest=4, fragment=0.7).group(perfect(labels), labels.shape)
+    assert len(result) == 2  # 36 pixels are under 0.7 of the median, 60
+
+
+def test_objects_the_semantic_map_is_unsure_of_are_dropped_when_asked():
+    labels, sure = scene(), {"smallest": 4, "least_score": 0.7}
+    output = perfect(labels)
+    output.semantic[0, :, 8:14, 12:22] = torch.tensor([0.0, 0.3])[:, None, None]
+    (result,) = make(**sure).group(output, labels.shape)
+    assert np.array_equal(result.labels > 0, (labels == 1) | (labels == 2))
+    assert (result.scores > 0.7).all()
+    output.semantic[0] = torch.tensor([0.0, 0.3])[:, None, None]
+    assert len(make(**sure).group(output, labels.shape)[0]) == 0
+
+
 VOID, EMPTY = torch.full((2, 32, 32), -1), torch.zeros(2, 32, 32, dtype=torch.int64)
 OBJECTS = torch.from_numpy(np.kron([[1, 2], [-1, 0]], np.ones((16, 16), int))).expand(2, 32, 32)
 
@@ -202,7 +219,7 @@ def test_the_loss_goes_through_mean_shift_once_the_training_is_that_far():
 def test_void_pixels_weigh_nothing():
     model = make()
     terms = model.losses(model(torch.rand(2, 3, 32, 32)), VOID)
-    assert [float(term) for term in terms.values()] == [0, 0, 0]
+    assert [term.item() for term in terms.values()] == [0, 0, 0]
 
 
 def test_perfect_outputs_cost_next_to_nothing():

@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -125,6 +127,12 @@ def test_a_training_without_gain_stops_early(brief, scores, tmp_path):
     assert config(folder)["training"]["steps"] == 8
 
 
+def test_weights_are_stored_in_half_the_space_when_asked(brief, unbroken, tmp_path):
+    folder = brief(tmp_path / "model", epochs=1, half=True)
+    sizes = [(f / "model.safetensors").stat().st_size for f in (folder, unbroken)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
 def test_pictures_are_left_out_when_not_wanted(brief, tmp_path):
     folder = brief(tmp_path / "model", epochs=1, overlays=False)
     assert not (folder / "overlays").exists()
@@ -197,6 +205,24 @@ def test_what_is_wrong_with_an_image_is_told_in_one_line(brief, eventful, tmp_pa
 def test_what_is_wrong_with_a_validation_image_is_told_in_one_line(brief, eventful, tmp_path):
     with pytest.raises(CongealError, match=r"^expected an image in a.png, it is cut short$"):
         brief(tmp_path / "model", val=eventful({1: spoil}))
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+def test_a_loader_process_that_is_killed_is_told_in_one_line(brief, eventful, tmp_path):
+    with pytest.raises(CongealError, match="a loader process was ended"):
+        brief(tmp_path / "model", eventful({3: die}), workers=1)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is such a device")
+def test_a_device_that_is_not_there_is_told_in_one_line(brief, tmp_path):
+    with pytest.raises(CongealError, match="MPS") as caught:
+        brief(tmp_path / "model", device="mps")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_output_that_is_a_file_is_told_in_one_line(brief, tmp_path):

@@ -32,10 +32,19 @@ def weights(folder):
     return load(folder).state_dict()
 
 
+def last_checkpoint(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
 def assert_same_weights(folder, other):
-    found, expected = weights(folder), weights(other)
-    assert found.keys() == expected.keys()
-    assert [n for n in found if not torch.equal(found[n], expected[n])] == []
+    """To the last bit, in the model folder and in the checkpoint."""
+    pairs = [
+        (weights(folder), weights(other)),
+        (last_checkpoint(folder)["state_dict"], last_checkpoint(other)["state_dict"]),
+    ]
+    for found, expected in pairs:
+        assert found.keys() == expected.keys()
+        assert [n for n in found if not torch.equal(found[n], expected[n])] == []
 
 
 def steps_logged(folder):
@@ -44,8 +53,7 @@ def steps_logged(folder):
 
 
 def steps_saved(folder):
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    return checkpoint["global_step"]
+    return last_checkpoint(folder)["global_step"]
 
 
 def kill_once_there(process, marker):

@@ -13,7 +13,6 @@ from congeal.training.stream import (
     DrawSampler,
     TrainStream,
     load_sample,
-    plain_error,
     seeded_generator,
     start_worker,
 )
@@ -131,8 +130,3 @@ def test_generators_depend_on_every_number():
         for c in range(5)
     }
     assert len(draws) == 125
-
-
-def test_an_error_of_one_line_is_itself():
-    error = CongealError("expected a mask")
-    assert plain_error(error) is error

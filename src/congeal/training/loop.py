@@ -32,9 +32,10 @@ from congeal.training.callbacks import Clock, History, Validation
 from congeal.training.card import model_card
 from congeal.training.checkpoint import WholeCheckpoints
 from congeal.training.config import TrainConfig, train_config
+from congeal.training.failures import told_in_one_line
 from congeal.training.module import Trainee
 from congeal.training.progress import LiveProgress
-from congeal.training.stream import DrawSampler, TrainStream, plain_error, start_worker
+from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
 __all__ = ["train"]
 
@@ -162,22 +163,14 @@ class _Job:
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""
-        trainer = self._trainer()
-        checkpoint = _prepare(self.output, resume)
-        try:
-            with _stop_on_interrupt(self.clock):
-                trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
-        except CongealError as error:
-            raise plain_error(error) from error
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise CongealError(f"cannot write to {self.output}: {reason}") from error
-        except SystemExit as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # the second Ctrl-C
-                raise KeyboardInterrupt from error
-            raise
-        finally:
-            self.progress.close()
+        with told_in_one_line(self.output):
+            trainer = self._trainer()
+            checkpoint = _prepare(self.output, resume)
+            try:
+                with _stop_on_interrupt(self.clock):
+                    trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
+            finally:
+                self.progress.close()
         if trainer.is_global_zero:
             if self.config.keep == "last" or not (self.output / CONFIG).exists():
                 self._save(self.check.last)
@@ -308,11 +301,8 @@ def _last_checkpoint(output: Path, resume: bool) -> str | None:
 
 def _prepare(output: Path, resume: bool) -> str | None:
     """Make the folder and find the checkpoint in it."""
-    try:
-        checkpoint = _last_checkpoint(output, resume)
-        (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CongealError(f"cannot write to {output}: {error.strerror}") from error
+    checkpoint = _last_checkpoint(output, resume)
+    (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return checkpoint
 
 

@@ -17,7 +17,7 @@ from congeal.data.transforms import TrainTransform
 from congeal.errors import CongealError
 from congeal.labels import relabel
 
-__all__ = ["DrawSampler", "TrainStream", "plain_error", "seeded_generator", "start_worker"]
+__all__ = ["DrawSampler", "TrainStream", "seeded_generator", "start_worker"]
 
 LARGEST = 2**24  # number of an object that is still exact in float32, which torchvision moves
 
@@ -157,15 +157,3 @@ def start_worker(_: int) -> None:
     if get_worker_info() is not None:
         torch.set_num_threads(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def plain_error(error: CongealError) -> CongealError:
-    r"""The error in one line, without the traceback that a loader process wraps around it.
-
-    Example:
-        >>> wrapped = CongealError("Caught in worker 0.\n...\ncongeal.errors.CongealError: no mask")
-        >>> str(plain_error(wrapped))
-        'no mask'
-    """
-    lines = str(error).strip().splitlines()
-    return error if len(lines) < 2 else CongealError(lines[-1].split("CongealError: ", 1)[-1])
