@@ -93,11 +93,17 @@ def test_the_weight_of_the_points_decides_which_mode_is_heaviest():
     assert find_modes(points, margin=0.5, weights=weights)[0].argmax() == 0
 
 
-def test_a_mode_is_the_weighted_mean_direction_of_its_points():
-    points, weights = at(0, 10), torch.tensor([3.0, 1.0], dtype=torch.float64)
+def test_a_mode_is_the_weighted_mean_direction_of_the_points_at_it():
+    points, weights = at(0, 5, 40), torch.tensor([3.0, 1.0, 1.0], dtype=torch.float64)
     (mode,) = find_modes(points, margin=0.5, weights=weights)
     expected = (3 * points[0] + points[1]) / (3 * points[0] + points[1]).norm()
     torch.testing.assert_close(mode, expected)
+
+
+def test_what_settles_between_two_objects_does_not_merge_them():
+    """Half way between two directions at 80 degrees it is within 60 of both, but lighter."""
+    points = at(*[0] * 20, *[80] * 20, *[40] * 8)
+    torch.testing.assert_close(find_modes(points, margin=0.5), at(0, 80))
 
 
 @pytest.mark.parametrize("margin", [0.1, 0.5, 0.9])

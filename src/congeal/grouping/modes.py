@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -63,14 +65,17 @@ def find_modes(
 ) -> Tensor:
     """Pick modes among converged points by decreasing mass.
 
-    The point with the most mass within the threshold (midway between the margin and 1, in
-    calibrated cosine) is a mode; what lies within is taken out, and so on.
+    The point with the most mass close by, within (1 - margin) / 3 radians or one standard deviation
+    of the kernel, is a mode; what lies within the merge threshold of it (midway between the margin
+    and 1, in calibrated cosine) is taken out, and so on. Mass is counted close by because what
+    settles between two objects may lie within the threshold of both: counted up to the threshold,
+    it would weigh as much as the two together, and merge them.
 
     Args:
         points: ``(N, D)`` converged unit vectors.
         margin: alpha, in [0, 1).
         weights: ``(N,)`` mass of each point.
-        smallest: modes with less mass than this are left out.
+        smallest: modes that take out less mass than this are left out, and the search ends.
 
     Returns:
         ``(M, D)`` unit vectors, heaviest first.
@@ -80,19 +85,19 @@ def find_modes(
         >>> find_modes(points, margin=0.5).tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    cosine = merge_cosine(margin)
-    mass = points.new_ones(len(points)) if weights is None else weights
-    near = points @ points.T > cosine  # (N, N); N is at most the number of anchors
-    near.fill_diagonal_(True)  # so that the search ends, whatever the points are
+    mass = points.new_ones(len(points)) if weights is None else weights.to(points.dtype)
+    close = points @ points.T > math.cos((1 - margin) / 3)  # (N, N), N at most the anchors
+    close = close.fill_diagonal_(True).to(mass.dtype)  # the search ends, whatever the points are
     left = torch.ones_like(mass, dtype=torch.bool)
     modes: list[Tensor] = []
     while bool(left.any()):
-        around = near.to(mass.dtype) @ (mass * left)  # (N,)
+        around = close @ (mass * left)  # (N,)
         heaviest = int(torch.where(left, around, -1.0).argmax())
-        members = near[heaviest] & left
-        if float(around[heaviest]) < smallest:
+        members = (points @ points[heaviest] > merge_cosine(margin)) & left
+        members[heaviest] = True
+        if float(mass[members].sum()) < smallest:
             break
-        modes.append((points[members] * mass[members, None]).sum(0))
+        modes.append((mass * members * close[heaviest]) @ points)
         left &= ~members
     return normalise(torch.stack(modes), dim=1) if modes else points[:0]
 
