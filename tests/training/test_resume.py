@@ -112,6 +112,11 @@ def test_after_ctrl_c_the_terminal_has_its_signal_back(brief, eventful, tmp_path
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_loader_processes_leave_ctrl_c_to_the_training(brief, eventful, tmp_path):
+    output = brief(tmp_path / "model", eventful({2: interrupt}), workers=1, epochs=1)
+    assert steps_saved(output) == 2
+
+
 def test_a_second_ctrl_c_is_not_held_back(brief, eventful, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         brief(tmp_path / "model", eventful({1: interrupt, 2: interrupt}))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from congeal.cli.options import Device, Json
 from congeal.cli.terminal import make_progress, say, show, show_json
+
+if TYPE_CHECKING:
+    from congeal.evaluation import Evaluation
 
 __all__ = ["default_folder", "evaluate"]
 
@@ -60,29 +63,14 @@ def evaluate(
 
     Prints a table and leaves evaluation.json and report.html.
     """
-    from congeal import evaluation
     from congeal.data.registry import held_out_split
 
     part = held_out_split(data) if split is None else split
     folder = default_folder(model, data, part) if output is None else output
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
-    with make_progress() as progress:
-        task = progress.add_task("evaluating", total=None)
-
-        def tell(done: int, total: int, row: object) -> None:
-            progress.update(task, completed=done, total=total)
-
-        found = evaluation.evaluate(
-            model,
-            data,
-            split=part,
-            output=folder,
-            limit=limit,
-            report=report,
-            device=device,
-            on_image=tell,
-            **given,
-        )
+    found = _evaluate(
+        model, data, split=part, output=folder, limit=limit, report=report, device=device, **given
+    )
     if as_json:
         show_json({"output": str(folder), **found.to_dict()})
         return
@@ -90,6 +78,19 @@ def evaluate(
     say(f"scores: {folder / 'evaluation.json'}")
     if report:
         say(f"report: {folder / 'report.html'}")
+
+
+def _evaluate(model: str, data: str, **options: Any) -> Evaluation:
+    """Evaluate behind a progress bar."""
+    from congeal import evaluation
+
+    with make_progress() as progress:
+        task = progress.add_task("evaluating", total=None)
+
+        def tell(done: int, total: int, row: object) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return evaluation.evaluate(model, data, on_image=tell, **options)
 
 
 def default_folder(model: str, data: str, split: str) -> Path:

@@ -129,7 +129,7 @@ _LOSS = _settings(
         "told by a semantic head, or one more group (the paper): head or group",
         ("head", "group"),
     ),
-    ("margin", "float", "0.5", "alpha, in calibrated cosine"),
+    ("margin", "float", "by the images", "alpha, in calibrated cosine"),
     ("negative_weight", "float", "1", "lambda, weight of pushing apart"),
     ("samples", "int", "by the images", "pixels drawn per image"),
     ("sampling", "str", "balanced", "balanced per object or uniform", ("balanced", "uniform")),

@@ -27,11 +27,11 @@ TEST_IMAGES = 64
 SHOWN = 6
 
 # Drawing costs little, so hardly any drawing comes twice.
-DRAWINGS = 2_000
+DRAWINGS = 1_500
 TRAINING: dict[str, Any] = {
     "crop": 128,
-    "batch_size": 8,
-    "steps_per_epoch": 100,
+    "batch_size": 4,
+    "steps_per_epoch": 200,
     "rotation": 0.0,  # the drawings have every angle already
     "scale": (0.9, 1.1),
     "validation_share": 0.03,
@@ -64,7 +64,7 @@ class Demo:
 def run_demo(
     output: str | Path = "congeal-demo",
     *,
-    minutes: float = 5.0,
+    minutes: float = 6.0,
     seed: int = 0,
     images: int = TEST_IMAGES,
     device: str = "auto",

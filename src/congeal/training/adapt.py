@@ -23,21 +23,23 @@ DARK = 0.15  # median intensity, 0..1, under which most of an image is dark grou
 SPARSE = {
     "coordinates": "projected",
     "reach": None,
+    "margin": 0.75,
     "samples": 512,
-    "shift_from": 0.6,
-    "merge": 0.7,
-    "read_concentration": 72.0,
+    "shift_from": 0.8,
+    "merge": 0.85,
+    "read_concentration": 250.0,
 }
 
 
 def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     """Look at objects and choose how to embed and read them.
 
-    Crowded images (over 24 objects in the busiest) get a reach of twice the median
-    diameter and rotary positions: objects need to differ from their neighbours only. Sparse
-    images keep one direction per object and projected coordinates, which suit long objects
-    that cross. What is smaller than the smallest hundredth of the objects is taken for
-    a fragment. Images that are mostly dark are shown to the network with their dark parts lifted.
+    Crowded images (over 24 objects in the busiest) get a reach of twice the median diameter and
+    rotary positions: objects need to differ from their neighbours only. Sparse images keep one
+    direction per object and projected coordinates, which suit long objects that cross. What is
+    smaller than the smallest hundredth of the objects is taken for a fragment (less strictly
+    where few objects hide each other). Images that are mostly dark are shown to the network with
+    their dark parts lifted.
 
     Args:
         dataset: of training images; 64 of them, evenly spread, are read.
@@ -69,7 +71,7 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     smallest = max(4.0, round(float(np.quantile(areas, 0.01))))
     tone = 0.5 if np.median(tones) < DARK else 1.0
     if max(counts) <= CROWD:
-        return {"smallest": smallest, "tone": tone, **SPARSE}
+        return {"smallest": max(4.0, round(0.7 * smallest)), "tone": tone, **SPARSE}
     reach = float(np.clip(2 * np.median(extents), 24, 128).round())
     wavelengths = (round(reach / 2, 1), round(2.7 * reach, 1))
     return {
