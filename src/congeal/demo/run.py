@@ -34,7 +34,7 @@ TRAINING: dict[str, Any] = {
     "steps_per_epoch": 200,
     "rotation": 0.0,  # the drawings have every angle already
     "scale": (0.9, 1.1),
-    "validation_share": 0.03,
+    "validation_share": 0.06,
 }
 
 # Says that a folder was made by the demo, which may then make it again.
