@@ -188,6 +188,24 @@ def test_maps_with_nothing_in_them_come_back_as_they_are(shape):
         assert change(nothing).shape == shape
 
 
+@given(label_maps, st.integers(0, 12))
+@many
+def test_objects_cut_by_the_edge_can_be_spared(labels, smallest):
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    cut = np.isin(labels, edge[edge > 0])
+    left = absorb_small(labels, smallest, spare_edge=True)
+    np.testing.assert_array_equal(left[cut], labels[cut])
+    inner = np.setdiff1d(left, [0, *edge])
+    assert all((left == label).sum() >= smallest for label in inner)
+
+
+def test_sparing_the_edge_spares_nothing_else():
+    labels = np.zeros((7, 7), np.int64)
+    labels[0, 0], labels[2, 2], labels[4:6, 2:6] = 1, 2, 3
+    left = absorb_small(labels, 4, spare_edge=True)
+    assert np.unique(left).tolist() == [0, 1, 3]
+
+
 # --- fill_holes --------------------------------------------------------------------------------
 
 
