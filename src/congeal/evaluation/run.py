@@ -65,6 +65,7 @@ def evaluate(
             range, the output folder cannot be written, or the model fails on an image.
 
     Example:
+        >>> from congeal.segmentation import Segmentation
         >>> class Bright:
         ...     def segment(self, image):
         ...         return Segmentation.from_labels(image.mean(-1) > 128)

@@ -2,125 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.data.intensity import scale_intensity
-from congeal.errors import CongealError, unknown
+from congeal.errors import unknown
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.readout import ReadOut
-from congeal.losses.pairwise import Sampling, pairwise_loss
+from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching
-from congeal.networks.embedding import Coordinates, EmbeddingNetwork, EmbeddingOutput
+from congeal.methods.rpe_config import READ_OUT, RPEConfig, make_config, normalisation
+from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE", "RPEConfig"]
-
-# What may change when the weights are there; all else is part of how they came about.
-READ_OUT = (
-    "foreground",
-    "smallest",
-    "fragment",
-    "least_score",
-    "merge",
-    "reach",
-    "read_concentration",
-    "connected",
-    "holes",
-    "seed_power",
-)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-
-
-class RPEConfig(BaseModel):
-    """Settings of :class:`RPE`; all of them travel with a saved model.
-
-    Example:
-        >>> RPEConfig(dimensions=8).margin
-        0.5
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    encoder: str = Field("compact", description="'compact' or the name of a timm model")
-    pretrained: bool = Field(False, description="take timm's weights for the encoder")
-    encoder_weights: str | None = Field(None, description="local file of encoder weights")
-    output_stride: int = Field(8, description="of a timm encoder: 8, 16 or 32")
-    freeze_norm: bool = Field(False, description="hold the encoder's batch norm to its moments")
-    dimensions: int = Field(16, ge=2, description="D of the embedding")
-    class_names: tuple[str, ...] = Field(("object",), min_length=1)
-    stride: Literal[2, 4] = Field(2, description="of the embedding")
-    coordinates: Coordinates = "rotary"
-    wavelengths: tuple[float, float] = Field((32.0, 160.0), description="of rotary, in pixels")
-    pixel_mean: tuple[float, ...] | None = Field(None, description="None: the encoder's habit")
-    pixel_deviation: tuple[float, ...] | None = None
-    tone: float = Field(
-        1.0, gt=0, description="power of the intensities shown to the network; .5 lifts the dark"
-    )
-
-    background: Literal["head", "group"] = Field(
-        "head", description="told by the semantic head, or one more group (the paper)"
-    )
-    margin: float = Field(0.5, ge=0, lt=1, description="alpha, in calibrated cosine")
-    negative_weight: float = Field(1.0, ge=0, description="lambda")
-    samples: int = Field(1024, ge=2, description="pixels drawn per image for the pair loss")
-    sampling: Sampling = "balanced"
-    reach: float | None = Field(
-        None, gt=0, description="objects repel only where closer than this, in pixels"
-    )
-    train_steps: int = Field(1, ge=0, description="mean-shift steps the loss runs through")
-    shift_from: float = Field(
-        0.0, ge=0, le=1, description="share of the training after which the loss runs through them"
-    )
-    step_size: float = Field(1.0, gt=0, le=1, description="eta")
-    concentration: float | None = Field(None, gt=0, description="kappa; None: from the margin")
-    learn_concentration: bool = False
-    embedding_weight: float = Field(1.0, ge=0, description="of the pair loss in the sum")
-    boundary_weight: float = Field(0.3, ge=0, description="of the loss of the touching map")
-
-    foreground: float = Field(0.5, gt=0, lt=1, description="probability that makes foreground")
-    smallest: float = Field(16.0, ge=0, description="smallest object, in pixels")
-    fragment: float = Field(
-        0.0, ge=0, lt=1, description="smallest object as a share of the median one in its image"
-    )
-    least_score: float = Field(0.0, ge=0, lt=1, description="objects that score less are dropped")
-    merge: float | None = Field(
-        None, ge=0, lt=1, description="margin used when reading modes out; None: the loss's"
-    )
-    read_concentration: float | None = Field(None, gt=0, description="kappa when reading out")
-    connected: bool = Field(False, description="split objects into connected parts")
-    holes: bool = Field(False, description="fill holes in objects")
-    seed_power: float = Field(2.0, ge=0, description="sharpness of the trust in seed pixels")
-
-    @field_validator("output_stride")
-    @classmethod
-    def _known_stride(cls, stride: int) -> int:
-        if stride not in (8, 16, 32):
-            raise ValueError("expected 8, 16 or 32")
-        return stride
-
-    @field_validator("pixel_mean", "pixel_deviation")
-    @classmethod
-    def _one_or_three(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if values is not None and len(values) not in (1, 3):
-            raise ValueError("expected one number or three")
-        return values
-
-    @model_validator(mode="after")
-    def _even_dimensions(self) -> RPEConfig:
-        if self.coordinates in ("rotary", "both") and self.dimensions % 2:
-            raise ValueError(
-                f"rotary coordinates need an even number of dimensions, got {self.dimensions}"
-            )
-        return self
 
 
 class RPE(nn.Module):
@@ -147,9 +48,9 @@ class RPE(nn.Module):
 
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__()
-        self.config = _make_config(config, settings)
+        self.config = make_config(config, settings)
         c = self.config
-        mean, deviation = _normalisation(c)
+        mean, deviation = normalisation(c)
         encoder = build_encoder(
             c.encoder,
             3 + 2 * (c.coordinates in ("channels", "both")),
@@ -205,7 +106,7 @@ class RPE(nn.Module):
         for name in settings:
             if name not in READ_OUT:
                 raise unknown("setting of the read-out", name, READ_OUT)
-        self.config = _make_config(None, {**self.config.model_dump(), **settings})
+        self.config = make_config(None, {**self.config.model_dump(), **settings})
         return self
 
     def forward(self, image: Tensor) -> EmbeddingOutput:
@@ -360,30 +261,6 @@ def pad_to(image: Tensor, divisor: int) -> Tensor:
     """Repeat the last row and column until both sides of ``(B, C, H, W)`` divide."""
     sides = (0, -image.shape[3] % divisor, 0, -image.shape[2] % divisor)
     return functional.pad(image, sides, mode="replicate")
-
-
-def _make_config(config: RPEConfig | None, settings: dict[str, Any]) -> RPEConfig:
-    if config is not None and not settings:
-        return config
-    for name in settings:
-        if name not in RPEConfig.model_fields:
-            raise unknown("setting", name, RPEConfig.model_fields)
-    base = {} if config is None else config.model_dump()
-    try:
-        return RPEConfig(**{**base, **settings})
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
-        where = ".".join(str(part) for part in first["loc"])
-        line = f"{where}: {said}, got {first['input']!r}" if where else said
-        raise CongealError(line) from error
-
-
-def _normalisation(config: RPEConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    learned = config.encoder != "compact"
-    mean = config.pixel_mean or (IMAGENET_MEAN if learned else (0.0,))
-    deviation = config.pixel_deviation or (IMAGENET_DEVIATION if learned else (1.0,))
-    return mean, deviation
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:

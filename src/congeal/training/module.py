@@ -49,14 +49,15 @@ class Trainee(lightning.LightningModule):
         self.settings = config
         self.total_steps = total_steps
         self.seconds_before = 0.0  # of earlier runs, when resumed
-        self.started = time.monotonic()
+        self.started: float | None = None
         self.rate = 0.0
         self.terms: dict[str, Tensor] = {}
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, earlier runs included."""
-        return self.seconds_before + time.monotonic() - self.started
+        """Seconds of training, earlier runs included; what comes before the first step is none."""
+        now = time.monotonic()
+        return self.seconds_before + now - (now if self.started is None else self.started)
 
     @property
     def progress(self) -> float:
