@@ -162,7 +162,6 @@ def test_far_apart_groups_of_one_direction_do_not_pull_each_other_across():
     assert settled[0].gt(0.9).float().mean() == 36 / 48
 
 
-@pytest.mark.xfail(reason="blocks come to rest by their keys alone", strict=False)
 def test_a_light_pixel_between_two_groups_at_rest_still_reaches_its_mode():
     """It is the key of no cell, so nothing but itself tells that it still moves."""
     embedding, mass = halves(16, 16), torch.ones(16, 16, dtype=torch.float64)

@@ -86,7 +86,8 @@ def local_mean_shift(
             change[part.queries] = (step - before).abs().amax(-1)
             moved[part.queries] = step
         flat = moved
-        windows = windows.select((change[windows.keys] > tolerance).any(1))
+        moving = change > tolerance
+        windows = windows.select(moving[windows.keys].any(1) | moving[windows.queries].any(1))
         if not len(windows.queries):  # all that a block looks at is at rest, for every block
             break
     settled: Tensor = flat.T.unflatten(1, mass.shape)[:, :height, :width]
