@@ -1,5 +1,17 @@
 """Metrics: one module per family of protocols, on arrays of labels only."""
 
+from congeal.metrics.leaves import LeafMetric, LeafScores, leaf_scores
 from congeal.metrics.matching import Matching, MatchingMetric, matching
+from congeal.metrics.metric import Metric, gather, merge_all
 
-__all__ = ["Matching", "MatchingMetric", "matching"]
+__all__ = [
+    "LeafMetric",
+    "LeafScores",
+    "Matching",
+    "MatchingMetric",
+    "Metric",
+    "gather",
+    "leaf_scores",
+    "matching",
+    "merge_all",
+]

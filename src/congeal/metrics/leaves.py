@@ -1,0 +1,186 @@
+"""Leaves: symmetric best Dice, difference in count and foreground Dice of the CVPPP challenge.
+
+The protocol of the Leaf Segmentation Challenge (Scharr et al. 2016).
+Best Dice of A in B is the mean over the objects of A of the largest Dice with any object of B;
+the symmetric one is the smaller of both directions, for each image, then averaged over images.
+Where neither map has an object every score is 0, as in the challenge's own script.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from congeal.errors import CongealError, unknown
+from congeal.labels import Contingency, contingency
+
+__all__ = ["NUMBERINGS", "LeafMetric", "LeafScores", "leaf_scores"]
+
+NUMBERINGS = ("present", "official")
+
+
+@dataclass(frozen=True)
+class LeafScores:
+    """The leaf scores of one image.
+
+    Attributes:
+        bd_pred: best Dice of the predicted objects in the true ones, 0 to 1.
+        bd_true: best Dice of the true objects in the predicted ones, 0 to 1.
+        dic: difference in count, predicted minus true objects.
+        fbd: Dice of the foreground, all objects as one, 0 to 1.
+
+    Example:
+        >>> LeafScores(bd_pred=0.9, bd_true=0.8, dic=-1, fbd=0.95).sbd
+        0.8
+    """
+
+    bd_pred: float
+    bd_true: float
+    dic: int
+    fbd: float
+
+    @property
+    def sbd(self) -> float:
+        """Symmetric best Dice: the smaller of both directions."""
+        return min(self.bd_pred, self.bd_true)
+
+
+class LeafMetric:
+    """Average the leaf scores over images.
+
+    Args:
+        numbering: as in :func:`leaf_scores`.
+
+    Raises:
+        CongealError: the numbering is unknown.
+
+    Example:
+        >>> metric = LeafMetric()
+        >>> _ = metric.update([[1, 1, 0, 2]], [[1, 1, 0, 0]])
+        >>> metric.compute()["sbd"], metric.compute()["abs_dic"]
+        (0.5, 1.0)
+    """
+
+    def __init__(self, numbering: str = "present") -> None:
+        self.numbering = _check_numbering(numbering)
+        self.images = 0
+        self._sums = np.zeros(6)  # the order of _NAMES
+
+    def update(self, true: ArrayLike, pred: ArrayLike) -> LeafScores:
+        """Add one image, label maps of one shape; give its own scores.
+
+        Raises:
+            CongealError: one is not a label map, or the shapes differ.
+
+        Example:
+            >>> LeafMetric().update([[1, 2]], [[1, 1]]).dic
+            -1
+        """
+        found = leaf_scores(true, pred, self.numbering)
+        self.images += 1
+        self._sums += [
+            found.sbd,
+            found.fbd,
+            found.dic,
+            abs(found.dic),
+            found.bd_pred,
+            found.bd_true,
+        ]
+        return found
+
+    def merge(self, other: LeafMetric) -> LeafMetric:
+        """Add all that another metric of the same settings has seen.
+
+        Raises:
+            CongealError: the numberings differ.
+
+        Example:
+            >>> one, two = LeafMetric(), LeafMetric()
+            >>> _ = two.update([[1]], [[1]])
+            >>> one.merge(two).images
+            1
+        """
+        if self.numbering != other.numbering:
+            raise CongealError(
+                f"expected a metric of the same settings {self.numbering!r}, "
+                f"got {other.numbering!r}"
+            )
+        self.images += other.images
+        self._sums += other._sums
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give the means over the images: ``sbd``, ``fbd``, ``dic`` (with its sign), ``abs_dic``.
+
+        ``bd_pred`` and ``bd_true`` are the two directions of the best Dice. A metric that saw
+        nothing gives 0.
+
+        Example:
+            >>> LeafMetric().compute()["sbd"]
+            0.0
+        """
+        means = self._sums / max(self.images, 1)
+        return {**dict(zip(_NAMES, means.tolist(), strict=True)), "images": self.images}
+
+
+def leaf_scores(true: ArrayLike, pred: ArrayLike, numbering: str = "present") -> LeafScores:
+    """Compute best Dice in both directions, difference in count and foreground Dice of one image.
+
+    Pixels that are void (-1) in the truth are removed from both maps; void in the prediction is
+    background. A map without objects has a best Dice of 0 in either direction.
+
+    Args:
+        true: label map of any shape, 0 background, -1 void.
+        pred: label map of the same shape.
+        numbering: ``"present"``: the labels above 0 that occur are the objects. ``"official"``:
+            maps are read as the challenge's script reads them, the lowest label of each map is
+            its background and all numbers from there up to the largest count as objects, those
+            that do not occur with a Dice of 0. The two agree where background occurs and labels
+            have no gaps.
+
+    Raises:
+        CongealError: one is not a label map, the shapes differ, or the numbering is unknown.
+
+    Source:
+        Scharr et al., Leaf segmentation in plant phenotyping: a collation study, 2016, the
+        measures of the challenge.
+
+    Example:
+        >>> leaf_scores([[1, 1, 0, 2]], [[5, 5, 0, 0]])
+        LeafScores(bd_pred=1.0, bd_true=0.5, dic=-1, fbd=0.8)
+    """
+    table = contingency(true, pred)
+    if _check_numbering(numbering) == "official":
+        table = replace(
+            table,
+            true_ids=table.true_ids - table.true_ids[:1],
+            pred_ids=table.pred_ids - table.pred_ids[:1],
+        )
+    table = table.objects()
+    n_true, n_pred = len(table.true_ids), len(table.pred_ids)
+    if numbering == "official":
+        n_true, n_pred = (int(ids.max(initial=0)) for ids in (table.true_ids, table.pred_ids))
+    bd_pred, bd_true = _best_dice(table, n_true, n_pred)
+    both = int(table.true_areas.sum() + table.pred_areas.sum())
+    fbd = 2 * int(table.counts.sum()) / both if both else 0.0
+    return LeafScores(bd_pred, bd_true, n_pred - n_true, fbd)
+
+
+def _best_dice(table: Contingency, n_true: int, n_pred: int) -> tuple[float, float]:
+    """Give the best Dice of the prediction in the truth, and of the truth in the prediction."""
+    dice = 2 * table.counts / (table.true_areas[table.rows] + table.pred_areas[table.cols])
+    best_true, best_pred = np.zeros(len(table.true_ids)), np.zeros(len(table.pred_ids))
+    np.maximum.at(best_true, table.rows, dice)
+    np.maximum.at(best_pred, table.cols, dice)
+    return float(best_pred.sum()) / max(n_pred, 1), float(best_true.sum()) / max(n_true, 1)
+
+
+def _check_numbering(numbering: str) -> str:
+    if numbering not in NUMBERINGS:
+        raise unknown("numbering of leaves", numbering, NUMBERINGS)
+    return numbering
+
+
+_NAMES = ("sbd", "fbd", "dic", "abs_dic", "bd_pred", "bd_true")
