@@ -1,4 +1,4 @@
-"""Recurrent mean shift on the unit sphere (RPE, section 3.2) as fused attention."""
+"""Recurrent mean shift on the unit sphere (RPE, section 3.2), without the N x N matrix."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from congeal.errors import CongealError
+from congeal.grouping.block_shift import block_means, fits_blocks
 from congeal.sphere import concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
@@ -45,6 +46,49 @@ def _keys(
     return torch.cat(query, -1), torch.cat([bias, *key], -1)
 
 
+def _many(points: Tensor) -> bool:
+    """Whether blocks of the symmetric kernel beat attention, which computes all of it."""
+    learning = points.requires_grad and torch.is_grad_enabled()
+    return points.shape[1] >= (256 if learning else 2048)
+
+
+def _means_by_blocks(
+    points: Tensor,
+    concentration: float | Tensor,
+    weights: Tensor | None,
+    location: Tensor | None,
+    spread: float,
+) -> Tensor:
+    means = [
+        block_means(
+            one,
+            concentration=concentration,
+            weights=None if weights is None else weights[index],
+            location=None if location is None else location[index],
+            spread=spread,
+        )
+        for index, one in enumerate(points)
+    ]
+    return torch.stack(means)
+
+
+def _means_by_attention(
+    points: Tensor,
+    concentration: float | Tensor,
+    weights: Tensor | None,
+    location: Tensor | None,
+    spread: float,
+) -> Tensor:
+    query_extra, key_extra = _keys(points, weights, location, spread)
+    query = torch.cat([points * concentration, query_extra], -1)  # (B, N, D + E)
+    key = torch.cat([points, key_extra], -1)
+    value = torch.cat([points, torch.zeros_like(key_extra)], -1)
+    fused = scaled_dot_product_attention(
+        query[:, None], key[:, None], value[:, None], scale=1.0
+    )  # (B, 1, N, D + E)
+    return fused[:, 0, :, : points.shape[-1]]
+
+
 def mean_shift_step(
     points: Tensor,
     *,
@@ -57,7 +101,9 @@ def mean_shift_step(
     """Move every point towards the mean of its neighbourhood, then back onto the sphere.
 
     X <- normalise(eta K D^-1 X + (1 - eta) X) with K_ij = m_j exp(kappa x_i.x_j), which is
-    softmax attention with tied queries, keys and values; the N x N matrix is never written.
+    softmax attention with tied queries, keys and values; the N x N matrix is never written. Many
+    points on a CPU go through :mod:`congeal.grouping.block_shift`, which knows that K is
+    symmetric; otherwise PyTorch's fused attention kernel runs.
     With ``location`` the kernel also falls off with distance in the image, as in mean shift over
     the joint domain (Comaniciu & Meer, 2002); the location itself does not move.
 
@@ -77,14 +123,10 @@ def mean_shift_step(
         >>> mean_shift_step(points, concentration=4.0)[0, :, 1].abs().max().item() < 0.01
         True
     """
-    query_extra, key_extra = _keys(points, weights, location, spread)
-    query = torch.cat([points * concentration, query_extra], -1)  # (B, N, D + E)
-    key = torch.cat([points, key_extra], -1)
-    value = torch.cat([points, torch.zeros_like(key_extra)], -1)
-    fused = scaled_dot_product_attention(
-        query[:, None], key[:, None], value[:, None], scale=1.0
-    )  # (B, 1, N, D + E)
-    mean = fused[:, 0, :, : points.shape[-1]]
+    if _many(points) and fits_blocks(points, weights, location):
+        mean = _means_by_blocks(points, concentration, weights, location, spread)
+    else:
+        mean = _means_by_attention(points, concentration, weights, location, spread)
     if step_size != 1.0:
         mean = step_size * mean + (1 - step_size) * points
     return normalise(mean, dim=-1)

@@ -1,0 +1,249 @@
+"""The mean of every point's neighbourhood on a CPU, by blocks of the symmetric kernel matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+__all__ = ["block_means", "fits_blocks"]
+
+SIDE = 256  # of a block: two of them stay in the cache of a core
+TOGETHER = 16  # blocks worked on in one call
+LOG2E = math.log2(math.e)  # exp2 takes less than half the time of exp
+
+
+def fits_blocks(points: Tensor, weights: Tensor | None, location: Tensor | None) -> bool:
+    """Whether :func:`block_means` serves: on a CPU, no mass of zero, no gradient but the points'.
+
+    A point of mass zero may be far from all others, so that its whole row of the kernel
+    underflows; the fused kernel scales each row by its largest entry and knows no such row.
+
+    Example:
+        >>> fits_blocks(torch.eye(3), None, None)
+        True
+    """
+    extra = [part for part in (weights, location) if part is not None]
+    if points.device.type != "cpu" or any(part.requires_grad for part in extra):
+        return False
+    if points.shape[-2] == 0 or torch.compiler.is_compiling():
+        return False
+    return weights is None or bool((weights > 1e-12).all())
+
+
+def block_means(
+    points: Tensor,
+    *,
+    concentration: float | Tensor,
+    weights: Tensor | None = None,
+    location: Tensor | None = None,
+    spread: float = 1.0,
+) -> Tensor:
+    """Mean of the neighbourhood of each point, sum_j K_ij m_j x_j / sum_j K_ij m_j.
+
+    K is symmetric, so each block serves its rows and its columns: half of the similarities and
+    exponentials that attention computes. The backward pass computes the blocks again, so that
+    nothing of the size of K is held: memory is linear in N, forward and backward.
+
+    Args:
+        points: ``(N, D)`` unit vectors, float32 or float64, N at least 1.
+        concentration: kappa, a number or a scalar tensor.
+        weights: ``(N,)`` mass of each point, above 0.
+        location: ``(N, n)`` positions; the kernel falls off with distance.
+        spread: standard deviation of that fall-off.
+
+    Returns:
+        ``(N, D)``, not of length one.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> block_means(points, concentration=1e-6).round(decimals=3).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+    """
+    kappa = torch.as_tensor(concentration, dtype=points.dtype)
+    mass = None if weights is None else weights.to(points.dtype)
+    place = None
+    if location is not None:
+        place = location.to(points.dtype)
+        place = (place - place.mean(0)) / spread
+    means: Tensor = _BlockMeans.apply(points, kappa, mass, place)
+    return means
+
+
+class _Grid(NamedTuple):
+    """How N points are cut into blocks of the same side, the last filled up with zeros."""
+
+    points: int
+    blocks: int
+    side: int
+
+    def cut(self, values: Tensor) -> Tensor:
+        """``(N, E)`` to ``(blocks, side, E)``."""
+        filled = pad(values, (0, 0, 0, self.blocks * self.side - self.points))
+        return filled.view(self.blocks, self.side, -1)
+
+    def join(self, values: Tensor) -> Tensor:
+        """``(blocks, side, E)`` to ``(N, E)``."""
+        return values.reshape(self.blocks * self.side, -1)[: self.points]
+
+    def pairs(self) -> Iterator[tuple[slice, slice]]:
+        """Runs of block rows and of block columns that cover each pair of blocks once.
+
+        Columns run past the last block: block c stands for c - blocks there, so that a run is a
+        slice of an array laid out twice.
+        """
+        for offset in range(self.blocks // 2 + 1):
+            rows = self.blocks // 2 if 2 * offset == self.blocks else self.blocks
+            for first in range(0, rows, TOGETHER):
+                last = min(first + TOGETHER, rows)
+                yield slice(first, last), slice(first + offset, last + offset)
+
+
+def _make_grid(count: int) -> _Grid:
+    blocks = -(-count // SIDE)
+    return _Grid(count, blocks, -(-count // blocks))
+
+
+def _twice(blocks: Tensor) -> Tensor:
+    return torch.cat([blocks, blocks])
+
+
+def _log_factors(points: Tensor, kappa: Tensor, place: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Factors of log2 K = (kappa (x_i.x_j - 1) - |p_i - p_j|^2 / 2) log2 e, ``(N, E)`` each."""
+    scale = float(kappa) * LOG2E
+    one = points.new_ones(len(points), 1)
+    if place is None:
+        return torch.cat([points * scale, one * -scale], 1), torch.cat([points, one], 1)
+    fall = place.square().sum(1, keepdim=True) * (-0.5 * LOG2E)  # (N, 1)
+    rows = torch.cat([points * scale, place * LOG2E, fall - scale, one], 1)
+    return rows, torch.cat([points, place, one, fall], 1)
+
+
+class _Kernel:
+    """Gives the blocks of K, several at a time, in memory that the next ones use again."""
+
+    def __init__(self, grid: _Grid, points: Tensor, kappa: Tensor, place: Tensor | None) -> None:
+        self.grid = grid
+        rows, columns = _log_factors(points, kappa, place)
+        self.rows = grid.cut(rows)  # (blocks, side, E)
+        self.columns = _twice(grid.cut(columns)).mT  # (2 blocks, E, side)
+        self.memory = points.new_empty(min(TOGETHER, grid.blocks), grid.side, grid.side)
+
+    def __iter__(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        for i, j in self.grid.pairs():
+            block = self.memory[: i.stop - i.start]
+            torch.bmm(self.rows[i], self.columns[j], out=block)
+            yield i, j, block.exp2_()
+
+
+class _Product:
+    """Gathers K V from blocks of a symmetric K: each as it stands, and transposed."""
+
+    def __init__(self, grid: _Grid, values: Tensor) -> None:  # (N, E)
+        self.grid = grid
+        cut = grid.cut(values)
+        self.values = _twice(cut)  # (2 blocks, side, E)
+        self.transposed = cut.mT.contiguous()  # (blocks, E, side)
+        self.by_rows = torch.zeros_like(cut)
+        self.by_columns = torch.zeros_like(_twice(self.transposed))
+
+    def add(self, i: slice, j: slice, block: Tensor) -> None:
+        self.by_rows[i].baddbmm_(block, self.values[j])
+        if i != j:
+            self.by_columns[j].baddbmm_(self.transposed[i], block)
+
+    def total(self) -> Tensor:
+        """``(N, E)``."""
+        first, second = self.by_columns.chunk(2)
+        return self.grid.join(self.by_rows + (first + second).mT)
+
+
+class _Sum:
+    """Gathers K m, as :class:`_Product` does, by plain sums where every m is one."""
+
+    def __init__(self, grid: _Grid, mass: Tensor | None, like: Tensor) -> None:
+        self.grid = grid
+        self.plain = mass is None and grid.points == grid.blocks * grid.side
+        ones = like.new_ones(grid.points) if mass is None else mass
+        cut = grid.cut(ones[:, None])[..., 0]
+        self.mass = _twice(cut)  # (2 blocks, side)
+        self.by_rows = torch.zeros_like(cut)
+        self.by_columns = torch.zeros_like(self.mass)
+
+    def add(self, i: slice, j: slice, block: Tensor) -> None:
+        if self.plain:
+            self.by_rows[i] += block.sum(2)
+        else:
+            self.by_rows[i] += (block @ self.mass[j, :, None])[..., 0]
+        if i == j:
+            return
+        if self.plain:
+            self.by_columns[j] += block.sum(1)
+        else:
+            self.by_columns[j] += (self.mass[i, None] @ block)[:, 0]
+
+    def total(self) -> Tensor:
+        """``(N, 1)``."""
+        first, second = self.by_columns.chunk(2)
+        return self.grid.join((self.by_rows + first + second)[..., None])
+
+
+class _BlockMeans(torch.autograd.Function):
+    """Forward and backward of :func:`block_means`.
+
+    With d_i = sum_j K_ij m_j, means y_i, g_i = (dL/dy_i) / d_i and c_i = g_i.y_i, the gradient is
+
+        dL/dx_i = kappa (sum_j K_ij T_ij x_j - c_i d_i y_i) + m_i sum_j K_ij (g_j - kappa c_j x_j)
+
+    where T_ij = m_j g_i.x_j + m_i g_j.x_i is symmetric too. It is the paper's backward pass (RPE,
+    section 3.2) with the roles of x as query, key and value gathered.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        points: Tensor,  # (N, D)
+        kappa: Tensor,  # ()
+        mass: Tensor | None,  # (N,)
+        place: Tensor | None,  # (N, n)
+    ) -> Tensor:
+        grid = _make_grid(len(points))
+        product = _Product(grid, points if mass is None else points * mass[:, None])
+        around = _Sum(grid, mass, points)
+        for i, j, block in _Kernel(grid, points, kappa, place):
+            product.add(i, j, block)
+            around.add(i, j, block)
+        total = around.total()
+        means = product.total() / total
+        ctx.save_for_backward(points, kappa, mass, place, means, total)
+        return means
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        points, kappa, mass, place, means, total = ctx.saved_tensors
+        grid = _make_grid(len(points))
+        weight = points.new_ones(1) if mass is None else mass[:, None]
+        pull = grads[0] / total  # g, (N, D)
+        along = (pull * means).sum(1, keepdim=True)  # c, (N, 1)
+        left = grid.cut(torch.cat([pull, points * weight], 1))
+        right = _twice(grid.cut(torch.cat([points * weight, pull], 1))).mT
+        turned = _Product(grid, points)
+        straight = _Product(grid, pull - kappa * along * points)
+        kernel = _Kernel(grid, points, kappa, place)
+        memory = torch.empty_like(kernel.memory)
+        for i, j, block in kernel:
+            turn = memory[: len(block)]
+            torch.bmm(left[i], right[j], out=turn)
+            turned.add(i, j, turn.mul_(block))
+            straight.add(i, j, block)
+        inner = turned.total()
+        carried = along * total * means  # c_i d_i y_i
+        slope = kappa * (inner - carried) + weight * straight.total()
+        sharper = (points * (0.5 * inner - carried)).sum()
+        return slope, sharper if ctx.needs_input_grad[1] else None, None, None
