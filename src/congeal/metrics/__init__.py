@@ -3,6 +3,12 @@
 from congeal.metrics.leaves import LeafMetric, LeafScores, leaf_scores
 from congeal.metrics.matching import Matching, MatchingMetric, matching
 from congeal.metrics.metric import Metric, gather, merge_all
+from congeal.metrics.panoptic import (
+    PanopticClass,
+    PanopticMetric,
+    panoptic_counts,
+    panoptic_segments,
+)
 
 __all__ = [
     "LeafMetric",
@@ -10,8 +16,12 @@ __all__ = [
     "Matching",
     "MatchingMetric",
     "Metric",
+    "PanopticClass",
+    "PanopticMetric",
     "gather",
     "leaf_scores",
     "matching",
     "merge_all",
+    "panoptic_counts",
+    "panoptic_segments",
 ]

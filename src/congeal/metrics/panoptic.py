@@ -1,0 +1,307 @@
+"""Panoptic quality: every pixel belongs to one segment of one class, things and stuff alike.
+
+The protocol of panopticapi (Kirillov et al., Panoptic segmentation, CVPR 2019). A predicted and a
+true segment of one class match when their IoU is above 1/2, which makes matches one to one. For
+each class, over all images,
+
+    SQ = sum of the IoU of the matches / TP,    RQ = TP / (TP + FP/2 + FN/2),    PQ = SQ RQ,
+
+and the three are averaged over the classes that occur. What is void in the truth is taken out of
+the predicted segments before the IoU; a segment without a match is no mistake when more than half
+of it lies in void or in a crowd of its class; a crowd is never missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from congeal.errors import CongealError
+from congeal.labels import BACKGROUND, VOID, Contingency, check_labels, contingency
+
+__all__ = ["PanopticClass", "PanopticMetric", "panoptic_counts", "panoptic_segments"]
+
+Labels = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PanopticClass:
+    """The segments of one class, in one image or pooled over many.
+
+    Attributes:
+        tp: matched segments.
+        fp: predicted segments without a match.
+        fn: true segments without a match.
+        iou_sum: sum of the IoU of the matches.
+
+    Example:
+        >>> found = PanopticClass(tp=3, fp=1, fn=1, iou_sum=2.4)
+        >>> round(found.sq, 12), found.rq, round(found.pq, 12)
+        (0.8, 0.75, 0.6)
+    """
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    iou_sum: float = 0.0
+
+    def __add__(self, other: PanopticClass) -> PanopticClass:
+        """Pool the segments of two sets of images."""
+        iou_sum = self.iou_sum + other.iou_sum
+        return PanopticClass(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, iou_sum)
+
+    @property
+    def occurs(self) -> bool:
+        """Whether there is a segment of the class, true or predicted, that counts."""
+        return bool(self.tp or self.fp or self.fn)
+
+    @property
+    def sq(self) -> float:
+        """Segmentation quality: mean IoU of the matches, 0 without any."""
+        return self.iou_sum / self.tp if self.tp else 0.0
+
+    @property
+    def rq(self) -> float:
+        """Recognition quality: F1 of the segments, 0 where the class does not occur."""
+        return self.tp / (self.tp + self.fp / 2 + self.fn / 2) if self.occurs else 0.0
+
+    @property
+    def pq(self) -> float:
+        """Panoptic quality, SQ times RQ."""
+        return self.sq * self.rq
+
+
+class PanopticMetric:
+    """Match segments image after image and score each class over all images.
+
+    Args:
+        things: ids of the classes whose objects are counted one by one.
+        stuff: ids of the classes without objects, such as sky.
+
+    Raises:
+        CongealError: there is no class, or one is both thing and stuff.
+
+    Example:
+        >>> metric = PanopticMetric(things=[1], stuff=[7])
+        >>> _ = metric.update([[1, 1, 2, 2]], [[4, 4, 5, 6]], {1: 1, 2: 7}, {4: 1, 5: 7, 6: 1})
+        >>> metric.compute()["pq_stuff"], metric.compute()["rq_things"]
+        (0.0, 0.6666666666666666)
+    """
+
+    def __init__(self, things: Iterable[int], stuff: Iterable[int] = ()) -> None:
+        self.things, self.stuff = tuple(sorted(set(things))), tuple(sorted(set(stuff)))
+        both = set(self.things) & set(self.stuff)
+        if both or not (self.things or self.stuff):
+            raise CongealError(
+                f"expected classes that are either things or stuff, got {sorted(both) or 'none'}"
+            )
+        self.images = 0
+        self._classes = {label: PanopticClass() for label in (*self.things, *self.stuff)}
+
+    def update(
+        self,
+        true: ArrayLike,
+        pred: ArrayLike,
+        true_classes: Mapping[int, int],
+        pred_classes: Mapping[int, int],
+        crowds: Iterable[int] = (),
+    ) -> dict[int, PanopticClass]:
+        """Add one image, as in :func:`panoptic_counts`; give the counts of its own classes.
+
+        Raises:
+            CongealError: as there, or a class is neither thing nor stuff.
+
+        Example:
+            >>> PanopticMetric([3]).update([[1, 1]], [[8, 8]], {1: 3}, {8: 3})
+            {3: PanopticClass(tp=1, fp=0, fn=0, iou_sum=1.0)}
+        """
+        found = panoptic_counts(true, pred, true_classes, pred_classes, crowds)
+        _known_classes(found, self._classes)
+        self._add(found, images=1)
+        return found
+
+    def merge(self, other: PanopticMetric) -> PanopticMetric:
+        """Add all that another metric of the same classes has seen.
+
+        Raises:
+            CongealError: the classes differ.
+
+        Example:
+            >>> PanopticMetric([1]).merge(PanopticMetric([1])).images
+            0
+        """
+        ours, theirs = ((m.things, m.stuff) for m in (self, other))
+        if ours != theirs:
+            raise CongealError(f"expected a metric of the same classes {ours}, got {theirs}")
+        self._add(other._classes, images=other.images)
+        return self
+
+    def per_class(self) -> dict[int, PanopticClass]:
+        """Give the counts of every class over all images so far.
+
+        Example:
+            >>> PanopticMetric([1]).per_class()
+            {1: PanopticClass(tp=0, fp=0, fn=0, iou_sum=0.0)}
+        """
+        return dict(self._classes)
+
+    def compute(self) -> dict[str, float]:
+        """Give ``pq``, ``sq``, ``rq`` over all classes, over things and stuff, and for each class.
+
+        Names are ``pq``, ``pq_things``, ``pq_stuff`` and ``pq/ID``; ``classes``,
+        ``classes_things`` and ``classes_stuff`` say how many classes occur and so entered a
+        mean. A class that does not occur has 0 and enters none; a mean over none is 0.
+
+        Example:
+            >>> PanopticMetric([1]).compute()["pq"]
+            0.0
+        """
+        everything = (*self.things, *self.stuff)
+        scores = self._means(everything, "") | self._means(self.things, "_things")
+        scores |= self._means(self.stuff, "_stuff")
+        for label, found in self._classes.items():
+            scores |= {f"{name}/{label}": getattr(found, name) for name in ("pq", "sq", "rq")}
+        return {**scores, "images": self.images}
+
+    def _means(self, labels: Iterable[int], suffix: str) -> dict[str, float]:
+        present = [self._classes[label] for label in labels if self._classes[label].occurs]
+        scores: dict[str, float] = {}
+        for name in ("pq", "sq", "rq"):
+            total = sum(getattr(found, name) for found in present)
+            scores[f"{name}{suffix}"] = total / max(len(present), 1)
+        return scores | {f"classes{suffix}": len(present)}
+
+    def _add(self, found: Mapping[int, PanopticClass], images: int) -> None:
+        self.images += images
+        for label, counts in found.items():
+            self._classes[label] += counts
+
+
+def panoptic_counts(
+    true: ArrayLike,
+    pred: ArrayLike,
+    true_classes: Mapping[int, int],
+    pred_classes: Mapping[int, int],
+    crowds: Iterable[int] = (),
+) -> dict[int, PanopticClass]:
+    """Match the segments of one image and count them by class.
+
+    torchmetrics agrees where predictions have no void; where they have, it leaves out true
+    segments that lie mostly there, which count as missed here and in panopticapi. Of several
+    crowds of one class in an image panopticapi sees the last one only; here all of them excuse.
+
+    Args:
+        true: segment ids of any shape; pixels of 0 or -1 are void.
+        pred: segment ids of the same shape; pixels of 0 or -1 are in no segment.
+        true_classes: class of each true segment; ids that are not in the map do not exist.
+        pred_classes: class of each predicted segment.
+        crowds: ids of the true segments that are crowds: many objects under one outline.
+
+    Returns:
+        The counts of each class that has a segment in either map, by ascending class.
+
+    Raises:
+        CongealError: one is not a label map, the shapes differ, or a segment has no class.
+
+    Source:
+        Kirillov et al., Panoptic segmentation, CVPR 2019, section 4.
+
+    Example:
+        >>> panoptic_counts([[1, 1, 1, 0]], [[5, 5, 0, 5]], {1: 3}, {5: 3})
+        {3: PanopticClass(tp=1, fp=0, fn=0, iou_sum=0.6666666666666666)}
+    """
+    truth = np.maximum(check_labels(true, "truth"), BACKGROUND)  # void is a row of the table
+    table = contingency(truth, pred).objects()
+    true_class = _classes_of(table.true_ids, true_classes, "true")
+    pred_class = _classes_of(table.pred_ids, pred_classes, "predicted")
+    crowd = np.isin(table.true_ids, np.fromiter(crowds, np.int64))
+    matched, iou, excused = _match(table, true_class[table.rows] == pred_class[table.cols], crowd)
+    found, missed = np.zeros(len(pred_class), np.bool_), ~crowd
+    found[table.cols[matched]] = True
+    missed[table.rows[matched]] = False
+    counts = {}
+    for label in sorted({*true_class.tolist(), *pred_class.tolist()}):
+        ours = iou[matched & (true_class[table.rows] == label)]
+        fp = int(((pred_class == label) & ~found & ~excused).sum())
+        fn = int(((true_class == label) & missed).sum())
+        counts[label] = PanopticClass(len(ours), fp, fn, float(ours.sum()))
+    return counts
+
+
+def panoptic_segments(
+    labels: ArrayLike, semantic: ArrayLike, things: Iterable[int]
+) -> tuple[Labels, dict[int, int]]:
+    """Make segments of a label map of objects and a map of classes.
+
+    Every object is a segment of the class that most of its pixels have (the smallest in a tie);
+    outside of objects every class of stuff is one segment. Pixels of a thing that are in no
+    object, and pixels that are void in the map that decides them, are void.
+
+    Args:
+        labels: label map of any shape, 0 background, -1 void.
+        semantic: class of each pixel, in the same shape, -1 void.
+        things: ids of the classes that have objects.
+
+    Returns:
+        Segment ids (0 void) in the shape of ``labels``, and the class of each segment.
+
+    Raises:
+        CongealError: one is not a label map, or the shapes differ.
+
+    Example:
+        >>> panoptic_segments([[1, 1, 0, 0]], [[4, 4, 4, 9]], things=[4])
+        (array([[1, 1, 0, 2]]), {1: 4, 2: 9})
+    """
+    objects, semantic = check_labels(labels, "labels"), check_labels(semantic, "classes")
+    if objects.shape != semantic.shape:
+        raise CongealError(
+            f"expected labels and classes of one size, got {objects.shape} and {semantic.shape}"
+        )
+    table = contingency(np.where(semantic == VOID, VOID, objects), semantic + 1)
+    classes: dict[int, int] = {}
+    for row in np.flatnonzero(table.true_ids > BACKGROUND):
+        mine = table.rows == row
+        most = table.cols[mine][table.counts[mine].argmax()]
+        classes[int(table.true_ids[row])] = int(table.pred_ids[most]) - 1
+    segments = np.where(np.isin(objects, list(classes)), objects, BACKGROUND)
+    outside = objects == BACKGROUND
+    following = max(classes, default=0) + 1
+    stuff = sorted(set(np.unique(semantic[outside]).tolist()) - {VOID, *things})
+    for number, label in enumerate(stuff, following):
+        segments[outside & (semantic == label)] = number
+        classes[number] = label
+    return segments, classes
+
+
+def _match(
+    table: Contingency, same: Flags, crowd: Flags
+) -> tuple[Flags, NDArray[np.float64], Flags]:
+    """Say which pairs match, the IoU of each pair, and which predicted segments are excused.
+
+    ``same`` says which pairs are of one class; a crowd matches nothing.
+    """
+    cols, areas = table.cols, table.pred_areas
+    inside = np.bincount(cols, table.counts, minlength=len(areas))
+    void = areas - inside
+    union = table.true_areas[table.rows] + areas[cols] - table.counts - void[cols]
+    iou = table.counts / union
+    crowded = same & crowd[table.rows]
+    in_crowd = np.bincount(cols[crowded], table.counts[crowded], minlength=len(areas))
+    return same & ~crowd[table.rows] & (iou > 0.5), iou, (void + in_crowd) / areas > 0.5
+
+
+def _classes_of(ids: Labels, classes: Mapping[int, int], side: str) -> Labels:
+    missing = [label for label in ids.tolist() if label not in classes]
+    if missing:
+        raise CongealError(f"expected a class for each {side} segment, got none for {missing[:5]}")
+    return np.array([classes[label] for label in ids.tolist()], dtype=np.int64)
+
+
+def _known_classes(found: Iterable[int], known: Mapping[int, PanopticClass]) -> None:
+    strange = sorted(set(found) - set(known))
+    if strange:
+        raise CongealError(f"expected segments of the classes {sorted(known)}, got {strange}")
