@@ -10,7 +10,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from congeal.errors import CongealError
+from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.block_shift import block_means, fits_blocks
+from congeal.grouping.groups import Groups
 from congeal.sphere import concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
@@ -143,7 +145,12 @@ class MeanShift(nn.Module):
         learnable: make log kappa a parameter.
         reach: if given, pixels attract each other only nearby: the kernel falls off with distance
             as a Gaussian whose three standard deviations are the reach, in pixels of the map.
-        recompute: recompute each step in the backward pass, so that memory does not grow with it.
+        recompute: recompute each step in the backward pass, so that of a step nothing is kept but
+            the points it starts from.
+        tolerance: a step that moves no coordinate further ends the shifting; the steps that are
+            left repeat its result.
+        anchors: for :meth:`group`, pixels that shift at once; smaller images shift whole.
+        smallest: for :meth:`group`, pixels under which a group is given up.
 
     Raises:
         CongealError: a value is out of range.
@@ -165,6 +172,9 @@ class MeanShift(nn.Module):
         learnable: bool = False,
         reach: float | None = None,
         recompute: bool = False,
+        tolerance: float = 0.0,
+        anchors: int = 1024,
+        smallest: float = 8.0,
     ) -> None:
         super().__init__()
         kappa = concentration_from_margin(margin) if concentration is None else concentration
@@ -173,10 +183,14 @@ class MeanShift(nn.Module):
                 "expected concentration > 0, step_size in (0, 1], steps >= 0 and reach > 0, got "
                 f"{kappa}, {step_size}, {steps} and {reach}"
             )
+        self.margin = margin
         self.steps = steps
         self.step_size = step_size
         self.reach = reach
         self.recompute = recompute
+        self.tolerance = tolerance
+        self.anchors = anchors
+        self.smallest = smallest
         log_kappa = torch.tensor(math.log(kappa), dtype=torch.float64)
         self.log_concentration = (
             nn.Parameter(log_kappa.float()) if learnable else nn.Buffer(log_kappa, persistent=False)
@@ -204,14 +218,17 @@ class MeanShift(nn.Module):
         self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
     ) -> list[Tensor]:
         """Take all steps on ``(B, N, D)`` unit vectors and return the points after each."""
-        trail = []
+        trail: list[Tensor] = []
         for _ in range(self.steps):
             if self.recompute and torch.is_grad_enabled():
-                points = checkpoint(self.step, points, weights, location, use_reentrant=False)
+                moved = checkpoint(self.step, points, weights, location, use_reentrant=False)
             else:
-                points = self.step(points, weights, location)
-            trail.append(points)
-        return trail
+                moved = self.step(points, weights, location)
+            trail.append(moved)
+            if self.tolerance and _at_rest(points, moved, self.tolerance):
+                break
+            points = moved
+        return trail + trail[-1:] * (self.steps - len(trail))
 
     def forward(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
@@ -233,6 +250,31 @@ class MeanShift(nn.Module):
             location = _grid(size, points).expand(len(points), -1, -1) if self.reach else None
             trail = self.shift(points.contiguous(), mass, location)
         return [step.mT.unflatten(2, size) for step in trail]
+
+    def group(
+        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Groups:
+        """Group the pixels of one image by the modes that they converge to.
+
+        Shifts to convergence, whatever ``steps`` says. Large images go by anchors: see
+        :class:`congeal.grouping.AnchorSearch`. A ``reach`` does not apply here.
+
+        Args:
+            embedding: ``(D, *S)``, normalised here.
+            mask: ``(*S)`` bool, the pixels to group.
+            weights: ``(*S)`` mass of each pixel, at least 0.
+
+        Example:
+            >>> embedding = torch.eye(2)[:, :, None].expand(2, 2, 9)
+            >>> MeanShift().group(embedding).labels[:, 0].tolist()
+            [1, 2]
+        """
+        search = AnchorSearch(self, self.margin, self.anchors, self.smallest)
+        return search.group(embedding, mask, weights)
+
+
+def _at_rest(before: Tensor, after: Tensor, tolerance: float) -> bool:
+    return bool((after.detach() - before.detach()).abs().amax() < tolerance) if len(after) else True
 
 
 def _mass(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor | None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from congeal.grouping.mean_shift import MeanShift
 from congeal.sphere import normalise
 
-__all__ = ["assign_to_modes", "converge", "find_modes", "pick_anchors"]
+__all__ = ["Shifting", "assign_to_modes", "converge", "find_modes", "pick_anchors"]
+
+
+class Shifting(Protocol):
+    """Whatever gives a mean-shift step, such as :class:`congeal.grouping.MeanShift`."""
+
+    def step(
+        self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
+    ) -> Tensor:
+        """Move ``(B, N, D)`` unit vectors of mass ``(B, N)`` by one step."""
+        ...
 
 
 def pick_anchors(count: int, most: int, device: torch.device | None = None) -> Tensor:
@@ -27,7 +37,7 @@ def pick_anchors(count: int, most: int, device: torch.device | None = None) -> T
 
 def converge(
     points: Tensor,
-    shift: MeanShift,
+    shift: Shifting,
     *,
     weights: Tensor | None = None,
     steps: int = 50,
@@ -46,6 +56,7 @@ def converge(
         ``(N, D)`` unit vectors at their modes.
 
     Example:
+        >>> from congeal.grouping import MeanShift
         >>> points = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
         >>> converge(points, MeanShift(margin=0.5))[:, 0].sign().tolist()
         [1.0, 1.0, -1.0]
@@ -89,16 +100,18 @@ def find_modes(
     close = points @ points.T > math.cos((1 - margin) / 3)  # (N, N), N at most the anchors
     close = close.fill_diagonal_(True).to(mass.dtype)  # the search ends, whatever the points are
     left = torch.ones_like(mass, dtype=torch.bool)
+    around = close @ mass  # (N,) of what is left
     modes: list[Tensor] = []
     while bool(left.any()):
-        around = close @ (mass * left)  # (N,)
-        heaviest = int(torch.where(left, around, -1.0).argmax())
+        heaviest = int(torch.where(left, around, -torch.inf).argmax())
         members = (points @ points[heaviest] > merge_cosine(margin)) & left
         members[heaviest] = True
-        if float(mass[members].sum()) < smallest:
+        gone = members.nonzero()[:, 0]
+        if float(mass[gone].sum()) < smallest:
             break
-        modes.append((mass * members * close[heaviest]) @ points)
-        left &= ~members
+        modes.append((mass[gone] * close[heaviest, gone]) @ points[gone])
+        left[gone] = False
+        around -= mass[gone] @ close[gone]  # close is symmetric
     return normalise(torch.stack(modes), dim=1) if modes else points[:0]
 
 
