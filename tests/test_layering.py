@@ -33,7 +33,7 @@ LAYERS = (
     ("methods",),
     ("models",),
     ("training", "prediction", "evaluation"),
-    ("demo",),
+    ("demo", "theory"),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from congeal import __version__
-from congeal.cli import data, demo, evaluate, info, models, segment, train
+from congeal.cli import data, demo, evaluate, figures, info, models, segment, train
 from congeal.cli.group import Commands, DataCommands
 
 __all__ = ["app", "main"]
@@ -32,6 +32,7 @@ app.command("train")(train.train)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
+app.command("figures")(figures.figures)
 app.add_typer(data_app, name="data", invoke_without_command=True)
 app.command("info")(info.info)
 
