@@ -1,0 +1,92 @@
+"""What the streaming metrics keep: one small record for each image, in a defined order."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from congeal.errors import CongealError
+
+__all__ = ["Records"]
+
+R = TypeVar("R")
+
+
+class Records(Generic[R]):
+    """Records of images, by the name or number of the image where it is given.
+
+    Where equal scores make the order of the images count, images are taken in the order of their
+    ids (numbers before names), however they were spread over processes; those without an id come
+    after, in the order in which they were added. An image that comes twice with the same record,
+    as samplers of distributed loaders repeat some, is kept once.
+
+    Example:
+        >>> records = Records[int]()
+        >>> records.add(5, image="b")
+        >>> records.add(7, image="a")
+        >>> records.ordered()
+        [7, 5]
+    """
+
+    def __init__(self) -> None:
+        self._named: dict[int | str, R] = {}
+        self._unnamed: list[R] = []
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self._named) + len(self._unnamed)
+
+    def add(self, record: R, image: int | str | None = None) -> None:
+        """Add the record of one image.
+
+        Raises:
+            CongealError: the image has another record already.
+
+        Example:
+            >>> Records[int]().add(3)
+        """
+        if image is None:
+            self._unnamed.append(record)
+        elif image in self._named and not _same(self._named[image], record):
+            raise CongealError(f"expected each image once, got two different results for {image!r}")
+        else:
+            self._named[image] = record
+
+    def merge(self, other: Records[R]) -> None:
+        """Add all records of another.
+
+        Raises:
+            CongealError: an image has different records in the two.
+
+        Example:
+            >>> one, two = Records[int](), Records[int]()
+            >>> two.add(3)
+            >>> one.merge(two)
+            >>> len(one)
+            1
+        """
+        for image, record in other._named.items():
+            self.add(record, image)
+        self._unnamed += other._unnamed
+
+    def ordered(self) -> list[R]:
+        """Give all records in the order that counts.
+
+        Example:
+            >>> Records[int]().ordered()
+            []
+        """
+        named = sorted(self._named.items(), key=lambda item: (isinstance(item[0], str), item[0]))
+        return [record for _, record in named] + self._unnamed
+
+
+def _same(one: Any, two: Any) -> bool:
+    if is_dataclass(one) and type(one) is type(two):
+        return all(_same(getattr(one, f.name), getattr(two, f.name)) for f in fields(one))
+    if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
+        return all(_same(a, b) for a, b in zip(one, two, strict=True))
+    if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
+        return np.array_equal(one, two)
+    return bool(one == two)
