@@ -1,0 +1,100 @@
+"""The boundary benchmark over many images, in several processes, with progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence, Sized
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from congeal.errors import CongealError
+from congeal.metrics.boundary_matching import MAX_DISTANCE
+from congeal.metrics.bsds_boundaries import BsdsBoundaryMetric, boundary_counts
+from congeal.metrics.bsds_curves import FULL
+
+__all__ = ["boundary_benchmark"]
+
+Counts = NDArray[np.int64]
+Image = tuple[ArrayLike | Sequence[ArrayLike], Sequence[ArrayLike]]
+Progress = Callable[[int, int | None], None]
+
+
+def boundary_benchmark(
+    images: Iterable[Image],
+    thresholds: int | Sequence[float] = FULL,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    max_distance: float = MAX_DISTANCE,
+    seed: int = 0,
+) -> BsdsBoundaryMetric:
+    """Score boundary maps of many images, an image at a time in each process.
+
+    The result does not depend on the number of processes. At most two images for each process
+    are held at once, so ``images`` can read them when asked. At 99 thresholds and five
+    annotators an image of the benchmark takes about half a minute of one core.
+
+    Args:
+        images: for each, the prediction and its annotators, as
+            :func:`congeal.metrics.boundary_counts` takes them.
+        thresholds: as in :class:`congeal.metrics.BsdsBoundaryMetric`; 9 make a quick estimate,
+            eleven times as fast, and the metric says that it is one.
+        workers: processes; all cores when None, and the calling process alone when 1. A script
+            that asks for more needs the usual ``if __name__ == "__main__":``.
+        progress: called with the images done and their number (None when it is not known).
+        max_distance: the largest distance of a match, as a share of the image diagonal.
+        seed: of the random outliers in the matching.
+
+    Returns:
+        The metric that has seen all images, in their order.
+
+    Raises:
+        CongealError: ``workers`` is below 1, or as in ``boundary_counts``.
+
+    Example:
+        >>> line = np.eye(30, dtype=bool)
+        >>> found = boundary_benchmark([(line * 0.7, [line])], thresholds=9, workers=1)
+        >>> found.compute()["ods"], found.quick
+        (1.0, True)
+    """
+    metric = BsdsBoundaryMetric(thresholds, max_distance, seed)
+    number = (os.cpu_count() or 1) if workers is None else workers
+    if number < 1:
+        raise CongealError(f"expected at least one worker, got {number}")
+    total = len(images) if isinstance(images, Sized) else None
+    settings = (metric.thresholds, max_distance, seed)
+    for done, table in enumerate(_tables(images, settings, number), start=1):
+        metric.add(table)
+        if progress is not None:
+            progress(done, total)
+    return metric
+
+
+Settings = tuple[Sequence[float], float, int]
+
+
+def _tables(images: Iterable[Image], settings: Settings, workers: int) -> Iterable[Counts]:
+    if workers == 1:
+        for prediction, annotators in images:
+            yield boundary_counts(prediction, annotators, *settings)
+        return
+    # A process that is forked while PyTorch's threads run may hang; a spawned one starts clean.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        rest = iter(images)
+        waiting: deque[Future[Counts]] = deque()
+        try:
+            for prediction, annotators in islice(rest, 2 * workers):
+                waiting.append(pool.submit(boundary_counts, prediction, annotators, *settings))
+            while waiting:
+                table = waiting.popleft().result()
+                for prediction, annotators in islice(rest, 1):
+                    waiting.append(pool.submit(boundary_counts, prediction, annotators, *settings))
+                yield table
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,266 @@
+"""Regions against several annotators: covering, Rand index and variation of information (BSDS500).
+
+For an annotation S and a segmentation S', covering is the sum over the regions R of S of |R|
+times the largest IoU of R with a region of S', divided by the pixels of S. The probabilistic Rand
+index (PRI) is the share of pixel pairs on which both agree whether they belong together,
+variation of information (VOI) is H(S | S') + H(S' | S) in bits; both are averaged over
+annotators. Labels start at 1: every pixel belongs to a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import label
+
+from congeal.errors import CongealError
+from congeal.labels import BACKGROUND, Contingency, contingency
+
+__all__ = ["BsdsRegionMetric", "RegionScores", "region_scores", "segments_from_contours"]
+
+Labels = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """One segmentation of one image against all its annotators.
+
+    Attributes:
+        pri: probabilistic Rand index, 0 to 1.
+        voi: variation of information in bits, 0 for equal partitions.
+        covered: for each region of each annotator, its largest IoU times its pixels.
+        pixels: pixels of all annotations together.
+
+    Example:
+        >>> region_scores([[1, 1, 2, 2]], [[[7, 7, 7, 7]]]).covering
+        0.5
+    """
+
+    pri: float
+    voi: float
+    covered: Values
+    pixels: int
+
+    @property
+    def covering(self) -> float:
+        """Covering of the annotations by the segmentation, 0 to 1; 0 where all is void."""
+        return float(self.covered.sum()) / self.pixels if self.pixels else 0.0
+
+
+class BsdsRegionMetric:
+    """Score segmentations at several thresholds over many images.
+
+    ODS takes one threshold for all images, OIS the best of each image. For covering, ``best``
+    lets each annotated region choose its threshold. Covering pools pixels over images; PRI and
+    VOI are means over images.
+
+    Args:
+        thresholds: the value each segmentation of an image stands for, in the order in which
+            they are given to ``update``.
+
+    Raises:
+        CongealError: there is no threshold.
+
+    Example:
+        >>> metric = BsdsRegionMetric([0.2, 0.8])
+        >>> _ = metric.update([[[1, 1, 2, 2]], [[1, 1, 1, 1]]], [[[1, 1, 2, 2]]])
+        >>> metric.compute()["covering_ods"], metric.compute()["covering_threshold"]
+        (1.0, 0.2)
+    """
+
+    def __init__(self, thresholds: Sequence[float]) -> None:
+        self.thresholds = tuple(float(value) for value in thresholds)
+        if not self.thresholds:
+            raise CongealError("expected at least one threshold, got none")
+        self.images = 0
+        self._pixels = 0
+        self._best = np.zeros(4)  # best covering of regions, of images; sums of best PRI and VOI
+        self._sums = np.zeros((3, len(self.thresholds)))  # covered pixels, PRI, VOI
+
+    def update(
+        self, segmentations: Sequence[ArrayLike], annotators: Sequence[ArrayLike]
+    ) -> list[RegionScores]:
+        """Add one image; give the scores of each of its segmentations.
+
+        Raises:
+            CongealError: there is not one segmentation for each threshold, or as in
+                :func:`region_scores`.
+
+        Example:
+            >>> BsdsRegionMetric([1]).update([[[1, 2]]], [[[1, 1]]])[0].pri
+            0.0
+        """
+        if len(segmentations) != len(self.thresholds):
+            raise CongealError(
+                f"expected {len(self.thresholds)} segmentations, one for each threshold, "
+                f"got {len(segmentations)}"
+            )
+        found = [region_scores(one, annotators) for one in segmentations]
+        self.images += 1
+        self._pixels += found[0].pixels
+        covered = np.stack([one.covered for one in found])  # (T, regions)
+        rows = np.array([covered.sum(axis=1), [s.pri for s in found], [s.voi for s in found]])
+        self._sums += rows
+        self._best += [covered.max(axis=0).sum(), rows[0].max(), rows[1].max(), rows[2].min()]
+        return found
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another metric of the same thresholds has seen.
+
+        Raises:
+            CongealError: the thresholds differ.
+
+        Example:
+            >>> BsdsRegionMetric([1]).merge(BsdsRegionMetric([1])).images
+            0
+        """
+        if self.thresholds != other.thresholds:
+            raise CongealError("expected a metric of the same thresholds, got others")
+        self.images += other.images
+        self._pixels += other._pixels
+        self._best += other._best
+        self._sums += other._sums
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give covering, PRI and VOI by ODS and OIS, the thresholds of ODS and ``images``.
+
+        A metric that saw nothing gives 0 throughout.
+
+        Example:
+            >>> sorted(BsdsRegionMetric([1]).compute())[:3]
+            ['covering_best', 'covering_ods', 'covering_ois']
+        """
+        below = [max(self._pixels, 1), max(self.images, 1), max(self.images, 1)]
+        covering, pri, voi = self._sums / np.array(below)[:, None]
+        best = self._best / np.array([below[0], *below])
+        return {
+            "covering_ods": float(covering.max()),
+            "covering_ois": float(best[1]),
+            "covering_best": float(best[0]),
+            "covering_threshold": self.thresholds[covering.argmax()],
+            "pri_ods": float(pri.max()),
+            "pri_ois": float(best[2]),
+            "pri_threshold": self.thresholds[pri.argmax()],
+            "voi_ods": float(voi.min()),
+            "voi_ois": float(best[3]),
+            "voi_threshold": self.thresholds[voi.argmin()],
+            "images": self.images,
+        }
+
+    def curves(self) -> dict[str, list[float]]:
+        """Give ``threshold``, ``covering``, ``pri`` and ``voi`` at each threshold.
+
+        Example:
+            >>> BsdsRegionMetric([1, 2]).curves()["threshold"]
+            [1.0, 2.0]
+        """
+        below = [max(self._pixels, 1), max(self.images, 1), max(self.images, 1)]
+        rows = (self._sums / np.array(below)[:, None]).tolist()
+        return {"threshold": list(self.thresholds)} | dict(
+            zip(("covering", "pri", "voi"), rows, strict=True)
+        )
+
+
+def region_scores(segmentation: ArrayLike, annotators: Sequence[ArrayLike]) -> RegionScores:
+    """Compare one segmentation with all annotations of an image.
+
+    Pixels that are void (-1) in an annotation are left out of that comparison on both sides.
+    Where an annotation is void everywhere, the partitions count as equal (PRI 1, VOI 0) and it
+    has no region to cover.
+
+    Args:
+        segmentation: label map ``(H, W)``, labels from 1, any numbering.
+        annotators: label maps ``(H, W)``, labels from 1, -1 void.
+
+    Raises:
+        CongealError: there is no annotator, sizes differ, or a label is 0.
+
+    Source:
+        Arbelaez, Maire, Fowlkes, Malik, TPAMI 2011, sections 2.3 and 3.
+
+    Example:
+        >>> found = region_scores([[1, 1, 2, 2]], [[[1, 1, 2, 2]], [[1, 1, 1, 2]]])
+        >>> found.pri, round(found.covering, 3)
+        (0.75, 0.812)
+    """
+    if not len(annotators):
+        raise CongealError("expected at least one annotator, got none")
+    tables = [_check_regions(contingency(truth, segmentation)) for truth in annotators]
+    return RegionScores(
+        pri=float(np.mean([_rand_index(table) for table in tables])),
+        voi=float(np.mean([_variation(table) for table in tables])),
+        covered=np.concatenate([_covered(table) for table in tables]),
+        pixels=sum(int(table.counts.sum()) for table in tables),
+    )
+
+
+def segments_from_contours(contours: ArrayLike, thresholds: Sequence[float]) -> Iterator[Labels]:
+    """Cut an ultrametric contour map of double size into segmentations, one for each threshold.
+
+    Pixels lie at the odd places of the doubled map and the contours between them; what is at
+    most the threshold is joined, across corners too.
+
+    Args:
+        contours: strengths ``(2 H + 1, 2 W + 1)``.
+        thresholds: where to cut.
+
+    Yields:
+        Label maps ``(H, W)``, labels from 1.
+
+    Raises:
+        CongealError: the map is not of odd sizes, or holds NaN.
+
+    Example:
+        >>> [s.tolist() for s in segments_from_contours([[0] * 5, [0, 0, 0.5, 0, 0], [0] * 5], [1])]
+        [[[1, 1]]]
+    """
+    array = np.asarray(contours, np.float64)
+    if array.ndim != 2 or not all(side % 2 for side in array.shape):
+        raise CongealError(f"expected contours (2 H + 1, 2 W + 1), got shape {array.shape}")
+    if np.isnan(array).any():
+        raise CongealError("expected contours without NaN, got some")
+    for threshold in thresholds:
+        joined, _ = label(array <= threshold, structure=np.ones((3, 3)))
+        yield joined[1::2, 1::2].astype(np.int64)
+
+
+def _check_regions(table: Contingency) -> Contingency:
+    for ids, name in ((table.true_ids, "annotation"), (table.pred_ids, "segmentation")):
+        if BACKGROUND in ids:
+            raise CongealError(
+                f"expected every pixel of the {name} in a region, labels from 1, "
+                "got label 0 or void; add 1 to make the background a region"
+            )
+    return table
+
+
+def _rand_index(table: Contingency) -> float:
+    """Share of pixel pairs that are together in both partitions or apart in both."""
+    pixels = int(table.counts.sum())
+    pairs = pixels * (pixels - 1) // 2
+    areas = (table.true_areas, table.pred_areas)
+    together = sum(int((area**2).sum()) for area in areas)
+    both = int((table.counts**2).sum())
+    return 1 - (together / 2 - both) / pairs if pairs else 1.0
+
+
+def _variation(table: Contingency) -> float:
+    """Both conditional entropies, in bits; 0 for no pixels."""
+    shares = table.counts / max(int(table.counts.sum()), 1)
+    known = table.counts**2 / (table.true_areas[table.rows] * table.pred_areas[table.cols])
+    return float(-(shares * np.log2(known)).sum()) + 0.0
+
+
+def _covered(table: Contingency) -> Values:
+    """Give for each annotated region its pixels times its largest IoU."""
+    union = table.true_areas[table.rows] + table.pred_areas[table.cols] - table.counts
+    best = np.zeros(len(table.true_ids))
+    np.maximum.at(best, table.rows, table.counts / union)
+    covered: Values = best * table.true_areas
+    return covered
