@@ -1,0 +1,228 @@
+"""Spherical k-means over embedding and location, the pixel sorting of SegSort (ICCV 2019)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from congeal.errors import CongealError
+from congeal.grouping.groups import Groups
+from congeal.grouping.pixels import OverBatch, collect_groups, take_pixels
+from congeal.sphere import normalise
+
+__all__ = ["SphericalKMeans"]
+
+BLOCK = 2**20  # similarities of pixels to centres held at once; they stay in the cache
+
+
+@dataclass(frozen=True)
+class SphericalKMeans(OverBatch):
+    """Cuts an image into segments of like embeddings that lie together (SegSort, section 3.2).
+
+    Every pixel has the feature normalise([v, w y, w x]), with v its unit embedding and y, x its
+    place in [0, 1). The clusters start as a grid of cells; then the M step takes the mean
+    direction of each cluster and the E step gives each pixel to the nearest direction, a fixed
+    number of times (less if nothing changes any more). Clusters that lose all their mass vanish.
+    Location takes part in the clustering only, never in the prototypes, which carry gradient.
+
+    With ``search``, a pixel is compared only with the clusters that started within so many cells
+    of its own, along every axis, as in SLIC (Achanta et al., 2012). The cost then no longer grows
+    with the number of clusters.
+
+    Args:
+        grid: cells along each axis, one number or one for each; a cell has ceil(side / grid)
+            pixels, so narrow images have fewer cells. The paper's code takes 5, later 6.
+        steps: pairs of an M and an E step.
+        location_weight: w, the weight of the location; 0 clusters by embedding alone.
+        search: how many cells away a cluster may have started; None: anywhere.
+
+    Raises:
+        CongealError: a value is out of range.
+
+    Example:
+        >>> embedding = torch.zeros(2, 4, 8)
+        >>> embedding[0, :, :5], embedding[1, :, 5:] = 1, 1
+        >>> SphericalKMeans(grid=2, location_weight=0.0).group(embedding).labels[0].tolist()
+        [1, 1, 1, 1, 1, 2, 2, 2]
+    """
+
+    grid: int | tuple[int, ...] = 5
+    steps: int = 10
+    location_weight: float = 1.0
+    search: int | None = None
+
+    def __post_init__(self) -> None:
+        cells = self.grid if isinstance(self.grid, tuple) else (self.grid,)
+        if not cells or min(cells) < 1 or self.steps < 0:
+            raise CongealError(f"expected grid >= 1 and steps >= 0, got {self.grid}, {self.steps}")
+        if not (self.location_weight >= 0 and math.isfinite(self.location_weight)):
+            raise CongealError(f"expected location_weight >= 0, got {self.location_weight}")
+        if self.search is not None and self.search < 0:
+            raise CongealError(f"expected search >= 0 or None, got {self.search}")
+
+    def group(
+        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Groups:
+        """Cut one image into segments.
+
+        Args:
+            embedding: ``(D, *S)``, any length (it is normalised here).
+            mask: ``(*S)`` bool, the pixels to group; None: all.
+            weights: ``(*S)`` mass of each pixel in the means; None: all the same. Pixels of mass
+                0 follow the others; where no pixel has any mass there are no groups.
+
+        Returns:
+            The segments, largest first, with prototypes of length one.
+
+        Raises:
+            CongealError: shapes do not fit, a value is not finite, or a weight is negative.
+        """
+        embedding, kept, mass = take_pixels(embedding, mask, weights)
+        unit = normalise(embedding, dim=0)
+        with torch.no_grad(), torch.autocast(embedding.device.type, enabled=False):
+            labels = self._cluster(unit.detach(), kept, mass)
+        return collect_groups(labels, unit, None if weights is None else mass)
+
+    def _cluster(self, unit: Tensor, kept: Tensor, mass: Tensor) -> Tensor:
+        """``(*S)`` int64: 1 + the cell in which the pixel's cluster started, 0 for no cluster."""
+        if not bool((mass > 0).any()):
+            return torch.zeros_like(kept, dtype=torch.int64)
+        cells = _Cells.over(unit.shape[1:], self.grid)
+        place = self.location_weight * _location(unit)
+        points = cells.cut(torch.cat([unit, place]))  # (C, P, E)
+        points /= torch.linalg.vector_norm(points, dim=2, keepdim=True).clamp_min(1e-12)
+        sweep = _Sweep(points, cells.cut(mass[None])[..., 0], cells.near(self.search, unit))
+        cluster = sweep.run(self.steps)
+        return torch.where(kept, cells.join(cluster) + 1, 0)
+
+
+def _location(like: Tensor) -> Tensor:
+    """``(n, *S)`` place of every pixel of a ``(D, *S)`` map, in [0, 1) along each axis."""
+    axes = [torch.arange(side, device=like.device).to(like.dtype) / side for side in like.shape[1:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """A grid of C cells of P pixels over an image; the last ones stand out over its edge."""
+
+    size: tuple[int, ...]
+    side: tuple[int, ...]  # pixels of a cell along each axis
+    count: tuple[int, ...]  # cells along each axis
+
+    @staticmethod
+    def over(size: torch.Size, grid: int | tuple[int, ...]) -> _Cells:
+        cells = grid if isinstance(grid, tuple) else (grid,) * len(size)
+        if len(cells) != len(size):
+            raise CongealError(f"expected a grid of {len(size)} axes, got {grid}")
+        side = [math.ceil(length / most) for length, most in zip(size, cells, strict=True)]
+        count = [math.ceil(length / one) for length, one in zip(size, side, strict=True)]
+        return _Cells(tuple(size), tuple(side), tuple(count))
+
+    def cut(self, image: Tensor) -> Tensor:
+        """``(E, *S)`` to ``(C, P, E)``, 0 beyond the edge."""
+        over = [c * s - n for c, s, n in zip(self.count, self.side, self.size, strict=True)]
+        image = pad(image, [value for extra in reversed(over) for value in (0, extra)])
+        shape = itertools.chain.from_iterable(zip(self.count, self.side, strict=True))
+        whole = image.reshape(len(image), *shape)  # (E, c1, s1, c2, s2, ...)
+        dims = len(self.size)
+        order = [*range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2), 0]
+        return whole.permute(order).reshape(math.prod(self.count), -1, len(image)).contiguous()
+
+    def join(self, cells: Tensor) -> Tensor:
+        """``(C, P)`` to ``(*S)``."""
+        dims = len(self.size)
+        order = itertools.chain.from_iterable((axis, dims + axis) for axis in range(dims))
+        whole = cells.reshape(*self.count, *self.side).permute(*order)
+        padded = [c * s for c, s in zip(self.count, self.side, strict=True)]
+        return whole.reshape(padded)[tuple(slice(length) for length in self.size)]
+
+    def near(self, search: int | None, like: Tensor) -> Tensor | None:
+        """``(C, Q)`` the cells around each, ascending, C where there is none; None for all."""
+        if search is None or search >= max(self.count) - 1:
+            return None
+        reach = [torch.arange(-search, search + 1, device=like.device) for _ in self.count]
+        axes = [torch.arange(count, device=like.device) for count in self.count]
+        offset = torch.stack(torch.meshgrid(*reach, indexing="ij"), -1).reshape(-1, len(axes))
+        cell = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 1, len(axes))
+        around = cell + offset  # (C, Q, n)
+        limit = torch.tensor(self.count, device=like.device)
+        inside = ((around >= 0) & (around < limit)).all(2)
+        step = torch.tensor(
+            [math.prod(self.count[axis + 1 :]) for axis in range(len(axes))], device=like.device
+        )
+        return torch.where(inside, (around * step).sum(2), len(cell))
+
+
+class _Sweep:
+    """The M and E steps: pixels are gone through a block at a time, and their sums kept.
+
+    The means of one step are gathered while the pixels of the block are at hand, as products with
+    the one-hot assignment, which have a fixed order of summation on every device.
+    """
+
+    def __init__(self, points: Tensor, mass: Tensor, near: Tensor | None) -> None:
+        self.points = points  # (C, P, E)
+        self.mass = mass  # (C, P)
+        count = len(points)
+        if near is None:
+            rows = max(1, BLOCK // count)
+            everything = torch.arange(count, device=points.device)[None]
+            self.blocks = [
+                (some[None], their[None], everything)
+                for some, their in zip(
+                    points.flatten(0, 1).split(rows), mass.flatten().split(rows), strict=True
+                )
+            ]
+        else:
+            rows = max(1, BLOCK // (points.shape[1] * near.shape[1]))
+            self.blocks = list(
+                zip(points.split(rows), mass.split(rows), near.split(rows), strict=True)
+            )
+
+    def run(self, steps: int) -> Tensor:
+        """``(C, P)`` the cluster 0..C-1 of each pixel after so many steps."""
+        count, size, _ = self.points.shape
+        cluster = torch.arange(count, device=self.points.device)[:, None].expand(count, size)
+        sums, total = (self.mass[:, None] @ self.points)[:, 0], self.mass.sum(1)
+        sums = torch.cat([sums, torch.zeros_like(sums[:1])])  # (C + 1, E), the last is no cluster
+        total = torch.cat([total, torch.zeros_like(total[:1])])
+        for _ in range(steps):
+            centres, alive = normalise(sums, dim=1), total > 0
+            before = cluster
+            cluster, sums, total = self._assign(centres, alive)
+            self._rescue(cluster, centres, alive)
+            if torch.equal(cluster, before):
+                break
+        return cluster
+
+    def _assign(self, centres: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The E step, and what the next M step needs: the sum and the mass of each cluster."""
+        barred = torch.where(alive, 0.0, -torch.inf).to(centres.dtype)
+        sums, total = torch.zeros_like(centres), torch.zeros_like(barred)
+        chosen = []
+        for points, mass, near in self.blocks:  # (c, P, E), (c, P), (c, Q)
+            score = (points @ centres[near].mT).add_(barred[near][:, None])  # (c, P, Q)
+            best = score.argmax(2, keepdim=True)  # of equals the first
+            chosen.append(near.gather(1, best[..., 0]))
+            share = score.zero_().scatter_(2, best, mass[..., None])
+            sums.index_add_(0, near.flatten(), (share.mT @ points).flatten(0, 1))
+            total.index_add_(0, near.flatten(), share.sum(1).flatten())
+        flat = torch.cat([piece.reshape(-1) for piece in chosen])
+        return flat.reshape(self.mass.shape), sums, total
+
+    def _rescue(self, cluster: Tensor, centres: Tensor, alive: Tensor) -> None:
+        """Give pixels around which every cluster has vanished to the nearest one anywhere.
+
+        A pixel with mass keeps its own cluster alive, so these have none.
+        """
+        lost = ~alive[cluster]
+        if bool(lost.any()):
+            living = alive.nonzero()[:, 0]
+            score = self.points[lost] @ centres[living].T
+            cluster[lost] = living[score.argmax(1)]

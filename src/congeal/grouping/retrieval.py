@@ -1,0 +1,299 @@
+"""Classes of segments by their nearest prototypes (SegSort, ICCV 2019, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from congeal.errors import CongealError
+from congeal.grouping.groups import Grouping, Groups
+from congeal.grouping.kmeans import SphericalKMeans
+from congeal.grouping.pixels import OverBatch
+from congeal.sphere import normalise
+
+__all__ = [
+    "Neighbours",
+    "Retrieval",
+    "RetrievedGroups",
+    "majority_vote",
+    "segment_prototypes",
+    "semantic_map",
+]
+
+QUERIES = 256  # looked up at once
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The nearest prototypes of N queries, nearest first.
+
+    Attributes:
+        similarity: ``(N, k)`` cosines.
+        index: ``(N, k)`` int64, which prototypes of the bank they are.
+    """
+
+    similarity: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievedGroups(Groups):
+    """Groups with a class each, and the prototypes that gave it: the explanation.
+
+    Attributes:
+        neighbours: of each group, ``(K, k)``.
+    """
+
+    neighbours: Neighbours | None = None
+
+
+def segment_prototypes(embedding: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean direction of every segment; it carries gradient.
+
+    Args:
+        embedding: ``(D, *S)``, any length (it is normalised here, in float32 or better).
+        segments: ``(*S)`` int64; 0 (none) and below (void) have no prototype.
+
+    Returns:
+        The segments present, ascending, ``(K,)``, and their prototypes, ``(K, D)`` unit vectors.
+
+    Raises:
+        CongealError: the shapes do not fit.
+
+    Example:
+        >>> embedding = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
+        >>> ids, prototypes = segment_prototypes(embedding, torch.tensor([7, 7, 3]))
+        >>> ids.tolist(), prototypes.tolist()
+        ([3, 7], [[0.0, 1.0], [1.0, 0.0]])
+    """
+    if embedding.ndim < 2 or embedding.shape[1:] != segments.shape:
+        raise CongealError(
+            "expected embedding (D, *S) and segments (*S), "
+            f"got {tuple(embedding.shape)} and {tuple(segments.shape)}"
+        )
+    points = normalise(embedding.flatten(1)[:, segments.flatten() > 0].T, dim=1)
+    ids, index = torch.unique(segments[segments > 0], return_inverse=True)
+    sums = points.new_zeros(len(ids), len(embedding)).index_add(0, index, points)
+    return ids, normalise(sums, dim=1)
+
+
+def majority_vote(votes: Tensor) -> tuple[Tensor, Tensor]:
+    """The commonest value of each row, the smallest of several, and its share of the row.
+
+    Args:
+        votes: ``(N, k)`` integers, k at least 1.
+
+    Returns:
+        ``(N,)`` winners and ``(N,)`` shares in (0, 1].
+
+    Example:
+        >>> winner, share = majority_vote(torch.tensor([[2, 1, 2, 5], [3, 3, 1, 1]]))
+        >>> winner.tolist(), share.tolist()
+        ([2, 1], [0.5, 0.5])
+    """
+    counts = (votes[:, :, None] == votes[:, None]).sum(2)  # (N, k)
+    most = counts.amax(1, keepdim=True)
+    largest = torch.iinfo(votes.dtype).max
+    winner = torch.where(counts == most, votes, largest).amin(1)
+    return winner, most[:, 0] / votes.shape[1]
+
+
+def semantic_map(groups: Groups) -> Tensor:
+    """``(*S)`` int64 class of each pixel's group, 0 (background) where there is no group.
+
+    Raises:
+        CongealError: the groups have no classes.
+
+    Example:
+        >>> layers = torch.tensor([[[1, 1, 0, 2]]])
+        >>> one = torch.ones(2)
+        >>> semantic_map(Groups(layers, one[:, None], one, torch.tensor([7, 3]))).tolist()
+        [[7, 7, 0, 3]]
+    """
+    if groups.classes is None:
+        raise CongealError("expected groups with classes, got none")
+    return torch.cat([groups.classes.new_zeros(1), groups.classes])[groups.labels]
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieval(OverBatch):
+    """Gives segments the class that most of their nearest prototypes have (SegSort).
+
+    The bank holds one prototype for every segment of every training image. What a query found is
+    returned too: the segments found show why it got its class.
+
+    Args:
+        prototypes: ``(M, D)``, at least one, any length (compared by cosine).
+        classes: ``(M,)`` int64 class of each, at least 0.
+        k: neighbours that vote; the paper takes 15 to 21. A smaller bank votes as a whole.
+        block: prototypes compared at once; bounds the memory, not the result.
+        segments: makes the segments of :meth:`group`.
+        images: ``(M,)`` int64, the training image each prototype comes from, if known.
+        segment_ids: ``(M,)`` int64, the label of its segment there, if known.
+
+    Raises:
+        CongealError: shapes do not fit, a value is not finite or out of range.
+
+    Example:
+        >>> bank = Retrieval(torch.eye(3), torch.tensor([4, 4, 9]), k=1)
+        >>> bank.classify(torch.tensor([[0.1, 0.0, 1.0], [1.0, 0.2, 0.0]])).tolist()
+        [9, 4]
+        >>> bank.neighbours(torch.tensor([[0.1, 0.0, 1.0]])).index.tolist()
+        [[2]]
+    """
+
+    prototypes: Tensor
+    classes: Tensor
+    k: int = 15
+    block: int = 65536
+    segments: Grouping = field(default_factory=SphericalKMeans)
+    images: Tensor | None = None
+    segment_ids: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.prototypes.shape)
+        if len(shape) != 2 or not shape[0] or not self.prototypes.is_floating_point():
+            raise CongealError(f"expected float prototypes (M, D), M >= 1, got {shape}")
+        if not bool(torch.isfinite(self.prototypes).all()):
+            raise CongealError("expected finite prototypes, got NaN or infinity")
+        named = (("classes", self.classes), ("images", self.images))
+        for name, part in (*named, ("segment_ids", self.segment_ids)):
+            if part is not None and tuple(part.shape) != shape[:1]:
+                raise CongealError(f"expected {shape[0]} {name}, got {tuple(part.shape)}")
+        if self.classes.is_floating_point() or bool((self.classes < 0).any()):
+            raise CongealError("expected classes of at least 0, without void, got others")
+        if self.k < 1 or self.block < 1:
+            raise CongealError(f"expected k and block >= 1, got {self.k} and {self.block}")
+
+    @classmethod
+    def from_images(
+        cls,
+        images: Iterable[tuple[Tensor, Tensor]],
+        *,
+        k: int = 15,
+        block: int = 65536,
+        segments: Grouping | None = None,
+    ) -> Retrieval:
+        """Make the bank from training images and their truth.
+
+        A prototype stands for what a segment and a class share, so a segment over two classes
+        gives two. Void gives none; class 0 is a class like the others.
+
+        Args:
+            images: pairs of an embedding ``(D, *S)`` and a semantic map ``(*S)``, -1 void.
+            k: see the class.
+            block: see the class.
+            segments: see the class; None: SphericalKMeans().
+
+        Raises:
+            CongealError: there is no pixel of any class, or shapes do not fit.
+
+        Example:
+            >>> truth = torch.tensor([[0, 0, 3, -1]])
+            >>> embedding = torch.nn.functional.one_hot(truth + 1).movedim(-1, 0).float()
+            >>> Retrieval.from_images([(embedding, truth)]).classes.unique().tolist()
+            [0, 3]
+        """
+        cut = SphericalKMeans() if segments is None else segments
+        parts = [
+            _training_segments(number, embedding, truth, cut)
+            for number, (embedding, truth) in enumerate(images)
+        ]
+        if not sum(len(part[1]) for part in parts):
+            raise CongealError("expected training images with pixels of a class, got none")
+        prototypes, classes, number, ids = (
+            torch.cat(column) for column in zip(*parts, strict=True)
+        )
+        return cls(prototypes, classes, k, block, cut, number, ids)
+
+    @torch.no_grad()
+    def neighbours(self, queries: Tensor) -> Neighbours:
+        """Find the nearest prototypes of each query; of equally near ones the first of the bank.
+
+        Args:
+            queries: ``(N, D)``, any length.
+
+        Raises:
+            CongealError: shapes do not fit, or a value is not finite.
+        """
+        width = self.prototypes.shape[1]
+        if queries.ndim != 2 or queries.shape[1] != width:
+            raise CongealError(f"expected queries (N, {width}), got {tuple(queries.shape)}")
+        if not bool(torch.isfinite(queries).all()):
+            raise CongealError("expected finite queries, got NaN or infinity")
+        with torch.autocast(queries.device.type, enabled=False):
+            bank = normalise(self.prototypes, dim=1)
+            unit = normalise(queries, dim=1).to(bank.dtype)
+            found = [self._search(some, bank) for some in unit.split(QUERIES)]
+        similarity, index = (torch.cat(column) for column in zip(*found, strict=True))
+        return Neighbours(similarity, index)
+
+    def _search(self, queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest of the bank, a block of it at a time, ``(n, k)`` each."""
+        best = queries.new_zeros(len(queries), 0)
+        index = torch.zeros_like(best, dtype=torch.int64)
+        for start in range(0, len(bank), self.block):
+            cosine = queries @ bank[start : start + self.block].T
+            near = _nearest(cosine, self.k)
+            best = torch.cat([best, cosine.gather(1, near)], 1)
+            index = torch.cat([index, near + start], 1)
+            first = best.argsort(dim=1, descending=True, stable=True)[:, : self.k]
+            best, index = best.gather(1, first), index.gather(1, first)
+        return best, index
+
+    def vote(self, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
+        """Class ``(N,)`` that most neighbours have (of several the smallest), and its share."""
+        return majority_vote(self.classes.long()[neighbours.index])
+
+    def classify(self, queries: Tensor) -> Tensor:
+        """``(N,)`` int64 class of each of ``(N, D)`` queries."""
+        return self.vote(self.neighbours(queries))[0]
+
+    def group(
+        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> RetrievedGroups:
+        """Cut an image into segments and give each its class.
+
+        Segments of one class stay apart; :func:`semantic_map` joins them.
+
+        Args:
+            embedding: ``(D, *S)``.
+            mask: ``(*S)`` bool, the pixels to group; None: all.
+            weights: ``(*S)`` mass of each pixel; None: all the same.
+
+        Returns:
+            The segments with their classes, the share of the vote as scores, and the neighbours.
+        """
+        groups = self.segments.group(embedding, mask, weights)
+        neighbours = self.neighbours(groups.prototypes)
+        classes, share = self.vote(neighbours)
+        scores = share.to(groups.scores.dtype)
+        return RetrievedGroups(groups.layers, groups.prototypes, scores, classes, neighbours)
+
+
+def _nearest(cosine: Tensor, k: int) -> Tensor:
+    """Columns of the k largest of each row, ascending; of equal ones at the end the first.
+
+    ``topk`` alone takes any of several equal ones, so rows in which others reach the last one
+    taken are sorted.
+    """
+    value, index = cosine.topk(min(k, cosine.shape[1]), dim=1)
+    tied = ((cosine >= value[:, -1:]).sum(1) > value.shape[1]).nonzero()[:, 0]
+    if len(tied):
+        order = cosine[tied].argsort(dim=1, descending=True, stable=True)
+        index[tied] = order[:, : value.shape[1]]
+    return index.sort(1).values
+
+
+def _training_segments(
+    number: int, embedding: Tensor, truth: Tensor, cut: Grouping
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Prototypes of an image, and for each its class, the image and its segment."""
+    labels = cut.group(embedding, truth >= 0).labels
+    kinds = int(truth.max()) + 1 if truth.numel() else 1
+    both = torch.where((labels > 0) & (truth >= 0), labels * kinds + truth, 0)
+    ids, prototypes = segment_prototypes(embedding.detach(), both)
+    return prototypes, ids % kinds, torch.full_like(ids, number), ids // kinds
