@@ -1,0 +1,337 @@
+"""Mean shift of one number per pixel, exact (DVIS, section 3.4: discretisation)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.errors import CongealError
+from congeal.grouping.groups import Groups, check_embedding
+
+__all__ = ["ScalarMeanShift", "scalar_mean_shift"]
+
+STRIDES = (4096, 256, 16, 1)  # every so many values are followed, then those between that differ
+STEPS = 10_000  # rest comes after finitely many; this only ends a swing of rounding errors
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Points on a line with their mass, summed up so that any window is two look-ups."""
+
+    points: Tensor  # (M,) float64, ascending
+    total: Tensor  # (M + 1,) mass before each point
+    moment: Tensor  # (M + 1,) mass times place before each point
+
+    @classmethod
+    def of(cls, points: Tensor, mass: Tensor) -> _Line:
+        zero = points.new_zeros(1)
+        total = torch.cat([zero, mass.cumsum(0)])
+        return cls(points, total, torch.cat([zero, (mass * points).cumsum(0)]))
+
+    def window(self, centre: Tensor, bandwidth: float) -> Tensor:
+        """``(2, N)`` first point within the bandwidth of each centre, and first beyond."""
+        low = torch.searchsorted(self.points, centre - bandwidth)
+        high = torch.searchsorted(self.points, centre + bandwidth, right=True)
+        return torch.stack([low, high])
+
+    def mass(self, window: Tensor) -> Tensor:
+        """``(N,)`` mass in each window."""
+        return self.total[window[1]] - self.total[window[0]]
+
+    def mean(self, window: Tensor, otherwise: Tensor) -> Tensor:
+        """``(N,)`` centre of mass of each window, or what is given where there is no mass."""
+        mass = self.mass(window)
+        mean = (self.moment[window[1]] - self.moment[window[0]]) / mass
+        return torch.where(mass > 0, mean, otherwise)
+
+
+def _follow(line: _Line, start: Tensor, bandwidth: float) -> Tensor:
+    """``(N,)`` where the shift that begins at each start comes to rest: its window stays."""
+    place = start.clone()
+    window = line.window(place, bandwidth)
+    active = torch.arange(len(start), device=start.device)
+    for _ in range(STEPS):
+        moved = line.mean(window, place[active])
+        place[active] = moved
+        after = line.window(moved, bandwidth)
+        moving = (after != window).any(0)
+        active, window = active[moving], after[:, moving]
+        if not len(active):
+            break
+    return place
+
+
+def _settle(line: _Line, bandwidth: float) -> Tensor:
+    """``(M,)`` where each point of the line comes to rest.
+
+    A step of the shift never changes the order of two points, so that all points between two that
+    end in one place end there too: only some are followed, then those between that differ.
+    """
+    count = len(line.points)
+    index = torch.arange(count, device=line.points.device)
+    settled = torch.full_like(line.points, torch.nan)
+    for stride in STRIDES:
+        chosen = (index % stride == 0) | (index == count - 1)
+        todo = (chosen & settled.isnan()).nonzero()[:, 0]
+        settled[todo] = _follow(line, line.points[todo], bandwidth)
+        known = ~settled.isnan()
+        before = torch.where(known, index, 0).cummax(0).values
+        after = torch.where(known, index, count - 1).flip(0).cummin(0).values.flip(0)
+        settled = torch.where(settled[before] == settled[after], settled[before], settled)
+    return settled
+
+
+def scalar_mean_shift(values: Tensor, bandwidth: float, weights: Tensor | None = None) -> Tensor:
+    """Where mean shift with a flat kernel takes each of N numbers, exactly.
+
+    Every number moves to the mean of the given numbers within the bandwidth of it (the bandwidth
+    included), again and again until it rests. Sorting the numbers makes every window a
+    difference of two running sums, O(N log N) in all.
+
+    Args:
+        values: ``(N,)`` finite floats, in any order.
+        bandwidth: half the width of the window, above 0.
+        weights: ``(N,)`` mass of each number, at least 0.
+
+    Returns:
+        ``(N,)`` float64.
+
+    Raises:
+        CongealError: the bandwidth is not above 0.
+
+    Example:
+        >>> scalar_mean_shift(torch.tensor([5.0, 0.0, 1.0]), 1.0).tolist()
+        [5.0, 0.5, 0.5]
+    """
+    if not bandwidth > 0:
+        raise CongealError(f"expected a bandwidth above 0, got {bandwidth}")
+    points, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    mass = _mass(inverse, counts, weights)
+    if not len(points):
+        return points.double()
+    return _settle(_Line.of(points.double(), mass), bandwidth)[inverse]
+
+
+def _mass(inverse: Tensor, counts: Tensor, weights: Tensor | None) -> Tensor:
+    """``(M,)`` float64 mass of each distinct value."""
+    if weights is None:
+        return counts.double()
+    mass = torch.zeros(len(counts), dtype=torch.float64, device=counts.device)
+    return mass.index_add(0, inverse, weights.double())
+
+
+def _merge(places: Tensor, around: Tensor, bandwidth: float) -> Tensor:
+    """Modes among distinct resting places: the heaviest, less what is in its bandwidth, and so on.
+
+    Args:
+        places: ``(R,)`` ascending.
+        around: ``(R,)`` mass within the bandwidth of each; without mass none is a mode.
+        bandwidth: of the kernel.
+
+    Returns:
+        ``(K,)`` ascending.
+    """
+    low = torch.searchsorted(places, places - bandwidth).tolist()
+    high = torch.searchsorted(places, places + bandwidth, right=True).tolist()
+    order = around.argsort(descending=True, stable=True)
+    alive = bytearray(b"\1" * len(places))
+    kept = []
+    for i in order[: int((around > 0).sum())].tolist():
+        if alive[i]:
+            kept.append(i)
+            alive[low[i] : high[i]] = bytes(high[i] - low[i])
+    return places[sorted(kept)]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The groups of one bandwidth, before pooling."""
+
+    labels: Tensor  # (N,) 0 none, 1..k
+    modes: Tensor  # (k,)
+    areas: Tensor  # (k,)
+    scores: Tensor  # (k,)
+
+    def select(self, kept: Tensor) -> _Layer:
+        """Those of the groups ``(k,)`` that are kept, numbered anew."""
+        number = kept.cumsum(0).masked_fill(~kept, 0)
+        number = torch.cat([number.new_zeros(1), number])
+        return _Layer(number[self.labels], self.modes[kept], self.areas[kept], self.scores[kept])
+
+
+@dataclass(frozen=True)
+class ScalarMeanShift:
+    """Groups of pixels by one number each, by exact mean shift with one or more bandwidths.
+
+    Every pixel belongs to the mode where its number comes to rest. Modes within a bandwidth of a
+    heavier one are joined to the nearest that stays. Each bandwidth gives one layer; a group that
+    another layer already holds is left out of the later one.
+
+    A group's prototype is its mode, and its score 1 - (mean distance of its numbers from the mode)
+    / bandwidth, at least 0: 1 for a piecewise constant map.
+
+    Args:
+        bandwidths: half widths of the flat kernel, one layer each (.9 and .4 in the paper).
+        background: pixels below this are no objects. Half: what would be rounded to 0.
+        smallest: groups of fewer pixels are left out.
+        overlap: groups of two layers with an intersection over union of at least this are one.
+        connected: split groups into parts joined face to face; else a group may lie anywhere.
+        bins: sort the numbers into this many bins first, for speed on very large images. A number
+            then stands for the mean of its bin, so it moves by less than range / bins, and a
+            window may gain or lose what lies that close to its ends. None: exact.
+
+    Raises:
+        CongealError: a value is out of range.
+
+    Example:
+        >>> values = torch.tensor([[[0.0, 2.0, 2.1, 3.1, 3.2, 3.3]]])
+        >>> ScalarMeanShift(bandwidths=(0.4,)).group(values).labels.tolist()
+        [[0, 2, 2, 1, 1, 1]]
+    """
+
+    bandwidths: tuple[float, ...] = (0.9, 0.4)
+    background: float = 0.5
+    smallest: int = 1
+    overlap: float = 0.9
+    connected: bool = False
+    bins: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not self.bandwidths or not min(self.bandwidths) > 0:
+            raise CongealError(f"expected bandwidths above 0, got {self.bandwidths}")
+        few = self.bins is not None and self.bins < 1
+        if not 0 < self.overlap <= 1 or self.smallest < 0 or few:
+            raise CongealError(
+                "expected overlap in (0, 1], smallest >= 0 and bins >= 1, got "
+                f"{self.overlap}, {self.smallest} and {self.bins}"
+            )
+
+    def __call__(
+        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> list[Groups]:
+        """Group the pixels of each image of ``(B, 1, *S)``; see :meth:`group`."""
+        none = [None] * len(embedding)
+        masks, masses = (none if part is None else part for part in (mask, weights))
+        return [self.group(*one) for one in zip(embedding, masks, masses, strict=True)]
+
+    @torch.no_grad()
+    def group(
+        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Groups:
+        """Group the pixels of one image.
+
+        Args:
+            embedding: ``(1, *S)`` one number per pixel, background below ``self.background``.
+            mask: ``(*S)`` bool, the pixels to group; None: all.
+            weights: ``(*S)`` mass of each pixel, at least 0; None: all the same.
+
+        Returns:
+            One layer per bandwidth, in their order; prototypes ``(K, 1)`` in the units of the
+            embedding, numbered over all layers with the largest group first.
+
+        Raises:
+            CongealError: shapes do not fit, more than one number per pixel, or NaN.
+        """
+        check_embedding(embedding, mask, weights)
+        if len(embedding) != 1:
+            raise CongealError(f"expected one value per pixel, (1, *S), got {len(embedding)}")
+        value = embedding[0].double()
+        kept = value >= self.background
+        if mask is not None:
+            kept &= mask
+        mass = None if weights is None else weights[kept]
+        layers: list[_Layer] = []
+        for layer in self._layers(value[kept], kept, mass):
+            layers.append(layer.select(_is_new(layer, layers, self.overlap)))
+        return _pool(layers, kept, embedding.dtype)
+
+    def _layers(self, values: Tensor, kept: Tensor, weights: Tensor | None) -> list[_Layer]:
+        """The groups of each bandwidth of ``(N,)`` values, the kept pixels of ``(*S)``."""
+        if not len(values):
+            none = values[:0]
+            return [_Layer(none.long(), none, none.long(), none) for _ in self.bandwidths]
+        points, inverse, mass = self._points(values, weights)
+        line = _Line.of(points, mass)
+        layers = []
+        for bandwidth in self.bandwidths:
+            places, rest = torch.unique(_settle(line, bandwidth), return_inverse=True)
+            modes = _merge(places, line.mass(line.window(places, bandwidth)), bandwidth)
+            nearest = torch.bucketize(places, (modes[1:] + modes[:-1]) / 2)
+            labels = (nearest[rest] + 1 if len(modes) else torch.zeros_like(rest))[inverse]
+            if self.connected:
+                labels, whole = _split(labels, kept)
+                modes = modes[whole - 1]
+            layer = _measure(labels, modes, values, weights, bandwidth)
+            layers.append(layer.select(layer.areas >= max(self.smallest, 1)))
+        return layers
+
+    def _points(self, values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Distinct numbers, ascending, which of them each value is, and the mass of each."""
+        if self.bins is None:
+            points, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
+            return points, inverse, _mass(inverse, counts, weights)
+        low, high = values.aminmax()
+        share = (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
+        bins = (share * self.bins).long().clamp_max(self.bins - 1)
+        _, inverse, counts = torch.unique(bins, return_inverse=True, return_counts=True)
+        sums = torch.zeros_like(counts, dtype=values.dtype).index_add(0, inverse, values)
+        return sums / counts, inverse, _mass(inverse, counts, weights)
+
+
+def _measure(
+    labels: Tensor, modes: Tensor, values: Tensor, weights: Tensor | None, bandwidth: float
+) -> _Layer:
+    """Areas of the groups, and how close their numbers lie to the mode."""
+    areas = torch.bincount(labels, minlength=len(modes) + 1)
+    centre = torch.cat([modes.new_zeros(1), modes])
+    mass = torch.ones_like(values) if weights is None else weights.double()
+    around = torch.zeros_like(centre).index_add(0, labels, mass)
+    away = torch.zeros_like(centre).index_add(0, labels, mass * (values - centre[labels]).abs())
+    scores = (1 - away / around.clamp_min(1e-300) / bandwidth).clamp(0, 1)
+    return _Layer(labels, modes, areas[1:], scores[1:])
+
+
+def _split(labels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the parts of each group joined face to face, and tell the group of each part."""
+    from skimage.measure import label  # takes its time to load, and few ask for it
+
+    whole = torch.zeros(kept.shape, dtype=torch.int64, device=labels.device)
+    whole[kept] = labels
+    found = label(whole.cpu().numpy(), background=0, connectivity=1)
+    parts = torch.from_numpy(found).to(labels.device, torch.int64)[kept]
+    group = labels.new_zeros(int(parts.max()) + 1).index_copy(0, parts, labels)
+    return parts, group[1:]
+
+
+def _is_new(layer: _Layer, earlier: list[_Layer], overlap: float) -> Tensor:
+    """``(k,)`` bool, the groups that no group of an earlier layer covers that closely."""
+    new = torch.ones_like(layer.areas, dtype=torch.bool)
+    for other in earlier:
+        width = len(layer.areas) + 1
+        pairs, shared = torch.unique(other.labels * width + layer.labels, return_counts=True)
+        row, column = pairs // width - 1, pairs % width - 1
+        real = (row >= 0) & (column >= 0)
+        row, column, shared = row[real], column[real], shared[real]
+        union = other.areas[row] + layer.areas[column] - shared
+        new[column[shared >= overlap * union]] = False
+    return new
+
+
+def _pool(layers: list[_Layer], kept: Tensor, dtype: torch.dtype) -> Groups:
+    """Number the groups of all layers together, largest first."""
+    areas = torch.cat([layer.areas for layer in layers])
+    order = areas.argsort(descending=True, stable=True)
+    number = torch.empty_like(order)
+    number[order] = torch.arange(1, len(order) + 1, device=order.device)
+    maps = torch.zeros((len(layers), *kept.shape), dtype=torch.int64, device=kept.device)
+    start = 0
+    for one, layer in zip(maps, layers, strict=True):
+        names = torch.cat([number.new_zeros(1), number[start : start + len(layer.areas)]])
+        one[kept] = names[layer.labels]
+        start += len(layer.areas)
+    modes = torch.cat([layer.modes for layer in layers])[order]
+    scores = torch.cat([layer.scores for layer in layers])[order]
+    return Groups(maps, modes[:, None].to(dtype), scores.to(dtype))

@@ -1,0 +1,212 @@
+"""Which pairs of pixels a loss looks at: a stratified window around each, or pairs at random."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import chain, product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from congeal.errors import CongealError
+
+__all__ = ["random_pairs", "window_offsets", "window_pair_cost"]
+
+Offset = tuple[int, ...]
+
+
+@lru_cache(maxsize=32)
+def window_offsets(
+    dimensions: int = 2, *, window: int = 129, centre: int = 8, dilation: int = 8
+) -> tuple[Offset, ...]:
+    """Steps from a pixel to its partners in the stratified window of DVIS (section 3.3).
+
+    Close by every pixel is a partner: those less than ``centre`` steps away, counted from face to
+    face. Further out only a grid of every ``dilation``-th pixel is, and the lines through the
+    centre along the axes. Of a step and its opposite one is given, so that no pair comes twice.
+    The values of the paper give 298 steps in the plane.
+
+    Args:
+        dimensions: n of the image.
+        window: side of the window in pixels, odd.
+        centre: c of the paper, in pixels; 0 for none.
+        dilation: r of the paper, in pixels.
+
+    Returns:
+        Steps of n whole numbers each, ascending.
+
+    Raises:
+        CongealError: a value is out of range.
+
+    Example:
+        >>> len(window_offsets()), window_offsets(1, window=9, centre=2, dilation=4)
+        (298, ((1,), (2,), (3,), (4,)))
+    """
+    if dimensions < 1 or window < 1 or window % 2 == 0 or centre < 0 or dilation < 1:
+        raise CongealError(
+            "expected dimensions >= 1, an odd window, centre >= 0 and dilation >= 1, got "
+            f"{dimensions}, {window}, {centre} and {dilation}"
+        )
+    reach = window // 2
+    close = min(centre, reach)
+    near = (
+        step
+        for step in product(range(-close, close + 1), repeat=dimensions)
+        if sum(map(abs, step)) < centre
+    )
+    ticks = range(-(reach // dilation) * dilation, reach + 1, dilation)
+    grid = product(ticks, repeat=dimensions)
+    axes = (
+        tuple(length * (axis == other) for other in range(dimensions))
+        for axis in range(dimensions)
+        for length in range(1, reach + 1)
+    )
+    start = (0,) * dimensions
+    return tuple(sorted({step for step in chain(near, grid, axes) if step > start}))
+
+
+def _ends(step: Offset, size: torch.Size) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Views of a ``(B, *S)`` map that pair each pixel with the one a step further on."""
+    first = [slice(max(0, -d), side - max(0, d)) for d, side in zip(step, size, strict=True)]
+    second = [slice(max(0, d), side - max(0, -d)) for d, side in zip(step, size, strict=True)]
+    return (slice(None), *first), (slice(None), *second)
+
+
+# An operator of its own, so that a compiler takes the loop over the steps as one piece.
+@torch.library.custom_op(
+    "congeal::window_pair_cost",
+    mutates_args=(),
+    schema=(
+        "(Tensor values, Tensor labels, int[] steps, float margin, float theta, "
+        "float different_weight) -> (Tensor, Tensor)"
+    ),
+)
+def _window_pair_cost(
+    values: Tensor,  # (B, *S)
+    labels: Tensor,  # (B, *S)
+    steps: list[int],  # n numbers of each step, one after the other
+    margin: float,
+    theta: float,
+    different_weight: float,
+) -> tuple[Tensor, Tensor]:
+    size = values.shape[1:]
+    n = len(size)
+    gradient = torch.zeros_like(values)
+    cost = values.new_zeros(len(values))
+    count = torch.zeros(len(values), dtype=torch.int64, device=values.device)
+    foreground = labels > 0
+    for start in range(0, len(steps), n):
+        step = tuple(steps[start : start + n])
+        if any(abs(d) >= side for d, side in zip(step, size, strict=True)):
+            continue
+        a, b = _ends(step, size)
+        both = foreground[a] & foreground[b]
+        same = labels[a] == labels[b]
+        difference = values[a] - values[b]
+        gap = difference.abs()
+        excess = torch.where(same, gap, (margin - gap).relu_())
+        slope = (excess / theta).clamp_(max=1.0)
+        scale = torch.where(same, 1.0, different_weight).to(values.dtype).mul_(both)
+        # Huber: v^2 / (2 theta) while the slope v / theta is below 1, v - theta / 2 from there on
+        cost += (slope * (excess - 0.5 * theta * slope)).mul_(scale).flatten(1).sum(1)
+        count += both.flatten(1).sum(1)
+        pull = slope.mul_(scale).mul_(difference.sign()).mul_(same.to(values.dtype) * 2 - 1)
+        gradient[a] += pull
+        gradient[b] -= pull
+    count = count.clamp_min(1)
+    return cost / count, gradient / count.reshape(-1, *[1] * n)
+
+
+@_window_pair_cost.register_fake
+def _(
+    values: Tensor,
+    labels: Tensor,
+    steps: list[int],
+    margin: float,
+    theta: float,
+    different_weight: float,
+) -> tuple[Tensor, Tensor]:
+    return values.new_empty(len(values)), torch.empty_like(values)
+
+
+def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1])
+
+
+def _scale_gradient(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    (gradient,) = ctx.saved_tensors
+    towards = grads[0].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
+    return towards, None, None, None, None, None
+
+
+_window_pair_cost.register_autograd(_scale_gradient, setup_context=_keep_gradient)
+
+
+def window_pair_cost(
+    values: Tensor,
+    labels: Tensor,
+    offsets: tuple[Offset, ...],
+    *,
+    margin: float = 1.0,
+    theta: float = 0.1,
+    different_weight: float = 1.0,
+) -> Tensor:
+    """Mean cost of the pairs of foreground pixels that lie one of the steps apart.
+
+    With v = |f_1 - f_2| within an object and max(margin - |f_1 - f_2|, 0) between two, a pair
+    costs the Huber loss of v. Shifted views of the map are compared one step at a time, and the
+    gradient is gathered on the way, so that memory does not grow with the number of steps.
+
+    Args:
+        values: ``(B, *S)`` float32 or float64.
+        labels: ``(B, *S)`` integers; pixels of 0 and less make no pairs.
+        offsets: steps of n whole numbers, see :func:`window_offsets`.
+        margin: m_2, the difference wanted between objects.
+        theta: where the Huber loss turns from a square to a line.
+        different_weight: weight of pairs of different objects, in the sum only.
+
+    Returns:
+        ``(B,)``, 0 where an image has no pair. It can be differentiated once.
+
+    Example:
+        >>> values = torch.tensor([[1.0, 1.0, 3.0]])
+        >>> window_pair_cost(values, torch.tensor([[1, 2, 2]]), ((1,),))
+        tensor([1.4500])
+    """
+    cost: Tensor
+    steps = list(chain.from_iterable(offsets))
+    cost, _ = _window_pair_cost(values, labels, steps, margin, theta, different_weight)
+    return cost
+
+
+def random_pairs(
+    labels: Tensor, count: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw pairs of two foreground pixels of one image, all pairs equally likely.
+
+    Args:
+        labels: ``(*S)`` integers; pixels of 0 and less are not drawn.
+        count: pairs to draw, with replacement.
+        generator: a CPU generator, for a draw that can be repeated.
+
+    Returns:
+        Flat indices of the first and of the second pixels, ``(count,)`` each, never the same pixel
+        twice in a pair; empty where there are fewer than two foreground pixels.
+
+    Raises:
+        CongealError: a negative count.
+
+    Example:
+        >>> first, second = random_pairs(torch.tensor([[0, 4, -1, 4]]), 3)
+        >>> (first + second).tolist()
+        [4, 4, 4]
+    """
+    if count < 0:
+        raise CongealError(f"expected a count of at least 0, got {count}")
+    pixels = (labels.reshape(-1) > 0).nonzero()[:, 0]
+    if len(pixels) < 2:
+        return pixels[:0], pixels[:0]
+    first = torch.randint(len(pixels), (count,), generator=generator)
+    second = (first + torch.randint(1, len(pixels), (count,), generator=generator)) % len(pixels)
+    return pixels[first.to(pixels.device)], pixels[second.to(pixels.device)]
