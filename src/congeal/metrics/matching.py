@@ -158,7 +158,7 @@ class MatchingMetric:
         self._add(found, images=1)
         return found
 
-    def merge(self, other: MatchingMetric) -> None:
+    def merge(self, other: MatchingMetric) -> MatchingMetric:
         """Add all that another metric of the same settings has seen.
 
         Raises:
@@ -167,14 +167,14 @@ class MatchingMetric:
         Example:
             >>> one, two = MatchingMetric((0.5,)), MatchingMetric((0.5,))
             >>> _ = two.update([[1]], [[1]])
-            >>> one.merge(two)
-            >>> one.images
+            >>> one.merge(two).images
             1
         """
         ours, theirs = ((m.thresholds, m.criterion) for m in (self, other))
         if ours != theirs:
             raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
         self._add(other.pooled(), images=other.images)
+        return self
 
     def pooled(self) -> list[Matching]:
         """Give the counts over all images so far, one matching per threshold, without pairs.

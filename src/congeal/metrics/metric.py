@@ -91,7 +91,8 @@ def gather(metric: M, group: Any = None) -> M:
         return metric
     parts: list[Any] = [None] * dist.get_world_size(group)
     dist.all_gather_object(parts, metric, group)
-    return _add_up(parts[0], parts[1:])
+    whole: M = _add_up(parts[0], parts[1:])
+    return whole
 
 
 def _add_up(whole: M, parts: Iterable[M]) -> M:

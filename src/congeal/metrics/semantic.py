@@ -211,7 +211,8 @@ def confusion_matrix(true: ArrayLike, pred: ArrayLike, classes: int) -> Counts:
     truth, guess = _check_pair(true, pred, _check_classes(classes))
     known = truth != VOID
     shape = (1, classes, classes + 1)
-    return _count(np.zeros(1, np.int64), truth[known], guess[known], shape)[0]
+    counts: Counts = _count(np.zeros(1, np.int64), truth[known], guess[known], shape)[0]
+    return counts
 
 
 def class_iou(confusion: ArrayLike) -> Scores:
@@ -279,7 +280,8 @@ def void_distance(true: ArrayLike) -> Counts:
     known = check_labels(true, "truth") != VOID
     if known.all():
         return np.full(known.shape, np.iinfo(np.int64).max)
-    return ndimage.distance_transform_cdt(known, metric="chessboard").astype(np.int64)
+    distance: Counts = ndimage.distance_transform_cdt(known, metric="chessboard").astype(np.int64)
+    return distance
 
 
 def _summary(confusion: Counts) -> dict[str, float]:
@@ -302,7 +304,8 @@ def _count(planes: Counts, truth: Counts, guess: Counts, shape: tuple[int, ...])
 
 
 def _share(above: Counts, below: Counts) -> Scores:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    shares: Scores = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    return shares
 
 
 def _nanmean(values: Scores) -> float:

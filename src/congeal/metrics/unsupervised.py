@@ -1,0 +1,180 @@
+"""Unsupervised segmentation: clusters without names are given classes, then scored as classes.
+
+Clusters are those of the whole data set, not of one image. Confusion is pooled first and classes
+are given last, so that parts counted apart agree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+from congeal.errors import CongealError, unknown
+from congeal.metrics.semantic import class_iou, confusion_matrix, mean_iou
+
+__all__ = ["ASSIGNMENTS", "UnsupervisedMetric", "assign_clusters", "relabelled_confusion"]
+
+ASSIGNMENTS = ("auto", "hungarian", "majority", "hungarian_count")
+
+Counts = NDArray[np.int64]
+
+
+class UnsupervisedMetric:
+    """Pool how clusters and classes meet over images, and score the best naming of the clusters.
+
+    Args:
+        clusters: number of clusters; ids are 0 to ``clusters - 1``.
+        classes: number of classes; ids are 0 to ``classes - 1``.
+        assignment: as in :func:`assign_clusters`.
+
+    Raises:
+        CongealError: there is no cluster or no class, or the assignment is unknown.
+
+    Example:
+        >>> metric = UnsupervisedMetric(clusters=2, classes=2)
+        >>> metric.update([[0, 0, 1, -1]], [[1, 1, 0, 0]])
+        >>> metric.compute()["miou"]
+        1.0
+    """
+
+    def __init__(self, clusters: int, classes: int, assignment: str = "auto") -> None:
+        if min(clusters, classes) < 1:
+            raise CongealError(
+                f"expected at least one cluster and one class, got {clusters} and {classes}"
+            )
+        self.clusters, self.classes = clusters, classes
+        self.assignment = _check_assignment(assignment)
+        self.images = 0
+        self.table: Counts = np.zeros((clusters, classes), np.int64)
+
+    def update(self, true: ArrayLike, pred: ArrayLike) -> None:
+        """Add one image: the map of classes (-1 void, left out) and the map of clusters.
+
+        Raises:
+            CongealError: one is not a label map of these classes or clusters, the prediction is
+                void where the truth is not, or the shapes differ.
+
+        Example:
+            >>> UnsupervisedMetric(2, 2).update([[0, 1]], [[1, 0]])
+        """
+        size = max(self.clusters, self.classes)
+        found = confusion_matrix(true, pred, size)
+        if found[self.classes :].any() or found[:, self.clusters :].any():
+            raise CongealError(
+                f"expected {self.classes} classes in the truth and a cluster below "
+                f"{self.clusters} on each of their pixels, got others"
+            )
+        self.table += found[: self.classes, : self.clusters].T
+        self.images += 1
+
+    def merge(self, other: UnsupervisedMetric) -> UnsupervisedMetric:
+        """Add all that another metric of the same settings has seen.
+
+        Raises:
+            CongealError: the settings differ.
+
+        Example:
+            >>> UnsupervisedMetric(2, 2).merge(UnsupervisedMetric(2, 2)).images
+            0
+        """
+        ours, theirs = ((m.clusters, m.classes, m.assignment) for m in (self, other))
+        if ours != theirs:
+            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
+        self.images += other.images
+        self.table += other.table
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give ``miou``, ``miou_absent_zero``, ``pixel_accuracy`` and ``iou/ID`` of each class.
+
+        The two means differ in a class that is neither true nor given to a cluster, as in
+        :func:`congeal.metrics.mean_iou`; MaskContrast prints the second.
+
+        Example:
+            >>> UnsupervisedMetric(2, 2).compute()["pixel_accuracy"]
+            0.0
+        """
+        confusion = relabelled_confusion(self.table, assign_clusters(self.table, self.assignment))
+        total, right = int(confusion.sum()), int(np.diagonal(confusion).sum())
+        return {
+            "miou": mean_iou(confusion),
+            "miou_absent_zero": mean_iou(confusion, "zero"),
+            "pixel_accuracy": right / total if total else 0.0,
+            **{f"iou/{label}": value for label, value in enumerate(class_iou(confusion).tolist())},
+            "images": self.images,
+        }
+
+
+def assign_clusters(table: ArrayLike, assignment: str = "auto") -> Counts:
+    """Give every cluster a class.
+
+    Args:
+        table: pixels by cluster and true class, ``(K, C)``.
+        assignment: ``"hungarian"``: one to one, so that the total IoU is largest;
+            ``"hungarian_count"``: one to one, so that the most pixels are right; ``"majority"``:
+            each cluster for itself, the class of largest IoU (the smallest class in a tie);
+            ``"auto"``: the first with as many clusters as classes, else ``"majority"``.
+
+    Returns:
+        A class for each cluster, ``(K,)``, -1 for one that the assignment leaves over.
+
+    Raises:
+        CongealError: the assignment is unknown.
+
+    Source:
+        Van Gansbeke et al., Unsupervised semantic segmentation by contrasting object mask
+        proposals, 2021 (MaskContrast), in its published code; accuracy on counts as is usual for
+        clustering.
+
+    Example:
+        >>> assign_clusters([[0, 5], [4, 1], [3, 0]]).tolist()
+        [1, 0, 0]
+    """
+    counts = np.asarray(table, dtype=np.int64)
+    method = _check_assignment(assignment)
+    if method == "auto":
+        method = "hungarian" if counts.shape[0] == counts.shape[1] else "majority"
+    if method == "majority":
+        largest: Counts = _iou(counts).argmax(axis=1)
+        return largest
+    worth = counts if method == "hungarian_count" else _iou(counts)
+    given = np.full(len(counts), -1, dtype=np.int64)
+    rows, cols = linear_sum_assignment(worth, maximize=True)
+    given[rows] = cols
+    return given
+
+
+def relabelled_confusion(table: ArrayLike, given: ArrayLike) -> Counts:
+    """Turn counts of clusters into the confusion of the classes that they were given.
+
+    Args:
+        table: pixels by cluster and true class, ``(K, C)``.
+        given: class of each cluster, ``(K,)``, -1 for none.
+
+    Returns:
+        Pixels of each true class (row) by predicted class, ``(C, C + 1)``; in the last column
+        those of clusters without a class.
+
+    Example:
+        >>> relabelled_confusion([[0, 5], [4, 1]], [1, -1])
+        array([[0, 0, 4],
+               [0, 5, 1]])
+    """
+    counts, labels = np.asarray(table, dtype=np.int64), np.asarray(given, dtype=np.int64)
+    classes = counts.shape[1]
+    confusion = np.zeros((classes + 1, classes), np.int64)
+    np.add.at(confusion, labels, counts)  # -1 is the last row
+    return confusion.T
+
+
+def _iou(counts: Counts) -> NDArray[np.float64]:
+    union = counts.sum(axis=1, keepdims=True) + counts.sum(axis=0, keepdims=True) - counts
+    iou: NDArray[np.float64] = counts / np.maximum(union, 1)
+    return iou
+
+
+def _check_assignment(assignment: str) -> str:
+    if assignment not in ASSIGNMENTS:
+        raise unknown("assignment of clusters", assignment, ASSIGNMENTS)
+    return assignment
