@@ -1,0 +1,361 @@
+"""Average precision and recall of masks as COCO has them, by the official tool.
+
+Lin et al. 2014 (https://arxiv.org/abs/1405.0312) and the evaluation server's rules, as pycocotools
+computes them: at IoU .5, .55 to .95, in each image and class the detections take, in the order of
+their scores, the best object that is free; precision is read at recall 0, .01 to 1 from the curve
+made non-increasing. A number with nothing to find below it is -1.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from congeal.errors import CongealError
+from congeal.metrics.objects import Objects, check_classes, check_pair
+from congeal.metrics.records import Records
+from congeal.metrics.run_lengths import as_rle
+
+__all__ = ["CocoMetric", "CocoResult", "coco_scores"]
+
+Curves = NDArray[np.float64]
+Entry = dict[str, Any]
+
+SIZES = ("all", "small", "medium", "large")
+
+
+@dataclass(frozen=True, eq=False)
+class CocoResult:
+    """Curves over all images, and the numbers read from them.
+
+    Axes: T thresholds of IoU (.5 to .95), R recalls (0 to 1), K classes, A sizes of object (all,
+    small below 32 * 32 pixels, medium, large above 96 * 96), M limits on detections an image.
+    Where there is nothing to find the value is -1.
+
+    Attributes:
+        classes: the K classes; a single -1 when classes are not looked at.
+        max_detections: the M limits, ascending.
+        precision: ``(T, R, K, A, M)``.
+        recall: ``(T, K, A, M)``.
+        scores: least score that reaches each point of the curve, ``(T, R, K, A, M)``.
+        images: number of images.
+        objects: number of true objects, without crowds.
+        predicted: number of predicted objects.
+    """
+
+    classes: tuple[int, ...]
+    max_detections: tuple[int, ...]
+    precision: Curves
+    recall: Curves
+    scores: Curves
+    images: int
+    objects: int
+    predicted: int
+
+    def ap(self, threshold: float | None = None, size: str = "all") -> float:
+        """Give the mean precision over recalls and classes, at one IoU or over all.
+
+        The largest limit on detections holds.
+
+        Args:
+            threshold: one of .5, .55 to .95, or None for the mean over them.
+            size: ``"all"``, ``"small"``, ``"medium"`` or ``"large"``.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]])
+            >>> round(coco_scores([one], [one]).ap(0.5), 6)
+            1.0
+        """
+        return _mean(self.precision[_row(threshold), :, :, SIZES.index(size), -1])
+
+    def ar(self, limit: int | None = None, size: str = "all") -> float:
+        """Give the mean over IoU and classes of the recall at a limit on detections an image.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]])
+            >>> coco_scores([one], []).ar(), coco_scores([one], [one]).ar(10)
+            (0.0, 1.0)
+        """
+        column = -1 if limit is None else self.max_detections.index(limit)
+        return _mean(self.recall[:, :, SIZES.index(size), column])
+
+    def per_class(self) -> dict[int, float]:
+        """Give the average precision of each class by itself, -1 for one without objects.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]], classes=[7])
+            >>> coco_scores([one], [one.take([])]).per_class()
+            {7: 0.0}
+        """
+        return {c: _mean(self.precision[:, :, k, 0, -1]) for k, c in enumerate(self.classes)}
+
+    def as_dict(self) -> dict[str, float]:
+        """Give the numbers by name: ``ap``, ``ap@0.5``, ``ap_small``, ``ar@10``, ``ar_small``.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]])
+            >>> coco_scores([one], [one]).as_dict()["ap_large"]
+            -1.0
+        """
+        return {
+            "ap": self.ap(),
+            "ap@0.5": self.ap(0.5),
+            "ap@0.75": self.ap(0.75),
+            **{f"ap_{size}": self.ap(size=size) for size in SIZES[1:]},
+            **{f"ar@{limit}": self.ar(limit) for limit in self.max_detections},
+            **{f"ar_{size}": self.ar(size=size) for size in SIZES[1:]},
+            "images": self.images,
+            "objects": self.objects,
+            "predicted": self.predicted,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    true: Objects
+    pred: Objects
+
+
+class CocoMetric:
+    """COCO's average precision and recall over images that come one by one.
+
+    - A crowd is matched by intersection over the area of the detection, as often as it happens;
+      such detections count neither for nor against. Void in the truth is a crowd of every class.
+    - Objects out of a range of sizes are left out of its numbers, by the area they state.
+    - Detections with equal scores count in the order of images and of their place in the image.
+    - Only run-length codes are kept; the official tool runs in :meth:`compute`.
+
+    Args:
+        classes: classes to score; when None those that occur. A class without any object in the
+            truth scores -1 and is left out of means.
+        class_agnostic: take all objects as of one class, as for proposals.
+        max_detections: limits on detections in an image (and class), ascending; those with the
+            highest scores are kept. When None 1, 10, 100, and 1000 if class-agnostic.
+
+    Raises:
+        CongealError: the limits are not ascending from 1.
+
+    Example:
+        >>> metric = CocoMetric()
+        >>> true = Objects.from_labels([[1, 1, 2, 2]], classes=[5, 6])
+        >>> pred = Objects.from_labels([[1, 1, 0, 2]], classes=[5, 6], scores=[0.9, 0.8])
+        >>> metric.update(true, pred)
+        >>> round(metric.compute()["ap@0.75"], 6), round(metric.compute()["ap@0.5"], 6)
+        (0.5, 1.0)
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[int] | None = None,
+        *,
+        class_agnostic: bool = False,
+        max_detections: Sequence[int] | None = None,
+    ) -> None:
+        self.classes = None if classes is None else tuple(sorted({int(c) for c in classes}))
+        self.class_agnostic = class_agnostic
+        default = (1, 10, 100, 1000) if class_agnostic else (1, 10, 100)
+        self.max_detections = _check_limits(default if max_detections is None else max_detections)
+        self._records = Records[_Pair]()
+
+    def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
+        """Add one image.
+
+        Args:
+            true: its objects.
+            pred: the detections with their scores.
+            image: its name or number, which makes the order in which images come irrelevant.
+
+        Raises:
+            CongealError: the sizes differ, a class is unknown, or the image came before with
+                other objects.
+
+        Example:
+            >>> CocoMetric().update(Objects.from_labels([[1]]), Objects.from_labels([[0]]), "a")
+        """
+        check_pair(true, pred)
+        for side in (true, pred):
+            check_classes(side, self.classes)
+        self._records.add(_Pair(true, pred), image)
+
+    def merge(self, other: CocoMetric) -> CocoMetric:
+        """Add all that another metric of the same settings has seen; give this one.
+
+        Raises:
+            CongealError: the settings differ, or an image has other objects in the two.
+
+        Example:
+            >>> CocoMetric().merge(CocoMetric()).compute()["images"]
+            0
+        """
+        ours, theirs = self._settings(), other._settings()
+        if ours != theirs:
+            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
+        self._records.merge(other._records)
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give the numbers by name, as :meth:`CocoResult.as_dict`.
+
+        Example:
+            >>> CocoMetric().compute()["ap"]
+            -1.0
+        """
+        return self.result().as_dict()
+
+    def result(self) -> CocoResult:
+        """Give the curves over all images so far.
+
+        Example:
+            >>> CocoMetric(classes=[1, 2]).result().recall.shape
+            (10, 2, 4, 3)
+        """
+        done = self.evaluation()
+        pairs = self._records.ordered()
+        return CocoResult(
+            (-1,) if self.class_agnostic else tuple(int(c) for c in done.params.catIds),
+            self.max_detections,
+            np.asarray(done.eval["precision"], np.float64),
+            np.asarray(done.eval["recall"], np.float64),
+            np.asarray(done.eval["scores"], np.float64),
+            len(pairs),
+            sum(int((~pair.true.crowd).sum()) for pair in pairs),
+            sum(len(pair.pred) for pair in pairs),
+        )
+
+    def evaluation(self) -> Any:
+        """Run the official tool: its ``COCOeval``, evaluated and accumulated.
+
+        Images are numbered from 1 in the order that counts, objects likewise; its ``evalImgs``
+        tell what was matched with what.
+
+        Example:
+            >>> CocoMetric().evaluation().params.iouType
+            'segm'
+        """
+        from pycocotools.cocoeval import COCOeval
+
+        pairs = self._records.ordered()
+        classes = self._all_classes(pairs)
+        with redirect_stdout(io.StringIO()):  # it reports on the screen
+            true = _index(pairs, classes, (_true_entries(pair, classes) for pair in pairs))
+            pred = _index(pairs, classes, (_entries(pair.pred) for pair in pairs))
+            run = COCOeval(true, pred, "segm")
+            run.params.useCats = int(not self.class_agnostic)
+            run.params.maxDets = list(self.max_detections)
+            run.evaluate()
+            run.accumulate()
+        return run
+
+    def _all_classes(self, pairs: Sequence[_Pair]) -> tuple[int, ...]:
+        if self.classes is not None:
+            return self.classes
+        sides = (side.classes for pair in pairs for side in (pair.true, pair.pred))
+        return tuple(np.unique(np.concatenate([np.zeros(0, np.int64), *sides])).tolist())
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "classes": self.classes,
+            "class_agnostic": self.class_agnostic,
+            "max_detections": self.max_detections,
+        }
+
+
+def coco_scores(
+    true: Sequence[Objects],
+    pred: Sequence[Objects],
+    *,
+    classes: Sequence[int] | None = None,
+    class_agnostic: bool = False,
+    max_detections: Sequence[int] | None = None,
+) -> CocoResult:
+    """Score all images at once, as :class:`CocoMetric` does one by one.
+
+    Args:
+        true: objects of each image.
+        pred: detections of each image; an empty list for none in any.
+        classes: classes to score; when None those that occur.
+        class_agnostic: take all objects as of one class.
+        max_detections: limits on detections in an image, ascending.
+
+    Raises:
+        CongealError: as in :class:`CocoMetric`, or the numbers of images differ.
+
+    Example:
+        >>> true = Objects.from_labels([[1, 1, 0, 2]])
+        >>> coco_scores([true], [true.take([0])]).as_dict()["ar@100"]
+        0.5
+    """
+    metric = CocoMetric(classes, class_agnostic=class_agnostic, max_detections=max_detections)
+    found = pred or [one.take([]) for one in true]
+    if len(true) != len(found):
+        raise CongealError(f"expected predictions for {len(true)} images, got {len(found)}")
+    for one, other in zip(true, found, strict=True):
+        metric.update(one, other)
+    return metric.result()
+
+
+def _index(pairs: Sequence[_Pair], classes: Iterable[int], entries: Iterable[list[Entry]]) -> Any:
+    """Fill the tool's own container; its loader of results fails when there are none."""
+    from pycocotools.coco import COCO
+
+    numbered = [
+        {**entry, "image_id": image} for image, group in enumerate(entries, 1) for entry in group
+    ]
+    sizes = [pair.true.size for pair in pairs]
+    container = COCO()
+    container.dataset = {
+        "images": [{"id": n, "height": h, "width": w} for n, (h, w) in enumerate(sizes, 1)],
+        "categories": [{"id": c, "name": str(c)} for c in classes],
+        "annotations": [{**entry, "id": n} for n, entry in enumerate(numbered, 1)],
+    }
+    container.createIndex()
+    return container
+
+
+def _entries(objects: Objects) -> list[Entry]:
+    return [
+        {
+            "category_id": int(objects.classes[k]),
+            "segmentation": code,
+            "score": float(objects.scores[k]),
+            "area": float(objects.areas[k]),
+            "iscrowd": int(objects.crowd[k]),
+        }
+        for k, code in enumerate(objects.rle())
+    ]
+
+
+def _true_entries(pair: _Pair, classes: Sequence[int]) -> list[Entry]:
+    true = pair.true
+    if true.void is None:
+        return _entries(true)
+    void = {"segmentation": as_rle(true.size, true.void), "iscrowd": 1, "area": 0.0}
+    return _entries(true) + [{**void, "category_id": c} for c in classes]
+
+
+def _check_limits(limits: Sequence[int]) -> tuple[int, ...]:
+    values = tuple(int(limit) for limit in limits)
+    if not values or values[0] < 1 or any(a >= b for a, b in itertools.pairwise(values)):
+        raise CongealError(f"expected limits on detections ascending from 1, got {list(values)}")
+    return values
+
+
+def _row(threshold: float | None) -> slice:
+    if threshold is None:
+        return slice(None)
+    row = round((threshold - 0.5) / 0.05)
+    if not 0 <= row < 10 or abs(0.5 + 0.05 * row - threshold) > 1e-9:
+        raise CongealError(f"expected a threshold of 0.5, 0.55 to 0.95, got {threshold}")
+    return slice(row, row + 1)
+
+
+def _mean(values: Curves) -> float:
+    known = values[values > -1]
+    return float(known.mean()) if known.size else -1.0
