@@ -1,0 +1,248 @@
+"""AR@N: how many objects the first N proposals of an image find, whatever their class.
+
+Two protocols give it. That of MCG (Pont-Tuset et al. 2017, https://arxiv.org/abs/1503.00848) lets
+each object choose its best proposal, so one proposal may serve several objects. That of Hosang et
+al. (2016, https://arxiv.org/abs/1502.05082, section 4.1) pairs objects and proposals one to one,
+greedily by IoU, and integrates recall over IoU from .5 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from congeal.errors import CongealError
+from congeal.metrics.objects import Objects, check_pair, mask_iou
+from congeal.metrics.records import Records
+
+__all__ = ["ProposalMetric", "ProposalRecall", "proposal_recall"]
+
+Scores = NDArray[np.float64]
+
+COUNTS = (1, 10, 100, 1000)
+STRICT = (0.5, 0.7, 0.85)
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalRecall:
+    """IoU that each true object reaches with the first N proposals.
+
+    Attributes:
+        counts: the numbers of proposals N, ascending.
+        best: IoU with the best proposal, ``(N, G)``; 0 without proposals.
+        paired: IoU with the proposal that belongs to the object alone, ``(N, G)``; 0 for none.
+    """
+
+    counts: tuple[int, ...]
+    best: Scores
+    paired: Scores
+
+    def recall(self, threshold: float, *, one_to_one: bool = False) -> Scores:
+        """Give the share of objects whose IoU is above a threshold, for each N.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]])
+            >>> proposal_recall(one, one, counts=[1]).recall(0.5)
+            array([1.])
+        """
+        return _share((self.paired if one_to_one else self.best) > threshold)
+
+    def average_recall(self, *, one_to_one: bool = False) -> Scores:
+        """Give the mean over IoU .5, .55 to .95 of the share that reaches it, for each N (MCG).
+
+        Example:
+            >>> true, pred = Objects.from_labels([[1, 1, 1]]), Objects.from_labels([[0, 1, 1]])
+            >>> proposal_recall(true, pred, counts=[1]).average_recall()
+            array([0.4])
+        """
+        reached = self.paired if one_to_one else self.best
+        steps = np.arange(50, 100, 5) / 100
+        return np.asarray(np.mean([_share(reached >= step) for step in steps], axis=0))
+
+    def hosang(self) -> Scores:
+        """Give twice the integral of one-to-one recall over IoU .5 to 1, for each N.
+
+        As in the official programme the integral is a trapezoidal sum in steps of .001.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]])
+            >>> proposal_recall(one, one, counts=[1]).hosang().round(6)
+            array([1.])
+        """
+        grid = np.arange(500, 1001) * 0.001
+        grid[-1] = 1.0
+        recall = np.array([_share(self.paired >= step) for step in grid])
+        return np.asarray(0.002 * (recall[1:] + recall[:-1]).sum(0) / 2)
+
+    def as_dict(self) -> dict[str, float]:
+        """Give the numbers by name and N; NaN when there are no objects.
+
+        ``ar@N`` (MCG), ``recall_0.5@N`` (also .7 and .85; IoU above), ``mean_iou@N`` (mean of the
+        best IoU over objects), ``ar_one_to_one@N`` and ``ar_hosang@N``.
+
+        Example:
+            >>> one = Objects.from_labels([[1, 1]])
+            >>> proposal_recall(one, one).as_dict()["ar@10"]
+            1.0
+        """
+        columns = {
+            "ar": self.average_recall(),
+            **{f"recall_{value:g}": self.recall(value) for value in STRICT},
+            "mean_iou": _share(self.best),
+            "ar_one_to_one": self.average_recall(one_to_one=True),
+            "ar_hosang": self.hosang(),
+        }
+        return {
+            f"{name}@{count}": float(value)
+            for name, values in columns.items()
+            for count, value in zip(self.counts, values, strict=True)
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    best: Scores
+    paired: Scores
+    predicted: int
+
+
+class ProposalMetric:
+    """AR@N over images that come one by one: two numbers are kept for each object and N.
+
+    Args:
+        counts: numbers of proposals N, ascending from 1.
+
+    Raises:
+        CongealError: the counts are not ascending from 1.
+
+    Example:
+        >>> metric = ProposalMetric(counts=[1, 2])
+        >>> one = Objects.from_labels([[1, 1, 2, 2]])
+        >>> metric.update(one, one)
+        >>> metric.compute()["ar@1"], metric.compute()["ar@2"]
+        (0.5, 1.0)
+    """
+
+    def __init__(self, counts: Sequence[int] = COUNTS) -> None:
+        self.counts = _check_counts(counts)
+        self._records = Records[_Image]()
+
+    def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
+        """Add one image, see :func:`proposal_recall`.
+
+        Args:
+            true: its objects.
+            pred: the proposals, ranked by score and among equal scores as they stand.
+            image: its name or number.
+
+        Raises:
+            CongealError: the sizes differ, or the image came before with another outcome.
+
+        Example:
+            >>> ProposalMetric().update(Objects.from_labels([[1]]), Objects.from_labels([[0]]))
+        """
+        found = proposal_recall(true, pred, self.counts)
+        self._records.add(_Image(found.best, found.paired, len(pred)), image)
+
+    def merge(self, other: ProposalMetric) -> ProposalMetric:
+        """Add all that another metric of the same counts has seen; give this one.
+
+        Raises:
+            CongealError: the counts differ, or an image has another outcome in the two.
+
+        Example:
+            >>> ProposalMetric().merge(ProposalMetric()).compute()["images"]
+            0
+        """
+        if self.counts != other.counts:
+            raise CongealError(f"expected a metric of counts {self.counts}, got {other.counts}")
+        self._records.merge(other._records)
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give the numbers by name, as :meth:`ProposalRecall.as_dict`; NaN without objects.
+
+        Example:
+            >>> ProposalMetric().compute()["ar@10"]
+            nan
+        """
+        result = self.result()
+        predicted = sum(one.predicted for one in self._records.ordered())
+        counted = {"objects": result.best.shape[1], "predicted": predicted}
+        return {**result.as_dict(), "images": len(self._records), **counted}
+
+    def result(self) -> ProposalRecall:
+        """Give the IoU of every object so far.
+
+        Example:
+            >>> ProposalMetric(counts=[1]).result().best.shape
+            (1, 0)
+        """
+        images = self._records.ordered()
+        none = np.zeros((len(self.counts), 0))
+        return ProposalRecall(
+            self.counts,
+            np.concatenate([none, *(one.best for one in images)], axis=1),
+            np.concatenate([none, *(one.paired for one in images)], axis=1),
+        )
+
+
+def proposal_recall(true: Objects, pred: Objects, counts: Sequence[int] = COUNTS) -> ProposalRecall:
+    """Measure how well the first proposals of one image find its objects.
+
+    Void pixels of the truth are removed from objects and proposals first; an object without any
+    other pixel does not count. An image without proposals counts with an IoU of 0 for each object.
+
+    Args:
+        true: the objects; their classes play no part.
+        pred: the proposals, ranked by score and among equal scores as they stand.
+        counts: numbers of proposals N, ascending from 1.
+
+    Raises:
+        CongealError: the sizes differ, or the counts are not ascending from 1.
+
+    Example:
+        >>> true = Objects.from_labels([[1, 1, 0, 2]])
+        >>> proposal_recall(true, Objects.from_labels([[1, 1, 1, 1]]), counts=[1]).best
+        array([[0.5 , 0.25]])
+    """
+    check_pair(true, pred)
+    numbers = _check_counts(counts)
+    objects = true.without(true.void)
+    objects = objects.take(objects.pixels() > 0)
+    ranked = pred.take(np.argsort(-pred.scores, kind="stable")[: numbers[-1]])
+    iou = mask_iou(objects, ranked.without(true.void))
+    return ProposalRecall(
+        numbers,
+        np.stack([iou[:, :count].max(1, initial=0.0) for count in numbers]),
+        np.stack([_pair_greedily(iou[:, :count]) for count in numbers]),
+    )
+
+
+def _pair_greedily(iou: Scores) -> Scores:
+    """Take the pair of highest IoU, leave both out, and so on; the IoU of each row's pair."""
+    paired = np.zeros(len(iou))
+    rows, cols = np.nonzero(iou)
+    free_rows, free_cols = np.ones(iou.shape[0], np.bool_), np.ones(iou.shape[1], np.bool_)
+    for k in np.lexsort((rows, cols, -iou[rows, cols])):
+        row, col = rows[k], cols[k]
+        if free_rows[row] and free_cols[col]:
+            paired[row] = iou[row, col]
+            free_rows[row] = free_cols[col] = False
+    return paired
+
+
+def _share(values: NDArray[np.bool_] | Scores) -> Scores:
+    if not values.shape[1]:
+        return np.full(values.shape[0], np.nan)
+    return np.asarray(values.mean(1), np.float64)
+
+
+def _check_counts(counts: Sequence[int]) -> tuple[int, ...]:
+    values = tuple(int(count) for count in counts)
+    if not values or values[0] < 1 or tuple(sorted(set(values))) != values:
+        raise CongealError(f"expected numbers of proposals ascending from 1, got {list(values)}")
+    return values
