@@ -98,7 +98,8 @@ class SemanticMetric:
             >>> SemanticMetric(1).compute()["miou"]
             0.0
         """
-        ious = {f"iou/{label}": value for label, value in enumerate(class_iou(self.confusion))}
+        values = enumerate(class_iou(self.confusion).tolist())
+        ious = {f"iou/{label}": value for label, value in values}
         return {**_summary(self.confusion), **ious, "images": self.images}
 
 
