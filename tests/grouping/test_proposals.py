@@ -147,11 +147,11 @@ def test_the_score_is_compactness_times_stability(seed):
     for number, one in enumerate(found):
         for k in range(1, len(one) + 1):
             mask = one.mask(k)
-            compact = float((unit[:, mask].T @ one.prototypes[k - 1]).mean())
+            compact = float((embedding[:, mask].T @ one.prototypes[k - 1]).mean())
             best = []
             for other in found[:number] + found[number + 1 :]:
                 its_masks = [other.mask(j) for j in range(1, len(other) + 1)]
-                iou = [float((mask & m).sum() / (mask | m).sum()) for m in its_masks]
+                iou = [int((mask & m).sum()) / int((mask | m).sum()) for m in its_masks]
                 best.append(max(iou, default=0.0))
             score = float(one.scores[k - 1]) * compact * sum(best) / 2
             expected.setdefault(tuple(mask.tolist()), []).append(score)

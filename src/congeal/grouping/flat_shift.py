@@ -149,7 +149,7 @@ class FlatMeanShift(OverBatch):
     def _members(self, pool: _Pool, centre: Tensor, seed: int) -> Tensor:
         """Where in the pool the pixels lie that a seed moves to."""
         threshold = self.bandwidth if self.threshold is None else self.threshold
-        slack = 2 * self.bandwidth  # how far the centre may move before others come near
+        slack = self.bandwidth  # how far the centre may move before others come near
         steps = self.steps
         while True:
             near = pool.near(centre, slack + max(self.bandwidth, threshold))
@@ -188,7 +188,8 @@ class FlatMeanShift(OverBatch):
 
 def _away(points: Tensor, centre: Tensor) -> Tensor:
     """``(N,)`` distances, without the cancellation of the expanded square."""
-    return torch.linalg.vector_norm(points - centre, dim=1)
+    away: Tensor = torch.linalg.vector_norm(points - centre, dim=1)
+    return away
 
 
 class _Pool:

@@ -253,13 +253,15 @@ class _Pool:
             place = one * sources + self.source[other]
             best.view(-1).scatter_reduce_(0, place, iou, "amax")
         best.scatter_(1, self.source[:, None], 0)  # its own grouping does not count
-        return best.sum(1) / (sources - 1)
+        mean: Tensor = best.sum(1) / (sources - 1)
+        return mean
 
 
 def _consecutive(labels: Tensor) -> Tensor:
     """Number the positive labels 1, 2, ... in their order; 0 stays."""
     ids, index = torch.unique(labels, return_inverse=True)
-    return index + int((ids > 0).all())
+    numbered: Tensor = index + int((ids > 0).all())
+    return numbered
 
 
 def _parents(parts: Tensor, layer: Tensor) -> Tensor:
