@@ -11,21 +11,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dataset", "LabelMap", "Pixels", "Sample", "Subset"]
+__all__ = ["Dataset", "LabelMap", "Mask", "ObjectMask", "Pixels", "Sample", "Subset"]
 
 Pixels = NDArray[Any]
 LabelMap = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMask:
+    """An object as it was annotated, whatever lies over it, or a crowd of uncounted ones.
+
+    Attributes:
+        rle: COCO's compressed run lengths, ``{"size": [H, W], "counts": text}``.
+        class_id: class of the object in the dataset's numbering, None when it has none.
+        area: pixels, as the annotation says where it does; COCO judges size by this number.
+        crowd: whether it stands for objects that nobody told apart.
+        key: what the annotation is called in its file.
+
+    Example:
+        >>> ObjectMask({"size": [1, 2], "counts": "11"}, class_id=3, area=1.0).crowd
+        False
+    """
+
+    rle: dict[str, Any]
+    class_id: int | None
+    area: float
+    crowd: bool = False
+    key: int | str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One image with the objects in it.
+    """One image with the objects in it, and whatever else is known about them.
 
     Attributes:
         name: what the image is called within its dataset, without a file ending.
         image: `(H, W, C)`, C = 1 or 3, uint8, uint16 or float32 as it was stored.
         labels: `(H, W)` int64, 0 background, 1..K objects, -1 void.
         path: the file the image came from, None when it was drawn.
+        semantic: `(H, W)` int64 class ids, 0 background, -1 void. A region that is void in
+            ``labels`` and has a class here holds objects of it that nobody told apart.
+        classes: `(K,)` int64 class of object 1..K, -1 where it has none that counts.
+        annotations: label maps `(H, W)` by several annotators.
+        boundaries: the boundaries `(H, W)` that each annotator drew.
+        masks: the objects 1..K whole, overlaps included, then the crowds.
 
     Example:
         >>> image, labels = np.zeros((4, 5, 1), np.uint8), np.zeros((4, 5), np.int64)
@@ -37,6 +67,11 @@ class Sample:
     image: Pixels
     labels: LabelMap
     path: Path | None = None
+    semantic: LabelMap | None = None
+    classes: LabelMap | None = None
+    annotations: tuple[LabelMap, ...] = ()
+    boundaries: tuple[Mask, ...] = ()
+    masks: tuple[ObjectMask, ...] = ()
 
 
 class Dataset(ABC):
@@ -47,12 +82,19 @@ class Dataset(ABC):
     Attributes:
         name: what the dataset is called, such as ``"nuclei:fluorescence"``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        protocol: the family of measures that fits the data.
+        protocol: the family of measures that belongs to the data.
+        other_protocols: more that make sense for it.
+        class_names: names of the classes by class id, the background first; empty without classes.
+        class_ids: the number of each class in the dataset's own files, to write results its
+            official tools read; empty where it is the class id itself.
     """
 
     name: str
     split: str
     protocol: str = "matching"
+    other_protocols: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    class_ids: tuple[int, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -92,6 +134,9 @@ class Subset(Dataset):
         self.name = dataset.name
         self.split = dataset.split
         self.protocol = dataset.protocol
+        self.other_protocols = dataset.other_protocols
+        self.class_names = dataset.class_names
+        self.class_ids = dataset.class_ids
         self.dataset = dataset
         self.indices = list(indices)
 
