@@ -1,0 +1,107 @@
+"""SBD, the Semantic Boundaries Dataset: objects for 11,355 images of PASCAL VOC 2011."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from congeal.data.images import read_image
+from congeal.data.matlab import read_mat, whole_numbers
+from congeal.data.pairs import Pair, check_sizes
+from congeal.data.sample import LabelMap, Sample
+from congeal.data.standard import StandardDataset, first_folder, read_list
+from congeal.data.voc import VOC_CLASSES
+from congeal.errors import CongealError
+from congeal.labels import relabel
+
+__all__ = ["SbdDataset"]
+
+
+class SbdDataset(StandardDataset):
+    """Objects of the 20 classes of PASCAL VOC, from MATLAB files; 255 is void where it occurs.
+
+    Its lists are not those of VOC: some of its training images are validation images there.
+
+    Args:
+        root: the folder with ``img``, ``inst`` and ``cls``, or ``benchmark_RELEASE`` above it.
+        split: ``"train"``, ``"val"`` or ``"all"``.
+        seed: not used where the lists are there.
+        name: what to call the dataset; its path when None.
+
+    Raises:
+        CongealError: the folder does not hold the dataset, or a file cannot be used.
+
+    Example:
+        >>> len(SbdDataset.class_names)
+        21
+    """
+
+    layout: ClassVar[str] = "SBD (img, inst, cls, train.txt, val.txt)"
+    protocol = "ap_r"
+    other_protocols = ("miou",)
+    class_names = VOC_CLASSES
+
+    @classmethod
+    def find(cls, path: Path) -> Path | None:
+        """The folder with ``img`` and ``inst``, ``dataset`` in the archive."""
+        places = ("", "dataset", "benchmark_RELEASE/dataset")
+        return first_folder(path, places, ("img", "inst"))
+
+    @classmethod
+    def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
+        """What ``train.txt`` and ``val.txt`` name, or else every file of ``inst``."""
+        lists = {part: home / f"{part}.txt" for part in ("train", "val")}
+        found = {
+            part: _pairs(home, read_list(path)) for part, path in lists.items() if path.is_file()
+        }
+        if found:
+            return found
+        return {"all": _pairs(home, sorted(path.stem for path in (home / "inst").glob("*.mat")))}
+
+    def read(self, pair: Pair) -> Sample:
+        """Read the image, its objects (``GTinst``) and its classes (``GTcls``)."""
+        image = read_image(pair.image)
+        record = read_mat(pair.mask, "GTinst")
+        stored = _without_255(whole_numbers(record, "Segmentation", pair.mask))
+        classes = _categories(record, stored, pair.mask)
+        check_sizes(image.shape[:2], pair.image, stored.shape, pair.mask)
+        by_class = pair.mask.parent.with_name("cls") / pair.mask.name
+        if by_class.exists():
+            semantic = whole_numbers(read_mat(by_class, "GTcls"), "Segmentation", by_class)
+            semantic = _without_255(semantic)
+            check_sizes(image.shape[:2], pair.image, semantic.shape, by_class)
+        else:
+            by_number = np.concatenate([[0], classes])  # class of each object, 0 for background
+            semantic = np.where(stored < 0, stored, by_number[np.maximum(stored, 0)])
+        present = np.unique(stored[stored > 0])
+        return Sample(
+            pair.name,
+            image,
+            relabel(stored),
+            pair.image,
+            semantic=semantic,
+            classes=classes[present - 1],
+        )
+
+
+def _pairs(home: Path, names: list[str]) -> list[Pair]:
+    return [Pair(name, home / f"img/{name}.jpg", home / f"inst/{name}.mat") for name in names]
+
+
+def _without_255(stored: LabelMap) -> LabelMap:
+    stored[stored == 255] = -1
+    return stored
+
+
+def _categories(record: Any, stored: LabelMap, path: Path) -> LabelMap:
+    """The class of each object by its number in the file, `(n,)`."""
+    classes = np.atleast_1d(np.asarray(getattr(record, "Categories", []))).ravel()
+    highest = int(stored.max(initial=0))
+    if len(classes) < highest:
+        raise CongealError(
+            f"expected a class for each of {highest} objects in Categories of {path}, "
+            f"got {len(classes)}"
+        )
+    return classes.astype(np.int64)
