@@ -1,0 +1,181 @@
+"""Cityscapes: streets with a class for every pixel, and objects of the classes that have any."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from congeal.data.images import natural_key, read_image, read_labels
+from congeal.data.pairs import Pair, check_sizes
+from congeal.data.sample import LabelMap, Sample
+from congeal.data.standard import StandardDataset, first_folder
+from congeal.errors import CongealError
+from congeal.labels import relabel
+
+__all__ = ["CITYSCAPES_CLASSES", "CityscapesDataset", "cityscapes_ids"]
+
+# Number of every label in the files. Those after the first 19 take no part in the scores.
+_IDS = {
+    **{"road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17},
+    **{"traffic light": 19, "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23},
+    **{"person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "train": 31},
+    **{"motorcycle": 32, "bicycle": 33},
+    **{"unlabeled": 0, "ego vehicle": 1, "rectification border": 2, "out of roi": 3},
+    **{"static": 4, "dynamic": 5, "ground": 6, "parking": 9, "rail track": 10},
+    **{"guard rail": 14, "bridge": 15, "tunnel": 16, "polegroup": 18, "caravan": 29},
+    **{"trailer": 30, "license plate": -1},
+}
+_COUNTED = 19
+_WITH_OBJECTS = range(24, 34)
+
+CITYSCAPES_CLASSES = ("background", *list(_IDS)[:_COUNTED])
+
+
+class CityscapesDataset(StandardDataset):
+    """Fine annotations: 19 classes that count, eight of which have objects.
+
+    Classes are numbered 1 to 19, in the order of the official training numbers; no pixel is
+    background. Void in ``labels`` are regions that take no part, and groups of objects nobody
+    told apart (``cargroup``): these have their class in ``semantic``. Caravans and trailers are
+    objects of class -1. Without ``instanceIds.png`` the polygons are drawn. The test images have
+    no public labels.
+
+    Args:
+        root: the folder with ``leftImg8bit`` and ``gtFine``.
+        split: ``"train"``, ``"val"`` or ``"all"``.
+        seed: not used where the splits are there.
+        name: what to call the dataset; its path when None.
+
+    Raises:
+        CongealError: the folder does not hold the dataset, or a file cannot be used.
+
+    Example:
+        >>> CityscapesDataset.class_names[14], CityscapesDataset.class_ids[14]
+        ('car', 26)
+    """
+
+    layout: ClassVar[str] = "Cityscapes (leftImg8bit and gtFine)"
+    protocol = "cityscapes"
+    other_protocols = ("miou",)
+    class_names = CITYSCAPES_CLASSES
+    class_ids = (0, *list(_IDS.values())[:_COUNTED])
+
+    @classmethod
+    def find(cls, path: Path) -> Path | None:
+        """The folder with ``leftImg8bit`` and ``gtFine``."""
+        return first_folder(path, ("", "cityscapes"), ("leftImg8bit", "gtFine"))
+
+    @classmethod
+    def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
+        """The images of all cities of a split."""
+        images = home / "leftImg8bit"
+        return {part: _pairs(home, part) for part in ("train", "val") if (images / part).is_dir()}
+
+    def read(self, pair: Pair) -> Sample:
+        """Read the image, its objects and its classes."""
+        image = read_image(pair.image)
+        drawn = pair.mask.suffix == ".json"
+        ids = _draw_polygons(pair.mask) if drawn else read_labels(pair.mask)
+        check_sizes(image.shape[:2], pair.image, ids.shape, pair.mask)
+        labels, semantic, classes = _take_apart(ids, pair.mask)
+        return Sample(pair.name, image, labels, pair.image, semantic=semantic, classes=classes)
+
+
+def _pairs(home: Path, part: str) -> list[Pair]:
+    files = (home / "leftImg8bit" / part).glob("*/*_leftImg8bit.png")
+    return [_pair(home, part, path) for path in sorted(files, key=lambda p: natural_key(p.name))]
+
+
+def _pair(home: Path, part: str, image: Path) -> Pair:
+    name = image.name.removesuffix("_leftImg8bit.png")
+    beside = home / "gtFine" / part / image.parent.name
+    ids = beside / f"{name}_gtFine_instanceIds.png"
+    polygons = beside / f"{name}_gtFine_polygons.json"
+    return Pair(name, image, polygons if polygons.is_file() and not ids.is_file() else ids)
+
+
+def _class_table() -> LabelMap:
+    """The class 1..19 of each number 0..33 in the files, -1 where it does not count."""
+    table = np.full(34, -1, np.int64)
+    table[list(_IDS.values())[:_COUNTED]] = np.arange(1, _COUNTED + 1)
+    return table
+
+
+def _take_apart(ids: LabelMap, path: Path) -> tuple[LabelMap, LabelMap, LabelMap]:
+    """Objects `(H, W)`, classes `(H, W)` and classes of the objects `(K,)`."""
+    single = ids >= 1000
+    numbers = np.where(single, ids // 1000, ids)
+    if int(ids.min()) < 0 or int(numbers.max()) > 33:
+        wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids[numbers > 33][0])
+        raise CongealError(f"expected Cityscapes' numbers 0 to 33 or 24000 up, {path} has {wrong}")
+    table = _class_table()
+    semantic = table[numbers]
+    grouped = np.isin(numbers, _WITH_OBJECTS) & ~single
+    labels = relabel(np.where(single, ids, np.where(grouped | (semantic < 0), -1, 0)))
+    return labels, semantic, table[np.unique(ids[single]) // 1000]
+
+
+def cityscapes_ids(labels: LabelMap, semantic: LabelMap, classes: LabelMap) -> LabelMap:
+    """Number objects and classes as the official files do, for the official tools.
+
+    Args:
+        labels: objects 1..K, 0 where none is, -1 void or a group, `(H, W)`.
+        semantic: class ids 1..19, 0 or -1 where none is, `(H, W)`.
+        classes: class of each object, `(K,)`; objects of class -1 are left out.
+
+    Returns:
+        `(H, W)`: an object is 1000 times the number of its class and one of its own from 0,
+        everything else the number of its class, 0 without class.
+
+    Example:
+        >>> row = np.array([[1, 2, 0, -1, -1]]), np.array([[14, 14, 1, 14, -1]])
+        >>> cityscapes_ids(*row, np.array([14, 14])).tolist()
+        [[26000, 26001, 7, 26, 0]]
+    """
+    official = np.array(CityscapesDataset.class_ids, np.int64)
+    ids = official[np.maximum(semantic, 0)]
+    for k, one in enumerate(classes.tolist()):
+        before = int((classes[:k] == one).sum())
+        ids[labels == k + 1] = 0 if one < 1 else 1000 * official[one] + before
+    return ids
+
+
+def _draw_polygons(path: Path) -> LabelMap:
+    """Fill the polygons in their order, later ones over earlier ones."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        canvas = Image.new("I", (int(content["imgWidth"]), int(content["imgHeight"])), 0)
+        for number, polygon in _numbered(content["objects"]):
+            ImageDraw.Draw(canvas).polygon([(x, y) for x, y in polygon], fill=number)
+    except OSError as error:
+        raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
+    except CongealError as error:
+        raise CongealError(f"expected labels of Cityscapes in {path}, got {error}") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise CongealError(
+            f"expected polygons of Cityscapes, {path} is damaged ({reason})"
+        ) from error
+    return np.array(canvas).astype(np.int64)
+
+
+def _numbered(objects: list[dict[str, Any]]) -> Iterator[tuple[int, list[list[float]]]]:
+    """The number that each polygon is filled with: of its object, or of its class."""
+    counts = dict.fromkeys(_IDS.values(), 0)
+    for entry in objects:
+        name = str(entry["label"])
+        group = name not in _IDS and name.endswith("group")
+        number = _IDS.get(name.removesuffix("group") if group else name)
+        if number is None:
+            raise CongealError(repr(name))
+        if number < 0 or entry.get("deleted"):
+            continue
+        if number in _WITH_OBJECTS and not group:
+            counts[number] += 1
+            number = 1000 * number + counts[number] - 1
+        yield number, entry["polygon"]
