@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,12 +11,21 @@ from typing import Any
 import numpy as np
 
 from congeal.data.images import read_image
-from congeal.data.runs import Runs, paint_runs, polygon_runs, rle_runs
-from congeal.data.sample import Dataset, LabelMap, Sample
+from congeal.data.runs import Runs, compress_runs, paint_runs, polygon_runs, rle_runs
+from congeal.data.sample import Dataset, LabelMap, ObjectMask, Sample
 from congeal.data.split import PARTS, select_split
 from congeal.errors import CongealError
 
-__all__ = ["CocoDataset", "CocoImage", "coco_files", "coco_labels", "load_images"]
+__all__ = [
+    "CocoDataset",
+    "CocoImage",
+    "coco_files",
+    "coco_labels",
+    "coco_masks",
+    "load_categories",
+    "load_images",
+    "parse_coco",
+]
 
 _NAMES = ("annotations", "instances")
 
@@ -35,8 +44,9 @@ class CocoImage:
 class CocoDataset(Dataset):
     """Images with objects from COCO JSON.
 
-    Objects are numbered in the file's order, smaller ones lie over larger ones; crowds
-    (``iscrowd``) are void where no object is. Classes are not used.
+    In ``labels`` objects are numbered in the file's order, smaller ones lie over larger ones, and
+    crowds (``iscrowd``) are void where no object is; ``masks`` holds them whole. Classes are
+    numbered 1, 2, ... by their category id; a file without categories has none.
 
     Args:
         path: a ``.json``, or a folder with ``annotations.json``, or with one file per split
@@ -45,6 +55,7 @@ class CocoDataset(Dataset):
             same one folder up.
         split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``; made by hash as in `FolderDataset`.
         seed: seed of that choice.
+        name: what to call the dataset; its path when None.
 
     Raises:
         CongealError: the file is missing or not COCO JSON, or an image is missing.
@@ -61,16 +72,43 @@ class CocoDataset(Dataset):
         [[1, 0, 0], [1, 0, 0]]
     """
 
-    def __init__(self, path: str | Path, split: str = "all", *, seed: int = 0) -> None:
-        self.name = str(path)
+    other_protocols: tuple[str, ...] = ("coco",)
+
+    def __init__(
+        self, path: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None
+    ) -> None:
+        self.name = name or str(path)
         self.split = split
-        files = coco_files(path)
+        files = self.find_files(Path(path))
         if not files:
             raise CongealError(f"expected a COCO file, such as annotations.json, in {path}")
-        parts = {part: load_images(file) for part, file in files.items()}
+        parts, categories = self.load(files, split)
         self.images = select_split(
             parts, split, name=lambda image: image.name, where=str(path), seed=seed
         )
+        self.class_of = {key: k for k, key in enumerate(sorted(categories), start=1)}
+        if categories:
+            self.class_ids = (0, *self.class_of)
+            self.class_names = ("background", *(categories[key] for key in self.class_of))
+
+    def find_files(self, path: Path) -> dict[str, Path]:
+        """The file of each split, or of all images under ``"all"``."""
+        return coco_files(path)
+
+    def load(
+        self, files: Mapping[str, Path], split: str
+    ) -> tuple[dict[str, list[CocoImage]], dict[int, str]]:
+        """Read the files: all, so that the classes have the same numbers in every split."""
+        parts: dict[str, list[CocoImage]] = {}
+        categories: dict[int, str] = {}
+        for part, file in files.items():
+            content = parse_coco(file)
+            parts[part] = load_images(file, content)
+            for key, name in load_categories(file, content).items():
+                if categories.setdefault(key, name) != name:
+                    both = f"{categories[key]!r} and {name!r}"
+                    raise CongealError(f"expected one name for category {key}, {file} makes {both}")
+        return parts, categories
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,7 +123,16 @@ class CocoDataset(Dataset):
                 f"expected {entry.path} to be {told} (height x width) as {entry.source.name} "
                 f"says, it is {height} x {width}"
             )
-        return Sample(entry.name, image, coco_labels(entry, height, width), entry.path)
+        masks, runs = coco_masks(entry, height, width, self.class_of)
+        labels = _paint(masks, runs, height, width)
+        if not self.class_of:
+            return Sample(entry.name, image, labels, entry.path, masks=masks)
+        classes = np.array([mask.class_id for mask in masks if not mask.crowd], np.int64)
+        by_number = np.concatenate([[0], classes])  # class of each object, 0 for background
+        semantic = np.where(labels < 0, -1, by_number[np.maximum(labels, 0)])
+        return Sample(
+            entry.name, image, labels, entry.path, semantic=semantic, classes=classes, masks=masks
+        )
 
     def names(self) -> list[str]:
         """The names of all samples in order, without reading any image."""
@@ -119,8 +166,12 @@ def coco_files(path: str | Path) -> dict[str, Path]:
     return {} if one is None else {"all": one}
 
 
-def load_images(file: Path) -> list[CocoImage]:
+def load_images(file: Path, content: Mapping[str, Any] | None = None) -> list[CocoImage]:
     """Read the images of a COCO file, each with its annotations.
+
+    Args:
+        file: the file.
+        content: what is in it, when it has been parsed already.
 
     Raises:
         CongealError: the file is no COCO JSON, or an image it names is missing.
@@ -131,7 +182,7 @@ def load_images(file: Path) -> list[CocoImage]:
         ...
         congeal.errors.CongealError: cannot read nowhere.json: No such file or directory
     """
-    content = _parse(file)
+    content = parse_coco(file) if content is None else content
     images: dict[Any, CocoImage] = {}
     for record in content["images"]:
         entry = _image(record, file)
@@ -148,7 +199,37 @@ def load_images(file: Path) -> list[CocoImage]:
     return list(images.values())
 
 
-def _parse(file: Path) -> dict[str, Any]:
+def load_categories(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
+    """Give the names of the categories by their ids; empty when the file lists none.
+
+    Raises:
+        CongealError: a category has no whole number as id, or an id comes twice.
+
+    Example:
+        >>> load_categories(Path("a.json"), {"categories": [{"id": 3, "name": "car"}]})
+        {3: 'car'}
+    """
+    found: dict[int, str] = {}
+    for record in content.get("categories") or []:
+        key = record.get("id") if isinstance(record, dict) else None
+        if type(key) is not int or key in found:
+            raise CongealError(f"expected an id of its own for every category, {file} has {key!r}")
+        found[key] = str(record.get("name", key))
+    return found
+
+
+def parse_coco(file: Path) -> dict[str, Any]:
+    """Read a COCO file.
+
+    Raises:
+        CongealError: it cannot be read, or is no COCO JSON.
+
+    Example:
+        >>> parse_coco(Path("nowhere.json"))
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: cannot read nowhere.json: No such file or directory
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -196,16 +277,69 @@ def coco_labels(entry: CocoImage, height: int, width: int) -> LabelMap:
         >>> coco_labels(CocoImage("a", Path("a"), Path("b"), None, [crowd]), 1, 3).tolist()
         [[0, -1, -1]]
     """
+    return _paint(*coco_masks(entry, height, width), height, width)
+
+
+def coco_masks(
+    entry: CocoImage, height: int, width: int, class_of: Mapping[int, int] | None = None
+) -> tuple[tuple[ObjectMask, ...], list[Runs]]:
+    """Give the objects of an image whole, in the file's order, then its crowds.
+
+    Args:
+        entry: the image.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        class_of: class id of each category id; objects have no class when there is none.
+
+    Returns:
+        The objects, and the run lengths of each.
+
+    Raises:
+        CongealError: an annotation has no mask, one that does not fit, or an unknown category.
+
+    Example:
+        >>> part = {"segmentation": {"size": [1, 3], "counts": [1, 2]}}
+        >>> masks, runs = coco_masks(CocoImage("a", Path("a"), Path("b"), None, [part]), 1, 3)
+        >>> masks[0].area, runs[0].tolist()
+        (2.0, [1, 2])
+    """
+    ordered = sorted(entry.annotations, key=lambda annotation: bool(annotation.get("iscrowd")))
+    runs = [_runs(annotation, entry, height, width) for annotation in ordered]
+    pairs = zip(ordered, runs, strict=True)
+    return tuple(_mask(one, drawn, entry, height, class_of or {}) for one, drawn in pairs), runs
+
+
+def _mask(
+    annotation: dict[str, Any],
+    runs: Runs,
+    entry: CocoImage,
+    height: int,
+    class_of: Mapping[int, int],
+) -> ObjectMask:
+    category, told = annotation.get("category_id"), annotation.get("area")
+    if class_of and category not in class_of:
+        which = f"annotation {annotation.get('id', 'without id')} of {entry.path.name}"
+        raise CongealError(
+            f"expected a category that {entry.source} lists, {which} has {category!r}"
+        )
+    return ObjectMask(
+        compress_runs(runs, height),
+        class_id=class_of[category] if class_of and category is not None else None,
+        area=float(told) if isinstance(told, int | float) else float(runs[1::2].sum()),
+        crowd=bool(annotation.get("iscrowd")),
+        key=annotation.get("id"),
+    )
+
+
+def _paint(masks: tuple[ObjectMask, ...], runs: list[Runs], height: int, width: int) -> LabelMap:
+    """Crowds first, then objects from the largest to the smallest."""
     labels = np.zeros((height, width), np.int64)
-    runs = [_runs(annotation, entry, height, width) for annotation in entry.annotations]
-    crowd = [bool(annotation.get("iscrowd")) for annotation in entry.annotations]
-    for mask, is_crowd in zip(runs, crowd, strict=True):
-        if is_crowd:
-            paint_runs(labels, mask, -1)
-    objects = [mask for mask, is_crowd in zip(runs, crowd, strict=True) if not is_crowd]
-    areas = [int(mask[1::2].sum()) for mask in objects]
-    for k in sorted(range(len(objects)), key=lambda k: -areas[k]):
-        paint_runs(labels, objects[k], k + 1)
+    count = sum(not mask.crowd for mask in masks)
+    for crowd in runs[count:]:
+        paint_runs(labels, crowd, -1)
+    areas = [int(mask[1::2].sum()) for mask in runs[:count]]
+    for k in sorted(range(count), key=lambda k: -areas[k]):
+        paint_runs(labels, runs[k], k + 1)
     return labels
 
 

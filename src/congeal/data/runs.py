@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from congeal.data.sample import LabelMap
 from congeal.errors import CongealError
 
-__all__ = ["paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
+__all__ = ["compress_runs", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
 
 Runs = NDArray[np.int64]
 
@@ -101,6 +101,20 @@ def _coordinates(polygon: Any, side: int) -> list[float]:
     if not all(abs(n) <= 10 * side + 1000 for n in polygon):
         raise CongealError("a polygon of it lies far outside the image")
     return [float(n) for n in polygon]
+
+
+def compress_runs(runs: Runs, height: int) -> dict[str, Any]:
+    """Give run lengths in COCO's compressed form, as its tools and JSON files hold them.
+
+    Example:
+        >>> compress_runs(np.array([1, 3, 4]), 2)
+        {'size': [2, 4], 'counts': '134'}
+    """
+    from pycocotools import mask as coco_mask
+
+    size = [height, int(runs.sum()) // max(height, 1)]
+    packed = coco_mask.frPyObjects({"size": size, "counts": runs.tolist()}, *size)
+    return {"size": size, "counts": packed["counts"].decode("ascii")}
 
 
 def paint_runs(labels: LabelMap, runs: Runs, value: int) -> None:
