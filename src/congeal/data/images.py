@@ -13,7 +13,15 @@ from congeal.data.decode import Raster, decode
 from congeal.data.sample import LabelMap, Pixels
 from congeal.errors import CongealError
 
-__all__ = ["SUFFIXES", "expand_images", "image_files", "natural_key", "read_image", "read_labels"]
+__all__ = [
+    "SUFFIXES",
+    "as_image",
+    "expand_images",
+    "image_files",
+    "natural_key",
+    "read_image",
+    "read_labels",
+]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
@@ -42,15 +50,34 @@ def read_image(path: str | Path) -> Pixels:
         (4, 5, 3)
     """
     raster = decode(path)
-    pixels = _coloured(raster)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    channels = pixels.shape[2]
-    if channels > 4:
-        raise CongealError(f"expected a gray or RGB image, {path} has {channels} channels")
-    pixels = _stored_type(pixels[..., : 1 if channels <= 2 else 3], path)
+    pixels = as_image(_coloured(raster), path)
     if raster.inverted and pixels.dtype != np.float32:
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels)
+
+
+def as_image(pixels: Pixels, where: str | Path) -> Pixels:
+    """Bring pixels `(H, W)` or `(H, W, C)` of any real type to the form that `Sample` has.
+
+    Args:
+        pixels: of one to four channels; alpha, the second or the fourth, is dropped.
+        where: what they are, for a message.
+
+    Returns:
+        `(H, W, C)`, C = 1 or 3, uint8, uint16 or float32.
+
+    Raises:
+        CongealError: there are more channels, or values that are no finite numbers.
+
+    Example:
+        >>> as_image(np.zeros((4, 5, 4)), "a").shape
+        (4, 5, 3)
+    """
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    channels = pixels.shape[2]
+    if channels > 4:
+        raise CongealError(f"expected a gray or RGB image, {where} has {channels} channels")
+    return _stored_type(pixels[..., : 1 if channels <= 2 else 3], where)
 
 
 def _coloured(raster: Raster) -> Pixels:

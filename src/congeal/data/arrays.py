@@ -1,0 +1,265 @@
+"""Images and labels as NumPy or Zarr arrays, read one image at a time."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from congeal.data.images import as_image
+from congeal.data.sample import Dataset, Pixels, Sample
+from congeal.data.split import PARTS, select_split
+from congeal.errors import CongealError
+from congeal.labels import check_labels
+
+__all__ = ["ArrayDataset", "array_splits", "find_arrays", "open_arrays"]
+
+_LABELS = ("labels", "masks")
+_MAGIC_LENGTH = 30  # bytes of a zip entry before its name
+
+Arrays = dict[str, Callable[[], Any]]
+
+
+class ArrayDataset(Dataset):
+    """Arrays ``images`` `(N, H, W)` or `(N, H, W, C)` and ``labels`` `(N, H, W)`.
+
+    Where they are: ``images.npy`` and ``labels.npy`` in a folder, a ``.npz``, or a Zarr group.
+    ``masks`` goes for ``labels``; a third array ``semantic`` `(N, H, W)` holds class ids. Splits
+    are folders (groups) ``train``, ``val`` and ``test``, or names such as ``train_images``; made
+    by hash otherwise. Only the images asked for are read, except from a compressed ``.npz``.
+
+    Args:
+        path: the folder or file.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        seed: seed of the division.
+        name: what to call the dataset; its path when None.
+
+    Raises:
+        CongealError: there are no such arrays, they do not fit together, or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "cells.npz"
+        >>> np.savez(path, images=np.zeros((3, 4, 5), np.uint8), labels=np.ones((3, 4, 5), int))
+        >>> ArrayDataset(path)[2].image.shape
+        (4, 5, 1)
+    """
+
+    def __init__(
+        self, path: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None
+    ) -> None:
+        self.name = name or str(path)
+        self.split = split
+        self.path = Path(path)
+        self._opened: dict[str, Any] = {}
+        self.places = _places(open_arrays(self.path), self.path)
+        parts = {part: self._count(part, where) for part, where in self.places.items()}
+        self.items = select_split(
+            parts, split, name=lambda item: f"{item[1]:06d}", where=str(path), seed=seed
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        part, number = self.items[index]
+        where = f"{self.places[part]['images']} {number} of {self.path}"
+        image = np.ascontiguousarray(as_image(self._read(part, "images", number), where))
+        where = f"{self.places[part]['labels']} {number} of {self.path}"
+        labels = check_labels(self._read(part, "labels", number), where)
+        semantic = None
+        if "semantic" in self.places[part]:
+            semantic = check_labels(self._read(part, "semantic", number), f"semantic {where}")
+        return Sample(self._name(part, number), image, labels, self.path, semantic=semantic)
+
+    def names(self) -> list[str]:
+        """The number of each image within its array, with the split where there are several."""
+        return [self._name(part, number) for part, number in self.items]
+
+    def _name(self, part: str, number: int) -> str:
+        return f"{number:06d}" if part == "all" else f"{part}-{number:06d}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": {}}  # open files do not travel to workers
+
+    def _array(self, part: str, kind: str) -> Any:
+        key = self.places[part][kind]
+        if key not in self._opened:
+            self._opened[key] = open_arrays(self.path)[key]()
+        return self._opened[key]
+
+    def _read(self, part: str, kind: str, number: int) -> Pixels:
+        array = self._array(part, kind)
+        try:
+            return np.array(array[number])
+        # A damaged chunk shows itself in the codec's own way.
+        except (OSError, ValueError, RuntimeError, EOFError, zlib.error) as error:
+            key, reason = self.places[part][kind], " ".join(str(error).split())[:80]
+            raise CongealError(f"cannot read {key} {number} of {self.path}: {reason}") from error
+
+    def _count(self, part: str, keys: Mapping[str, str]) -> list[tuple[str, int]]:
+        """Check that the arrays of a part fit together, and number its images."""
+        arrays = {kind: self._array(part, kind) for kind in keys}
+        shape = tuple(arrays["images"].shape)
+        if len(shape) not in (3, 4):
+            raise CongealError(
+                f"expected {keys['images']} (N, H, W) or (N, H, W, C) in {self.path}, got {shape}"
+            )
+        for kind in keys:
+            if kind != "images" and tuple(arrays[kind].shape) != shape[:3]:
+                other = tuple(arrays[kind].shape)
+                raise CongealError(
+                    f"expected {keys[kind]} {shape[:3]} to go with {keys['images']} {shape} in "
+                    f"{self.path}, got {other}"
+                )
+        return [(part, number) for number in range(shape[0])]
+
+
+def _places(arrays: Arrays, path: Path) -> dict[str, dict[str, str]]:
+    """Which array is what in which part."""
+    found = {}
+    for part, befores in {"all": ("",), **{p: (f"{p}/", f"{p}_") for p in PARTS}}.items():
+        kinds = {"images": ("images",), "labels": _LABELS, "semantic": ("semantic",)}
+        keys = {
+            kind: key
+            for kind, names in kinds.items()
+            for key in [f"{before}{name}" for before in befores for name in names][::-1]
+            if key in arrays
+        }
+        if "images" in keys and "labels" in keys:
+            found[part] = keys
+    if not found:
+        held = ", ".join(sorted(arrays)[:6]) or "no array"
+        raise CongealError(f"expected arrays images and labels in {path}, it has {held}")
+    return {"all": found["all"]} if "all" in found else found
+
+
+def array_splits(path: Path) -> tuple[str, ...]:
+    """The splits of arrays, or ``"all"``.
+
+    Raises:
+        CongealError: there are no arrays images and labels.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "cells.npz"
+        >>> np.savez(path, images=np.zeros((3, 4, 5), np.uint8), labels=np.ones((3, 4, 5), int))
+        >>> array_splits(path)
+        ('all',)
+    """
+    return tuple(_places(open_arrays(path), path))
+
+
+def find_arrays(path: Path) -> bool:
+    """Whether a path is meant for `ArrayDataset`, told without opening any array.
+
+    Example:
+        >>> find_arrays(Path("cells.npz"))
+        True
+    """
+    if path.suffix == ".npz" or _is_zarr(path):
+        return True
+    folders = (path, *(path / part for part in PARTS))
+    return any((folder / "images.npy").is_file() for folder in folders)
+
+
+def _is_zarr(path: Path) -> bool:
+    if path.suffix == ".zarr" or path.name.endswith(".zarr.zip"):
+        return True
+    return any((path / mark).is_file() for mark in (".zgroup", "zarr.json"))
+
+
+def open_arrays(path: Path) -> Arrays:
+    """List the arrays of a folder of ``.npy``, a ``.npz`` or a Zarr group, each to be opened.
+
+    Raises:
+        CongealError: the path is none of these or damaged, or Zarr is not installed.
+
+    Example:
+        >>> open_arrays(Path("nowhere.npz"))
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: no such file: nowhere.npz
+    """
+    if not path.exists():
+        raise CongealError(f"no such {'file' if path.suffix else 'folder'}: {path}")
+    if _is_zarr(path):
+        return _zarr_arrays(path)
+    if path.is_dir():
+        files = [*path.glob("*.npy"), *(f for part in PARTS for f in (path / part).glob("*.npy"))]
+        return {str(f.relative_to(path).with_suffix("")): partial(_load_npy, f) for f in files}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CongealError(f"cannot read {path}: it is truncated or no .npz ({error})") from error
+    return {name.removesuffix(".npy"): partial(_load_npz, path, name) for name in names}
+
+
+def _load_npy(path: Path) -> Any:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path, error) from error
+
+
+def _load_npz(path: Path, name: str) -> Any:
+    """Map an entry that is stored as it is into memory; read a compressed one whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(name)
+        if entry.compress_type == zipfile.ZIP_STORED:
+            return _map_entry(path, entry.header_offset)
+        with np.load(path, allow_pickle=False) as content:
+            return content[name.removesuffix(".npy")]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, error) from error
+
+
+def _map_entry(path: Path, offset: int) -> Any:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        head = stream.read(_MAGIC_LENGTH)
+        lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        stream.seek(offset + _MAGIC_LENGTH + lengths)
+        version = np.lib.format.read_magic(stream)
+        headers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        shape, fortran, dtype = headers[version](stream)
+        if dtype.hasobject:
+            raise ValueError("objects instead of numbers")
+        order: Literal["C", "F"] = "F" if fortran else "C"
+        return np.memmap(path, dtype, "r", stream.tell(), shape, order)
+
+
+def _zarr_arrays(path: Path) -> Arrays:
+    try:
+        import zarr
+    except ImportError as error:
+        raise CongealError(
+            f"expected Zarr to read {path}, it is not installed (pip install zarr)"
+        ) from error
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        keys = [key for key in _zarr_keys() if key in group]
+        return {key: partial(group.__getitem__, key) for key in keys}
+    # Zarr reports a damaged store in many ways, its metadata being JSON.
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _zarr_keys() -> list[str]:
+    kinds = ("images", *_LABELS, "semantic")
+    return [*kinds, *(f"{part}{mark}{kind}" for part in PARTS for mark in "/_" for kind in kinds)]
+
+
+def _damaged(path: Path, error: Exception) -> CongealError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return CongealError(f"cannot read {path}: the file is truncated or damaged ({reason})")
