@@ -1,4 +1,4 @@
-"""Reading images with their objects: folders, COCO files, known packs, and drawn scenes.
+"""Reading images with their objects: folders, COCO files, published datasets, drawn scenes.
 
 Names are looked up when first used, so that reading images never waits for PyTorch.
 
@@ -14,28 +14,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from congeal.data.ade20k import Ade20kDataset
+    from congeal.data.arrays import ArrayDataset
+    from congeal.data.bsds500 import Bsds500Dataset
+    from congeal.data.camvid import CamVidDataset
+    from congeal.data.catalogue import DATASETS, DatasetInfo
     from congeal.data.check import check_dataset
+    from congeal.data.cityscapes import CityscapesDataset
     from congeal.data.coco import CocoDataset
+    from congeal.data.coco2017 import Coco2017Dataset
+    from congeal.data.cvppp import CvpppDataset
+    from congeal.data.davis import DavisDataset
     from congeal.data.drawn import DrawnDataset
+    from congeal.data.dsb2018 import Dsb2018Dataset
     from congeal.data.folder import FolderDataset
     from congeal.data.images import expand_images, read_image, read_labels
     from congeal.data.intensity import scale_intensity
     from congeal.data.packs import PackDataset
-    from congeal.data.registry import DATASETS, DatasetInfo, held_out_split, open_dataset
-    from congeal.data.sample import Dataset, Sample, Subset
+    from congeal.data.registry import dataset_splits, held_out_split, open_dataset
+    from congeal.data.sample import Dataset, ObjectMask, Sample, Subset
+    from congeal.data.sbd import SbdDataset
     from congeal.data.split import stable_split
+    from congeal.data.voc import VocDataset
 
 __all__ = [
     "DATASETS",
+    "Ade20kDataset",
+    "ArrayDataset",
+    "Bsds500Dataset",
+    "CamVidDataset",
+    "CityscapesDataset",
+    "Coco2017Dataset",
     "CocoDataset",
+    "CvpppDataset",
     "Dataset",
     "DatasetInfo",
+    "DavisDataset",
     "DrawnDataset",
+    "Dsb2018Dataset",
     "FolderDataset",
+    "ObjectMask",
     "PackDataset",
     "Sample",
+    "SbdDataset",
     "Subset",
+    "VocDataset",
     "check_dataset",
+    "dataset_splits",
     "expand_images",
     "held_out_split",
     "open_dataset",
@@ -46,16 +71,29 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DATASETS": "registry",
+    "DATASETS": "catalogue",
+    "Ade20kDataset": "ade20k",
+    "ArrayDataset": "arrays",
+    "Bsds500Dataset": "bsds500",
+    "CamVidDataset": "camvid",
+    "CityscapesDataset": "cityscapes",
+    "Coco2017Dataset": "coco2017",
     "CocoDataset": "coco",
+    "CvpppDataset": "cvppp",
     "Dataset": "sample",
-    "DatasetInfo": "registry",
+    "DatasetInfo": "catalogue",
+    "DavisDataset": "davis",
     "DrawnDataset": "drawn",
+    "Dsb2018Dataset": "dsb2018",
     "FolderDataset": "folder",
+    "ObjectMask": "sample",
     "PackDataset": "packs",
     "Sample": "sample",
+    "SbdDataset": "sbd",
     "Subset": "sample",
+    "VocDataset": "voc",
     "check_dataset": "check",
+    "dataset_splits": "registry",
     "expand_images": "images",
     "held_out_split": "registry",
     "open_dataset": "registry",

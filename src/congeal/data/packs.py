@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,16 @@ from congeal.data.pairs import Pair, PairedDataset
 from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.errors import CongealError, unknown
 
-__all__ = ["PACKS", "SPLITS", "Pack", "PackDataset", "data_root", "shuffle_labels", "to_gray"]
+__all__ = [
+    "PACKS",
+    "SPLITS",
+    "Pack",
+    "PackDataset",
+    "data_root",
+    "has_pack",
+    "shuffle_labels",
+    "to_gray",
+]
 
 SPLITS = ("train", "val", "test")
 _DEFAULT_ROOT = "../shared/data"
@@ -69,13 +78,23 @@ def data_root() -> Path:
     return Path(os.environ.get("CONGEAL_DATA") or _DEFAULT_ROOT).expanduser()
 
 
+def has_pack(name: str) -> bool:
+    """Whether the folder of a pack is there.
+
+    Example:
+        >>> has_pack("sticks")
+        False
+    """
+    return name in PACKS and (data_root() / PACKS[name].folder).is_dir()
+
+
 class PackDataset(PairedDataset):
     """One split, or all of them, of a pack or of a part of it.
 
     Args:
         name: one of ``PACKS``, such as ``"nuclei:histology"``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        root: folder of the packs; ``data_root()`` when None.
+        root: folder of the packs, or of the pack itself; ``data_root()`` when None.
 
     Raises:
         CongealError: the name or the split is unknown, or the pack is not there.
@@ -96,7 +115,8 @@ index.csv there; set CONGEAL_DATA to the folder that holds the packs
         pack = PACKS[name]
         # Only what reading needs is kept: functions do not travel to worker processes.
         self.gray, self.shuffle = pack.gray, pack.shuffle
-        folder = (root or data_root()) / pack.folder
+        place = root or data_root()
+        folder = place if (place / "index.csv").is_file() else place / pack.folder
         wanted = SPLITS if split == "all" else (split,)
         rows = [row for row in _index(folder) if row["split"] in wanted and pack.keep(row)]
         super().__init__(name, split, [_pair(folder, row, pack.ending) for row in rows])
@@ -107,7 +127,7 @@ index.csv there; set CONGEAL_DATA to the folder that holds the packs
         labels = sample.labels
         if self.shuffle:
             labels = shuffle_labels(labels, sample.name)
-        return Sample(sample.name, image, labels, sample.path)
+        return replace(sample, image=image, labels=labels)
 
 
 def _index(folder: Path) -> list[dict[str, str]]:

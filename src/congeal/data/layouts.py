@@ -1,0 +1,144 @@
+"""The folders in which published datasets come: recognising and opening them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from congeal.data.ade20k import Ade20kDataset
+from congeal.data.arrays import ArrayDataset, array_splits, find_arrays
+from congeal.data.bsds500 import Bsds500Dataset
+from congeal.data.camvid import CamVidDataset
+from congeal.data.catalogue import DATASETS
+from congeal.data.cityscapes import CityscapesDataset
+from congeal.data.coco import CocoDataset, coco_files
+from congeal.data.coco2017 import Coco2017Dataset, official_files
+from congeal.data.cvppp import CvpppDataset
+from congeal.data.davis import DavisDataset
+from congeal.data.dsb2018 import Dsb2018Dataset
+from congeal.data.packs import data_root
+from congeal.data.sample import Dataset
+from congeal.data.sbd import SbdDataset
+from congeal.data.standard import StandardDataset
+from congeal.data.voc import VocDataset
+from congeal.errors import CongealError
+
+__all__ = ["NAMED", "Layout", "find_layout", "find_named"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a dataset in known folders is recognised, which splits it has, and who reads it.
+
+    Attributes:
+        find: gives the folder of the dataset within a path, None when it is not there.
+        splits: gives the splits of the dataset in that folder, or ``("all",)``.
+        open: reads a split: folder, split, and the keywords ``seed`` and ``name``.
+        folders: what the folder is called below ``CONGEAL_DATA``, for a named dataset.
+    """
+
+    find: Callable[[Path], Path | None]
+    splits: Callable[[Path], tuple[str, ...]]
+    open: Callable[..., Dataset]
+    folders: tuple[str, ...] = ()
+
+
+def _standard(reader: type[StandardDataset], *folders: str) -> Layout:
+    return Layout(reader.find, reader.list_splits, reader, folders)
+
+
+def _if(there: Callable[[Path], object]) -> Callable[[Path], Path | None]:
+    return lambda path: path if there(path) else None
+
+
+def _keys(files: Callable[[Path], dict[str, Path]]) -> Callable[[Path], tuple[str, ...]]:
+    return lambda path: tuple(files(path))
+
+
+def _leaves(subset: str) -> Layout:
+    """One of the four folders, which may be named itself or the one that holds it."""
+    reader = partial(CvpppDataset, subset=subset)
+    return Layout(CvpppDataset.find, CvpppDataset.list_splits, reader, (*_CVPPP, f"cvppp/{subset}"))
+
+
+_CVPPP = ("cvppp", "CVPPP", "CVPPP2017_LSC_training")
+_OWN_COCO = Layout(_if(coco_files), _keys(coco_files), CocoDataset)
+_ARRAYS = Layout(_if(find_arrays), array_splits, ArrayDataset)
+
+
+def _open_mini(path: Path, split: str, *, seed: int = 0, name: str | None = None) -> Dataset:
+    dataset = CocoDataset(path, split, seed=seed, name=name)
+    dataset.protocol, dataset.other_protocols = "coco", Coco2017Dataset.other_protocols
+    return dataset
+
+
+NAMED: dict[str, Layout] = {
+    "bsds500": _standard(Bsds500Dataset, "bsds500", "BSDS500", "BSR"),
+    "voc2012": _standard(VocDataset, "voc2012", "VOC2012", "VOCdevkit"),
+    "sbd": _standard(SbdDataset, "sbd", "SBD", "benchmark_RELEASE"),
+    "coco2017": Layout(
+        _if(official_files),
+        _keys(official_files),
+        Coco2017Dataset,
+        ("coco2017", "coco", "COCO"),
+    ),
+    "coco_mini": Layout(_if(coco_files), _keys(coco_files), _open_mini, ("coco_mini",)),
+    "cityscapes": _standard(CityscapesDataset, "cityscapes", "Cityscapes"),
+    "cvppp": _standard(CvpppDataset, *_CVPPP),
+    **{f"cvppp:{subset}": _leaves(subset) for subset in ("A1", "A2", "A3", "A4")},
+    "camvid": _standard(CamVidDataset, "camvid", "CamVid"),
+    "dsb2018": _standard(Dsb2018Dataset, "dsb2018", "stage1_train"),
+    "davis2017": _standard(DavisDataset, "davis2017", "DAVIS"),
+    "ade20k": _standard(Ade20kDataset, "ade20k", "ADEChallengeData2016"),
+}
+"""The published datasets that have a name; drawn ones and packs are elsewhere."""
+
+# A user's COCO file comes first; what is in none of these folders is a folder of masks.
+_RECOGNISED = (_OWN_COCO, *(NAMED[name] for name in NAMED if name != "coco_mini"), _ARRAYS)
+
+
+def find_layout(path: Path) -> tuple[Layout, Path] | None:
+    """Recognise the layout of a folder or file, and give the folder of the dataset in it.
+
+    Raises:
+        CongealError: a COCO file that is named outright does not exist.
+
+    Example:
+        >>> find_layout(Path("nowhere")) is None
+        True
+    """
+    for layout in _RECOGNISED:
+        home = layout.find(path)
+        if home is not None:
+            return layout, home
+    return None
+
+
+def find_named(name: str, root: Path | None = None) -> Path:
+    """Find the folder of a named dataset, below ``CONGEAL_DATA`` unless ``root`` is given.
+
+    Raises:
+        CongealError: it is not there.
+
+    Example:
+        >>> find_named("voc2012", Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: expected voc2012 in nowhere, found no such folder
+    """
+    layout = NAMED[name]
+    places = [data_root() / folder for folder in layout.folders] if root is None else [root]
+    found = (layout.find(place) for place in places if place.exists())
+    home = next((place for place in found if place is not None), None)
+    if home is not None:
+        return home
+    if root is not None and not root.exists():
+        raise CongealError(f"expected {name} in {root}, found no such folder")
+    if root is not None:
+        layout.open(root, "all")  # says what is missing
+    raise CongealError(
+        f"expected {name} in {places[0]}, found none: get it from {DATASETS[name].source}, then "
+        f"set CONGEAL_DATA to the folder that holds it, or write {name}=FOLDER"
+    )
