@@ -58,7 +58,7 @@ def test_counts_lie_in_the_range_of_the_official_program(k):
     low, high = official.min(axis=0), official.max(axis=0)
     for exact in (1, 3):
         np.testing.assert_array_equal(ours[..., exact], np.stack([low[:, exact]] * 3))
-    assert (abs(ours.mean(axis=0) - official.mean(axis=0)) <= 1).all()
+    assert (abs(ours.mean(axis=0) - official.mean(axis=0)) <= 1.5).all()
     assert ((ours >= low) & (ours <= high)).mean() > 0.9  # a new draw may be a new extreme
 
 
@@ -200,6 +200,8 @@ def test_few_thresholds_say_that_they_are_a_quick_estimate():
 
 def test_the_thresholds_of_the_benchmark_are_hundredths():
     assert boundary_thresholds() == pytest.approx(np.arange(1, 100) / 100)
+    assert boundary_thresholds(9) == tuple(IMAGES["thresholds"])
+    assert boundary_thresholds(5)[1] > 85 / 255  # as the official program rounds
 
 
 @pytest.mark.parametrize(

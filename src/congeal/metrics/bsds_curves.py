@@ -78,7 +78,9 @@ def boundary_thresholds(thresholds: int | Sequence[float] = FULL) -> tuple[float
         (0.25, 0.5, 0.75)
     """
     if isinstance(thresholds, int):
-        inside = np.linspace(0, 1, max(thresholds, 0) + 2)[1:-1]
+        # In this order of operations, since strengths of 8 bits meet some of the values exactly.
+        end = 1 / (max(thresholds, 0) + 1)
+        inside = np.linspace(end, 1 - end, max(thresholds, 0))
     else:
         inside = np.asarray(thresholds, np.float64)
     if inside.ndim != 1 or not len(inside) or not (np.diff(inside) > 0).all():
