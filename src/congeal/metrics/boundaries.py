@@ -1,0 +1,361 @@
+"""Scores of the edge alone: DAVIS boundary F, Boundary IoU, contour F1 of semantic maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+from congeal.errors import CongealError
+from congeal.labels import VOID, boundaries, check_labels
+from congeal.metrics.boundary_matching import corner_boundaries
+
+__all__ = [
+    "BoundaryIouMetric",
+    "ContourF1Metric",
+    "DavisMetric",
+    "boundary_band",
+    "boundary_f",
+    "boundary_iou",
+    "contour_f1",
+    "region_j",
+]
+
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+
+
+def boundary_f(
+    true: ArrayLike, pred: ArrayLike, bound: float = 0.008, void: ArrayLike | None = None
+) -> float:
+    """Compute the boundary F of the DAVIS benchmark for one object.
+
+    Boundary pixels of one mask count as right when a boundary pixel of the other lies within
+    ``bound``; F is the harmonic mean of precision and recall. Without boundary pixels in either
+    mask F is 1, without them in one of the two it is 0.
+
+    Args:
+        true: booleans ``(H, W)``.
+        pred: booleans ``(H, W)``.
+        bound: tolerance: below 1 a share of the image diagonal, rounded up to pixels, else
+            pixels.
+        void: booleans ``(H, W)``; such pixels are outside both masks.
+
+    Raises:
+        CongealError: the masks are not boolean and of one size, or the bound is not positive.
+
+    Source:
+        Perazzi et al., A benchmark dataset and evaluation methodology for video object
+        segmentation, CVPR 2016, section 5.
+
+    Example:
+        >>> mask = np.zeros((50, 50), bool)
+        >>> mask[10:20, 10:20] = True
+        >>> boundary_f(mask, np.roll(mask, 1, 0))
+        1.0
+    """
+    if not (math.isfinite(bound) and bound > 0):
+        raise CongealError(f"expected a positive bound, got {bound}")
+    truth, guess = _masks(true, pred, void)
+    pixels = bound if bound >= 1 else math.ceil(bound * math.hypot(*truth.shape))
+    edges = corner_boundaries(truth), corner_boundaries(guess)
+    if not (edges[0].any() and edges[1].any()):
+        return float(edges[0].any() == edges[1].any())
+    recall, precision = (float((near <= pixels).mean()) for near in _distances(*edges))
+    return _f1(precision, recall)
+
+
+def region_j(true: ArrayLike, pred: ArrayLike, void: ArrayLike | None = None) -> float:
+    """Compute the region score J of the DAVIS benchmark: IoU outside void, 1 for two empty masks.
+
+    Args:
+        true: booleans ``(H, W)``.
+        pred: booleans ``(H, W)``.
+        void: booleans ``(H, W)``; such pixels are outside both masks.
+
+    Raises:
+        CongealError: the masks are not boolean and of one size.
+
+    Example:
+        >>> region_j([[True, True]], [[True, False]])
+        0.5
+    """
+    truth, guess = _masks(true, pred, void)
+    union = int((truth | guess).sum())
+    return int((truth & guess).sum()) / union if union else 1.0
+
+
+def boundary_band(mask: ArrayLike, width: float = 0.02) -> Mask:
+    """Mark the pixels of a mask that lie within a distance of what is outside it.
+
+    Steps go to all eight neighbours; beyond the image is outside.
+
+    Args:
+        mask: booleans ``(H, W)``.
+        width: share of the image diagonal, rounded to pixels, at least 1 pixel.
+
+    Raises:
+        CongealError: the mask is not boolean ``(H, W)``, or the width is not positive.
+
+    Source:
+        Cheng, Girshick, Dollar, Berg, Kirillov, Boundary IoU, CVPR 2021.
+
+    Example:
+        >>> boundary_band(np.ones((3, 4), bool)).sum()
+        np.int64(10)
+    """
+    inside, _ = _masks(mask, mask, None)
+    if not (math.isfinite(width) and width > 0):
+        raise CongealError(f"expected a positive width, got {width}")
+    steps = max(round(width * math.hypot(*inside.shape)), 1)
+    core = binary_erosion(inside, np.ones((3, 3), bool), iterations=steps)
+    band: Mask = inside & ~core
+    return band
+
+
+def boundary_iou(true: ArrayLike, pred: ArrayLike, width: float = 0.02) -> float:
+    """Compute Boundary IoU: the IoU of the bands along the inner edge of both masks.
+
+    Args:
+        true: booleans ``(H, W)``.
+        pred: booleans ``(H, W)``.
+        width: of the band, as in :func:`boundary_band`.
+
+    Returns:
+        0 to 1, NaN where both masks are empty.
+
+    Raises:
+        CongealError: the masks are not boolean and of one size, or the width is not positive.
+
+    Source:
+        Cheng, Girshick, Dollar, Berg, Kirillov, Boundary IoU, CVPR 2021, section 4.
+
+    Example:
+        >>> mask = np.ones((9, 9), bool)
+        >>> boundary_iou(mask, mask)
+        1.0
+    """
+    truth, guess = _masks(true, pred, None)
+    bands = boundary_band(truth, width), boundary_band(guess, width)
+    union = int((bands[0] | bands[1]).sum())
+    return int((bands[0] & bands[1]).sum()) / union if union else float("nan")
+
+
+def contour_f1(
+    true: ArrayLike,
+    pred: ArrayLike,
+    thresholds: Sequence[float] = (1, 5, 10),
+    background: bool = True,
+) -> dict[int, list[float]]:
+    """Compute the contour F1 of each class of one image.
+
+    The contour of a class is made of its pixels with a neighbour, face to face, of another
+    class; the image border and edges against void are none. Precision is the share of predicted
+    contour pixels nearer than the threshold to the true contour, recall the reverse (the recall
+    printed in the paper is a slip: it equals 1 - precision). A contour in one of the maps only
+    scores 0; a class of the truth without contour in either map is left out.
+
+    Args:
+        true: semantic map ``(H, W)``, -1 void.
+        pred: semantic map of the same shape; what is predicted in void is ignored.
+        thresholds: distances in pixels; at 1 only coinciding pixels count.
+        background: whether class 0 takes part.
+
+    Returns:
+        For each class of the truth its F1 at each threshold.
+
+    Raises:
+        CongealError: one is not a label map ``(H, W)``, or the shapes differ, or a threshold is
+            not positive.
+
+    Source:
+        Csurka, Larlus, Perronnin, What is a good evaluation measure for semantic segmentation?,
+        BMVC 2013; DVIS (Yuan et al. 2021), table 8.
+
+    Example:
+        >>> true = np.repeat([[0, 0, 0, 1, 1, 1]], 4, axis=0)
+        >>> contour_f1(true, np.roll(true, 1, axis=1)[:, :] * (true >= 0), (1, 2))[1]
+        [0.0, 0.6666666666666666]
+    """
+    truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
+    if truth.shape != guess.shape or truth.ndim != 2:
+        raise CongealError(
+            f"expected truth and prediction (H, W) of one size, got {truth.shape}, {guess.shape}"
+        )
+    limits = np.asarray(thresholds, np.float64)
+    if limits.ndim != 1 or not (limits > 0).all():
+        raise CongealError(f"expected positive thresholds, got {thresholds}")
+    guess = np.where(truth == VOID, VOID, guess)
+    edges = boundaries(truth, "thick"), boundaries(guess, "thick")
+    found = {}
+    for name in np.unique(truth[truth >= (0 if background else 1)]).tolist():
+        contours = edges[0] & (truth == name), edges[1] & (guess == name)
+        if contours[0].any() or contours[1].any():
+            found[name] = [_contour_f1(*_distances(*contours), limit) for limit in limits]
+    return found
+
+
+class DavisMetric:
+    """Average region J, boundary F and their mean over objects, as DAVIS does.
+
+    Args:
+        bound: as in :func:`boundary_f`.
+
+    Example:
+        >>> metric = DavisMetric()
+        >>> metric.update([[True]], [[True]])
+        (1.0, 1.0)
+        >>> metric.compute()["j_and_f"]
+        1.0
+    """
+
+    def __init__(self, bound: float = 0.008) -> None:
+        self.bound = bound
+        self.objects = 0
+        self._sums = np.zeros(2)
+
+    def update(
+        self, true: ArrayLike, pred: ArrayLike, void: ArrayLike | None = None
+    ) -> tuple[float, float]:
+        """Add one object; give its J and F."""
+        found = region_j(true, pred, void), boundary_f(true, pred, self.bound, void)
+        self.objects += 1
+        self._sums += found
+        return found
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another metric of the same bound has seen."""
+        _check_same(self.bound, other.bound)
+        self.objects += other.objects
+        self._sums += other._sums
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give ``j``, ``f``, ``j_and_f`` and ``objects``; 0 where nothing was seen."""
+        j, f = (self._sums / max(self.objects, 1)).tolist()
+        return {"j": j, "f": f, "j_and_f": (j + f) / 2, "objects": self.objects}
+
+
+class BoundaryIouMetric:
+    """Average Boundary IoU over pairs of masks, those of two empty masks left out.
+
+    Args:
+        width: as in :func:`boundary_iou`.
+
+    Example:
+        >>> metric = BoundaryIouMetric()
+        >>> metric.update([[True]], [[True]])
+        1.0
+        >>> metric.compute()
+        {'boundary_iou': 1.0, 'objects': 1}
+    """
+
+    def __init__(self, width: float = 0.02) -> None:
+        self.width = width
+        self.objects = 0
+        self._sum = 0.0
+
+    def update(self, true: ArrayLike, pred: ArrayLike) -> float:
+        """Add one pair; give its own score."""
+        found = boundary_iou(true, pred, self.width)
+        if not math.isnan(found):
+            self.objects += 1
+            self._sum += found
+        return found
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another metric of the same width has seen."""
+        _check_same(self.width, other.width)
+        self.objects += other.objects
+        self._sum += other._sum
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give ``boundary_iou`` and ``objects``; 0 where nothing was seen."""
+        return {"boundary_iou": self._sum / max(self.objects, 1), "objects": self.objects}
+
+
+class ContourF1Metric:
+    """Average contour F1 over the classes of an image, then over the images that have any.
+
+    Args:
+        thresholds: as in :func:`contour_f1`.
+        background: likewise.
+
+    Example:
+        >>> metric = ContourF1Metric((2,))
+        >>> _ = metric.update([[0, 1]], [[0, 1]])
+        >>> metric.compute()
+        {'contour_f1@2': 1.0, 'images': 1}
+    """
+
+    def __init__(self, thresholds: Sequence[float] = (1, 5, 10), background: bool = True) -> None:
+        self.thresholds = tuple(float(value) for value in thresholds)
+        self.background = background
+        self.images = 0
+        self._sums = np.zeros(len(self.thresholds))
+
+    def update(self, true: ArrayLike, pred: ArrayLike) -> dict[int, list[float]]:
+        """Add one image; give the F1 of its classes (see :func:`contour_f1`)."""
+        found = contour_f1(true, pred, self.thresholds, self.background)
+        if found:
+            self.images += 1
+            self._sums += np.mean(list(found.values()), axis=0)
+        return found
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another metric of the same settings has seen."""
+        _check_same(*((m.thresholds, m.background) for m in (self, other)))
+        self.images += other.images
+        self._sums += other._sums
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give the means, such as ``contour_f1@5``, and ``images``; 0 where nothing was seen."""
+        means = (self._sums / max(self.images, 1)).tolist()
+        named = zip(self.thresholds, means, strict=True)
+        return {f"contour_f1@{limit:g}": mean for limit, mean in named} | {"images": self.images}
+
+
+def _distances(true: Mask, pred: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the distance of each marked pixel to the nearest of the other map, both ways."""
+    return _to_nearest(true, pred), _to_nearest(pred, true)
+
+
+def _to_nearest(ours: Mask, theirs: Mask) -> NDArray[np.float64]:
+    if not theirs.any():
+        return np.full(int(ours.sum()), np.inf)
+    distances: NDArray[np.float64] = distance_transform_edt(~theirs)[ours]
+    return distances
+
+
+def _contour_f1(to_pred: NDArray[np.float64], to_true: NDArray[np.float64], limit: float) -> float:
+    if not (len(to_pred) and len(to_true)):
+        return 0.0
+    return _f1(float((to_true < limit).mean()), float((to_pred < limit).mean()))
+
+
+def _f1(precision: float, recall: float) -> float:
+    both = precision + recall
+    return 2 * precision * recall / both if both else 0.0
+
+
+def _masks(true: ArrayLike, pred: ArrayLike, void: ArrayLike | None) -> tuple[Mask, Mask]:
+    truth, guess = np.asarray(true), np.asarray(pred)
+    hidden = np.zeros(truth.shape, np.bool_) if void is None else np.asarray(void)
+    for mask in (truth, guess, hidden):
+        if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape != truth.shape:
+            raise CongealError(
+                f"expected boolean masks (H, W) of one size, got {mask.dtype} of shape "
+                f"{mask.shape} beside {truth.shape}"
+            )
+    return truth & ~hidden, guess & ~hidden
+
+
+def _check_same(ours: object, theirs: object) -> None:
+    if ours != theirs:
+        raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")

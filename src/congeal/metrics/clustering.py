@@ -1,0 +1,192 @@
+"""Label maps compared as clusterings of pixels: ARI, AMI, NMI, VOI, adapted Rand.
+
+The numbers are those of scikit-learn and scikit-image. Background is a cluster like any other,
+unless it is left out; void pixels never take part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from skimage.metrics import adapted_rand_error, variation_of_information
+from sklearn import metrics as sklearn_metrics
+
+from congeal.errors import CongealError
+from congeal.labels import VOID, check_labels
+
+__all__ = ["ClusteringMetric", "ClusteringScores", "clustering_scores"]
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClusteringScores:
+    """Agreement of two label maps as clusterings; NaN where nothing can be compared.
+
+    Attributes:
+        ari: adjusted Rand index, 1 for equal partitions, about 0 by chance.
+        ami: adjusted mutual information (arithmetic mean of entropies), likewise.
+        nmi: normalised mutual information, 0 to 1; the same as the V-measure.
+        rand: Rand index, 0 to 1.
+        homogeneity: 1 when each predicted cluster lies in one true one.
+        completeness: 1 when each true cluster lies in one predicted one.
+        fmi: Fowlkes-Mallows index, 0 to 1.
+        voi: variation of information in bits, 0 for equal partitions; the sum of the next two.
+        voi_merge: H(true | pred), false merges.
+        voi_split: H(pred | true), false splits.
+        are: adapted Rand error, 0 to 1, over pixels whose true label is not background.
+        are_precision: its precision.
+        are_recall: its recall.
+
+    Example:
+        >>> clustering_scores([[1, 1, 2, 2]], [[5, 5, 5, 5]]).voi_merge
+        1.0
+    """
+
+    ari: float
+    ami: float
+    nmi: float
+    rand: float
+    homogeneity: float
+    completeness: float
+    fmi: float
+    voi: float
+    voi_merge: float
+    voi_split: float
+    are: float
+    are_precision: float
+    are_recall: float
+
+
+class ClusteringMetric:
+    """Average the scores of image after image; NaN ones are left out of their mean.
+
+    Args:
+        background: as in :func:`clustering_scores`.
+
+    Example:
+        >>> metric = ClusteringMetric()
+        >>> _ = metric.update([[1, 1, 2]], [[3, 3, 4]])
+        >>> metric.compute()["ari"]
+        1.0
+    """
+
+    def __init__(self, background: bool = True) -> None:
+        self.background = background
+        self.images = 0
+        self._sums = np.zeros(len(fields(ClusteringScores)))
+        self._known = np.zeros(len(self._sums), np.int64)
+
+    def update(self, true: ArrayLike, pred: ArrayLike) -> ClusteringScores:
+        """Add one image; give its own scores (see :func:`clustering_scores`)."""
+        found = clustering_scores(true, pred, self.background)
+        values = np.array(list(asdict(found).values()))
+        self.images += 1
+        self._sums += np.nan_to_num(values)
+        self._known += ~np.isnan(values)
+        return found
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another metric of the same settings has seen.
+
+        Raises:
+            CongealError: the settings differ.
+        """
+        if self.background != other.background:
+            raise CongealError(
+                f"expected a metric with background={self.background}, got {other.background}"
+            )
+        self.images += other.images
+        self._sums += other._sums
+        self._known += other._known
+        return self
+
+    def compute(self) -> dict[str, float]:
+        """Give the mean of each field of :class:`ClusteringScores`, and ``images``.
+
+        A mean over nothing is NaN.
+
+        Example:
+            >>> ClusteringMetric().compute()["images"]
+            0
+        """
+        means = np.where(self._known > 0, self._sums / np.maximum(self._known, 1), np.nan)
+        names = [field.name for field in fields(ClusteringScores)]
+        return {**dict(zip(names, means.tolist(), strict=True)), "images": self.images}
+
+
+def clustering_scores(
+    true: ArrayLike, pred: ArrayLike, background: bool = True
+) -> ClusteringScores:
+    """Compare two label maps as partitions of their pixels.
+
+    Args:
+        true: label map of any shape, 0 background, -1 void.
+        pred: label map of the same shape; void counts as background.
+        background: whether pixels that are background in the truth take part. The adapted Rand
+            error never counts them.
+
+    Returns:
+        All scores, NaN where no pixel is left.
+
+    Raises:
+        CongealError: one is not a label map, or the shapes differ.
+
+    Source:
+        Hubert, Arabie 1985 (ARI); Vinh et al. 2010 (AMI); Meila 2007 (VOI); Arganda-Carreras et
+        al. 2015 (adapted Rand).
+
+    Example:
+        >>> clustering_scores([[0, 1, 1]], [[0, 4, 4]]).ari
+        1.0
+    """
+    truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
+    if truth.shape != guess.shape:
+        raise CongealError(
+            f"expected truth and prediction of one size, got {truth.shape} and {guess.shape}"
+        )
+    known = truth > VOID if background else truth > 0
+    inside = truth[known] > 0
+    codes = _codes(truth[known]), _codes(np.maximum(guess[known], 0))
+    if not len(inside):
+        return ClusteringScores(*[float("nan")] * len(fields(ClusteringScores)))
+    merge, split = variation_of_information(*codes)[::-1].tolist()
+    return ClusteringScores(
+        **_sklearn_scores(*codes),
+        voi=merge + split,
+        voi_merge=merge,
+        voi_split=split,
+        **_adapted_rand(codes[0][inside], codes[1][inside]),
+    )
+
+
+def _sklearn_scores(true: Labels, pred: Labels) -> dict[str, float]:
+    measures = {
+        "ari": sklearn_metrics.adjusted_rand_score,
+        "ami": sklearn_metrics.adjusted_mutual_info_score,
+        "nmi": sklearn_metrics.normalized_mutual_info_score,
+        "rand": sklearn_metrics.rand_score,
+        "homogeneity": sklearn_metrics.homogeneity_score,
+        "completeness": sklearn_metrics.completeness_score,
+        "fmi": sklearn_metrics.fowlkes_mallows_score,
+    }
+    return {name: float(measure(true, pred)) for name, measure in measures.items()}
+
+
+def _adapted_rand(true: Labels, pred: Labels) -> dict[str, float]:
+    """Score pixels inside objects; NaN where there is no pair of pixels to judge."""
+    names = ("are", "are_precision", "are_recall")
+    if not len(true):
+        return dict.fromkeys(names, float("nan"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = adapted_rand_error(true, pred, ignore_labels=())
+    return dict(zip(names, (float(value) for value in found), strict=True))
+
+
+def _codes(labels: Labels) -> Labels:
+    """Number the labels from 0 without gaps: scikit-image's tables are as large as the labels."""
+    codes: Labels = np.unique(labels, return_inverse=True)[1].astype(np.int64).ravel()
+    return codes
