@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from congeal.errors import CongealError
 from congeal.grouping import Grouping, ScalarMeanShift, scalar_mean_shift
 
-few = settings(deadline=None, max_examples=40)
+few = settings(deadline=None, max_examples=25)
 
 
 def naive_shift(values, bandwidth, weights=None):
@@ -155,7 +155,7 @@ def test_groups_are_the_basins_of_the_merged_modes(seed, spread, bandwidth):
 
 @pytest.mark.parametrize("bandwidth", [0.4, 0.9])
 def test_modes_and_labels_are_those_of_scikit_learn_where_groups_are_apart(bandwidth):
-    values, truth = mixture(1, count=400, centres=(2.0, 4.0, 6.1, 8.3), spread=0.12)
+    values, truth = mixture(1, count=200, centres=(2.0, 4.0, 6.1, 8.3), spread=0.12)
     reference = ReferenceMeanShift(bandwidth=bandwidth, bin_seeding=False)
     reference.fit(values.double().numpy()[:, None])
     groups = ScalarMeanShift((bandwidth,)).group(values[None])
@@ -166,7 +166,7 @@ def test_modes_and_labels_are_those_of_scikit_learn_where_groups_are_apart(bandw
 
 
 def test_labels_agree_with_scikit_learn_on_all_but_the_edges_where_groups_meet():
-    values, _ = mixture(2, count=600, spread=0.25)
+    values, _ = mixture(2, count=250, spread=0.2)
     reference = ReferenceMeanShift(bandwidth=0.5).fit(values.double().numpy()[:, None])
     groups = ScalarMeanShift((0.5,), background=-9).group(values[None])
     assert len(groups) == len(reference.cluster_centers_)

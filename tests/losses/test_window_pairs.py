@@ -99,37 +99,37 @@ def test_windows_that_cannot_be_are_refused_in_one_line(wrong):
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_the_cost_is_the_mean_over_the_pairs_one_by_one(size, weight):
     values, labels = drawn(size=size)
-    offsets = window_offsets(len(size), window=7, centre=2, dilation=2)
-    cost = window_pair_cost(values, labels, offsets, margin=1.0, theta=0.1, different_weight=weight)
-    expected = [naive_cost(*one, offsets, 1.0, 0.1, weight) for one in zip(values, labels)]  # noqa: B905
+    window = {"window": 7, "centre": 2, "dilation": 2}
+    offsets = window_offsets(len(size), **window)
+    cost = window_pair_cost(values, labels, **window, different_weight=weight)
+    expected = [
+        naive_cost(*one, offsets, 1.0, 0.1, weight) for one in zip(values, labels, strict=True)
+    ]
     torch.testing.assert_close(cost, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_offsets_longer_than_the_image_are_left_out():
     values, labels = drawn(size=(3, 4))
-    near = window_offsets(2, window=7, dilation=1)
-    far = window_offsets(2, window=41, dilation=1)
-    kept = [window_pair_cost(values, labels, offsets) for offsets in (near, far)]
-    torch.testing.assert_close(*kept)
+    near, far = (window_pair_cost(values, labels, window=w, dilation=1) for w in (7, 41))
+    torch.testing.assert_close(near, far)
 
 
 @pytest.mark.parametrize("size", [(5, 4), (2, 3, 3)])
 def test_the_gradient_gathered_on_the_way_agrees_with_finite_differences(size):
     values, labels = drawn(seed=1, size=size)
-    offsets = window_offsets(len(size), window=5, centre=2, dilation=2)
+    how = {"window": 5, "centre": 2, "dilation": 2, "margin": 0.7, "theta": 0.2}
 
     def cost(x):
-        return window_pair_cost(x, labels, offsets, margin=0.7, theta=0.2, different_weight=2.0)
+        return window_pair_cost(x, labels, different_weight=2.0, **how)
 
     assert torch.autograd.gradcheck(cost, values.requires_grad_())
 
 
 def test_the_operator_keeps_the_rules_of_operators():
     values, labels = drawn()
-    arguments = (values.requires_grad_(), labels, [0, 1, 1, 0], 1.0, 0.1, 1.0)
     torch.library.opcheck(
         torch.ops.congeal.window_pair_cost.default,
-        arguments,
+        (values.requires_grad_(), labels, 3, 2, 1, 1.0, 0.1, 1.0),
         test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),
     )
 
@@ -139,7 +139,7 @@ def test_an_image_without_a_pair_costs_nothing():
     labels = labels.clamp(max=0)
     labels[0, 2, 2] = 1
     values.requires_grad_()
-    cost = window_pair_cost(values, labels, window_offsets(window=5))
+    cost = window_pair_cost(values, labels, window=5)
     cost.sum().backward()
     assert cost.tolist() == [0.0, 0.0]
     assert values.grad.eq(0).all()

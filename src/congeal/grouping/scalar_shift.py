@@ -110,7 +110,7 @@ def scalar_mean_shift(values: Tensor, bandwidth: float, weights: Tensor | None =
     points, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
     mass = _mass(inverse, counts, weights)
     if not len(points):
-        return points.double()
+        return values.double()
     return _settle(_Line.of(points.double(), mass), bandwidth)[inverse]
 
 

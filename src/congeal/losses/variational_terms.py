@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from congeal.errors import CongealError, unknown
-from congeal.losses.window_pairs import random_pairs, window_offsets, window_pair_cost
+from congeal.losses.window_pairs import random_pairs, window_pair_cost
 
 __all__ = [
     "Pairs",
@@ -207,9 +207,15 @@ def permutation_term(
     f, _ = _prepare(values, labels)
     f = f.relu()
     if pairs == "window":
-        offsets = window_offsets(f.ndim - 1, window=window, centre=centre, dilation=dilation)
         cost = window_pair_cost(
-            f, labels, offsets, margin=margin, theta=theta, different_weight=different_weight
+            f,
+            labels,
+            window=window,
+            centre=centre,
+            dilation=dilation,
+            margin=margin,
+            theta=theta,
+            different_weight=different_weight,
         )
         return cost.sum() / max(len(f), 1)
     if pairs != "random":

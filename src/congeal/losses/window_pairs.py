@@ -73,31 +73,23 @@ def _ends(step: Offset, size: torch.Size) -> tuple[tuple[slice, ...], tuple[slic
     return (slice(None), *first), (slice(None), *second)
 
 
-# An operator of its own, so that a compiler takes the loop over the steps as one piece.
-@torch.library.custom_op(
-    "congeal::window_pair_cost",
-    mutates_args=(),
-    schema=(
-        "(Tensor values, Tensor labels, int[] steps, float margin, float theta, "
-        "float different_weight) -> (Tensor, Tensor)"
-    ),
-)
-def _window_pair_cost(
+def _compare(
     values: Tensor,  # (B, *S)
     labels: Tensor,  # (B, *S)
-    steps: list[int],  # n numbers of each step, one after the other
+    window: int,
+    centre: int,
+    dilation: int,
     margin: float,
     theta: float,
     different_weight: float,
 ) -> tuple[Tensor, Tensor]:
+    """Mean cost ``(B,)`` over the pairs of each image, and its gradient ``(B, *S)``."""
     size = values.shape[1:]
-    n = len(size)
     gradient = torch.zeros_like(values)
     cost = values.new_zeros(len(values))
     count = torch.zeros(len(values), dtype=torch.int64, device=values.device)
     foreground = labels > 0
-    for start in range(0, len(steps), n):
-        step = tuple(steps[start : start + n])
+    for step in window_offsets(len(size), window=window, centre=centre, dilation=dilation):
         if any(abs(d) >= side for d, side in zip(step, size, strict=True)):
             continue
         a, b = _ends(step, size)
@@ -115,18 +107,11 @@ def _window_pair_cost(
         gradient[a] += pull
         gradient[b] -= pull
     count = count.clamp_min(1)
-    return cost / count, gradient / count.reshape(-1, *[1] * n)
+    return cost / count, gradient / count.reshape(-1, *[1] * len(size))
 
 
-@_window_pair_cost.register_fake
-def _(
-    values: Tensor,
-    labels: Tensor,
-    steps: list[int],
-    margin: float,
-    theta: float,
-    different_weight: float,
-) -> tuple[Tensor, Tensor]:
+def _shapes(values: Tensor, labels: Tensor, *settings: float) -> tuple[Tensor, Tensor]:
+    """What :func:`_compare` would return, without its numbers."""
     return values.new_empty(len(values)), torch.empty_like(values)
 
 
@@ -137,22 +122,33 @@ def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _scale_gradient(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     (gradient,) = ctx.saved_tensors
     towards = grads[0].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
-    return towards, None, None, None, None, None
+    return towards, *[None] * 7
 
 
-_window_pair_cost.register_autograd(_scale_gradient, setup_context=_keep_gradient)
+# An operator of its own, so that a compiler takes the loop over the steps as one piece.
+_OPERATOR = "congeal::window_pair_cost"
+torch.library.define(
+    _OPERATOR,
+    "(Tensor values, Tensor labels, int window, int centre, int dilation, float margin, "
+    "float theta, float different_weight) -> (Tensor, Tensor)",
+)
+torch.library.impl(_OPERATOR, "default", _compare)
+torch.library.register_fake(_OPERATOR, _shapes)
+torch.library.register_autograd(_OPERATOR, _scale_gradient, setup_context=_keep_gradient)
 
 
 def window_pair_cost(
     values: Tensor,
     labels: Tensor,
-    offsets: tuple[Offset, ...],
     *,
+    window: int = 129,
+    centre: int = 8,
+    dilation: int = 8,
     margin: float = 1.0,
     theta: float = 0.1,
     different_weight: float = 1.0,
 ) -> Tensor:
-    """Mean cost of the pairs of foreground pixels that lie one of the steps apart.
+    """Mean cost of the pairs of foreground pixels in the stratified window around each other.
 
     With v = |f_1 - f_2| within an object and max(margin - |f_1 - f_2|, 0) between two, a pair
     costs the Huber loss of v. Shifted views of the map are compared one step at a time, and the
@@ -161,7 +157,9 @@ def window_pair_cost(
     Args:
         values: ``(B, *S)`` float32 or float64.
         labels: ``(B, *S)`` integers; pixels of 0 and less make no pairs.
-        offsets: steps of n whole numbers, see :func:`window_offsets`.
+        window: side of the window, see :func:`window_offsets`.
+        centre: closer than this every pixel is a partner.
+        dilation: further out every so many pixels one is.
         margin: m_2, the difference wanted between objects.
         theta: where the Huber loss turns from a square to a line.
         different_weight: weight of pairs of different objects, in the sum only.
@@ -169,14 +167,18 @@ def window_pair_cost(
     Returns:
         ``(B,)``, 0 where an image has no pair. It can be differentiated once.
 
+    Raises:
+        CongealError: there is no such window.
+
     Example:
         >>> values = torch.tensor([[1.0, 1.0, 3.0]])
-        >>> window_pair_cost(values, torch.tensor([[1, 2, 2]]), ((1,),))
+        >>> window_pair_cost(values, torch.tensor([[1, 2, 2]]), window=3)
         tensor([1.4500])
     """
     cost: Tensor
-    steps = list(chain.from_iterable(offsets))
-    cost, _ = _window_pair_cost(values, labels, steps, margin, theta, different_weight)
+    cost, _ = torch.ops.congeal.window_pair_cost(
+        values, labels, window, centre, dilation, margin, theta, different_weight
+    )
     return cost
 
 
