@@ -185,7 +185,7 @@ def _draw_trails(axes: Axes, rows: list[Row]) -> None:
     axes.annotate(
         f"below 1e-14 at step {below}",
         (below - 1, fast[below - 1]),
-        (below + 1, 1e-12),
+        (below + 0.6, 1e-12),
         color=LINES[0],
         arrowprops={"arrowstyle": "-", "color": LINES[0], "linewidth": 0.8},
         fontsize=8.5,
@@ -195,7 +195,7 @@ def _draw_trails(axes: Axes, rows: list[Row]) -> None:
     axes.text(SHOWN, FLOOR / 2, "rounding of float64", ha="right", va="top", color=SOFT, fontsize=8)
     axes.set(xlabel="steps", ylabel="distance to the mode", ylim=(1e-16, 3))
     axes.set_title("one group as wide as the kernel")
-    axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.9), fontsize=8.5)
+    axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.7), fontsize=8.5)
 
 
 def _draw_one_step(axes: Axes, rows: list[Row]) -> None:

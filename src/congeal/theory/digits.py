@@ -102,7 +102,7 @@ def train_toy(toy: Toy, seed: int = 0) -> tuple[RPE, list[float]]:
         image, labels = _draw_batch(data, toy.batch, generator)
         loss = _loss(model, image, labels, toy.samples, generator)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -249,11 +249,12 @@ def _rows(shown: _Shown) -> list[dict[str, Any]]:
 def _draw(shown: _Shown, numbers: dict[str, float]) -> Figure:
     steps = (0, 2, STEPS_SHOWN)
     with house_style():
-        title = "Digits on the sphere, before and after mean shift"
-        figure = new_figure(11.0, 6.6, title)
-        above, below = figure.subfigures(2, 1, height_ratios=[1, 1.75])
+        title = f"Digits on the sphere; {numbers['found']:.0%} of unseen digits are found"
+        figure = new_figure(11.0, 6.4, title)
+        halves: Any = figure.subfigures(2, 1, height_ratios=[1, 1.6])
+        above, below = halves
         maps = above.subplots(1, 5)
-        show_map(maps[0], to_display(shown.image), "image, not seen in training")
+        show_map(maps[0], to_display(shown.image), "unseen image")
         show_map(maps[1], _paint(shown.labels), "true digits")
         show_map(maps[2], _as_colours(shown.trail[0]), "embedding as colours")
         show_map(maps[3], _as_colours(shown.trail[-1]), f"after {STEPS_SHOWN} steps")
@@ -291,7 +292,7 @@ def _draw_sphere(axes: Any, embedding: Tensor, labels: NDArray[np.int64], title:
     axes.scatter(
         *points[order].T, c=colours[order], s=size[order], depthshade=True, linewidth=0, alpha=0.8
     )
-    axes.set(xlim=(-0.7, 0.7), ylim=(-0.7, 0.7), zlim=(-0.7, 0.7))
-    axes.set_box_aspect((1, 1, 1))
+    axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
+    axes.set_box_aspect((1, 1, 1), zoom=1.5)
     axes.set_axis_off()
-    axes.set_title(title, color=INK, y=0.98)
+    axes.set_title(title, color=INK, y=1.0, loc="center")

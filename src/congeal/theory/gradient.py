@@ -31,10 +31,12 @@ MARGIN = 0.5
 STEPS = 5
 NOISE = 0.28
 COLOURS = ("#9aa4af", "#0f766e", "#d97706")
+NAMES = ("ground", "object 1", "object 2")
+PLACES = ((-1.2, -0.95, "left"), (1.2, -0.95, "right"), (0, 1.06, "center"))  # of the names
 LOSSES = {
-    "alone": "loss on the embedding",
-    "every step": f"loss on it and after steps 1 to {STEPS}",
-    "last step": f"loss after step {STEPS} only",
+    "alone": "no grouping",
+    "every step": f"loss at steps 0 to {STEPS}",
+    "last step": f"loss at step {STEPS} only",
 }
 
 
@@ -151,7 +153,7 @@ def _draw(scene: Scene, found: dict[str, Tensor]) -> Figure:
             _draw_arrows(grid[1, column], scene, gradient)
         bar = figure.colorbar(shown, ax=list(grid[0]), shrink=0.8, pad=0.01)
         bar.set_label("length over its mean")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -176,22 +178,24 @@ def _prepare(axes: Axes, title: str) -> None:
     axes.set_title(title)
     angle = np.linspace(0, 2 * math.pi, 200)
     axes.plot(np.cos(angle), np.sin(angle), color="#d3d9df", linewidth=1)
-    axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08), aspect="equal")
+    axes.set(xlim=(-1.22, 1.22), ylim=(-1.22, 1.22), aspect="equal")
     axes.set_axis_off()
 
 
 def _draw_points(axes: Axes, scene: Scene) -> None:
-    _prepare(axes, "their embeddings on the sphere")
+    _prepare(axes, "embeddings")
     points, labels = _flat(scene.embedding.flatten(1).T), scene.labels.flatten().numpy()
     doubtful = scene.doubtful.flatten().numpy()
     for label, colour in enumerate(COLOURS):
         chosen = (labels == label) & ~doubtful
-        axes.scatter(*points[chosen].T, s=4, color=colour, alpha=0.6, linewidth=0)
-    axes.scatter(*points[doubtful].T, s=9, color=COLOURS[1], edgecolor=INK, linewidth=0.5)
-    places = ((0.5, -0.98, "ground"), (0.98, 0.98, "object 1"), (0.02, 0.98, "object 2"))
-    names = {"ground": 0, "object 1": 1, "object 2": 2}
-    del places, names
-    axes.text(0, -1.05, "ringed: in doubt", ha="center", va="top", fontsize=8, color=SOFT)
+        axes.scatter(
+            points[chosen, 0], points[chosen, 1], s=4, color=colour, alpha=0.6, linewidth=0
+        )
+    x, y = points[doubtful].T
+    axes.scatter(x, y, s=9, color=COLOURS[1], edgecolor=INK, linewidth=0.5)
+    for (x, y, side), colour, name in zip(PLACES, COLOURS, NAMES, strict=True):
+        axes.text(x, y, name, ha=side, fontsize=8, color=colour)
+    axes.text(0, -1.2, "ringed, and black: in doubt", ha="center", fontsize=8, color=SOFT)
 
 
 def _draw_arrows(axes: Axes, scene: Scene, gradient: Tensor) -> None:

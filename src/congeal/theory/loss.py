@@ -53,7 +53,10 @@ def draw_loss(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Figu
     Returns:
         The files, and ``gap_to_formula``: the largest difference to 1 - s and max(s - alpha, 0).
     """
-    similarity = np.linspace(0, 1, 21 if quick else 101)
+    count = 11 if quick else 61
+    angles = np.linspace(0, math.pi, count)  # evenly in both, for the two panels
+    similarity = np.unique(np.concatenate([np.linspace(0, 1, count), 0.5 + 0.5 * np.cos(angles)]))
+    similarity = np.unique(np.concatenate([similarity.clip(0, 1), MARGINS]))
     curves = {"positive": [pair_loss(s, same=True, margin=0.5) for s in similarity]}
     gaps = [np.abs(np.array(curves["positive"]) - (1 - similarity)).max()]
     for margin in MARGINS:
@@ -71,13 +74,13 @@ def draw_loss(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Figu
 
 def _draw(similarity: NDArray[np.float64], curves: dict[str, list[float]]) -> Figure:
     with house_style():
-        figure = new_figure(8.6, 3.7, "Loss of a pair of pixels")
+        figure = new_figure(8.6, 4.0, "Loss of a pair of pixels of one group and of two")
         left, right = figure.subplots(1, 2, sharey=True)
         angle = np.degrees(np.arccos(2 * similarity - 1))
         for axes, at in ((left, similarity), (right, angle)):
-            axes.plot(at, curves["positive"], color=INK, linewidth=2.2, label="same group: 1 - s")
+            axes.plot(at, curves["positive"], color=INK, linewidth=2.2, label="one group")
             for margin, colour in zip(MARGINS, LINES, strict=False):
-                label = f"two groups, α = {margin:g}"
+                label = f"two, α = {margin:g}"
                 values = curves[f"negative@{margin:g}"]
                 axes.plot(at, values, color=colour, linewidth=1.8, label=label)
         left.set(xlabel="similarity s = (1 + cosine) / 2", ylabel="loss", xlim=(0, 1))
@@ -87,5 +90,6 @@ def _draw(similarity: NDArray[np.float64], curves: dict[str, list[float]]) -> Fi
         right.set_xticks(range(0, 181, 30))
         degrees = [math.degrees(angle_from_margin(margin)) for margin in MARGINS]
         right.plot(degrees, [0.0] * len(degrees), "o", color=INK, markersize=4, clip_on=False)
-        right.legend(loc="upper right", fontsize=8.5)
+        handles, names = right.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=5, fontsize=8.5)
     return figure

@@ -104,7 +104,8 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
 
     Returns:
         The files, and after 0, 1, ... 10 steps the mean similarity of ``positive`` and of
-        ``negative`` pairs, and the share of ``wrong`` pairs at the best threshold.
+        ``negative`` pairs, the share of positive pairs above .95 (``tight``), and the share of
+        ``wrong`` pairs at the best threshold.
 
     Raises:
         CongealError: no model ships with this copy of congeal.
@@ -124,6 +125,7 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
     for step, (positive, negative) in enumerate(joined):
         numbers[f"positive, step {step}"] = float(positive.mean())
         numbers[f"negative, step {step}"] = float(negative.mean())
+        numbers[f"tight, step {step}"] = float((positive > 0.95).mean())
         numbers[f"wrong, step {step}"] = wrong_share(*counts[step])
     rows = [row for step, pair in enumerate(counts) for row in _rows(step, *pair)]
     return save_figure(folder, "similarities", _draw(rows, numbers), rows, numbers)
@@ -159,8 +161,8 @@ def _draw(rows: list[Row], numbers: dict[str, float]) -> Figure:
         panels = figure.subplots(1, len(SHOWN), sharey=True)
         for axes, step in zip(panels, SHOWN, strict=True):
             _draw_step(axes, [row for row in rows if row["step"] == step], step)
-            wrong = numbers[f"wrong, step {step}"]
-            note(axes, f"wrong side of the\nbest threshold: {wrong:.1%}", 0.06, 0.94, va="top")
+            tight = numbers[f"tight, step {step}"]
+            note(axes, f"one object, over .95:\n{tight:.1%} of the pairs", 0.06, 0.97, va="top")
         panels[0].set_ylabel("share of the pairs")
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=2)
@@ -174,8 +176,10 @@ def _draw_step(axes: Axes, rows: list[Row], step: int) -> None:
         values = np.maximum([row[name] for row in rows], 1e-5)
         axes.stairs(values, BINS, fill=True, baseline=1e-5, color=colour, alpha=0.5, label=label)
         axes.stairs(values, BINS, baseline=1e-5, color=colour, linewidth=1.2)
-    axes.axvline(0.5, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.axvline(0.5, ymax=0.8, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set_title(f"{step} step" + ("" if step == 1 else "s"))
     axes.set_yscale("log")
-    axes.set(xlabel="similarity", xlim=(0, 1), ylim=(1e-4, 10))
+    axes.set(xlabel="similarity", xlim=(0, 1), ylim=(1e-4, 30))
     axes.set_xticks([0, 0.5, 1])
+    axes.set_yticks([10.0**power for power in range(-4, 1)])
+    axes.minorticks_off()

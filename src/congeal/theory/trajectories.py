@@ -11,7 +11,8 @@ the middle Gaussian is divided between two targets, as pixels between two object
 behind every loop is the mean over t = 0..T, since a sum would be a T + 1 times longer step.
 
 The four observations are stated in our words, as our reading of the figure, and each is checked by
-numbers that :func:`draw_trajectories` gives:
+numbers that :func:`draw_trajectories` gives. On seeds 0 to 6 the first, third and fourth always
+held; the second for 5 loops with the loss at every one always, with the loss at the end but once.
 
 1. Grouping moves neighbours as one. Without it each point is moved by its own error; with it the
    points of a group share one gradient and run in parallel (``spread of gradient``: deviation of
@@ -20,8 +21,8 @@ numbers that :func:`draw_trajectories` gives:
    (``share of a tenth``: part of the squared first gradient that the tenth of the points with
    the largest has).
 3. With grouping the output is right in fewer updates, while the points themselves are left as
-   wide as grouping allows (``updates to a tenth`` of the error, ``width`` of the Gaussian at 5
-   after all updates).
+   wide as grouping allows (``updates to a tenth`` of the error, not a number where that is never
+   reached; ``width`` of the Gaussian at 5 after all updates).
 4. Behind many loops a single loss loses its gradient where points have settled in a wrong group,
    and stays; a loss behind every loop does not (``error at the end``).
 """
@@ -205,7 +206,7 @@ def _draw_run(axes: Axes, name: str, run: Run, target: Tensor) -> None:
         axes.plot(paths, color=colour, linewidth=0.7, alpha=0.55)
         axes.axhline(goal, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set_title(name)
-    axes.set(xlim=(0, UPDATES), ylim=(2.2, 5.8), xlabel="updates", ylabel="position")
+    axes.set(xlim=(0, UPDATES), ylim=(2.0, 5.6), xlabel="updates", ylabel="position")
     note(axes, f"error of the output {float(run.error[-1]):.4f}", 0.97, 0.02, ha="right")
 
 

@@ -1,0 +1,43 @@
+import inspect
+
+import pytest
+
+from congeal.errors import CongealError
+from congeal.theory import FIGURES, choose_figures
+from congeal.theory.result import new_figure, save_figure
+
+
+def test_all_is_every_figure_and_a_name_is_itself():
+    assert choose_figures("all") == tuple(FIGURES)
+    assert choose_figures("margins") == ("margins",)
+
+
+def test_an_unknown_figure_gets_the_nearest():
+    with pytest.raises(CongealError, match="did you mean 'gradient'"):
+        choose_figures("gradeint")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_the_same_options_and_a_short_line(name):
+    parameters = inspect.signature(FIGURES[name].draw).parameters
+    assert list(parameters) == ["folder", "quick", "seed"]
+    assert FIGURES[name].draw.__name__ == f"draw_{name}"
+    assert 10 < len(FIGURES[name].what) < 80
+
+
+def test_the_same_figure_is_the_same_file(tmp_path):
+    made = [save_figure(tmp_path / name, "a", new_figure(2, 2, "A"), [], {}) for name in "xy"]
+    assert made[0].png.read_bytes() == made[1].png.read_bytes()
+
+
+def test_rows_may_leave_cells_empty(tmp_path):
+    rows = [{"a": 1, "b": 0.25}, {"a": None, "c": "x"}]
+    made = save_figure(tmp_path, "a", new_figure(2, 2, "A"), rows, {"n": 1})
+    assert made.csv.read_text() == "a,b,c\n1,0.25,\n,,x\n"
+    assert made.numbers == {"n": 1.0}
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CongealError, match="cannot write"):
+        save_figure(tmp_path / "file", "a", new_figure(2, 2, "A"), [], {})
