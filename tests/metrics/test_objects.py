@@ -14,7 +14,6 @@ from pycocotools import mask as coco_mask
 from congeal.errors import CongealError
 from congeal.metrics import Objects
 from congeal.metrics.objects import check_classes, intersections, mask_iou, void_pixels
-from congeal.metrics.records import Records
 
 GOLDEN = Path(__file__).parent / "golden" / "coco"
 RLE = np.load(GOLDEN / "rle.npz")
@@ -152,21 +151,3 @@ def test_bad_input_is_told_in_one_line(make, told):
     with pytest.raises(CongealError, match=told) as caught:
         make()
     assert "\n" not in str(caught.value)
-
-
-def test_records_come_in_the_order_of_ids_whatever_the_order_of_arrival():
-    one, two = Records(), Records()
-    for records, image in ((one, 10), (two, 9), (one, "b"), (two, "a"), (one, None)):
-        records.add(image, image)
-    one.merge(two)
-    assert one.ordered() == [9, 10, "a", "b", None]
-    assert len(one) == 5
-
-
-def test_an_image_dealt_twice_is_kept_once_and_one_that_differs_refused():
-    records = Records()
-    records.add((np.array([1, 2]), "a"), image=3)
-    records.add((np.array([1, 2]), "a"), image=3)
-    assert len(records) == 1
-    with pytest.raises(CongealError, match="two different results for 3"):
-        records.add((np.array([1, 3]), "a"), image=3)
