@@ -5,6 +5,16 @@ from congeal.metrics.average_precision import (
     AveragePrecisionMetric,
     average_precision,
 )
+from congeal.metrics.boundaries import (
+    BoundaryIouMetric,
+    ContourF1Metric,
+    DavisMetric,
+    boundary_band,
+    boundary_f,
+    boundary_iou,
+    contour_f1,
+    region_j,
+)
 from congeal.metrics.boundary_matching import corner_boundaries, match_boundaries
 from congeal.metrics.bsds_benchmark import boundary_benchmark
 from congeal.metrics.bsds_boundaries import (
@@ -27,7 +37,14 @@ from congeal.metrics.bsds_regions import (
 )
 from congeal.metrics.cityscapes import CityscapesMetric, CityscapesResult, cityscapes_scores
 from congeal.metrics.cityscapes_ids import instance_ids
+from congeal.metrics.clustering import ClusteringMetric, ClusteringScores, clustering_scores
 from congeal.metrics.coco import CocoMetric, CocoResult, coco_scores
+from congeal.metrics.hausdorff import (
+    SurfaceMetric,
+    SurfaceScores,
+    set_hausdorff,
+    surface_scores,
+)
 from congeal.metrics.leaves import LeafMetric, LeafScores, leaf_scores
 from congeal.metrics.matching import Matching, MatchingMetric, matching
 from congeal.metrics.metric import Metric, gather, merge_all
@@ -54,14 +71,19 @@ from congeal.metrics.unsupervised import UnsupervisedMetric, assign_clusters, re
 __all__ = [
     "AveragePrecision",
     "AveragePrecisionMetric",
+    "BoundaryIouMetric",
     "BoundaryPoint",
     "BoundaryScores",
     "BsdsBoundaryMetric",
     "BsdsRegionMetric",
     "CityscapesMetric",
     "CityscapesResult",
+    "ClusteringMetric",
+    "ClusteringScores",
     "CocoMetric",
     "CocoResult",
+    "ContourF1Metric",
+    "DavisMetric",
     "HumanAgreementMetric",
     "LeafMetric",
     "LeafScores",
@@ -78,18 +100,25 @@ __all__ = [
     "RegionScores",
     "RetrievalMetric",
     "SemanticMetric",
+    "SurfaceMetric",
+    "SurfaceScores",
     "TrimapMetric",
     "UnsupervisedMetric",
     "assign_clusters",
     "average_precision",
+    "boundary_band",
     "boundary_benchmark",
     "boundary_counts",
+    "boundary_f",
+    "boundary_iou",
     "boundary_scores",
     "boundary_thresholds",
     "cityscapes_scores",
     "class_iou",
+    "clustering_scores",
     "coco_scores",
     "confusion_matrix",
+    "contour_f1",
     "corner_boundaries",
     "gather",
     "human_counts",
@@ -105,8 +134,11 @@ __all__ = [
     "panoptic_counts",
     "panoptic_segments",
     "proposal_recall",
+    "region_j",
     "region_scores",
     "relabelled_confusion",
     "segments_from_contours",
+    "set_hausdorff",
+    "surface_scores",
     "void_distance",
 ]

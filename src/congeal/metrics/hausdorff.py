@@ -38,7 +38,7 @@ class SurfaceScores:
         hd_pooled: percentile of both directions together.
         hd_directed: larger percentile of the two directions.
         hd_contour: likewise along the contour, by length; NaN beyond two dimensions.
-        assd: average symmetric surface distance, the mean of the next two.
+        assd: average symmetric surface distance, over the surface pixels of both.
         asd_pred: mean distance of predicted surface pixels to the true surface.
         asd_true: mean distance of true surface pixels to the predicted surface.
         nsd: normalised surface Dice: share of both contours, by length, within the tolerance;
@@ -183,7 +183,7 @@ def surface_scores(
         hd_pooled=float(np.percentile(pooled, percentile)),
         hd_directed=float(max(np.percentile(way, percentile) for way in (to_pred, to_true))),
         hd_contour=hd_contour,
-        assd=float((to_pred.mean() + to_true.mean()) / 2),
+        assd=float(pooled.mean()),
         asd_pred=float(to_true.mean()),
         asd_true=float(to_pred.mean()),
         nsd=nsd,
