@@ -25,7 +25,7 @@ from congeal.losses.pairwise import pairwise_loss
 from congeal.sphere import normalise
 from congeal.theory.result import FigureResult, house_style, new_figure, save_figure, show_map
 
-__all__ = ["Scene", "draw_gradient", "draw_scene", "gradients"]
+__all__ = ["Scene", "between_modes", "draw_gradient", "draw_scene", "gradients"]
 
 MARGIN = 0.5
 STEPS = 5
@@ -78,6 +78,20 @@ def draw_scene(side: int = 40, seed: int = 0) -> Scene:
     return Scene(normalise(clean + scale * noise, dim=0), labels, doubtful)
 
 
+def between_modes(scene: Scene, gap: float = 0.3) -> Tensor:
+    """Pixels `(H, W)` whose cosines to the two nearest modes differ by less than ``gap``.
+
+    They are most of the doubtful part, and single pixels that the noise put there.
+
+    Example:
+        >>> bool(between_modes(draw_scene(20)).any())
+        True
+    """
+    first, second = scene.embedding.topk(2, dim=0).values  # the modes are the axes
+    between: Tensor = first - second < gap
+    return between
+
+
 def gradients(scene: Scene, steps: int = STEPS) -> dict[str, Tensor]:
     """Gradients ``(D, H, W)`` of the pairwise loss: alone, behind every step, behind the last.
 
@@ -105,30 +119,32 @@ def draw_gradient(folder: str | Path, *, quick: bool = False, seed: int = 0) -> 
         seed: of the noise.
 
     Returns:
-        The files, and for each loss ``doubtful over others``: how much longer the mean gradient of
-        a doubtful pixel is than that of the other pixels, and the share of the ``total`` length
-        that doubtful pixels have.
+        The files, and for each loss ``in doubt over others``, how much longer the mean gradient of
+        a pixel between two modes is than that of the other pixels, and the share of the ``total``
+        length that pixels between modes have.
     """
-    scene = draw_scene(24 if quick else 40, seed)
+    scene = draw_scene(32 if quick else 40, seed)
     found = gradients(scene)
     lengths = {name: g.norm(dim=0).numpy() for name, g in found.items()}
-    doubtful = scene.doubtful.numpy()
+    between = between_modes(scene).numpy()
     numbers: dict[str, float] = {}
     for name, length in lengths.items():
-        ratio = length[doubtful].mean() / length[~doubtful].mean()
-        numbers[f"doubtful over others, {name}"] = float(ratio)
-        numbers[f"share of total, {name}"] = float(length[doubtful].sum() / length.sum())
+        ratio = length[between].mean() / length[~between].mean()
+        numbers[f"in doubt over others, {name}"] = float(ratio)
+        numbers[f"share of total, {name}"] = float(length[between].sum() / length.sum())
     figure = _draw(scene, found)
     return save_figure(folder, "gradient", figure, _rows(scene, lengths), numbers)
 
 
 def _rows(scene: Scene, lengths: dict[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
+    between = between_modes(scene)
     return [
         {
             "row": row,
             "column": column,
             "label": int(scene.labels[row, column]),
             "doubtful": int(scene.doubtful[row, column]),
+            "between": int(between[row, column]),
             **{name: float(length[row, column]) for name, length in lengths.items()},
         }
         for row in range(len(scene.labels))

@@ -73,7 +73,7 @@ def gbms(points: Tensor, loops: int, bandwidth: float = BANDWIDTH) -> list[Tenso
         ``T + 1`` tensors ``(N,)``: the points, and the points after each step.
 
     Example:
-        >>> gbms(torch.tensor([0.0, 1.0]), 1, bandwidth=100.0)[1].tolist()
+        >>> [round(x, 3) for x in gbms(torch.tensor([0.0, 1.0]), 1, bandwidth=100.0)[1].tolist()]
         [0.5, 0.5]
     """
     trail = [points]
