@@ -126,7 +126,8 @@ def cityscapes_ids(labels: LabelMap, semantic: LabelMap, classes: LabelMap) -> L
     Args:
         labels: objects 1..K, 0 where none is, -1 void or a group, `(H, W)`.
         semantic: class ids 1..19, 0 or -1 where none is, `(H, W)`.
-        classes: class of each object, `(K,)`; objects of class -1 are left out.
+        classes: class of each object, `(K,)`; those of class -1 become caravans, as no score
+            tells them from trailers.
 
     Returns:
         `(H, W)`: an object is 1000 times the number of its class and one of its own from 0,
@@ -141,7 +142,7 @@ def cityscapes_ids(labels: LabelMap, semantic: LabelMap, classes: LabelMap) -> L
     ids = official[np.maximum(semantic, 0)]
     for k, one in enumerate(classes.tolist()):
         before = int((classes[:k] == one).sum())
-        ids[labels == k + 1] = 0 if one < 1 else 1000 * official[one] + before
+        ids[labels == k + 1] = 1000 * (official[one] if one > 0 else _IDS["caravan"]) + before
     return ids
 
 
