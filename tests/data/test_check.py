@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from congeal.data.check import check_dataset
+from congeal.data.check import check_dataset, check_spec, look_over
 from congeal.data.drawn import DrawnDataset
 from congeal.data.folder import FolderDataset
 from congeal.data.sample import Dataset, Sample
@@ -59,18 +59,18 @@ def test_files_that_cannot_be_used_are_listed_and_the_rest_is_read(tmp_path: Pat
 
 def test_constant_images_are_reported() -> None:
     problems = check_dataset(Given((np.full((20, 20, 1), 7, np.uint8), LABELS)))
-    assert problems == ["s0: the image is constant (every value is 7)"]
+    assert problems == ["s0: the image is constant (every value is 7); export it again"]
 
 
 def test_tiny_images_are_reported() -> None:
     problems = check_dataset(Given((noise((1, 1)), np.ones((1, 1), int)), (noise(), LABELS)))
-    assert "s0: the image is only 1 x 1 pixels" in problems
+    assert "s0: the image is only 1 x 1 pixels; cut larger ones" in problems
 
 
 def test_the_same_picture_twice_is_reported() -> None:
     image = noise()
     assert check_dataset(Given((image, LABELS), (noise(), LABELS), (image.copy(), LABELS))) == [
-        "s2: the image is the same as s0"
+        "s2: the image is the same as s0; keep one of them"
     ]
 
 
@@ -78,14 +78,91 @@ def test_tiny_objects_are_reported_with_their_numbers() -> None:
     labels = LABELS.copy()
     labels[15, 15], labels[0, 0:3] = 7, 9
     assert check_dataset(Given((noise(), labels))) == [
-        "s0: objects under 4 pixels: 2 (number 7, 9)"
+        "s0: objects under 4 pixels: 2 (number 7, 9); erase them or make them void"
     ]
 
 
 def test_no_objects_anywhere_is_a_problem_but_in_one_image_it_is_not() -> None:
     empty = np.zeros((20, 20), int)
-    assert check_dataset(Given((noise(), empty))) == ["no image has any object in its mask"]
+    assert check_dataset(Given((noise(), empty))) == [
+        "no image has any object in its mask; check that masks are not all 0"
+    ]
     assert check_dataset(Given((noise(), empty), (noise(), LABELS))) == []
+
+
+def test_stray_pieces_are_reported_unless_something_may_hide_the_rest() -> None:
+    labels = LABELS.copy()
+    labels[15, 15] = labels[15, 17] = 2  # in the open
+    labels[10, 8:10], labels[9, 9] = 1, 1
+    assert check_dataset(Given((noise(), labels))) == [
+        "s0: objects with pieces under 4 pixels apart from the rest: 1 (number 2); erase the pieces"
+    ]
+    labels = LABELS.copy()
+    labels[19, 19] = labels[5, 15] = 2  # at the border, and within another object
+    labels[14:16, 13:16], labels[14, 14] = -1, 2
+    assert check_dataset(Given((noise(), labels))) == []
+
+
+def test_objects_in_pieces_are_a_note() -> None:
+    labels = LABELS.copy()
+    labels[14:17, 14:17] = 1
+    found = look_over({"all": Given((noise(), labels))})
+    assert found.problems == []
+    assert found.notes[0].startswith("1 of 2 objects are in several pieces: fine where")
+
+
+def test_the_end_of_8_bits_is_a_problem() -> None:
+    many = np.kron(np.arange(256).reshape(16, 16), np.ones((3, 3), int))
+    problems = check_dataset(Given((noise(many.shape), many)))
+    assert len(problems) == 1
+    assert "255 objects numbered up to 255" in problems[0]
+    assert "16 bits" in problems[0]
+    assert check_dataset(Given((noise(many.shape), many + 1))) == []
+
+
+def test_255_beside_small_numbers_looks_like_void() -> None:
+    labels = LABELS.copy()
+    labels[9:11] = 255
+    problems = check_dataset(Given((noise(), labels), (noise(), LABELS)))
+    assert len(problems) == 1
+    assert problems[0].startswith("the number 255 stands far from the others in 1 image (such as")
+
+
+def test_gaps_in_the_numbers_are_a_note() -> None:
+    found = look_over({"all": Given((noise(), LABELS * 3), (noise(), LABELS))})
+    assert found.problems == []
+    assert found.notes == [
+        "numbers have gaps in 1 image (such as s0): fine, only differences count"
+    ]
+
+
+def test_the_same_picture_in_two_splits_is_worse() -> None:
+    image = noise()
+    parts = {"train": Given((image, LABELS)), "test": Given((noise(), LABELS), (image, LABELS))}
+    assert look_over(parts).problems == [
+        "test/s1: the image is the same as train/s0, so scores on test would be too good; "
+        "keep it in one split only"
+    ]
+
+
+def test_regions_of_classes_are_not_judged_as_objects() -> None:
+    labels = LABELS.copy()
+    labels[15, 15], labels[0, 0:3] = 7, 9
+    data = Given((noise(), labels))
+    data.protocol = "miou"
+    assert check_dataset(data) == []
+
+
+def test_a_dataset_is_looked_over_by_name_or_path(tmp_path: Path, photo, numbers) -> None:
+    assert check_spec("discs", "val").problems == []
+    for split in ("train", "val"):
+        photo(tmp_path / f"leftImg8bit/{split}/ulm/{split}_leftImg8bit.png", (20, 20))
+        path = tmp_path / f"gtFine/{split}/ulm/{split}_gtFine_instanceIds.png"
+        numbers(path, np.where(LABELS > 0, 26000 + LABELS, 7))
+    path.unlink()
+    found = check_spec(tmp_path)
+    assert found.images == 2
+    assert found.problems == [f"val/val: expected the labels of val at {path}, found none"]
 
 
 def test_masks_that_look_binary_are_reported() -> None:

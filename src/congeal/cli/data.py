@@ -21,15 +21,18 @@ from congeal.cli.terminal import (
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
-    from congeal.data.registry import DatasetInfo
+    from congeal.data.catalogue import DatasetInfo
     from congeal.data.sample import Dataset
+    from congeal.data.survey import Survey
 
 __all__ = ["check", "data", "info", "list_datasets", "preview"]
 
 Where = Annotated[
     str,
     typer.Argument(
-        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+        help="Folder of images/ and masks/, or of a published dataset; COCO JSON; arrays; or a "
+        "dataset by name, NAME=FOLDER for one that lies elsewhere.",
+        metavar="DATA",
     ),
 ]
 Split = Annotated[str, typer.Option(help="Part of the data: train, val, test, all.")]
@@ -43,64 +46,81 @@ def data(context: typer.Context, as_json: Json = False) -> None:
 
 def list_datasets(as_json: Json = False) -> None:
     """List the datasets that have a name, and whether they are here."""
-    from congeal.data.registry import DATASETS
+    from congeal.data.registry import DATASETS, is_here
 
-    rows = [(entry, _is_here(entry.name)) for entry in DATASETS.values()]
+    rows = [(entry, is_here(entry.name)) for entry in DATASETS.values()]
     if as_json:
         show_json([{**_facts(entry), "here": here} for entry, here in rows])
         return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "what", "licence", "here"):
+    for title in ("name", "what", "licence", "protocol", "here"):
         table.add_column(title, overflow="fold")
     for entry, here in rows:
-        table.add_row(entry.name, entry.what, entry.licence, "yes" if here else "no")
+        words = (entry.what, entry.licence, entry.protocol, "yes" if here else "no")
+        table.add_row(entry.name, *words)
     show(table)
     say("congeal data info NAME says more; a folder or COCO JSON does wherever a name does")
 
 
-def info(where: Where, as_json: Json = False) -> None:
-    """Say what a dataset is: images and objects of each split, licence, source."""
-    from congeal.data.registry import DATASETS
+def info(
+    where: Where,
+    number: Annotated[
+        int, typer.Option("--count", "-n", help="Images to look at in each split.", min=1)
+    ] = 64,
+    as_json: Json = False,
+) -> None:
+    """Say what a dataset is and holds: terms, source, sizes and objects of each split."""
+    from congeal.data.registry import DATASETS, is_here, split_spec
 
-    named = DATASETS.get(where)
-    splits = _splits(where)
+    name, folder = split_spec(where)
+    named = DATASETS.get(name)
+    here = named is None or folder is not None or is_here(name)
+    datasets = _open_splits(where) if here else {}
+    found = {split: _survey(dataset, number) for split, dataset in datasets.items()}
     if as_json:
-        show_json({**(_facts(named) if named else {"name": where}), "splits": splits})
+        facts = {**(_facts(named) if named else {"name": where}), **_measures(datasets)}
+        show_json({**facts, "splits": {split: one.to_dict() for split, one in found.items()}})
         return
     if named:
         say(f"{named.name}: {named.what}")
         say(f"licence {named.licence}, from {named.source}")
-    if not splits:
-        say("not here: set CONGEAL_DATA to the folder that holds it")
-    for name, facts in splits.items():
+    if not here:
         say(
-            f"{name:>5}: {count(facts['images'], 'image')}, the first {facts['size']} "
-            f"{facts['type']} with {count(facts['objects'], 'object')}"
+            "not here: get it from its source, then set CONGEAL_DATA to the folder that holds it "
+            f"or write {name}=FOLDER"
         )
+    for dataset in list(datasets.values())[:1]:
+        others = "".join(f", {protocol}" for protocol in dataset.other_protocols)
+        classes = f"; {len(dataset.class_names) - 1} classes" if dataset.class_names else ""
+        say(f"judged by {dataset.protocol}{others}{classes}")
+    for split, one in found.items():
+        _say_survey(split, one)
 
 
 def check(where: Where, split: Split = "all", as_json: Json = False) -> None:
-    """Read every image and mask and name what is wrong (exit code 1 when something is)."""
-    from congeal.data.check import check_dataset
-    from congeal.data.registry import open_dataset
+    """Read every image and mask, name what is wrong and what to do (exit code 1 for problems)."""
+    from congeal.data.check import check_spec
 
-    dataset = open_dataset(where, split)
     with make_progress() as progress:
         task = progress.add_task("checking", total=None)
 
         def tell(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        problems = [one_line(problem) for problem in check_dataset(dataset, tell)]
+        findings = check_spec(where, split, tell)
+    problems = [one_line(problem) for problem in findings.problems]
     if as_json:
-        show_json({"images": len(dataset), "problems": problems})
+        notes = {"notes": findings.notes}
+        show_json({"images": findings.images, "problems": problems, **notes})
     else:
         for problem in problems:
             say(problem)
+        for note in findings.notes:
+            say_note(f"note: {note}")
         found = count(len(problems), "problem") if problems else "no problems"
-        say_note(f"{count(len(dataset), 'image')}, {found}")
+        say_note(f"{count(findings.images, 'image')}, {found}")
     if problems:
         raise typer.Exit(PARTLY)
 
@@ -117,11 +137,11 @@ def preview(
     ] = 12,
 ) -> None:
     """Draw images with their objects on one sheet."""
-    from congeal.data.registry import open_dataset
+    from congeal.data.registry import open_dataset, split_spec
     from congeal.figures.plots import contact_sheet
 
     dataset = open_dataset(where, split)
-    stem = (Path(where).stem or "data").replace(":", "-")
+    stem = (Path(split_spec(where)[0]).stem or "data").replace(":", "-")
     path = contact_sheet(_pictures(dataset, number), output or Path(f"{stem}.png"))
     say(f"{count(min(number, len(dataset)), 'image')} of {len(dataset):,}: {path}")
 
@@ -139,34 +159,43 @@ def _pictures(dataset: Dataset, number: int) -> list[tuple[str, Any]]:
     ]
 
 
-def _splits(where: str) -> dict[str, dict[str, Any]]:
-    """Look at each split that is there; a pack that is not here has none."""
-    from congeal.data.registry import DATASETS, open_dataset
+def _open_splits(where: str) -> dict[str, Dataset]:
+    """Open each split that has any image."""
+    from congeal.data.registry import dataset_splits, open_dataset
 
-    if where in DATASETS and not _is_here(where):
-        return {}
-    found = {}
-    for split in ("train", "val", "test"):
-        try:
-            dataset = open_dataset(where, split)
-        except CongealError:
-            if split == "test":
-                continue
-            raise
-        if len(dataset):
-            found[split] = _describe(dataset)
-    return found
+    opened = {split: open_dataset(where, split) for split in dataset_splits(where)}
+    return {split: dataset for split, dataset in opened.items() if len(dataset)}
 
 
-def _describe(dataset: Dataset) -> dict[str, Any]:
-    sample = dataset[0]
-    height, width, channels = sample.image.shape
-    return {
-        "images": len(dataset),
-        "size": f"{height} x {width} x {channels}",
-        "type": str(sample.image.dtype),
-        "objects": _objects(sample.labels),
-    }
+def _survey(dataset: Dataset, number: int) -> Survey:
+    from congeal.data.survey import survey
+
+    with make_progress() as progress:
+        task = progress.add_task(f"looking at {dataset.split}", total=None)
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return survey(dataset, number, tell)
+
+
+def _say_survey(split: str, found: Survey) -> None:
+    """Say the numbers of a split, and draw the sizes of its objects."""
+    sizes = list(found.sizes)
+    more = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    seen = "" if found.looked_at == found.images else f" ({found.looked_at} looked at)"
+    say(f"{split:>5}: {count(found.images, 'image')}{seen}, {sizes[0]}{more} {found.types[0]}")
+    spread = found.to_dict()["objects_per_image"]
+    say(
+        f"       {spread['min']} to {spread['max']} objects per image, {spread['mean']:.4g} on "
+        f"average; {found.broken} of {sum(found.counts)} in several pieces; "
+        f"{100 * found.void:.3g} % void"
+    )
+    rows = found.histogram()
+    most = max((number for *_, number in rows), default=1)
+    for low, high, number in rows:
+        bar = "#" * max(1, round(40 * number / most))
+        say(f"       {f'{low}-{high}':>15} pixels {number:>7}  {bar}")
 
 
 def _objects(labels: Any) -> int:
@@ -175,10 +204,15 @@ def _objects(labels: Any) -> int:
     return len(np.unique(labels[labels > 0]))
 
 
-def _is_here(name: str) -> bool:
-    from congeal.data.packs import PACKS, data_root
-
-    return name not in PACKS or (data_root() / PACKS[name].folder).is_dir()
+def _measures(datasets: dict[str, Dataset]) -> dict[str, Any]:
+    """Protocols and classes, the same in every split."""
+    for dataset in datasets.values():
+        return {
+            "protocol": dataset.protocol,
+            "other_protocols": list(dataset.other_protocols),
+            "classes": list(dataset.class_names),
+        }
+    return {}
 
 
 def _facts(entry: DatasetInfo) -> dict[str, str]:

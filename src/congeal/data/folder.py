@@ -33,6 +33,7 @@ class FolderDataset(PairedDataset):
         split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``. Where the folder has no split
             for validation, one in seven images is chosen by a hash of its name.
         seed: seed of that choice.
+        lost: takes a line for each file without its counterpart, which is an error otherwise.
 
     Raises:
         CongealError: a folder is missing or empty, an image has no mask or the reverse, or the
@@ -49,13 +50,20 @@ class FolderDataset(PairedDataset):
         (4, 5)
     """
 
-    def __init__(self, root: str | Path, split: str = "all", *, seed: int = 0) -> None:
-        parts = folder_parts(root)
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "all",
+        *,
+        seed: int = 0,
+        lost: list[str] | None = None,
+    ) -> None:
+        parts = folder_parts(root, lost)
         pairs = select_split(parts, split, name=lambda p: p.name, where=str(root), seed=seed)
         super().__init__(str(root), split, pairs)
 
 
-def folder_parts(root: str | Path) -> dict[str, list[Pair]]:
+def folder_parts(root: str | Path, lost: list[str] | None = None) -> dict[str, list[Pair]]:
     """Find the pairs of a folder: under ``"all"``, or under train, val and test.
 
     Raises:
@@ -71,22 +79,22 @@ def folder_parts(root: str | Path) -> dict[str, list[Pair]]:
     _check_folder(root)
     outside = [part for part in PARTS if (root / part / "images").is_dir()]
     if outside and not (root / "images").is_dir():
-        return {part: _pairs_in(root / part) for part in outside}
+        return {part: _pairs_in(root / part, lost) for part in outside}
     images, masks = _images_and_masks(root)
     inside = [part for part in PARTS if (images / part).is_dir()]
     if not inside:
-        return {"all": pair_files(images, masks)}
+        return {"all": pair_files(images, masks, lost)}
     loose = image_files(images)
     if loose:
         raise CongealError(
             f"expected images either in {images} or in its folders {_some(inside)}, found "
             f"both ({_some(path.name for path in loose)})"
         )
-    return {part: pair_files(images / part, masks / part) for part in inside}
+    return {part: pair_files(images / part, masks / part, lost) for part in inside}
 
 
-def _pairs_in(folder: Path) -> list[Pair]:
-    return pair_files(*_images_and_masks(folder))
+def _pairs_in(folder: Path, lost: list[str] | None) -> list[Pair]:
+    return pair_files(*_images_and_masks(folder), lost)
 
 
 def _check_folder(folder: Path) -> None:
@@ -108,10 +116,15 @@ def _images_and_masks(root: Path) -> tuple[Path, Path]:
     )
 
 
-def pair_files(images: Path, masks: Path) -> list[Pair]:
+def pair_files(images: Path, masks: Path, lost: list[str] | None = None) -> list[Pair]:
     """Match the images of one folder with the masks of another by name, endings aside.
 
     ``cell_labels.tif``, ``cell_masks.png`` and ``cell_mask.png`` go with ``cell.png`` too.
+
+    Args:
+        images: the folder of the images.
+        masks: the folder of their masks.
+        lost: takes a line for each file without its counterpart, which is an error otherwise.
 
     Raises:
         CongealError: no images, two files for one name, or a name without its counterpart.
@@ -129,8 +142,11 @@ def pair_files(images: Path, masks: Path) -> list[Pair]:
         raise CongealError(f"expected images (PNG, JPEG or TIFF) in {images}, {_contents(images)}")
     named = _by_name(files, images, set())
     marked = _by_name(_mask_entries(masks), masks, set(named))
-    _check_counterparts(named, marked, masks)
-    return [Pair(name, path, marked[name]) for name, path in named.items()]
+    if lost is None:
+        _check_counterparts(named, marked, masks)
+    else:
+        lost += _without_counterpart(named, marked, masks)
+    return [Pair(name, path, marked[name]) for name, path in named.items() if name in marked]
 
 
 def _contents(folder: Path) -> str:
@@ -178,6 +194,15 @@ def _check_counterparts(named: dict[str, Path], marked: dict[str, Path], masks: 
     lost = [path.name for name, path in marked.items() if name not in named]
     if lost:
         raise CongealError(f"expected an image for every mask, {masks} has {_some(lost)} without")
+
+
+def _without_counterpart(named: dict[str, Path], marked: dict[str, Path], masks: Path) -> list[str]:
+    bare = [path for name, path in named.items() if name not in marked]
+    stray = [path for name, path in marked.items() if name not in named]
+    return [
+        *(f"{path}: no mask in {masks}; draw one or take the image out" for path in bare),
+        *(f"{path}: no image for this mask; add it or take the mask out" for path in stray),
+    ]
 
 
 def _some(names: Iterable[str], shown: int = 3) -> str:

@@ -20,9 +20,10 @@ __all__ = [
     "is_here",
     "open_dataset",
     "split_spec",
+    "stored_splits",
 ]
 
-_DRAWN_SPLITS = ("train", "val", "test")
+_SPLITS = ("train", "val", "test")
 
 
 def open_dataset(
@@ -123,24 +124,35 @@ def dataset_splits(spec: str | Path) -> tuple[str, ...]:
         >>> dataset_splits("sticks")
         ('train', 'val', 'test')
     """
+    parts = set(stored_splits(spec))
+    made = {"train", "val"} if parts & {"all", "train"} else set()
+    return tuple(part for part in _SPLITS if part in parts | made)
+
+
+def stored_splits(spec: str | Path, lost: list[str] | None = None) -> tuple[str, ...]:
+    """The splits as the dataset comes: some of train, val and test, or just ``"all"``.
+
+    Args:
+        spec: as for `open_dataset`.
+        lost: takes a line for each file of a folder without its counterpart, which is an error
+            otherwise.
+
+    Raises:
+        CongealError: no such name or folder, or it cannot be read.
+
+    Example:
+        >>> stored_splits("sticks")
+        ('train', 'val', 'test')
+    """
     name, folder = split_spec(spec)
     if name in NAMED:
-        parts = set(NAMED[name].splits(find_named(name, folder)))
-    elif name in DATASETS:
-        return _DRAWN_SPLITS
-    else:
-        parts = set(_path_parts(Path(spec)))
-    made = {"train", "val"} if parts & {"all", "train"} else set()
-    return tuple(part for part in _DRAWN_SPLITS if part in parts | made)
-
-
-def _path_parts(path: Path) -> tuple[str, ...]:
+        return NAMED[name].splits(find_named(name, folder))
+    if name in DATASETS:
+        return _SPLITS
+    path = Path(spec)
     _check_exists(path)
     known = find_layout(path)
-    if known is None:
-        return tuple(folder_parts(path))
-    layout, home = known
-    return layout.splits(home)
+    return tuple(folder_parts(path, lost)) if known is None else known[0].splits(known[1])
 
 
 def held_out_split(spec: str | Path) -> str:
