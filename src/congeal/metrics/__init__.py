@@ -57,6 +57,7 @@ from congeal.metrics.panoptic import (
     panoptic_segments,
 )
 from congeal.metrics.proposals import ProposalMetric, ProposalRecall, proposal_recall
+from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.metrics.retrieval import RetrievalMetric, majority_labels, nearest_labels
 from congeal.metrics.semantic import (
     SemanticMetric,
@@ -69,6 +70,7 @@ from congeal.metrics.semantic import (
 from congeal.metrics.unsupervised import UnsupervisedMetric, assign_clusters, relabelled_confusion
 
 __all__ = [
+    "PROTOCOLS",
     "AveragePrecision",
     "AveragePrecisionMetric",
     "BoundaryIouMetric",
@@ -97,6 +99,7 @@ __all__ = [
     "PanopticMetric",
     "ProposalMetric",
     "ProposalRecall",
+    "Protocol",
     "RegionScores",
     "RetrievalMetric",
     "SemanticMetric",
@@ -120,6 +123,7 @@ __all__ = [
     "confusion_matrix",
     "contour_f1",
     "corner_boundaries",
+    "find_protocol",
     "gather",
     "human_counts",
     "instance_ids",
