@@ -2,11 +2,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from congeal import RPE
 from congeal.cli.segment import split_model
 from congeal.errors import CongealError
+from congeal.models import save_model
 from congeal.prediction import batch
 
 
@@ -146,8 +149,23 @@ def test_a_real_ctrl_c_while_loading_is_clean(environment, desk):
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.0)  # in the middle of importing PyTorch
+    maps, patience = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 30
+    while maps.exists() and "libtorch" not in maps.read_text() and time.monotonic() < patience:
+        time.sleep(0.05)  # on a busy machine it takes its time to get to PyTorch
+    time.sleep(0.2 if maps.exists() else 1.0)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert "Traceback" not in stderr
+
+
+def test_a_setting_of_the_read_out_can_be_changed(run, desk):
+    save_model(RPE(dimensions=4, coordinates="none"), "untrained", card="")
+    words = ["segment", "untrained", "photos/images/cell0.png", "-o", "out"]
+    chosen = ["--set", "grouping=k-means", "--set", "grouping.grid=3", "--set", "smallest=2"]
+    assert run(*words, *chosen).exit_code == 0
+    again = run(*words, "--set", "grouping=flat-shift")
+    assert "1 image skipped" in again.stdout
+    assert "another model" in again.stderr or "note" in again.stderr
+    assert "did you mean 'k-means'" in run(*words, "--overwrite", "--set", "grouping=kmean").stderr
+    assert "expected NAME=VALUE" in run(*words, "--set", "smallest").stderr

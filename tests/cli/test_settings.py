@@ -79,6 +79,8 @@ def test_the_kind_is_that_of_the_setting(setting, field):
     if typing.get_origin(kind) is typing.Literal:
         assert set(setting.choices) == {str(value) for value in typing.get_args(kind)}
         assert setting.kind == type(typing.get_args(kind)[0]).__name__
+    elif typing.get_origin(kind) is dict:
+        assert setting.kind == "options"
     elif typing.get_origin(kind) is tuple:
         assert setting.kind == {float: "floats", str: "names"}[typing.get_args(kind)[0]]
     else:
@@ -93,6 +95,8 @@ def test_the_default_shown_is_that_of_the_setting(setting, field):
         assert (setting.name in NONE_IS) == bool(setting.default)
     elif isinstance(field.default, bool):
         assert setting.default == SAID[field.default]
+    elif isinstance(field.default, dict):
+        assert setting.default == "" == "".join(field.default)
     elif isinstance(field.default, tuple):
         assert setting.default == ",".join(
             f"{value:g}" if isinstance(value, float) else value for value in field.default
@@ -107,6 +111,8 @@ def test_only_what_is_given_is_passed_on():
     given = {"scale": "0.5, 2", "flip": False, "epochs": None, "seed": 3}
     assert chosen(TRAINING, given) == {"scale": (0.5, 2.0), "flip": False, "seed": 3}
     assert chosen(METHOD, {"class_names": "cell, dirt"}) == {"class_names": ("cell", "dirt")}
+    options = {"grouping_options": "grid=6, search=2"}
+    assert chosen(METHOD, options) == {"grouping_options": {"grid": 6, "search": 2}}
 
 
 @pytest.mark.parametrize(

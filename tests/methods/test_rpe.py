@@ -368,3 +368,19 @@ def test_the_read_out_follows_the_loss_where_nothing_else_is_said():
     assert (read_out.margin, read_out.reach, read_out.holes) == (0.4, 15, True)
     assert read_out.kappa == pytest.approx(9 / 0.6**2)
     assert make(margin=0.4, merge=0.1, read_concentration=3).read_out.kappa == 3
+
+
+@pytest.mark.parametrize("name", ["mean-shift", "k-means", "flat-shift", "proposals"])
+def test_another_grouping_reads_the_same_model(name):
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[8:30, 8:30], image[36:60, 34:60] = 200, 120
+    model = RPE(dimensions=4, coordinates="none", foreground=0.01).configure(grouping=name)
+    assert model.read_out.grouping is not None
+    assert model.segment(image).shape == (64, 64)
+
+
+def test_options_of_the_grouping_are_checked_when_it_is_made():
+    model = RPE(dimensions=4).configure(grouping="k-means", grouping_options={"grid": 3})
+    assert model.read_out.grouping.grid == 3
+    with pytest.raises(CongealError, match="did you mean 'k-means'"):
+        model.configure(grouping="kmean")

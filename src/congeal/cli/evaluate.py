@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from congeal.cli.options import Device, Json
+from congeal.cli.options import Device, Json, Set, parse_settings
 from congeal.cli.terminal import make_progress, say, show, show_json
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def evaluate(
     report: Annotated[
         bool, typer.Option(help="Write the page with the worst images first.")
     ] = True,
+    set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -68,6 +69,7 @@ def evaluate(
     part = held_out_split(data) if split is None else split
     folder = default_folder(model, data, part) if output is None else output
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
+    given["settings"] = parse_settings(set_)
     found = _evaluate(
         model, data, split=part, output=folder, limit=limit, report=report, device=device, **given
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-__all__ = ["Device", "Json", "Output"]
+from congeal.errors import CongealError
+
+__all__ = ["Device", "Json", "Output", "Set", "parse_settings"]
 
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON for machines on stdout, nothing else.")
@@ -18,3 +22,42 @@ Device: TypeAlias = Annotated[
 Output: TypeAlias = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for what is written.", metavar="FOLDER")
 ]
+Set: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a setting of the read-out, such as smallest=30 or grouping=k-means (its own "
+        "settings: grouping.grid=6). Give it several times for several.",
+        metavar="NAME=VALUE",
+    ),
+]
+
+
+def parse_settings(texts: Sequence[str] | None) -> dict[str, Any]:
+    """Read ``NAME=VALUE``; numbers, true, false and null as JSON has them, all else as text.
+
+    Raises:
+        CongealError: there is no name or no value.
+
+    Example:
+        >>> parse_settings(["smallest=30", "grouping=k-means", "grouping.grid=6"])
+        {'smallest': 30, 'grouping': 'k-means', 'grouping_options': {'grid': 6}}
+    """
+    settings: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise CongealError(f"expected NAME=VALUE for --set, got {text!r}")
+        if name.startswith("grouping."):
+            options = settings.setdefault("grouping_options", {})
+            options[name.removeprefix("grouping.")] = _value(value)
+        else:
+            settings[name.replace("-", "_")] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from congeal.cli.group import PARTLY, Stopped
-from congeal.cli.options import Device, Json, Output
+from congeal.cli.options import Device, Json, Output, Set, parse_settings
 from congeal.cli.terminal import count, make_progress, say, say_error, say_note, show_json
 from congeal.errors import CongealError
 
@@ -45,6 +45,7 @@ def segment(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make results again that are there.")
     ] = False,
+    set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -54,7 +55,15 @@ def segment(
     where an earlier one stopped. A broken image is reported and the others are done (exit code 1).
     """
     chosen, images = split_model(arguments, model)
-    run = _run(chosen, images, output, tuple(format_ or ("labels", "overlay")), overwrite, device)
+    run = _run(
+        chosen,
+        images,
+        output,
+        formats=tuple(format_ or ("labels", "overlay")),
+        overwrite=overwrite,
+        device=device,
+        settings=parse_settings(set_),
+    )
     if as_json:
         show_json(_to_dict(run))
     else:
@@ -100,14 +109,7 @@ def _means_a_model(text: str) -> bool:
     return not (path.exists() or path.suffix or len(path.parts) > 1 or set(text) & set("*?["))
 
 
-def _run(
-    model: str | None,
-    images: list[str],
-    output: Path,
-    formats: tuple[str, ...],
-    overwrite: bool,
-    device: str,
-) -> SegmentRun:
+def _run(model: str | None, images: list[str], output: Path, **options: Any) -> SegmentRun:
     from congeal.prediction import input_files, segment_files
 
     total, finished = len(input_files(images, output)), 0
@@ -123,15 +125,7 @@ def _run(
                 say_error(outcome.message if named else f"{outcome.path}: {outcome.message}")
 
         try:
-            return segment_files(
-                model,
-                images,
-                output,
-                formats=formats,
-                overwrite=overwrite,
-                device=device,
-                on_file=tell,
-            )
+            return segment_files(model, images, output, on_file=tell, **options)
         except KeyboardInterrupt:
             raise Stopped(
                 f"stopped: {finished} of {count(total, 'image')} segmented into {output}; "

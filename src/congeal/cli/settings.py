@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from congeal.cli.options import parse_settings
 from congeal.errors import CongealError, unknown
 
 __all__ = ["METHOD", "TRAINING", "Setting", "as_parameter", "chosen"]
 
-Kind = Literal["int", "float", "str", "bool", "floats", "names"]
+Kind = Literal["int", "float", "str", "bool", "floats", "names", "options"]
 _TYPES: dict[Kind, type] = {"int": int, "float": float, "bool": bool}
 
 
@@ -26,7 +27,8 @@ class Setting:
 
     Args:
         name: of the field and, with dashes, of the option.
-        kind: of its value; ``floats`` and ``names`` are lists with commas.
+        kind: of its value; ``floats`` and ``names`` are lists with commas, ``options`` is one of
+            NAME=VALUE.
         default: as text, for the help.
         help: one line.
         panel: under which heading the help shows it.
@@ -158,6 +160,8 @@ _READ_OUT = _settings(
     ("connected", "bool", "off", "split objects into connected parts"),
     ("holes", "bool", "by the images", "fill holes in objects"),
     ("seed_power", "float", "2", "sharpness of the trust in seed pixels"),
+    ("grouping", "str", "auto", "auto: mean shift as the reach asks; or a grouping by name"),
+    ("grouping_options", "options", "", "its settings, such as grid=6,steps=20"),
 )
 
 TRAINING: tuple[Setting, ...] = _LENGTH + _OPTIMISATION + _AUGMENTATION + _MACHINE
@@ -200,6 +204,8 @@ def _value(setting: Setting, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if setting.kind == "floats":
         return _numbers(setting, value)
+    if setting.kind == "options":
+        return parse_settings(value.split(","))
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ def evaluate(
     limit: int | None = None,
     report: bool = True,
     device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
     on_image: Callable[[int, int, Row], None] | None = None,
 ) -> Evaluation:
     """Segment every image of a dataset and compare with its labels.
@@ -58,6 +59,7 @@ def evaluate(
         limit: stop after so many images.
         report: keep the worst images and write the report page.
         device: where a model that is opened runs: ``"auto"``, ``"cpu"``, ``"cuda"``.
+        settings: of the read-out of a model that is opened, in place of those stored.
         on_image: called after each image with its number from 1, their count, and its scores.
 
     Raises:
@@ -77,7 +79,7 @@ def evaluate(
     _check_output(output)
     dataset = data if isinstance(data, Dataset) else _open_data(data, split)
     count = _check_dataset(dataset, limit)
-    segmenter, name = _open_model(model, device)
+    segmenter, name = _open_model(model, device, settings)
     worst, rows = WorstExamples(EXAMPLES if report else 0), []
     for row in _score_images(segmenter, dataset, count, metric, worst):
         rows.append(row)
@@ -131,11 +133,13 @@ def _check_dataset(dataset: Dataset, limit: int | None) -> int:
     return len(dataset) if limit is None else min(limit, len(dataset))
 
 
-def _open_model(model: str | Path | Segmenter, device: str) -> tuple[Segmenter, str]:
+def _open_model(
+    model: str | Path | Segmenter, device: str, settings: Mapping[str, Any] | None
+) -> tuple[Segmenter, str]:
     if isinstance(model, str | Path):
         from congeal.models.folder import load  # late: other segmenters need no PyTorch
 
-        return load(model, device=device), str(model)
+        return load(model, device=device, settings=settings), str(model)
     if not callable(getattr(model, "segment", None)):
         kind = type(model).__name__
         raise CongealError(f"expected a model folder, a name or something to segment, got {kind}")

@@ -10,6 +10,7 @@ from congeal.grouping.mean_shift import MeanShift, mean_shift_step
 from congeal.grouping.modes import assign_to_modes, converge, find_modes
 from congeal.grouping.proposals import Proposals, mask_nms
 from congeal.grouping.readout import ReadOut
+from congeal.grouping.registry import GROUPINGS, build_grouping
 from congeal.grouping.retrieval import (
     Neighbours,
     Retrieval,
@@ -21,6 +22,7 @@ from congeal.grouping.retrieval import (
 from congeal.grouping.scalar_shift import ScalarMeanShift, scalar_mean_shift
 
 __all__ = [
+    "GROUPINGS",
     "AnchorSearch",
     "FlatMeanShift",
     "Grouping",
@@ -35,6 +37,7 @@ __all__ = [
     "SphericalKMeans",
     "absorb_small",
     "assign_to_modes",
+    "build_grouping",
     "connect",
     "converge",
     "fill_holes",

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from congeal.errors import CongealError
 from congeal.grouping.components import absorb_small, connect, fill_holes, split_parts
+from congeal.grouping.groups import Grouping
 from congeal.grouping.local_shift import local_mean_shift
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.modes import assign_to_modes, converge, find_modes, merge_cosine, pick_anchors
@@ -45,6 +46,8 @@ class ReadOut:
         holes: fill background that one object surrounds.
         anchors: most points that shift over the whole image.
         steps: most steps.
+        grouping: groups the coarse pixels in place of mean shift, whose settings (``margin``,
+            ``concentration``, ``reach``, ``anchors``, ``steps``) then have no part in it.
 
     Raises:
         CongealError: when called with shapes that do not fit.
@@ -66,6 +69,7 @@ class ReadOut:
     holes: bool = False
     anchors: int = 4096
     steps: int = 20
+    grouping: Grouping | None = None
 
     @property
     def kappa(self) -> float:
@@ -101,7 +105,11 @@ class ReadOut:
             return np.zeros(tuple(mask.shape), np.int64)
         embedding = embedding * coarse  # outlines are not to be mixed with background
         smallest = self.smallest / stride**2
-        if self.reach is None:
+        if self.grouping is not None:
+            grouped = self.grouping.group(embedding, coarse, mass).labels
+            labels = absorb_small(grouped.cpu().numpy(), smallest)
+            labels = _draw_nearby(labels, embedding, mask, stride)
+        elif self.reach is None:
             labels = self._read_modes(embedding, coarse, mass, mask, stride)
         else:
             labels = self._read_parts(embedding, coarse, mass, stride)
@@ -139,7 +147,7 @@ class ReadOut:
         return connect(coarse.cpu().numpy(), right.cpu().numpy(), down.cpu().numpy())
 
     def _tidy(self, labels: Labels) -> Labels:
-        if self.connected or self.reach is not None:
+        if self.connected or (self.reach is not None and self.grouping is None):
             labels = split_parts(labels)
         labels = absorb_small(labels, self.smallest)
         area = np.bincount(labels.ravel())[1:]

@@ -12,8 +12,10 @@ from torch.nn import functional
 
 from congeal.data.intensity import scale_intensity
 from congeal.errors import unknown
+from congeal.grouping.groups import Grouping
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.readout import ReadOut
+from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching
 from congeal.methods.rpe_config import READ_OUT, RPEConfig, make_config, normalisation
@@ -173,7 +175,20 @@ class RPE(nn.Module):
             fragment=c.fragment,
             connected=c.connected,
             holes=c.holes,
+            grouping=self._named_grouping(),
         )
+
+    def _named_grouping(self) -> Grouping | None:
+        """The grouping that the settings name; None: mean shift, as the read-out does it."""
+        c = self.config
+        if c.grouping == "auto":
+            return None
+        options: dict[str, Any] = dict(c.grouping_options)
+        if c.grouping == "mean-shift":
+            margin = c.margin if c.merge is None else c.merge
+            kappa = c.read_concentration or float(self.shift.concentration)
+            options = {"concentration": kappa, "margin": margin} | options
+        return build_grouping(c.grouping, **options)
 
     @torch.inference_mode()
     def group(

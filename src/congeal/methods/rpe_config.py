@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from congeal.errors import CongealError, unknown
+from congeal.grouping.registry import GROUPINGS
 from congeal.losses.pairwise import Sampling
 from congeal.networks.embedding import Coordinates
 
@@ -24,6 +25,8 @@ READ_OUT = (
     "connected",
     "holes",
     "seed_power",
+    "grouping",
+    "grouping_options",
 )
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -88,6 +91,12 @@ class RPEConfig(BaseModel):
     connected: bool = Field(False, description="split objects into connected parts")
     holes: bool = Field(False, description="fill holes in objects")
     seed_power: float = Field(2.0, ge=0, description="sharpness of the trust in seed pixels")
+    grouping: str = Field(
+        "auto", description="mean shift as the reach asks, or a name of congeal.grouping.GROUPINGS"
+    )
+    grouping_options: dict[str, bool | int | float | str] = Field(
+        {}, description="settings of the grouping named"
+    )
 
     @field_validator("output_stride")
     @classmethod
@@ -95,6 +104,13 @@ class RPEConfig(BaseModel):
         if stride not in (8, 16, 32):
             raise ValueError("expected 8, 16 or 32")
         return stride
+
+    @field_validator("grouping")
+    @classmethod
+    def _known_grouping(cls, name: str) -> str:
+        if name != "auto" and name not in GROUPINGS:
+            raise unknown("grouping", name, ["auto", *GROUPINGS])
+        return name
 
     @field_validator("pixel_mean", "pixel_deviation")
     @classmethod

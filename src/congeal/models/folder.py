@@ -86,22 +86,26 @@ def save_model(
     return folder
 
 
-def load(where: str | Path, *, device: str = "cpu") -> RPE:
+def load(
+    where: str | Path, *, device: str = "cpu", settings: Mapping[str, Any] | None = None
+) -> RPE:
     """Load a model from its folder, or a shipped one by name, ready for prediction.
 
     Args:
         where: folder of a model, one of its files, or the name of a shipped model.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
+        settings: of the read-out, in place of those stored (``smallest``, ``grouping``, ...).
 
     Raises:
-        CongealError: no such model, or a file of it is missing, cut short or foreign.
+        CongealError: no such model, a file of it is missing, cut short or foreign, or a setting
+            is unknown or out of range.
 
     Example:
         >>> import tempfile
         >>> import congeal
         >>> folder = save_model(congeal.RPE(), tempfile.mkdtemp(), card="")
-        >>> load(folder).training
-        False
+        >>> load(folder, settings={"smallest": 30}).config.smallest
+        30.0
     """
     folder = locate(where)
     target = choose_device(device)
@@ -109,6 +113,8 @@ def load(where: str | Path, *, device: str = "cpu") -> RPE:
     config = _agreed(read_config(folder), embedded, folder)
     model = _build(config, folder)
     _fill(model, state, folder)
+    if settings:
+        model.configure(**settings)
     return model.to(target).eval()
 
 

@@ -16,7 +16,7 @@ from congeal.networks.blocks import ConvNorm, Residual, freeze_batch_norm
 
 __all__ = ["CompactEncoder", "TimmEncoder", "build_encoder", "list_encoders"]
 
-COMPACT_WIDTHS = (32, 48, 64, 96, 128)
+COMPACT_WIDTHS = (32, 48, 64, 96, 96)
 
 
 class CompactEncoder(nn.Module):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +96,7 @@ def segment_files(
     overwrite: bool = False,
     device: str = "auto",
     strict: bool = False,
+    settings: Mapping[str, Any] | None = None,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
@@ -110,6 +112,7 @@ def segment_files(
         overwrite: make results again that are there.
         device: where a model given by path or name runs.
         strict: raise at the first image that fails.
+        settings: of the read-out of a model given by path or name, in place of those stored.
         on_file: called with each outcome as it comes.
 
     Raises:
@@ -129,10 +132,10 @@ def segment_files(
     kinds = _checked(formats)
     paths = input_files(inputs, output)
     model = DEFAULT_MODEL if model is None else model
-    fingerprint = _fingerprint(model)
+    fingerprint = _fingerprint(model, settings)
     record = Record(Path(output))
     names = assign_names(paths, record)
-    task = _Task(_Late(model, device), fingerprint, record, kinds, overwrite, strict)
+    task = _Task(_Late(model, device, settings), fingerprint, record, kinds, overwrite, strict)
     run = SegmentRun(output)
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -173,11 +176,12 @@ class _Late:
 
     model: Model
     device: str
+    settings: Mapping[str, Any] | None = None
     loaded: Segmenter | None = None
 
     def get(self) -> Segmenter:
         if self.loaded is None:
-            self.loaded = as_segmenter(self.model, self.device)
+            self.loaded = as_segmenter(self.model, self.device, self.settings)
         return self.loaded
 
 
@@ -272,8 +276,11 @@ def _checked(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(formats))
 
 
-def _fingerprint(model: Model) -> str:
-    return describe(locate(model)).fingerprint if isinstance(model, str | Path) else ""
+def _fingerprint(model: Model, settings: Mapping[str, Any] | None) -> str:
+    if not isinstance(model, str | Path):
+        return ""
+    changed = json.dumps(settings, sort_keys=True, default=str) if settings else ""
+    return describe(locate(model)).fingerprint + changed
 
 
 def _stops_everything(error: CongealError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,8 +42,15 @@ def segment(
     return as_segmenter(model, device).segment(pixels)
 
 
-def as_segmenter(model: Model, device: str = "auto") -> Segmenter:
+def as_segmenter(
+    model: Model, device: str = "auto", settings: Mapping[str, Any] | None = None
+) -> Segmenter:
     """Load a model given by path or name; give any other back as it is.
+
+    Args:
+        model: a model, its folder, or the name of a shipped one.
+        device: where a model given by path or name runs.
+        settings: of the read-out of a model given by path or name.
 
     Raises:
         CongealError: there is no such model, or it cannot segment.
@@ -54,7 +62,7 @@ def as_segmenter(model: Model, device: str = "auto") -> Segmenter:
         congeal.errors.CongealError: expected a model, its folder or its name, got int
     """
     if isinstance(model, str | Path):
-        loaded: Segmenter = load(model, device=device)
+        loaded: Segmenter = load(model, device=device, settings=settings)
         return loaded
     if not isinstance(model, Segmenter):
         raise CongealError(f"expected a model, its folder or its name, got {type(model).__name__}")

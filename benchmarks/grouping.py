@@ -1,0 +1,172 @@
+"""A 512 x 512 embedding to a label map: time, agreement with exact mean shift, objects lost.
+
+    python benchmarks/grouping.py [--exact 128] [--json FILE]
+
+Drawn embeddings: background and discs of 20 to 100,000 pixels at right angles or opposite, 3 x 3
+blur across borders, noise. The exact result (every pixel shifts) is taken on a corner of ``exact``
+pixels, where it can be. Real ones: the embedding of the shipped model on a photograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from measure import Row, best_seconds, options, tell
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans, MeanShift as SklearnMeanShift
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, normalize, pad
+
+import congeal
+from congeal.grouping import MeanShift, converge, find_modes
+
+KAPPA = 36.0
+
+
+def draw_labels(count: int, side: int, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((side, side), np.int64)
+    y, x = np.mgrid[:side, :side]
+    most = min(100_000, side**2 * 3 / max(count / 4, 1))
+    areas = np.sort(np.exp(rng.uniform(np.log(20), np.log(most), count - 1)))[::-1]
+    for number, area in enumerate(areas, 1):
+        row, column = rng.uniform(0, side, 2)
+        labels[(y - row) ** 2 + (x - column) ** 2 <= area / np.pi + 1] = number
+    ids, seen = np.unique(labels, return_counts=True)
+    labels[np.isin(labels, ids[seen < 20])] = 0
+    return labels
+
+
+def embed(labels: NDArray[np.int64], dimensions: int, noise: float, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    basis = torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator))[0]
+    modes = torch.cat([basis, -basis, torch.randn(256, dimensions, generator=generator)])
+    order = torch.randperm(2 * dimensions, generator=generator)
+    modes = normalize(torch.cat([modes[order], modes[2 * dimensions :]]), dim=1)
+    clean = modes[torch.from_numpy(labels)].permute(2, 0, 1)
+    blurred = avg_pool2d(pad(clean[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    return normalize(blurred + noise * torch.randn(blurred.shape, generator=generator), dim=0)
+
+
+def photograph(side: int = 512) -> Tensor:
+    """The embedding of the shipped model on the coins, at full resolution."""
+    from skimage.data import coins
+
+    image = np.asarray(coins())[:, :side]
+    found = congeal.load("nuclei").segment(image, keep_embedding=True)
+    assert found.embedding is not None
+    coarse = torch.from_numpy(found.embedding)[None]
+    return normalize(interpolate(coarse, size=(side, side), mode="bilinear")[0], dim=0)
+
+
+def exact_labels(embedding: Tensor) -> NDArray[np.int64]:
+    points = normalize(embedding.flatten(1).T, dim=1)
+    settled = converge(points, MeanShift(KAPPA), steps=20, tolerance=1e-3)
+    anchors = settled[torch.linspace(0, len(settled) - 1, min(4096, len(settled))).long()]
+    modes = find_modes(anchors, margin=0.5, smallest=1)
+    return (settled @ modes.T).argmax(1).numpy()
+
+
+def lost(labels: NDArray[np.int64], found: NDArray[np.int64]) -> int:
+    """Objects of which no group has more than half, or whose group is mostly something else."""
+    missed = 0
+    for number in np.unique(labels):
+        inside = found[labels == number]
+        best = np.bincount(inside).argmax()
+        shared = int((inside == best).sum())
+        union = len(inside) + int((found == best).sum()) - shared
+        missed += shared / union < 0.5
+    return missed
+
+
+def measure(name: str, embedding: Tensor, labels: NDArray[np.int64] | None, exact: int) -> Row:
+    shift = MeanShift(KAPPA)
+    seconds = best_seconds(lambda: shift.group(embedding), repeats=7)
+    groups = shift.group(embedding)
+    corner = embedding[:, :exact, :exact].contiguous()
+    part = shift.group(corner).labels.flatten().numpy()
+    row: Row = {
+        "embedding": name,
+        "pixels": embedding[0].numel(),
+        "D": len(embedding),
+        "ms": seconds * 1e3,
+        "groups": len(groups),
+        "ARI to exact": adjusted_rand_score(exact_labels(corner), part),
+    }
+    if labels is not None:
+        found = groups.labels.numpy()
+        row |= {
+            "true": len(np.unique(labels)),
+            "ARI to truth": adjusted_rand_score(labels.ravel(), found.ravel()),
+            "lost": lost(labels, found),
+        }
+    return row
+
+
+def peers(embedding: Tensor, labels: NDArray[np.int64]) -> list[Row]:
+    """scikit-learn on the same pixels: k-means told the count, mean shift on every 64th."""
+    points = embedding.flatten(1).T.contiguous().numpy()
+    count = len(np.unique(labels))
+    runs: list[tuple[str, Callable[[], NDArray[np.int64]], slice]] = [
+        (
+            "KMeans, told the count",
+            lambda: KMeans(count, n_init=1).fit_predict(points),
+            slice(None),
+        ),
+        (
+            "MeanShift, bin seeding, every 64th pixel",
+            lambda: SklearnMeanShift(bandwidth=0.7, bin_seeding=True).fit_predict(points[::64]),
+            slice(None, None, 64),
+        ),
+    ]
+    rows = []
+    for name, run, which in runs:
+        result: list[NDArray[np.int64]] = []
+        seconds = best_seconds(lambda run=run, result=result: result.append(run()), most=5)
+        truth = labels.ravel()[which]
+        rows.append(
+            {
+                "embedding": f"scikit-learn {name}",
+                "pixels": len(truth),
+                "D": points.shape[1],
+                "ms": seconds * 1e3,
+                "groups": len(np.unique(result[-1])),
+                "true": count,
+                "ARI to truth": adjusted_rand_score(truth, result[-1]),
+            }
+        )
+    return rows
+
+
+def growth() -> list[Row]:
+    """The same scene at twice the pixels, again and again."""
+    rows, before = [], None
+    for side in (256, 362, 512, 724, 1024):
+        embedding = embed(draw_labels(30, side, 1), 64, 0.02, 0)
+        seconds = best_seconds(lambda e=embedding: MeanShift(KAPPA).group(e), repeats=7)
+        times = None if before is None else seconds / before
+        rows.append({"pixels": side * side, "ms": seconds * 1e3, "times the one before": times})
+        before = seconds
+    return rows
+
+
+def main() -> None:
+    chosen = options(__doc__ or "", exact=(128, "side of the corner shifted exactly"))
+    rows = []
+    for count in (2, 10, 30, 100, 200):
+        labels = draw_labels(count, 512, seed=count)
+        embedding = embed(labels, 64, 0.02, seed=count)
+        rows.append(measure(f"drawn, {count} groups", embedding, labels, chosen.exact))
+        if count == 30:
+            compared = peers(embedding, labels)
+    rows.append(measure("coins, shipped model", photograph(), None, chosen.exact))
+    growing = growth()
+    tell("512 x 512 pixels to labels", rows + compared, chosen.json)
+    tell("growth", growing)
+
+
+if __name__ == "__main__":
+    main()

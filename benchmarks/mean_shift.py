@@ -1,0 +1,80 @@
+"""A mean-shift step, forward and backward: time, share of the matrix peak, memory.
+
+    python benchmarks/mean_shift.py [--most 65536] [--json FILE]
+
+``share`` is 4 D N^2 flops (both products of attention) over the time and the peak of a matrix
+product measured in the same run. Half of the similarities follow from the other half, which the
+blocks use, so their share may exceed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from measure import Row, best_seconds, matrix_peak, options, peak_megabytes, tell
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from congeal.grouping import MeanShift
+from congeal.grouping.mean_shift import _means_by_attention
+
+KAPPA = 36.0
+WRITTEN_OUT = 16_384  # points beyond which the matrix is not written
+
+
+def congeal_step(points: Tensor) -> Tensor:
+    return MeanShift(KAPPA).step(points[None])[0]
+
+
+def attention_step(points: Tensor) -> Tensor:
+    return normalize(_means_by_attention(points[None], KAPPA, None, None, 1.0)[0], dim=1)
+
+
+def matrix_step(points: Tensor) -> Tensor:
+    kernel = (KAPPA * (points @ points.T - 1)).exp()
+    return normalize(kernel @ points / kernel.sum(1, keepdim=True), dim=1)
+
+
+def both_ways(step: Callable[[Tensor], Tensor], points: Tensor) -> None:
+    points = points.detach().requires_grad_()
+    step(points).backward(points.detach().roll(1, 0))
+
+
+def measure(name: str, step: Callable[[Tensor], Tensor], points: Tensor, peak: float) -> Row:
+    count, dimensions = points.shape
+    with torch.no_grad():
+        forward = best_seconds(lambda: step(points))
+    there_and_back = best_seconds(lambda: both_ways(step, points))
+    return {
+        "points": count,
+        "D": dimensions,
+        "how": name,
+        "forward ms": forward * 1e3,
+        "share": 4 * dimensions * count**2 / forward / peak,
+        "forward + backward ms": there_and_back * 1e3,
+        "ratio": there_and_back / forward,
+        "peak MB": peak_megabytes(lambda: both_ways(step, points)),
+    }
+
+
+def main() -> None:
+    chosen = options(__doc__ or "", most=(16_384, "largest number of points"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    peak = matrix_peak(device)
+    rows = []
+    for dimensions in (3, 16, 64):
+        for count in (1024, 4096, 16_384, 65_536, 262_144):
+            if count > chosen.most:
+                continue
+            torch.manual_seed(0)
+            points = normalize(torch.randn(count, dimensions, device=device), dim=1)
+            rows.append(measure("congeal", congeal_step, points, peak))
+            if count <= WRITTEN_OUT:
+                rows.append(measure("fused attention", attention_step, points, peak))
+                rows.append(measure("matrix written out", matrix_step, points, peak))
+    tell("one mean-shift step", rows, chosen.json, peak_gflops=round(peak / 1e9))
+
+
+if __name__ == "__main__":
+    main()
