@@ -166,25 +166,24 @@ def _assign(pairs: _Pairs, radius: float, rng: np.random.Generator) -> tuple[Ind
     n_pred, n_true = len(pairs.pred_pixels), len(pairs.true_pixels)
     if not n_pred:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    price = math.ceil(100 * 100 * radius)  # prices are in hundredths of a pixel
+    price = float(math.ceil(100 * 100 * radius))  # prices are in hundredths of a pixel
     by_pred, drawn_for_pred = _draw(n_pred, n_pred, rng, others=True)
     by_true, drawn_for_true = _draw(n_true, n_true, rng, others=True)
     large, small = _draw(max(n_pred, n_true), min(n_pred, n_true), rng)
     spare_rows, spare_cols = (large, small) if n_true >= n_pred else (small, large)
     own_pred, own_true = np.arange(n_pred), np.arange(n_true)
-    blocks = [  # rows, columns, prices
+    blocks: list[tuple[Indices, Indices, Prices]] = [  # rows, columns, prices
         (pairs.rows, pairs.cols, np.rint(100 * pairs.distances)),
-        (by_pred, n_true + drawn_for_pred, price),
-        (n_pred + drawn_for_true, by_true, 0),
-        (n_pred + spare_rows, n_true + spare_cols, 0),
-        (own_pred, n_true + own_pred, 100 * price),
-        (n_pred + own_true, own_true, 99 * price),
+        (by_pred, n_true + drawn_for_pred, np.full(len(by_pred), price)),
+        (n_pred + drawn_for_true, by_true, np.zeros(len(by_true))),
+        (n_pred + spare_rows, n_true + spare_cols, np.zeros(len(spare_rows))),
+        (own_pred, n_true + own_pred, np.full(n_pred, 100 * price)),
+        (n_pred + own_true, own_true, np.full(n_true, 99 * price)),
     ]
-    rows = np.concatenate([block[0] for block in blocks]).astype(np.int32)
-    cols = np.concatenate([block[1] for block in blocks]).astype(np.int32)
-    prices = np.concatenate([np.broadcast_to(b[2], len(b[0])) for b in blocks])
+    rows, cols, prices = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    where = (rows.astype(np.int32), cols.astype(np.int32))  # scipy's solver takes no wider index
     shape = (n_pred + n_true, n_true + n_pred)
-    graph = sparse.csr_array((prices + 1.0, (rows, cols)), shape=shape)  # 0 would be no edge
+    graph = sparse.csr_array((prices + 1.0, where), shape=shape)  # 0 would be no edge
     by_row, by_col = min_weight_full_bipartite_matching(graph)
     real = (by_row < n_pred) & (by_col < n_true)
     return by_row[real], by_col[real]

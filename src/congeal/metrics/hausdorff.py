@@ -174,7 +174,7 @@ def surface_scores(
     if not (truth.any() and guess.any()):
         same = truth.any() == guess.any()
         far = 0.0 if same else math.inf
-        return SurfaceScores(*[far] * 7, nsd=float(same), nsd_pixels=float(same))
+        return SurfaceScores(*[far] * 7, *[float(same)] * 2)
     to_pred, to_true = _both_ways(_surface(truth), _surface(guess), steps)
     pooled = np.concatenate([to_pred, to_true])
     hd_contour, nsd = _along_contours(truth, guess, steps, tolerance, percentile)
