@@ -55,7 +55,7 @@ class Toy:
         rate: highest learning rate, reached after a tenth of the steps.
     """
 
-    steps: int = 1500
+    steps: int = 1200
     batch: int = 8
     images: int = 600
     samples: int = 512
