@@ -24,10 +24,10 @@ def test_a_named_dataset_is_described(run):
 def test_info_counts_objects_and_their_sizes(run, said, desk):
     text = run("data", "info", "photos").stdout
     assert "objects per image" in text
-    assert "64-127 pixels" in text
+    assert "64-255 pixels" in text
     facts = said("data", "info", "photos")["splits"]
     areas = [row for split in facts.values() for row in split["area_histogram"]]
-    assert sum(number for low, high, number in areas if (low, high) == (64, 127)) == 10
+    assert sum(number for low, high, number in areas if (low, high) == (64, 255)) == 10
     assert all(split["void_share"] == 0 for split in facts.values())
     assert said("data", "info", "sticks", "--count", "2")["splits"]["val"]["looked_at"] == 2
 

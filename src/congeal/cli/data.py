@@ -182,7 +182,7 @@ def _survey(dataset: Dataset, number: int) -> Survey:
 def _say_survey(split: str, found: Survey) -> None:
     """Say the numbers of a split, and draw the sizes of its objects."""
     sizes = list(found.sizes)
-    more = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    more = f" and {count(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
     seen = "" if found.looked_at == found.images else f" ({found.looked_at} looked at)"
     say(f"{split:>5}: {count(found.images, 'image')}{seen}, {sizes[0]}{more} {found.types[0]}")
     spread = found.to_dict()["objects_per_image"]

@@ -31,7 +31,7 @@ class Survey:
 
     Example:
         >>> Survey(3, 1, {"4 x 5 x 1": 1}, ("uint8",), (2,), (3, 9), 0, 0.0).histogram()
-        [(2, 3, 1), (8, 15, 1)]
+        [(1, 3, 1), (4, 15, 1)]
     """
 
     images: int
@@ -44,9 +44,9 @@ class Survey:
     void: float
 
     def histogram(self) -> list[tuple[int, int, int]]:
-        """Count objects by area in classes from a power of two to the next: low, high, count."""
-        powers = Counter(area.bit_length() - 1 for area in self.areas)
-        return [(2**power, 2 ** (power + 1) - 1, powers[power]) for power in sorted(powers)]
+        """Count objects by area, from a power of four to the next: low, high, count."""
+        powers = Counter((area.bit_length() - 1) // 2 for area in self.areas)
+        return [(4**power, 4 ** (power + 1) - 1, powers[power]) for power in sorted(powers)]
 
     def to_dict(self) -> dict[str, Any]:
         """Give the numbers for JSON."""
