@@ -1,17 +1,26 @@
-"""Joint augmentation of image and labels: geometry by torchvision v2, labels never interpolated."""
+"""Joint augmentation of image and labels for training: fast, and labels never interpolated."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
 
-__all__ = ["TrainTransform", "centre_crop"]
+from congeal.data.view import View, view_image, view_labels
+
+__all__ = ["Augment", "TrainTransform", "centre_crop"]
+
+
+class Augment(Protocol):
+    """What a training stream takes: new image and labels, drawn from the generator alone."""
+
+    def __call__(
+        self, image: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Augment ``(3, H, W)`` and ``(H, W)``, for which the memory given is not written to."""
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -84,17 +93,19 @@ class TrainTransform:
     def __call__(
         self, image: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augment ``(3, H, W)`` float and ``(H, W)`` int64 to crop size; empty canvas is void."""
-        image, labels = self._geometry(image, labels, generator)
-        return self._light(image, generator), labels
+        """Augment ``(3, H, W)`` float and ``(H, W)`` integer to crop size; empty canvas is void.
+
+        Whatever their precision, what comes back is float32 and int64.
+        """
+        view = self._view(labels, generator)
+        return self._light(view_image(image, view), generator), view_labels(labels, view)
 
     def _centre(self, labels: Tensor, generator: torch.Generator) -> tuple[int, int]:
         height, width = labels.shape
         if _chance(generator, self.foreground):
-            objects = (labels.reshape(-1) > 0).nonzero()[:, 0]
-            if len(objects):
-                pick = int(objects[int(torch.randint(len(objects), (), generator=generator))])
-                return pick // width, pick % width
+            found = _object_pixel(labels, generator)
+            if found is not None:
+                return found
         margin_y, margin_x = min(self.crop, height) // 4, min(self.crop, width) // 4
         y = _uniform(generator, margin_y, max(height - margin_y, margin_y + 1))
         x = _uniform(generator, margin_x, max(width - margin_x, margin_x + 1))
@@ -106,27 +117,22 @@ class TrainTransform:
         angle = _uniform(generator, -self.rotation, self.rotation)
         return scale, angle if _chance(generator, self.probability) else 0.0
 
-    def _geometry(
-        self, image: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _view(self, labels: Tensor, generator: torch.Generator) -> View:
         scale, angle = self._draw_geometry(generator)
-        turn = math.radians(angle)
-        reach = self.crop * (abs(math.cos(turn)) + abs(math.sin(turn))) / scale
-        window = math.ceil(max(reach, self.crop)) + 2  # also the canvas of what is zoomed in on
-        image, labels = _window(image, labels, self._centre(labels, generator), window)
-        if scale != 1.0 or angle != 0.0:
-            image, labels = _affine(image, labels, scale, angle)
-        image, labels = centre_crop(image, labels, (self.crop, self.crop))
-        return self._mirror(image, labels, generator)
+        size = (self.crop, self.crop)
+        reach = max(*View((0, 0), size, scale, angle).reach, self.crop)
+        half = math.ceil(reach) / 2 + 1  # also the canvas of what is zoomed in on
+        centre = self._centre(labels, generator)
+        y, x = (
+            min(max(at + 0.5, half), length - half) if length >= 2 * half else length / 2
+            for at, length in zip(centre, labels.shape, strict=True)
+        )  # shifted inward where the image ends; a small image lies in the middle
+        return View((y, x), size, scale, angle, self._mirror(generator))
 
-    def _mirror(
-        self, image: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        axes = [-1, -2] if self.rotation > 90 else [-1]
-        for axis in axes:
-            if self.flip and _chance(generator, 0.5):
-                image, labels = image.flip(axis), labels.flip(axis)
-        return image, labels
+    def _mirror(self, generator: torch.Generator) -> tuple[bool, bool]:
+        across = self.flip and _chance(generator, 0.5)
+        down = self.flip and self.rotation > 90 and _chance(generator, 0.5)
+        return down, across
 
     def _light(self, image: Tensor, generator: torch.Generator) -> Tensor:
         if _chance(generator, self.probability):
@@ -134,41 +140,37 @@ class TrainTransform:
             image = image * gain
         if _chance(generator, self.probability):
             power = math.exp(_uniform(generator, -self.gamma, self.gamma))
-            image = image.clamp_min(0).pow(power)
+            image = image.clamp_min(0).pow_(power)
         if _chance(generator, self.probability / 2):
             deviation = _uniform(generator, 0, self.noise)
-            image = image + deviation * torch.randn(image.shape, generator=generator)
+            noise = torch.randn(image.shape, generator=generator)
+            image = noise.mul_(deviation).add_(image)
         if _chance(generator, self.probability / 4):
-            blurred = tv.gaussian_blur(image, [5, 5], [_uniform(generator, 0.3, 1.2)])
-            image = torch.as_tensor(blurred)
+            image = _blur(image, _uniform(generator, 0.3, 1.2))
         return image
 
 
-def _window(
-    image: Tensor, labels: Tensor, centre: tuple[int, int], size: int
-) -> tuple[Tensor, Tensor]:
-    """Cut a square of ``size`` around ``centre``, shifted inward where the image ends."""
-    height, width = labels.shape
-    top = min(max(centre[0] - size // 2, 0), max(height - size, 0))
-    left = min(max(centre[1] - size // 2, 0), max(width - size, 0))
-    cut = (slice(top, top + size), slice(left, left + size))
-    return centre_crop(image[(slice(None), *cut)], labels[cut], (size, size))
+def _object_pixel(labels: Tensor, generator: torch.Generator) -> tuple[int, int] | None:
+    """Row and column of a pixel of an object, every one as likely; None without objects."""
+    inside = labels > 0  # (H, W)
+    ends = inside.sum(1, dtype=torch.int32).cumsum(0)  # (H,), found by rows: the list is long
+    if not len(ends) or not int(ends[-1]):
+        return None
+    number = int(torch.randint(int(ends[-1]), (), generator=generator))
+    row = int(torch.searchsorted(ends, number, right=True))
+    columns = inside[row].nonzero()[:, 0]
+    return row, int(columns[number - int(ends[row])])  # counted from the end of the row
 
 
-def _affine(image: Tensor, labels: Tensor, scale: float, angle: float) -> tuple[Tensor, Tensor]:
-    moved = [
-        tv.affine(
-            item,
-            angle=angle,
-            translate=[0.0, 0.0],
-            scale=scale,
-            shear=[0.0, 0.0],
-            interpolation=interpolation,
-            fill=fill,
-        )
-        for item, interpolation, fill in (
-            (tv_tensors.Image(image), InterpolationMode.BILINEAR, [0.0] * image.shape[0]),
-            (tv_tensors.Mask(labels), InterpolationMode.NEAREST, [-1.0]),
-        )
-    ]
-    return torch.as_tensor(moved[0]), torch.as_tensor(moved[1])
+def _blur(image: Tensor, deviation: float) -> Tensor:
+    """Gaussian blur of ``(C, H, W)`` over 5 x 5 pixels, mirrored at the edges."""
+    weights = torch.exp(-0.5 * (torch.arange(-2, 3) / deviation) ** 2)
+    weights = (weights / weights.sum()).tolist()
+    padded = torch.nn.functional.pad(image[None], (2, 2, 2, 2), mode="reflect")[0]
+    for axis in (-1, -2):
+        length = padded.shape[axis] - 4
+        total = padded.narrow(axis, 2, length) * weights[2]
+        for start in (0, 1, 3, 4):
+            total.add_(padded.narrow(axis, start, length), alpha=weights[start])
+        padded = total
+    return padded

@@ -13,13 +13,13 @@ from torch.utils.data import Sampler, get_worker_info
 
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
-from congeal.data.transforms import TrainTransform
+from congeal.data.transforms import Augment
 from congeal.errors import CongealError
 from congeal.labels import relabel
 
 __all__ = ["DrawSampler", "TrainStream", "seeded_generator", "start_worker"]
 
-LARGEST = 2**24  # number of an object that is still exact in float32, which torchvision moves
+LARGEST = 2**24  # number of an object that stays exact where a transform takes it through float32
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
@@ -53,7 +53,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
     def __init__(
         self,
         dataset: Dataset,
-        transform: TrainTransform,
+        transform: Augment,
         *,
         seed: int = 0,
         cache_gb: float = 4.0,
@@ -84,12 +84,15 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         """Image ``(3, crop, crop)`` and labels ``(crop, crop)`` of draw number ``draw``."""
         number, place = divmod(draw, len(self.dataset))
         image, labels = self._load(self._round(number)[place])
-        return self.transform(image.float(), labels.long(), seeded_generator(self.seed, draw, 2))
+        image = image.expand(3, -1, -1)  # gray is kept once
+        return self.transform(image, labels, seeded_generator(self.seed, draw, 2))
 
     def _load(self, index: int) -> tuple[Tensor, Tensor]:
         if index in self.cache:
             return self.cache[index]
         image, labels = load_sample(self.dataset[index])
+        if (image == image[:1]).all():
+            image = image[:1]
         small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost
         size = sum(item.numel() * item.element_size() for item in small)
         if size <= self.budget:
