@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from congeal.errors import CongealError
 from congeal.grouping.mean_shift import MeanShift
+from congeal.losses.hinged_pairs import hinged_pairs
 from congeal.sphere import normalise
 
 __all__ = ["PairwiseLoss", "PixelSample", "pairwise_loss", "sample_pixels", "sampled_pairwise_loss"]
 
 Sampling = Literal["uniform", "balanced"]
-CHUNK = 1024  # rows of the pair matrix held at once
 
 
 @dataclass(frozen=True)
@@ -31,47 +31,6 @@ class PixelSample:
     embedding: Tensor
     groups: Tensor
     location: Tensor
-
-
-class _HingedPairs(torch.autograd.Function):
-    """Sum over pairs of different groups of w_i w_j max(s_ij - margin, 0), and its weight.
-
-    The gradient is gathered in the forward pass, a block of rows at a time, so that nothing of
-    the size of the pair matrix outlives its block.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        unit: Tensor,  # (N, D)
-        groups: Tensor,  # (N,)
-        weights: Tensor,  # (N,)
-        location: Tensor,  # (N, n)
-        margin: float,
-        reach: float | None,
-    ) -> tuple[Tensor, Tensor]:
-        gradient = torch.zeros_like(unit)
-        loss = unit.new_zeros(())
-        mass = unit.new_zeros(())
-        for start in range(0, len(unit), CHUNK):
-            rows = slice(start, start + CHUNK)
-            apart = groups[rows, None] != groups[None]  # (n, N)
-            if reach is not None:
-                apart &= torch.cdist(location[rows], location) < reach
-            pair_weight = apart * weights  # (n, N), the row's own weight comes after
-            excess = torch.addmm(unit.new_tensor(0.5 - margin), unit[rows], unit.T, alpha=0.5)
-            loss = loss + weights[rows] @ (excess.relu() * pair_weight).sum(1)
-            mass = mass + weights[rows] @ pair_weight.sum(1)
-            active = pair_weight.mul_(excess > 0)
-            gradient[rows] = weights[rows, None] * (active @ unit)
-        ctx.save_for_backward(gradient)
-        ctx.mark_non_differentiable(mass)
-        return loss, mass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        return grads[0] * gradient, None, None, None, None, None
 
 
 def sampled_pairwise_loss(
@@ -112,11 +71,19 @@ def sampled_pairwise_loss(
     sums = unit.new_zeros(n_groups, unit.shape[1]).index_add(0, groups, unit)
     tightness = (sums / counts[:, None]).square().sum(1)  # (K,) |mean|^2 = mean of x_i.x_j
     positive = 0.5 * (1 - tightness).sum() / n_groups**2
-    arguments = (unit, groups, weights, location.to(unit.dtype), margin, reach)
-    negative, mass = _HingedPairs.apply(*arguments)
+    negative, mass = hinged_pairs(unit, groups, weights, location, margin=margin, reach=reach)
     scale = 1.0 if reach is None else 1.0 / (mass + 1.0 / n_groups)
     loss: Tensor = (positive + negative_weight * negative) * scale
     return loss
+
+
+def _number(labels: Tensor) -> Tensor:
+    """Number the labels that occur, at least 0, from 0 on without gaps, in their order."""
+    if not len(labels) or int(labels.max()) > 4 * len(labels) + 1024:
+        return torch.unique(labels, return_inverse=True)[1]
+    present = torch.bincount(labels) > 0  # a table is several times as quick as a sort
+    numbers = present.cumsum(0) - 1
+    return numbers[labels.long()]
 
 
 def _draw_balanced(groups: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
@@ -128,7 +95,7 @@ def _draw_balanced(groups: Tensor, count: int, generator: torch.Generator | None
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device) - starts[groups[order]]
     shuffle = torch.rand(len(groups), generator=generator).to(groups.device)
-    return torch.argsort(rank + shuffle)[:count]
+    return torch.topk(rank + shuffle, count, largest=False, sorted=False).indices
 
 
 def sample_pixels(
@@ -160,14 +127,14 @@ def sample_pixels(
     """
     flat = labels.reshape(-1)
     keep = (flat >= (0 if background else 1)).nonzero()[:, 0]
-    groups = torch.unique(flat[keep], return_inverse=True)[1]
+    groups = _number(flat[keep])
     if samples is not None and len(keep) > samples:
         if sampling == "balanced":
             chosen = _draw_balanced(groups, samples, generator)
         else:
             chosen = torch.randperm(len(keep), generator=generator).to(keep.device)[:samples]
         keep = keep[chosen]
-        groups = torch.unique(groups[chosen], return_inverse=True)[1]
+        groups = _number(groups[chosen])
     place = torch.stack(torch.unravel_index(keep, labels.shape), dim=-1).float()  # (N, n)
     return PixelSample(embedding.flatten(1)[:, keep].T, groups, place)
 
@@ -220,7 +187,7 @@ def pairwise_loss(
         generator: CPU generator of the draw.
 
     Returns:
-        A scalar: the mean over the images of the batch.
+        A scalar: the mean over the images of the batch. It can be differentiated once.
 
     Raises:
         CongealError: shapes do not fit, labels are not integers, or the margin is out of range.
@@ -237,7 +204,7 @@ def pairwise_loss(
     _check(embedding, labels, margin)
     if embedding.dtype in (torch.float16, torch.bfloat16):
         embedding = embedding.float()
-    total = embedding.sum() * 0.0
+    losses: list[Tensor] = []
     with torch.autocast(embedding.device.type, enabled=False):
         for one, its_labels in zip(embedding, labels, strict=True):
             sample = sample_pixels(
@@ -248,8 +215,8 @@ def pairwise_loss(
                 background=background,
                 generator=generator,
             )
-            total = total + _image_loss(sample, margin, negative_weight, reach, grouping)
-    return total / max(len(labels), 1)
+            losses.append(_image_loss(sample, margin, negative_weight, reach, grouping))
+    return torch.stack(losses).mean() if losses else embedding.sum() * 0.0
 
 
 def _image_loss(
