@@ -13,7 +13,9 @@ from sphinx.application import Sphinx
 
 import congeal
 from congeal.cli import app as cli
+from congeal.grouping import GROUPINGS
 from congeal.methods.rpe import RPEConfig
+from congeal.metrics import PROTOCOLS
 
 project = "congeal"
 author = "The congeal authors"
@@ -50,6 +52,8 @@ def write_references(app: Sphinx) -> None:
     commands = "\n".join(describe("congeal", typer.main.get_command(cli)))
     (folder / "command-line.md").write_text(commands, encoding="utf-8")
     (folder / "rpe-settings.md").write_text(settings(RPEConfig), encoding="utf-8")
+    (folder / "groupings.md").write_text(groupings(), encoding="utf-8")
+    (folder / "protocols.md").write_text(protocols(), encoding="utf-8")
 
 
 def settings(config: type[BaseModel]) -> str:
@@ -59,6 +63,32 @@ def settings(config: type[BaseModel]) -> str:
         for name, field in config.model_fields.items()
     ]
     return "\n".join(["| setting | default | |", "|---|---|---|", *rows, ""])
+
+
+def groupings() -> str:
+    """Markdown table of the settings of the groupings that have a name."""
+    rows = []
+    for name, make in GROUPINGS.items():
+        options = [
+            f"`{option.name}`"
+            if option.default is inspect.Parameter.empty
+            else f"`{option.name}={option.default!r}`"
+            for option in inspect.signature(make).parameters.values()
+            if "factory" not in repr(option.default)
+        ]
+        rows.append(f"| `{name}` | {', '.join(options)} |")
+    return "\n".join(["| name | settings and their defaults |", "|---|---|", *rows, ""])
+
+
+def protocols() -> str:
+    """Markdown table of the protocols."""
+    rows = [
+        f"| `{name}` | {one.title} | `{one.headline}`{'' if one.higher else ', less is better'} "
+        f"| {one.truth} | {one.source} |"
+        for name, one in PROTOCOLS.items()
+    ]
+    head = "| name | what it measures | headline | of the images | source; tool it agrees with |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows, ""])
 
 
 def describe(name: str, command: Any) -> Iterator[str]:
