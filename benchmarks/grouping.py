@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from measure import Row, best_seconds, options, tell
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans, MeanShift as SklearnMeanShift
+from sklearn.cluster import KMeans
+from sklearn.cluster import MeanShift as SklearnMeanShift
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, normalize, pad

@@ -59,13 +59,18 @@ def measure(name: str, step: Callable[[Tensor], Tensor], points: Tensor, peak: f
 
 
 def main() -> None:
-    chosen = options(__doc__ or "", most=(16_384, "largest number of points"))
+    chosen = options(
+        __doc__ or "",
+        most=(16_384, "largest number of points"),
+        dimensions=("3,16,64", "of the embedding"),
+        least=(1024, "smallest number of points"),
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     peak = matrix_peak(device)
     rows = []
-    for dimensions in (3, 16, 64):
+    for dimensions in map(int, chosen.dimensions.split(",")):
         for count in (1024, 4096, 16_384, 65_536, 262_144):
-            if count > chosen.most:
+            if not chosen.least <= count <= chosen.most:
                 continue
             torch.manual_seed(0)
             points = normalize(torch.randn(count, dimensions, device=device), dim=1)
