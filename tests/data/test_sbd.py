@@ -46,7 +46,7 @@ def test_objects_and_classes_are_read(sbd: Path) -> None:
     np.testing.assert_array_equal(sample.labels, OBJECTS)
     np.testing.assert_array_equal(sample.semantic, np.array([0, 15, 9])[OBJECTS])
     assert sample.classes.tolist() == [15, 9]
-    assert data.protocol == "ap_r"
+    assert data.protocol == "apr"
 
 
 def test_without_the_class_files_classes_follow_from_the_objects(sbd: Path) -> None:

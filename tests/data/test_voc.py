@@ -51,7 +51,7 @@ def test_the_folder_or_those_above_it_may_be_named(voc: Path, above: int) -> Non
     data = open_dataset(path, "val")
     assert type(data) is VocDataset
     assert held_out_split(path) == "val"
-    assert (data.protocol, data.other_protocols) == ("ap_r", ("miou",))
+    assert (data.protocol, data.other_protocols) == ("apr", ("miou",))
     assert data.name == str(path)
 
 

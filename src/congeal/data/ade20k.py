@@ -39,6 +39,7 @@ class Ade20kDataset(StandardDataset):
 
     layout: ClassVar[str] = "ADE20K (images and annotations, each with training and validation)"
     protocol = "miou"
+    has_background = False
 
     def __init__(
         self, root: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None

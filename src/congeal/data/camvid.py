@@ -48,6 +48,7 @@ class CamVidDataset(StandardDataset):
         *("sign symbol", "fence", "car", "pedestrian", "bicyclist"),
     )
     class_ids = (11, *range(11))
+    has_background = False
 
     @classmethod
     def find(cls, path: Path) -> Path | None:

@@ -51,14 +51,14 @@ DATASETS: dict[str, DatasetInfo] = {
             "PASCAL VOC 2012, objects of 20 classes",
             _VOC,
             "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
-            "ap_r",
+            "apr",
         ),
         DatasetInfo(
             "sbd",
             "objects of VOC's classes for 11,355 of its images",
             _VOC,
             "http://home.bharathh.info/pubs/codes/SBD/download.html",
-            "ap_r",
+            "apr",
         ),
         DatasetInfo(
             "coco2017",

@@ -64,6 +64,7 @@ class CityscapesDataset(StandardDataset):
     other_protocols = ("miou",)
     class_names = CITYSCAPES_CLASSES
     class_ids = (0, *list(_IDS.values())[:_COUNTED])
+    has_background = False
 
     @classmethod
     def find(cls, path: Path) -> Path | None:

@@ -37,7 +37,7 @@ class Coco2017Dataset(CocoDataset):
     """
 
     protocol = "coco"
-    other_protocols = ("ap_r", "miou", "matching")
+    other_protocols = ("apr", "miou", "matching")
 
     def find_files(self, path: Path) -> dict[str, Path]:
         """The file of each split."""

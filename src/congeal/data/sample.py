@@ -87,6 +87,8 @@ class Dataset(ABC):
         class_names: names of the classes by class id, the background first; empty without classes.
         class_ids: the number of each class in the dataset's own files, to write results its
             official tools read; empty where it is the class id itself.
+        has_background: whether class 0 occurs; where every pixel has a class or is void, a
+            prediction of 0 says nothing.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Dataset(ABC):
     other_protocols: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     class_ids: tuple[int, ...] = ()
+    has_background: bool = True
 
     @abstractmethod
     def __len__(self) -> int:
@@ -137,6 +140,7 @@ class Subset(Dataset):
         self.other_protocols = dataset.other_protocols
         self.class_names = dataset.class_names
         self.class_ids = dataset.class_ids
+        self.has_background = dataset.has_background
         self.dataset = dataset
         self.indices = list(indices)
 

@@ -39,7 +39,7 @@ class SbdDataset(StandardDataset):
     """
 
     layout: ClassVar[str] = "SBD (img, inst, cls, train.txt, val.txt)"
-    protocol = "ap_r"
+    protocol = "apr"
     other_protocols = ("miou",)
     class_names = VOC_CLASSES
 

@@ -45,7 +45,7 @@ class VocDataset(StandardDataset):
     layout: ClassVar[str] = (
         "PASCAL VOC (JPEGImages, SegmentationClass, SegmentationObject, ImageSets/Segmentation)"
     )
-    protocol = "ap_r"
+    protocol = "apr"
     other_protocols = ("miou",)
     class_names = VOC_CLASSES
 
