@@ -287,11 +287,13 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(model, data, options, told
     assert "\n" not in str(caught.value)
 
 
-def test_data_of_another_protocol_is_refused():
-    data = Bars()
-    data.protocol = "panoptic"
-    with pytest.raises(CongealError, match="unknown protocol 'panoptic'"):
-        evaluate(Knows(), data)
+@pytest.mark.parametrize("named", ["panoptic", "no-such-protocol"])
+def test_matching_stands_in_where_the_protocol_of_the_data_cannot_be_had(named):
+    data = Bars(2)
+    data.protocol = named
+    found = evaluate(Knows(), data, report=False)
+    assert (found.protocol, found.metrics["matching_ap@0.5"]) == ("matching", 1)
+    assert named in found.notes[0]
 
 
 def test_a_dataset_can_be_named():

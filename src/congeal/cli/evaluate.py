@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from congeal.cli.options import Device, Json, Set, parse_settings
-from congeal.cli.terminal import make_progress, say, show, show_json
+from congeal.cli.terminal import make_progress, say, say_note, show, show_json
 
 if TYPE_CHECKING:
     from congeal.evaluation import Evaluation
@@ -17,45 +17,84 @@ if TYPE_CHECKING:
 __all__ = ["default_folder", "evaluate"]
 
 
+_Model: TypeAlias = Annotated[
+    str, typer.Argument(help="Model folder, or the name of a shipped model.")
+]
+_Data: TypeAlias = Annotated[
+    str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
+]
+_Protocol: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        "-p",
+        help="How to measure, such as coco or bsds-boundaries; list shows all of them. Left out: "
+        "the protocol that belongs to the data.",
+        metavar="NAME",
+    ),
+]
+_Split: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Part of the data: test, val, train or all. Left out: test where there is one, "
+        "else val.",
+        metavar="NAME",
+    ),
+]
+_Folder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for evaluation.json and report.html; left out: evaluation/MODEL-DATA-SPLIT, "
+        "and -PROTOCOL where one is named.",
+        metavar="FOLDER",
+    ),
+]
+_Threshold: TypeAlias = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--threshold",
+        "-t",
+        help="IoU from which an object counts as found; give it several times for several. "
+        "Left out: those of the protocol, of matching .5 to .9.",
+        metavar="IOU",
+    ),
+]
+_Measure: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        help="Change a setting of the protocol, such as classes=21, where the data does not tell "
+        "it. Give it several times for several.",
+        metavar="NAME=VALUE",
+    ),
+]
+_Quick: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="Of bsds-boundaries: a quick estimate with a tenth of the thresholds."
+    ),
+]
+_Limit: TypeAlias = Annotated[
+    int | None, typer.Option(help="Only the first so many images.", metavar="N")
+]
+_Report: TypeAlias = Annotated[
+    bool, typer.Option(help="Write the page with the worst images first.")
+]
+
+
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model folder, or the name of a shipped model.")],
-    data: Annotated[
-        str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
-    ],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Part of the data: test, val, train or all. Left out: test where there is one, "
-            "else val.",
-            metavar="NAME",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for evaluation.json and report.html; left out: "
-            "evaluation/MODEL-DATA-SPLIT.",
-            metavar="FOLDER",
-        ),
-    ] = None,
-    threshold: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--threshold",
-            "-t",
-            help="IoU from which an object counts as found; give it several times for several. "
-            "Left out: .5 to .9.",
-            metavar="IOU",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Only the first so many images.", metavar="N")
-    ] = None,
-    report: Annotated[
-        bool, typer.Option(help="Write the page with the worst images first.")
-    ] = True,
+    model: _Model,
+    data: _Data,
+    protocol: _Protocol = None,
+    split: _Split = None,
+    output: _Folder = None,
+    threshold: _Threshold = None,
+    measure: _Measure = None,
+    quick: _Quick = False,
+    limit: _Limit = None,
+    report: _Report = True,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -64,19 +103,23 @@ def evaluate(
 
     Prints a table and leaves evaluation.json and report.html.
     """
+    if protocol == "list":
+        _list_protocols(as_json)
+        return
     from congeal.data.registry import held_out_split
 
     part = held_out_split(data) if split is None else split
-    folder = default_folder(model, data, part) if output is None else output
+    folder = default_folder(model, data, part, protocol) if output is None else output
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
-    given["settings"] = parse_settings(set_)
-    found = _evaluate(
-        model, data, split=part, output=folder, limit=limit, report=report, device=device, **given
-    )
+    given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
+    given |= {"protocol": protocol, "quick": quick, "limit": limit, "report": report}
+    found = _evaluate(model, data, split=part, output=folder, device=device, **given)
     if as_json:
         show_json({"output": str(folder), **found.to_dict()})
         return
     show(found.table())
+    for note in found.notes:
+        say_note(f"note: {note}")
     say(f"scores: {folder / 'evaluation.json'}")
     if report:
         say(f"report: {folder / 'report.html'}")
@@ -95,7 +138,25 @@ def _evaluate(model: str, data: str, **options: Any) -> Evaluation:
         return evaluation.evaluate(model, data, on_image=tell, **options)
 
 
-def default_folder(model: str, data: str, split: str) -> Path:
+def _list_protocols(as_json: bool) -> None:
+    """Show every protocol with what it needs of the data."""
+    from congeal.metrics.protocols import PROTOCOLS, TRUTHS
+
+    fields = ("name", "title", "truth", "headline", "source")
+    rows = [{name: getattr(one, name) for name in fields} for one in PROTOCOLS.values()]
+    if as_json:
+        show_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table("protocol", "what it measures", "needs of the images")
+    for row in rows:
+        table.add_row(row["name"], row["title"], TRUTHS[row["truth"]])
+    show(table)
+
+
+def default_folder(model: str, data: str, split: str, protocol: str | None = None) -> Path:
     """Name a folder after what is evaluated, so that one evaluation keeps off another."""
     parts = [Path(model).resolve().name, Path(data).stem or Path(data).resolve().name, split]
+    parts += [protocol] if protocol else []
     return Path("evaluation") / "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)

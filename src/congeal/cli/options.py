@@ -33,7 +33,7 @@ Set: TypeAlias = Annotated[
 ]
 
 
-def parse_settings(texts: Sequence[str] | None) -> dict[str, Any]:
+def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     """Read ``NAME=VALUE``; numbers, true, false and null as JSON has them, all else as text.
 
     Raises:
@@ -47,7 +47,7 @@ def parse_settings(texts: Sequence[str] | None) -> dict[str, Any]:
     for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not (name and equals and value):
-            raise CongealError(f"expected NAME=VALUE for --set, got {text!r}")
+            raise CongealError(f"expected NAME=VALUE for {option}, got {text!r}")
         if name.startswith("grouping."):
             options = settings.setdefault("grouping_options", {})
             options[name.removeprefix("grouping.")] = _value(value)

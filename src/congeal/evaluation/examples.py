@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from PIL import Image
 from congeal.data.sample import Sample
 from congeal.figures import outline, overlay, to_display
 from congeal.metrics.matching import Matching
+from congeal.metrics.protocols import PROTOCOLS
 
-__all__ = ["FOUND", "INVENTED", "MISSED", "Example", "WorstExamples", "draw_mistakes"]
+__all__ = ["FOUND", "INVENTED", "MISSED", "Example", "WorstExamples", "badness_of", "draw_mistakes"]
 
 RGB = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -49,9 +51,9 @@ class Example:
 class WorstExamples:
     """Keeps pictures of the worst images of a stream, and of no others.
 
-    Worse is a lower AP at the first threshold, then a lower mean AP, then more mistakes, then
-    earlier. An image that has no objects and in which none were predicted has an AP of 0 by
-    convention; it is no failure and counts as best.
+    Worse is what the caller says, then a lower AP at the first threshold, then a lower mean AP,
+    then more mistakes, then earlier. An image that has no objects and in which none were
+    predicted has an AP of 0 by convention; it is no failure and counts as best.
 
     Args:
         keep: how many images.
@@ -63,20 +65,54 @@ class WorstExamples:
         self._heap: list[tuple[tuple[float, ...], Example]] = []  # the least bad one is first
 
     def offer(
-        self, scores: dict[str, Any], found: Sequence[Matching], sample: Sample, labels: Labels
+        self,
+        scores: dict[str, Any],
+        found: Sequence[Matching],
+        sample: Sample,
+        labels: Labels,
+        badness: float | None = None,
     ) -> None:
-        """Look at one image; it is drawn and kept only if it is among the worst so far."""
-        badness = (*_badness(found), -self._offered)
+        """Look at one image; it is drawn and kept only if it is among the worst so far.
+
+        Args:
+            scores: the entry of the image in ``per_image``.
+            found: which objects match, one for each threshold.
+            sample: the image and its true objects.
+            labels: the predicted objects, `(H, W)`.
+            badness: comes before all else in the ranking, larger is worse.
+        """
+        ranks = (badness or 0.0, *_badness(found), -self._offered)
         self._offered += 1
         if len(self._heap) < self._keep:
-            heapq.heappush(self._heap, (badness, _draw(scores, found[0], sample, labels)))
-        elif self._heap and badness > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (badness, _draw(scores, found[0], sample, labels)))
+            heapq.heappush(self._heap, (ranks, _draw(scores, found[0], sample, labels)))
+        elif self._heap and ranks > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (ranks, _draw(scores, found[0], sample, labels)))
 
     def worst_first(self) -> list[Example]:
         """Give what is kept, the worst first."""
         ranked = sorted(self._heap, key=lambda entry: entry[0], reverse=True)
         return [example for _, example in ranked]
+
+
+def badness_of(protocol: str, headline: str, scores: Mapping[str, Any]) -> float:
+    """Rank an image by its headline: larger is worse, minus infinity where nothing can be said.
+
+    Args:
+        protocol: its name.
+        headline: which of the scores to look at.
+        scores: the entry of the image in ``per_image``.
+
+    Example:
+        >>> badness_of("cvppp", "sbd", {"sbd": 0.25, "true": 3, "predicted": 2})
+        -0.25
+    """
+    value, higher = float(scores[headline]), PROTOCOLS[protocol].higher
+    nothing = scores["true"] == scores["predicted"] == 0
+    if nothing or (value == -1 and protocol.startswith("coco")):  # no object to find
+        return -math.inf
+    if math.isnan(value):  # objects to which there is no distance were not found
+        return math.inf if scores["true"] and not higher else -math.inf
+    return -value if higher else value
 
 
 def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) -> RGB:

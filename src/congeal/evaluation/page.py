@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from congeal.evaluation.examples import Example
+from congeal.evaluation.examples import Example, badness_of
 from congeal.evaluation.result import COLUMNS, Evaluation
 from congeal.figures.plots import plot_thresholds
 from congeal.figures.report import Report
@@ -15,6 +16,9 @@ __all__ = ["make_page"]
 
 LISTED = 500
 """Images in the table of the page; ``evaluation.json`` has all of them."""
+
+TILES = 6
+"""Numbers of a protocol other than matching that stand above its table."""
 
 _LEGEND = (
     "In the last picture of each image, objects that were found have a green line, those that "
@@ -40,14 +44,15 @@ def make_page(found: Evaluation) -> Report:
     if found.examples:
         report.add_heading("Worst images").add_text(_LEGEND)
     for example in found.examples:
-        at = found.thresholds[0]
-        report.add_case(example.scores["name"], _pictures(example), _shown(example.scores, at))
+        report.add_case(example.scores["name"], _pictures(example), _shown(example.scores, found))
     if found.per_image:
         _add_images(report, found)
     return report
 
 
 def _headline(found: Evaluation) -> dict[str, float]:
+    if not found.thresholds:
+        return {row["score"]: row["value"] for row in found.rows()[:TILES]}
     at = f"{found.thresholds[0]:g}"
     return {
         f"{title} at IoU {at}": found.metrics[f"{name}@{at}"] for name, title in COLUMNS.items()
@@ -71,8 +76,10 @@ def _pictures(example: Example) -> list[tuple[str, Any]]:
     ]
 
 
-def _shown(scores: dict[str, Any], threshold: float) -> dict[str, Any]:
-    at = f"{threshold:g}"
+def _shown(scores: dict[str, Any], found: Evaluation) -> dict[str, Any]:
+    if not found.thresholds:
+        return {name: scores[name] for name in (found.headline, "true", "predicted", "seconds")}
+    at = f"{found.thresholds[0]:g}"
     return {
         f"AP at IoU {at}": scores[f"matching_ap@{at}"],
         "found": scores[f"tp@{at}"],
@@ -82,15 +89,10 @@ def _shown(scores: dict[str, Any], threshold: float) -> dict[str, Any]:
     }
 
 
-def _rank(scores: dict[str, Any], threshold: float) -> float:
-    """Give the AP, or 1 where there was nothing to find and nothing was predicted."""
-    nothing = scores["true"] == scores["predicted"] == 0
-    return 1.0 if nothing else float(scores[f"matching_ap@{threshold:g}"])
-
-
 def _add_images(report: Report, found: Evaluation) -> None:
-    at = found.thresholds[0]
-    worst = sorted(found.per_image, key=lambda scores: _rank(scores, at))[:LISTED]
-    caption = f"{len(worst)} of {len(found.per_image)} images, those with the lowest AP first"
-    rows = [{"image": scores["name"], **_shown(scores, at)} for scores in worst]
+    rank = partial(badness_of, found.protocol, found.headline)
+    worst = sorted(found.per_image, key=rank, reverse=True)[:LISTED]
+    name = "AP" if found.thresholds else found.headline
+    caption = f"{len(worst)} of {len(found.per_image)} images, the worst by {name} first"
+    rows = [{"image": scores["name"], **_shown(scores, found)} for scores in worst]
     report.add_heading("Images").add_table(rows, caption)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ COLUMNS = {
     "pq": "PQ",
     "mean_matched_score": "mean IoU",
 }
-"""Scores shown in tables, and their titles."""
+"""Scores of matching shown in tables, and their titles."""
+
+SHOWN = 24
+"""Numbers of another protocol that a table shows; of more, those of the headline's kind."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,17 @@ class Evaluation:
         data: name of the dataset.
         split: which part of it.
         model: name or path of the model, or the name of its class.
-        protocol: family of measures, ``"matching"``.
-        thresholds: IoU from which a predicted object counts as matched.
+        protocol: how it was measured, such as ``"matching"``.
+        thresholds: IoU from which a predicted object counts as matched; empty for protocols other
+            than matching.
         metrics: scores by name, such as ``"matching_ap@0.5"``, over all objects together, and
-            ``images``, ``objects``, ``predicted`` and ``seconds_per_image``.
+            ``images``, ``objects``, ``predicted`` and ``seconds_per_image``; the protocol says
+            which. NaN where nothing can be said, null in ``evaluation.json``.
         per_image: name, scores, counts and seconds of each image, in the order of the data.
         examples: the worst images, worst first; not part of ``evaluation.json``.
+        headline: name of the score to look at first.
+        notes: what a reader of the scores should know, a line each.
+        class_names: names of the classes by class id, where the protocol scores them one by one.
 
     Example:
         >>> from congeal.metrics import MatchingMetric
@@ -55,23 +65,28 @@ class Evaluation:
     metrics: dict[str, float]
     per_image: list[dict[str, Any]]
     examples: list[Example] = field(default_factory=list, compare=False, repr=False)
+    headline: str = "matching_ap@0.5"
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        """What was evaluated on what, in one line."""
-        return f"{self.model} on {self.data} ({self.split})"
+        """What was evaluated on what, and how, in one line."""
+        how = "" if self.protocol == "matching" else f", {self.protocol}"
+        return f"{self.model} on {self.data} ({self.split}{how})"
 
     @property
     def counts(self) -> str:
         """How much was evaluated, in one line."""
         numbers = self.metrics
-        return (
-            f"{numbers['images']:.0f} images, {numbers['objects']:.0f} objects, "
-            f"{numbers['predicted']:.0f} predicted, {numbers['seconds_per_image']:.2g} s an image"
-        )
+        names = {"images": "images", "objects": "objects", "predicted": "predicted"}
+        parts = [f"{numbers[key]:.0f} {name}" for key, name in names.items() if key in numbers]
+        return ", ".join([*parts, f"{numbers['seconds_per_image']:.2g} s an image", *self.notes])
 
-    def rows(self) -> list[dict[str, float]]:
-        """Give what ``COLUMNS`` names by title, one row per threshold."""
+    def rows(self) -> list[dict[str, Any]]:
+        """Give what ``COLUMNS`` names by title, one row per threshold; else a row per score."""
+        if not self.thresholds:
+            return [{"score": name, "value": value} for name, value in self._shown().items()]
         return [
             {
                 "IoU from": at,
@@ -81,8 +96,14 @@ class Evaluation:
         ]
 
     def table(self) -> Table:
-        """Make a table for the terminal, one row per threshold."""
+        """Make a table for the terminal: one row per threshold, or per score, headline first."""
         table = Table(title=self.title, caption=self.counts)
+        if not self.thresholds:
+            table.add_column("score")
+            table.add_column("value", justify="right")
+            for row in self.rows():
+                table.add_row(row["score"], f"{row['value']:.3f}")
+            return table
         for title in ("IoU from", *COLUMNS.values()):
             table.add_column(title, justify="right")
         for row in self.rows():
@@ -90,10 +111,26 @@ class Evaluation:
             table.add_row(f"{at:g}", *(f"{score:.3f}" for score in scores))
         return table
 
+    def _shown(self) -> dict[str, float]:
+        """Scores for a table, headline first; of each class one, by its name."""
+        kind = self.headline.partition("@")[0]
+        rest = {name: value for name, value in self.metrics.items() if name not in _COUNTED}
+        whole = {name: value for name, value in rest.items() if "/" not in name}
+        if len(whole) > SHOWN:
+            whole = {k: v for k, v in whole.items() if k.partition("@")[0] == kind or "@" not in k}
+        each = {k: v for k, v in rest.items() if k.startswith(("iou/", "pq/"))}
+        first = {self.headline: self.metrics[self.headline]}
+        return {**first, **whole, **{self._named(name): value for name, value in each.items()}}
+
+    def _named(self, name: str) -> str:
+        score, _, number = name.partition("/")
+        k = int(number)
+        return f"{score} of {self.class_names[k] if k < len(self.class_names) else f'class {k}'}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Give the content of ``evaluation.json``."""
+        """Give the content of ``evaluation.json``; what is no number (NaN) is None."""
         names = ("data", "split", "model", "protocol", "metrics", "per_image")
-        return {name: getattr(self, name) for name in names}
+        return {name: _finite(getattr(self, name)) for name in names}
 
     def save(self, folder: str | Path, *, report: bool = True) -> Path:
         """Write ``evaluation.json`` and, unless told otherwise, ``report.html``.
@@ -118,3 +155,14 @@ class Evaluation:
 
             make_page(self).save(folder / "report.html")
         return folder
+
+
+_COUNTED = ("images", "objects", "predicted", "seconds_per_image", "quick")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

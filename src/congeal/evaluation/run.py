@@ -5,36 +5,43 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from congeal.data.registry import held_out_split, open_dataset
 from congeal.data.sample import Dataset, Sample
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError
+from congeal.evaluation.adapters import lacking
+from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.examples import WorstExamples
+from congeal.evaluation.judge import Judge, make_judge
+from congeal.evaluation.memory import KeepsEmbedding, Memory
 from congeal.evaluation.result import Evaluation
-from congeal.metrics.matching import THRESHOLDS, Matching, MatchingMetric
-from congeal.segmentation import Segmenter
+from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
+from congeal.segmentation import Segmentation, Segmenter
 
-__all__ = ["PROTOCOLS", "evaluate"]
+__all__ = ["evaluate"]
 
-Labels = NDArray[np.int64]
 Row = dict[str, Any]
 
-PROTOCOLS = ("matching",)
 EXAMPLES = 12
 """Images shown in a report."""
+FALLBACK = "matching"
+"""The protocol that any dataset can serve."""
 
 
 def evaluate(
     model: str | Path | Segmenter,
     data: str | Path | Dataset,
     *,
+    protocol: str | None = None,
     split: str | None = None,
-    thresholds: Sequence[float] = THRESHOLDS,
+    thresholds: Sequence[float] | None = None,
+    measure: Mapping[str, Any] | None = None,
+    quick: bool = False,
     output: str | Path | None = None,
     limit: int | None = None,
     report: bool = True,
@@ -51,10 +58,18 @@ def evaluate(
     Args:
         model: folder of a model, name of a shipped one, or anything with ``segment(image)``.
         data: name or path of a dataset, or a dataset.
+        protocol: how to measure, a name of :data:`congeal.metrics.PROTOCOLS`. The default is the
+            protocol that belongs to the dataset, or ``"matching"`` where its images lack what
+            that one needs.
         split: part of a dataset that is opened by name or path: ``"train"``, ``"val"``,
             ``"test"`` or ``"all"``. The default is the one a model is not trained on: the test
             images where there are some, else those for validation.
-        thresholds: IoU from which a predicted object counts as matched, above 0 and up to 1.
+        thresholds: in place of the protocol's own; of matching, the IoU from which a predicted
+            object counts as matched, above 0 and up to 1.
+        measure: other settings of the protocol's metric, over what the dataset tells, such as
+            ``{"classes": 21}``. For ``"retrieval"``, ``memory`` is the dataset, or the part of
+            this one, to retrieve from: ``"train"`` unless given.
+        quick: make a quick estimate, of ``"bsds-boundaries"``, which says that it is one.
         output: folder for ``evaluation.json`` and ``report.html``; nothing is written without.
         limit: stop after so many images.
         report: keep the worst images and write the report page.
@@ -63,8 +78,9 @@ def evaluate(
         on_image: called after each image with its number from 1, their count, and its scores.
 
     Raises:
-        CongealError: model or data cannot be opened, there are no images, an option is out of
-            range, the output folder cannot be written, or the model fails on an image.
+        CongealError: model or data cannot be opened, there are no images, the protocol is
+            unknown or needs what the data does not have, an option is out of range, the output
+            folder cannot be written, or the model fails on an image.
 
     Example:
         >>> from congeal.segmentation import Segmentation
@@ -75,20 +91,56 @@ def evaluate(
         >>> found.metrics["images"]
         2
     """
-    metric = MatchingMetric(thresholds)
+    chosen = None if protocol is None else find_protocol(protocol)
     _check_output(output)
     dataset = data if isinstance(data, Dataset) else _open_data(data, split)
     count = _check_dataset(dataset, limit)
+    chosen, notes = _choose_protocol(chosen, dataset)
+    wanted = dict(measure or {})
+    learned = _memory_data(chosen, data, wanted.pop("memory", "train"))
+    judge = make_judge(chosen, dataset, wanted, thresholds, quick)
     segmenter, name = _open_model(model, device, settings)
+    memory = None
+    if learned is not None:
+        segmenter = KeepsEmbedding(segmenter)
+        memory = Memory.learn(segmenter, learned)
     worst, rows = WorstExamples(EXAMPLES if report else 0), []
-    for row in _score_images(segmenter, dataset, count, metric, worst):
+    for row in _score_images(segmenter, dataset, count, judge, worst, memory):
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
-    found = _collect(name, dataset, metric, rows, worst)
+    found = _collect(name, dataset, judge, rows, worst, notes)
     if output is not None:
         found.save(output, report=report)
     return found
+
+
+def _choose_protocol(asked: Protocol | None, dataset: Dataset) -> tuple[Protocol, tuple[str, ...]]:
+    """Give the protocol, and a note where the one of the dataset cannot be had."""
+    named = asked or PROTOCOLS.get(dataset.protocol)
+    if named is None:
+        return PROTOCOLS[FALLBACK], (f"{FALLBACK}, for there is no protocol {dataset.protocol}",)
+    if named.truth == "instances":  # what every dataset has
+        return named, ()
+    problem = lacking(named, dataset, dataset[0])
+    if problem is None:
+        return named, ()
+    if asked is not None:
+        raise CongealError(problem)
+    return PROTOCOLS[FALLBACK], (f"{FALLBACK}: {problem}",)
+
+
+def _memory_data(
+    protocol: Protocol, data: str | Path | Dataset, memory: str | Dataset
+) -> Dataset | None:
+    """Open what is retrieved from, None where the protocol retrieves nothing."""
+    if protocol.name != "retrieval":
+        return None
+    if isinstance(memory, Dataset):
+        return memory
+    if isinstance(data, Dataset):
+        raise CongealError("expected a dataset as memory for protocol retrieval, got a name")
+    return open_dataset(data, memory)
 
 
 def _check_output(output: str | Path | None) -> None:
@@ -103,18 +155,27 @@ def _check_output(output: str | Path | None) -> None:
 
 
 def _collect(
-    model: str, dataset: Dataset, metric: MatchingMetric, rows: list[Row], worst: WorstExamples
+    model: str,
+    dataset: Dataset,
+    judge: Judge,
+    rows: list[Row],
+    worst: WorstExamples,
+    notes: tuple[str, ...],
 ) -> Evaluation:
     seconds = float(np.mean([row["seconds"] for row in rows]))
+    scores = judge.compute()
     return Evaluation(
         data=dataset.name,
         split=dataset.split,
         model=model,
-        protocol=dataset.protocol,
-        thresholds=metric.thresholds,
-        metrics=metric.compute() | {"seconds_per_image": seconds},
+        protocol=judge.protocol.name,
+        thresholds=judge.thresholds,
+        metrics={**scores, "images": scores.get("images", len(rows)), "seconds_per_image": seconds},
         per_image=rows,
         examples=worst.worst_first(),
+        headline=judge.headline,
+        notes=(*notes, *judge.notes),
+        class_names=dataset.class_names,
     )
 
 
@@ -124,8 +185,6 @@ def _open_data(data: str | Path, split: str | None) -> Dataset:
 
 def _check_dataset(dataset: Dataset, limit: int | None) -> int:
     """Give the number of images to look at."""
-    if dataset.protocol not in PROTOCOLS:
-        raise unknown("protocol", dataset.protocol, PROTOCOLS)
     if limit is not None and limit < 1:
         raise CongealError(f"expected a limit of at least one image, got {limit}")
     if not len(dataset):
@@ -147,18 +206,25 @@ def _open_model(
 
 
 def _score_images(
-    model: Segmenter, dataset: Dataset, count: int, metric: MatchingMetric, worst: WorstExamples
+    model: Segmenter,
+    dataset: Dataset,
+    count: int,
+    judge: Judge,
+    worst: WorstExamples,
+    memory: Memory | None,
 ) -> Iterator[Row]:
     for index in range(count):
         sample = dataset[index]
-        labels, seconds = _segment(model, sample)
-        found = metric.update(sample.labels, labels)
-        row = {**_scores(sample.name, found), "seconds": seconds}
-        worst.offer(row, found, sample, labels)
+        result, seconds = _segment(model, sample)
+        one = Comparison(sample, result, dataset, memory)
+        scores, found = judge.look(one)
+        row = {"name": sample.name, **scores, "seconds": seconds}
+        truth, labels = one.shown(judge.protocol.truth)
+        worst.offer(row, found, replace(sample, labels=truth), labels, judge.badness(row))
         yield row
 
 
-def _segment(model: Segmenter, sample: Sample) -> tuple[Labels, float]:
+def _segment(model: Segmenter, sample: Sample) -> tuple[Segmentation, float]:
     """Segment a sample and take the time; a failure says on which image it was."""
     started = time.perf_counter()
     try:
@@ -174,13 +240,4 @@ def _segment(model: Segmenter, sample: Sample) -> tuple[Labels, float]:
             f"expected a segmentation of {sample.name} of its size {sample.labels.shape}, "
             f"got {result.shape}"
         )
-    return result.labels, seconds
-
-
-def _scores(name: str, found: Sequence[Matching]) -> Row:
-    row: Row = {"name": name}
-    for one in found:
-        at = f"@{one.threshold:g}"
-        row[f"matching_ap{at}"] = one.ap
-        row |= {f"tp{at}": one.tp, f"fp{at}": one.fp, f"fn{at}": one.fn}
-    return {**row, "true": found[0].n_true, "predicted": found[0].n_pred}
+    return result, seconds

@@ -1,0 +1,228 @@
+"""Truth and prediction of one image, in every form that a protocol may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from congeal.data.cityscapes import cityscapes_ids
+from congeal.data.sample import Dataset, Sample
+from congeal.errors import CongealError
+from congeal.labels import VOID, contingency
+from congeal.metrics.boundary_matching import corner_boundaries
+from congeal.metrics.objects import Objects
+from congeal.metrics.panoptic import panoptic_segments
+from congeal.metrics.run_lengths import as_rle, encode
+from congeal.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from congeal.evaluation.memory import Memory
+
+__all__ = ["Comparison"]
+
+Labels = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One image of a dataset with what a model made of it.
+
+    Predicted classes are brought to the numbers of the data: by their names where the data knows
+    all that occur in the image, as they are otherwise. Without classes in the data, all objects
+    are of class 1.
+
+    Attributes:
+        sample: the image and what is known about it.
+        result: the objects that the model found.
+        dataset: where the sample comes from.
+        memory: prototypes to retrieve from, where the protocol needs any.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> discs = open_dataset("discs", "test", count=1)
+        >>> truth = Segmentation.from_labels(discs[0].labels)
+        >>> one = Comparison(discs[0], truth, discs)
+        >>> len(one.true_objects()) == len(one.predicted_objects())
+        True
+    """
+
+    sample: Sample
+    result: Segmentation
+    dataset: Dataset
+    memory: Memory | None = None
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Label map of the predicted objects, `(H, W)`; the higher score wins a pixel."""
+        return self.result.labels
+
+    @cached_property
+    def classes(self) -> Labels:
+        """Class of each predicted object in the numbers of the data, `(N,)`."""
+        names, own, given = self.dataset.class_names, self.result.class_names, self.result.classes
+        if not names:
+            classless = self.sample.semantic is None and self.sample.classes is None
+            return np.ones_like(given) if classless else given
+        used = np.unique(given).tolist()
+        if all(own[c - 1] in names for c in used):
+            table = np.zeros(max(used, default=0) + 1, np.int64)
+            table[used] = [names.index(own[c - 1]) for c in used]
+            return table[given]
+        if used[-1] >= len(names):
+            raise CongealError(
+                f"expected classes 1 to {len(names) - 1} as in {self.dataset.name}, got "
+                f"{used[-1]} ({own[used[-1] - 1]}) on {self.sample.name}"
+            )
+        return given
+
+    @cached_property
+    def true_classes(self) -> Labels:
+        """Map of the true classes `(H, W)`, -1 void."""
+        if self.sample.semantic is not None:
+            return self.sample.semantic
+        return _paint(self.sample.labels, self._object_classes())
+
+    @cached_property
+    def predicted_classes(self) -> Labels:
+        """Map of the predicted classes `(H, W)`; -1 for none where the data has no background."""
+        painted = _paint(self.labels, self.classes)
+        return painted if self.dataset.has_background else np.where(painted == 0, VOID, painted)
+
+    @cached_property
+    def clusters(self) -> Labels:
+        """Map of the predicted classes `(H, W)`, what is in no object a cluster of its own, 0."""
+        return _paint(self.labels, self.classes)
+
+    def true_objects(self, *, crowds: bool = True) -> Objects:
+        """Give the true objects, whole where the data has them so, with their classes."""
+        sample = self.sample
+        if sample.masks:
+            masks = [mask for mask in sample.masks if crowds or not mask.crowd]
+            return Objects.from_rle(
+                [mask.rle for mask in masks],
+                _size(sample.labels),
+                [1 if mask.class_id is None else mask.class_id for mask in masks],
+                areas=[mask.area for mask in masks],
+                crowd=[mask.crowd for mask in masks],
+            )
+        classes = self._object_classes()
+        counted = np.concatenate([[True], classes >= 0])[np.maximum(sample.labels, 0)]
+        return Objects.from_labels(
+            np.where(counted, sample.labels, VOID), dict(enumerate(classes.tolist(), start=1))
+        )
+
+    def predicted_objects(self) -> Objects:
+        """Give the predicted objects, overlaps included, with classes and scores."""
+        return self._predicted(self.classes)
+
+    def cityscapes(self) -> tuple[Labels, Objects]:
+        """Give the truth and the predicted objects in the numbers of Cityscapes' files."""
+        official = np.array(self.dataset.class_ids, np.int64)
+        truth = cityscapes_ids(self.sample.labels, self.true_classes, self._object_classes())
+        return truth, self._predicted(official[self.classes])
+
+    def distances(self) -> dict[int, tuple[float, float]]:
+        """Ask the dataset how far its objects are, by their numbers in Cityscapes' files."""
+        known: dict[int, tuple[float, float]] = self.dataset.distances(  # type: ignore[attr-defined]
+            self.sample.name
+        )
+        return known
+
+    def contours(self) -> NDArray[np.float64]:
+        """Give the boundaries of the predicted label map `(H, W)`, 0 or 1, background included."""
+        return corner_boundaries(self.labels).astype(np.float64)
+
+    def drawn_boundaries(self) -> tuple[NDArray[Any], ...]:
+        """Give what each annotator drew: boundaries, or segments where there are no boundaries."""
+        return self.sample.boundaries or self.sample.annotations
+
+    def annotated_regions(self) -> list[Labels]:
+        """Give the segments of every annotator, numbered from 1; -1 void."""
+        return [np.where(drawn < 0, VOID, drawn + 1) for drawn in self.sample.annotations]
+
+    def panoptic(
+        self, things: tuple[int, ...]
+    ) -> tuple[Labels, Labels, dict[int, int], dict[int, int]]:
+        """Give true and predicted segments `(H, W)`, and the classes of both."""
+        true, true_classes = _segments(
+            self.sample.labels, self._object_classes(), self.true_classes, things
+        )
+        pred, pred_classes = _segments(self.labels, self.classes, self.predicted_classes, things)
+        return true, pred, true_classes, pred_classes
+
+    def matched_masks(self) -> Iterator[tuple[Mask, Mask]]:
+        """Give every true object and the predicted one that belongs to it, void cut out of both.
+
+        They are paired one to one so that the total IoU is largest; an object that is left over
+        comes with an empty mask, a predicted one that is left over does not come.
+        """
+        known = self.sample.labels != VOID
+        table = contingency(self.sample.labels, self.labels).objects()
+        iou = np.zeros((len(table.true_ids), len(table.pred_ids)))
+        union = table.true_areas[table.rows] + table.pred_areas[table.cols] - table.counts
+        iou[table.rows, table.cols] = table.counts / union
+        rows, cols = linear_sum_assignment(iou, maximize=True)
+        partner = {r: c for r, c in zip(rows.tolist(), cols.tolist(), strict=True) if iou[r, c] > 0}
+        for row, number in enumerate(table.true_ids):
+            pred = table.pred_ids[partner[row]] if row in partner else VOID
+            yield self.sample.labels == number, (self.labels == pred) & known
+
+    def shown(self, truth: str) -> tuple[Labels, Labels]:
+        """Give the maps `(H, W)` to draw: of classes where that is what is compared."""
+        if truth == "semantic":
+            return self.true_classes, self.clusters
+        return self.sample.labels, self.labels
+
+    def _object_classes(self) -> Labels:
+        """Class of each label 1..K of the truth, `(K,)`; 1 where the data has none."""
+        count = int(self.sample.labels.max(initial=0))
+        if self.sample.classes is None:
+            return np.ones(count, np.int64)
+        return self.sample.classes
+
+    def _predicted(self, classes: Labels) -> Objects:
+        result, scores = self.result, self.result.scores.astype(np.float64)
+        if result.disjoint:
+            numbers = range(1, len(result) + 1)
+            return Objects.from_labels(
+                self.labels,
+                dict(zip(numbers, classes.tolist(), strict=True)),
+                dict(zip(numbers, scores.tolist(), strict=True)),
+            )
+        codes = [as_rle(result.shape, encode(mask)) for mask in _whole(result)]
+        return Objects.from_rle(codes, result.shape, classes, scores)
+
+
+def _whole(result: Segmentation) -> Iterator[Mask]:
+    """Give the masks `(H, W)` one by one: all of them together may be large."""
+    for crop in result.crops():
+        mask = np.zeros(result.shape, np.bool_)
+        mask[crop.window] = crop.mask
+        yield mask
+
+
+def _size(labels: Labels) -> tuple[int, int]:
+    return labels.shape[0], labels.shape[1]
+
+
+def _paint(labels: Labels, classes: Labels) -> Labels:
+    """Give each pixel the class of its object; 0 outside, -1 in void."""
+    by_number = np.concatenate([[0], classes])
+    return np.where(labels < 0, VOID, by_number[np.maximum(labels, 0)])
+
+
+def _segments(
+    labels: Labels, classes: Labels, semantic: Labels, things: tuple[int, ...]
+) -> tuple[Labels, dict[int, int]]:
+    """Make panoptic segments: the pixels of one class that has no objects are one segment."""
+    counted = np.concatenate([[False], np.isin(classes, things)])[np.maximum(labels, 0)]
+    objects = np.where((labels < 0) | counted, labels, 0)
+    # An object is of its own class, whatever the map of classes says below it.
+    return panoptic_segments(objects, np.where(counted, _paint(labels, classes), semantic), things)
