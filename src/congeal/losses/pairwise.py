@@ -80,7 +80,8 @@ def sampled_pairwise_loss(
 def _number(labels: Tensor) -> Tensor:
     """Number the labels that occur, at least 0, from 0 on without gaps, in their order."""
     if not len(labels) or int(labels.max()) > 4 * len(labels) + 1024:
-        return torch.unique(labels, return_inverse=True)[1]
+        found: Tensor = torch.unique(labels, return_inverse=True)[1]
+        return found
     present = torch.bincount(labels) > 0  # a table is several times as quick as a sort
     numbers = present.cumsum(0) - 1
     return numbers[labels.long()]

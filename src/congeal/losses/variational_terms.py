@@ -139,7 +139,7 @@ def mumford_shah_term(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def quantisation_term(values: Tensor, labels: Tensor) -> Tensor:
-    """Whole numbers: mean |f - round(f)| where f > 0; 0 where nothing is positive.
+    """Whole numbers: mean ``|f - round(f)|`` where f > 0; 0 where nothing is positive.
 
     Args:
         values: ``(B, 1, *S)`` f before the ReLU.
@@ -175,9 +175,9 @@ def permutation_term(
 ) -> Tensor:
     """One value per object and m_2 between objects, whatever the objects are called.
 
-    The mean over pairs of foreground pixels of the Huber loss of |f_1 - f_2| within an object, and
-    of max(m_2 - |f_1 - f_2|, 0) between two. Where two objects have exactly the same value the
-    slope is taken as 0.
+    The mean over pairs of foreground pixels of the Huber loss of ``|f_1 - f_2|`` within an object,
+    and of ``max(m_2 - |f_1 - f_2|, 0)`` between two. Where two objects have exactly the same
+    value the slope is taken as 0.
 
     Args:
         values: ``(B, 1, *S)`` f before the ReLU.
