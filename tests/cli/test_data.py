@@ -1,5 +1,7 @@
 import json
 
+from PIL import Image
+
 
 def test_named_datasets_are_listed(run):
     for words in (["data"], ["data", "list"]):
@@ -113,6 +115,15 @@ def test_a_sheet_is_drawn(run, desk):
     assert result.stdout == "2 images of 4: photos.png\n"
     assert (desk / "photos.png").stat().st_size > 0
     assert run("data", "preview", "sticks", "-n", "1", "-o", "x/s.png").exit_code == 0
+
+
+def test_a_preview_shows_what_an_augmentation_draws(run, fails, desk):
+    result = run("data", "preview", "photos", "-n", "1", "--augment", "rpe", "-o", "rpe.png")
+    assert result.stdout == "1 image of 4: rpe.png\n"
+    assert run("data", "preview", "photos", "-n", "1", "-o", "plain.png").exit_code == 0
+    with Image.open(desk / "rpe.png") as drawn, Image.open(desk / "plain.png") as plain:
+        assert drawn.width > 3 * plain.width  # the image and three draws
+    assert "did you mean 'rpe'" in fails("data", "preview", "photos", "--augment", "rp")
 
 
 def test_what_is_given_wrong_is_told_in_one_line(fails, desk):

@@ -7,6 +7,7 @@ import pytest
 
 from congeal.cli.settings import METHOD, TRAINING, Setting, chosen
 from congeal.data import open_dataset
+from congeal.data.augment import AUGMENTATIONS
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPEConfig
@@ -125,6 +126,11 @@ def test_only_what_is_given_is_passed_on():
 def test_a_value_that_does_not_fit_is_told_in_one_line(given, said):
     with pytest.raises(CongealError, match=said):
         chosen(TRAINING, given)
+
+
+def test_augmentations_are_named_as_they_are():
+    (setting,) = (one for one in TRAINING if one.name == "augmentation")
+    assert set(setting.choices) == set(AUGMENTATIONS)
 
 
 def test_options_have_dashes():

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from congeal.data.transforms import TrainTransform, centre_crop
+from congeal.data.transforms import TrainTransform, _blur, _object_pixel, centre_crop
 
 QUIET = {"gain": 0.0, "gamma": 0.0, "noise": 0.0}
 
@@ -147,6 +147,24 @@ def test_crops_can_be_centred_on_objects():
     assert all(bool((draw(always, image, labels, s)[1] == 4).any()) for s in range(10))
     never = TrainTransform(crop=32, foreground=0.0)
     assert not all(bool((draw(never, image, labels, s)[1] == 4).any()) for s in range(10))
+
+
+def test_the_blur_is_a_gaussian():
+    image = torch.rand(3, 12, 15)
+    for deviation in (0.3, 0.8, 1.2):
+        wanted = [
+            ndimage.gaussian_filter(one, deviation, mode="mirror", radius=2)
+            for one in image.numpy()
+        ]
+        np.testing.assert_allclose(_blur(image, deviation).numpy(), np.stack(wanted), atol=1e-5)
+
+
+def test_every_pixel_of_an_object_is_as_likely_a_centre():
+    labels = torch.tensor([[0, 3, -1], [0, 0, 0], [1, 1, 0]])
+    generator = torch.Generator().manual_seed(0)
+    drawn = [_object_pixel(labels, generator) for _ in range(300)]
+    assert all(80 < drawn.count(place) < 120 for place in ((0, 1), (2, 0), (2, 1)))
+    assert _object_pixel(labels.clamp_max(0), generator) is None
 
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 6), (5, 9), (3, 1)])

@@ -1,5 +1,6 @@
 import pytest
 
+from congeal.data.transforms import TrainTransform
 from congeal.errors import CongealError
 from congeal.training.config import train_config
 
@@ -23,6 +24,27 @@ def test_values_out_of_range_name_the_setting(name, value):
     with pytest.raises(CongealError, match=f"^{name}: ") as caught:
         train_config({name: value})
     assert "\n" not in str(caught.value)
+
+
+def test_the_ranges_of_a_paper_hold_where_no_others_are_given():
+    own = train_config({"augmentation": "rpe", "crop": 64, "epochs": 1}).augment().transforms[0]
+    assert (own.size, own.scale, own.rotation, own.flip) == ((64, 64), (0.7, 1.5), 15.0, 0.5)
+    given = {"augmentation": "segsort", "rotation": 40.0, "flip": False, "scale": (0.9, 1.1)}
+    view = train_config(given).augment().transforms[0]
+    assert (view.size, view.scale, view.rotation, view.flip) == ((256, 256), (0.9, 1.1), 40.0, 0.0)
+
+
+def test_the_default_augmentation_takes_its_ranges_from_the_settings():
+    plain = train_config({}).augment()
+    assert plain == TrainTransform()
+    assert (plain.crop, plain.rotation, plain.scale, plain.flip) == (256, 180.0, (0.7, 1.5), True)
+    given = {"crop": 64, "rotation": 10.0, "scale": (0.5, 2.0), "flip": False}
+    assert train_config(given).augment() == TrainTransform(**given)
+
+
+def test_an_unknown_augmentation_suggests_the_nearest():
+    with pytest.raises(CongealError, match="unknown augmentation 'segsrt'; did you mean 'segsort'"):
+        train_config({"augmentation": "segsrt"})
 
 
 def test_an_unknown_setting_suggests_the_nearest():

@@ -273,3 +273,12 @@ def test_a_pretrained_encoder_can_have_a_rate_of_its_own(brief, tmp_path):
     moved = {n for n, p in model.named_parameters() if not torch.allclose(p, before[n])}
     assert moved
     assert not any(name.startswith("network.encoder") for name in moved)
+
+
+@pytest.mark.parametrize("name", ["rpe", "segsort", "dvis", "discriminative"])
+def test_a_training_takes_the_augmentation_of_a_paper(name, tmp_path):
+    data = DrawnDataset("sticks", "train", count=2, size=96)
+    settings = {"epochs": 1, "batch_size": 2, "crop": 64, "overlays": False}
+    model = RPE(dimensions=4, samples=64)
+    folder = train(model, data, output=tmp_path / "m", augmentation=name, **settings)
+    assert config(folder)["training"]["augmentation"] == name

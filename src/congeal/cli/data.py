@@ -135,6 +135,14 @@ def preview(
     number: Annotated[
         int, typer.Option("--count", "-n", help="How many images, evenly spread.", min=1)
     ] = 12,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="Show each image as this augmentation draws it, three times: default, rpe, "
+            "segsort, dvis or discriminative.",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Draw images with their objects on one sheet."""
     from congeal.data.registry import open_dataset, split_spec
@@ -142,21 +150,35 @@ def preview(
 
     dataset = open_dataset(where, split)
     stem = (Path(split_spec(where)[0]).stem or "data").replace(":", "-")
-    path = contact_sheet(_pictures(dataset, number), output or Path(f"{stem}.png"))
+    pictures = _pictures(dataset, number, augment)
+    path = contact_sheet(pictures, output or Path(f"{stem}.png"))
     say(f"{count(min(number, len(dataset)), 'image')} of {len(dataset):,}: {path}")
 
 
-def _pictures(dataset: Dataset, number: int) -> list[tuple[str, Any]]:
-    from congeal.figures.colour import overlay
-
+def _pictures(dataset: Dataset, number: int, augment: str | None) -> list[tuple[str, Any]]:
+    """Titles and pictures; with an augmentation its draws stand beside each image."""
     wanted = min(number, len(dataset))
     if not wanted:
         raise CongealError(f"expected images to preview, found none in {dataset!r}")
     samples = [dataset[index * len(dataset) // wanted] for index in range(wanted)]
+    if augment is None:
+        return [_picture(sample.name, sample.image, sample.labels) for sample in samples]
+    from congeal.data.augment import build_augmentation, example_draws
+
+    drawn = build_augmentation(augment)
     return [
-        (f"{sample.name} ({_objects(sample.labels)})", overlay(sample.image, sample.labels))
-        for sample in samples
+        _picture(f"{augment} {place}" if place else sample.name, image, labels)
+        for number, sample in enumerate(samples)
+        for place, (image, labels) in enumerate(
+            [(sample.image, sample.labels), *example_draws(sample, drawn, 3, seed=number)]
+        )
     ]
+
+
+def _picture(title: str, image: Any, labels: Any) -> tuple[str, Any]:
+    from congeal.figures.colour import overlay
+
+    return f"{title} ({_objects(labels)})", overlay(image, labels)
 
 
 def _open_splits(where: str) -> dict[str, Dataset]:

@@ -81,6 +81,14 @@ _OPTIMISATION = _settings(
 _AUGMENTATION = _settings(
     "Augmentation",
     ("crop", "int", "256", "side of the training crops, in pixels"),
+    (
+        "augmentation",
+        "str",
+        "default",
+        "congeal's own, or a paper's with its ranges where no others are given: rpe, segsort, "
+        "dvis or discriminative",
+        ("default", "rpe", "segsort", "dvis", "discriminative"),
+    ),
     ("rotation", "float", "180", "largest turn either way, in degrees"),
     ("scale", "floats", "0.7,1.5", "range of the zoom"),
     ("flip", "bool", "on", "mirror"),

@@ -18,7 +18,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from congeal.data.intensity import scale_intensity
 from congeal.data.light import RandomGain, RandomGamma, uniform
+from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.data.transforms import Augment, TrainTransform
 from congeal.data.view import View, view_image, view_labels
 from congeal.errors import CongealError, unknown
@@ -31,6 +33,7 @@ __all__ = [
     "build_augmentation",
     "discriminative_augmentation",
     "dvis_augmentation",
+    "example_draws",
     "rpe_augmentation",
     "segsort_augmentation",
 ]
@@ -63,9 +66,11 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Any:
         """Augment; draws come from the generator, or from torch's own without one.
 
-        With a generator the result depends on it alone, and torch's own is left as it was, also
-        by transforms of torchvision in the sequence.
+        The generator may also be the last of the inputs. With it the result depends on it alone,
+        and torch's own is left as it was, also by transforms of torchvision in the sequence.
         """
+        if isinstance(inputs[-1], torch.Generator):
+            *inputs, generator = inputs  # type: ignore[assignment]
         with _drawing_from(generator):
             if not all(type(one) is Tensor for one in inputs):
                 return super().forward(*inputs)
@@ -95,7 +100,8 @@ class RandomView(v2.Transform):  # type: ignore[misc]
     """A window of fixed size at random place, scale, turn and mirror, in one resampling.
 
     The window lies anywhere on the scaled image. An image that is smaller than the window lies
-    anywhere in it, on a canvas of ``fill`` and void.
+    anywhere in it, on a canvas of ``fill`` and void. Label maps come back as int64, images of
+    integers as they were, others as float32.
 
     Args:
         size: height and width of the window, or the side of a square, in pixels.
@@ -171,11 +177,11 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         view: View = params["view"]
         plain = inpt.as_subclass(Tensor)
         if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.Mask(view_labels(plain, view).to(inpt.dtype))
+            return tv_tensors.Mask(view_labels(plain, view))
         seen = view_image(plain, view, self.fill)
         if not inpt.is_floating_point():
-            seen = seen.round_()  # between two values, so within their range
-        return tv_tensors.wrap(seen.to(inpt.dtype), like=inpt)
+            seen = seen.round_().to(inpt.dtype)  # between two values, so within their range
+        return tv_tensors.wrap(seen, like=inpt)
 
 
 class RandomTrim(RandomView):
@@ -341,6 +347,33 @@ def build_augmentation(name: str, **settings: Any) -> Augment:
         if setting not in known:
             raise unknown(f"setting of augmentation {name}", setting, known)
     return AUGMENTATIONS[name](**settings)
+
+
+def example_draws(
+    sample: Sample, augment: Augment, number: int, seed: int = 0
+) -> list[tuple[Pixels, LabelMap]]:
+    """Draw an image several times, to look at: bytes ``(H, W, 3)`` and labels ``(H, W)``.
+
+    Args:
+        sample: image and labels.
+        augment: of :func:`build_augmentation`.
+        number: how many draws.
+        seed: of the draws.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> sample = open_dataset("sticks", "val", count=1)[0]
+        >>> [(image, labels)] = example_draws(sample, build_augmentation("rpe", crop=64), 1)
+        >>> image.shape, labels.shape
+        ((64, 64, 3), (64, 64))
+    """
+    image, labels = scale_intensity(sample.image), torch.from_numpy(sample.labels)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [augment(image, labels, generator=generator) for _ in range(number)]
+    return [
+        (seen.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy(), found.numpy())
+        for seen, found in drawn
+    ]
 
 
 def _chance(probability: float) -> bool:

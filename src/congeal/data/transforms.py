@@ -164,8 +164,8 @@ def _object_pixel(labels: Tensor, generator: torch.Generator) -> tuple[int, int]
 
 def _blur(image: Tensor, deviation: float) -> Tensor:
     """Gaussian blur of ``(C, H, W)`` over 5 x 5 pixels, mirrored at the edges."""
-    weights = torch.exp(-0.5 * (torch.arange(-2, 3) / deviation) ** 2)
-    weights = (weights / weights.sum()).tolist()
+    heights = [math.exp(-0.5 * (at / deviation) ** 2) for at in range(-2, 3)]
+    weights = [height / sum(heights) for height in heights]
     padded = torch.nn.functional.pad(image[None], (2, 2, 2, 2), mode="reflect")[0]
     for axis in (-1, -2):
         length = padded.shape[axis] - 4

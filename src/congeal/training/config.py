@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from congeal.data.augment import AUGMENTATIONS, build_augmentation
+from congeal.data.transforms import Augment
 from congeal.errors import CongealError, unknown
 
 __all__ = ["TrainConfig", "train_config"]
@@ -40,6 +42,7 @@ class TrainConfig(BaseModel):
     nodes: int = Field(1, ge=1, description="machines")
     workers: int | None = Field(None, ge=0, description="loader processes; None: by the machine")
     seed: int = Field(0, ge=0)
+    augmentation: str = Field("default", description="default, or that of a paper by name")
     rotation: float = Field(
         180.0, ge=0, le=180, description="largest turn in augmentation, degrees"
     )
@@ -52,6 +55,19 @@ class TrainConfig(BaseModel):
     half: bool = Field(False, description="store the weights in half precision")
     overlays: bool = Field(True, description="draw validation images while training")
     cache_gb: float = Field(4.0, ge=0, description="memory for decoded images")
+
+    def augment(self) -> Augment:
+        """The augmentation; a paper's own ranges hold where no other ones were given.
+
+        Example:
+            >>> TrainConfig(augmentation="rpe", crop=64).augment().transforms[0].rotation
+            15.0
+        """
+        given = self.model_fields_set & {"rotation", "scale", "flip"}
+        settings = {name: getattr(self, name) for name in given}
+        if self.augmentation != "default" and "flip" in given:
+            settings["flip"] = 0.5 * self.flip  # papers mirror with a probability
+        return build_augmentation(self.augmentation, crop=self.crop, **settings)
 
 
 def train_config(settings: dict[str, Any]) -> TrainConfig:
@@ -73,6 +89,8 @@ def train_config(settings: dict[str, Any]) -> TrainConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CongealError(f"{where}: {first['msg']}, got {first.get('input')!r}") from error
+    if config.augmentation not in AUGMENTATIONS:
+        raise unknown("augmentation", config.augmentation, AUGMENTATIONS)
     if config.max_minutes is None and config.epochs is None:
         config = config.model_copy(update={"max_minutes": 20.0})
     if not 0 < config.scale[0] <= config.scale[1]:

@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader
 
 from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
-from congeal.data.transforms import TrainTransform
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models.config import CONFIG
@@ -217,10 +216,9 @@ class _Job:
 
     def _loader(self) -> Loader:
         c = self.config
-        transform = TrainTransform(crop=c.crop, rotation=c.rotation, scale=c.scale, flip=c.flip)
         workers = _workers(c)
         stream = TrainStream(
-            self.training, transform, seed=c.seed, cache_gb=c.cache_gb, workers=workers
+            self.training, c.augment(), seed=c.seed, cache_gb=c.cache_gb, workers=workers
         )
         per_update = c.accumulate * c.batch_size
         trainee, trainer = self.trainee, self.trainee.trainer
