@@ -66,7 +66,7 @@ class AnchorSearch:
     margin: float = 0.5
     anchors: int = 1024
     smallest: float = 8.0
-    steps: int = 12
+    steps: int = 8
 
     @torch.no_grad()
     def group(
