@@ -30,6 +30,41 @@ def test_a_folder_without_test_images_is_scored_on_its_validation_images(said, m
     assert said("evaluate", model, "sticks", "--limit", 1)["split"] == "test"
 
 
+def test_another_protocol_is_shown_with_its_headline_first_and_written(run, model, desk):
+    words = ["evaluate", model, "photos", "--split", "all", "--protocol", "cvppp"]
+    result = run(*words)
+    assert result.exit_code == 0
+    rows = [line for line in result.stdout.splitlines() if "1.000" in line or "0.000" in line]
+    assert "sbd" in rows[0]
+    folder = desk / "evaluation" / "bright-photos-all-cvppp"
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert (found["protocol"], found["metrics"]["sbd"]) == ("cvppp", 1)
+    assert (folder / "report.html").is_file()
+
+
+def test_a_protocol_gives_json_without_numbers_that_json_has_not(said, model, desk):
+    told = said("evaluate", model, "photos", "--split", "all", "-p", "coco-agnostic", "-o", "out")
+    assert told["metrics"]["ap"] == pytest.approx(1)
+    assert told["protocol"] == "coco-agnostic"
+    assert [row["name"] for row in told["per_image"]] == [f"cell{k}" for k in range(4)]
+    assert json.loads((desk / "out" / "evaluation.json").read_text())["metrics"] == told["metrics"]
+
+
+def test_settings_of_a_protocol_can_be_changed(said, model, desk):
+    words = ["evaluate", model, "photos", "--protocol", "proposals", "--measure", "counts=[1, 2]"]
+    assert "ar@2" in said(*words)["metrics"]
+
+
+def test_protocols_are_listed(run, said, model, desk):
+    listed = run("evaluate", model, "photos", "--protocol", "list")
+    assert listed.exit_code == 0
+    assert "bsds-boundaries" in listed.stdout
+    assert {"coco", "miou"} < {
+        row["name"] for row in said("evaluate", model, "photos", "--protocol", "list")
+    }
+    assert not (desk / "evaluation").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -38,6 +73,10 @@ def test_a_folder_without_test_images_is_scored_on_its_validation_images(said, m
         (["nuclei", "photos", "--split", "vla"], "did you mean 'val'"),
         (["nuclei", "photos", "-t", "1.5"], "threshold"),
         (["nuclei", "photos", "--limit", "0"], "limit"),
+        (["nuclei", "photos", "-p", "cocoo"], "did you mean 'coco'"),
+        (["nuclei", "photos", "-p", "miou"], "expected maps of classes for protocol miou"),
+        (["nuclei", "photos", "-p", "cvppp", "--quick"], "bsds-boundaries for a quick estimate"),
+        (["nuclei", "photos", "--measure", "classes"], "NAME=VALUE for --measure"),
         (["nuclei", "photos", "-o", "photos/images/cell0.png"], "cannot write"),
     ],
 )

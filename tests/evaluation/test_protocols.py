@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from congeal.data import open_dataset
+from congeal.data.sample import ObjectMask, Subset
+from congeal.errors import CongealError
+from congeal.evaluation import evaluate
+from congeal.evaluation.adapters import FEEDERS, lacking
+from congeal.evaluation.examples import badness_of
+from congeal.metrics import PROTOCOLS, CocoMetric, Objects
+from congeal.metrics.run_lengths import as_rle, encode
+from congeal.segmentation import Segmentation
+
+NAMES = tuple(PROTOCOLS)
+WORLDS = {
+    **dict.fromkeys(NAMES, "plain"),
+    **dict.fromkeys(("coco", "apr", "apr-dvis", "apr-fcis"), "classed"),
+    **{name: "drawn" for name in NAMES if name.startswith("bsds")},
+    **{name: "streets" for name in NAMES if PROTOCOLS[name].truth in ("semantic", "panoptic")},
+    **{name: "streets" for name in NAMES if name.startswith("cityscapes")},
+}
+BEST = dict.fromkeys(NAMES, 1.0) | {"hausdorff": 0.0, "voi": 0.0}
+# What nothing at all scores, where that is not 0: a single region or cluster is still a partition,
+# and annotators agree whatever is predicted.
+EMPTY = {"bsds-humans": 1.0}
+BETTER_THAN_NOTHING = ("bsds-regions", "unsupervised", "voi")
+# The benchmark matches with a few random outliers, and thins predictions only.
+TOLERANCE = {"bsds-boundaries": 0.02, "bsds-humans": 0.02}
+
+
+def scored(name, data, model, embeds, **options):
+    if name == "retrieval":
+        model, options = embeds(model, data), {"measure": {"memory": data, "k": 1}, **options}
+    return evaluate(model, data, protocol=name, report=False, **options)
+
+
+def headline(found):
+    return found.metrics[found.headline]
+
+
+def test_every_protocol_can_be_fed():
+    assert set(FEEDERS) == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_perfect_model_has_the_best_score(name, world, perfect, embeds):
+    data = world(WORLDS[name])
+    found = scored(name, data, perfect(data), embeds)
+    assert found.protocol == name
+    near = TOLERANCE.get(name, 1e-6)
+    assert headline(found) == pytest.approx(BEST[name], abs=near)
+    for row in found.per_image:
+        assert row[found.headline] == pytest.approx(BEST[name], abs=near)
+    assert found.metrics["images"] == 3
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "retrieval"])
+def test_a_model_that_finds_nothing_has_the_worst(name, world, nothing, embeds):
+    found = scored(name, world(WORLDS[name]), nothing, embeds)
+    value = headline(found)
+    if name == "hausdorff":
+        assert math.isnan(value)
+        assert found.metrics["one_empty"] == 9
+    elif name in BETTER_THAN_NOTHING:
+        assert abs(value - BEST[name]) > 0.1
+    else:
+        assert value == pytest.approx(EMPTY.get(name, 0.0), abs=TOLERANCE.get(name, 1e-9))
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_segments_that_nothing_is_found_of_retrieve_nothing(world, perfect, nothing, embeds):
+    data = world("streets")
+
+    class Forgets:
+        def __init__(self):
+            self.model, self.calls = perfect(data), 0
+
+        def segment(self, image):
+            self.calls += 1
+            return (self.model if self.calls <= 3 else nothing).segment(image)
+
+    found = scored("retrieval", data, Forgets(), embeds)
+    assert headline(found) == 0
+    assert found.headline == "retrieval_miou@1"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("miou", "maps of classes for protocol miou, plain has label maps of objects"),
+        ("trimap", "maps of classes"),
+        ("contour-f1", "maps of classes"),
+        ("unsupervised", "maps of classes"),
+        ("retrieval", "maps of classes"),
+        ("panoptic", "label maps of objects and maps of classes"),
+        ("cityscapes", "the classes of Cityscapes"),
+        ("cityscapes-distances", "the classes of Cityscapes"),
+        ("bsds-boundaries", "several annotations of each image"),
+        ("bsds-humans", "several annotations of each image"),
+        ("bsds-regions", "several annotations of each image"),
+    ],
+)
+def test_truth_that_a_protocol_cannot_use_is_told_in_one_line(name, told, world, nothing):
+    with pytest.raises(CongealError, match=f"expected {told}") as caught:
+        evaluate(nothing, world("plain"), protocol=name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_all_other_protocols_take_any_objects(world):
+    plain = world("plain")
+    suited = {name for name in NAMES if lacking(PROTOCOLS[name], plain, plain[0]) is None}
+    assert suited == {name for name in NAMES if PROTOCOLS[name].truth == "instances"} | {
+        *("coco", "coco-agnostic", "apr", "apr-dvis", "apr-fcis", "proposals", "proposals-hosang")
+    }
+
+
+def test_boundaries_alone_do_not_make_regions(world, nothing):
+    class Lines(world):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), annotations=())
+
+    assert evaluate(nothing, Lines("drawn"), protocol="bsds-boundaries", limit=1, report=False)
+    with pytest.raises(CongealError, match="has label maps of objects and several annotations"):
+        evaluate(nothing, Lines("drawn"), protocol="bsds-regions")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"protocol": "panotic"}, "did you mean 'panoptic'"),
+        ({"protocol": "cvppp", "thresholds": [0.5]}, "unknown setting of protocol cvppp"),
+        ({"protocol": "cvppp", "measure": {"numberin": 1}}, "did you mean 'numbering'"),
+        ({"protocol": "cvppp", "quick": True}, "bsds-boundaries for a quick estimate"),
+        ({"protocol": "coco", "measure": {"max_detections": "many"}}, "protocol coco"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_one_line(options, told, world, nothing):
+    with pytest.raises(CongealError, match=told) as caught:
+        evaluate(nothing, world("plain"), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_protocol_of_the_data_is_the_default(world, perfect):
+    data = world("streets", protocol="miou")
+    found = evaluate(perfect(data), data, report=False)
+    assert (found.protocol, found.headline, found.notes) == ("miou", "miou", ())
+
+
+def test_classes_that_the_data_does_not_name_have_to_be_told(world, perfect):
+    class Unnamed(world):
+        def __init__(self):
+            super().__init__("classed")
+            self.class_names = ()
+
+    class Raw:
+        def segment(self, image):
+            sample = Unnamed()[0]
+            return Segmentation.from_labels(sample.labels, classes=sample.classes)
+
+    with pytest.raises(CongealError, match=r"\['classes'\] for protocol miou"):
+        evaluate(Raw(), Unnamed(), protocol="miou")
+    found = evaluate(Raw(), Unnamed(), protocol="miou", measure={"classes": 3}, limit=1)
+    assert headline(found) == 1
+
+
+def test_classes_of_model_and_data_are_brought_together_by_name(world):
+    data = world("classed", count=1)
+
+    class Reversed:
+        def segment(self, image):
+            return Segmentation.from_labels(
+                data[0].labels, classes=[2, 1, 2], class_names=("dog", "cat")
+            )
+
+    for name in ("coco", "miou", "panoptic", "apr"):
+        assert headline(evaluate(Reversed(), data, protocol=name)) == pytest.approx(1)
+
+
+def test_a_class_that_the_data_does_not_have_is_told(world):
+    class Strange:
+        def segment(self, image):
+            return Segmentation.from_labels(np.eye(96, dtype=int), classes=[7])
+
+    with pytest.raises(CongealError, match=r"classes 1 to 2 as in classed, got 7 \(class 7\)"):
+        evaluate(Strange(), world("classed"), protocol="miou")
+
+
+def test_objects_that_overlap_are_compared_whole_and_crowds_forgive(world):
+    data = Heaped()
+
+    class Knows:
+        def segment(self, image):
+            masks = data.whole()
+            return Segmentation.from_masks(
+                [*masks, data.crowd()], scores=[0.9, 0.8, 0.7], classes=[1, 1, 1]
+            )
+
+    found = evaluate(Knows(), data, protocol="coco", report=False)
+    metric = CocoMetric()
+    true = Objects.from_masks([*data.whole(), data.crowd()], [1, 1, 1], crowd=[0, 0, 1])
+    pred = Objects.from_masks([*data.whole(), data.crowd()], [1, 1, 1], [0.9, 0.8, 0.7])
+    metric.update(true, pred)
+    assert found.metrics.items() >= metric.compute().items()
+    assert headline(found) == pytest.approx(1)
+    # Protocols that know no crowds are not given any.
+    assert evaluate(Knows(), data, protocol="proposals").metrics["objects"] == 2
+
+
+class Heaped(Subset):
+    """One image of two objects, one lying on the other, and a crowd beside them."""
+
+    def __init__(self):
+        super().__init__(open_dataset("discs", "test", count=1), [0])
+        self.name = "heaped"
+
+    def whole(self):
+        masks = np.zeros((2, 40, 40), bool)
+        masks[0, 2:20, 2:20] = masks[1, 10:30, 4:18] = True
+        return masks
+
+    def crowd(self):
+        mask = np.zeros((40, 40), bool)
+        mask[32:39, 22:39] = True
+        return mask
+
+    def __getitem__(self, index):
+        first, second = self.whole()
+        labels = np.where(self.crowd(), -1, np.where(second, 2, np.where(first, 1, 0)))
+        masks = tuple(
+            ObjectMask(as_rle((40, 40), encode(mask)), None, float(mask.sum()), crowd)
+            for mask, crowd in ((first, False), (second, False), (self.crowd(), True))
+        )
+        return replace(
+            super().__getitem__(index),
+            image=np.zeros((40, 40, 3), np.uint8),
+            labels=labels,
+            masks=masks,
+        )
+
+
+def test_without_background_what_is_not_predicted_is_no_class(world):
+    """Else class 0, which is never true, would pull the mean down."""
+    data = world("streets")
+
+    class HalfBlind:
+        def __init__(self):
+            self.calls = 0
+
+        def segment(self, image):
+            sample = data[self.calls]
+            self.calls += 1
+            return Segmentation.from_labels(
+                np.maximum(sample.labels, 0),
+                classes=sample.classes,
+                class_names=data.class_names[1:],
+            )
+
+    found = evaluate(HalfBlind(), data, protocol="miou", report=False)
+    assert headline(found) == pytest.approx(2 / 4)  # cars and persons, no road, no sky
+    assert math.isnan(found.metrics["iou/0"])
+    assert found.to_dict()["metrics"]["iou/0"] is None
+
+
+def test_things_and_stuff_of_streets_are_told_apart(world, perfect):
+    data = world("streets")
+    scores = evaluate(perfect(data), data, protocol="panoptic", report=False).metrics
+    assert (scores["classes_things"], scores["classes_stuff"]) == (2, 2)
+
+
+def test_masks_of_single_objects_are_paired_so_that_iou_is_largest(world):
+    data = world("plain", count=1)
+
+    class Shifts:
+        def segment(self, image):
+            labels = np.roll(data[0].labels, 2, axis=1)
+            return Segmentation.from_labels(np.where(labels > 1, labels, 0))
+
+    found = evaluate(Shifts(), data, protocol="davis", report=False)
+    assert found.metrics["objects"] == 3
+    assert 0.5 < found.metrics["j"] < 2 / 3
+
+
+@pytest.mark.parametrize("name", ["cvppp", "miou", "hausdorff", "coco"])
+def test_the_page_shows_the_worst_images_by_the_headline_first(name, world, perfect, tmp_path):
+    data = world(WORLDS[name] if name != "coco" else "classed")
+
+    class Tires:
+        def __init__(self):
+            self.model, self.calls = perfect(data), 0
+
+        def segment(self, image):
+            found = self.model.segment(image)
+            self.calls += 1
+            return found.select(range(len(found) - self.calls + 1))
+
+    found = evaluate(Tires(), data, protocol=name, output=tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    cases = page[page.index("Worst images</h2>") :]
+    assert found.headline in cases
+    if name != "hausdorff":  # which does not know what was missed
+        order = [cases.index(f"{data.kind}-{index}") for index in (2, 1, 0)]
+        assert order == sorted(order)
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert next(iter(written["metrics"])) == found.headline
+    assert written["protocol"] == name
+
+
+def test_images_of_which_nothing_can_be_said_are_no_failures():
+    counts = {"true": 2, "predicted": 0}
+    assert badness_of("coco", "ap", {"ap": -1.0, **counts}) == -math.inf
+    assert badness_of("apr", "apr_vol", {"apr_vol": math.nan, **counts}) == -math.inf
+    assert badness_of("hausdorff", "hd", {"hd": math.nan, **counts}) == math.inf
+    assert badness_of("voi", "voi", {"voi": 2.0, **counts}) == 2
+    assert badness_of("cvppp", "sbd", {"sbd": 0.0, "true": 0, "predicted": 0}) == -math.inf
+
+
+def test_the_table_has_the_headline_first_and_classes_by_name(world, perfect):
+    data = world("streets")
+    found = evaluate(perfect(data), data, protocol="miou", report=False)
+    names = [row["score"] for row in found.rows()]
+    assert names[0] == "miou"
+    assert "iou of car" in names
+    console = Console(file=io.StringIO(), width=100)
+    console.print(found.table())
+    assert "Perfect on streets (test, miou)" in console.file.getvalue()
+
+
+def test_a_quick_estimate_says_that_it_is_one(world, perfect):
+    data = world("drawn")
+    found = evaluate(perfect(data), data, protocol="bsds-boundaries", quick=True, report=False)
+    assert (found.metrics["quick"], found.metrics["thresholds"]) == (1, 9)
+    assert "quick estimate: 9 thresholds instead of 99" in found.counts
+    assert json.loads(json.dumps(found.to_dict()))["metrics"]["quick"] == 1
+
+
+def test_one_photograph_of_coco(pack, perfect):
+    pack("coco_mini")
+    data = Subset(open_dataset("coco_mini", "val"), [0])
+    for name in ("coco", "coco-agnostic", "apr", "miou", "panoptic"):
+        found = evaluate(perfect(data), data, protocol=name, report=False)
+        assert headline(found) == pytest.approx(1, abs=1e-6), name
+        assert found.protocol == name
+
+
+def test_one_street_of_camvid(pack, perfect):
+    pack("camvid")
+    data = Subset(open_dataset("camvid", "test"), [0])
+    found = evaluate(perfect(data), data, report=False)
+    assert (found.protocol, headline(found)) == ("miou", 1)
+
+
+def test_one_photograph_of_several_annotators(pack, perfect):
+    pack("bsds500")
+    data = Subset(open_dataset("bsds500", "test"), [0])
+    found = evaluate(perfect(data), data, report=False, quick=True)
+    assert found.protocol == "bsds-boundaries"
+    assert 0.5 < headline(found) < 1  # a person against all five
+    regions = evaluate(perfect(data), data, protocol="bsds-regions", report=False)
+    assert 0.4 < headline(regions) < 1
