@@ -4,8 +4,8 @@
 
 Drawn embeddings: background and discs of 20 to 100,000 pixels at right angles or opposite, 3 x 3
 blur across borders, noise. The exact result (every pixel shifts) is taken on ``exact`` x ``exact``
-pixels spread over the image, where it can be. A real one: the embedding of crossing sticks by the model of ``congeal
-demo`` (``--model congeal-demo/model``), its objects only.
+pixels spread over the image, where it can be. A real one: the embedding of crossing sticks by the
+model of ``congeal demo`` (``--model congeal-demo/model``), its objects only.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from congeal.errors import CongealError
 from congeal.grouping.block_shift import SIDE, _make_grid, block_means, fits_blocks
 from congeal.grouping.mean_shift import mean_shift_step
 from congeal.sphere import normalise
@@ -131,3 +132,11 @@ def test_memory_does_not_grow_with_the_square_of_the_points() -> None:
     mean_shift_step(points[None], concentration=36.0).sum().backward()
     grown = psutil.Process().memory_info().rss - before
     assert grown < 16_384**2 * 4 / 4  # the matrix would take 1 GiB
+
+
+def test_a_second_derivative_is_refused_in_a_line() -> None:
+    points = draw(6).requires_grad_()
+    means = block_means(points, concentration=4.0)
+    (slope,) = torch.autograd.grad(means.square().sum(), points, create_graph=True)
+    with pytest.raises(CongealError, match="second derivative of the mean shift by blocks"):
+        slope.sum().backward()

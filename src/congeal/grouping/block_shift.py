@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
+
+from congeal.once import once
 
 __all__ = ["block_means", "fits_blocks"]
 
 SIDE = 256  # of a block: two of them stay in the cache of a core
 TOGETHER = 16  # blocks worked on in one call
+_NAME = "mean shift by blocks"
 LOG2E = math.log2(math.e)  # exp2 takes less than half the time of exp
 
 
@@ -224,26 +226,40 @@ class _BlockMeans(torch.autograd.Function):
         return means
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        points, kappa, mass, place, means, total = ctx.saved_tensors
-        grid = _make_grid(len(points))
-        weight = points.new_ones(1) if mass is None else mass[:, None]
-        pull = grads[0] / total  # g, (N, D)
-        along = (pull * means).sum(1, keepdim=True)  # c, (N, 1)
-        left = grid.cut(torch.cat([pull, points * weight], 1))
-        right = _twice(grid.cut(torch.cat([points * weight, pull], 1))).mT
-        turned = _Product(grid, points)
-        straight = _Product(grid, pull - kappa * along * points)
-        kernel = _Kernel(grid, points, kappa, place)
-        memory = torch.empty_like(kernel.memory)
-        for i, j, block in kernel:
-            turn = memory[: len(block)]
-            torch.bmm(left[i], right[j], out=turn)
-            turned.add(i, j, turn.mul_(block))
-            straight.add(i, j, block)
-        inner = turned.total()
-        carried = along * total * means  # c_i d_i y_i
-        slope = kappa * (inner - carried) + weight * straight.total()
-        sharper = (points * (0.5 * inner - carried)).sum()
-        return slope, sharper if ctx.needs_input_grad[1] else None, None, None
+        with torch.no_grad():
+            slope, sharper = _gradients(grads[0], *ctx.saved_tensors)
+        if not ctx.needs_input_grad[1]:
+            return once(slope, _NAME), None, None, None
+        return once(slope, _NAME), once(sharper, _NAME), None, None
+
+
+def _gradients(
+    gradient: Tensor,  # (N, D), dL/dy
+    points: Tensor,  # (N, D)
+    kappa: Tensor,  # ()
+    mass: Tensor | None,  # (N,)
+    place: Tensor | None,  # (N, n)
+    means: Tensor,  # (N, D)
+    total: Tensor,  # (N, 1)
+) -> tuple[Tensor, Tensor]:
+    """Gradients by the points and by the concentration."""
+    grid = _make_grid(len(points))
+    weight = points.new_ones(1) if mass is None else mass[:, None]
+    pull = gradient / total  # g, (N, D)
+    along = (pull * means).sum(1, keepdim=True)  # c, (N, 1)
+    left = grid.cut(torch.cat([pull, points * weight], 1))
+    right = _twice(grid.cut(torch.cat([points * weight, pull], 1))).mT
+    turned = _Product(grid, points)
+    straight = _Product(grid, pull - kappa * along * points)
+    kernel = _Kernel(grid, points, kappa, place)
+    memory = torch.empty_like(kernel.memory)
+    for i, j, block in kernel:
+        turn = memory[: len(block)]
+        torch.bmm(left[i], right[j], out=turn)
+        turned.add(i, j, turn.mul_(block))
+        straight.add(i, j, block)
+    inner = turned.total()
+    carried = along * total * means  # c_i d_i y_i
+    slope = kappa * (inner - carried) + weight * straight.total()
+    return slope, (points * (0.5 * inner - carried)).sum()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from congeal.losses.once import once
+from congeal.once import once
 
 __all__ = ["hinged_pairs"]
 

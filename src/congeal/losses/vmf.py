@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from congeal.errors import CongealError, unknown
 from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import SegmentPrototypes, Segments, check_maps, gather_segments
+from congeal.once import once
 from congeal.sphere import normalise
 
 __all__ = ["VMFLoss", "VMFNLoss", "vmf_loss", "vmf_n_loss"]
@@ -40,18 +41,6 @@ def _neighbour_surprise(
     near = alike.logsumexp(1, keepdim=True)
     gradient = (logits - total).exp_() - (alike - near).exp_()
     return (total - near)[:, 0], gradient
-
-
-class _Once(torch.autograd.Function):
-    """A gradient that says so where it is to be differentiated again, being held constant here."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None]:
-        raise CongealError("expected to be differentiated once, got a second derivative of vMF")
 
 
 class _MeanSurprise(torch.autograd.Function):
@@ -94,9 +83,7 @@ class _MeanSurprise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = [grads[0] * gradient for gradient in ctx.saved_tensors]
-        if torch.is_grad_enabled():  # only where a second derivative may follow
-            gradients = [_Once.apply(one.detach().requires_grad_()) for one in gradients]
+        gradients = [once(grads[0] * gradient, "vMF loss") for gradient in ctx.saved_tensors]
         return *gradients, None, None, None, None, None, None
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from congeal.errors import CongealError
-from congeal.losses.once import once
+from congeal.once import once
 
 
 def test_without_a_graph_it_is_the_tensor_itself():
