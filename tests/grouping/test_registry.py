@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from congeal.errors import CongealError
-from congeal.grouping import GROUPINGS, Grouping, Groups, SphericalKMeans, build_grouping
+from congeal.grouping import (
+    GROUPINGS,
+    Grouping,
+    Groups,
+    Retrieval,
+    SphericalKMeans,
+    build_grouping,
+)
 
-BANK = {"prototypes": torch.eye(2), "classes": torch.tensor([1, 2])}
-EXTRA = {"retrieval": {**BANK, "k": 1}}
+
+@pytest.fixture
+def extra(tmp_path: Path) -> dict[str, dict[str, object]]:
+    """What a grouping cannot do without."""
+    bank = Retrieval(torch.eye(2), torch.tensor([1, 2])).save(tmp_path / "bank.safetensors")
+    return {"retrieval": {"bank": str(bank), "k": 1}}
 
 
 @pytest.fixture
@@ -20,8 +33,10 @@ def halves() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", GROUPINGS)
-def test_every_name_makes_a_grouping_that_gives_groups(name: str, halves: torch.Tensor) -> None:
-    grouping = build_grouping(name, **EXTRA.get(name, {}))
+def test_every_name_makes_a_grouping_that_gives_groups(
+    name: str, halves: torch.Tensor, extra: dict[str, dict[str, object]]
+) -> None:
+    grouping = build_grouping(name, **extra.get(name, {}))
     assert isinstance(grouping, Grouping)
     embedding = halves[:1] * 2 if name == "scalar-shift" else halves
     groups = grouping.group(embedding)
@@ -31,6 +46,13 @@ def test_every_name_makes_a_grouping_that_gives_groups(name: str, halves: torch.
     assert len(groups.prototypes) == len(groups) > 0
     left, right = groups.labels[:, :10].unique(), groups.labels[:, 10:].unique()
     assert not set(left.tolist()) & set(right.tolist())
+
+
+def test_lists_serve_where_a_grouping_takes_several_values() -> None:
+    values = torch.tensor([[[0.0, 2.0, 2.0, 4.0]]])
+    grouping = build_grouping("scalar-shift", bandwidths=[0.5])
+    assert len(grouping.group(values)) == 2
+    assert len(build_grouping("proposals", concentrations=[36.0]).groupings) == 1
 
 
 def test_options_reach_the_grouping() -> None:
@@ -43,9 +65,10 @@ def test_options_reach_the_grouping() -> None:
         ("kmeans", {}, "did you mean 'k-means'"),
         ("k-means", {"gird": 3}, "did you mean 'grid'"),
         ("k-means", {"grid": 0}, "expected"),
-        ("retrieval", {}, "expected prototypes and classes for the grouping retrieval"),
+        ("retrieval", {}, "expected bank for the grouping retrieval"),
+        ("retrieval", {"bank": "nowhere"}, "expected a bank of prototypes in nowhere"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(name: str, options: dict[str, int], said: str) -> None:
+def test_what_is_wrong_is_told_in_a_line(name: str, options: dict[str, object], said: str) -> None:
     with pytest.raises(CongealError, match=said):
         build_grouping(name, **options)

@@ -17,13 +17,19 @@ from congeal.grouping.scalar_shift import ScalarMeanShift
 
 __all__ = ["GROUPINGS", "build_grouping"]
 
+
+def _open_retrieval(bank: str, k: int = 15, grid: int = 5) -> Retrieval:
+    """Retrieval from the bank in a file; k-means of so many cells makes the segments."""
+    return Retrieval.load(bank, k=k, segments=SphericalKMeans(grid=grid))
+
+
 GROUPINGS: Mapping[str, Callable[..., Grouping]] = {
     "mean-shift": MeanShift,
     "k-means": SphericalKMeans,
     "flat-shift": FlatMeanShift,
     "scalar-shift": ScalarMeanShift,
     "proposals": Proposals.from_concentrations,
-    "retrieval": Retrieval,
+    "retrieval": _open_retrieval,
 }
 
 

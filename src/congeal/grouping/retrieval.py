@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from congeal.errors import CongealError
+from congeal.files import atomic_path
 from congeal.grouping.groups import Grouping, Groups
 from congeal.grouping.kmeans import SphericalKMeans
 from congeal.grouping.pixels import OverBatch
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 QUERIES = 256  # looked up at once
+_STORED = ("prototypes", "classes", "images", "segment_ids")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +212,58 @@ class Retrieval(OverBatch):
             torch.cat(column) for column in zip(*parts, strict=True)
         )
         return cls(prototypes, classes, k, block, cut, number, ids)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the bank (not ``k``, ``block`` and ``segments``) as safetensors.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            CongealError: it cannot be written.
+        """
+        from safetensors.torch import save
+
+        parts = {name: getattr(self, name) for name in _STORED}
+        present = {
+            name: part.cpu().contiguous() for name, part in parts.items() if part is not None
+        }
+        with atomic_path(Path(path)) as target:
+            target.write_bytes(save(present))
+        return Path(path)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, k: int = 15, block: int = 65536, segments: Grouping | None = None
+    ) -> Retrieval:
+        """Read a bank that :meth:`save` wrote.
+
+        Args:
+            path: of the file.
+            k: see the class.
+            block: see the class.
+            segments: see the class; None: SphericalKMeans().
+
+        Raises:
+            CongealError: there is no such file, or it is no bank.
+
+        Example:
+            >>> import tempfile
+            >>> path = Path(tempfile.mkdtemp()) / "bank.safetensors"
+            >>> bank = Retrieval(torch.eye(2), torch.tensor([1, 2]))
+            >>> Retrieval.load(bank.save(path), k=3).classes.tolist()
+            [1, 2]
+        """
+        from safetensors.torch import load_file
+
+        try:
+            parts = load_file(path)
+            prototypes, classes = parts["prototypes"], parts["classes"]
+        except (OSError, KeyError, SafetensorError) as error:
+            raise CongealError(f"expected a bank of prototypes in {path}: {error}") from error
+        cut = SphericalKMeans() if segments is None else segments
+        origin = (parts.get("images"), parts.get("segment_ids"))
+        return cls(prototypes, classes, k, block, cut, *origin)
 
     @torch.no_grad()
     def neighbours(self, queries: Tensor) -> Neighbours:

@@ -94,7 +94,7 @@ class RPEConfig(BaseModel):
     grouping: str = Field(
         "auto", description="mean shift as the reach asks, or a name of congeal.grouping.GROUPINGS"
     )
-    grouping_options: dict[str, bool | int | float | str] = Field(
+    grouping_options: dict[str, bool | int | float | str | list[float]] = Field(
         {}, description="settings of the grouping named"
     )
 
