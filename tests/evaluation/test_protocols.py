@@ -190,8 +190,44 @@ def test_a_class_that_the_data_does_not_have_is_told(world):
         def segment(self, image):
             return Segmentation.from_labels(np.eye(96, dtype=int), classes=[7])
 
-    with pytest.raises(CongealError, match=r"classes 1 to 2 as in classed, got 7 \(class 7\)"):
+    with pytest.raises(
+        CongealError, match=r"measure classed-0: expected classes 1 to 2 .* 7 \(class 7\)"
+    ):
         evaluate(Strange(), world("classed"), protocol="miou")
+
+
+def test_a_model_without_classes_on_data_with_classes_is_noted(world):
+    data = world("classed")
+
+    class Finds:
+        def segment(self, image):
+            return Segmentation.from_labels((image[..., 0] // 80).astype(int))
+
+    assert "no classes" in evaluate(Finds(), data, protocol="coco", report=False).notes[0]
+    for name in ("coco-agnostic", "cvppp", "matching", "proposals"):
+        assert evaluate(Finds(), data, protocol=name, report=False).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("measure", "told"),
+    [
+        ({}, "expected a dataset as memory"),
+        ({"memory_limit": 0}, "at least one image, got 0"),
+        ({"k": 99}, "k from 1 to 5, the prototypes, got 99"),
+    ],
+)
+def test_a_memory_that_cannot_serve_is_told(measure, told, world, perfect, embeds):
+    data = world("streets")
+    if measure:
+        measure = {"memory": data, "memory_limit": 1, **measure}
+    with pytest.raises(CongealError, match=told):
+        evaluate(embeds(perfect(data), data), data, protocol="retrieval", measure=measure)
+
+
+def test_retrieval_needs_an_embedding(world, perfect):
+    data = world("streets")
+    with pytest.raises(CongealError, match="an embedding for protocol retrieval, got none"):
+        evaluate(perfect(data), data, protocol="retrieval", measure={"memory": data})
 
 
 def test_objects_that_overlap_are_compared_whole_and_crowds_forgive(world):

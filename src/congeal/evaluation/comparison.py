@@ -78,7 +78,7 @@ class Comparison:
         if used[-1] >= len(names):
             raise CongealError(
                 f"expected classes 1 to {len(names) - 1} as in {self.dataset.name}, got "
-                f"{used[-1]} ({own[used[-1] - 1]}) on {self.sample.name}"
+                f"{used[-1]} ({own[used[-1] - 1]})"
             )
         return given
 

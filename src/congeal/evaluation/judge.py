@@ -12,7 +12,7 @@ from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.examples import badness_of
 from congeal.metrics.bsds_curves import FULL
 from congeal.metrics.matching import Matching, MatchingMetric, matching
-from congeal.metrics.protocols import Protocol
+from congeal.metrics.protocols import PROTOCOLS, Protocol
 
 __all__ = ["QUICK", "Judge", "MatchingJudge", "headline_of", "make_judge"]
 
@@ -20,6 +20,17 @@ Row = dict[str, Any]
 
 QUICK = 9
 """Thresholds of the quick boundary benchmark."""
+
+UNNAMED = ("object",)
+"""Names of the classes of a result that was given none."""
+
+CLASSED = tuple(
+    name
+    for name, one in PROTOCOLS.items()
+    if one.truth in ("objects", "semantic", "panoptic")
+    and not name.startswith(("coco-agnostic", "proposals", "unsupervised", "retrieval"))
+)
+"""Protocols that look at predicted classes."""
 
 _COUNTS = ("images", "objects", "predicted", "thresholds", "quick", "pairs", "classes")
 
@@ -42,20 +53,29 @@ class Judge:
         self.metric = protocol.create(**self.settings)
         self.headline = headline_of(protocol, self.metric.compute())
         self.thresholds: tuple[float, ...] = ()
+        self._named = self._classed = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know."""
-        if not getattr(self.metric, "quick", False):
-            return ()
-        count = len(self.metric.thresholds)  # type: ignore[attr-defined]
-        return (f"a quick estimate: {count} thresholds instead of {FULL}",)
+        notes = []
+        if getattr(self.metric, "quick", False):
+            count = len(self.metric.thresholds)  # type: ignore[attr-defined]
+            notes.append(f"a quick estimate: {count} thresholds instead of {FULL}")
+        if self._classed and not self._named:
+            notes.append(
+                "the model gives no classes, so all that it finds counts as the first class of "
+                "the data; coco-agnostic, proposals and matching look at no classes"
+            )
+        return tuple(notes)
 
     def look(self, one: Comparison) -> tuple[Row, list[Matching]]:
         """Add an image; give its scores, and which of the objects to draw match."""
         part = self.protocol.create(**self.settings)
         FEEDERS[self.protocol.name](part, one)
         self.metric.merge(part)
+        self._named |= one.result.class_names != UNNAMED
+        self._classed = self.protocol.name in CLASSED and len(one.dataset.class_names) > 2
         found = matching(*one.shown(self.protocol.truth), (0.5,))
         counts = {"true": found[0].n_true, "predicted": found[0].n_pred}
         return {**_own(part.compute(), self.headline), **counts}, found

@@ -25,6 +25,9 @@ COLUMNS = {
 }
 """Scores of matching shown in tables, and their titles."""
 
+WIDEST = 72
+"""Columns of a terminal that a table is widened to for its title."""
+
 SHOWN = 24
 """Numbers of another protocol that a table shows; of more, those of the headline's kind."""
 
@@ -97,12 +100,16 @@ class Evaluation:
 
     def table(self) -> Table:
         """Make a table for the terminal: one row per threshold, or per score, headline first."""
-        table = Table(title=self.title, caption=self.counts)
+        wide = min(max(len(self.title), len(self.counts)), WIDEST)
+        table = Table(title=self.title, caption=self.counts, min_width=wide)
         if not self.thresholds:
             table.add_column("score")
             table.add_column("value", justify="right")
             for row in self.rows():
-                table.add_row(row["score"], f"{row['value']:.3f}")
+                value = row["value"]
+                table.add_row(
+                    row["score"], str(value) if isinstance(value, int) else f"{value:.3f}"
+                )
             return table
         for title in ("IoU from", *COLUMNS.values()):
             table.add_column(title, justify="right")

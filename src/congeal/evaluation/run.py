@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from congeal.data.registry import held_out_split, open_dataset
-from congeal.data.sample import Dataset, Sample
+from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
 from congeal.evaluation.comparison import Comparison
@@ -20,6 +20,7 @@ from congeal.evaluation.examples import WorstExamples
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.evaluation.memory import KeepsEmbedding, Memory
 from congeal.evaluation.result import Evaluation
+from congeal.metrics.matching import Matching
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.segmentation import Segmentation, Segmenter
 
@@ -68,7 +69,8 @@ def evaluate(
             object counts as matched, above 0 and up to 1.
         measure: other settings of the protocol's metric, over what the dataset tells, such as
             ``{"classes": 21}``. For ``"retrieval"``, ``memory`` is the dataset, or the part of
-            this one, to retrieve from: ``"train"`` unless given.
+            this one, to retrieve from, ``"train"`` unless given, and ``memory_limit`` the number
+            of its images, all unless given.
         quick: make a quick estimate, of ``"bsds-boundaries"``, which says that it is one.
         output: folder for ``evaluation.json`` and ``report.html``; nothing is written without.
         limit: stop after so many images.
@@ -97,7 +99,7 @@ def evaluate(
     count = _check_dataset(dataset, limit)
     chosen, notes = _choose_protocol(chosen, dataset)
     wanted = dict(measure or {})
-    learned = _memory_data(chosen, data, wanted.pop("memory", "train"))
+    learned = _memory_data(chosen, data, wanted)
     judge = make_judge(chosen, dataset, wanted, thresholds, quick)
     segmenter, name = _open_model(model, device, settings)
     memory = None
@@ -131,16 +133,21 @@ def _choose_protocol(asked: Protocol | None, dataset: Dataset) -> tuple[Protocol
 
 
 def _memory_data(
-    protocol: Protocol, data: str | Path | Dataset, memory: str | Dataset
+    protocol: Protocol, data: str | Path | Dataset, wanted: dict[str, Any]
 ) -> Dataset | None:
-    """Open what is retrieved from, None where the protocol retrieves nothing."""
+    """Open what is retrieved from, and take it out of the settings; None for other protocols."""
     if protocol.name != "retrieval":
         return None
-    if isinstance(memory, Dataset):
+    memory, limit = wanted.pop("memory", "train"), wanted.pop("memory_limit", None)
+    if not isinstance(memory, Dataset):
+        if isinstance(data, Dataset):
+            raise CongealError("expected a dataset as memory for protocol retrieval, got a name")
+        memory = open_dataset(data, memory)
+    if limit is None:
         return memory
-    if isinstance(data, Dataset):
-        raise CongealError("expected a dataset as memory for protocol retrieval, got a name")
-    return open_dataset(data, memory)
+    if not isinstance(limit, int) or limit < 1:
+        raise CongealError(f"expected a memory of at least one image, got {limit}")
+    return Subset(memory, range(min(limit, len(memory))))
 
 
 def _check_output(output: str | Path | None) -> None:
@@ -217,11 +224,18 @@ def _score_images(
         sample = dataset[index]
         result, seconds = _segment(model, sample)
         one = Comparison(sample, result, dataset, memory)
-        scores, found = judge.look(one)
+        scores, found = _judge(judge, one)
         row = {"name": sample.name, **scores, "seconds": seconds}
         truth, labels = one.shown(judge.protocol.truth)
         worst.offer(row, found, replace(sample, labels=truth), labels, judge.badness(row))
         yield row
+
+
+def _judge(judge: Judge, one: Comparison) -> tuple[Row, list[Matching]]:
+    try:
+        return judge.look(one)
+    except CongealError as error:
+        raise CongealError(f"cannot measure {one.sample.name}: {error}") from error
 
 
 def _segment(model: Segmenter, sample: Sample) -> tuple[Segmentation, float]:
