@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from congeal.data.ade20k import Ade20kDataset
     from congeal.data.arrays import ArrayDataset
+    from congeal.data.augment import AUGMENTATIONS, build_augmentation
     from congeal.data.bsds500 import Bsds500Dataset
     from congeal.data.camvid import CamVidDataset
     from congeal.data.catalogue import DATASETS, DatasetInfo
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from congeal.data.voc import VocDataset
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "Ade20kDataset",
     "ArrayDataset",
@@ -59,6 +61,7 @@ __all__ = [
     "SbdDataset",
     "Subset",
     "VocDataset",
+    "build_augmentation",
     "check_dataset",
     "dataset_splits",
     "expand_images",
@@ -71,6 +74,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AUGMENTATIONS": "augment",
     "DATASETS": "catalogue",
     "Ade20kDataset": "ade20k",
     "ArrayDataset": "arrays",
@@ -92,6 +96,7 @@ _HOMES = {
     "SbdDataset": "sbd",
     "Subset": "sample",
     "VocDataset": "voc",
+    "build_augmentation": "augment",
     "check_dataset": "check",
     "dataset_splits": "registry",
     "expand_images": "images",
