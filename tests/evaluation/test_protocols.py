@@ -15,7 +15,15 @@ from congeal.errors import CongealError
 from congeal.evaluation import evaluate
 from congeal.evaluation.adapters import FEEDERS, lacking
 from congeal.evaluation.examples import badness_of
-from congeal.metrics import PROTOCOLS, CocoMetric, Objects
+from congeal.metrics import (
+    PROTOCOLS,
+    CityscapesMetric,
+    CocoMetric,
+    Objects,
+    PanopticMetric,
+    boundary_benchmark,
+    corner_boundaries,
+)
 from congeal.metrics.run_lengths import as_rle, encode
 from congeal.segmentation import Segmentation
 
@@ -310,6 +318,74 @@ def test_things_and_stuff_of_streets_are_told_apart(world, perfect):
     data = world("streets")
     scores = evaluate(perfect(data), data, protocol="panoptic", report=False).metrics
     assert (scores["classes_things"], scores["classes_stuff"]) == (2, 2)
+
+
+def flawed(data):
+    """Moved objects, the last of the wrong class, scores that differ: stuff is painted right."""
+    sample = data[0]
+    moved = np.roll(sample.labels, 3, axis=1)
+    labels = np.where((moved > 0) & (sample.labels >= 0), moved, 0)
+    labels[(labels == 0) & (sample.semantic == 1)] = 4
+    classes = [14, 12, 12, 1]
+    return (
+        labels,
+        classes,
+        Segmentation.from_labels(labels, [0.9, 0.4, 0.7, 1.0], classes, data.class_names[1:]),
+    )
+
+
+class Says:
+    def __init__(self, result):
+        self.result = result
+
+    def segment(self, image):
+        return self.result
+
+
+def test_panoptic_scores_are_those_of_the_metric_fed_by_hand(world):
+    data = world("streets", count=1)
+    labels, classes, result = flawed(data)
+    sample, metric = data[0], PanopticMetric(range(12, 20), range(1, 12))
+    true = np.where(sample.labels > 0, sample.labels, 0)
+    true[(true == 0) & (sample.semantic == 1)] = 4
+    true[(true == 0) & (sample.semantic == 11)] = 5
+    by_object = dict(zip(range(1, 6), (14, 12, 14, 1, 11), strict=True))
+    metric.update(true, labels, by_object, dict(zip(range(1, 5), classes, strict=True)))
+    found = evaluate(Says(result), data, protocol="panoptic", report=False)
+    assert 0.2 < found.metrics["pq"] < 0.9
+    for name, value in metric.compute().items():
+        assert found.metrics[name] == pytest.approx(value), name
+
+
+def test_street_scores_are_those_of_the_metric_fed_by_hand(world):
+    data = world("streets", count=1)
+    labels, _, result = flawed(data)
+    numbers, metric = {14: 26, 12: 24, 1: 7, 11: 23, -1: 0}, CityscapesMetric()
+    official = np.vectorize(numbers.get)(data[0].semantic)
+    ids = np.where(data[0].labels > 0, official * 1000 + data[0].labels, official)
+    pred = Objects.from_labels(labels, {1: 26, 2: 24, 3: 24, 4: 7}, {1: 0.9, 2: 0.4, 3: 0.7, 4: 1})
+    metric.update(ids, pred)
+    found = evaluate(Says(result), data, protocol="cityscapes", report=False)
+    assert 0.1 < found.metrics["ap"] < 0.9
+    assert found.metrics.items() >= metric.compute().items()
+
+
+def test_boundary_scores_are_those_of_the_benchmark(world):
+    data = world("drawn", count=2)
+    moved = [np.roll(sample.labels, 1, axis=0) for sample in data]
+
+    class Moves:
+        calls = 0
+
+        def segment(self, image):
+            self.calls += 1
+            return Segmentation.from_labels(moved[self.calls - 1])
+
+    found = evaluate(Moves(), data, protocol="bsds-boundaries", report=False)
+    pairs = [(corner_boundaries(m) * 1.0, s.boundaries) for m, s in zip(moved, data, strict=True)]
+    expected = boundary_benchmark(pairs, workers=1).compute()
+    assert {name: found.metrics[name] for name in expected} == expected
+    assert (expected["quick"], expected["thresholds"]) == (0, 99)
 
 
 def test_masks_of_single_objects_are_paired_so_that_iou_is_largest(world):
