@@ -444,6 +444,7 @@ def test_the_table_has_the_headline_first_and_classes_by_name(world, perfect):
     console = Console(file=io.StringIO(), width=100)
     console.print(found.table())
     assert "Perfect on streets (test, miou)" in console.file.getvalue()
+    assert "nan" not in console.file.getvalue()
 
 
 def test_a_quick_estimate_says_that_it_is_one(world, perfect):

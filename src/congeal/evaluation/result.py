@@ -106,10 +106,7 @@ class Evaluation:
             table.add_column("score")
             table.add_column("value", justify="right")
             for row in self.rows():
-                value = row["value"]
-                table.add_row(
-                    row["score"], str(value) if isinstance(value, int) else f"{value:.3f}"
-                )
+                table.add_row(row["score"], _written(row["value"]))
             return table
         for title in ("IoU from", *COLUMNS.values()):
             table.add_column(title, justify="right")
@@ -165,6 +162,12 @@ class Evaluation:
 
 
 _COUNTED = ("images", "objects", "predicted", "seconds_per_image", "quick")
+
+
+def _written(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _finite(value: Any) -> Any:
