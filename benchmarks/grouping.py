@@ -68,7 +68,8 @@ def trained(folder: str, side: int = 512) -> tuple[Tensor, NDArray[np.int64]]:
 def exact_labels(points: Tensor, shift: MeanShift) -> NDArray[np.int64]:
     settled = converge(normalize(points, dim=1), shift, steps=20, tolerance=1e-3)
     anchors = settled[torch.linspace(0, len(settled) - 1, min(4096, len(settled))).long()]
-    modes = find_modes(anchors, margin=shift.margin, smallest=1)
+    smallest = shift.smallest * len(anchors) / len(settled)
+    modes = find_modes(anchors, margin=shift.margin, smallest=smallest)
     return (settled @ modes.T).argmax(1).numpy()
 
 
@@ -114,6 +115,7 @@ def to_exact(embedding: Tensor, mask: Tensor | None, exact: int, shift: MeanShif
     step = max(1, embedding.shape[1] // exact)
     part = embedding[:, ::step, ::step].contiguous()
     inside = torch.ones(part.shape[1:], dtype=torch.bool) if mask is None else mask[::step, ::step]
+    shift = MeanShift(float(shift.concentration), shift.margin, smallest=shift.smallest / step**2)
     found = shift.group(part, inside).labels[inside].numpy()
     return float(adjusted_rand_score(exact_labels(part[:, inside].T, shift), found))
 
@@ -177,7 +179,8 @@ def main() -> None:
             compared = peers(embedding, labels)
     if chosen.model:
         embedding, labels = trained(chosen.model)
-        shift, mask = MeanShift(250.0, margin=0.85), torch.from_numpy(labels > 0)
+        shift = MeanShift(250.0, margin=0.85, smallest=2304)  # 144 pixels of the drawing
+        mask = torch.from_numpy(labels > 0)
         rows.append(measure("sticks, trained", embedding, labels, chosen.exact, shift, mask))
     growing = growth()
     tell("512 x 512 pixels to labels", rows + compared, chosen.json)

@@ -22,6 +22,8 @@ __all__ = ["AnchorSearch", "spread_indices"]
 GOLDEN = 0.6180339887498949
 CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
 ROUNDS = 8  # of looking where no mode is close
+PATIENT = 5  # times as many steps where all pixels shift, which then tell their mode themselves
+FEW = 0.03  # share of pixels far from every mode up to which the nearest one serves them
 BLEND = 0.8  # cosine to the plane of two modes from which a third passes for their mixture
 THIN = 0.5  # share of solid pixels below which a group is a line, of joined ones, is scattered
 
@@ -86,24 +88,30 @@ class AnchorSearch:
             mass = mass[inside]
         if points.shape[1] == 0:
             return _no_groups(embedding)
-        modes, label, similarity = self._search(points, mass)
+        modes, label, similarity, crowd = self._search(points, mass)
         drawn = _draw(label, inside, size)
-        modes, drawn = self._prune(points, modes, drawn, inside)
-        return _as_groups(modes, drawn, similarity, inside)
+        modes = self._prune(points, modes, label, similarity, drawn)
+        if points.shape[1] > self.anchors:
+            self._follow(points, modes, label, similarity, crowd)
+        return _as_groups(modes, _draw(label, inside, size), similarity, inside)
 
-    def _search(self, points: Tensor, mass: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Modes ``(M, D)``, and the nearest to each point with its cosine, ``(N,)`` each."""
+    def _search(
+        self, points: Tensor, mass: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Modes ``(M, D)``; of each point its mode and the cosine to it, ``(N,)``; the anchors."""
         count = points.shape[1]
-        chosen = spread_indices(count, self.anchors, points.device)
-        modes = self._find(points, chosen, mass, count, points.new_empty(0, len(points)))
+        crowd = self._take(points, spread_indices(count, self.anchors, points.device), count, mass)
+        modes, settled = self._find(crowd, points.new_empty(0, len(points)))
         label, similarity = nearest_modes(points, modes)
-        agree = merge_cosine(self.margin)
-        for _ in range(ROUNDS if count > self.anchors else 0):
-            lost = (similarity < agree).nonzero()[:, 0]
+        if count <= self.anchors:
+            return modes, nearest_modes(settled.T, modes)[0], similarity, crowd
+        for _ in range(ROUNDS):
+            lost = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
             if len(lost) < self.smallest:
                 break
             chosen = lost[spread_indices(len(lost), self.anchors // 2, points.device)]
-            more = self._find(points, chosen, mass, len(lost), modes)
+            newcomers = self._take(points, chosen, len(lost), mass)
+            more, _ = self._find(newcomers, modes)
             if not len(more):
                 break
             at, near = nearest_modes(points[:, lost], more)
@@ -111,40 +119,69 @@ class AnchorSearch:
             label[lost[better]] = at[better] + len(modes)
             similarity[lost[better]] = near[better]
             modes = torch.cat([modes, more])
-        return modes, label, similarity
+            crowd = (torch.cat([crowd[0], newcomers[0]]), torch.cat([crowd[1], newcomers[1]]))
+        return modes, label, similarity, crowd
 
-    def _find(
-        self, points: Tensor, chosen: Tensor, mass: Tensor | None, stand_for: int, known: Tensor
-    ) -> Tensor:
-        """Modes of the chosen points that are not close to a known one."""
-        anchors = normalise(points[:, chosen].T, dim=1)  # (A, D)
-        share = stand_for / len(chosen)
-        weight = anchors.new_full((len(chosen),), share)
-        if mass is not None:
-            weight = weight * mass[chosen].clamp_min(1e-6)
-        settled = converge(anchors, self.shift, weights=weight, steps=self.steps, tolerance=1e-3)
-        modes = find_modes(settled, margin=self.margin, weights=weight)
-        if not len(known):
-            return modes
-        return modes[(modes @ known.T).amax(1) < merge_cosine(self.margin)]
+    def _take(
+        self, points: Tensor, chosen: Tensor, stand_for: int, mass: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Anchors ``(A, D)`` and their mass ``(A,)``, each for an equal share of the pixels."""
+        anchors = normalise(points[:, chosen].T, dim=1)
+        weight = anchors.new_full((len(chosen),), stand_for / len(chosen))
+        return anchors, weight if mass is None else weight * mass[chosen].clamp_min(1e-6)
+
+    def _find(self, crowd: tuple[Tensor, Tensor], known: Tensor) -> tuple[Tensor, Tensor]:
+        """Modes of the anchors that are not close to a known one, and where anchors settle."""
+        anchors, weight = crowd
+        whole = len(anchors) < self.anchors and not len(known)
+        steps, rest = (PATIENT * self.steps, 1e-4) if whole else (self.steps, 1e-3)
+        settled = converge(anchors, self.shift, weights=weight, steps=steps, tolerance=rest)
+        smallest = min(self.smallest, float(weight.sum())) if whole else 0.0
+        modes = find_modes(settled, margin=self.margin, weights=weight, smallest=smallest)
+        if whole and not len(modes):
+            modes = find_modes(settled, margin=self.margin, weights=weight)[:1]
+        if len(known):
+            modes = modes[(modes @ known.T).amax(1) < merge_cosine(self.margin)]
+        return modes, settled
+
+    def _follow(
+        self,
+        points: Tensor,
+        modes: Tensor,
+        label: Tensor,
+        similarity: Tensor,
+        crowd: tuple[Tensor, Tensor],
+    ) -> None:
+        """Let pixels far from every mode, if many, shift along with the anchors, in place."""
+        far = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
+        if len(far) < FEW * points.shape[1]:
+            return
+        anchors, weight = crowd
+        moving = normalise(points[:, far].T, dim=1)
+        for _ in range(self.steps):
+            moving = self.shift.pull(moving, anchors, weight)
+            anchors = self.shift.step(anchors[None], weight[None])[0]
+        label[far] = nearest_modes(moving.T, modes)[0]
 
     def _prune(
-        self, points: Tensor, modes: Tensor, drawn: Tensor, inside: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Give up modes that are too small, scattered, or lines of mixture between two others."""
+        self, points: Tensor, modes: Tensor, label: Tensor, similarity: Tensor, drawn: Tensor
+    ) -> Tensor:
+        """Give up modes that are too small, scattered, or lines of mixture between two others.
+
+        Their pixels go to the nearest mode that is left, in place. Returns the modes left.
+        """
         area = torch.bincount(drawn.reshape(-1), minlength=len(modes) + 1)[1:]
         small = area < min(self.smallest, float(area.max()))
         noise = _scattered(drawn, area) | (_blends(modes, area) & _thin(drawn, area))
         keep = ~small & ~noise
         if bool(keep.all()) or not bool(keep.any()):
-            return modes, drawn
-        rename = torch.zeros(len(modes) + 1, dtype=torch.int64, device=drawn.device)
-        rename[1:][keep] = torch.arange(1, int(keep.sum()) + 1, device=drawn.device)
-        flat = drawn.reshape(-1) if inside is None else drawn.reshape(-1)[inside]
-        homeless = (rename[flat] == 0).nonzero()[:, 0]
-        label = rename[flat]
-        label[homeless] = nearest_modes(points[:, homeless], modes[keep])[0] + 1
-        return modes[keep], _draw(label - 1, inside, drawn.shape)
+            return modes
+        homeless = (~keep)[label].nonzero()[:, 0]
+        rename = keep.long().cumsum(0) - 1
+        label.copy_(rename[label])
+        at, near = nearest_modes(points[:, homeless], modes[keep])
+        label[homeless], similarity[homeless] = at, near
+        return modes[keep]
 
 
 def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:

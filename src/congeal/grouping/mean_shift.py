@@ -214,6 +214,39 @@ class MeanShift(nn.Module):
             spread=(self.reach or 3.0) / 3.0,
         )
 
+    def pull(self, queries: Tensor, points: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Move points by a step of the neighbourhoods that others make.
+
+        Args:
+            queries: ``(N, D)`` unit vectors, which attract nobody.
+            points: ``(M, D)`` unit vectors.
+            weights: ``(M,)`` mass of each of ``points``, above 0.
+
+        Returns:
+            ``(N, D)`` unit vectors.
+
+        Example:
+            >>> east = torch.tensor([[1.0, 0.0]])
+            >>> MeanShift().pull(torch.tensor([[0.6, 0.8]]), east).tolist()
+            [[1.0, 0.0]]
+        """
+        bias = points.new_zeros(len(points), 1) if weights is None else weights.log()[:, None]
+        query = torch.cat(
+            [
+                queries * self.concentration.to(queries.dtype),
+                bias.new_ones(1).expand(len(queries), 1),
+            ],
+            1,
+        )
+        key = torch.cat([points, bias], 1)
+        value = torch.cat([points, torch.zeros_like(bias)], 1)
+        moved = scaled_dot_product_attention(
+            query[None, None], key[None, None], value[None, None], scale=1.0
+        )[0, 0, :, :-1]
+        if self.step_size != 1.0:
+            moved = self.step_size * moved + (1 - self.step_size) * queries
+        return normalise(moved, dim=1)
+
     def shift(
         self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
     ) -> list[Tensor]:

@@ -22,6 +22,10 @@ class Shifting(Protocol):
         """Move ``(B, N, D)`` unit vectors of mass ``(B, N)`` by one step."""
         ...
 
+    def pull(self, queries: Tensor, points: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Move ``(N, D)`` unit vectors by a step towards ``(M, D)`` others of mass ``(M,)``."""
+        ...
+
 
 def pick_anchors(count: int, most: int, device: torch.device | None = None) -> Tensor:
     """Indices of at most ``most`` of ``count`` points, evenly spread along their order.
