@@ -278,7 +278,7 @@ def folders(tmp_path, monkeypatch):
         config = {"format": 1, "method": "rpe", "settings": {}, "weights": name}
         (tmp_path / name / "config.json").write_text(json.dumps(config))
         (tmp_path / name / "model.safetensors").write_bytes(b"")
-    monkeypatch.setattr(single_module, "load", lambda path, device: Bright())
+    monkeypatch.setattr(single_module, "load", lambda path, device, settings: Bright())
     return tmp_path / "one", tmp_path / "two"
 
 

@@ -38,8 +38,22 @@ def asked(monkeypatch):
     return calls
 
 
-VALUES = {"int": "2", "float": "0.75", "bool": "", "floats": "0.5,2", "names": "cell,dirt"}
-EXPECTED = {"2": 2, "0.75": 0.75, "": True, "0.5,2": (0.5, 2.0), "cell,dirt": ("cell", "dirt")}
+VALUES = {
+    "int": "2",
+    "float": "0.75",
+    "bool": "",
+    "floats": "0.5,2",
+    "names": "cell,dirt",
+    "options": "grid=6",
+}
+EXPECTED = {
+    "2": 2,
+    "0.75": 0.75,
+    "": True,
+    "0.5,2": (0.5, 2.0),
+    "cell,dirt": ("cell", "dirt"),
+    "grid=6": {"grid": 6},
+}
 
 
 @pytest.mark.parametrize("setting", TRAINING, ids=lambda setting: setting.name)

@@ -61,4 +61,4 @@ def test_the_eight_ways_differ():
 @pytest.mark.slow
 def test_a_short_training_learns():
     _, losses = train_toy(Toy(steps=60, batch=4, images=32, samples=256))
-    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
