@@ -27,6 +27,7 @@ from congeal.data import open_dataset
 from congeal.grouping import MeanShift, converge, find_modes
 
 KAPPA = 36.0
+SCENES = 6  # of sticks
 
 
 def draw_labels(count: int, side: int, seed: int) -> NDArray[np.int64]:
@@ -54,9 +55,9 @@ def embed(labels: NDArray[np.int64], dimensions: int, noise: float, seed: int) -
     return normalize(blurred + noise * torch.randn(blurred.shape, generator=generator), dim=0)
 
 
-def trained(folder: str, side: int = 512) -> tuple[Tensor, NDArray[np.int64]]:
+def trained(folder: str, number: int, side: int = 512) -> tuple[Tensor, NDArray[np.int64]]:
     """Embedding of a drawn scene by a trained model, at full resolution, and the true labels."""
-    sample = open_dataset("sticks", "test", count=1)[0]
+    sample = open_dataset("sticks", "test", count=SCENES)[number]
     found = congeal.load(folder).segment(sample.image, keep_embedding=True)
     assert found.embedding is not None
     coarse = torch.from_numpy(found.embedding)[None]
@@ -111,7 +112,7 @@ def measure(
 
 
 def to_exact(embedding: Tensor, mask: Tensor | None, exact: int, shift: MeanShift) -> float:
-    """Agreement with the shift of every pixel, on every so manieth pixel of the image."""
+    """Agreement with the shift of every pixel, on pixels spread evenly over the image."""
     step = max(1, embedding.shape[1] // exact)
     part = embedding[:, ::step, ::step].contiguous()
     inside = torch.ones(part.shape[1:], dtype=torch.bool) if mask is None else mask[::step, ::step]
@@ -177,11 +178,13 @@ def main() -> None:
         rows.append(measure(f"drawn, {count} groups", embedding, labels, chosen.exact, shift))
         if count == 30:
             compared = peers(embedding, labels)
-    if chosen.model:
-        embedding, labels = trained(chosen.model)
+    for number in range(SCENES if chosen.model else 0):
+        embedding, labels = trained(chosen.model, number)
         shift = MeanShift(250.0, margin=0.85, smallest=2304)  # 144 pixels of the drawing
         mask = torch.from_numpy(labels > 0)
-        rows.append(measure("sticks, trained", embedding, labels, chosen.exact, shift, mask))
+        rows.append(
+            measure(f"sticks {number}, trained", embedding, labels, chosen.exact, shift, mask)
+        )
     growing = growth()
     tell("512 x 512 pixels to labels", rows + compared, chosen.json)
     tell("growth", growing)

@@ -135,10 +135,31 @@ def test_neighbours_are_counted_as_a_loop_would(faces: bool, same: bool) -> None
             assert int(counts[y, x]) == expected
 
 
-def test_spread_indices_differ_and_visit_all_columns() -> None:
-    index = spread_indices(512 * 512, 1024)
-    assert len(torch.unique(index)) == 1024
-    assert len(torch.unique(index % 512)) > 400
+@given(count=st.integers(1, 3000), most=st.integers(1, 300))
+@settings(deadline=None)
+def test_one_index_comes_from_each_equal_stretch(count: int, most: int) -> None:
+    chosen = spread_indices(count, most)
+    number = min(count, most)
+    assert len(chosen) == number
+    stretch = (chosen * number + number - 1) // count
+    assert bool((chosen.diff() > 0).all())
+    assert bool(((stretch - torch.arange(number)).abs() <= 1).all())
+
+
+def test_spread_indices_visit_all_columns() -> None:
+    assert len(torch.unique(spread_indices(512 * 512, 1024) % 512)) > 400
+
+
+def test_pixels_are_pulled_as_the_written_out_kernel_pulls_them() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, points = normalise(torch.randn(2, 30, 6, generator=generator).double(), dim=2)
+    weights = torch.rand(30, generator=generator).double() + 0.1
+    kernel = (9.0 * queries @ points.T).exp() * weights
+    expected = normalise(kernel @ points, dim=1)
+    torch.testing.assert_close(MeanShift(9.0).pull(queries, points, weights), expected)
+    half = normalise(0.5 * kernel @ points / kernel.sum(1, keepdim=True) + 0.5 * queries, dim=1)
+    shift = MeanShift(9.0, step_size=0.5)
+    torch.testing.assert_close(shift.pull(queries, points, weights), half)
 
 
 def test_early_stop_repeats_the_last_step() -> None:

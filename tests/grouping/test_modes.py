@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from congeal.grouping import MeanShift, assign_to_modes, converge, find_modes
-from congeal.grouping.modes import pick_anchors
 
 
 def drawn_groups(sizes, dimensions=16, noise=0.03, seed=0):
@@ -25,20 +24,6 @@ def drawn_groups(sizes, dimensions=16, noise=0.03, seed=0):
 def at(*degrees):
     angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()
     return torch.stack([angle.cos(), angle.sin()], 1)
-
-
-# --- anchors -----------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 3000), st.integers(1, 300))
-@settings(deadline=None)
-def test_anchors_are_spread_evenly_from_the_first_to_the_last(count, most):
-    chosen = pick_anchors(count, most)
-    assert len(chosen) == min(count, most)
-    assert chosen[0] == 0
-    gaps = chosen.diff()
-    assert len(gaps) == 0 or (chosen[-1] == count - 1 and gaps.min() >= 1)
-    assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
 
 
 # --- converge ----------------------------------------------------------------------------------

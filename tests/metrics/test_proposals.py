@@ -179,7 +179,7 @@ def test_padding_by_void_changes_nothing_whatever_is_proposed_there(width, label
     [
         (lambda m: m.update(line(), line(length=21)), "one size"),
         (lambda m: m.update(line(), line((0, 1), scores=[np.nan])), "finite scores, got nan"),
-        (lambda m: m.merge(ProposalMetric([1])), "metric of counts"),
+        (lambda m: m.merge(ProposalMetric([1])), "metric of the same settings .*counts"),
         (lambda m: ProposalMetric([10, 1]), "ascending from 1"),
         (lambda m: ProposalMetric([]), "ascending from 1"),
         (lambda m: proposal_recall(line(), line(), [0, 1]), "ascending from 1"),

@@ -36,13 +36,14 @@ def spread_indices(count: int, most: int, device: torch.device | None = None) ->
 
     Example:
         >>> spread_indices(10, 4).tolist()
-        [0, 4, 5, 9]
+        [0, 3, 5, 9]
     """
     if count <= most:
         return torch.arange(count, device=device)
-    steps = torch.arange(most, dtype=torch.float64, device=device)
-    place = (steps + (steps * GOLDEN) % 1) * (count / most)
-    return place.long().clamp_(max=count - 1)
+    order = torch.arange(most + 1, device=device)
+    start = order * count // most  # of each stretch, and the end of the last
+    share = (order[:-1].double() * GOLDEN) % 1
+    return start[:-1] + (share * start.diff()).long()
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,10 @@ class AnchorSearch:
         """Modes ``(M, D)``; of each point its mode and the cosine to it, ``(N,)``; the anchors."""
         count = points.shape[1]
         crowd = self._take(points, spread_indices(count, self.anchors, points.device), count, mass)
-        modes, settled = self._find(crowd, points.new_empty(0, len(points)))
+        whole = count <= self.anchors
+        modes, settled = self._find(crowd, points.new_empty(0, len(points)), whole)
         label, similarity = nearest_modes(points, modes)
-        if count <= self.anchors:
+        if whole:
             return modes, nearest_modes(settled.T, modes)[0], similarity, crowd
         for _ in range(ROUNDS):
             lost = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
@@ -111,7 +113,7 @@ class AnchorSearch:
                 break
             chosen = lost[spread_indices(len(lost), self.anchors // 2, points.device)]
             newcomers = self._take(points, chosen, len(lost), mass)
-            more, _ = self._find(newcomers, modes)
+            more, _ = self._find(newcomers, modes, whole)
             if not len(more):
                 break
             at, near = nearest_modes(points[:, lost], more)
@@ -130,10 +132,11 @@ class AnchorSearch:
         weight = anchors.new_full((len(chosen),), stand_for / len(chosen))
         return anchors, weight if mass is None else weight * mass[chosen].clamp_min(1e-6)
 
-    def _find(self, crowd: tuple[Tensor, Tensor], known: Tensor) -> tuple[Tensor, Tensor]:
+    def _find(
+        self, crowd: tuple[Tensor, Tensor], known: Tensor, whole: bool
+    ) -> tuple[Tensor, Tensor]:
         """Modes of the anchors that are not close to a known one, and where anchors settle."""
         anchors, weight = crowd
-        whole = len(anchors) < self.anchors and not len(known)
         steps, rest = (PATIENT * self.steps, 1e-4) if whole else (self.steps, 1e-3)
         settled = converge(anchors, self.shift, weights=weight, steps=steps, tolerance=rest)
         smallest = min(self.smallest, float(weight.sum())) if whole else 0.0

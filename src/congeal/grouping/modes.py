@@ -10,7 +10,7 @@ from torch import Tensor
 
 from congeal.sphere import normalise
 
-__all__ = ["Shifting", "assign_to_modes", "converge", "find_modes", "pick_anchors"]
+__all__ = ["Shifting", "assign_to_modes", "converge", "find_modes"]
 
 
 class Shifting(Protocol):
@@ -25,18 +25,6 @@ class Shifting(Protocol):
     def pull(self, queries: Tensor, points: Tensor, weights: Tensor | None = None) -> Tensor:
         """Move ``(N, D)`` unit vectors by a step towards ``(M, D)`` others of mass ``(M,)``."""
         ...
-
-
-def pick_anchors(count: int, most: int, device: torch.device | None = None) -> Tensor:
-    """Indices of at most ``most`` of ``count`` points, evenly spread along their order.
-
-    Example:
-        >>> pick_anchors(10, 4).tolist()
-        [0, 3, 6, 9]
-    """
-    if count <= most:
-        return torch.arange(count, device=device)
-    return torch.linspace(0, count - 1, most, device=device).round().long()
 
 
 def converge(

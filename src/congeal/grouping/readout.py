@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.errors import CongealError
+from congeal.grouping.anchors import spread_indices
 from congeal.grouping.components import absorb_small, connect, fill_holes, split_parts
 from congeal.grouping.groups import Grouping
 from congeal.grouping.local_shift import local_mean_shift
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.modes import assign_to_modes, converge, find_modes, merge_cosine, pick_anchors
+from congeal.grouping.modes import assign_to_modes, converge, find_modes, merge_cosine
 from congeal.sphere import concentration_from_margin, normalise
 
 __all__ = ["ReadOut"]
@@ -121,7 +122,7 @@ class ReadOut:
         self, embedding: Tensor, coarse: Tensor, mass: Tensor, mask: Tensor, stride: int
     ) -> Labels:
         points, weight = embedding[:, coarse].T, mass[coarse]
-        chosen = pick_anchors(len(points), self.anchors, points.device)
+        chosen = spread_indices(len(points), self.anchors, points.device)
         share = len(points) / len(chosen)
         shift = MeanShift(self.kappa).to(points.device)
         settled = converge(points[chosen], shift, weights=weight[chosen], steps=self.steps)

@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from congeal.errors import CongealError, unknown
 from congeal.metrics.objects import Objects, check_classes, check_pair, mask_iou
-from congeal.metrics.records import Records
+from congeal.metrics.records import Recorded
 
 __all__ = [
     "AveragePrecision",
@@ -118,7 +118,7 @@ class _Image:
     true_classes: Integers
 
 
-class AveragePrecisionMetric:
+class AveragePrecisionMetric(Recorded[_Image]):
     """AP^r over images that come one by one.
 
     - Of detections with equal scores those of earlier images, and in an image the earlier ones,
@@ -154,6 +154,7 @@ class AveragePrecisionMetric:
         thresholds: Sequence[float] = TENTHS,
         remove_void: bool = False,
     ) -> None:
+        super().__init__()
         if variant not in VARIANTS:
             raise unknown("variant of AP^r", variant, VARIANTS)
         if curve is not None and curve not in CURVES:
@@ -163,7 +164,6 @@ class AveragePrecisionMetric:
         self.curve = curve or ("area" if variant == "sds" else "11-point")
         self.thresholds = _check_thresholds(thresholds)
         self.remove_void = remove_void
-        self._records = Records[_Image]()
 
     def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
         """Add one image.
@@ -194,22 +194,6 @@ class AveragePrecisionMetric:
             iou = mask_iou(true.take(true.classes == c), found.take(mine)).T
             matched[:, mine] = _match(iou, np.array(self.thresholds), self.variant)
         self._records.add(_Image(found.classes, found.scores, matched, true.classes), image)
-
-    def merge(self, other: AveragePrecisionMetric) -> AveragePrecisionMetric:
-        """Add all that another metric of the same settings has seen; give this one.
-
-        Raises:
-            CongealError: the settings differ, or an image has another outcome in the two.
-
-        Example:
-            >>> AveragePrecisionMetric().merge(AveragePrecisionMetric()).compute()["images"]
-            0
-        """
-        ours, theirs = self._settings(), other._settings()
-        if ours != theirs:
-            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
-        self._records.merge(other._records)
-        return self
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`AveragePrecision.as_dict`.
@@ -249,9 +233,6 @@ class AveragePrecisionMetric:
         recall, precision = hits / objects, hits / np.arange(1, len(hits) + 1)
         area = envelope_area if self.curve == "area" else eleven_point_area
         return area(recall, precision)
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_records"}
 
 
 def average_precision(

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +27,7 @@ from congeal.errors import CongealError
 from congeal.labels import VOID, check_labels
 from congeal.metrics.cityscapes_ids import CLASSES, GROUP_BELOW, VOID_IDS
 from congeal.metrics.objects import Objects, intersections, void_pixels
-from congeal.metrics.records import Records
+from congeal.metrics.records import Recorded
 
 __all__ = ["CityscapesMetric", "CityscapesResult", "cityscapes_scores"]
 
@@ -120,7 +119,7 @@ class _Overlap:
     hidden: Integers  # (C,) pixels on void
 
 
-class CityscapesMetric:
+class CityscapesMetric(Recorded[_Image]):
     """AP of Cityscapes over images that come one by one.
 
     The order of images and predictions plays no part. Per prediction a score and its fate at each
@@ -146,10 +145,10 @@ class CityscapesMetric:
         *,
         distances: bool = False,
     ) -> None:
+        super().__init__()
         self.classes = dict(sorted(classes.items()))
         self.void = tuple(sorted({VOID, *void}))
         self.distances = distances
-        self._records = Records[_Image]()
 
     def update(
         self,
@@ -185,22 +184,6 @@ class CityscapesMetric:
         wanted = np.stack(sought) & (own >= GROUP_BELOW)
         objects = np.stack([wanted[:, true.classes == c].sum(1) for c in self.classes], axis=1)
         self._records.add(_Image(found.classes, found.scores, fates, objects), image)
-
-    def merge(self, other: CityscapesMetric) -> CityscapesMetric:
-        """Add all that another metric of the same settings has seen; give this one.
-
-        Raises:
-            CongealError: the settings differ, or an image has another outcome in the two.
-
-        Example:
-            >>> CityscapesMetric().merge(CityscapesMetric()).compute()["images"]
-            0
-        """
-        ours, theirs = self._settings(), other._settings()
-        if ours != theirs:
-            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
-        self._records.merge(other._records)
-        return self
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`CityscapesResult.as_dict`.
@@ -250,9 +233,6 @@ class CityscapesMetric:
 
     def _ranges(self) -> tuple[_Range, ...]:
         return (EVERYTHING, *NEARBY) if self.distances else (EVERYTHING,)
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_records"}
 
 
 def cityscapes_scores(

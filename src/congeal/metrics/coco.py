@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from congeal.errors import CongealError
 from congeal.metrics.objects import Objects, check_classes, check_pair
-from congeal.metrics.records import Records
+from congeal.metrics.records import Recorded
 from congeal.metrics.run_lengths import as_rle
 
 __all__ = ["CocoMetric", "CocoResult", "coco_scores"]
@@ -126,7 +126,7 @@ class _Pair:
     pred: Objects
 
 
-class CocoMetric:
+class CocoMetric(Recorded[_Pair]):
     """COCO's average precision and recall over images that come one by one.
 
     - A crowd is matched by intersection over the area of the detection, as often as it happens;
@@ -161,11 +161,11 @@ class CocoMetric:
         class_agnostic: bool = False,
         max_detections: Sequence[int] | None = None,
     ) -> None:
+        super().__init__()
         self.classes = None if classes is None else tuple(sorted({int(c) for c in classes}))
         self.class_agnostic = class_agnostic
         default = (1, 10, 100, 1000) if class_agnostic else (1, 10, 100)
         self.max_detections = _check_limits(default if max_detections is None else max_detections)
-        self._records = Records[_Pair]()
 
     def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
         """Add one image.
@@ -186,22 +186,6 @@ class CocoMetric:
         for side in (true, pred):
             check_classes(side, self.classes)
         self._records.add(_Pair(true, pred), image)
-
-    def merge(self, other: CocoMetric) -> CocoMetric:
-        """Add all that another metric of the same settings has seen; give this one.
-
-        Raises:
-            CongealError: the settings differ, or an image has other objects in the two.
-
-        Example:
-            >>> CocoMetric().merge(CocoMetric()).compute()["images"]
-            0
-        """
-        ours, theirs = self._settings(), other._settings()
-        if ours != theirs:
-            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
-        self._records.merge(other._records)
-        return self
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`CocoResult.as_dict`.
@@ -261,13 +245,6 @@ class CocoMetric:
             return self.classes
         sides = (side.classes for pair in pairs for side in (pair.true, pair.pred))
         return tuple(np.unique(np.concatenate([np.zeros(0, np.int64), *sides])).tolist())
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "classes": self.classes,
-            "class_agnostic": self.class_agnostic,
-            "max_detections": self.max_detections,
-        }
 
 
 def coco_scores(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from congeal.errors import CongealError
 from congeal.metrics.objects import Objects, check_pair, mask_iou
-from congeal.metrics.records import Records
+from congeal.metrics.records import Recorded
 
 __all__ = ["ProposalMetric", "ProposalRecall", "proposal_recall"]
 
@@ -109,7 +109,7 @@ class _Image:
     predicted: int
 
 
-class ProposalMetric:
+class ProposalMetric(Recorded[_Image]):
     """AR@N over images that come one by one: two numbers are kept for each object and N.
 
     Args:
@@ -127,8 +127,8 @@ class ProposalMetric:
     """
 
     def __init__(self, counts: Sequence[int] = COUNTS) -> None:
+        super().__init__()
         self.counts = _check_counts(counts)
-        self._records = Records[_Image]()
 
     def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
         """Add one image, see :func:`proposal_recall`.
@@ -146,21 +146,6 @@ class ProposalMetric:
         """
         found = proposal_recall(true, pred, self.counts)
         self._records.add(_Image(found.best, found.paired, len(pred)), image)
-
-    def merge(self, other: ProposalMetric) -> ProposalMetric:
-        """Add all that another metric of the same counts has seen; give this one.
-
-        Raises:
-            CongealError: the counts differ, or an image has another outcome in the two.
-
-        Example:
-            >>> ProposalMetric().merge(ProposalMetric()).compute()["images"]
-            0
-        """
-        if self.counts != other.counts:
-            raise CongealError(f"expected a metric of counts {self.counts}, got {other.counts}")
-        self._records.merge(other._records)
-        return self
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`ProposalRecall.as_dict`; NaN without objects.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
 from congeal.errors import CongealError
 
-__all__ = ["Records"]
+__all__ = ["Recorded", "Records"]
 
 R = TypeVar("R")
 
@@ -80,6 +80,35 @@ class Records(Generic[R]):
         """
         named = sorted(self._named.items(), key=lambda item: (isinstance(item[0], str), item[0]))
         return [record for _, record in named] + self._unnamed
+
+
+class Recorded(Generic[R]):
+    """A metric that keeps :class:`Records`; its other attributes are its settings.
+
+    Example:
+        >>> one, two = Recorded[int](), Recorded[int]()
+        >>> two._records.add(3)
+        >>> len(one.merge(two)._records)
+        1
+    """
+
+    def __init__(self) -> None:
+        self._records = Records[R]()
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another metric of the same settings has seen; give this one.
+
+        Raises:
+            CongealError: the settings differ, or an image has another outcome in the two.
+        """
+        ours, theirs = self._settings(), other._settings()
+        if ours != theirs:
+            raise CongealError(f"expected a metric of the same settings {ours}, got {theirs}")
+        self._records.merge(other._records)
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_records"}
 
 
 def _same(one: Any, two: Any) -> bool:

@@ -18,6 +18,7 @@ from congeal.errors import CongealError
 from congeal.figures.colour import colour_labels, to_display
 from congeal.files import atomic_path
 from congeal.metrics.matching import MatchingMetric
+from congeal.metrics.metric import gather
 from congeal.training.module import Trainee
 
 __all__ = ["Clock", "History", "Validation"]
@@ -220,8 +221,7 @@ class Validation(Callback):
                 metric.update(sample.labels, result.labels)
                 if self.overlays is not None and place < DRAWN:
                     self._draw(sample.name, sample.image, sample.labels, result.labels)
-        metric = _merged(metric, trainer.world_size)
-        scores = metric.compute()
+        scores = gather(metric).compute()
         return {f"matching_ap@{t}": float(scores[f"matching_ap@{t}"]) for t in THRESHOLDS}
 
     def _draw(self, name: str, image: Any, true: Any, found: Any) -> None:
@@ -241,15 +241,3 @@ def _require_finite(trainee: Trainee, step: int) -> None:
             f"the weights are no longer finite after step {step}; try a lower learning_rate "
             f"than {trainee.settings.learning_rate:g}, or precision 32"
         )
-
-
-def _merged(metric: MatchingMetric, world: int) -> MatchingMetric:
-    """The metric of all processes together."""
-    if world == 1:
-        return metric
-    parts: list[Any] = [None] * world
-    torch.distributed.all_gather_object(parts, metric)
-    whole = parts[0]
-    for part in parts[1:]:
-        whole.merge(part)
-    return whole  # type: ignore[no-any-return]
