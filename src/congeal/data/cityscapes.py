@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
+from congeal.data.cityscapes_distances import distance_files, distances_by_id, read_metres
 from congeal.data.images import natural_key, read_image, read_labels
 from congeal.data.pairs import Pair, check_sizes
 from congeal.data.sample import LabelMap, Sample
@@ -46,7 +47,8 @@ class CityscapesDataset(StandardDataset):
     no public labels.
 
     Args:
-        root: the folder with ``leftImg8bit`` and ``gtFine``.
+        root: the folder with ``leftImg8bit`` and ``gtFine``; for the distances of objects it has
+            ``disparity`` and ``camera`` too.
         split: ``"train"``, ``"val"`` or ``"all"``.
         seed: not used where the splits are there.
         name: what to call the dataset; its path when None.
@@ -61,7 +63,7 @@ class CityscapesDataset(StandardDataset):
 
     layout: ClassVar[str] = "Cityscapes (leftImg8bit and gtFine)"
     protocol = "cityscapes"
-    other_protocols = ("miou",)
+    other_protocols = ("cityscapes-distances", "miou")
     class_names = CITYSCAPES_CLASSES
     class_ids = (0, *list(_IDS.values())[:_COUNTED])
     has_background = False
@@ -80,11 +82,36 @@ class CityscapesDataset(StandardDataset):
     def read(self, pair: Pair) -> Sample:
         """Read the image, its objects and its classes."""
         image = read_image(pair.image)
-        drawn = pair.mask.suffix == ".json"
-        ids = _draw_polygons(pair.mask) if drawn else read_labels(pair.mask)
+        ids = _read_ids(pair.mask)
         check_sizes(image.shape[:2], pair.image, ids.shape, pair.mask)
         labels, semantic, classes = _take_apart(ids, pair.mask)
         return Sample(pair.name, image, labels, pair.image, semantic=semantic, classes=classes)
+
+    def distances(self, name: str) -> dict[int, tuple[float, float]]:
+        """Give median metres and measured share of the objects and groups of an image.
+
+        Args:
+            name: of the image, such as ``"aachen_000000_000019"``.
+
+        Returns:
+            By number as `cityscapes_ids` makes it of the sample; see `distances_by_id`.
+
+        Raises:
+            CongealError: there is no such image, or its disparity or camera is missing, cannot be
+                used, or is of another size than the labels.
+        """
+        pair = next((pair for pair in self.pairs if pair.name == name), None)
+        if pair is None:
+            raise CongealError(f"expected the name of an image of {self.name}, got {name!r}")
+        disparity, camera = distance_files(self.root, pair.image, name)
+        metres, stored = read_metres(disparity, camera), _read_ids(pair.mask)
+        if metres.shape != stored.shape:
+            raise CongealError(
+                f"expected a disparity for each pixel {stored.shape} of {pair.mask}, {disparity} "
+                f"has {metres.shape}"
+            )
+        # The numbers of the files have gaps, and those that are compared have none.
+        return distances_by_id(cityscapes_ids(*_take_apart(stored, pair.mask)), metres)
 
 
 def _pairs(home: Path, part: str) -> list[Pair]:
@@ -98,6 +125,10 @@ def _pair(home: Path, part: str, image: Path) -> Pair:
     ids = beside / f"{name}_gtFine_instanceIds.png"
     polygons = beside / f"{name}_gtFine_polygons.json"
     return Pair(name, image, polygons if polygons.is_file() and not ids.is_file() else ids)
+
+
+def _read_ids(path: Path) -> LabelMap:
+    return _draw_polygons(path) if path.suffix == ".json" else read_labels(path)
 
 
 def _class_table() -> LabelMap:

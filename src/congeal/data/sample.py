@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from congeal.errors import CongealError
+
 __all__ = ["Dataset", "LabelMap", "Mask", "ObjectMask", "Pixels", "Sample", "Subset"]
 
 Pixels = NDArray[Any]
@@ -111,6 +113,28 @@ class Dataset(ABC):
     def names(self) -> list[str]:
         """The names of all samples in order, without reading any image."""
 
+    def distances(self, name: str) -> dict[int, tuple[float, float]]:
+        """How far the objects of an image are, where the data tells.
+
+        Args:
+            name: of the image.
+
+        Returns:
+            By number as in Cityscapes' files (1000 times that of the class, and one from 0 in the
+            order of the labels): median metres, and the share of the pixels that was measured.
+
+        Raises:
+            CongealError: the data does not tell.
+
+        Example:
+            >>> from congeal.data.drawn import DrawnDataset
+            >>> DrawnDataset("discs", "val").distances("val-00003")
+            Traceback (most recent call last):
+            ...
+            congeal.errors.CongealError: expected distances of objects for val-00003, discs has none
+        """
+        raise CongealError(f"expected distances of objects for {name}, {self.name} has none")
+
     def __iter__(self) -> Iterator[Sample]:
         """Give the samples one after the other."""
         return (self[index] for index in range(len(self)))
@@ -154,3 +178,7 @@ class Subset(Dataset):
         """The names of the chosen samples."""
         names = self.dataset.names()
         return [names[index] for index in self.indices]
+
+    def distances(self, name: str) -> dict[int, tuple[float, float]]:
+        """How far the objects of an image are, as the whole dataset tells it."""
+        return self.dataset.distances(name)

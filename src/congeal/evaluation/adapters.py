@@ -35,7 +35,7 @@ def lacking(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
     """
     needed = _needed(protocol, dataset, sample)
     if needed is None:
-        return None
+        return _without_distances(protocol, dataset, sample)
     return f"expected {needed} for protocol {protocol.name}, {dataset.name} has {_held(sample)}"
 
 
@@ -44,14 +44,23 @@ def _needed(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
     streets = dataset.class_names == CITYSCAPES_CLASSES
     if protocol.name.startswith("cityscapes") and not (classes and streets):
         return "the classes of Cityscapes"
-    if protocol.name == "cityscapes-distances" and not hasattr(dataset, "distances"):
-        return "a method distances(name) of the dataset"
     if protocol.truth in ("semantic", "panoptic") and not classes:
         return TRUTHS[protocol.truth]
     if protocol.truth == "annotators":
         regions = protocol.name == "bsds-regions"
         drawn = sample.annotations or (sample.boundaries and not regions)
         return None if drawn else TRUTHS[protocol.truth]
+    return None
+
+
+def _without_distances(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
+    """Ask for distances once: only the dataset knows which of its files tell them."""
+    if protocol.name != "cityscapes-distances":
+        return None
+    try:
+        dataset.distances(sample.name)
+    except CongealError as error:
+        return f"protocol {protocol.name}: {error}"
     return None
 
 

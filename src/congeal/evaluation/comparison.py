@@ -130,10 +130,7 @@ class Comparison:
 
     def distances(self) -> dict[int, tuple[float, float]]:
         """Ask the dataset how far its objects are, by their numbers in Cityscapes' files."""
-        known: dict[int, tuple[float, float]] = self.dataset.distances(  # type: ignore[attr-defined]
-            self.sample.name
-        )
-        return known
+        return self.dataset.distances(self.sample.name)
 
     def contours(self) -> NDArray[np.float64]:
         """Give the boundaries of the predicted label map `(H, W)`, 0 or 1, background included."""
