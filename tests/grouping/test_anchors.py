@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from congeal.grouping import AnchorSearch, MeanShift, converge, find_modes
-from congeal.grouping.anchors import _neighbours, nearest_modes, spread_indices
+from congeal.grouping.anchors import _sample, angles, nearest_modes, spread_indices
 from congeal.sphere import normalise
 
 
@@ -70,6 +70,109 @@ def test_groups_are_those_of_exact_mean_shift() -> None:
     assert adjusted_rand_score(exact, by_anchors.flatten().numpy()) > 0.99
 
 
+def arc(degrees: Tensor, rows: int) -> Tensor:
+    """``(8, rows, W)``: each column points in the direction so many degrees along an arc."""
+    angle = degrees.double() * torch.pi / 180
+    plane = torch.linalg.qr(torch.randn(8, 2, generator=torch.Generator().manual_seed(0)))[0]
+    return torch.einsum("dp,pw->dw", plane.double(), torch.stack([angle.cos(), angle.sin()]))[
+        :, None
+    ].expand(8, rows, -1)
+
+
+def flow_written_out(points: Tensor, kappa: float) -> tuple[np.ndarray, Tensor]:
+    """The group to which each point flows when all shift, in NumPy; and the modes.
+
+    Groups are places of rest, the ones with most points first, with all within 60 degrees.
+    """
+    x = points.double().numpy()
+    for _ in range(20):  # later still, modes at rest would attract each other
+        moved = np.exp(kappa * (x @ x.T - 1)) @ x
+        moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+        change, x = np.abs(moved - x).max(), moved
+        if change < 1e-3:
+            break
+    crowd = ((x @ x.T) > 0.99).sum(1)
+    modes: list[np.ndarray] = []
+    for index in np.argsort(-crowd, kind="stable"):
+        if all(x[index] @ mode < 0.5 for mode in modes):
+            modes.append(x[index])
+    return (x @ np.array(modes).T).argmax(1), torch.from_numpy(np.array(modes))
+
+
+ARCS = {
+    "a slope that belongs to the further mode": torch.cat(
+        [torch.linspace(0, 1, 240) ** 2 * 92, torch.full((60,), 92.0)]
+    ),
+    "a tail over 60 degrees from each mode": torch.cat(
+        [torch.linspace(0, 1, 600) ** 3 * 92, torch.full((200,), 172.0)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_pixels_go_where_they_flow_though_another_mode_is_nearer(name: str) -> None:
+    embedding = arc(ARCS[name], rows=40)  # every row the same, so that one row tells the result
+    expected, modes = flow_written_out(embedding[:, 0].T, 36.0)
+    nearest = (embedding[:, 0].double().T @ modes.T).argmax(1).numpy()
+    found = AnchorSearch(MeanShift(36.0)).group(embedding).labels.numpy()
+    assert len(modes) == 2
+    assert (nearest != expected).mean() > 0.005  # else this would test nothing
+    assert (adjusted_rand_score(expected, nearest)) < 0.99
+    assert adjusted_rand_score(np.broadcast_to(expected, found.shape).ravel(), found.ravel()) > 0.99
+
+
+def test_a_mirror_image_is_grouped_alike() -> None:
+    labels = discs(12, 128, seed=5)
+    embedding = embed(labels, directions(13, 32, seed=1), noise=0.03)
+    search = AnchorSearch(MeanShift(36.0))
+    here = search.group(embedding).labels
+    there = search.group(embedding.flip(1, 2)).labels.flip(0, 1)
+    assert len(here.unique()) == len(there.unique())
+    assert adjusted_rand_score(here.flatten().numpy(), there.flatten().numpy()) > 0.99
+
+
+@given(seed=st.integers(0, 99), places=st.integers(1, 40), least=st.integers(1, 20))
+@settings(deadline=None, max_examples=50)
+def test_every_landmark_has_its_share_of_anchors(seed: int, places: int, least: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    skewed = torch.rand(2000, generator=generator) ** 3  # some landmarks have a few pixels only
+    near = (skewed * places).long()
+    chosen = spread_indices(2000, 100)
+    similarity = torch.rand(2000, generator=generator)
+    anchors, share = _sample(near, similarity, chosen, least)
+    assert len(anchors.unique()) == len(anchors)
+    for place in near.unique().tolist():
+        pixels, spread = int((near == place).sum()), int((near[chosen] == place).sum())
+        expected = spread if spread >= least else min(least, (pixels + 1) // 2)
+        mine = anchors[near[anchors] == place]
+        assert len(mine) == expected
+        half = similarity[near == place].sort(descending=True).values[(pixels - 1) // 2]
+        assert spread >= least or bool((similarity[mine] >= half).all())
+        assert float(share[near[anchors] == place].sum()) == pytest.approx(pixels, rel=1e-5)
+
+
+@given(seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_safe_are_pixels_nearer_to_their_group_by_an_angle_than_to_others(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = normalise(torch.randn(3, 400, generator=generator).double(), dim=0)
+    rest = normalise(torch.randn(6, 3, generator=generator).double(), dim=1)
+    home = torch.tensor([0, 1, 2, 0, 1, 1])
+    search = AnchorSearch(MeanShift(36.0), margin=0.4)
+    label, gap = search._nearest(points, rest, home)
+    near, similarity = nearest_modes(points, rest)
+    doubt = torch.tensor([0.2, 0.3, 0.4]).double()
+    safe = similarity >= search._safe(rest, home, rest, home, doubt)[near]
+    for pixel in range(400):
+        angle = (rest @ points[:, pixel]).clamp(-1, 1).acos()
+        own = home == home[angle.argmin()]
+        lost = angle.min() > np.arccos(0.4)
+        expected = 0 if lost else float(angle[~own].min() - angle.min())
+        assert int(label[pixel]) == int(home[angle.argmin()])
+        assert float(gap[pixel]) == pytest.approx(expected)
+        assert expected >= doubt[label[pixel]] or not safe[pixel]
+
+
 def test_outside_the_mask_there_is_no_group() -> None:
     labels = discs(4, 64, seed=1)
     embedding = embed(labels, directions(5, 8), noise=0.02)
@@ -118,21 +221,20 @@ def test_the_nearest_mode_is_that_of_the_whole_table() -> None:
     torch.testing.assert_close(cosine, table.amax(1))
 
 
-@pytest.mark.parametrize(("faces", "same"), [(True, False), (False, True)])
-def test_neighbours_are_counted_as_a_loop_would(faces: bool, same: bool) -> None:
-    labels = torch.randint(0, 3, (7, 9), generator=torch.Generator().manual_seed(0))
-    counts = _neighbours(labels, faces=faces, same=same)
-    for y in range(7):
-        for x in range(9):
-            expected = 0
-            for dy in (-1, 0, 1):
-                for dx in (-1, 0, 1):
-                    away = abs(dy) + abs(dx)
-                    inside = 0 <= y + dy < 7 and 0 <= x + dx < 9
-                    if away == 0 or (faces and away > 1) or not inside:
-                        continue
-                    expected += bool(labels[y, x] == labels[y + dy, x + dx]) == same
-            assert int(counts[y, x]) == expected
+def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(8, 5000, generator=generator)
+    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
+    group, own = torch.arange(7) % 3, torch.randint(0, 4, (5000,), generator=generator)
+    index, cosine = nearest_modes(points, modes, group, own)
+    table = (normalise(points, dim=0).T @ modes.T).masked_fill(own[:, None] == group, -1)
+    assert torch.equal(index, table.argmax(1))
+    torch.testing.assert_close(cosine, table.amax(1))
+    assert bool((nearest_modes(points, modes, group * 0, own * 0)[1] == -1).all())
+
+
+def test_angles_are_never_nan() -> None:
+    assert angles(torch.tensor([1.0000002, -1.0000002])).tolist() == pytest.approx([0, np.pi])
 
 
 @given(count=st.integers(1, 3000), most=st.integers(1, 300))

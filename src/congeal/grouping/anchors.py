@@ -1,20 +1,23 @@
-"""Mean shift over many pixels: a few of them shift, all of them go to the modes found.
+"""Mean shift over many pixels: a few of them shift, the others go where those lead.
 
-Anchors spread over the image converge to modes; every pixel is compared with the modes; where
-none is close, more anchors are taken, so that small objects between the first ones are found
-too. The cost is that of one product of all pixels with the modes.
+Anchors spread over the image flow to rest; every pixel is compared with the places where they
+rest; where none is close, more anchors are taken, so that small objects between the first ones
+are found too. Then anchors flow again, a fair number from around each of these places, and their
+modes are the groups. A pixel clearly closer to one group belongs to it; one in doubt follows the
+anchors, step by step. The cost is that of one product of all pixels with the places of rest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from torch import Tensor
 
+from congeal.grouping.basins import Flow, let_flow
 from congeal.grouping.groups import Groups, check_embedding
-from congeal.grouping.modes import Shifting, converge, find_modes, merge_cosine
+from congeal.grouping.mixtures import find_mixtures
+from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
 from congeal.sphere import normalise
 
 __all__ = ["AnchorSearch", "spread_indices"]
@@ -22,10 +25,7 @@ __all__ = ["AnchorSearch", "spread_indices"]
 GOLDEN = 0.6180339887498949
 CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
 ROUNDS = 8  # of looking where no mode is close
-PATIENT = 5  # times as many steps where all pixels shift, which then tell their mode themselves
-FEW = 0.03  # share of pixels far from every mode up to which the nearest one serves them
-BLEND = 0.8  # cosine to the plane of two modes from which a third passes for their mixture
-THIN = 0.5  # share of solid pixels below which a group is a line, of joined ones, is scattered
+UNITED = 0.01  # of the width of the kernel, up to which anchors become one
 
 
 def spread_indices(count: int, most: int, device: torch.device | None = None) -> Tensor:
@@ -53,7 +53,8 @@ class AnchorSearch:
     Args:
         shift: gives the mean-shift step.
         margin: alpha of the loss, in [0, 1).
-        anchors: pixels that shift at once; images with no more pixels are shifted whole.
+        anchors: pixels that shift at first, about as many again where objects are small; images
+            with no more pixels are shifted whole.
         smallest: pixels under which a group goes to its neighbours in the embedding.
         steps: most steps to convergence.
 
@@ -69,7 +70,7 @@ class AnchorSearch:
     margin: float = 0.5
     anchors: int = 1024
     smallest: float = 8.0
-    steps: int = 8
+    steps: int = 20
 
     @torch.no_grad()
     def group(
@@ -89,82 +90,150 @@ class AnchorSearch:
             mass = mass[inside]
         if points.shape[1] == 0:
             return _no_groups(embedding)
-        modes, label, similarity, crowd = self._search(points, mass)
-        drawn = _draw(label, inside, size)
-        modes = self._prune(points, modes, label, similarity, drawn)
-        if points.shape[1] > self.anchors:
-            self._follow(points, modes, label, similarity, crowd)
+        modes, label, similarity = self._search(points, mass)
+        modes = self._prune(points, modes, label, similarity, _draw(label, inside, size))
         return _as_groups(modes, _draw(label, inside, size), similarity, inside)
 
-    def _search(
-        self, points: Tensor, mass: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Modes ``(M, D)``; of each point its mode and the cosine to it, ``(N,)``; the anchors."""
-        count = points.shape[1]
-        crowd = self._take(points, spread_indices(count, self.anchors, points.device), count, mass)
-        whole = count <= self.anchors
-        modes, settled = self._find(crowd, points.new_empty(0, len(points)), whole)
-        label, similarity = nearest_modes(points, modes)
-        if whole:
-            return modes, nearest_modes(settled.T, modes)[0], similarity, crowd
-        for _ in range(ROUNDS):
+    def _search(self, points: Tensor, mass: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Modes ``(M, D)``; the mode of each pixel, and the cosine to where one rests, ``(N,)``."""
+        chosen = spread_indices(points.shape[1], self.anchors, points.device)
+        flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass)
+        landmarks, near, similarity = self._look_around(points, self._places(flow), mass)
+        if len(chosen) == points.shape[1]:
+            modes = self._find(flow)
+            home = assign_to_modes(flow.rest, modes)
+            return modes, home[flow.follow(normalise(points.T, dim=1))], similarity
+        least = max(4, min(32, self.anchors // len(landmarks)))
+        chosen, share = _sample(near, similarity, chosen, least)
+        flow = self._let_flow(points, chosen, share.to(points.dtype), mass)
+        modes = self._find(flow)
+        label = self._assign(points, flow, modes, landmarks, near, similarity)
+        return modes, label, similarity
+
+    def _look_around(
+        self, points: Tensor, landmarks: Tensor, mass: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Find landmarks near all pixels: where pixels are far from all, let some of them flow.
+
+        Returns:
+            The landmarks ``(L, D)``, the nearest to each pixel and the cosine to it, ``(N,)``.
+        """
+        near, similarity = nearest_modes(points, landmarks)
+        for _ in range(ROUNDS if points.shape[1] > self.anchors else 0):
             lost = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
             if len(lost) < self.smallest:
                 break
-            chosen = lost[spread_indices(len(lost), self.anchors // 2, points.device)]
-            newcomers = self._take(points, chosen, len(lost), mass)
-            more, _ = self._find(newcomers, modes, whole)
+            chosen = lost[spread_indices(len(lost), self.anchors // 2, lost.device)]
+            flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass)
+            more = self._places(flow)
+            more = more[(more @ landmarks.T).amax(1) < merge_cosine(self.margin)]
             if not len(more):
                 break
-            at, near = nearest_modes(points[:, lost], more)
-            better = near > similarity[lost]
-            label[lost[better]] = at[better] + len(modes)
-            similarity[lost[better]] = near[better]
-            modes = torch.cat([modes, more])
-            crowd = (torch.cat([crowd[0], newcomers[0]]), torch.cat([crowd[1], newcomers[1]]))
-        return modes, label, similarity, crowd
+            at, cosine = nearest_modes(points[:, lost], more)
+            better = cosine > similarity[lost]
+            near[lost[better]] = at[better] + len(landmarks)
+            similarity[lost[better]] = cosine[better]
+            landmarks = torch.cat([landmarks, more])
+        return landmarks, near, similarity
 
-    def _take(
-        self, points: Tensor, chosen: Tensor, stand_for: int, mass: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Anchors ``(A, D)`` and their mass ``(A,)``, each for an equal share of the pixels."""
-        anchors = normalise(points[:, chosen].T, dim=1)
-        weight = anchors.new_full((len(chosen),), stand_for / len(chosen))
-        return anchors, weight if mass is None else weight * mass[chosen].clamp_min(1e-6)
+    def _let_flow(self, points: Tensor, chosen: Tensor, share: Tensor, mass: Tensor | None) -> Flow:
+        """Let the chosen of points ``(D, N)`` flow, each for a share of the pixels."""
+        weights = share if mass is None else share * mass[chosen].clamp_min(1e-6)
+        return let_flow(
+            normalise(points[:, chosen].T, dim=1),
+            self.shift,
+            weights,
+            width=UNITED * self.width,
+            steps=self.steps,
+        )
 
-    def _find(
-        self, crowd: tuple[Tensor, Tensor], known: Tensor, whole: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Modes of the anchors that are not close to a known one, and where anchors settle."""
-        anchors, weight = crowd
-        steps, rest = (PATIENT * self.steps, 1e-4) if whole else (self.steps, 1e-3)
-        settled = converge(anchors, self.shift, weights=weight, steps=steps, tolerance=rest)
-        smallest = min(self.smallest, float(weight.sum())) if whole else 0.0
-        modes = find_modes(settled, margin=self.margin, weights=weight, smallest=smallest)
-        if whole and not len(modes):
-            modes = find_modes(settled, margin=self.margin, weights=weight)[:1]
-        if len(known):
-            modes = modes[(modes @ known.T).amax(1) < merge_cosine(self.margin)]
-        return modes, settled
+    def _places(self, flow: Flow) -> Tensor:
+        """``(P, D)`` where anchors rest, but for strays."""
+        return flow.rest[~self._strays(flow)]
 
-    def _follow(
+    def _strays(self, flow: Flow) -> Tensor:
+        """``(S,)`` bool: a single anchor rests there, as on a border, not far from others."""
+        lone = flow.count < 2
+        if bool(lone.all()):
+            return ~lone
+        return lone & ((flow.rest @ flow.rest[~lone].T).amax(1) > merge_cosine(self.margin))
+
+    @property
+    def width(self) -> float:
+        """One standard deviation of the kernel that goes with the margin, in radians."""
+        return (1 - self.margin) / 3
+
+    def _find(self, flow: Flow) -> Tensor:
+        """Modes ``(M, D)`` of those with enough mass, or the heaviest.
+
+        Strays are none: one stands for many pixels, and would take in a small object beside it.
+        """
+        kept = ~self._strays(flow)
+        rest, weights = flow.rest[kept], flow.mass[kept]
+        modes = find_modes(rest, margin=self.margin, weights=weights)
+        mass = torch.bincount(assign_to_modes(rest, modes), weights, len(modes))
+        return modes[mass >= min(self.smallest, float(mass.max()))]
+
+    def _assign(
         self,
         points: Tensor,
+        flow: Flow,
         modes: Tensor,
-        label: Tensor,
+        landmarks: Tensor,
+        near: Tensor,
         similarity: Tensor,
-        crowd: tuple[Tensor, Tensor],
-    ) -> None:
-        """Let pixels far from every mode, if many, shift along with the anchors, in place."""
-        far = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
-        if len(far) < FEW * points.shape[1]:
-            return
-        anchors, weight = crowd
-        moving = normalise(points[:, far].T, dim=1)
-        for _ in range(self.steps):
-            moving = self.shift.pull(moving, anchors, weight)
-            anchors = self.shift.step(anchors[None], weight[None])[0]
-        label[far] = nearest_modes(moving.T, modes)[0]
+    ) -> Tensor:
+        """``(N,)`` the mode of each pixel.
+
+        Told by its landmark, by the nearest anchor at rest, or by where it flows, whichever of
+        these is the first to be safe. Strays tell nothing.
+        """
+        stray = self._strays(flow)
+        home = assign_to_modes(flow.rest, modes)  # of each place of rest
+        rest, belongs = flow.rest[~stray], home[~stray]
+        doubt = self._doubt(flow, home, stray, len(modes))
+        group = belongs[assign_to_modes(landmarks, rest)]
+        label = group[near]
+        safe = similarity >= self._safe(rest, belongs, landmarks, group, doubt)[near]
+        far = (~safe).nonzero()[:, 0]
+        label[far], gap = self._nearest(points[:, far], rest, belongs)
+        unsafe = far[gap < doubt[label[far]]]
+        to = flow.follow(normalise(points[:, unsafe].T, dim=1))
+        label[unsafe] = torch.where(stray[to], label[unsafe], home[to])
+        return label
+
+    def _doubt(self, flow: Flow, home: Tensor, stray: Tensor, count: int) -> Tensor:
+        """``(M,)`` radians by which another group must be further than the own one to be safe.
+
+        The anchors tell, whose ways are known: more than for any that flowed to another group than
+        that of the nearest place of rest; and at least a width of the kernel.
+        """
+        nearest, gap = self._nearest(flow.start.T, flow.rest[~stray], home[~stray])
+        wrong = (nearest != home[flow.where]) & ~stray[flow.where] & (gap > self.width)
+        doubt = gap.new_full((count,), self.width)
+        return doubt.scatter_reduce(0, nearest[wrong], gap[wrong], "amax")
+
+    def _safe(
+        self, rest: Tensor, home: Tensor, landmarks: Tensor, group: Tensor, doubt: Tensor
+    ) -> Tensor:
+        """``(L,)`` cosine to each landmark from which on a pixel is safe.
+
+        By the triangle inequality, a pixel is safe within half the angle from its landmark to the
+        next place of rest of another group, less half of what is in doubt.
+        """
+        apart = angles((landmarks @ rest.T).masked_fill(group[:, None] == home, -1.0)).amin(1)
+        limit = ((apart - doubt[group]) / 2).clamp_min(0).cos()
+        return limit.clamp_min(merge_cosine(self.margin))
+
+    def _nearest(self, points: Tensor, rest: Tensor, home: Tensor) -> tuple[Tensor, Tensor]:
+        """The group of the nearest place of rest, ``(n,)``, and how much further others are.
+
+        In radians; 0 for pixels that are far from all.
+        """
+        at, cosine = nearest_modes(points, rest)
+        other = nearest_modes(points, rest, home, home[at])[1]
+        lost = cosine < merge_cosine(self.margin)
+        return home[at], (angles(other) - angles(cosine)).masked_fill(lost, 0.0)
 
     def _prune(
         self, points: Tensor, modes: Tensor, label: Tensor, similarity: Tensor, drawn: Tensor
@@ -175,8 +244,7 @@ class AnchorSearch:
         """
         area = torch.bincount(drawn.reshape(-1), minlength=len(modes) + 1)[1:]
         small = area < min(self.smallest, float(area.max()))
-        noise = _scattered(drawn, area) | (_blends(modes, area) & _thin(drawn, area))
-        keep = ~small & ~noise
+        keep = ~small & ~find_mixtures(modes, drawn)
         if bool(keep.all()) or not bool(keep.any()):
             return modes
         homeless = (~keep)[label].nonzero()[:, 0]
@@ -187,12 +255,47 @@ class AnchorSearch:
         return modes[keep]
 
 
-def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+def _sample(near: Tensor, similarity: Tensor, chosen: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Anchors of which every landmark has a fair number, however few pixels are around it.
+
+    Those of a small object are taken from the half of its pixels most similar to the landmark:
+    most of the others lie on its border, and would take it along to what lies beyond.
+
+    Args:
+        near: ``(N,)`` the landmark of each pixel.
+        similarity: ``(N,)`` the cosine to it.
+        chosen: ``(A,)`` indices of anchors spread evenly.
+        least: landmarks with fewer of these get as many, or half of their pixels.
+
+    Returns:
+        Indices of pixels, ``(B,)``, and how many pixels each stands for.
+    """
+    pixels = torch.bincount(near)
+    poor = torch.bincount(near[chosen], minlength=len(pixels)) < least
+    pool = poor[near].nonzero()[:, 0]
+    pool = pool[similarity[pool].argsort(descending=True, stable=True)]
+    pool = pool[near[pool].argsort(stable=True)]
+    of, held = near[pool], torch.where(poor, pixels, 0)
+    rank = torch.arange(len(pool), device=near.device) - (held.cumsum(0) - held)[of]
+    half = (held[of] + 1) // 2
+    wanted = half.clamp_max(least)
+    taken = ((rank + 1) * wanted // half > rank * wanted // half) & (rank < half)
+    anchors = torch.cat([chosen[~poor[near[chosen]]], pool[taken]])
+    share = pixels / torch.bincount(near[anchors], minlength=len(pixels)).clamp_min(1)
+    return anchors, share[near[anchors]]
+
+
+def nearest_modes(
+    points: Tensor, modes: Tensor, group: Tensor | None = None, but: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Index of the nearest mode of each point, and the cosine to it.
 
     Args:
         points: ``(D, N)`` of any length.
         modes: ``(M, D)`` unit vectors, at least one.
+        group: ``(M,)`` what each mode belongs to.
+        but: ``(N,)`` a group that does not count, for each point; where no other is left, the
+            cosine is -1.
 
     Returns:
         ``(N,)`` int64 and ``(N,)``.
@@ -203,11 +306,20 @@ def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     step = CHUNK if points.device.type == "cpu" else 64 * CHUNK
     for first in range(0, count, step):
         part = points[:, first : first + step]  # (D, n)
-        best, at = (part.T @ modes.T).max(1)
+        length = part.square().sum(0).sqrt_().clamp_min_(1e-12)
+        table = part.T @ modes.T  # (n, M)
+        if group is not None and but is not None:
+            own = but[first : first + step, None] == group
+            table = torch.where(own, -length[:, None], table)
+        best, at = table.max(1)
         index[first : first + step] = at
-        length = part.square().sum(0).sqrt_()
-        cosine[first : first + step] = best / length.clamp_min_(1e-12)
+        cosine[first : first + step] = best / length
     return index, cosine
+
+
+def angles(cosine: Tensor) -> Tensor:
+    """Radians."""
+    return cosine.clamp(-1, 1).acos()
 
 
 def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:
@@ -217,75 +329,6 @@ def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:
     drawn = label.new_zeros(size)
     drawn.view(-1)[inside] = label + 1
     return drawn
-
-
-def _blends(modes: Tensor, area: Tensor) -> Tensor:
-    """``(M,)`` bool: the mode lies between two modes of larger groups.
-
-    c lies between a and b when its projection on their plane is nearly all of it and has a part
-    of both: with A the cosines to a, B to b and G that of a to b, the coordinates on the plane
-    are (A - G B, B - G A) / (1 - G^2), and the square of the projection is their product with
-    (A, B).
-    """
-    count = len(modes)
-    order = area.argsort(descending=True)[:64]  # the larger ones make the borders
-    large = modes[order]
-    gram = large @ large.T  # (L, L)
-    cosine = modes @ large.T  # (M, L)
-    first, second = cosine[:, :, None], cosine[:, None, :]  # (M, L, 1), (M, 1, L)
-    bulk = area[order] > area[:, None]  # (M, L)
-    spare = (1 - gram.square()).clamp_min(1e-6)
-    alpha = (first - gram * second) / spare
-    beta = (second - gram * first) / spare
-    square = alpha * first + beta * second
-    between = (alpha > 0.2) & (beta > 0.2) & (square > BLEND**2)
-    between &= bulk[:, :, None] & bulk[:, None, :]
-    return between.view(count, -1).any(1)
-
-
-def _share(pixels: Tensor, drawn: Tensor, area: Tensor) -> Tensor:
-    """``(M,)`` share of each group that the pixels ``(*S)`` bool make up."""
-    return torch.bincount(drawn[pixels], minlength=len(area) + 1)[1:] / area.clamp_min(1)
-
-
-def _pairs(drawn: Tensor, step: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where a pixel and the one a step away both lie in the image."""
-    sides = zip(drawn.shape, step, strict=True)
-    here = tuple(slice(max(0, -s), n - max(0, s)) for n, s in sides)
-    sides = zip(drawn.shape, step, strict=True)
-    there = tuple(slice(max(0, s), n - max(0, -s)) for n, s in sides)
-    return here, there
-
-
-def _neighbours(drawn: Tensor, *, faces: bool, same: bool) -> Tensor:
-    """``(*S)`` how many neighbours a pixel has in its own group, or in others.
-
-    Args:
-        drawn: ``(*S)`` labels.
-        faces: only those that share a face, else corners too.
-        same: count those of its own group, else those of others; outside the image are none.
-    """
-    counts = torch.zeros(drawn.shape, dtype=torch.int8, device=drawn.device)
-    for step in product((-1, 0, 1), repeat=drawn.ndim):
-        if step <= (0,) * drawn.ndim or (faces and sum(map(abs, step)) > 1):
-            continue  # each pair once
-        here, there = _pairs(drawn, step)
-        found = (drawn[here] == drawn[there]) == same
-        counts[here] += found
-        counts[there] += found
-    return counts
-
-
-def _thin(drawn: Tensor, area: Tensor) -> Tensor:
-    """``(M,)`` bool: most pixels of the group have two or more neighbours of other groups."""
-    foreign = _neighbours(drawn, faces=True, same=False)
-    return _share(foreign < 2, drawn, area) < THIN
-
-
-def _scattered(drawn: Tensor, area: Tensor) -> Tensor:
-    """``(M,)`` bool: most pixels of the group have at most one neighbour of their own group."""
-    own = _neighbours(drawn, faces=False, same=True)
-    return _share(own > 1, drawn, area) < THIN
 
 
 def _as_groups(modes: Tensor, drawn: Tensor, similarity: Tensor, inside: Tensor | None) -> Groups:

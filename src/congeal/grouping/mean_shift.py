@@ -149,7 +149,7 @@ class MeanShift(nn.Module):
             the points it starts from.
         tolerance: a step that moves no coordinate further ends the shifting; the steps that are
             left repeat its result.
-        anchors: for :meth:`group`, pixels that shift at once; smaller images shift whole.
+        anchors: for :meth:`group`, pixels that shift at first; smaller images shift whole.
         smallest: for :meth:`group`, pixels under which a group is given up.
 
     Raises:

@@ -1,0 +1,143 @@
+"""Where points flow to: a crowd shifts until it rests, and others follow it.
+
+Mean shift of all pixels costs the square of their number. A crowd that stands for them costs the
+square of its own, in the first steps only, since points that have come together go on as one; and
+a pixel that follows the crowd goes to the mode to which it would have gone among all pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.grouping.modes import Shifting, assign_to_modes
+from congeal.sphere import normalise
+
+__all__ = ["Flow", "let_flow", "unite"]
+
+MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
+WORD = 2**64
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The way of a crowd to rest.
+
+    Attributes:
+        shift: gave the steps.
+        width: points this close became one.
+        start: ``(N, D)`` the crowd as it set out.
+        trail: points ``(n, D)`` and their mass ``(n,)`` before each step, fewer and fewer.
+        rest: ``(S, D)`` where they came to rest.
+        mass: ``(S,)`` how much came there.
+        where: ``(N,)`` int64, at which of these places each of the crowd is.
+
+    Example:
+        >>> from congeal.grouping import MeanShift
+        >>> crowd = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
+        >>> flow = let_flow(crowd, MeanShift(margin=0.5), torch.ones(3), width=0.01)
+        >>> flow.mass.sort().values.tolist()
+        [1.0, 2.0]
+        >>> to = flow.follow(torch.tensor([[0.8, 0.6]]))
+        >>> round(flow.rest[to][0, 0].item(), 3)
+        1.0
+    """
+
+    shift: Shifting
+    width: float
+    start: Tensor
+    trail: tuple[tuple[Tensor, Tensor], ...]
+    rest: Tensor
+    mass: Tensor
+    where: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """``(S,)`` int64, how many of the crowd came to each place of rest."""
+        return torch.bincount(self.where, minlength=len(self.rest))
+
+    def follow(self, points: Tensor) -> Tensor:
+        """Index of the point at rest to which each of ``(N, D)`` unit vectors flows.
+
+        Returns:
+            ``(N,)`` int64.
+        """
+        where = torch.arange(len(points), device=points.device)
+        for crowd, mass in self.trail:
+            points = self.shift.pull(points, crowd, mass)
+            points, _, into = unite(points, points.new_ones(len(points)), self.width)
+            where = into[where]
+        return assign_to_modes(points, self.rest)[where]
+
+
+def let_flow(
+    points: Tensor,
+    shift: Shifting,
+    weights: Tensor,
+    *,
+    width: float,
+    steps: int = 50,
+    tolerance: float = 1e-3,
+) -> Flow:
+    """Repeat mean-shift steps until no point moves further than ``tolerance``.
+
+    Args:
+        points: ``(N, D)`` unit vectors.
+        shift: gives the step.
+        weights: ``(N,)`` mass of each point, above 0.
+        width: points this close become one, well below the width of the kernel.
+        steps: at most.
+        tolerance: largest change of a coordinate taken as rest.
+
+    Example:
+        See :class:`Flow`.
+    """
+    start, trail = points, []
+    where = torch.arange(len(points), device=points.device)
+    for _ in range(steps):
+        points, weights, into = unite(points, weights, width)
+        where = into[where]
+        trail.append((points, weights))
+        moved = shift.step(points[None], weights[None])[0]
+        change = float((moved - points).abs().max()) if len(points) else 0.0
+        points = moved
+        if change < tolerance:
+            break
+    rest, mass, into = unite(points, weights, width)
+    return Flow(shift, width, start, tuple(trail), rest, mass, into[where])
+
+
+def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Make one of the points that lie in the same cell of a grid.
+
+    Points closer than ``width`` may still lie on two sides of an edge of the grid; these stay two,
+    and meet later if they go on towards each other.
+
+    Args:
+        points: ``(N, D)`` unit vectors.
+        weights: ``(N,)`` mass of each, above 0.
+        width: of a cell of the grid, along each axis.
+
+    Returns:
+        The mean directions ``(M, D)``, their mass ``(M,)``, and of each point the one it became,
+        ``(N,)`` int64.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> united, mass, into = unite(points, torch.tensor([1.0, 2.0, 3.0]), 0.01)
+        >>> united[into].tolist() == points.tolist(), mass[into].tolist()
+        (True, [4.0, 2.0, 4.0])
+    """
+    powers = [pow(MULTIPLIER, axis + 1, WORD) - WORD // 2 for axis in range(points.shape[1])]
+    salt = torch.tensor(powers, device=points.device)
+    cell = ((points / width).round().long() * salt).sum(1)  # wraps around, as a hash may
+    ids, into = torch.unique(cell, return_inverse=True)
+    if len(ids) == len(points):
+        return points, weights, torch.arange(len(points), device=points.device)
+    mass = weights.new_zeros(len(ids)).index_add_(0, into, weights)
+    sums = points.new_zeros(len(ids), points.shape[1]).index_add_(
+        0, into, points * weights[:, None]
+    )
+    return normalise(sums, dim=1), mass, into

@@ -1,0 +1,114 @@
+"""Points that follow a crowd go where they would have gone in it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from congeal.grouping import MeanShift
+from congeal.grouping.basins import let_flow, unite
+from congeal.sphere import normalise
+
+KAPPA = 36.0
+
+
+def clouds(count: int, dimensions: int = 5, seed: int = 0) -> Tensor:
+    """Points around three directions at right angles, and some between them."""
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.eye(dimensions, dtype=torch.float64)[torch.arange(count) % 3]
+    noise = torch.randn(count, dimensions, generator=generator, dtype=torch.float64)
+    return normalise(centre + 0.25 * noise, dim=1)
+
+
+def written_out(points: Tensor, mass: Tensor, steps: int) -> list[Tensor]:
+    """Gaussian blurring mean shift on the sphere, the points before each step and at last."""
+    trail = [points]
+    for _ in range(steps):
+        kernel = (KAPPA * (points @ points.T - 1)).exp() * mass
+        points = kernel @ points
+        points = points / points.norm(dim=1, keepdim=True)
+        trail.append(points)
+    return trail
+
+
+def test_a_crowd_rests_where_the_written_out_shift_takes_it() -> None:
+    points = clouds(90)
+    flow = let_flow(points, MeanShift(KAPPA), points.new_ones(90), width=1e-6, steps=8, tolerance=0)
+    expected = written_out(points, points.new_ones(90), 8)[-1]
+    rest = flow.rest[flow.follow(points)]
+    torch.testing.assert_close(rest, expected, rtol=0, atol=1e-5)
+
+
+def test_mass_counts_as_so_many_points_in_one_place() -> None:
+    points = clouds(30, seed=1)
+    times = torch.arange(30) % 4 + 1
+    shift = MeanShift(KAPPA)
+    heavy = let_flow(points, shift, times.double(), width=1e-6, tolerance=1e-9)
+    many = points.repeat_interleave(times, dim=0)
+    single = let_flow(many, shift, many.new_ones(len(many)), width=1e-6, tolerance=1e-9)
+    by_mass, by_number = heavy.rest[heavy.follow(points)], single.rest[single.follow(points)]
+    torch.testing.assert_close(by_mass, by_number, rtol=0, atol=1e-6)
+    assert float(single.mass.sum()) == float(heavy.mass.sum()) == int(times.sum())
+
+
+def test_points_that_came_together_are_shifted_as_one() -> None:
+    points = clouds(300)
+    flow = let_flow(points, MeanShift(KAPPA), points.new_ones(300), width=0.01, steps=20)
+    counts = [len(crowd) for crowd, _ in flow.trail]
+    assert counts[0] == 300
+    assert counts[-1] < 30
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_who_follows_goes_where_a_member_of_hardly_any_mass_would() -> None:
+    crowd, others = clouds(120), clouds(40, seed=2)
+    mass = torch.cat([crowd.new_ones(120), crowd.new_full((40,), 1e-12)])
+    expected = written_out(torch.cat([crowd, others]), mass, 8)[-1][120:]
+    flow = let_flow(crowd, MeanShift(KAPPA), mass[:120], width=1e-6, steps=8, tolerance=0)
+    nearest = (expected @ flow.rest.T).argmax(1)
+    assert torch.equal(flow.follow(others), nearest)
+
+
+def test_a_point_flows_to_the_heavier_side_though_the_other_is_nearer() -> None:
+    angle = torch.cat([torch.linspace(0, 60, 200), torch.linspace(85, 90, 5)]).double()
+    angle = angle * math.pi / 180
+    crowd = torch.stack([angle.cos(), angle.sin()], 1)
+    flow = let_flow(crowd, MeanShift(KAPPA), crowd.new_ones(205), width=1e-4, steps=6)
+    at = torch.atan2(flow.rest[:, 1], flow.rest[:, 0]) * 180 / math.pi
+    pixel = torch.tensor([[math.cos(math.radians(70)), math.sin(math.radians(70))]]).double()
+    home = float(at[flow.follow(pixel)])
+    nearest = float(at[(flow.rest @ pixel[0]).argmax()])
+    assert nearest > 80 > 60 > home
+
+
+def test_nobody_follows_an_empty_crowd_of_followers() -> None:
+    points = clouds(20)
+    flow = let_flow(points, MeanShift(KAPPA), points.new_ones(20), width=0.01)
+    assert flow.follow(points[:0]).tolist() == []
+
+
+@settings(deadline=None, max_examples=40)
+@given(count=st.integers(1, 60), places=st.integers(1, 12), seed=st.integers(0, 99))
+def test_uniting_keeps_mass_and_its_centre(count: int, places: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    where = torch.randint(places, (count,), generator=generator)
+    spots = normalise(torch.randn(places, 6, generator=generator).double(), dim=1)
+    weights = torch.rand(count, generator=generator).double() + 0.1
+    united, mass, into = unite(spots[where], weights, 1e-3)
+    assert len(united) == len(set(where.tolist()))
+    torch.testing.assert_close(united[into], spots[where])
+    for place in set(where.tolist()):
+        here = where == place
+        assert float(mass[into[here][0]]) == pytest.approx(float(weights[here].sum()))
+
+
+def test_what_is_far_apart_is_never_united() -> None:
+    points = normalise(torch.randn(5000, 16, generator=torch.Generator().manual_seed(0)), dim=1)
+    united, _, into = unite(points, torch.ones(5000), 1e-3)
+    assert len(united) == 5000
+    assert torch.equal(united[into], points)
