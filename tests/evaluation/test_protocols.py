@@ -98,7 +98,7 @@ def test_the_memory_of_retrieval_tells_how_far_it_is(world, perfect, embeds):
         embeds(perfect(data), data),
         data,
         protocol="retrieval",
-        measure={"memory": data},
+        measure={"memory": data, "k": 1},
         on_memory=lambda *what: told.append(what),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
