@@ -109,7 +109,7 @@ class Trainee(lightning.LightningModule):
         groups = _parameter_groups(self.model, c.weight_decay, c.encoder_rate)
         if c.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=c.learning_rate, momentum=0.9)
-        # On a CPU the fused update takes a third of the time; on a GPU it does not go with clipping.
+        # On a CPU the fused update takes a third of the time; on a GPU clipping forbids it.
         fused = all(p.device.type == "cpu" for p in self.model.parameters())
         return torch.optim.AdamW(groups, lr=c.learning_rate, fused=fused)
 
