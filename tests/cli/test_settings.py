@@ -23,6 +23,7 @@ PAIRS = [
 SAID = {None: "", True: "on", False: "off"}
 # What None stands for is said in words of its own.
 NONE_IS = {
+    "encoder_levels",
     "max_minutes",
     "steps_per_epoch",
     "workers",

@@ -92,6 +92,18 @@ def test_segments_that_nothing_is_found_of_retrieve_nothing(world, perfect, noth
     assert found.headline == "retrieval_miou@1"
 
 
+def test_the_memory_of_retrieval_tells_how_far_it_is(world, perfect, embeds):
+    data, told = world("streets"), []
+    evaluate(
+        embeds(perfect(data), data),
+        data,
+        protocol="retrieval",
+        measure={"memory": data, "k": 1},
+        on_memory=lambda *what: told.append(what),
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

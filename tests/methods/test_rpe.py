@@ -283,6 +283,7 @@ def test_the_same_seed_gives_the_same_model():
     [
         {},
         {"encoder": "resnet10t", "freeze_norm": True, "output_stride": 16, "stride": 4},
+        {"encoder": "resnet10t", "encoder_levels": 3, "frozen_levels": 1},
         {"coordinates": "both", "class_names": ("a", "b"), "learn_concentration": True},
         {"background": "group", "reach": 20.5, "wavelengths": (9.0, 33.0), "merge": 0.3},
     ],
@@ -296,6 +297,14 @@ def test_settings_and_weights_make_the_same_model_again(settings):
     image = torch.rand(1, 3, 32, 32)
     for a, b in zip(model(image), twin.eval()(image), strict=True):
         assert torch.equal(a, b)
+
+
+def test_of_a_file_of_encoder_weights_the_name_is_told_and_not_the_place(tmp_path):
+    encoder = RPE(encoder="resnet10t", dimensions=4).network.encoder.model
+    torch.save(encoder.state_dict(), tmp_path / "weights.pth")
+    model = RPE(encoder="resnet10t", dimensions=4, encoder_weights=str(tmp_path / "weights.pth"))
+    assert model.settings["encoder_weights"] == "weights.pth"
+    assert str(tmp_path) not in json.dumps(model.settings)
 
 
 def test_making_a_model_again_asks_for_no_weights():

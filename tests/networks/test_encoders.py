@@ -65,6 +65,44 @@ def test_frozen_norms_stay_frozen_in_training():
     assert not any(norm.training for norm in norms)
 
 
+def test_levels_beyond_those_wanted_are_left_out():
+    whole, part = build_encoder(NAME), build_encoder(NAME, levels=3)
+    assert part.reductions == whole.reductions[:3]
+    assert sum(p.numel() for p in part.parameters()) < sum(p.numel() for p in whole.parameters())
+    part.load_state_dict({k: whole.state_dict()[k] for k in part.state_dict()})
+    image = torch.rand(1, 3, 64, 64)
+    for one, other in zip(part.eval()(image), whole.eval()(image), strict=False):
+        torch.testing.assert_close(one, other)
+
+
+def test_nothing_is_computed_after_the_last_level():
+    encoder = build_encoder("mobilenetv2_100", levels=4, output_stride=32)
+    features = encoder(torch.rand(2, 3, 64, 64))
+    torch.stack([f.sum() for f in features]).sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", [NAME, "mobilenetv2_100", "convnext_atto"])
+def test_frozen_levels_come_before_those_that_learn(name):
+    encoder = build_encoder(name, frozen=2, output_stride=32)
+    features = encoder(torch.rand(2, 3, 64, 64))
+    assert [f.requires_grad for f in features] == [i >= 2 for i in range(len(features))]
+    learning = [p.requires_grad for p in encoder.parameters()]
+    assert learning == sorted(learning)
+
+
+@pytest.mark.parametrize("setting", [{"levels": 9}, {"frozen": 9}])
+def test_more_levels_than_there_are_are_refused(setting):
+    with pytest.raises(CongealError, match=r"expected at most 5 .*got 9"):
+        build_encoder(NAME, **setting)
+
+
+@pytest.mark.parametrize("setting", [{"levels": 2}, {"frozen": 1}])
+def test_the_compact_encoder_has_no_levels_to_choose(setting):
+    with pytest.raises(CongealError, match="expected a timm encoder"):
+        build_encoder("compact", **setting)
+
+
 def test_the_compact_encoder_is_one_of_the_names():
     assert isinstance(build_encoder("compact", 5), CompactEncoder)
     assert list_encoders()[0] == "compact"

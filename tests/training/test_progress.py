@@ -5,17 +5,22 @@ from rich.console import Console
 
 from congeal.training.progress import LiveProgress
 
-TRAINEE = SimpleNamespace(terms={"loss": 1.5}, rate=2e-3, seconds=60.0, progress=0.25)
+
+def trainee(shift_from=0.0):
+    model = SimpleNamespace(config=SimpleNamespace(shift_from=shift_from))
+    terms = {"loss": 1.5}
+    return SimpleNamespace(terms=terms, rate=2e-3, seconds=60.0, progress=0.25, model=model)
 
 
-def run(terminal):
+def run(terminal, shift_from=0.0):
     file = io.StringIO()
     progress = LiveProgress(Console(file=file, force_terminal=terminal, width=160))
     trainer = SimpleNamespace(
         is_global_zero=True, global_step=7, congeal_scores={"matching_ap@0.5": 0.81}
     )
-    progress.on_train_start(trainer, TRAINEE)
-    progress.on_train_batch_end(trainer, TRAINEE, None, None, 0)
+    training = trainee(shift_from)
+    progress.on_train_start(trainer, training)
+    progress.on_train_batch_end(trainer, training, None, None, 0)
     progress.close()
     progress.close()
     return file.getvalue()
@@ -30,3 +35,9 @@ def test_a_line_says_loss_rate_score_and_time_left():
 
 def test_a_terminal_gets_a_bar():
     assert "training" in run(terminal=True)
+
+
+def test_before_mean_shift_joins_no_score_alarms():
+    said = run(terminal=False, shift_from=0.8)
+    assert "mean shift joins at 80%" in said
+    assert "AP" not in said

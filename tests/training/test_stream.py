@@ -91,6 +91,29 @@ def test_images_are_read_once_where_memory_allows():
     assert len(frugal.cache) == 2
 
 
+def test_images_of_the_next_samples_are_read_while_one_is_worked_on():
+    dataset = Counted()
+    crops = stream(dataset, ahead=3)
+    crops[0]
+    crops[1]  # by now it is known how large images are
+    waiting = list(crops.reader.coming)
+    assert len(waiting) == 3
+    expected = stream(cache_gb=0)
+    for number in range(2, 9):
+        assert equal(crops[number], expected[number])
+    assert sorted(dataset.read) == [0, 1, 2, 3, 4]
+    assert not crops.reader.coming
+    crops.reader.close()
+
+
+def test_without_memory_for_images_none_is_read_before_it_is_asked_for():
+    dataset = Counted()
+    crops = stream(dataset, cache_gb=0)
+    crops[0]
+    assert len(dataset.read) == 1
+    assert crops.reader.thread is None
+
+
 def test_a_sample_whose_labels_do_not_fit_is_named():
     good = DrawnDataset("sticks", count=1, size=64)[0]
     with pytest.raises(CongealError, match=r"expected labels of \(64, 64\) pixels for odd"):

@@ -132,10 +132,11 @@ def _evaluate(model: str, data: str, **options: Any) -> Evaluation:
     with make_progress() as progress:
         task = progress.add_task("evaluating", total=None)
 
-        def tell(done: int, total: int, row: object) -> None:
-            progress.update(task, completed=done, total=total)
+        def tell(done: int, total: int, row: object = None) -> None:
+            text = "learning prototypes" if row is None else "evaluating"
+            progress.update(task, completed=done, total=total, description=text)
 
-        return evaluation.evaluate(model, data, on_image=tell, **options)
+        return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, **options)
 
 
 def _list_protocols(as_json: bool) -> None:

@@ -115,6 +115,8 @@ _NETWORK = _settings(
     ("encoder_weights", "str", "", "local file of encoder weights"),
     ("output_stride", "int", "8", "of a timm encoder: 8, 16 or 32"),
     ("freeze_norm", "bool", "off", "hold the encoder's batch norm to its moments"),
+    ("encoder_levels", "int", "all", "feature maps of a timm encoder to take, finest first"),
+    ("frozen_levels", "int", "0", "feature maps up to which a timm encoder keeps its weights"),
     ("dimensions", "int", "16", "of the embedding"),
     ("class_names", "names", "object", "names of the classes"),
     ("stride", "int", "2", "of the embedding: 2 or 4", ("2", "4")),

@@ -23,7 +23,11 @@ _STROKES = ("MIT", "https://github.com/brendenlake/omniglot")
 _CABLES = ("GPL-3.0", "https://github.com/StructuresComp/mBEST")
 _DRAWN = ("Apache-2.0", "drawn by congeal")
 _VOC = "images under Flickr's terms, research"
-_CVPPP = ("research, see its page", "https://www.plant-phenotyping.org/datasets-home", "cvppp")
+_CVPPP = (
+    "non-commercial research, on registration, not to be passed on",
+    "https://www.plant-phenotyping.org/datasets-home",
+    "cvppp",
+)
 
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
@@ -102,7 +106,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo(
             "davis2017",
             "films with every object marked in every frame",
-            "research, see its page",
+            "BSD, as its makers' repository says",
             "https://davischallenge.org",
             "davis",
         ),

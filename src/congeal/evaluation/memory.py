@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,15 +66,27 @@ class Memory:
     classes: Labels
 
     @classmethod
-    def learn(cls, model: Segmenter, dataset: Dataset) -> Memory:
+    def learn(
+        cls,
+        model: Segmenter,
+        dataset: Dataset,
+        on_image: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Memory:
         """Segment the images of a dataset and keep the prototypes of segments with a class.
+
+        Args:
+            model: what segments.
+            dataset: gives images and the classes of their pixels.
+            on_image: called after each image with its number from 1 and their count.
 
         Raises:
             CongealError: no segment has a class, or a result carries no embedding.
         """
-        kept = [
-            _known(segments_of(Comparison(s, model.segment(s.image), dataset))) for s in dataset
-        ]
+        kept = []
+        for number, sample in enumerate(dataset, 1):
+            one = Comparison(sample, model.segment(sample.image), dataset)
+            kept.append(_known(segments_of(one)))
+            on_image(number, len(dataset))
         if not any(len(classes) for _, classes in kept):
             raise CongealError(f"expected segments with a class to retrieve, {dataset!r} gave none")
         return cls(

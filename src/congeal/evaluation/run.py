@@ -49,6 +49,7 @@ def evaluate(
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     on_image: Callable[[int, int, Row], None] | None = None,
+    on_memory: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Segment every image of a dataset and compare with its labels.
 
@@ -78,6 +79,8 @@ def evaluate(
         device: where a model that is opened runs: ``"auto"``, ``"cpu"``, ``"cuda"``.
         settings: of the read-out of a model that is opened, in place of those stored.
         on_image: called after each image with its number from 1, their count, and its scores.
+        on_memory: of ``"retrieval"``, called after each image that goes into the memory, which is
+            made before anything is scored, with its number from 1 and their count.
 
     Raises:
         CongealError: model or data cannot be opened, there are no images, the protocol is
@@ -105,7 +108,7 @@ def evaluate(
     memory = None
     if learned is not None:
         segmenter = KeepsEmbedding(segmenter)
-        memory = Memory.learn(segmenter, learned)
+        memory = Memory.learn(segmenter, learned, on_memory)
     worst, rows = WorstExamples(EXAMPLES if report else 0), []
     for row in _score_images(segmenter, dataset, count, judge, worst, memory):
         rows.append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,8 @@ class RPE(nn.Module):
             weights=c.encoder_weights,
             output_stride=c.output_stride,
             freeze_norm=c.freeze_norm,
+            levels=c.encoder_levels,
+            frozen=c.frozen_levels,
         )
         self.network = EmbeddingNetwork(
             encoder,
@@ -82,8 +85,10 @@ class RPE(nn.Module):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings, ready for JSON."""
-        return self.config.model_dump(mode="json")
+        """All settings, ready for JSON; of a file of weights its name, not where it lay."""
+        weights = self.config.encoder_weights
+        told = {"encoder_weights": None if weights is None else Path(weights).name}
+        return self.config.model_dump(mode="json") | told
 
     @property
     def divisor(self) -> int:

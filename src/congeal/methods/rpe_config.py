@@ -47,6 +47,12 @@ class RPEConfig(BaseModel):
     encoder_weights: str | None = Field(None, description="local file of encoder weights")
     output_stride: int = Field(8, description="of a timm encoder: 8, 16 or 32")
     freeze_norm: bool = Field(False, description="hold the encoder's batch norm to its moments")
+    encoder_levels: int | None = Field(
+        None, ge=1, description="feature maps of a timm encoder to take, finest first; None: all"
+    )
+    frozen_levels: int = Field(
+        0, ge=0, description="feature maps up to which a timm encoder keeps its weights"
+    )
     dimensions: int = Field(16, ge=2, description="D of the embedding")
     class_names: tuple[str, ...] = Field(("object",), min_length=1)
     stride: Literal[2, 4] = Field(2, description="of the embedding")

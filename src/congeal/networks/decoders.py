@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from congeal.errors import CongealError
-from congeal.networks.blocks import Residual, upsample_to
+from congeal.networks.blocks import ConvNorm, Residual, upsample_to
 
 __all__ = ["LightDecoder"]
 
+WIDTHS = {2: 24, 4: 48, 8: 64}  # channels by stride: fine maps are large, so theirs are few
+WIDEST = 96
+
 
 class LightDecoder(nn.Module):
-    """Merge features from coarse to fine, one residual block a level (in the manner of U-Net).
+    """Merge features from coarse to fine, a block a level (in the manner of U-Net).
+
+    How many channels a level has follows from its stride, not from the encoder, so that any
+    encoder is light to decode: most of the work of a step lies at the finest level.
 
     Args:
         channels: of the encoder's features, finest first.
         reductions: their strides.
         stride: of the map wanted, 2 or 4; finer features are left out.
-        widest: cap on the channels of a level, so that wide encoders stay light to decode.
 
     Attributes:
         channels: of the map given back.
@@ -32,7 +36,7 @@ class LightDecoder(nn.Module):
         >>> decoder = LightDecoder([8, 16], [2, 4], stride=2)
         >>> features = [torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)]
         >>> tuple(decoder(features).shape)
-        (1, 8, 8, 8)
+        (1, 24, 8, 8)
     """
 
     def __init__(
@@ -40,7 +44,6 @@ class LightDecoder(nn.Module):
         channels: Sequence[int],
         reductions: Sequence[int],
         stride: int = 2,
-        widest: int = 96,
     ) -> None:
         super().__init__()
         used = [i for i, reduction in enumerate(reductions) if reduction >= stride]
@@ -50,21 +53,29 @@ class LightDecoder(nn.Module):
             )
         self.first = used[0]
         ends = [channels[i] for i in used]
-        widths = [min(c, widest) for c in ends]
+        widths = [WIDTHS.get(reductions[i], WIDEST) for i in used]
         # What arrives at each level from the coarser one; nothing when there is but one level.
         below = [*widths[1:-1], ends[-1]][: len(ends) - 1]
-        self.merge = nn.ModuleList(
-            nn.Conv2d(end + under, width, 1, bias=False)
-            for end, under, width in zip(ends[:-1], below, widths[:-1], strict=True)
+        widths = widths[:-1]
+        self.across = nn.ModuleList(
+            nn.Conv2d(end, width, 1, bias=False)
+            for end, width in zip(ends[:-1], widths, strict=True)
         )
-        self.refine = nn.ModuleList(Residual(width, width) for width in widths[:-1])
-        self.channels = widths[0] if len(used) > 1 else ends[0]
+        self.up = nn.ModuleList(
+            nn.Conv2d(under, width, 1, bias=False)
+            for under, width in zip(below, widths, strict=True)
+        )
+        self.refine = nn.ModuleList(
+            (Residual if level else ConvNorm)(width, width) for level, width in enumerate(widths)
+        )
+        self.channels = widths[0] if widths else ends[0]
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Feature maps, finest first, to ``(B, channels, H / stride, W / stride)``."""
         features = features[self.first :]
         x = features[-1]
-        levels = zip(features[:-1], self.merge, self.refine, strict=True)
-        for feature, merge, refine in reversed(list(levels)):
-            x = refine(merge(torch.cat([feature, upsample_to(x, feature)], 1)))
+        levels = zip(features[:-1], self.across, self.up, self.refine, strict=True)
+        for feature, across, up, refine in reversed(list(levels)):
+            # joining before the product would be the same map at several times the cost
+            x = refine(across(feature) + upsample_to(up(x), feature))
         return x

@@ -16,11 +16,11 @@ from congeal.networks.blocks import ConvNorm, Residual, freeze_batch_norm
 
 __all__ = ["CompactEncoder", "TimmEncoder", "build_encoder", "list_encoders"]
 
-COMPACT_WIDTHS = (32, 48, 64, 96, 96)
+COMPACT_WIDTHS = (24, 48, 64, 96, 96)
 
 
 class CompactEncoder(nn.Module):
-    """A small residual encoder for two CPU cores: strides 2 to 32, about half a million weights.
+    """A small residual encoder for two CPU cores: strides 2 to 32, over half a million weights.
 
     Args:
         channels_in: of the image, coordinate channels included.
@@ -33,7 +33,7 @@ class CompactEncoder(nn.Module):
     Example:
         >>> encoder = CompactEncoder(3)
         >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))][:2]
-        [(32, 32, 32), (48, 16, 16)]
+        [(24, 32, 32), (48, 16, 16)]
     """
 
     def __init__(self, channels_in: int = 3, widths: Sequence[int] = COMPACT_WIDTHS) -> None:
@@ -41,19 +41,15 @@ class CompactEncoder(nn.Module):
         self.channels = list(widths)
         self.reductions = [2 ** (i + 1) for i in range(len(widths))]
         self.stem = ConvNorm(channels_in, widths[0], kernel=5, stride=2)
-        stages: list[nn.Module] = [Residual(widths[0], widths[0])]
-        stages += [Residual(a, b, stride=2) for a, b in pairwise(widths)]
-        self.stages = nn.ModuleList(stages)
+        self.stages = nn.ModuleList(Residual(a, b, stride=2) for a, b in pairwise(widths))
         self.context = Residual(widths[-1], widths[-1], dilation=2)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """``(B, C, H, W)``, sides divisible by the last stride, to feature maps, finest first."""
-        x = self.stem(image)
-        features = []
+        features = [self.stem(image)]
         for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        features[-1] = self.context(x)
+            features.append(stage(features[-1]))
+        features[-1] = self.context(features[-1])
         return features
 
 
@@ -69,9 +65,13 @@ class TimmEncoder(nn.Module):
         output_stride: 8, 16 or 32; strides beyond it are replaced by dilation where the
             architecture allows it.
         freeze_norm: hold batch norm to its stored moments.
+        levels: how many feature maps to take, finest first; what lies deeper is left out.
+        frozen: how many of these levels keep their weights as they came, which also spares the
+            backward pass where maps are largest.
 
     Raises:
-        CongealError: the name is unknown, it gives no features, or the weights do not fit.
+        CongealError: the name is unknown, it gives no or too few features, or the weights do not
+            fit.
 
     Example:
         >>> encoder = TimmEncoder("resnet10t", pretrained=False, output_stride=8)
@@ -88,11 +88,15 @@ class TimmEncoder(nn.Module):
         weights: str | Path | None = None,
         output_stride: int = 8,
         freeze_norm: bool = False,
+        levels: int | None = None,
+        frozen: int = 0,
     ) -> None:
         super().__init__()
-        model = _create(name, channels_in, pretrained and weights is None, output_stride)
+        model = _create(name, channels_in, pretrained and weights is None, output_stride, levels)
         if weights is not None:
             load_encoder_weights(model, Path(weights))
+        for parameter in _first_parameters(model, frozen):
+            parameter.requires_grad_(False)
         self.model = freeze_batch_norm(model) if freeze_norm else model
         self.channels: list[int] = list(model.feature_info.channels())  # type: ignore[union-attr, operator]
         self.reductions: list[int] = list(model.feature_info.reduction())  # type: ignore[union-attr, operator]
@@ -123,6 +127,8 @@ def build_encoder(
     weights: str | Path | None = None,
     output_stride: int = 8,
     freeze_norm: bool = False,
+    levels: int | None = None,
+    frozen: int = 0,
 ) -> CompactEncoder | TimmEncoder:
     """Make an encoder by name; see :class:`CompactEncoder` and :class:`TimmEncoder`.
 
@@ -136,6 +142,8 @@ def build_encoder(
     if name == "compact":
         if pretrained or weights is not None:
             raise CongealError("expected a timm encoder with pretrained weights, got 'compact'")
+        if levels is not None or frozen:
+            raise CongealError("expected a timm encoder whose levels to choose, got 'compact'")
         return CompactEncoder(channels_in)
     return TimmEncoder(
         name,
@@ -144,10 +152,14 @@ def build_encoder(
         weights=weights,
         output_stride=output_stride,
         freeze_norm=freeze_norm,
+        levels=levels,
+        frozen=frozen,
     )
 
 
-def _create(name: str, channels_in: int, pretrained: bool, output_stride: int) -> nn.Module:
+def _create(
+    name: str, channels_in: int, pretrained: bool, output_stride: int, levels: int | None = None
+) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
@@ -157,19 +169,58 @@ def _create(name: str, channels_in: int, pretrained: bool, output_stride: int) -
         "in_chans": channels_in,
         "pretrained": pretrained,
     }
+    if levels is not None:
+        keywords["out_indices"] = tuple(range(levels))
     try:
-        return timm.create_model(name, output_stride=output_stride, **keywords)
+        return _pruned(timm.create_model(name, output_stride=output_stride, **keywords))
     except (TypeError, AssertionError, NotImplementedError):
         pass  # the architecture cannot dilate: take its own strides
     except Exception as error:
-        raise _fetch_error(name, pretrained, error) from error
+        raise _fetch_error(name, pretrained, levels, error) from error
     try:
-        return timm.create_model(name, **keywords)
+        return _pruned(timm.create_model(name, **keywords))
     except Exception as error:
-        raise _fetch_error(name, pretrained, error) from error
+        raise _fetch_error(name, pretrained, levels, error) from error
 
 
-def _fetch_error(name: str, pretrained: bool, error: Exception) -> CongealError:
+def _modules(model: nn.Module) -> list[str]:
+    """Names of the modules that give the feature maps taken, finest first."""
+    info: Any = model.feature_info
+    return [str(name) for name in info.module_name()]
+
+
+def _pruned(model: nn.Module) -> nn.Module:
+    """Leave out the blocks after the last feature map, which timm keeps in some families."""
+    name, _, number = _modules(model)[-1].rpartition(".")
+    blocks = getattr(model, name, None)
+    if isinstance(blocks, nn.Sequential) and number.isdecimal():
+        del blocks[int(number) + 1 :]
+    return model
+
+
+def _first_parameters(model: nn.Module, levels: int) -> list[nn.Parameter]:
+    """All parameters up to the given number of feature maps, in the order of the network."""
+    if not levels:
+        return []
+    modules = _modules(model)
+    if levels > len(modules):
+        raise CongealError(f"expected at most {len(modules)} frozen levels, got {levels}")
+    last = {modules[levels - 1].replace(".", by) for by in "._"}
+    found: list[nn.Parameter] = []
+    for name, module in model.named_modules():
+        if name in last:
+            return [*found, *module.parameters()]
+        found += module.parameters(recurse=False)
+    raise CongealError(f"expected the module {modules[levels - 1]} in the encoder, found none")
+
+
+def _fetch_error(name: str, pretrained: bool, levels: int | None, error: Exception) -> CongealError:
+    import timm
+
+    if levels is not None:
+        there = len(_modules(timm.create_model(name, features_only=True)))
+        if levels > there:
+            return CongealError(f"expected at most {there} levels of {name!r}, got {levels}")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if pretrained:
         return CongealError(

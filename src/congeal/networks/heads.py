@@ -17,8 +17,9 @@ UNIT = 32.0  # pixels of the image per radian at a direction of length one
 class FullResolutionHead(nn.Module):
     """Logits at the resolution of the image, from a coarser map and the image itself.
 
-    The map is spread by sub-pixel convolution (Shi et al. 2016) and joined with a first look at
-    the image, so that outlines are drawn pixel by pixel and not in blocks of the stride.
+    The map is spread by sub-pixel convolution (Shi et al. 2016) and added to a first look at the
+    image, so that outlines are drawn pixel by pixel and not in blocks of the stride. There are
+    many pixels at this resolution, so the layers are few and narrow.
 
     Args:
         channels_in: of the map.
@@ -45,15 +46,13 @@ class FullResolutionHead(nn.Module):
         super().__init__()
         self.stride = stride
         self.spread = nn.Conv2d(channels_in, width * stride**2, 1)
-        self.look = ConvNorm(channels_image, width)
-        self.decide = nn.Sequential(
-            ConvNorm(2 * width, 2 * width), nn.Conv2d(2 * width, channels_out, 3, padding=1)
-        )
+        self.look = nn.Conv2d(channels_image, width, 3, padding=1)
+        self.decide = nn.Conv2d(width, channels_out, 3, padding=1)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """``(B, C, H / stride, W / stride)`` and ``(B, 3, H, W)`` to ``(B, C_out, H, W)``."""
         fine = functional.pixel_shuffle(self.spread(x), self.stride)
-        logits: Tensor = self.decide(torch.cat([fine, self.look(image)], 1))
+        logits: Tensor = self.decide(functional.relu(fine + self.look(image)))
         return logits
 
 

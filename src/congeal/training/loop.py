@@ -158,6 +158,7 @@ class _Job:
         self.history = History(output / LOG)
         self.clock = Clock()
         self.progress = LiveProgress()
+        self.stream: TrainStream | None = None
         self.check = self._validation()
 
     def run(self, resume: bool) -> None:
@@ -170,6 +171,8 @@ class _Job:
                     trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
             finally:
                 self.progress.close()
+                if self.stream is not None:
+                    self.stream.reader.close()
         if trainer.is_global_zero:
             if self.config.keep == "last" or not (self.output / CONFIG).exists():
                 self._save(self.check.last)
@@ -217,11 +220,17 @@ class _Job:
     def _loader(self) -> Loader:
         c = self.config
         workers = _workers(c)
-        stream = TrainStream(
-            self.training, c.augment(), seed=c.seed, cache_gb=c.cache_gb, workers=workers
-        )
         per_update = c.accumulate * c.batch_size
         trainee, trainer = self.trainee, self.trainee.trainer
+        self.stream = TrainStream(
+            self.training,
+            c.augment(),
+            seed=c.seed,
+            cache_gb=c.cache_gb,
+            workers=workers,
+            ahead=2 * c.batch_size,
+            step=trainer.world_size,
+        )
         sampler = DrawSampler(
             self.updates * per_update,
             trainer.global_rank,
@@ -229,7 +238,7 @@ class _Job:
             before=lambda: trainee.global_step * per_update,
         )
         return DataLoader(
-            stream,
+            self.stream,
             batch_size=c.batch_size,
             sampler=sampler,
             num_workers=workers,

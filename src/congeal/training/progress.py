@@ -68,7 +68,12 @@ class LiveProgress(Callback):
             f"lr {trainee.rate:.1e}",
         ]
         scores = getattr(trainer, "congeal_scores", None)
-        if scores:
+        joins = trainee.model.config.shift_from
+        if (
+            progress < joins
+        ):  # until then objects are hardly told apart, which would look like a fault
+            parts.append(f"mean shift joins at {joins:.0%}")
+        elif scores:
             parts.append(f"val AP@.5 {scores.get('matching_ap@0.5', float('nan')):.3f}")
         parts.append("" if left is None else f"{int(left // 60)}:{int(left % 60):02d} left")
         return "  ".join(parts)
