@@ -27,6 +27,7 @@ NONE_IS = {
     "max_minutes",
     "steps_per_epoch",
     "workers",
+    "threads",
     "pixel_mean",
     "pixel_deviation",
     "concentration",

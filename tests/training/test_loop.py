@@ -98,6 +98,20 @@ def test_the_time_budget_ends_a_training(brief, tmp_path):
     assert (folder / "model.safetensors").read_bytes() == before
 
 
+def test_threads_are_as_asked_while_it_trains_and_then_as_before(brief, eventful, tmp_path):
+    seen = []
+    data = eventful({1: lambda: seen.append(torch.get_num_threads())})
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        folder = brief(tmp_path / "model", data, epochs=1, threads=1)
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert config(folder)["training"]["threads"] == 1
+
+
 def test_the_first_to_end_wins_of_time_and_epochs(brief, tmp_path):
     folder = brief(tmp_path / "model", epochs=1, max_minutes=60)
     assert config(folder)["training"]["steps"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -36,6 +37,9 @@ TRAINING: dict[str, Any] = {
     "scale": (0.9, 1.1),
     "validation_share": 0.06,
 }
+# The crops are so small that two threads wait for each other longer than they save; a core that
+# draws while the other one trains is of more use.
+TWO_CORES: dict[str, Any] = {"threads": 1, "workers": 1}
 
 # Says that a folder was made by the demo, which may then make it again.
 _MARK = ".congeal-demo"
@@ -101,6 +105,7 @@ def run_demo(
         what="sticks lying across each other, drawn; made by the demo",
         licence="Apache-2.0",
         **TRAINING,
+        **(TWO_CORES if (os.cpu_count() or 1) <= 2 else {}),
     )
     on_stage(f"scoring it on {images} drawings it has not seen")
     model = load(folder, device=device)

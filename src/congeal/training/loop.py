@@ -167,7 +167,7 @@ class _Job:
             trainer = self._trainer()
             checkpoint = _prepare(self.output, resume)
             try:
-                with _stop_on_interrupt(self.clock):
+                with _stop_on_interrupt(self.clock), _threads(self.config.threads):
                     trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
             finally:
                 self.progress.close()
@@ -339,6 +339,17 @@ def _precision(config: TrainConfig) -> Any:
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     fast = any(getattr(torch.cpu, name, bool)() for name in names)  # not in every version
     return "bf16-mixed" if fast else "32-true"
+
+
+@contextlib.contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Compute with so many threads, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
