@@ -106,7 +106,7 @@ _MACHINE = _settings(
         ("auto", "32", "bf16-mixed", "16-mixed"),
     ),
     ("workers", "int", "by the machine", "processes that load images"),
-    ("threads", "int", "all cores", "CPU threads of a process; few small crops may do best with one"),
+    ("threads", "int", "all cores", "CPU threads of a process; small crops may do best with one"),
     ("cache_gb", "float", "4", "memory for decoded images, in GB"),
 )
 _NETWORK = _settings(
