@@ -33,6 +33,7 @@ class LightDecoder(nn.Module):
         CongealError: the encoder has no features at the stride wanted.
 
     Example:
+        >>> import torch
         >>> decoder = LightDecoder([8, 16], [2, 4], stride=2)
         >>> features = [torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)]
         >>> tuple(decoder(features).shape)
