@@ -6,7 +6,8 @@
 A real training loop runs with the small network and the settings that training would choose for
 the images. ``waiting`` is the time inside ``next(loader)`` over that of whole steps: in the first
 round, when every image is read or drawn anew, and later, when images are in memory. Without
-workers, as on machines of few cores, waiting is all that loading takes.
+workers, as on machines of few cores, a thread makes the samples ahead, which the steps of the first
+round show in their time rather than in the waiting.
 """
 
 from __future__ import annotations

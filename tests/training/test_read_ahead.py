@@ -5,92 +5,96 @@ import pytest
 import torch
 
 from congeal.errors import CongealError
-from congeal.training.read_ahead import ReadAhead, bytes_of
-
-SMALL = 24  # bytes of what is read here
+from congeal.training.read_ahead import ReadAhead
 
 
-def loaded(index):
-    return torch.full((1, 2, 2), float(index)).half(), torch.zeros(2, 2, dtype=torch.int32)
+def made(number):
+    return torch.full((1, 2, 2), float(number)), torch.zeros(2, 2, dtype=torch.int32)
 
 
-class Slow:
-    """Reads when it is let to, and notes what and in which thread."""
+class Noted:
+    """Makes samples when it is let to, and notes which, in which thread, of how many cores."""
 
     def __init__(self):
         self.go = threading.Event()
-        self.read, self.threads = [], []
+        self.numbers, self.threads, self.cores = [], set(), set()
 
-    def __call__(self, index):
-        self.threads.append(threading.current_thread())
+    def __call__(self, number):
         assert self.go.wait(30)
-        self.read.append(index)
-        return loaded(index)
+        self.numbers.append(number)
+        self.threads.add(threading.current_thread())
+        self.cores.add(torch.get_num_threads())
+        return made(number)
 
 
-def test_what_was_announced_is_read_by_a_thread_and_what_was_not_by_the_caller():
-    slow = Slow()
-    slow.go.set()
-    reader = ReadAhead(slow, 1000)
-    reader.announce([3])
-    assert reader.take(3)[0].flatten()[0] == 3
-    assert reader.take(8)[0].flatten()[0] == 8
-    assert slow.threads[0] is not threading.current_thread()
-    assert slow.threads[1] is threading.current_thread()
+@pytest.fixture
+def noted():
+    noted = Noted()
+    noted.go.set()
+    return noted
+
+
+def value(sample):
+    return sample[0].flatten()[0].item()
+
+
+def test_samples_come_as_asked_for_and_each_is_made_once(noted):
+    reader = ReadAhead(noted)
+    for number in range(5):
+        assert value(reader.take(number, range(number + 1, number + 3))) == number
+    reader.thread.shutdown(wait=True)
+    assert noted.numbers == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_another_thread_makes_them_on_one_core(noted):
+    before = torch.get_num_threads()
+    reader = ReadAhead(noted)
+    reader.take(0, [1])
+    reader.take(1)
+    assert threading.current_thread() not in noted.threads
+    assert noted.cores == {1}
+    assert torch.get_num_threads() == before
     reader.close()
 
 
-def test_an_image_is_read_once_however_often_it_is_announced():
-    slow = Slow()
-    slow.go.set()
-    reader = ReadAhead(slow, 1000)
-    reader.take(0)
-    reader.announce([1, 2, 1])
-    reader.announce([2, 3])
-    for index in (1, 2, 3):
-        reader.take(index)
-    assert slow.read == [0, 1, 2, 3]
+def test_what_will_not_be_asked_for_any_more_is_given_up(noted):
+    reader = ReadAhead(noted)
+    reader.take(0, [1, 2, 3])
+    assert value(reader.take(2, [3, 8])) == 2
+    assert set(reader.coming) == {3, 8}
     reader.close()
 
 
-@pytest.mark.parametrize(("memory", "ahead"), [(SMALL - 1, 0), (SMALL, 1), (3.5 * SMALL, 3)])
-def test_no_more_is_read_ahead_than_memory_allows(memory, ahead):
-    assert bytes_of(loaded(0)) == SMALL
-    reader = ReadAhead(loaded, memory)
-    reader.announce(range(5))
-    assert len(reader.coming) == 1  # how large images are is not known yet
-    reader.take(0)
-    reader.announce(range(1, 9))
-    assert list(reader.coming) == list(range(1, 1 + ahead))
-    reader.close()
+def test_a_fault_comes_out_where_the_sample_is_taken():
+    def refuse(number):
+        if number == 5:
+            raise CongealError(f"cannot read {number}")
+        return made(number)
 
-
-def test_a_fault_comes_out_where_the_image_is_taken():
-    def refuse(index):
-        raise CongealError(f"cannot read {index}")
-
-    reader = ReadAhead(refuse, 1000)
-    reader.announce([5])
+    reader = ReadAhead(refuse)
+    assert value(reader.take(4, [5])) == 4
     with pytest.raises(CongealError, match="cannot read 5"):
         reader.take(5)
     reader.close()
 
 
-def test_after_closing_nothing_waiting_is_read():
-    slow = Slow()
-    reader = ReadAhead(slow, 1000)
-    reader.largest = SMALL
-    reader.announce(range(10))
+def test_after_closing_nothing_waiting_is_made():
+    noted = Noted()
+    reader = ReadAhead(noted)
+    for number in range(10):
+        reader.coming[number] = reader._executor().submit(noted, number)
     reader.close()
-    slow.go.set()
-    assert reader.take(4)[0].flatten()[0] == 4
-    assert len(slow.read) <= 2  # the one that was under way, and the one taken
+    noted.go.set()
+    assert value(reader.take(4)) == 4
+    assert len(noted.numbers) <= 2  # the one that was under way, and the one taken
+    reader.close()
 
 
 def test_a_reader_travels_to_another_process_without_its_thread():
-    reader = ReadAhead(loaded, 1000)
-    reader.announce([1])
+    reader = ReadAhead(made)
+    reader.take(0, [1])
     twin = pickle.loads(pickle.dumps(reader))
     assert not twin.coming
     assert torch.equal(twin.take(1)[0], reader.take(1)[0])
     reader.close()
+    twin.close()

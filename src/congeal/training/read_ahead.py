@@ -1,73 +1,56 @@
-"""Images read by a thread before they are asked for."""
+"""Samples made by a thread before they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import torch
 from torch import Tensor
 
-__all__ = ["Loaded", "ReadAhead", "bytes_of"]
+__all__ = ["Loaded", "ReadAhead"]
 
 Loaded = tuple[Tensor, Tensor]
 
 
-def bytes_of(loaded: Loaded) -> int:
-    """Memory that an image and its labels take.
-
-    Example:
-        >>> import torch
-        >>> bytes_of((torch.zeros(1, 2, 2).half(), torch.zeros(2, 2).int()))
-        24
-    """
-    return sum(item.numel() * item.element_size() for item in loaded)
-
-
 class ReadAhead:
-    """Reads coming images in a thread; one that nobody announced is read when it is taken.
-
-    How many wait to be taken follows from the memory allowed and the largest image so far, so
-    before the first one is known a single image is read ahead.
+    """Makes coming samples in a thread, one after the other, while something else is computed.
 
     Args:
-        read: gives image and labels of an index; what it raises comes out where they are taken.
-        memory: bytes that images read ahead may take.
+        make: gives image and labels of a number; what it raises comes out where they are taken.
 
     Example:
-        >>> import torch
-        >>> reader = ReadAhead(lambda index: (torch.full((1,), index), torch.zeros(1)), 100)
-        >>> reader.announce([4, 5])
-        >>> int(reader.take(4)[0]), int(reader.take(7)[0])
-        (4, 7)
+        >>> reader = ReadAhead(lambda number: (torch.full((1,), number), torch.zeros(1)))
+        >>> int(reader.take(4, coming=[5, 6])[0]), int(reader.take(5)[0])
+        (4, 5)
         >>> reader.close()
     """
 
-    def __init__(self, read: Callable[[int], Loaded], memory: float) -> None:
-        self.read = read
-        self.memory = memory
-        self.largest = 0  # bytes of an image so far
+    def __init__(self, make: Callable[[int], Loaded]) -> None:
+        self.make = make
         self.coming: dict[int, Future[Loaded]] = {}
         self.thread: ThreadPoolExecutor | None = None
 
-    def announce(self, indices: Iterable[int]) -> None:
-        """Have these read, in this order, as far as memory allows."""
-        room = int(self.memory // self.largest) if self.largest else 1
-        for index in indices:
-            if len(self.coming) >= room:
-                return
-            if index not in self.coming:
-                self.thread = self.thread or ThreadPoolExecutor(1, "congeal-reader")
-                self.coming[index] = self.thread.submit(self.read, index)
+    def take(self, number: int, coming: Sequence[int] = ()) -> Loaded:
+        """Give a sample when it is there, and have those made that will be asked for next.
 
-    def take(self, index: int) -> Loaded:
-        """Give image and labels, when they are there."""
-        coming = self.coming.pop(index, None)
-        loaded = self.read(index) if coming is None else coming.result()
-        self.largest = max(self.largest, bytes_of(loaded))
-        return loaded
+        What was to come and is not any more, is given up.
+        """
+        for stale in self.coming.keys() - {number, *coming}:
+            self.coming.pop(stale).cancel()
+        for one in (number, *coming):
+            if one not in self.coming:
+                self.coming[one] = self._executor().submit(self.make, one)
+        return self.coming.pop(number).result()
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self.thread is None:
+            # one core for it: the others are the network's
+            self.thread = ThreadPoolExecutor(1, "congeal-reader", torch.set_num_threads, (1,))
+        return self.thread
 
     def close(self) -> None:
-        """Read nothing more; what has been read is let go."""
+        """Make nothing more; what is there is let go."""
         if self.thread is not None:
             self.thread.shutdown(wait=False, cancel_futures=True)
         self.thread, self.coming = None, {}

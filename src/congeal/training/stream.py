@@ -16,7 +16,7 @@ from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import Augment
 from congeal.errors import CongealError
 from congeal.labels import relabel
-from congeal.training.read_ahead import Loaded, ReadAhead, bytes_of
+from congeal.training.read_ahead import Loaded, ReadAhead
 
 __all__ = ["DrawSampler", "TrainStream", "seeded_generator", "start_worker"]
 
@@ -43,8 +43,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
     Every image comes once in each round, in an order of the round's own. As nothing depends on
     what came before, workers, restarts and numbers of machines change nothing about sample n.
 
-    Without workers a thread reads the images of the next samples while the network is busy;
-    once all images are in memory it has nothing to do.
+    Without workers a thread makes the next samples while the network is busy.
 
     Args:
         dataset: of images and labels.
@@ -53,7 +52,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         cache_gb: memory for decoded images, over all workers together; with none, an image is
             read when its sample is asked for and not before.
         workers: processes that share it.
-        ahead: how many samples to look ahead for images to read.
+        ahead: how many samples the thread makes in advance.
         step: from one sample asked for to the next.
     """
 
@@ -72,10 +71,10 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.transform = transform
         self.seed = seed
         self.budget = cache_gb * 2**30 / max(workers, 1)
-        self.ahead = 0 if workers or not cache_gb else min(ahead, len(dataset))
+        self.ahead = 0 if workers or not cache_gb else ahead
         self.step = step
         self.cache: dict[int, Loaded] = {}
-        self.reader = ReadAhead(self._read, self.budget / 4)
+        self.reader = ReadAhead(self._make)
         self._round = lru_cache(maxsize=2)(self._order)
 
     def _order(self, number: int) -> list[int]:
@@ -94,36 +93,29 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
         """Image ``(3, crop, crop)`` and labels ``(crop, crop)`` of draw number ``draw``."""
-        self._read_ahead(draw)
-        image, labels = self._load(self._image_of(draw))
+        if not self.ahead:
+            return self._make(draw)
+        last = draw + self.step * self.ahead
+        return self.reader.take(draw, range(draw + self.step, last + 1, self.step))
+
+    def _make(self, draw: int) -> Loaded:
+        number, place = divmod(draw, len(self.dataset))
+        image, labels = self._load(self._round(number)[place])
         image = image.expand(3, -1, -1)  # gray is kept once
         return self.transform(image, labels, seeded_generator(self.seed, draw, 2))
-
-    def _image_of(self, draw: int) -> int:
-        number, place = divmod(draw, len(self.dataset))
-        return self._round(number)[place]
-
-    def _read_ahead(self, draw: int) -> None:
-        """Have the images of the coming samples read that are not in memory."""
-        draws = range(draw + self.step, draw + self.step * self.ahead + 1, self.step)
-        coming = map(self._image_of, draws)
-        self.reader.announce(index for index in coming if index not in self.cache)
 
     def _load(self, index: int) -> Loaded:
         if index in self.cache:
             return self.cache[index]
-        loaded = self.reader.take(index)
-        size = bytes_of(loaded)
-        if size <= self.budget:
-            self.budget -= size
-            self.cache[index] = loaded
-        return loaded
-
-    def _read(self, index: int) -> Loaded:
         image, labels = load_sample(self.dataset[index])
         if (image == image[:1]).all():
             image = image[:1]
-        return image.half(), labels.int()  # a quarter of a byte's worth of light is not lost
+        small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost
+        size = sum(item.numel() * item.element_size() for item in small)
+        if size <= self.budget:
+            self.budget -= size
+            self.cache[index] = small
+        return small
 
 
 def load_sample(sample: Sample) -> Loaded:
