@@ -36,7 +36,8 @@ def boundary_benchmark(
 
     The result does not depend on the number of processes. At most two images for each process
     are held at once, so ``images`` can read them when asked. At 99 thresholds and five
-    annotators an image of the benchmark takes five to ten seconds of one core.
+    annotators an image of the benchmark takes five to twenty-five seconds of one core, by its speed
+    and by how much is drawn.
 
     Args:
         images: for each, the prediction and its annotators, as
