@@ -26,7 +26,7 @@ from congeal.data import Dataset, open_dataset
 from congeal.data.registry import is_here
 from congeal.training import TrainConfig, suggest_settings
 from congeal.training.config import train_config
-from congeal.training.loop import _workers
+from congeal.training.machine import choose_workers
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
 Batch = list[Tensor]
@@ -35,7 +35,7 @@ WARM_UP = 2  # steps that are not counted: memory is laid out, kernels are chose
 
 def make_loader(dataset: Dataset, config: TrainConfig, steps: int) -> DataLoader[Batch]:
     """The loader of training, that gives the same batches at every pass."""
-    workers = _workers(config)
+    workers = choose_workers(config)
     stream = TrainStream(dataset, config.augment(), cache_gb=config.cache_gb, workers=workers)
     return DataLoader(
         stream,  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ NONE_IS = {
     "steps_per_epoch",
     "workers",
     "threads",
+    "shares",
     "pixel_mean",
     "pixel_deviation",
     "concentration",

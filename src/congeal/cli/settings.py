@@ -106,7 +106,8 @@ _MACHINE = _settings(
         ("auto", "32", "bf16-mixed", "16-mixed"),
     ),
     ("workers", "int", "by the machine", "processes that load images"),
-    ("threads", "int", "all cores", "CPU threads of a process; small crops may do best with one"),
+    ("threads", "int", "all cores", "CPU threads of a process"),
+    ("shares", "int", "by the machine", "parts of a batch on a CPU, each with threads of its own"),
     ("cache_gb", "float", "4", "memory for decoded images, in GB"),
 )
 _NETWORK = _settings(

@@ -42,6 +42,9 @@ class TrainConfig(BaseModel):
     nodes: int = Field(1, ge=1, description="machines")
     workers: int | None = Field(None, ge=0, description="loader processes; None: by the machine")
     threads: int | None = Field(None, ge=1, description="CPU threads of a process; None: all cores")
+    shares: int | None = Field(
+        None, ge=1, description="parts of a batch, each computed by threads of its own, on a CPU"
+    )
     seed: int = Field(0, ge=0)
     augmentation: str = Field("default", description="default, or that of a paper by name")
     rotation: float = Field(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import signal
 import threading
 import warnings
@@ -32,6 +31,13 @@ from congeal.training.card import model_card
 from congeal.training.checkpoint import WholeCheckpoints
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.failures import told_in_one_line
+from congeal.training.machine import (
+    choose_accelerator,
+    choose_precision,
+    choose_shares,
+    choose_workers,
+    use_threads,
+)
 from congeal.training.module import Trainee
 from congeal.training.progress import LiveProgress
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
@@ -154,7 +160,7 @@ class _Job:
         per_step = config.batch_size * config.accumulate * config.devices * config.nodes
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
-        self.trainee = Trainee(model, config, total)
+        self.trainee = Trainee(model, config, total, choose_shares(config, model))
         self.history = History(output / LOG)
         self.clock = Clock()
         self.progress = LiveProgress()
@@ -167,10 +173,11 @@ class _Job:
             trainer = self._trainer()
             checkpoint = _prepare(self.output, resume)
             try:
-                with _stop_on_interrupt(self.clock), _threads(self.config.threads):
+                with _stop_on_interrupt(self.clock), use_threads(self.config.threads):
                     trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
             finally:
                 self.progress.close()
+                self.trainee.close()
                 if self.stream is not None:
                     self.stream.reader.close()
         if trainer.is_global_zero:
@@ -201,10 +208,10 @@ class _Job:
             enable_version_counter=False,
         )
         return lightning.Trainer(
-            accelerator=_accelerator(c.device),
+            accelerator=choose_accelerator(c.device),
             devices=c.devices,
             num_nodes=c.nodes,
-            precision=_precision(c),
+            precision=choose_precision(c),
             max_epochs=-1,  # the clock ends it
             accumulate_grad_batches=c.accumulate,
             gradient_clip_val=c.clip,
@@ -219,7 +226,7 @@ class _Job:
 
     def _loader(self) -> Loader:
         c = self.config
-        workers = _workers(c)
+        workers = choose_workers(c)
         per_update = c.accumulate * c.batch_size
         trainee, trainer = self.trainee, self.trainee.trainer
         self.stream = TrainStream(
@@ -311,45 +318,6 @@ def _prepare(output: Path, resume: bool) -> str | None:
     checkpoint = _last_checkpoint(output, resume)
     (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return checkpoint
-
-
-def _workers(config: TrainConfig) -> int:
-    """Loader processes: none on small machines, whose cores the training itself fills."""
-    if config.workers is not None:
-        return config.workers
-    cores = os.cpu_count() or 1
-    return 0 if cores <= 4 and not torch.cuda.is_available() else min(8, cores - 1)
-
-
-def _accelerator(device: str) -> str:
-    names = {"auto": "auto", "cpu": "cpu", "cuda": "gpu", "gpu": "gpu", "mps": "mps"}
-    if device not in names:
-        raise CongealError(f"expected device auto, cpu, cuda or mps, got {device!r}")
-    if device in ("cuda", "gpu") and not torch.cuda.is_available():
-        raise CongealError("expected a CUDA device, this machine shows none; use device cpu")
-    return names[device]
-
-
-def _precision(config: TrainConfig) -> Any:
-    """bfloat16 where the hardware multiplies it, which is about twice as fast; else float32."""
-    if config.precision != "auto":
-        return config.precision
-    if config.device in ("auto", "cuda", "gpu") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    fast = any(getattr(torch.cpu, name, bool)() for name in names)  # not in every version
-    return "bf16-mixed" if fast else "32-true"
-
-
-@contextlib.contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Compute with so many threads, and afterwards with as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from congeal.methods.rpe import RPE
 from congeal.training.checkpoint import OPTIMIZER, SECONDS, require_fit
 from congeal.training.config import TrainConfig
+from congeal.training.shares import Shares
 from congeal.training.stream import seeded_generator
 
 __all__ = ["Trainee", "poly_rate"]
@@ -41,9 +42,12 @@ class Trainee(lightning.LightningModule):
         model: the method.
         config: of the training.
         total_steps: updates in all, or None when only the clock ends it.
+        shares: parts of a batch, computed side by side on a CPU.
     """
 
-    def __init__(self, model: RPE, config: TrainConfig, total_steps: int | None) -> None:
+    def __init__(
+        self, model: RPE, config: TrainConfig, total_steps: int | None, shares: int = 1
+    ) -> None:
         super().__init__()
         self.model = model
         self.settings = config
@@ -52,6 +56,8 @@ class Trainee(lightning.LightningModule):
         self.started: float | None = None
         self.rate = 0.0
         self.terms: dict[str, Tensor] = {}
+        self.parts = shares
+        self.shares: Shares | None = None
 
     @property
     def seconds(self) -> float:
@@ -72,6 +78,15 @@ class Trainee(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Start the clock once everything is loaded."""
         self.started = time.monotonic()
+        if self.parts > 1:  # now that parameters are where they stay
+            threads = max(1, torch.get_num_threads() // self.parts)
+            self.shares = Shares(self.model, self.parts, threads)
+
+    def close(self) -> None:
+        """End the threads of the shares, if there are any."""
+        if self.shares is not None:
+            self.shares.close()
+            self.shares = None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate of this step."""
@@ -86,20 +101,35 @@ class Trainee(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Sum of the method's losses on crops ``(B, 3, H, W)`` and labels ``(B, H, W)``."""
         image, labels = batch
-        image = image.contiguous(memory_format=torch.channels_last)
-        generator = self._generator(batch_idx)
-        output = self.model(image)
-        terms = self.model.losses(output, labels, generator=generator, progress=self.progress)
+        if self.shares is None:
+            terms = self._terms(self.model, image, labels, self._generator(batch_idx))
+        else:
+            parts = zip(
+                image.chunk(self.parts),
+                labels.chunk(self.parts),
+                (self._generator(batch_idx, share) for share in range(self.parts)),
+                strict=True,
+            )
+            terms = self.shares.forward(self._terms, list(parts))
         self.terms = {name: term.detach() for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         self.terms["loss"] = loss.detach()
         return loss
 
-    def _generator(self, batch_idx: int) -> torch.Generator:
+    def _terms(
+        self, model: RPE, image: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        image = image.contiguous(memory_format=torch.channels_last)
+        with self.trainer.precision_plugin.forward_context():  # which each thread must enter
+            output = model(image)
+            return model.losses(output, labels, generator=generator, progress=self.progress)
+
+    def _generator(self, batch_idx: int, share: int = 0) -> torch.Generator:
         """Chance of this step: a function of its number, so that a resumed run has the same."""
         number = self.global_step * self.settings.accumulate
         number += batch_idx % self.settings.accumulate
-        generator = seeded_generator(self.settings.seed, number, self.global_rank, 3)
+        place = self.global_rank * self.parts + share
+        generator = seeded_generator(self.settings.seed, number, place, 3)
         torch.manual_seed(generator.initial_seed())  # of layers that drop out
         return generator
 
