@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from congeal.grouping import absorb_small, connect, fill_holes, split_parts
+from congeal.grouping import absorb_small, components, connect, fill_holes, split_parts
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=8)
 masks = shapes.flatmap(lambda shape: hnp.arrays(bool, shape))
@@ -155,6 +155,43 @@ def test_what_grows_together_is_connected(parts, smallest):
 @many
 def test_a_smallest_area_of_one_changes_nothing(labels):
     np.testing.assert_array_equal(absorb_small(labels, 1), labels)
+
+
+def join_one_by_one(labels, smallest):
+    """The smallest object of all joins what it touches most, then all is looked at anew."""
+    labels = labels.copy()
+    while True:
+        area = {int(label): int((labels == label).sum()) for label in np.unique(labels[labels > 0])}
+        small = sorted((size, label) for label, size in area.items() if size < smallest)
+        if not small:
+            return labels
+        one = small[0][1]
+        touched = []
+        padded = np.pad(labels, 1)
+        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            beside = np.roll(padded, step, axis)[padded == one]
+            touched += [int(label) for label in beside if label not in (0, one)]
+        borders = {label: touched.count(label) for label in touched}
+        best = max(borders.values(), default=0)
+        labels[labels == one] = min((n for n in borders if borders[n] == best), default=0)
+
+
+@given(label_maps | part_maps, st.integers(0, 12))
+@many
+def test_the_smallest_joins_first_and_then_all_is_looked_at_anew(labels, smallest):
+    expected = join_one_by_one(labels, smallest)
+    np.testing.assert_array_equal(absorb_small(labels, smallest), expected)
+
+
+def test_thousands_of_fragments_beside_one_object_are_joined_in_one_go(monkeypatch):
+    """An untrained network gives such maps; looking at the pixels for each took minutes."""
+    labels = np.arange(2, 160 * 160 + 2).reshape(160, 160)
+    labels[::3] = 1
+    looks = []
+    count = components._neighbours
+    monkeypatch.setattr(components, "_neighbours", lambda *a: looks.append(1) or count(*a))
+    assert (absorb_small(labels, 50) == 1).all()
+    assert len(looks) == 1
 
 
 def test_a_fragment_joins_the_neighbour_with_the_longest_border():

@@ -106,10 +106,18 @@ def test_ctrl_c_leaves_a_usable_model_and_resuming_changes_no_weight(
     assert_same_weights(output, unbroken)
 
 
-def test_after_ctrl_c_the_terminal_has_its_signal_back(brief, eventful, tmp_path):
-    before = signal.getsignal(signal.SIGINT)
-    brief(tmp_path / "model", eventful({1: interrupt}))
-    assert signal.getsignal(signal.SIGINT) is before
+def test_the_end_of_a_batch_job_leaves_a_usable_model_too(brief, eventful, tmp_path):
+    terminate = eventful({5: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    output = brief(tmp_path / "model", terminate)
+    assert steps_saved(output) == 3
+    assert load(output).segment(eventful()[0].image).shape == (96, 96)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_stop_the_signal_means_what_it_did(brief, eventful, tmp_path, number):
+    before = signal.getsignal(number)
+    brief(tmp_path / "model", eventful({1: lambda: os.kill(os.getpid(), number)}))
+    assert signal.getsignal(number) is before
 
 
 def test_loader_processes_leave_ctrl_c_to_the_training(brief, eventful, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -60,14 +62,20 @@ def split_parts(labels: Labels) -> Labels:
     return connect(labels > 0, labels[:, 1:] == labels[:, :-1], labels[1:] == labels[:-1])
 
 
-def _borders(labels: Labels) -> tuple[Labels, Labels]:
-    """Pairs of labels that touch, both ways round, and the length of their border."""
-    pairs = []
+def _neighbours(labels: Labels, wanted: Mask) -> dict[int, dict[int, int]]:
+    """For each label wanted, the labels it touches and the lengths of their borders."""
+    count, keys = len(wanted), []
     for a, b in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
         touch = (a != b) & (a > 0) & (b > 0)
-        pairs += [np.stack([a[touch], b[touch]], 1), np.stack([b[touch], a[touch]], 1)]
-    unique, length = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
-    return unique, length
+        keys += [a[touch] * count + b[touch], b[touch] * count + a[touch]]
+    pairs, length = np.unique(np.concatenate(keys), return_counts=True)
+    one, other = np.divmod(pairs, count)
+    near: dict[int, dict[int, int]] = {int(label): {} for label in np.flatnonzero(wanted)}
+    chosen = wanted[one]
+    rows = (column[chosen].tolist() for column in (one, other, length))
+    for label, neighbour, border in zip(*rows, strict=True):
+        near[label][neighbour] = border
+    return near
 
 
 def absorb_small(labels: Labels, smallest: float, *, spare_edge: bool = False) -> Labels:
@@ -87,16 +95,19 @@ def absorb_small(labels: Labels, smallest: float, *, spare_edge: bool = False) -
         >>> absorb_small(np.array([[1, 1, 1, 2, 0, 3]]), 2).tolist()
         [[1, 1, 1, 1, 0, 0]]
     """
-    while True:
-        area = np.bincount(labels.ravel(), minlength=1)
-        area[0] = 0
-        is_small = (area > 0) & (area < smallest)
-        if spare_edge:
-            is_small[on_edge(labels)] = False
-        if not is_small.any():
-            return labels
-        target = _absorbing(labels, area, is_small)
-        labels = target[labels]
+    area = np.bincount(labels.ravel(), minlength=1)
+    area[0] = 0
+    is_small = (area > 0) & (area < smallest)
+    if spare_edge:
+        is_small[on_edge(labels)] = False
+    if not is_small.any():
+        return labels
+    target = np.arange(len(area))
+    joined = _join_small(area.tolist(), _neighbours(labels, is_small), smallest)
+    for one, other in reversed(joined):  # what it joined may have joined something later
+        target[one] = target[other]
+    absorbed: Labels = target[labels]
+    return absorbed
 
 
 def on_edge(labels: Labels) -> Labels:
@@ -110,22 +121,45 @@ def on_edge(labels: Labels) -> Labels:
     return np.unique(np.concatenate(edge))
 
 
-def _absorbing(labels: Labels, area: Labels, is_small: Mask) -> Labels:
-    """For each label, the label it becomes in this round."""
-    pairs, length = _borders(labels)
-    keep = is_small[pairs[:, 0]] if len(pairs) else np.zeros(0, bool)
-    pairs, length = pairs[keep], length[keep]
-    target = np.arange(len(area))
-    lonely = is_small.copy()
-    lonely[pairs[:, 0]] = False
-    target[lonely] = 0
-    order = np.lexsort((-length, pairs[:, 0], area[pairs[:, 0]]))  # small first, long first
-    busy: set[int] = set()
-    for one, other in pairs[order]:
-        if int(one) not in busy and int(other) not in busy:
-            target[one] = other
-            busy.update((int(one), int(other)))
-    return target
+def _join_small(
+    area: list[int], near: dict[int, dict[int, int]], smallest: float
+) -> list[tuple[int, int]]:
+    """Which label joins which, in this order; 0 where a label touches none.
+
+    Args:
+        area: of each label; grows by what joins.
+        near: for each label that may join another, the borders with its neighbours.
+        smallest: area from which on a label stays.
+    """
+    queue = [(area[one], one) for one in near]
+    heapq.heapify(queue)
+    joined = []
+    while queue:
+        size, one = heapq.heappop(queue)
+        if size != area[one]:
+            continue  # it has grown since, and is in the queue again if it is still small
+        borders = near.pop(one)
+        other = min(borders, key=lambda label: (-borders[label], label), default=0)
+        joined.append((one, other))
+        if other:
+            area[other] += size
+            _inherit(near, one, other, borders)
+            if other in near and area[other] < smallest:
+                heapq.heappush(queue, (area[other], other))
+    return joined
+
+
+def _inherit(
+    near: dict[int, dict[int, int]], one: int, other: int, borders: dict[int, int]
+) -> None:
+    """Make the borders of a label those of the label it joins."""
+    for label, length in borders.items():
+        pairs = [(other, label), (label, other)] if label != other else []
+        for mine, its in pairs:
+            if mine in near:
+                near[mine][its] = near[mine].get(its, 0) + length
+        if label in near:
+            del near[label][one]
 
 
 def fill_holes(labels: Labels) -> Labels:

@@ -62,10 +62,10 @@ def train(
 ) -> Path:
     """Train a model and leave it in a folder, with log, checkpoints and pictures beside it.
 
-    The folder holds a usable model from the first validation on; a stop by Ctrl-C ends the
-    training after the step in hand and saves. After that, or a kill, the same call with
+    The folder holds a usable model from the first validation on; a stop by Ctrl-C, or SIGTERM,
+    ends the training after the step in hand and saves. After that, or a kill, the same call with
     ``resume=True`` goes on from the last checkpoint, which is written at the end of each epoch
-    and after Ctrl-C. When the length is given in epochs it ends with the same weights as an
+    and after such a stop. When the length is given in epochs it ends with the same weights as an
     unbroken run.
 
     Args:
@@ -173,7 +173,7 @@ class _Job:
             trainer = self._trainer()
             checkpoint = _prepare(self.output, resume)
             try:
-                with _stop_on_interrupt(self.clock), use_threads(self.config.threads):
+                with _stop_on_signal(self.clock), use_threads(self.config.threads):
                     trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
             finally:
                 self.progress.close()
@@ -321,25 +321,30 @@ def _prepare(output: Path, resume: bool) -> str | None:
 
 
 @contextlib.contextmanager
-def _stop_on_interrupt(clock: Clock) -> Iterator[None]:
-    """Let the first Ctrl-C end the training after its step; the second is not held back."""
+def _stop_on_signal(clock: Clock) -> Iterator[None]:
+    """Let the first Ctrl-C, or SIGTERM, end the training after its step; the next is not held back.
+
+    SIGTERM is what a batch system sends to a job whose time is up.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: Any) -> None:
         if clock.asked:
-            signal.signal(signal.SIGINT, before)
-            raise KeyboardInterrupt
+            signal.signal(number, before[number])  # type: ignore[index]
+            signal.raise_signal(number)
         clock.asked = True
 
     handler: Callable[[int, Any], None] = ask
-    signal.signal(signal.SIGINT, handler)
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 @contextlib.contextmanager
