@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -40,6 +38,7 @@ from congeal.training.machine import (
 )
 from congeal.training.module import Trainee
 from congeal.training.progress import LiveProgress
+from congeal.training.signals import StopSignals
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
 __all__ = ["train"]
@@ -163,6 +162,7 @@ class _Job:
         self.trainee = Trainee(model, config, total, choose_shares(config, model))
         self.history = History(output / LOG)
         self.clock = Clock()
+        self.signals = StopSignals(self.clock)
         self.progress = LiveProgress()
         self.stream: TrainStream | None = None
         self.check = self._validation()
@@ -173,7 +173,7 @@ class _Job:
             trainer = self._trainer()
             checkpoint = _prepare(self.output, resume)
             try:
-                with _stop_on_signal(self.clock), use_threads(self.config.threads):
+                with self.signals, use_threads(self.config.threads):
                     trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
             finally:
                 self.progress.close()
@@ -215,7 +215,7 @@ class _Job:
             max_epochs=-1,  # the clock ends it
             accumulate_grad_batches=c.accumulate,
             gradient_clip_val=c.clip,
-            callbacks=[self.clock, self.check, self.history, self.progress, keeper],
+            callbacks=[self.clock, self.signals, self.check, self.history, self.progress, keeper],
             plugins=[WholeCheckpoints()],
             logger=TensorBoardLogger(self.output, name="tensorboard", version=""),
             use_distributed_sampler=False,
@@ -318,33 +318,6 @@ def _prepare(output: Path, resume: bool) -> str | None:
     checkpoint = _last_checkpoint(output, resume)
     (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return checkpoint
-
-
-@contextlib.contextmanager
-def _stop_on_signal(clock: Clock) -> Iterator[None]:
-    """Let the first Ctrl-C, or SIGTERM, end the training after its step; the next is not held back.
-
-    SIGTERM is what a batch system sends to a job whose time is up.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: Any) -> None:
-        if clock.asked:
-            signal.signal(number, before[number])  # type: ignore[index]
-            signal.raise_signal(number)
-        clock.asked = True
-
-    handler: Callable[[int, Any], None] = ask
-    for number in before:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, usual in before.items():
-            signal.signal(number, usual)
 
 
 @contextlib.contextmanager
