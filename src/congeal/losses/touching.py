@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 __all__ = ["touching"]
+
+EXACT = 2**24  # float32 tells integers apart up to here
 
 
 def touching(labels: Tensor, distance: int = 2) -> Tensor:
@@ -23,9 +24,22 @@ def touching(labels: Tensor, distance: int = 2) -> Tensor:
         >>> touching(torch.tensor([[[1, 1, 1, 1, 2, 2, 0]]])).int().tolist()
         [[[0, 0, 1, 1, 1, 1, 0]]]
     """
-    value = labels[:, None].double()  # pooling takes no integers; float32 would merge large ones
-    inside = value > 0
-    size = 2 * distance + 1
-    highest = functional.max_pool2d(value.masked_fill(~inside, -torch.inf), size, 1, distance)
-    lowest = -functional.max_pool2d((-value).masked_fill(~inside, -torch.inf), size, 1, distance)
-    return (inside & (highest != lowest))[:, 0]
+    inside = labels > 0
+    # float32 has a wider choice of quick kernels than integers, but would merge large labels
+    exact = labels.numel() == 0 or int(labels.max()) < EXACT
+    ends = torch.stack([labels, -labels], 1).to(torch.float32 if exact else torch.float64)
+    ends = ends.masked_fill(~inside[:, None], -torch.inf)  # highest, and lowest turned round
+    for axis in (2, 3):
+        ends = _widened(ends, distance, axis)
+    return inside & (ends[:, 0] != -ends[:, 1])
+
+
+def _widened(values: Tensor, distance: int, axis: int) -> Tensor:
+    """The largest value within a distance along an axis."""
+    length, largest = values.shape[axis], values.clone()
+    for step in range(1, min(distance, length - 1) + 1):
+        before, after = (values.narrow(axis, start, length - step) for start in (0, step))
+        for start, other in ((step, before), (0, after)):
+            part = largest.narrow(axis, start, length - step)
+            torch.maximum(part, other, out=part)
+    return largest
