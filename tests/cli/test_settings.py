@@ -29,6 +29,7 @@ NONE_IS = {
     "workers",
     "threads",
     "shares",
+    "crop",
     "pixel_mean",
     "pixel_deviation",
     "concentration",

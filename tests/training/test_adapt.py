@@ -6,6 +6,7 @@ from congeal.data.sample import Sample
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.training import suggest_settings
+from congeal.training.adapt import suggest_crop
 
 
 class Grid(Dataset):
@@ -74,3 +75,20 @@ def test_images_without_objects_are_told_in_one_line():
     empty.labels[:] = 0
     with pytest.raises(CongealError, match="expected objects in the training images of grid"):
         suggest_settings(empty)
+
+
+@pytest.mark.parametrize(
+    ("reach", "side", "small", "expected"),
+    [
+        (48.0, 500, True, 128),  # room for what is within reach
+        (24.0, 500, True, 96),
+        (128.0, 500, True, 256),
+        (48.0, 500, False, 256),
+        (None, 90, True, 96),  # the whole image
+        (None, 120, False, 128),
+        (None, 700, True, 256),
+    ],
+)
+def test_crops_have_room_for_neighbours_or_for_the_whole_image(reach, side, small, expected):
+    dataset = Grid(1, side - 4)
+    assert suggest_crop(dataset, RPE(reach=reach, dimensions=4), small=small) == expected

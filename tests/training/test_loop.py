@@ -112,6 +112,11 @@ def test_threads_are_as_asked_while_it_trains_and_then_as_before(brief, eventful
     assert config(folder)["training"]["threads"] == 1
 
 
+def test_crops_are_chosen_by_the_images_unless_given(brief, tmp_path):
+    chosen = config(brief(tmp_path / "model", epochs=1, steps_per_epoch=1, crop=None))
+    assert chosen["training"]["crop"] == 96  # the side of the drawings
+
+
 def test_the_first_to_end_wins_of_time_and_epochs(brief, tmp_path):
     folder = brief(tmp_path / "model", epochs=1, max_minutes=60)
     assert config(folder)["training"]["steps"] == 2

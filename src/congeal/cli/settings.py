@@ -80,7 +80,7 @@ _OPTIMISATION = _settings(
 )
 _AUGMENTATION = _settings(
     "Augmentation",
-    ("crop", "int", "256", "side of the training crops, in pixels"),
+    ("crop", "int", "by the images", "side of the training crops, in pixels"),
     (
         "augmentation",
         "str",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.grouping.components import on_edge
+from congeal.methods.rpe import RPE
+from congeal.training.config import LARGEST_CROP
 
-__all__ = ["suggest_settings"]
+__all__ = ["suggest_crop", "suggest_settings"]
 
 LOOKED_AT = 64  # images
+MEASURED = 16  # images whose size is looked at
 CROWD = 24  # objects in an image beyond which far-apart objects share directions
 DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
@@ -84,6 +88,39 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
         "wavelengths": wavelengths,
         "holes": True,
     }
+
+
+def suggest_crop(dataset: Dataset, model: RPE, *, small: bool) -> int:
+    """Choose the side of the training crops.
+
+    Where each object has a direction of its own, the whole image counts, up to 256 pixels. Where
+    far-apart objects share directions, a crop needs room for neighbours within reach and no more:
+    in a short training many small crops teach more than few large ones with as many pixels.
+
+    Args:
+        dataset: of training images; 16 of them, evenly spread, are read if need be.
+        model: to be trained, whose reach and divisor count.
+        small: whether to go down to what reach needs, as on a CPU.
+
+    Returns:
+        Pixels, a multiple of the model's divisor.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> suggest_crop(
+        ...     open_dataset("sticks", "train", count=2, size=96), RPE(reach=None), small=True
+        ... )
+        96
+    """
+    reach = model.config.reach
+    if reach is None:
+        chosen = np.unique(np.linspace(0, len(dataset) - 1, MEASURED).round().astype(int))
+        wanted = float(max(max(dataset[int(index)].labels.shape) for index in chosen))
+    else:
+        wanted = 2.5 * reach if small else LARGEST_CROP
+    divisor = model.divisor
+    least = max(2 * divisor, 96)
+    return divisor * math.ceil(min(max(wanted, least), LARGEST_CROP) / divisor)
 
 
 def _extents(labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:

@@ -10,7 +10,9 @@ from congeal.data.augment import AUGMENTATIONS, build_augmentation
 from congeal.data.transforms import Augment
 from congeal.errors import CongealError, unknown
 
-__all__ = ["TrainConfig", "train_config"]
+__all__ = ["LARGEST_CROP", "TrainConfig", "train_config"]
+
+LARGEST_CROP = 256  # that is chosen where none is given
 
 
 class TrainConfig(BaseModel):
@@ -28,7 +30,9 @@ class TrainConfig(BaseModel):
     steps_per_epoch: int | None = Field(None, ge=1, description="None: one round of the images")
     batch_size: int = Field(8, ge=1)
     accumulate: int = Field(1, ge=1, description="batches gathered before each update")
-    crop: int = Field(256, ge=32, description="side of the training crops, in pixels")
+    crop: int | None = Field(
+        None, ge=32, description="side of the training crops, in pixels; None: by the images"
+    )
     learning_rate: float = Field(2e-3, gt=0)
     encoder_rate: float = Field(1.0, gt=0, description="learning rate of the encoder, relative")
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -71,7 +75,7 @@ class TrainConfig(BaseModel):
         settings = {name: getattr(self, name) for name in given}
         if self.augmentation != "default" and "flip" in given:
             settings["flip"] = 0.5 * self.flip  # papers mirror with a probability
-        return build_augmentation(self.augmentation, crop=self.crop, **settings)
+        return build_augmentation(self.augmentation, crop=self.crop or LARGEST_CROP, **settings)
 
 
 def train_config(settings: dict[str, Any]) -> TrainConfig:

@@ -23,7 +23,7 @@ from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models.config import CONFIG
 from congeal.models.folder import load, save_model
-from congeal.training.adapt import suggest_settings
+from congeal.training.adapt import suggest_crop, suggest_settings
 from congeal.training.callbacks import Clock, History, Validation
 from congeal.training.card import model_card
 from congeal.training.checkpoint import WholeCheckpoints
@@ -34,6 +34,7 @@ from congeal.training.machine import (
     choose_precision,
     choose_shares,
     choose_workers,
+    is_on_cpu,
     use_threads,
 )
 from congeal.training.module import Trainee
@@ -104,7 +105,7 @@ def train(
         lightning.seed_everything(config.seed, verbose=False)
         if model is None:
             model = RPE(**suggest_settings(training))
-        _check_crop(config, model.divisor)
+        config = _with_crop(config, training, model)
         job = _Job(model, config, training, validation, output, what, licence)
         job.run(resume)
     return output
@@ -127,14 +128,18 @@ def _open(
     return training, validation
 
 
-def _check_crop(config: TrainConfig, divisor: int) -> None:
-    """Refuse crops that the network cannot halve as often as it does."""
-    if config.crop % divisor:
-        raise CongealError(f"crop: expected a multiple of {divisor}, got {config.crop}")
-    if config.crop == divisor and config.batch_size == 1:
+def _with_crop(config: TrainConfig, training: Dataset, model: RPE) -> TrainConfig:
+    """Choose the side of the crops, or refuse one that the network cannot halve as it does."""
+    if config.crop is None:
+        crop = suggest_crop(training, model, small=is_on_cpu(config))
+        return config.model_copy(update={"crop": crop})
+    if config.crop % model.divisor:
+        raise CongealError(f"crop: expected a multiple of {model.divisor}, got {config.crop}")
+    if config.crop == model.divisor and config.batch_size == 1:
         raise CongealError(
-            f"crop: expected at least {2 * divisor} with batches of one, got {config.crop}"
+            f"crop: expected at least {2 * model.divisor} with batches of one, got {config.crop}"
         )
+    return config
 
 
 class _Job:

@@ -19,6 +19,7 @@ __all__ = [
     "choose_precision",
     "choose_shares",
     "choose_workers",
+    "is_on_cpu",
     "use_threads",
 ]
 
@@ -43,9 +44,7 @@ def choose_shares(config: TrainConfig, model: RPE) -> int:
         CongealError: more were asked for than fit.
     """
     c = config
-    alone = c.devices * c.nodes == 1 and (
-        c.device == "cpu" or (c.device == "auto" and not _has_accelerator())
-    )
+    alone = c.devices * c.nodes == 1 and is_on_cpu(c)
     if c.shares is None:
         fair = _fair_shares(c.batch_size, c.threads or torch.get_num_threads())
         return fair if alone and not draws_by_chance(model) else 1
@@ -60,8 +59,10 @@ def choose_shares(config: TrainConfig, model: RPE) -> int:
     return c.shares
 
 
-def _has_accelerator() -> bool:
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+def is_on_cpu(config: TrainConfig) -> bool:
+    """Whether the training computes on a CPU."""
+    accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return config.device == "cpu" or (config.device == "auto" and not accelerated)
 
 
 def choose_accelerator(device: str) -> str:
