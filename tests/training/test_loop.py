@@ -14,6 +14,8 @@ from congeal.methods.rpe import RPE
 from congeal.models import load
 from congeal.training import train
 from congeal.training.callbacks import Validation
+from congeal.training.config import train_config
+from congeal.training.module import Trainee
 
 
 def config(folder):
@@ -88,14 +90,29 @@ def test_updates_are_counted_when_batches_are_gathered(brief, tmp_path):
     assert steps == ["10"]  # one row, not one for each batch
 
 
-def test_the_time_budget_ends_a_training(brief, tmp_path):
-    folder = brief(tmp_path / "model", epochs=None, steps_per_epoch=10_000, max_minutes=0.01)
+@pytest.mark.parametrize("minutes", [1e-9, 0.01])
+def test_the_time_budget_ends_a_training(brief, tmp_path, minutes):
+    settings = {"epochs": None, "steps_per_epoch": 10_000, "max_minutes": minutes}
+    folder = brief(tmp_path / "model", **settings)
     steps = config(folder)["training"]["steps"]
     assert 1 <= steps < 10_000
     assert log(folder)[-1]["step"] == str(steps)
-    before = (folder / "model.safetensors").read_bytes()
-    brief(folder, epochs=None, steps_per_epoch=10_000, max_minutes=0.01, resume=True)
-    assert (folder / "model.safetensors").read_bytes() == before
+    files = [folder / name for name in ("model.safetensors", "config.json")]
+    before = [file.read_bytes() for file in files]  # both tell how many minutes it took
+    brief(folder, resume=True, **settings)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_only_steps_count_as_time_spent():
+    trainee = Trainee(RPE(dimensions=4), train_config({}), None)
+    trainee.seconds_before = 5.0
+    assert trainee.spent == 5
+    trainee.on_train_start()
+    trainee.started -= 10  # and ten seconds later
+    assert trainee.spent == 5
+    assert trainee.seconds > 14
+    trainee.on_train_batch_end(None, None, 0)
+    assert trainee.spent > 14
 
 
 def test_threads_are_as_asked_while_it_trains_and_then_as_before(brief, eventful, tmp_path):

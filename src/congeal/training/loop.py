@@ -269,7 +269,7 @@ class _Job:
         training = {
             "data": f"{self.training.name}, {self.training.split}",
             "images": len(self.training),
-            "minutes": round(self.trainee.seconds / 60, 2),
+            "minutes": round(self.trainee.spent / 60, 2),
             "steps": self.trainee.global_step,
             "date": datetime.now(UTC).date().isoformat(),
             **self.config.model_dump(mode="json"),

@@ -54,6 +54,7 @@ class Trainee(lightning.LightningModule):
         self.total_steps = total_steps
         self.seconds_before = 0.0  # of earlier runs, when resumed
         self.started: float | None = None
+        self.stepped: float | None = None  # when the last step ended
         self.rate = 0.0
         self.terms: dict[str, Tensor] = {}
         self.parts = shares
@@ -64,6 +65,13 @@ class Trainee(lightning.LightningModule):
         """Seconds of training, earlier runs included; what comes before the first step is none."""
         now = time.monotonic()
         return self.seconds_before + now - (now if self.started is None else self.started)
+
+    @property
+    def spent(self) -> float:
+        """Seconds up to the end of the last step; resuming what is finished adds none."""
+        if self.started is None or self.stepped is None:
+            return self.seconds_before
+        return self.seconds_before + self.stepped - self.started
 
     @property
     def progress(self) -> float:
@@ -116,6 +124,11 @@ class Trainee(lightning.LightningModule):
         self.terms["loss"] = loss.detach()
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note the time."""
+        del outputs, batch, batch_idx
+        self.stepped = time.monotonic()
+
     def _terms(
         self, model: RPE, image: Tensor, labels: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
@@ -145,7 +158,7 @@ class Trainee(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the clock, and by which optimiser the state is."""
-        checkpoint[SECONDS] = self.seconds
+        checkpoint[SECONDS] = self.spent
         checkpoint[OPTIMIZER] = self.settings.optimizer
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
