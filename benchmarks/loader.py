@@ -26,7 +26,8 @@ from congeal.data import Dataset, open_dataset
 from congeal.data.registry import is_here
 from congeal.training import TrainConfig, suggest_settings
 from congeal.training.config import train_config
-from congeal.training.machine import choose_workers
+from congeal.training.machine import choose_shares, choose_workers
+from congeal.training.shares import Shares
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
 Batch = list[Tensor]
@@ -49,16 +50,24 @@ def make_loader(dataset: Dataset, config: TrainConfig, steps: int) -> DataLoader
 
 
 def make_step(model: RPE, config: TrainConfig) -> Callable[[Batch], None]:
-    """A training step: forward, losses, backward, clip, update."""
+    """A training step: forward, losses, backward, clip, update; in shares as training does it."""
     device = next(model.parameters()).device
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, fused=device.type == "cpu"
+    )
+    count = choose_shares(config, model)
+    shares = Shares(model, count, max(1, torch.get_num_threads() // count))
+
+    def terms(model: RPE, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        output = model(image.contiguous(memory_format=torch.channels_last))
+        return model.losses(output, labels, generator=torch.Generator().manual_seed(0))
 
     def step(batch: Batch) -> None:
         image, labels = (part.to(device, non_blocking=True) for part in batch)
-        output = model(image.contiguous(memory_format=torch.channels_last))
-        terms = model.losses(output, labels, generator=torch.Generator().manual_seed(0))
+        parts = list(zip(image.chunk(count), labels.chunk(count), strict=True))
+        found = terms(model, image, labels) if count == 1 else shares.forward(terms, parts)
         optimiser.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
+        torch.stack(list(found.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()
         if device.type == "cuda":
