@@ -307,11 +307,11 @@ def nearest_modes(
     for first in range(0, count, step):
         part = points[:, first : first + step]  # (D, n)
         length = part.square().sum(0).sqrt_().clamp_min_(1e-12)
-        table = part.T @ modes.T  # (n, M)
+        table = modes @ part  # (M, n): rows as long as they are in memory go quickest
         if group is not None and but is not None:
-            own = but[first : first + step, None] == group
-            table = torch.where(own, -length[:, None], table)
-        best, at = table.max(1)
+            own = but[first : first + step] == group[:, None]
+            table = torch.where(own, -length, table)
+        best, at = table.max(0)
         index[first : first + step] = at
         cosine[first : first + step] = best / length
     return index, cosine

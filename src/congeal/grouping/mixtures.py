@@ -29,31 +29,34 @@ def find_mixtures(modes: Tensor, drawn: Tensor) -> Tensor:
         [False, False, True]
     """
     area = torch.bincount(drawn.reshape(-1), minlength=len(modes) + 1)[1:]
-    return _scattered(drawn, area) | (_blends(modes, area) & _thin(drawn, area))
+    drawn = drawn.int()  # half the memory to go through
+    mixed = _scattered(drawn, area)
+    thin = _thin(drawn, area).nonzero()[:, 0]
+    mixed[thin] |= _blends(modes, area, thin)
+    return mixed
 
 
-def _blends(modes: Tensor, area: Tensor) -> Tensor:
-    """``(M,)`` bool: the mode lies between two modes of larger groups.
+def _blends(modes: Tensor, area: Tensor, asked: Tensor) -> Tensor:
+    """``(A,)`` bool: the mode lies between two modes of larger groups, for those asked of.
 
     c lies between a and b when its projection on their plane is nearly all of it and has a part
     of both: with A the cosines to a, B to b and G that of a to b, the coordinates on the plane
     are (A - G B, B - G A) / (1 - G^2), and the square of the projection is their product with
     (A, B).
     """
-    count = len(modes)
     order = area.argsort(descending=True)[:64]  # the larger ones make the borders
     large = modes[order]
     gram = large @ large.T  # (L, L)
-    cosine = modes @ large.T  # (M, L)
-    first, second = cosine[:, :, None], cosine[:, None, :]  # (M, L, 1), (M, 1, L)
-    bulk = area[order] > area[:, None]  # (M, L)
+    cosine = modes[asked] @ large.T  # (A, L)
+    first, second = cosine[:, :, None], cosine[:, None, :]  # (A, L, 1), (A, 1, L)
+    bulk = area[order] > area[asked, None]  # (A, L)
     spare = (1 - gram.square()).clamp_min(1e-6)
     alpha = (first - gram * second) / spare
     beta = (second - gram * first) / spare
     square = alpha * first + beta * second
     between = (alpha > 0.2) & (beta > 0.2) & (square > BLEND**2)
     between &= bulk[:, :, None] & bulk[:, None, :]
-    return between.view(count, -1).any(1)
+    return between.flatten(1).any(1)
 
 
 def _share(pixels: Tensor, drawn: Tensor, area: Tensor) -> Tensor:
