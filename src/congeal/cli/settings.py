@@ -163,6 +163,13 @@ _LOSS = _settings(
 )
 _READ_OUT = _settings(
     "Read-out",
+    (
+        "views",
+        "int",
+        "by the images",
+        "times an image is looked at, turned and mirrored: better outlines, in more time",
+        ("1", "2", "4", "8"),
+    ),
     ("foreground", "float", "0.5", "probability that makes foreground"),
     ("smallest", "float", "by the images", "smallest object, in pixels"),
     ("fragment", "float", "by the images", "smallest object, as a share of the image's median"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from congeal.data.drawn import DrawnDataset
 from congeal.demo.page import Shown, save_pictures, write_page
@@ -21,6 +22,7 @@ from congeal.files import write_text
 from congeal.models.folder import load
 from congeal.models.shipped import DEFAULT_MODEL, list_models
 from congeal.training import train
+from congeal.training.machine import is_on_cpu
 
 __all__ = ["Demo", "run_demo"]
 
@@ -30,16 +32,15 @@ SHOWN = 6
 # Drawing costs little, so hardly any drawing comes twice.
 DRAWINGS = 1_500
 TRAINING: dict[str, Any] = {
-    "crop": 128,
+    "crop": 96,
     "batch_size": 4,
     "steps_per_epoch": 200,
     "rotation": 0.0,  # the drawings have every angle already
     "scale": (0.9, 1.1),
     "validation_share": 0.06,
 }
-# The crops are so small that two threads wait for each other longer than they save; a core that
-# draws while the other one trains is of more use.
-TWO_CORES: dict[str, Any] = {"threads": 1, "workers": 1}
+# Small batches, for many steps, in shares smaller than training would choose by itself.
+ON_CPU: dict[str, Any] = {"shares": 2}
 
 # Says that a folder was made by the demo, which may then make it again.
 _MARK = ".congeal-demo"
@@ -105,7 +106,7 @@ def run_demo(
         what="sticks lying across each other, drawn; made by the demo",
         licence="Apache-2.0",
         **TRAINING,
-        **(TWO_CORES if (os.cpu_count() or 1) <= 2 else {}),
+        **(ON_CPU if is_on_cpu(device) and torch.get_num_threads() > 1 else {}),
     )
     on_stage(f"scoring it on {images} drawings it has not seen")
     model = load(folder, device=device)

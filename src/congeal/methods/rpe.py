@@ -20,6 +20,7 @@ from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching
 from congeal.methods.rpe_config import READ_OUT, RPEConfig, make_config, normalisation
+from congeal.methods.views import look
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder
 from congeal.segmentation import Segmentation
@@ -256,7 +257,7 @@ class RPE(nn.Module):
 
         Args:
             image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type.
-            keep_embedding: let the result carry the embedding ``(D, h, w)``, for pictures.
+            keep_embedding: let the result carry the embedding ``(views D, h, w)``, for pictures.
 
         Returns:
             The objects, each with its mask, class and score.
@@ -270,7 +271,8 @@ class RPE(nn.Module):
         was_training = self.training
         self.eval()
         device = next(self.parameters()).device
-        output = self(batch.to(device, memory_format=torch.channels_last))
+        shown = batch.to(device, memory_format=torch.channels_last)
+        output = look(self, shown, self.config.views)
         self.train(was_training)
         rows, columns = (-(-side // self.config.stride) for side in (height, width))
         output = output._replace(embedding=output.embedding[..., :rows, :columns])

@@ -15,6 +15,7 @@ __all__ = ["READ_OUT", "RPEConfig", "make_config", "normalisation"]
 
 # What may change when the weights are there; all else is part of how they came about.
 READ_OUT = (
+    "views",
     "foreground",
     "smallest",
     "fragment",
@@ -84,6 +85,9 @@ class RPEConfig(BaseModel):
     embedding_weight: float = Field(1.0, ge=0, description="of the pair loss in the sum")
     boundary_weight: float = Field(0.3, ge=0, description="of the loss of the touching map")
 
+    views: Literal[1, 2, 4, 8] = Field(
+        1, description="times an image is looked at, turned and mirrored"
+    )
     foreground: float = Field(0.5, gt=0, lt=1, description="probability that makes foreground")
     smallest: float = Field(16.0, ge=0, description="smallest object, in pixels")
     fragment: float = Field(

@@ -23,7 +23,8 @@ CROWD = 24  # objects in an image beyond which far-apart objects share direction
 DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
 # Few long objects: each a direction of its own, told apart by where its line lies. Learning to
-# separate comes first, mean shift joins for the last stretch, and modes are read out finely.
+# separate comes first, mean shift joins for the last stretch, and modes are read out finely, from
+# similarities in four views.
 SPARSE = {
     "coordinates": "projected",
     "reach": None,
@@ -32,6 +33,7 @@ SPARSE = {
     "shift_from": 0.8,
     "merge": 0.85,
     "read_concentration": 250.0,
+    "views": 4,
 }
 
 
@@ -40,10 +42,10 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
 
     Crowded images (over 24 objects in the busiest) get a reach of twice the median diameter and
     rotary positions: objects need to differ from their neighbours only. Sparse images keep one
-    direction per object and projected coordinates, which suit long objects that cross. What is
-    smaller than the smallest hundredth of the objects is taken for a fragment (less strictly
-    where few objects hide each other). Images that are mostly dark are shown to the network with
-    their dark parts lifted.
+    direction per object and projected coordinates, which suit long objects that cross, and are
+    looked at in four views. What is smaller than the smallest hundredth of the objects is taken
+    for a fragment (less strictly where few objects hide each other). Images that are mostly dark
+    are shown to the network with their dark parts lifted.
 
     Args:
         dataset: of training images; 64 of them, evenly spread, are read.

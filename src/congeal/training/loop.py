@@ -131,7 +131,7 @@ def _open(
 def _with_crop(config: TrainConfig, training: Dataset, model: RPE) -> TrainConfig:
     """Choose the side of the crops, or refuse one that the network cannot halve as it does."""
     if config.crop is None:
-        crop = suggest_crop(training, model, small=is_on_cpu(config))
+        crop = suggest_crop(training, model, small=is_on_cpu(config.device))
         return config.model_copy(update={"crop": crop})
     if config.crop % model.divisor:
         raise CongealError(f"crop: expected a multiple of {model.divisor}, got {config.crop}")

@@ -44,7 +44,7 @@ def choose_shares(config: TrainConfig, model: RPE) -> int:
         CongealError: more were asked for than fit.
     """
     c = config
-    alone = c.devices * c.nodes == 1 and is_on_cpu(c)
+    alone = c.devices * c.nodes == 1 and is_on_cpu(c.device)
     if c.shares is None:
         fair = _fair_shares(c.batch_size, c.threads or torch.get_num_threads())
         return fair if alone and not draws_by_chance(model) else 1
@@ -59,10 +59,10 @@ def choose_shares(config: TrainConfig, model: RPE) -> int:
     return c.shares
 
 
-def is_on_cpu(config: TrainConfig) -> bool:
-    """Whether the training computes on a CPU."""
+def is_on_cpu(device: str) -> bool:
+    """Whether a device, or what ``auto`` stands for here, is the CPU."""
     accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return config.device == "cpu" or (config.device == "auto" and not accelerated)
+    return device == "cpu" or (device == "auto" and not accelerated)
 
 
 def choose_accelerator(device: str) -> str:
