@@ -114,6 +114,21 @@ def test_frozen_parameters_and_terms_without_gradient_do_no_harm(shares):
     assert model[2].weight.grad is not None
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_copies_train_where_the_model_does(shares, training):
+    model = nn.Sequential(nn.BatchNorm1d(1)).train(not training)
+    both = shares(model, 2)
+    model.train(training)
+
+    def look(model):
+        modes.append(model[0].training)
+        return {"weight": model[0].weight.sum()}
+
+    modes = []
+    both.forward(look, [(), ()])
+    assert modes == [training, training]
+
+
 def test_what_a_share_raises_comes_out(shares):
     def fail(model):
         raise CongealError("no such thing")

@@ -49,6 +49,9 @@ class Shares:
 
         A call of ``backward`` on any sum of them gives the model's parameters their gradients.
         """
+        for twin in self.copies[1:]:
+            if twin.training != self.copies[0].training:
+                twin.train(self.copies[0].training)
         asked = [
             self.pool.submit(terms, model, *part)
             for model, part in zip(self.copies, parts, strict=True)
