@@ -22,7 +22,7 @@ __all__ = ["demo"]
 
 def demo(
     output: Output = Path("congeal-demo"),
-    minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", metavar="N")] = 6.0,
+    minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", metavar="N")] = 6.5,
     seed: Annotated[int, typer.Option(help="Of the drawings and the training.", min=0)] = 0,
     images: Annotated[int, typer.Option(help="How many drawings to score.", min=1)] = 64,
     device: Device = "auto",

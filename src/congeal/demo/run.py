@@ -37,10 +37,11 @@ TRAINING: dict[str, Any] = {
     "steps_per_epoch": 200,
     "rotation": 0.0,  # the drawings have every angle already
     "scale": (0.9, 1.1),
-    "validation_share": 0.06,
+    "validation_share": 0.03,
 }
-# Small batches, for many steps, in shares smaller than training would choose by itself.
-ON_CPU: dict[str, Any] = {"shares": 2}
+# Small batches, for many steps, in shares smaller than training would choose by itself. Drawing is
+# Python, which in a thread would hold up the steps; a process does it beside them.
+ON_CPU: dict[str, Any] = {"shares": 2, "workers": 1}
 
 # Says that a folder was made by the demo, which may then make it again.
 _MARK = ".congeal-demo"
@@ -69,7 +70,7 @@ class Demo:
 def run_demo(
     output: str | Path = "congeal-demo",
     *,
-    minutes: float = 6.0,
+    minutes: float = 6.5,
     seed: int = 0,
     images: int = TEST_IMAGES,
     device: str = "auto",
