@@ -181,15 +181,19 @@ def _colours(rng: np.random.Generator, count: int) -> Floats:
 def _smooth_noise(rng: np.random.Generator, rows: int, columns: int, cells: int) -> Floats:
     """Random values on a coarse grid, interpolated linearly to `(rows, columns)`."""
     grid = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
-    smooth = _weights(rows, cells) @ grid @ _weights(columns, cells).T
-    return smooth.astype(np.float32, copy=False)
+    return _interpolate(_interpolate(grid, rows).T, columns).T
 
 
-def _weights(length: int, cells: int) -> Floats:
-    place = np.linspace(0, cells, length)[:, None]
-    tent = np.maximum(0, 1 - np.abs(place - np.arange(cells + 1)))
-    weights: Floats = tent.astype(np.float32)
-    return weights
+def _interpolate(values: Floats, length: int) -> Floats:
+    """Linear interpolation of `(cells + 1, n)` to `(length, n)`.
+
+    Without a matrix product: numpy's would put all cores to work on it, beside a training.
+    """
+    place = np.linspace(0, len(values) - 1, length)
+    before = np.minimum(place.astype(np.int64), len(values) - 2)
+    share = (place - before).astype(np.float32)[:, None]
+    mixed: Floats = values[before] * (1 - share) + values[before + 1] * share
+    return mixed
 
 
 def _ground(rng: np.random.Generator, rows: int, columns: int, colour: Floats) -> Floats:
@@ -205,15 +209,19 @@ def _shade(rng: np.random.Generator, layers: Layers, light: Floats) -> Floats:
     """Brightness of every layer: ambient and diffuse light, a highlight, the grain."""
     ambient = np.float32(rng.uniform(0.25, 0.5))
     gloss = np.float32(rng.uniform(0, 0.5))
-    diffuse: Floats = np.maximum(np.tensordot(light, layers.normal, 1), 0)
+    diffuse: Floats = np.maximum(_towards(light, layers.normal), 0)
     halfway = light + np.array([0, 0, 1], np.float32)
-    facing: Floats = np.maximum(
-        np.tensordot(halfway / np.linalg.norm(halfway), layers.normal, 1), 0
-    )
+    facing: Floats = np.maximum(_towards(halfway / np.linalg.norm(halfway), layers.normal), 0)
     for _ in range(4):
         facing *= facing
     shade: Floats = (ambient + (1 - ambient) * diffuse) * layers.grain + gloss * facing
     return shade
+
+
+def _towards(direction: Floats, normal: Floats) -> Floats:
+    """How far surfaces `(3, K, H, W)` face a direction `(3,)`."""
+    facing: Floats = direction[0] * normal[0] + direction[1] * normal[1] + direction[2] * normal[2]
+    return facing
 
 
 def _shadow(depth: Floats, offset: NDArray[np.int64]) -> Floats:
