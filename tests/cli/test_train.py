@@ -47,6 +47,7 @@ VALUES = {
     "options": "grid=6",
 }
 EXPECTED = {
+    "1": 1,
     "2": 2,
     "0.75": 0.75,
     "": True,
