@@ -1,7 +1,7 @@
 """Whether the loader feeds the network: samples a second alone, and the share of a step it takes.
 
     python benchmarks/loader.py [--steps 40] [--batch 8] [--crop 256] [--workers N]
-        [--augmentation default] [--quick] [--json FILE]
+        [--shares N] [--augmentation default] [--quick] [--json FILE]
 
 A real training loop runs with the small network and the settings that training would choose for
 the images. ``waiting`` is the time inside ``next(loader)`` over that of whole steps: in the first
@@ -56,7 +56,7 @@ def make_step(model: RPE, config: TrainConfig) -> Callable[[Batch], None]:
         model.parameters(), lr=config.learning_rate, fused=device.type == "cpu"
     )
     count = choose_shares(config, model)
-    shares = Shares(model, count, max(1, torch.get_num_threads() // count))
+    shares = Shares(model, count)
 
     def terms(model: RPE, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
         output = model(image.contiguous(memory_format=torch.channels_last))
@@ -105,7 +105,8 @@ def measure(name: str, chosen: argparse.Namespace, device: str) -> Row:
     steps, batch = chosen.steps, chosen.batch
     dataset = open_dataset(name, "train")
     workers = chosen.workers if chosen.workers >= 0 else None
-    own = {"crop": chosen.crop, "augmentation": chosen.augmentation}
+    shares = chosen.shares or None
+    own = {"crop": chosen.crop, "augmentation": chosen.augmentation, "shares": shares}
     config = train_config({"batch_size": batch, "workers": workers, **own})
     model = RPE(**suggest_settings(dataset)).to(device).train()
     step = make_step(model.to(memory_format=torch.channels_last), config)
@@ -135,6 +136,7 @@ def main() -> None:
         batch=(8, "crops in a batch"),
         crop=(256, "side of the crops in pixels"),
         workers=(-1, "loader processes; -1: by the machine, as training does"),
+        shares=(0, "parts of a batch on a CPU; 0: by the machine, as training does"),
         augmentation=("default", "by name"),
         quick=(False, "few small steps, to see that it runs"),
     )

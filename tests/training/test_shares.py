@@ -86,7 +86,7 @@ def test_every_share_sees_the_parameters_after_an_update(shares):
         optimiser.step()
 
 
-def test_each_share_has_a_thread_of_its_own_with_its_number_of_threads(shares):
+def test_each_share_has_a_thread_of_its_own_with_its_part_of_the_cores(shares):
     seen, meet = set(), threading.Barrier(2, timeout=20)
 
     def look(model):
@@ -95,10 +95,14 @@ def test_each_share_has_a_thread_of_its_own_with_its_number_of_threads(shares):
         return {"weight": model.weight.sum()}
 
     before = torch.get_num_threads()
-    shares(nn.Linear(1, 1), 2, threads=1).forward(look, [(), ()])
+    torch.set_num_threads(2)
+    try:
+        shares(nn.Linear(1, 1), 2).forward(look, [(), ()])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert len(seen) == 2
     assert {cores for _, cores in seen} == {1}
-    assert torch.get_num_threads() == before
 
 
 def test_frozen_parameters_and_terms_without_gradient_do_no_harm(shares):

@@ -205,7 +205,7 @@ class RPE(nn.Module):
         Args:
             output: of :meth:`forward`, in evaluation mode.
             size: height and width of the image inside its padding (top left).
-            keep_embedding: let each result carry its embedding ``(D, h, w)``.
+            keep_embedding: let each result carry its embedding ``(views D, h, w)``.
         """
         return [
             self._group_one(EmbeddingOutput(*(part[i] for part in output)), size, keep_embedding)

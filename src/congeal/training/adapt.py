@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from congeal.data.intensity import scale_intensity
-from congeal.data.sample import Dataset
+from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.grouping.components import on_edge
 from congeal.methods.rpe import RPE
@@ -61,10 +62,8 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
         >>> suggest_settings(open_dataset("sticks", "train", count=8))["coordinates"]
         'projected'
     """
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).round().astype(int))
     counts, areas, extents, tones, shares = [], [], [], [], []
-    for index in chosen:
-        sample = dataset[int(index)]
+    for sample in _some(dataset, LOOKED_AT):
         labels = sample.labels
         tones.append(float(scale_intensity(sample.image).median()))
         area = np.bincount(np.maximum(labels, 0).ravel())[1:]
@@ -116,13 +115,18 @@ def suggest_crop(dataset: Dataset, model: RPE, *, small: bool) -> int:
     """
     reach = model.config.reach
     if reach is None:
-        chosen = np.unique(np.linspace(0, len(dataset) - 1, MEASURED).round().astype(int))
-        wanted = float(max(max(dataset[int(index)].labels.shape) for index in chosen))
+        wanted = float(max(max(sample.labels.shape) for sample in _some(dataset, MEASURED)))
     else:
         wanted = 2.5 * reach if small else LARGEST_CROP
     divisor = model.divisor
     least = max(2 * divisor, 96)
     return divisor * math.ceil(min(max(wanted, least), LARGEST_CROP) / divisor)
+
+
+def _some(dataset: Dataset, most: int) -> Iterator[Sample]:
+    """At most so many samples, evenly spread."""
+    for index in np.unique(np.linspace(0, len(dataset) - 1, most).round().astype(int)):
+        yield dataset[int(index)]
 
 
 def _extents(labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:

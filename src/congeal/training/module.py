@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import lightning
@@ -87,8 +88,7 @@ class Trainee(lightning.LightningModule):
         """Start the clock once everything is loaded."""
         self.started = time.monotonic()
         if self.parts > 1:  # now that parameters are where they stay
-            threads = max(1, torch.get_num_threads() // self.parts)
-            self.shares = Shares(self.model, self.parts, threads)
+            self.shares = Shares(self.model, self.parts)
 
     def close(self) -> None:
         """End the threads of the shares, if there are any."""
@@ -108,17 +108,13 @@ class Trainee(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Sum of the method's losses on crops ``(B, 3, H, W)`` and labels ``(B, H, W)``."""
-        image, labels = batch
+        chance = [self._generator(batch_idx, share) for share in range(self.parts)]
+        compute = partial(self._terms, self.progress)  # the clock is read once for all shares
         if self.shares is None:
-            terms = self._terms(self.model, image, labels, self._generator(batch_idx))
+            terms = compute(self.model, *batch, chance[0])
         else:
-            parts = zip(
-                image.chunk(self.parts),
-                labels.chunk(self.parts),
-                (self._generator(batch_idx, share) for share in range(self.parts)),
-                strict=True,
-            )
-            terms = self.shares.forward(self._terms, list(parts))
+            image, labels = (part.chunk(self.parts) for part in batch)
+            terms = self.shares.forward(compute, list(zip(image, labels, chance, strict=True)))
         self.terms = {name: term.detach() for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         self.terms["loss"] = loss.detach()
@@ -130,12 +126,17 @@ class Trainee(lightning.LightningModule):
         self.stepped = time.monotonic()
 
     def _terms(
-        self, model: RPE, image: Tensor, labels: Tensor, generator: torch.Generator
+        self,
+        progress: float,
+        model: RPE,
+        image: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         image = image.contiguous(memory_format=torch.channels_last)
         with self.trainer.precision_plugin.forward_context():  # which each thread must enter
             output = model(image)
-            return model.losses(output, labels, generator=generator, progress=self.progress)
+            return model.losses(output, labels, generator=generator, progress=progress)
 
     def _generator(self, batch_idx: int, share: int = 0) -> torch.Generator:
         """Chance of this step: a function of its number, so that a resumed run has the same."""

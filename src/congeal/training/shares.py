@@ -23,8 +23,7 @@ class Shares:
 
     Args:
         model: what is trained; its parameters must stay where they are in memory.
-        count: of shares.
-        threads: that compute each of them.
+        count: of shares, each computed by its part of the threads that torch uses here.
 
     Example:
         >>> model, image = nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 0.0], [0.0, 3.0]])
@@ -38,8 +37,9 @@ class Shares:
         >>> shares.close()
     """
 
-    def __init__(self, model: nn.Module, count: int, threads: int = 1) -> None:
+    def __init__(self, model: nn.Module, count: int) -> None:
         self.copies = [model, *(_tied_copy(model) for _ in range(count - 1))]
+        threads = max(1, torch.get_num_threads() // count)
         self.pool = ThreadPoolExecutor(count, "congeal-share", torch.set_num_threads, (threads,))
 
     def forward(
