@@ -139,6 +139,13 @@ def test_sticks_of_training_and_scoring_are_not_the_same(quick, tmp_path):
     assert quick["val"].split == "val"
 
 
+@pytest.mark.parametrize(("threads", "shares"), [(2, 2), (1, None)])
+def test_two_cores_share_each_batch(quick, tmp_path, monkeypatch, threads, shares):
+    monkeypatch.setattr(demo_run.torch, "get_num_threads", lambda: threads)
+    run_demo(tmp_path, images=1, device="cpu")
+    assert quick.get("shares") == shares
+
+
 def test_a_second_demo_replaces_the_first(quick, tmp_path):
     run_demo(tmp_path, images=1)
     (tmp_path / "model" / "old").write_text("")
