@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from congeal.grouping import AnchorSearch, MeanShift, converge, find_modes
-from congeal.grouping.anchors import _sample, angles, nearest_modes, spread_indices
+from congeal.grouping.anchors import _sample, spread_indices
+from congeal.grouping.nearest import nearest_modes
 from congeal.sphere import normalise
 
 
@@ -209,32 +210,6 @@ def test_turning_the_embedding_space_changes_no_group(seed: int) -> None:
     before = search.group(embedding.double()).labels
     after = search.group(torch.einsum("ij,jhw->ihw", turn, embedding.double())).labels
     assert torch.equal(before, after)
-
-
-def test_the_nearest_mode_is_that_of_the_whole_table() -> None:
-    generator = torch.Generator().manual_seed(0)
-    points = torch.randn(8, 5000, generator=generator)
-    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
-    index, cosine = nearest_modes(points, modes)
-    table = normalise(points, dim=0).T @ modes.T
-    assert torch.equal(index, table.argmax(1))
-    torch.testing.assert_close(cosine, table.amax(1))
-
-
-def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table() -> None:
-    generator = torch.Generator().manual_seed(0)
-    points = torch.randn(8, 5000, generator=generator)
-    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
-    group, own = torch.arange(7) % 3, torch.randint(0, 4, (5000,), generator=generator)
-    index, cosine = nearest_modes(points, modes, group, own)
-    table = (normalise(points, dim=0).T @ modes.T).masked_fill(own[:, None] == group, -1)
-    assert torch.equal(index, table.argmax(1))
-    torch.testing.assert_close(cosine, table.amax(1))
-    assert bool((nearest_modes(points, modes, group * 0, own * 0)[1] == -1).all())
-
-
-def test_angles_are_never_nan() -> None:
-    assert angles(torch.tensor([1.0000002, -1.0000002])).tolist() == pytest.approx([0, np.pi])
 
 
 @given(count=st.integers(1, 3000), most=st.integers(1, 300))

@@ -11,13 +11,14 @@ def features(channels, reductions, side=64):
     ]
 
 
+@pytest.mark.parametrize("size", ["light", "wide"])
 @pytest.mark.parametrize("stride", [2, 4])
 @pytest.mark.parametrize(
     ("channels", "reductions"),
     [([8, 12, 16, 200], [2, 4, 8, 16]), ([8, 12, 16, 24], [2, 4, 8, 8]), ([8, 12], [2, 4])],
 )
-def test_the_map_has_the_stride_and_channels_promised(channels, reductions, stride):
-    decoder = LightDecoder(channels, reductions, stride)
+def test_the_map_has_the_stride_and_channels_promised(channels, reductions, stride, size):
+    decoder = LightDecoder(channels, reductions, stride, size)
     x = decoder(features(channels, reductions))
     assert x.shape == (2, decoder.channels, 64 // stride, 64 // stride)
 
@@ -26,6 +27,12 @@ def test_wide_encoders_stay_light():
     decoder = LightDecoder([512, 1024, 2048], [2, 4, 8])
     assert decoder.channels == 24
     assert sum(p.numel() for p in decoder.parameters()) < 250_000
+
+
+def test_a_wide_decoder_has_more_to_learn_with_at_every_level():
+    light, wide = (LightDecoder([8, 12, 16, 24], [2, 4, 8, 16], size=s) for s in ("light", "wide"))
+    for few, many in zip(light.refine, wide.refine, strict=True):
+        assert sum(p.numel() for p in many.parameters()) > sum(p.numel() for p in few.parameters())
 
 
 def test_joining_before_the_product_is_joining_channels_after_it():

@@ -119,6 +119,13 @@ _NETWORK = _settings(
     ("freeze_norm", "bool", "off", "hold the encoder's batch norm to its moments"),
     ("encoder_levels", "int", "all", "feature maps of a timm encoder to take, finest first"),
     ("frozen_levels", "int", "0", "feature maps up to which a timm encoder keeps its weights"),
+    (
+        "decoder",
+        "str",
+        "light",
+        "light, or wide, which takes longer and learns more",
+        ("light", "wide"),
+    ),
     ("dimensions", "int", "16", "of the embedding"),
     ("class_names", "names", "object", "names of the classes"),
     ("stride", "int", "2", "of the embedding: 2 or 4", ("2", "4")),

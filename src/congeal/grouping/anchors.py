@@ -18,12 +18,12 @@ from congeal.grouping.basins import Flow, let_flow
 from congeal.grouping.groups import Groups, check_embedding
 from congeal.grouping.mixtures import find_mixtures
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
+from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two
 from congeal.sphere import normalise
 
 __all__ = ["AnchorSearch", "spread_indices"]
 
 GOLDEN = 0.6180339887498949
-CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
 ROUNDS = 8  # of looking where no mode is close
 UNITED = 0.01  # of the width of the kernel, up to which anchors become one
 
@@ -118,7 +118,7 @@ class AnchorSearch:
         Returns:
             The landmarks ``(L, D)``, the nearest to each pixel and the cosine to it, ``(N,)``.
         """
-        near, similarity = nearest_modes(points, landmarks)
+        near, similarity = nearest_in_runs(points, landmarks)
         for _ in range(ROUNDS if points.shape[1] > self.anchors else 0):
             lost = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
             if len(lost) < self.smallest:
@@ -230,8 +230,7 @@ class AnchorSearch:
 
         In radians; 0 for pixels that are far from all.
         """
-        at, cosine = nearest_modes(points, rest)
-        other = nearest_modes(points, rest, home, home[at])[1]
+        at, cosine, other = nearest_two(points, rest, home)
         lost = cosine < merge_cosine(self.margin)
         return home[at], (angles(other) - angles(cosine)).masked_fill(lost, 0.0)
 
@@ -283,43 +282,6 @@ def _sample(near: Tensor, similarity: Tensor, chosen: Tensor, least: int) -> tup
     anchors = torch.cat([chosen[~poor[near[chosen]]], pool[taken]])
     share = pixels / torch.bincount(near[anchors], minlength=len(pixels)).clamp_min(1)
     return anchors, share[near[anchors]]
-
-
-def nearest_modes(
-    points: Tensor, modes: Tensor, group: Tensor | None = None, but: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Index of the nearest mode of each point, and the cosine to it.
-
-    Args:
-        points: ``(D, N)`` of any length.
-        modes: ``(M, D)`` unit vectors, at least one.
-        group: ``(M,)`` what each mode belongs to.
-        but: ``(N,)`` a group that does not count, for each point; where no other is left, the
-            cosine is -1.
-
-    Returns:
-        ``(N,)`` int64 and ``(N,)``.
-    """
-    count = points.shape[1]
-    index = torch.empty(count, dtype=torch.int64, device=points.device)
-    cosine = points.new_empty(count)
-    step = CHUNK if points.device.type == "cpu" else 64 * CHUNK
-    for first in range(0, count, step):
-        part = points[:, first : first + step]  # (D, n)
-        length = part.square().sum(0).sqrt_().clamp_min_(1e-12)
-        table = modes @ part  # (M, n): rows as long as they are in memory go quickest
-        if group is not None and but is not None:
-            own = but[first : first + step] == group[:, None]
-            table = torch.where(own, -length, table)
-        best, at = table.max(0)
-        index[first : first + step] = at
-        cosine[first : first + step] = best / length
-    return index, cosine
-
-
-def angles(cosine: Tensor) -> Tensor:
-    """Radians."""
-    return cosine.clamp(-1, 1).acos()
 
 
 def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:

@@ -8,6 +8,7 @@ a pixel that follows the crowd goes to the mode to which it would have gone amon
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -109,6 +110,12 @@ def let_flow(
     return Flow(shift, width, start, tuple(trail), rest, mass, into[where])
 
 
+@cache
+def _salt(dimensions: int) -> list[int]:
+    """A factor of each axis, for hashing."""
+    return [pow(MULTIPLIER, axis + 1, WORD) - WORD // 2 for axis in range(dimensions)]
+
+
 def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
     """Make one of the points that lie in the same cell of a grid.
 
@@ -130,8 +137,7 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
         >>> united[into].tolist() == points.tolist(), mass[into].tolist()
         (True, [4.0, 2.0, 4.0])
     """
-    powers = [pow(MULTIPLIER, axis + 1, WORD) - WORD // 2 for axis in range(points.shape[1])]
-    salt = torch.tensor(powers, device=points.device)
+    salt = torch.tensor(_salt(points.shape[1]), device=points.device)
     cell = ((points / width).round().long() * salt).sum(1)  # wraps around, as a hash may
     ids, into = torch.unique(cell, return_inverse=True)
     if len(ids) == len(points):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from congeal.sphere import normalise
@@ -89,22 +91,37 @@ def find_modes(
         [[0.0, 1.0], [1.0, 0.0]]
     """
     mass = points.new_ones(len(points)) if weights is None else weights.to(points.dtype)
-    close = points @ points.T > math.cos((1 - margin) / 3)  # (N, N), N at most the anchors
-    close = close.fill_diagonal_(True).to(mass.dtype)  # the search ends, whatever the points are
-    left = torch.ones_like(mass, dtype=torch.bool)
-    around = close @ mass  # (N,) of what is left
-    modes: list[Tensor] = []
-    while bool(left.any()):
-        heaviest = int(torch.where(left, around, -torch.inf).argmax())
-        members = (points @ points[heaviest] > merge_cosine(margin)) & left
-        members[heaviest] = True
-        gone = members.nonzero()[:, 0]
-        if float(mass[gone].sum()) < smallest:
+    cosine = points @ points.T  # (N, N), N at most the anchors
+    close = (cosine > math.cos((1 - margin) / 3)).fill_diagonal_(True)
+    near = (cosine > merge_cosine(margin)).fill_diagonal_(True)  # so that the search ends
+    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), smallest)
+    if not picked:
+        return points[:0]
+    modes = torch.stack([mass[gone] * close[first, gone] @ points[gone] for first, gone in picked])
+    return normalise(modes, dim=1)
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.cpu().numpy()
+    return array
+
+
+def _pick(
+    near: NDArray[np.bool_], close: NDArray[Any], mass: NDArray[Any], smallest: float
+) -> list[tuple[int, NDArray[np.intp]]]:
+    """The heaviest point and all that it takes out, again and again: hundreds of tiny steps."""
+    left = np.ones(len(mass), bool)
+    around = np.einsum("ij,j", close, mass)  # of what is left
+    picked = []
+    while left.any():
+        heaviest = int(np.where(left, around, -np.inf).argmax())
+        gone = np.flatnonzero(near[heaviest] & left)
+        if mass[gone].sum() < smallest:
             break
-        modes.append((mass[gone] * close[heaviest, gone]) @ points[gone])
+        picked.append((heaviest, gone))
         left[gone] = False
-        around -= mass[gone] @ close[gone]  # close is symmetric
-    return normalise(torch.stack(modes), dim=1) if modes else points[:0]
+        around -= np.einsum("i,ij", mass[gone], close[gone])  # close is symmetric
+    return picked
 
 
 def merge_cosine(margin: float) -> float:

@@ -72,6 +72,7 @@ class RPE(nn.Module):
             stride=c.stride,
             coordinates=c.coordinates,
             wavelengths=c.wavelengths,
+            decoder=c.decoder,
             mean=mean,
             deviation=deviation,
         )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from congeal.errors import CongealError, unknown
 from congeal.grouping.registry import GROUPINGS
 from congeal.losses.pairwise import Sampling
+from congeal.networks.decoders import DecoderSize
 from congeal.networks.embedding import Coordinates
 
 __all__ = ["READ_OUT", "RPEConfig", "make_config", "normalisation"]
@@ -54,6 +55,7 @@ class RPEConfig(BaseModel):
     frozen_levels: int = Field(
         0, ge=0, description="feature maps up to which a timm encoder keeps its weights"
     )
+    decoder: DecoderSize = Field("light", description="wide: more channels from stride 2 on")
     dimensions: int = Field(16, ge=2, description="D of the embedding")
     class_names: tuple[str, ...] = Field(("object",), min_length=1)
     stride: Literal[2, 4] = Field(2, description="of the embedding")

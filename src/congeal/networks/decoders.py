@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
 from congeal.errors import CongealError
 from congeal.networks.blocks import ConvNorm, Residual, upsample_to
 
-__all__ = ["LightDecoder"]
+__all__ = ["DecoderSize", "LightDecoder"]
 
-WIDTHS = {2: 24, 4: 48, 8: 64}  # channels by stride: fine maps are large, so theirs are few
-WIDEST = 96
+DecoderSize = Literal["light", "wide"]
+
+# Channels at strides 2, 4, 8 and beyond: fine maps are large, so theirs are few.
+WIDTHS: dict[DecoderSize, tuple[int, int, int, int]] = {
+    "light": (24, 48, 64, 96),
+    "wide": (40, 80, 128, 128),
+}
 
 
 class LightDecoder(nn.Module):
@@ -25,6 +31,8 @@ class LightDecoder(nn.Module):
         channels: of the encoder's features, finest first.
         reductions: their strides.
         stride: of the map wanted, 2 or 4; finer features are left out.
+        size: ``"light"``, or ``"wide"``, which has more channels and a whole block at the finest
+            level; a training step then takes about half as long again.
 
     Attributes:
         channels: of the map given back.
@@ -45,6 +53,7 @@ class LightDecoder(nn.Module):
         channels: Sequence[int],
         reductions: Sequence[int],
         stride: int = 2,
+        size: DecoderSize = "light",
     ) -> None:
         super().__init__()
         used = [i for i, reduction in enumerate(reductions) if reduction >= stride]
@@ -54,7 +63,7 @@ class LightDecoder(nn.Module):
             )
         self.first = used[0]
         ends = [channels[i] for i in used]
-        widths = [WIDTHS.get(reductions[i], WIDEST) for i in used]
+        widths = [_width(reductions[i], size) for i in used]
         # What arrives at each level from the coarser one; nothing when there is but one level.
         below = [*widths[1:-1], ends[-1]][: len(ends) - 1]
         widths = widths[:-1]
@@ -67,7 +76,8 @@ class LightDecoder(nn.Module):
             for under, width in zip(below, widths, strict=True)
         )
         self.refine = nn.ModuleList(
-            (Residual if level else ConvNorm)(width, width) for level, width in enumerate(widths)
+            (Residual if level or size == "wide" else ConvNorm)(width, width)
+            for level, width in enumerate(widths)
         )
         self.channels = widths[0] if widths else ends[0]
 
@@ -80,3 +90,8 @@ class LightDecoder(nn.Module):
             # joining before the product would be the same map at several times the cost
             x = refine(across(feature) + upsample_to(up(x), feature))
         return x
+
+
+def _width(reduction: int, size: DecoderSize) -> int:
+    """Channels at a stride of 2, 4, 8, 16, ..."""
+    return WIDTHS[size][min(reduction.bit_length() - 2, 3)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from congeal.networks.blocks import ConvNorm
 from congeal.networks.coordinates import RotaryPosition, coordinate_channels
-from congeal.networks.decoders import LightDecoder
+from congeal.networks.decoders import DecoderSize, LightDecoder
 from congeal.networks.encoders import CompactEncoder, TimmEncoder
 from congeal.networks.heads import FullResolutionHead, ProjectedHead
 from congeal.sphere import normalise
@@ -47,6 +47,7 @@ class EmbeddingNetwork(nn.Module):
             (:class:`ProjectedHead`), ``"none"``. With channels
             the encoder must take two channels more than the image has.
         wavelengths: of the rotary positions, in pixels.
+        decoder: size of the :class:`LightDecoder`.
         channels_image: of the image.
         mean: taken from the image before the network.
         deviation: that the image is then divided by.
@@ -69,6 +70,7 @@ class EmbeddingNetwork(nn.Module):
         stride: int = 2,
         coordinates: Coordinates = "rotary",
         wavelengths: tuple[float, float] = (24.0, 128.0),
+        decoder: DecoderSize = "light",
         channels_image: int = 3,
         mean: float | tuple[float, ...] = 0.0,
         deviation: float | tuple[float, ...] = 1.0,
@@ -77,7 +79,7 @@ class EmbeddingNetwork(nn.Module):
         self.stride = stride
         self.channels = coordinates in ("channels", "both")
         self.encoder = encoder
-        self.decoder = LightDecoder(encoder.channels, encoder.reductions, stride)
+        self.decoder = LightDecoder(encoder.channels, encoder.reductions, stride, decoder)
         width = self.decoder.channels
         self.embed: nn.Module = nn.Sequential(
             ConvNorm(width + 2 * self.channels, width), nn.Conv2d(width, dimensions, 1)

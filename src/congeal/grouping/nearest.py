@@ -1,0 +1,108 @@
+"""The nearest mode of each of many pixels: all compared with all, or fewer where that is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+__all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two"]
+
+CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
+RUN = 16  # pixels in a row that may have the same mode
+FEW = 16  # modes that all pixels are as quickly compared with
+SURE = 1e-5  # by how much a cosine must be above the bound, whatever rounding does
+
+
+def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """Index of the nearest mode of each point, and the cosine to it.
+
+    Args:
+        points: ``(D, N)`` of any length.
+        modes: ``(M, D)`` unit vectors, at least one.
+
+    Returns:
+        ``(N,)`` int64 and ``(N,)``.
+    """
+    count = points.shape[1]
+    index = torch.empty(count, dtype=torch.int64, device=points.device)
+    cosine = points.new_empty(count)
+    for here in _chunks(points):
+        part = points[:, here]  # (D, n)
+        best, index[here] = (modes @ part).max(0)  # (M, n): long rows go quickest
+        cosine[here] = best / _lengths(part)
+    return index, cosine
+
+
+def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Index of the nearest mode of each point, and the cosines to it and to those of other groups.
+
+    Args:
+        points: ``(D, N)`` of any length.
+        modes: ``(M, D)`` unit vectors, at least one.
+        group: ``(M,)`` what each mode belongs to.
+
+    Returns:
+        ``(N,)`` int64, ``(N,)``, and ``(N,)``, -1 where there is no other group.
+    """
+    count = points.shape[1]
+    index = torch.empty(count, dtype=torch.int64, device=points.device)
+    cosine, other = points.new_empty(2, count)
+    for here in _chunks(points):
+        part = points[:, here]  # (D, n)
+        table, length = modes @ part, _lengths(part)  # (M, n)
+        best, index[here] = table.max(0)
+        own = group[index[here]] == group[:, None]
+        cosine[here] = best / length
+        other[here] = table.masked_fill_(own, -torch.inf).amax(0) / length
+    return index, cosine, other.clamp_min_(-1)
+
+
+def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as :func:`nearest_modes`, quicker where neighbours in a row have the same mode.
+
+    One point of each run is compared with all modes, the others with the mode that it found. By
+    the triangle inequality that is theirs, too, within half the angle from it to the next mode;
+    only points beyond that are compared with all.
+
+    Args:
+        points: ``(D, N)`` of any length.
+        modes: ``(M, D)`` unit vectors, at least one.
+
+    Returns:
+        ``(N,)`` int64 and ``(N,)``.
+    """
+    if len(modes) < FEW:
+        return nearest_modes(points, modes)
+    count = points.shape[1]
+    whole = count // RUN * RUN
+    at = nearest_modes(points[:, RUN // 2 : whole : RUN].contiguous(), modes)[0]  # (N / RUN,)
+    index = torch.zeros(count, dtype=torch.int64, device=points.device)
+    index[:whole] = at.repeat_interleave(RUN)
+    cosine = points.new_full((count,), -1.0)  # of those after the last whole run, too
+    for here in _chunks(points[:, :whole]):
+        part = points[:, here]  # (D, n)
+        mode = modes[at[here.start // RUN : here.stop // RUN]].T[..., None]  # (D, n / RUN, 1)
+        along = (part.unflatten(1, (-1, RUN)) * mode).sum(0).flatten()
+        cosine[here] = along / _lengths(part)
+    next_mode = angles((modes @ modes.T).fill_diagonal_(-1)).amin(1)  # (M,)
+    unsure = (cosine < (next_mode / 2).cos()[index] + SURE).nonzero()[:, 0]
+    index[unsure], cosine[unsure] = nearest_modes(points[:, unsure], modes)
+    return index, cosine
+
+
+def _chunks(points: Tensor) -> Iterator[slice]:
+    """Stretches of points ``(D, N)``; on a CPU as many as stay in the cache."""
+    step = CHUNK if points.device.type == "cpu" else 64 * CHUNK
+    for first in range(0, points.shape[1], step):
+        yield slice(first, min(first + step, points.shape[1]))
+
+
+def _lengths(points: Tensor) -> Tensor:
+    return points.square().sum(0).sqrt_().clamp_min_(1e-12)
+
+
+def angles(cosine: Tensor) -> Tensor:
+    """Radians."""
+    return cosine.clamp(-1, 1).acos()

@@ -1,0 +1,54 @@
+"""The nearest mode of each pixel, whatever way it is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two
+from congeal.sphere import normalise
+
+
+def test_the_nearest_mode_is_that_of_the_whole_table() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(8, 5000, generator=generator)
+    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
+    index, cosine = nearest_modes(points, modes)
+    table = normalise(points, dim=0).T @ modes.T
+    assert torch.equal(index, table.argmax(1))
+    torch.testing.assert_close(cosine, table.amax(1))
+
+
+def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(8, 5000, generator=generator)
+    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
+    group = torch.arange(7) % 3
+    index, cosine, other = nearest_two(points, modes, group)
+    table = normalise(points, dim=0).T @ modes.T
+    assert torch.equal(index, table.argmax(1))
+    torch.testing.assert_close(cosine, table.amax(1))
+    table = table.masked_fill(group[index][:, None] == group, -1)
+    torch.testing.assert_close(other, table.amax(1))
+    assert bool((nearest_two(points, modes, group * 0)[2] == -1).all())
+
+
+@given(seed=st.integers(0, 99), count=st.integers(1, 60), noise=st.sampled_from([0.0, 0.1, 0.5]))
+@settings(deadline=None, max_examples=40)
+def test_comparing_by_runs_finds_the_nearest_mode_too(seed: int, count: int, noise: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    modes = normalise(torch.randn(count, 5, generator=generator).double(), dim=1)
+    modes = torch.cat([modes, modes[:1]])  # two that are the same: no pixel is safe with them
+    runs = torch.randint(0, count, (70,), generator=generator).repeat_interleave(13)
+    points = modes[runs].T + noise * torch.randn(5, 910, generator=generator).double()
+    index, cosine = nearest_in_runs(points[:, : 910 - seed], modes)
+    expected = (normalise(points, dim=0).T @ modes.T)[: 910 - seed]
+    torch.testing.assert_close(cosine, expected.amax(1))
+    torch.testing.assert_close(expected.gather(1, index[:, None])[:, 0], cosine)
+
+
+def test_angles_are_never_nan() -> None:
+    assert angles(torch.tensor([1.0000002, -1.0000002])).tolist() == pytest.approx([0, np.pi])
