@@ -97,8 +97,12 @@ def find_modes(
     picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), smallest)
     if not picked:
         return points[:0]
-    modes = torch.stack([mass[gone] * close[first, gone] @ points[gone] for first, gone in picked])
-    return normalise(modes, dim=1)
+    first, members = zip(*picked, strict=True)
+    of = torch.arange(len(first)).repeat_interleave(torch.tensor([len(m) for m in members]))
+    of, gone = of.to(points.device), torch.from_numpy(np.concatenate(members)).to(points.device)
+    pull = mass[gone] * close[torch.tensor(first, device=points.device)[of], gone]
+    modes = points.new_zeros(len(first), points.shape[1])
+    return normalise(modes.index_add(0, of, pull[:, None] * points[gone]), dim=1)
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

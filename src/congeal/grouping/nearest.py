@@ -81,20 +81,20 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     index = torch.zeros(count, dtype=torch.int64, device=points.device)
     index[:whole] = at.repeat_interleave(RUN)
     cosine = points.new_full((count,), -1.0)  # of those after the last whole run, too
-    for here in _chunks(points[:, :whole]):
+    for here in _chunks(points[:, :whole], 2 * CHUNK):
         part = points[:, here]  # (D, n)
         mode = modes[at[here.start // RUN : here.stop // RUN]].T[..., None]  # (D, n / RUN, 1)
         along = (part.unflatten(1, (-1, RUN)) * mode).sum(0).flatten()
         cosine[here] = along / _lengths(part)
     next_mode = angles((modes @ modes.T).fill_diagonal_(-1)).amin(1)  # (M,)
     unsure = (cosine < (next_mode / 2).cos()[index] + SURE).nonzero()[:, 0]
-    index[unsure], cosine[unsure] = nearest_modes(points[:, unsure], modes)
+    index[unsure], cosine[unsure] = nearest_modes(points.index_select(1, unsure), modes)
     return index, cosine
 
 
-def _chunks(points: Tensor) -> Iterator[slice]:
+def _chunks(points: Tensor, step: int = CHUNK) -> Iterator[slice]:
     """Stretches of points ``(D, N)``; on a CPU as many as stay in the cache."""
-    step = CHUNK if points.device.type == "cpu" else 64 * CHUNK
+    step = step if points.device.type == "cpu" else 64 * CHUNK
     for first in range(0, points.shape[1], step):
         yield slice(first, min(first + step, points.shape[1]))
 
