@@ -140,11 +140,11 @@ def test_every_landmark_has_its_share_of_anchors(seed: int, places: int, least: 
     near = (skewed * places).long()
     chosen = spread_indices(2000, 100)
     similarity = torch.rand(2000, generator=generator)
-    anchors, share = _sample(near, similarity, chosen, least, 2 * least)
+    anchors, share = _sample(near, similarity, chosen, least)
     assert len(anchors.unique()) == len(anchors)
     for place in near.unique().tolist():
         pixels, spread = int((near == place).sum()), int((near[chosen] == place).sum())
-        expected = min(spread, 2 * least) if spread >= least else min(least, (pixels + 1) // 2)
+        expected = spread if spread >= least else min(least, (pixels + 1) // 2)
         mine = anchors[near[anchors] == place]
         assert len(mine) == expected
         half = similarity[near == place].sort(descending=True).values[(pixels - 1) // 2]

@@ -25,7 +25,6 @@ __all__ = ["AnchorSearch", "spread_indices"]
 
 GOLDEN = 0.6180339887498949
 ROUNDS = 8  # of looking where no mode is close
-ENOUGH = 32  # anchors for one landmark
 UNITED = 0.01  # of the width of the kernel, up to which anchors become one
 
 
@@ -104,9 +103,8 @@ class AnchorSearch:
             modes = self._find(flow)
             home = assign_to_modes(flow.rest, modes)
             return modes, home[flow.follow(normalise(points.T, dim=1))], similarity
-        least = max(4, min(ENOUGH, self.anchors // len(landmarks)))
-        most = 2 * least if least < ENOUGH else len(chosen)  # none too many for a few landmarks
-        chosen, share = _sample(near, similarity, chosen, least, most)
+        least = max(4, min(32, self.anchors // len(landmarks)))
+        chosen, share = _sample(near, similarity, chosen, least)
         flow = self._let_flow(points, chosen, share.to(points.dtype), mass)
         modes = self._find(flow)
         label = self._assign(points, flow, modes, landmarks, near, similarity)
@@ -256,10 +254,8 @@ class AnchorSearch:
         return modes[keep]
 
 
-def _sample(
-    near: Tensor, similarity: Tensor, chosen: Tensor, least: int, most: int
-) -> tuple[Tensor, Tensor]:
-    """Anchors of which every landmark has a fair number, however few pixels are around it, or many.
+def _sample(near: Tensor, similarity: Tensor, chosen: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Anchors of which every landmark has a fair number, however few pixels are around it.
 
     Those of a small object are taken from the half of its pixels most similar to the landmark:
     most of the others lie on its border, and would take it along to what lies beyond.
@@ -269,7 +265,6 @@ def _sample(
         similarity: ``(N,)`` the cosine to it.
         chosen: ``(A,)`` indices of anchors spread evenly.
         least: landmarks with fewer of these get as many, or half of their pixels.
-        most: landmarks with more of these keep as many.
 
     Returns:
         Indices of pixels, ``(B,)``, and how many pixels each stands for.
@@ -284,22 +279,9 @@ def _sample(
     half = (held[of] + 1) // 2
     wanted = half.clamp_max(least)
     taken = ((rank + 1) * wanted // half > rank * wanted // half) & (rank < half)
-    rich = chosen[~poor[near[chosen]]]
-    anchors = torch.cat([rich[_thin_out(near[rich], most)], pool[taken]])
+    anchors = torch.cat([chosen[~poor[near[chosen]]], pool[taken]])
     share = pixels / torch.bincount(near[anchors], minlength=len(pixels)).clamp_min(1)
     return anchors, share[near[anchors]]
-
-
-def _thin_out(group: Tensor, most: int) -> Tensor:
-    """``(A,)`` bool: which to keep, at most so many of each group ``(A,)``, evenly spread."""
-    count = torch.bincount(group)
-    order = group.argsort(stable=True)
-    of, held = group[order], count[group[order]]
-    rank = torch.arange(len(group), device=group.device) - (count.cumsum(0) - count)[of]
-    wanted = held.clamp_max(most)
-    kept = torch.zeros_like(group, dtype=torch.bool)
-    kept[order] = (rank + 1) * wanted // held > rank * wanted // held
-    return kept
 
 
 def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:
