@@ -84,6 +84,11 @@ def test_a_gray_image_is_the_same_with_and_without_its_channel():
     assert np.array_equal(model.segment(image).labels, model.segment(image[..., 0]).labels)
 
 
+def test_a_wide_decoder_is_what_the_setting_says():
+    light, wide = make().network.decoder, make(decoder="wide").network.decoder
+    assert (light.channels, wide.channels) == (24, 40)
+
+
 def test_a_constant_image_has_a_result():
     assert make(**EAGER).segment(np.full((20, 30), 7, np.uint16)).shape == (20, 30)
 

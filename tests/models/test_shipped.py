@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+import congeal
 from congeal.errors import CongealError
 from congeal.models import list_models, locate, save_model, shipped
 
@@ -60,3 +62,12 @@ def test_what_is_no_model_folder_is_told_apart(shelf, tmp_path, make, said):
         path.mkdir()
     with pytest.raises(CongealError, match=said):
         locate(path)
+
+
+@pytest.mark.parametrize("info", list_models(), ids=lambda info: info.name)
+def test_what_comes_with_the_package_is_small_loads_and_tells_where_it_comes_from(info):
+    assert info.megabytes < 4
+    assert info.licence
+    assert info.metrics["matching_ap@0.5"] > 0.8
+    assert f"--output {info.name}" in info.card  # the command that made it
+    assert congeal.load(info.name).segment(np.zeros((40, 50), np.uint8)).shape == (40, 50)

@@ -123,7 +123,7 @@ _NETWORK = _settings(
         "decoder",
         "str",
         "light",
-        "light, or wide, which takes longer and learns more",
+        "light, or wide: more channels, longer steps",
         ("light", "wide"),
     ),
     ("dimensions", "int", "16", "of the embedding"),

@@ -32,7 +32,7 @@ class LightDecoder(nn.Module):
         reductions: their strides.
         stride: of the map wanted, 2 or 4; finer features are left out.
         size: ``"light"``, or ``"wide"``, which has more channels and a whole block at the finest
-            level; a training step then takes about half as long again.
+            level, at the price of longer steps.
 
     Attributes:
         channels: of the map given back.
