@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from congeal.methods.rpe import RPE
 from congeal.training.config import TrainConfig
 from congeal.training.module import Trainee, poly_rate
+from congeal.training.muon import Muon, is_matrix
 
 
 def test_the_rate_rises_in_a_line_then_falls_to_zero():
@@ -46,6 +47,21 @@ def test_what_is_frozen_is_not_optimised():
     optimizer = trainee(model, optimizer="sgd").configure_optimizers()
     assert isinstance(optimizer, torch.optim.SGD)
     assert all(p.requires_grad for group in optimizer.param_groups for p in group["params"])
+
+
+def test_muon_takes_the_matrices_and_keeps_decay_and_rates():
+    model = RPE(dimensions=4)
+    optimizer = trainee(
+        model, optimizer="muon", weight_decay=0.3, encoder_rate=0.1
+    ).configure_optimizers()
+    assert isinstance(optimizer, Muon)
+    encoder = {id(p) for p in model.network.encoder.parameters()}
+    groups = [(group, p) for group in optimizer.param_groups for p in group["params"]]
+    assert {id(p) for _, p in groups} == {id(p) for p in model.parameters()}
+    for group, parameter in groups:
+        assert group["orthogonal"] == is_matrix(parameter)
+        assert group["weight_decay"] == (0.3 if parameter.ndim > 1 else 0.0)
+        assert group["share"] == (0.1 if id(parameter) in encoder else 1.0)
 
 
 def test_progress_is_that_of_the_clock_when_only_the_clock_counts():

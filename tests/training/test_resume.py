@@ -139,6 +139,15 @@ def test_an_update_is_never_left_half_gathered(brief, eventful, tmp_path):
     assert_same_weights(broken, whole)
 
 
+def test_muon_goes_on_from_its_momentum(brief, eventful, tmp_path):
+    whole = brief(tmp_path / "whole", optimizer="muon", epochs=3)
+    broken = brief(tmp_path / "broken", eventful({5: interrupt}), optimizer="muon", epochs=3)
+    assert steps_saved(broken) == 3
+    brief(broken, optimizer="muon", epochs=3, resume=True)
+    assert steps_saved(broken) == steps_saved(whole) == 6
+    assert_same_weights(broken, whole)
+
+
 def test_resuming_what_is_finished_changes_nothing(brief, unbroken, tmp_path):
     folder = shutil.copytree(unbroken, tmp_path / "model")
     brief(folder, resume=True)

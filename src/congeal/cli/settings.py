@@ -71,7 +71,7 @@ _OPTIMISATION = _settings(
     ("accumulate", "int", "1", "batches gathered before each update"),
     ("learning_rate", "float", "0.002", "highest learning rate"),
     ("encoder_rate", "float", "1", "learning rate of the encoder, relative"),
-    ("optimizer", "str", "adamw", "adamw or sgd", ("adamw", "sgd")),
+    ("optimizer", "str", "adamw", "adamw, sgd or muon", ("adamw", "sgd", "muon")),
     ("weight_decay", "float", "0.01", "pull of weights to zero"),
     ("power", "float", "0.9", "of the poly schedule, (1 - t/T)^power"),
     ("warmup", "int", "50", "updates over which the rate rises"),

@@ -35,7 +35,7 @@ class TrainConfig(BaseModel):
     )
     learning_rate: float = Field(2e-3, gt=0)
     encoder_rate: float = Field(1.0, gt=0, description="learning rate of the encoder, relative")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
     weight_decay: float = Field(0.01, ge=0)
     power: float = Field(0.9, ge=0, description="of the poly schedule (1 - t/T)^power")
     warmup: int = Field(50, ge=0, description="updates over which the rate rises")

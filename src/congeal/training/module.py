@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from congeal.methods.rpe import RPE
 from congeal.training.checkpoint import OPTIMIZER, SECONDS, require_fit
 from congeal.training.config import TrainConfig
+from congeal.training.muon import Muon
 from congeal.training.shares import Shares
 from congeal.training.stream import seeded_generator
 
@@ -148,13 +149,15 @@ class Trainee(lightning.LightningModule):
         return generator
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW or SGD; no weight decay on norms and biases; the encoder at its own rate."""
+        """AdamW, SGD or Muon; no weight decay on norms and biases; the encoder at its own rate."""
         c = self.settings
         groups = _parameter_groups(self.model, c.weight_decay, c.encoder_rate)
         if c.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=c.learning_rate, momentum=0.9)
         # On a CPU the fused update takes a third of the time; on a GPU clipping forbids it.
         fused = all(p.device.type == "cpu" for p in self.model.parameters())
+        if c.optimizer == "muon":
+            return Muon(groups, lr=c.learning_rate, fused=fused)
         return torch.optim.AdamW(groups, lr=c.learning_rate, fused=fused)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
