@@ -31,7 +31,7 @@ def orthogonalised(matrices: Sequence[Tensor], rounds: int = ROUNDS) -> list[Ten
     """Matrices with the same singular vectors and singular values near 1 (about .7 to 1.2).
 
     By Newton-Schulz iteration with the coefficients of Jordan et al. 2024, in the type given.
-    Singular values under a thousandth of the largest stay smaller. All that multiplies a matrix X
+    Singular values far below the norm of a matrix stay smaller. All that multiplies a matrix X
     is a polynomial of X X^T, so the rounds work on that, which is far smaller, and for all
     matrices with as many rows at once.
 
