@@ -34,6 +34,7 @@ NONE_IS = {
     "pixel_deviation",
     "concentration",
     "read_concentration",
+    "learning_rate",
 }
 
 

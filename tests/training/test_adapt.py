@@ -66,6 +66,40 @@ def test_what_is_suggested_makes_a_model(per_side):
     assert RPE(**suggest_settings(Grid(per_side, 20)))
 
 
+@pytest.mark.parametrize(
+    ("per_side", "side", "expected"),
+    [
+        (2, 60, 1.0),  # 128 pixels, few objects: nothing to fit
+        (2, 300, 0.4),  # 608: the next 2 / k to 256 / 608
+        (6, 20, 1.0),  # a crowd of small objects
+        (6, 90, 1.0),
+        (6, 120, 0.4),  # a crowd of large ones, shown at 48 pixels
+    ],
+)
+def test_what_is_large_is_shown_smaller(per_side, side, expected):
+    assert suggest_settings(Grid(per_side, side))["zoom"] == expected
+
+
+def test_thin_objects_are_not_shown_as_hairlines():
+    thin = Grid(1, 2000, images=1)
+    thin.labels[:] = 0
+    thin.labels[1000:1006] = 1  # a line of six pixels
+    assert 2 <= 6 * suggest_settings(thin)["zoom"] <= 3
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_lengths_and_areas_are_those_of_the_zoomed_image(per_side):
+    large = Grid(per_side, 240)
+    shown = suggest_settings(large)
+    zoom = shown["zoom"]
+    assert zoom <= 0.5
+    assert shown["smallest"] == pytest.approx(
+        zoom**2 * 240**2 * (0.7 if per_side == 2 else 1), rel=0.01
+    )
+    if per_side == 8:
+        assert shown["reach"] == pytest.approx(2 * 240 * zoom, abs=1)
+
+
 def test_one_image_is_enough_and_many_are_sampled():
     assert suggest_settings(Grid(8, 20, images=1)) == suggest_settings(Grid(8, 20, images=500))
 
@@ -92,3 +126,8 @@ def test_images_without_objects_are_told_in_one_line():
 def test_crops_have_room_for_neighbours_or_for_the_whole_image(reach, side, small, expected):
     dataset = Grid(1, side - 4)
     assert suggest_crop(dataset, RPE(reach=reach, dimensions=4), small=small) == expected
+
+
+def test_a_crop_holds_the_whole_of_a_zoomed_image():
+    model = RPE(reach=None, dimensions=4, zoom=0.25)
+    assert suggest_crop(Grid(1, 700 - 4), model, small=True) == 192

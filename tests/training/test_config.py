@@ -10,6 +10,25 @@ def test_without_a_length_a_training_takes_twenty_minutes():
     assert train_config({"epochs": 3}).max_minutes is None
 
 
+@pytest.mark.parametrize(
+    ("given", "encoder", "optimizer", "rate"),
+    [
+        ({}, "compact", "muon", 4e-3),
+        ({}, "resnet10t", "adamw", 2e-3),
+        ({"optimizer": "muon"}, "resnet10t", "muon", 4e-3),
+        ({"optimizer": "adamw"}, "compact", "adamw", 2e-3),
+        ({"optimizer": "sgd", "learning_rate": 0.1}, "compact", "sgd", 0.1),
+        ({"learning_rate": 0.1}, "compact", "muon", 0.1),
+    ],
+)
+def test_optimizer_and_rate_follow_from_the_network_where_left_open(
+    given, encoder, optimizer, rate
+):
+    chosen = train_config(given).with_optimizer(encoder)
+    assert (chosen.optimizer, chosen.learning_rate) == (optimizer, rate)
+    assert chosen.with_optimizer(encoder) == chosen
+
+
 @pytest.mark.parametrize("scale", [(0.0, 1.0), (2.0, 1.0), (-1.0, 1.0)])
 def test_a_zoom_out_of_order_is_refused(scale):
     with pytest.raises(CongealError, match="expected 0 < smallest <= largest"):
@@ -19,8 +38,8 @@ def test_a_zoom_out_of_order_is_refused(scale):
 @pytest.mark.parametrize("name", ["max_minutes", "learning_rate", "clip", "batch_size", "crop"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "much", None])
 def test_values_out_of_range_name_the_setting(name, value):
-    if name in ("max_minutes", "crop") and value is None:
-        pytest.skip("means no limit, or a choice by the images")
+    if name in ("max_minutes", "crop", "learning_rate") and value is None:
+        pytest.skip("means no limit, or that the choice is left open")
     with pytest.raises(CongealError, match=f"^{name}: ") as caught:
         train_config({name: value})
     assert "\n" not in str(caught.value)

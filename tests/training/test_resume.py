@@ -139,11 +139,12 @@ def test_an_update_is_never_left_half_gathered(brief, eventful, tmp_path):
     assert_same_weights(broken, whole)
 
 
-def test_muon_goes_on_from_its_momentum(brief, eventful, tmp_path):
-    whole = brief(tmp_path / "whole", optimizer="muon", epochs=3)
-    broken = brief(tmp_path / "broken", eventful({5: interrupt}), optimizer="muon", epochs=3)
+@pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
+def test_the_optimizer_goes_on_from_its_momentum(brief, eventful, tmp_path, name):
+    whole = brief(tmp_path / "whole", optimizer=name, epochs=3)
+    broken = brief(tmp_path / "broken", eventful({5: interrupt}), optimizer=name, epochs=3)
     assert steps_saved(broken) == 3
-    brief(broken, optimizer="muon", epochs=3, resume=True)
+    brief(broken, optimizer=name, epochs=3, resume=True)
     assert steps_saved(broken) == steps_saved(whole) == 6
     assert_same_weights(broken, whole)
 
@@ -231,7 +232,7 @@ def test_a_checkpoint_of_other_settings_is_told_in_one_line(brief, unbroken, tmp
     with pytest.raises(CongealError, match=f"{said}, the model differs") as caught:
         brief(folder, model=RPE(dimensions=6, samples=64), resume=True)
     assert "\n" not in str(caught.value)
-    with pytest.raises(CongealError, match=f"{said}, which has optimizer adamw, got sgd"):
+    with pytest.raises(CongealError, match=f"{said}, which has optimizer muon, got sgd"):
         brief(folder, optimizer="sgd", resume=True)
     assert_same_weights(folder, unbroken)
 

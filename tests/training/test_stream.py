@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from congeal.data import Dataset, DrawnDataset
 from congeal.data.sample import Sample
 from congeal.data.transforms import TrainTransform
+from congeal.data.zoom import zoomed_size
 from congeal.errors import CongealError
 from congeal.training.stream import (
     DrawSampler,
@@ -74,6 +75,17 @@ def test_every_image_comes_once_in_each_round_in_an_order_of_its_own():
     rounds = [dataset.read[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
     assert len({tuple(one) for one in rounds}) > 1
+
+
+def test_samples_are_of_the_zoomed_image():
+    dataset = DrawnDataset("discs", "train", count=1, size=128)
+    plain = TrainTransform(crop=64, scale=(1, 1), rotation=0)
+    image, labels = TrainStream(dataset, plain, zoom=0.5)[0]
+    truth = dataset[0].labels
+    shown = labels[labels >= 0]  # all of it lies in the crop; what it does not fill is void
+    assert len(shown) == np.prod(zoomed_size(truth.shape, 0.5))
+    assert abs((shown > 0).float().mean() - (truth > 0).mean()) < 0.02
+    assert image.shape == (3, 64, 64)
 
 
 def test_images_are_read_once_where_memory_allows():

@@ -69,9 +69,15 @@ _OPTIMISATION = _settings(
     "Optimisation",
     ("batch_size", "int", "8", "crops in a batch"),
     ("accumulate", "int", "1", "batches gathered before each update"),
-    ("learning_rate", "float", "0.002", "highest learning rate"),
+    ("learning_rate", "float", "0.004 with muon, else 0.002", "highest learning rate"),
     ("encoder_rate", "float", "1", "learning rate of the encoder, relative"),
-    ("optimizer", "str", "adamw", "adamw, sgd or muon", ("adamw", "sgd", "muon")),
+    (
+        "optimizer",
+        "str",
+        "auto",
+        "adamw, sgd, muon, or auto: muon for the small network, adamw for encoders of timm",
+        ("auto", "adamw", "sgd", "muon"),
+    ),
     ("weight_decay", "float", "0.01", "pull of weights to zero"),
     ("power", "float", "0.9", "of the poly schedule, (1 - t/T)^power"),
     ("warmup", "int", "50", "updates over which the rate rises"),
@@ -139,6 +145,12 @@ _NETWORK = _settings(
     ("wavelengths", "floats", "by the images", "of rotary coordinates, in pixels"),
     ("pixel_mean", "floats", "the encoder's habit", "taken from the image, per channel"),
     ("pixel_deviation", "floats", "the encoder's habit", "the image is divided by, per channel"),
+    (
+        "zoom",
+        "float",
+        "by the images",
+        "size at which the network sees an image: .5 halves its sides",
+    ),
     ("tone", "float", "by the images", "power of intensities; .5 lifts the dark"),
 )
 _LOSS = _settings(

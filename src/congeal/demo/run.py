@@ -37,8 +37,6 @@ TRAINING: dict[str, Any] = {
     "steps_per_epoch": 200,
     "rotation": 0.0,  # the drawings have every angle already
     "scale": (0.9, 1.1),
-    "optimizer": "muon",
-    "learning_rate": 0.004,
     "validation_share": 0.03,
 }
 # Small batches, for many steps, in shares smaller than training would choose by itself. Drawing is

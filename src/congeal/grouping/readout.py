@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -78,6 +78,16 @@ class ReadOut:
         if self.concentration is None:
             return concentration_from_margin(self.margin)
         return self.concentration
+
+    def on_zoomed(self, zoom: float) -> ReadOut:
+        """The same read-out for maps of an image whose zoomed version the settings are meant for.
+
+        Example:
+            >>> ReadOut(smallest=16, reach=8).on_zoomed(0.5).smallest
+            64.0
+        """
+        reach = None if self.reach is None else self.reach / zoom
+        return replace(self, reach=reach, smallest=self.smallest / zoom**2)
 
     @torch.no_grad()
     def __call__(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.data.intensity import scale_intensity
+from congeal.data.zoom import zoom_image
 from congeal.errors import unknown
 from congeal.grouping.groups import Grouping
 from congeal.grouping.mean_shift import MeanShift
@@ -21,6 +22,7 @@ from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching
 from congeal.methods.rpe_config import READ_OUT, RPEConfig, make_config, normalisation
 from congeal.methods.views import look
+from congeal.methods.zoom import unzoom
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder
 from congeal.segmentation import Segmentation
@@ -208,13 +210,19 @@ class RPE(nn.Module):
             size: height and width of the image inside its padding (top left).
             keep_embedding: let each result carry its embedding ``(views D, h, w)``.
         """
+        stride, read_out = self.config.stride, self.read_out
         return [
-            self._group_one(EmbeddingOutput(*(part[i] for part in output)), size, keep_embedding)
-            for i in range(len(output.embedding))
+            self._group_one(one, size, stride, read_out, keep_embedding)
+            for one in (EmbeddingOutput(*parts) for parts in zip(*output, strict=True))
         ]
 
     def _group_one(
-        self, output: EmbeddingOutput, size: tuple[int, int], keep_embedding: bool
+        self,
+        output: EmbeddingOutput,
+        size: tuple[int, int],
+        stride: int,
+        read_out: ReadOut,
+        keep_embedding: bool,
     ) -> Segmentation:
         cut = (slice(None), slice(size[0]), slice(size[1]))
         semantic = output.semantic[cut].float().softmax(0)  # (C + 1, H, W)
@@ -223,9 +231,7 @@ class RPE(nn.Module):
         mask = objectness > self.config.foreground
         if self.config.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        labels = self.read_out(
-            output.embedding, mask, trust**self.config.seed_power, stride=self.config.stride
-        )
+        labels = read_out(output.embedding, mask, trust**self.config.seed_power, stride=stride)
         if self.config.background == "group":
             labels = _without_largest(labels)
         return self._describe(labels, semantic, output.embedding if keep_embedding else None)
@@ -268,16 +274,28 @@ class RPE(nn.Module):
         """
         pixels = scale_intensity(image)  # (3, H, W)
         height, width = pixels.shape[1:]
-        batch = pad_to(pixels[None], self.divisor)
+        seen = zoom_image(pixels, self.config.zoom)  # (3, h, w)
+        output = self._look(seen)
+        stride: int = self.config.stride
+        read_out = self.read_out
+        if self.config.zoom != 1:
+            within = (seen.shape[1], seen.shape[2])
+            output, stride = unzoom(output, within, (height, width), stride)
+            read_out = read_out.on_zoomed(self.config.zoom)
+        one = EmbeddingOutput(*(part[0] for part in output))
+        return self._group_one(one, (height, width), stride, read_out, keep_embedding)
+
+    def _look(self, image: Tensor) -> EmbeddingOutput:
+        """What the network says of one image ``(3, H, W)``, padded for it; views put together."""
+        batch = pad_to(image[None], self.divisor)
         was_training = self.training
         self.eval()
         device = next(self.parameters()).device
         shown = batch.to(device, memory_format=torch.channels_last)
         output = look(self, shown, self.config.views)
         self.train(was_training)
-        rows, columns = (-(-side // self.config.stride) for side in (height, width))
-        output = output._replace(embedding=output.embedding[..., :rows, :columns])
-        return self.group(output, (height, width), keep_embedding=keep_embedding)[0]
+        rows, columns = (-(-side // self.config.stride) for side in image.shape[1:])
+        return output._replace(embedding=output.embedding[..., :rows, :columns])
 
 
 def pad_to(image: Tensor, divisor: int) -> Tensor:

@@ -16,6 +16,7 @@ __all__ = ["READ_OUT", "RPEConfig", "make_config", "normalisation"]
 
 # What may change when the weights are there; all else is part of how they came about.
 READ_OUT = (
+    "zoom",
     "views",
     "foreground",
     "smallest",
@@ -63,6 +64,13 @@ class RPEConfig(BaseModel):
     wavelengths: tuple[float, float] = Field((32.0, 160.0), description="of rotary, in pixels")
     pixel_mean: tuple[float, ...] | None = Field(None, description="None: the encoder's habit")
     pixel_deviation: tuple[float, ...] | None = None
+    zoom: float = Field(
+        1.0,
+        ge=0.01,
+        le=16,
+        description="size at which the network sees an image, relative; all lengths and areas "
+        "of the other settings are in pixels of the zoomed image",
+    )
     tone: float = Field(
         1.0, gt=0, description="power of the intensities shown to the network; .5 lifts the dark"
     )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
+from congeal.data.zoom import zoomed_size
 from congeal.errors import CongealError
 from congeal.grouping.components import on_edge
+from congeal.labels import relabel
 from congeal.methods.rpe import RPE
 from congeal.training.config import LARGEST_CROP
 
@@ -21,6 +25,9 @@ __all__ = ["suggest_crop", "suggest_settings"]
 LOOKED_AT = 64  # images
 MEASURED = 16  # images whose size is looked at
 CROWD = 24  # objects in an image beyond which far-apart objects share directions
+LARGE = 96  # extent of objects, in pixels, beyond which they are shown smaller
+TYPICAL = 48  # extent that they are shown at then
+HAIRLINE = 2.5  # least width of objects, in pixels, in images that are shown smaller
 DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
 # Few long objects: each a direction of its own, told apart by where its line lies. Learning to
@@ -62,33 +69,82 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
         >>> suggest_settings(open_dataset("sticks", "train", count=8))["coordinates"]
         'projected'
     """
-    counts, areas, extents, tones, shares = [], [], [], [], []
-    for sample in _some(dataset, LOOKED_AT):
-        labels = sample.labels
-        tones.append(float(scale_intensity(sample.image).median()))
-        area = np.bincount(np.maximum(labels, 0).ravel())[1:]
-        counts.append(int((area > 0).sum()))
-        areas += area[area > 0].tolist()
-        extents += _extents(labels)
-        shares += _shares(np.maximum(labels, 0))
-    if not areas:
+    seen = [_measure(sample) for sample in _some(dataset, LOOKED_AT)]
+    areas = np.concatenate([one.areas for one in seen])
+    if not len(areas):
         raise CongealError(f"expected objects in the training images of {dataset.name}, found none")
-    smallest = max(4.0, round(float(np.quantile(areas, 0.01))))
-    tone = 0.5 if np.median(tones) < DARK else 1.0
-    if max(counts) <= CROWD:
-        return {"smallest": max(4.0, round(0.7 * smallest)), "tone": tone, **SPARSE}
-    reach = float(np.clip(2 * np.median(extents), 24, 128).round())
-    wavelengths = (round(reach / 2, 1), round(2.7 * reach, 1))
+    sparse = max(len(one.areas) for one in seen) <= CROWD
+    extents = np.concatenate([one.extents for one in seen])
+    zoom = _zoom_to_fit(seen) if sparse else _zoom_to_size(float(np.median(extents)))
+    smallest = max(4.0, round(zoom**2 * float(np.quantile(areas, 0.01))))
+    tone = 0.5 if np.median([one.tone for one in seen]) < DARK else 1.0
+    if sparse:
+        return {"zoom": zoom, "smallest": max(4.0, round(0.7 * smallest)), "tone": tone, **SPARSE}
+    shares = np.concatenate([one.shares for one in seen])
+    reach = float(np.clip(2 * zoom * np.median(extents), 24, 128).round())
     return {
+        "zoom": zoom,
         "smallest": smallest,
         "tone": tone,
-        "fragment": round(min(0.3, float(np.quantile(shares, 0.03))), 2) if shares else 0.0,
+        "fragment": round(min(0.3, float(np.quantile(shares, 0.03))), 2) if len(shares) else 0.0,
         "least_score": 0.7,
         "coordinates": "rotary",
         "reach": reach,
-        "wavelengths": wavelengths,
+        "wavelengths": (round(reach / 2, 1), round(2.7 * reach, 1)),
         "holes": True,
     }
+
+
+@dataclass(frozen=True)
+class _Measures:
+    """What is worth knowing of one image; lengths in pixels, one entry an object."""
+
+    tone: float  # median intensity
+    side: int  # the longer one of the image
+    areas: NDArray[np.float64]
+    extents: NDArray[np.float64]  # longer side of the box
+    widths: NDArray[np.float64]
+    shares: NDArray[np.float64]  # of the median area in the image; whole objects only
+
+
+def _measure(sample: Sample) -> _Measures:
+    labels = relabel(np.maximum(sample.labels, 0))
+    area = np.bincount(labels.ravel()).astype(float)  # (K + 1,)
+    whole = np.ones(len(area), bool)
+    whole[on_edge(labels)] = False
+    area, whole = area[1:], whole[1:]
+    boxes = [box for box in ndimage.find_objects(labels) if box is not None]
+    return _Measures(
+        tone=float(scale_intensity(sample.image).median()),
+        side=max(labels.shape),
+        areas=area,
+        extents=np.array([max(s.stop - s.start for s in box) for box in boxes], float),
+        widths=np.array([_width(labels[box] == i) for i, box in enumerate(boxes, start=1)], float),
+        shares=area[whole] / np.median(area) if len(area) else area,
+    )
+
+
+def _width(mask: NDArray[np.bool_]) -> float:
+    """How broad an object is, across: of a strip its width, of a disc about two thirds of it."""
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return 4 * float(distance[mask].mean()) - 2
+
+
+def _zoom_to_fit(seen: list[_Measures]) -> float:
+    """Show whole images to the network, as far as their objects do not become hairlines."""
+    fitting = LARGEST_CROP / float(np.median([one.side for one in seen]))
+    width = float(np.median(np.concatenate([one.widths for one in seen])))
+    return _round_zoom(max(fitting, HAIRLINE / width))
+
+
+def _zoom_to_size(extent: float) -> float:
+    """Show large objects at a size at which the network takes them in."""
+    return _round_zoom(1.0 if extent <= LARGE else TYPICAL / extent)
+
+
+def _round_zoom(zoom: float) -> float:
+    """The next 2 / k, k >= 2, so that embeddings at stride 2 lie on whole pixels of the image."""
+    return round(2 / max(2, round(2 / zoom)), 4)
 
 
 def suggest_crop(dataset: Dataset, model: RPE, *, small: bool) -> int:
@@ -115,7 +171,9 @@ def suggest_crop(dataset: Dataset, model: RPE, *, small: bool) -> int:
     """
     reach = model.config.reach
     if reach is None:
-        wanted = float(max(max(sample.labels.shape) for sample in _some(dataset, MEASURED)))
+        zoom = model.config.zoom
+        sizes = (sample.labels.shape for sample in _some(dataset, MEASURED))
+        wanted = float(max(max(zoomed_size(size, zoom)) for size in sizes))
     else:
         wanted = 2.5 * reach if small else LARGEST_CROP
     divisor = model.divisor
@@ -127,21 +185,3 @@ def _some(dataset: Dataset, most: int) -> Iterator[Sample]:
     """At most so many samples, evenly spread."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, most).round().astype(int)):
         yield dataset[int(index)]
-
-
-def _extents(labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
-    """Longer side of the box of each object, in pixels."""
-    boxes = ndimage.find_objects(np.maximum(labels, 0))
-    return [max(s.stop - s.start for s in box) for box in boxes if box is not None]
-
-
-def _shares(labels: np.ndarray[Any, np.dtype[np.int64]]) -> list[float]:
-    """Area of each object that the edge does not cut, over the median area in its image."""
-    area = np.bincount(labels.ravel()).astype(float)
-    area[0] = 0
-    if not area.any():
-        return []
-    median = float(np.median(area[area > 0]))
-    area[on_edge(labels)] = 0
-    whole: list[float] = (area[area > 0] / median).tolist()
-    return whole

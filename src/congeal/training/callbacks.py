@@ -239,5 +239,5 @@ def _require_finite(trainee: Trainee, step: int) -> None:
     if not bool(sums.isfinite().all()):
         raise CongealError(
             f"the weights are no longer finite after step {step}; try a lower learning_rate "
-            f"than {trainee.settings.learning_rate:g}, or precision 32"
+            f"than {trainee.highest_rate:g}, or precision 32"
         )

@@ -105,7 +105,7 @@ def train(
         lightning.seed_everything(config.seed, verbose=False)
         if model is None:
             model = RPE(**suggest_settings(training))
-        config = _with_crop(config, training, model)
+        config = _with_crop(config, training, model).with_optimizer(model.config.encoder)
         job = _Job(model, config, training, validation, output, what, licence)
         job.run(resume)
     return output
@@ -239,6 +239,7 @@ class _Job:
             c.augment(),
             seed=c.seed,
             cache_gb=c.cache_gb,
+            zoom=self.model.config.zoom,
             workers=workers,
             ahead=2 * c.batch_size,
             step=trainer.world_size,

@@ -52,7 +52,8 @@ class Trainee(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.settings = config
+        self.settings = config.with_optimizer(model.config.encoder)
+        self.highest_rate = self.settings.learning_rate or 0.0
         self.total_steps = total_steps
         self.seconds_before = 0.0  # of earlier runs, when resumed
         self.started: float | None = None
@@ -103,7 +104,7 @@ class Trainee(lightning.LightningModule):
         share = poly_rate(
             self.progress, self.global_step, power=self.settings.power, warmup=self.settings.warmup
         )
-        self.rate = self.settings.learning_rate * share
+        self.rate = self.highest_rate * share
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.rate * group["share"]
 
@@ -153,12 +154,12 @@ class Trainee(lightning.LightningModule):
         c = self.settings
         groups = _parameter_groups(self.model, c.weight_decay, c.encoder_rate)
         if c.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=c.learning_rate, momentum=0.9)
+            return torch.optim.SGD(groups, lr=self.highest_rate, momentum=0.9)
         # On a CPU the fused update takes a third of the time; on a GPU clipping forbids it.
         fused = all(p.device.type == "cpu" for p in self.model.parameters())
         if c.optimizer == "muon":
-            return Muon(groups, lr=c.learning_rate, fused=fused)
-        return torch.optim.AdamW(groups, lr=c.learning_rate, fused=fused)
+            return Muon(groups, lr=self.highest_rate, fused=fused)
+        return torch.optim.AdamW(groups, lr=self.highest_rate, fused=fused)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the clock, and by which optimiser the state is."""

@@ -14,6 +14,7 @@ from torch.utils.data import Sampler, get_worker_info
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import Augment
+from congeal.data.zoom import zoom_image, zoom_labels
 from congeal.errors import CongealError
 from congeal.labels import relabel
 from congeal.training.read_ahead import Loaded, ReadAhead
@@ -51,6 +52,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         seed: of order and augmentation.
         cache_gb: memory for decoded images, over all workers together; with none, an image is
             read when its sample is asked for and not before.
+        zoom: size at which images are kept and shown, relative.
         workers: processes that share it.
         ahead: how many samples the thread makes in advance.
         step: from one sample asked for to the next.
@@ -63,6 +65,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         *,
         seed: int = 0,
         cache_gb: float = 4.0,
+        zoom: float = 1.0,
         workers: int = 0,
         ahead: int = 16,
         step: int = 1,
@@ -73,6 +76,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.budget = cache_gb * 2**30 / max(workers, 1)
         self.ahead = 0 if workers or not cache_gb else ahead
         self.step = step
+        self.zoom = zoom
         self.cache: dict[int, Loaded] = {}
         self.reader = ReadAhead(self._make)
         self._round = lru_cache(maxsize=2)(self._order)
@@ -108,6 +112,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         if index in self.cache:
             return self.cache[index]
         image, labels = load_sample(self.dataset[index])
+        image, labels = zoom_image(image, self.zoom), zoom_labels(labels, self.zoom)
         if (image == image[:1]).all():
             image = image[:1]
         small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost

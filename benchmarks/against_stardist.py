@@ -1,0 +1,176 @@
+"""StarDist and congeal on the same images for the same minutes, one after the other.
+
+    python benchmarks/against_stardist.py [--data nuclei:fluorescence] [--minutes 20] [--json FILE]
+
+StarDist (Schmidt et al., MICCAI 2018) has to be installed beside: ``pip install stardist
+tensorflow``. It gets 32 rays on a grid of 2, batches of 8 crops of 128 pixels, turned, mirrored and
+changed in brightness, the weights that are best on validation, and thresholds tuned on validation
+after the clock has stopped. Its learning rate falls with the clock as congeal's does, so that the
+minutes end a whole training and not a piece of one. Congeal gets what ``congeal train`` chooses.
+Each runs in a process of its own with all cores. Scored are the test images, objects pooled;
+seconds an image are the mean over the test images, after one that is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import Row, options, tell
+from numpy.typing import NDArray
+
+from congeal.data import Dataset, open_dataset
+from congeal.metrics import MatchingMetric
+
+Image = NDArray[Any]
+THRESHOLDS = (0.5, 0.7, 0.8)
+
+
+def score(name: str, test: Dataset, segment: Callable[[Image], NDArray[np.int64]]) -> Row:
+    """Match the label maps that ``segment`` makes of the test images, and time it."""
+    metric = MatchingMetric(THRESHOLDS)
+    segment(test[0].image)
+    seconds = 0.0
+    for index in range(len(test)):
+        sample = test[index]
+        start = time.perf_counter()
+        labels = segment(sample.image)
+        seconds += time.perf_counter() - start
+        metric.update(sample.labels, labels)
+    found = metric.compute()
+    scores = {f"AP at {at}": found[f"matching_ap@{at}"] for at in THRESHOLDS}
+    return {"by": name, **scores, "s an image": seconds / len(test)}
+
+
+def train_congeal(data: str, minutes: float, folder: Path, seed: int) -> Row:
+    """``congeal train DATA --max-minutes MINUTES`` and its score."""
+    import congeal
+
+    start = time.perf_counter()
+    made = congeal.train(
+        None, data, output=folder / "congeal", max_minutes=minutes, seed=seed, overlays=False
+    )
+    spent = (time.perf_counter() - start) / 60
+    model = congeal.load(made)
+    row = score("congeal", open_dataset(data, "test"), lambda image: model.segment(image).labels)
+    return row | {"minutes": spent}
+
+
+def train_stardist(data: str, minutes: float, folder: Path, seed: int) -> Row:
+    """StarDist for as many minutes, and its score."""
+    normalize = import_module("csbdeep.utils").normalize
+    models = import_module("stardist.models")
+
+    def prepare(image: Image) -> Image:
+        shown: Image = normalize(image.astype(np.float32).mean(-1), 1, 99.8)
+        return shown
+
+    def split(name: str) -> tuple[list[Image], list[Image]]:
+        samples = list(open_dataset(data, name))
+        labels = [np.maximum(sample.labels, 0).astype(np.int32) for sample in samples]
+        return [prepare(sample.image) for sample in samples], labels
+
+    training, validation = split("train"), split("val")
+    config = models.Config2D(
+        n_rays=32,
+        grid=(2, 2),
+        n_channel_in=1,
+        train_patch_size=(128, 128),
+        train_batch_size=8,
+        train_tensorboard=False,
+        train_reduce_lr=None,
+    )
+    model = models.StarDist2D(config, name="stardist", basedir=str(folder))
+    model.prepare_for_training()
+    model.callbacks.append(_clock(minutes, float(config.train_learning_rate)))
+    start = time.perf_counter()
+    model.train(
+        *training, validation_data=validation, augmenter=_augmenter(seed), seed=seed, epochs=10_000
+    )
+    spent = (time.perf_counter() - start) / 60
+    model.optimize_thresholds(*validation)
+    row = score(
+        "StarDist", open_dataset(data, "test"), lambda image: _predict(model, prepare(image))
+    )
+    return row | {"minutes": spent}
+
+
+def _predict(model: Any, image: Image) -> NDArray[np.int64]:
+    labels: NDArray[np.int64] = model.predict_instances(image, show_tile_progress=False)[0].astype(
+        np.int64
+    )
+    return labels
+
+
+def _clock(minutes: float, rate: float) -> Any:
+    """A callback that lowers the rate by the clock, as (1 - t/T)^.9, and ends the training."""
+    keras = import_module("tensorflow").keras
+
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        started: float | None = None
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            now = time.perf_counter()
+            self.started = self.started or now
+            left = max(0.0, 1 - (now - self.started) / (60 * minutes))
+            self.model.optimizer.learning_rate = rate * left**0.9
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if time.perf_counter() - (self.started or 0) > 60 * minutes:
+                self.model.stop_training = True
+
+    return Clock()
+
+
+def _augmenter(seed: int) -> Callable[[Image, Image], tuple[Image, Image]]:
+    chance = np.random.default_rng(seed)
+
+    def augment(image: Image, labels: Image) -> tuple[Image, Image]:
+        turns, mirrored = chance.integers(4), chance.random() < 0.5
+        image, labels = (np.rot90(part, turns) for part in (image, labels))
+        if mirrored:
+            image, labels = image[:, ::-1], labels[:, ::-1]
+        image = image * chance.uniform(0.6, 2) + chance.uniform(-0.2, 0.2)
+        noise = 0.02 * chance.uniform(0, 1) * chance.normal(size=image.shape)
+        return (image + noise).astype(np.float32), labels.copy()
+
+    return augment
+
+
+def main() -> None:
+    """Train both, each in a process of its own, and tell."""
+    chosen = options(
+        "StarDist and congeal for the same minutes on the same images.",
+        data=("nuclei:fluorescence", "a dataset by name, or a folder"),
+        minutes=(20.0, "of training, each"),
+        seed=(0, "of both"),
+        only=("", "stardist or congeal: that one alone, in this process"),
+    )
+    if chosen.only:
+        train = {"congeal": train_congeal, "stardist": train_stardist}[chosen.only]
+        with tempfile.TemporaryDirectory() as folder:
+            rows = [train(chosen.data, chosen.minutes, Path(folder), chosen.seed)]
+    else:
+        rows = [_alone(name) for name in ("stardist", "congeal")]
+    tell(f"{chosen.data}, test images", rows, chosen.json, minutes=chosen.minutes)
+
+
+def _alone(name: str) -> Row:
+    """Run this script for one of the two."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        given = [*sys.argv[1:], "--only", name, "--json", file.name]
+        subprocess.run([sys.executable, __file__, *given], check=True)
+        row: Row = json.loads(Path(file.name).read_text())["rows"][0]
+    return row
+
+
+if __name__ == "__main__":
+    main()

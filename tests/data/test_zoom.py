@@ -1,0 +1,66 @@
+"""Zoomed images and labels: what the network is shown lies where it lay."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.measure import block_reduce
+
+from congeal.data.zoom import zoom_image, zoom_labels, zoomed_size
+
+sides = st.integers(1, 40)
+zooms = st.floats(0.05, 4)
+examples = settings(max_examples=40, deadline=None)
+
+
+@examples
+@given(sides, sides, zooms)
+def test_image_and_labels_are_zoomed_to_one_size(height, width, zoom):
+    size = zoomed_size((height, width), zoom)
+    assert min(size) >= 1
+    assert zoom_image(torch.rand(3, height, width), zoom).shape == (3, *size)
+    assert zoom_labels(torch.zeros(height, width, dtype=torch.int32), zoom).shape == size
+
+
+def test_a_zoom_of_one_changes_nothing():
+    image, labels = torch.rand(1, 7, 9), torch.arange(63).reshape(7, 9)
+    assert zoom_image(image, 1.0) is image
+    assert zoom_labels(labels, 1.0) is labels
+
+
+@examples
+@given(sides, sides, zooms)
+def test_labels_are_those_of_the_nearest_pixel(height, width, zoom):
+    labels = np.arange(height * width).reshape(height, width) + 2**31  # too large for float32
+    found = zoom_labels(torch.from_numpy(labels), zoom).numpy()
+    for y, x in np.ndindex(found.shape):
+        at = ((y + 0.5) * height / found.shape[0], (x + 0.5) * width / found.shape[1])
+        nearest = {
+            labels[row, column]
+            for row in {int(at[0] - 1e-6), min(int(at[0] + 1e-6), height - 1)}
+            for column in {int(at[1] - 1e-6), min(int(at[1] + 1e-6), width - 1)}
+        }
+        assert found[y, x] in nearest
+
+
+@examples
+@given(sides, sides, zooms, st.floats(0, 1))
+def test_an_even_image_stays_even(height, width, zoom, value):
+    shown = zoom_image(torch.full((1, height, width), value), zoom)
+    torch.testing.assert_close(shown, torch.full_like(shown, value))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_texture_that_is_too_fine_is_averaged(factor):
+    stripes = torch.zeros(1, 30, 30)
+    stripes[:, :, ::2] = 1
+    shown = zoom_image(stripes, 1 / factor)[0, :, 1:-1]
+    assert (shown - 0.5).abs().max() < 0.26  # picked pixels would be 0 or 1
+
+
+def test_shrinking_keeps_the_mean_of_blocks_in_a_slope():
+    slope = np.add.outer(np.arange(24.0), 2 * np.arange(36.0))
+    shown = zoom_image(torch.from_numpy(slope[None]), 0.25)[0].numpy()
+    blocks = block_reduce(slope, (4, 4), np.mean)
+    np.testing.assert_allclose(shown[1:-1, 1:-1], blocks[1:-1, 1:-1])

@@ -1,0 +1,115 @@
+"""Zoom: the network sees an image at another size, and objects come back at the image's own."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+from congeal.methods.zoom import unzoom
+from congeal.networks import EmbeddingOutput
+
+
+class Colours(torch.nn.Module):
+    """Stands in for a trained network: each colour a direction, black is background."""
+
+    divisor = 16
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.sizes = []
+
+    def forward(self, image):
+        self.sizes.append(tuple(image.shape[2:]))
+        embedding = image[:, :, ::2, ::2] + 1e-4
+        bright = 20 * (image.amax(1, keepdim=True) - 0.5)
+        return EmbeddingOutput(
+            embedding / embedding.norm(dim=1, keepdim=True),
+            torch.cat([-bright, bright], 1),
+            torch.full_like(bright, -9),
+        )
+
+
+def model(**wanted):
+    made = RPE(dimensions=4, coordinates="none", smallest=4, **wanted)
+    made.network = Colours()
+    return made
+
+
+def blocks(side):
+    """Three blocks in pure colours, one of them beside another."""
+    image = np.zeros((4 * side, 6 * side, 3), np.uint8)
+    image[side : 2 * side, side : 2 * side, 0] = 255
+    image[side : 2 * side, 2 * side : 4 * side, 1] = 255
+    image[3 * side :, 4 * side :, 2] = 255
+    return image
+
+
+@pytest.mark.parametrize("views", [1, 4])
+@pytest.mark.parametrize("zoom", [0.25, 0.4, 0.5, 1.0, 1.5, 2.0])
+def test_objects_come_back_at_the_size_of_the_image(zoom, views):
+    image = blocks(24)
+    found = model(zoom=zoom, views=views).segment(image)
+    truth = [image[..., channel] > 0 for channel in range(3)]
+    assert len(found) == 3
+    for mask in truth:
+        overlaps = [(mask & one).sum() / (mask | one).sum() for one in found.masks]
+        assert max(overlaps) > 0.8
+
+
+@pytest.mark.parametrize("zoom", [0.25, 0.5, 2.0])
+def test_the_network_sees_the_image_at_that_size(zoom):
+    seeing = model(zoom=zoom)
+    seeing.segment(blocks(16))
+    padded = [-(-round(side * zoom) // seeing.divisor) * seeing.divisor for side in (64, 96)]
+    assert seeing.network.sizes == [tuple(padded)]
+
+
+def test_areas_of_settings_are_in_pixels_of_the_zoomed_image():
+    image = blocks(24)  # areas 576, 1,152, 1,152
+    half = model(zoom=0.5)
+    assert len(half.configure(smallest=130).segment(image)) == 3
+    assert len(half.configure(smallest=200).segment(image)) == 2
+    assert len(half.configure(zoom=1.0).segment(image)) == 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), st.floats(0.05, 4))
+def test_any_size_and_zoom_gives_a_result_of_the_images_size(height, width, zoom):
+    image = np.arange(height * width, dtype=np.uint16).reshape(height, width)
+    assert model(zoom=zoom).segment(image).shape == (height, width)
+
+
+@pytest.mark.parametrize("zoom", [0, -1, 100])
+def test_impossible_zooms_are_refused_in_one_line(zoom):
+    with pytest.raises(CongealError, match=r"^zoom: "):
+        RPE(zoom=zoom)
+
+
+def linear(size, stride, cells):
+    """An embedding of one dimension that tells where on an image of unit width a cell lies."""
+    return (torch.arange(cells) + 0.5) * stride / size
+
+
+@pytest.mark.parametrize(
+    ("size", "seen", "stride", "expected"),
+    [(64, 32, 2, 4), (64, 64, 2, 2), (60, 40, 2, 3), (32, 64, 2, 1), (448, 112, 4, 16)],
+)
+def test_every_cell_tells_the_place_it_lies_over(size, seen, stride, expected):
+    cells = -(-seen // stride)
+    place = linear(seen, stride, cells)
+    angle = place[None, None, None, :].expand(1, 1, cells, cells)
+    embedding = torch.cat([torch.cos(angle), torch.sin(angle)], 1)
+    maps = torch.zeros(1, 2, seen, seen), torch.zeros(1, 1, seen, seen)
+    output, whole = unzoom(EmbeddingOutput(embedding, *maps), (seen, seen), (size, size), stride)
+    assert whole == expected
+    found = torch.atan2(output.embedding[0, 1], output.embedding[0, 0])[0]
+    wanted = linear(size, whole, len(found))
+    inner = (wanted > place[0]) & (wanted < place[-1])  # beyond, nothing is known
+    torch.testing.assert_close(found[inner], wanted[inner], atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        output.embedding.norm(dim=1), torch.ones(output.embedding[:, 0].shape)
+    )
