@@ -6,7 +6,7 @@ from congeal.data.sample import Sample
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.training import suggest_settings
-from congeal.training.adapt import suggest_crop
+from congeal.training.adapt import _widths, suggest_crop
 
 
 class Grid(Dataset):
@@ -84,7 +84,21 @@ def test_thin_objects_are_not_shown_as_hairlines():
     thin = Grid(1, 2000, images=1)
     thin.labels[:] = 0
     thin.labels[1000:1006] = 1  # a line of six pixels
-    assert 2 <= 6 * suggest_settings(thin)["zoom"] <= 3
+    assert 1.5 < 6 * suggest_settings(thin)["zoom"] <= 3
+
+
+@pytest.mark.parametrize("degrees", range(0, 180, 15))
+@pytest.mark.parametrize("breadth", [2, 6, 40])
+def test_how_broad_a_strip_is_depends_little_on_its_direction(breadth, degrees):
+    y, x = np.mgrid[-300:300, -300:300] + 0.5
+    turn = np.deg2rad(degrees)
+    across, along = x * np.sin(turn) - y * np.cos(turn), x * np.cos(turn) + y * np.sin(turn)
+    strip = (abs(across) < breadth / 2) & (abs(along) < 280)
+    labels = 2 * strip.astype(np.int64)
+    labels[:9, :9] = 1
+    area = np.bincount(labels.ravel())[1:].astype(float)
+    assert _widths(labels, area)[1] == pytest.approx(breadth, rel=0.3)
+    assert _widths(labels, area)[0] == pytest.approx(9 / 2, rel=0.3)
 
 
 @pytest.mark.parametrize("per_side", [2, 8])
