@@ -91,7 +91,7 @@ def test_after_kill_9_a_resumed_training_ends_with_the_weights_of_an_unbroken_on
 
 
 def interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_leaves_a_usable_model_and_resuming_changes_no_weight(
