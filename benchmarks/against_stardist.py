@@ -114,7 +114,7 @@ def _clock(minutes: float, rate: float) -> Any:
     """A callback that lowers the rate by the clock, as (1 - t/T)^.9, and ends the training."""
     keras = import_module("tensorflow").keras
 
-    class Clock(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         started: float | None = None
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -134,7 +134,7 @@ def _augmenter(seed: int) -> Callable[[Image, Image], tuple[Image, Image]]:
     chance = np.random.default_rng(seed)
 
     def augment(image: Image, labels: Image) -> tuple[Image, Image]:
-        turns, mirrored = chance.integers(4), chance.random() < 0.5
+        turns, mirrored = int(chance.integers(4)), chance.random() < 0.5
         image, labels = (np.rot90(part, turns) for part in (image, labels))
         if mirrored:
             image, labels = image[:, ::-1], labels[:, ::-1]

@@ -27,6 +27,7 @@ from congeal.data.registry import is_here
 from congeal.training import TrainConfig, suggest_settings
 from congeal.training.config import train_config
 from congeal.training.machine import choose_shares, choose_workers
+from congeal.training.module import Trainee
 from congeal.training.shares import Shares
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
@@ -52,7 +53,7 @@ def make_loader(dataset: Dataset, config: TrainConfig, steps: int) -> DataLoader
 def make_step(model: RPE, config: TrainConfig) -> Callable[[Batch], None]:
     """A training step: forward, losses, backward, clip, update; in shares as training does it."""
     device = next(model.parameters()).device
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, fused=device.type == "cpu")
+    optimiser = Trainee(model, config, total_steps=None).configure_optimizers()
     count = choose_shares(config, model)
     shares = Shares(model, count)
 

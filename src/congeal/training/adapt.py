@@ -116,7 +116,7 @@ def _measure(sample: Sample) -> _Measures:
     whole = np.ones(len(area), bool)
     whole[on_edge(labels)] = False
     area, whole = area[1:], whole[1:]
-    boxes = [box for box in ndimage.find_objects(labels) if box is not None]
+    boxes = ndimage.find_objects(labels)
     return _Measures(
         tone=float(scale_intensity(sample.image).median()),
         side=max(labels.shape),
@@ -156,7 +156,7 @@ def _zoom_to_size(extent: float) -> float:
 
 
 def _round_zoom(zoom: float) -> float:
-    """The next 2 / k, k >= 2, so that embeddings at stride 2 lie on whole pixels of the image."""
+    """The nearest 2 / k, k >= 2: embeddings at stride 2 then lie on whole pixels of the image."""
     return round(2 / max(2, round(2 / zoom)), 4)
 
 

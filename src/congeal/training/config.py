@@ -13,7 +13,7 @@ from congeal.errors import CongealError, unknown
 __all__ = ["LARGEST_CROP", "TrainConfig", "train_config"]
 
 LARGEST_CROP = 256  # that is chosen where none is given
-RATE, MUON_RATE = 2e-3, 4e-3
+RATE, MUON_RATE = 2e-3, 4e-3  # highest learning rates, where none is given
 
 
 class TrainConfig(BaseModel):
@@ -72,9 +72,9 @@ class TrainConfig(BaseModel):
     def with_optimizer(self, encoder: str) -> TrainConfig:
         """Fill in optimiser and learning rate where they are left open.
 
-        Muon learns more in as many minutes where a network starts from nothing; its products take
-        long on a CPU where matrices are large, and weights that are good already move less by
-        AdamW.
+        The small network learned more by Muon in as many minutes, on drawn sticks and on nuclei;
+        with an encoder that had seen photographs the two were alike on nuclei, and a step of Muon
+        costs the more the larger the matrices are.
 
         Args:
             encoder: name of the network's encoder.

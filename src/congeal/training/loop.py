@@ -105,7 +105,7 @@ def train(
         lightning.seed_everything(config.seed, verbose=False)
         if model is None:
             model = RPE(**suggest_settings(training))
-        config = _with_crop(config, training, model).with_optimizer(model.config.encoder)
+        config = _with_crop(config, training, model)
         job = _Job(model, config, training, validation, output, what, licence)
         job.run(resume)
     return output
@@ -156,7 +156,6 @@ class _Job:
         licence: str,
     ) -> None:
         self.model = model.to(memory_format=torch.channels_last)
-        self.config = config
         self.training = training
         self.validation = validation
         self.output = output
@@ -165,6 +164,7 @@ class _Job:
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
         self.trainee = Trainee(model, config, total, choose_shares(config, model))
+        self.config = self.trainee.settings  # with optimiser and rate
         self.history = History(output / LOG)
         self.clock = Clock()
         self.signals = StopSignals(self.clock)
