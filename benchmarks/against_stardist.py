@@ -114,7 +114,7 @@ def _clock(minutes: float, rate: float) -> Any:
     """A callback that lowers the rate by the clock, as (1 - t/T)^.9, and ends the training."""
     keras = import_module("tensorflow").keras
 
-    class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
         started: float | None = None
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
