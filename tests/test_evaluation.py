@@ -13,7 +13,15 @@ from rich.console import Console
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation import Evaluation, evaluate
-from congeal.evaluation.examples import FOUND, INVENTED, MISSED, WorstExamples, draw_mistakes
+from congeal.evaluation.examples import (
+    FOUND,
+    INVENTED,
+    MISSED,
+    WorstExamples,
+    draw_mistakes,
+    number_alike,
+)
+from congeal.figures import colour_labels
 from congeal.metrics import MatchingMetric, matching
 from congeal.segmentation import Segmentation
 
@@ -225,6 +233,21 @@ def test_missed_objects_show_through_the_one_that_merged_them():
     drawn = draw_mistakes(np.zeros((3, 6, 3), np.uint8), truth, merged, found)
     assert (drawn[:, 2:4] == MISSED).all()
     assert (drawn[:, 0, 1] > MISSED[1]).all()
+
+
+def test_true_objects_take_the_colours_of_what_was_found_of_them():
+    truth = np.repeat([[3, 3, 0, 1, 1, 0, 7, 7, 0, -1]], 2, 0)
+    labels = np.repeat([[2, 2, 0, 0, 0, 0, 1, 1, 0, 9]], 2, 0)
+    alike = number_alike(truth, labels, matching(truth, labels))
+    assert alike[0].tolist() == [2, 2, 0, 10, 10, 0, 1, 1, 0, -1]  # 1 was not found: a new number
+    true, found = colour_labels(alike), colour_labels(labels)
+    both = np.isin(truth, (3, 7))
+    assert (true[both] == found[both]).all()
+
+
+def test_a_truth_without_objects_keeps_its_void():
+    truth = np.array([[0, -1]])
+    assert number_alike(truth, truth * 0, matching(truth, truth * 0)).tolist() == [[0, -1]]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 4), (2, 2000)])

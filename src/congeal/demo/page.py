@@ -13,11 +13,13 @@ from PIL import Image
 
 from congeal.data.sample import Sample
 from congeal.demo.photographs import Seen
+from congeal.evaluation.examples import number_alike
 from congeal.evaluation.result import Evaluation
 from congeal.figures.colour import overlay
 from congeal.figures.display import embedding_rgb, to_display
 from congeal.figures.report import Report
 from congeal.files import atomic_path
+from congeal.metrics.matching import matching
 from congeal.segmentation.result import Segmentation
 
 __all__ = ["Shown", "next_command", "save_pictures", "write_page"]
@@ -44,12 +46,17 @@ class Shown:
     def pictures(self) -> list[tuple[str, RGB]]:
         """Draw image, embedding, objects and truth, each with its title."""
         image = _larger(to_display(self.sample.image))
-        found, true = _larger(self.result.labels), _larger(self.sample.labels)
+        found, truth = self.result.labels, self.sample.labels
+        true = _larger(number_alike(truth, found, matching(truth, found)))
         drawn = [("image", image)]
         if self.result.embedding is not None:
             colours = embedding_rgb(self.result.embedding, self.result.labels > 0)
             drawn.append(("embedding as colour", _to_size(colours, image)))
-        return [*drawn, ("objects found", overlay(image, found)), ("true", overlay(image, true))]
+        return [
+            *drawn,
+            ("objects found", overlay(image, _larger(found))),
+            ("true", overlay(image, true)),
+        ]
 
 
 def save_pictures(

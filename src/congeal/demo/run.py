@@ -117,7 +117,7 @@ def run_demo(
     sticks = [_show(model, drawings, index) for index in spread(evaluation)]
     photographs = _look(device, on_stage)
     on_stage("writing the page")
-    facts = {"minutes of training": minutes, "seed": seed, **_counts(evaluation)}
+    facts = {"minutes of training": f"{minutes:g}", "seed": seed, **_counts(evaluation)}
     save_pictures(output / "pictures", sticks, photographs)
     page = write_page(
         output / "index.html",
@@ -131,8 +131,8 @@ def run_demo(
 
 
 def _counts(evaluation: Evaluation) -> dict[str, Any]:
-    names = ("images", "objects", "predicted")
-    return {f"{name} scored": int(evaluation.metrics[name]) for name in names}
+    names = {"images scored": "images", "true objects": "objects", "predicted": "predicted"}
+    return {title: int(evaluation.metrics[name]) for title, name in names.items()}
 
 
 def spread(evaluation: Evaluation, shown: int = SHOWN) -> list[int]:

@@ -14,10 +14,20 @@ from PIL import Image
 
 from congeal.data.sample import Sample
 from congeal.figures import outline, overlay, to_display
+from congeal.labels import areas, relabel
 from congeal.metrics.matching import Matching
 from congeal.metrics.protocols import PROTOCOLS
 
-__all__ = ["FOUND", "INVENTED", "MISSED", "Example", "WorstExamples", "badness_of", "draw_mistakes"]
+__all__ = [
+    "FOUND",
+    "INVENTED",
+    "MISSED",
+    "Example",
+    "WorstExamples",
+    "badness_of",
+    "draw_mistakes",
+    "number_alike",
+]
 
 RGB = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -146,6 +156,31 @@ def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) 
     return drawn
 
 
+def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
+    """Number true objects as the predicted ones that they match, so that colours mostly agree.
+
+    Args:
+        truth: true label map `(H, W)`, negative void.
+        labels: predicted label map, from which numbers that are not taken follow.
+        found: which of their objects match.
+
+    Returns:
+        The truth `(H, W)` under other numbers.
+
+    Example:
+        >>> from congeal.metrics import matching
+        >>> truth, labels = np.array([[1, 0, 2, -1]]), np.array([[5, 0, 0, 0]])
+        >>> number_alike(truth, labels, matching(truth, labels)).tolist()
+        [[5, 0, 6, -1]]
+    """
+    ids = areas(truth)[0]
+    fresh = int(labels.max(initial=0)) + 1 + np.arange(len(ids))
+    numbers = np.r_[0, fresh]  # of the objects from 1 on, in ascending order of their ids
+    numbers[1 + np.searchsorted(ids, found.pairs[:, 0])] = found.pairs[:, 1]
+    renamed: Labels = np.where(truth < 0, truth, numbers[np.maximum(relabel(truth), 0)])
+    return renamed
+
+
 def _badness(found: Sequence[Matching]) -> tuple[float, float, int]:
     mistakes = [m.fp + m.fn for m in found]
     scores = [m.ap if wrong else 1.0 for m, wrong in zip(found, mistakes, strict=True)]
@@ -157,10 +192,11 @@ def _draw(scores: dict[str, Any], found: Matching, sample: Sample, labels: Label
     picture = np.asarray(Image.fromarray(to_display(sample.image)).reduce(step))
     # Ids cannot be averaged; one pixel of each block stands for it.
     truth, predicted = sample.labels[::step, ::step], labels[::step, ::step]
+    alike = number_alike(sample.labels, labels, found)[::step, ::step]
     return Example(
         scores,
         image=picture,
-        truth=overlay(picture, truth),
+        truth=overlay(picture, alike),
         prediction=overlay(picture, predicted),
         mistakes=draw_mistakes(picture, truth, predicted, found),
     )
