@@ -30,6 +30,7 @@ NONE_IS = {
     "threads",
     "shares",
     "crop",
+    "crowding",
     "pixel_mean",
     "pixel_deviation",
     "concentration",

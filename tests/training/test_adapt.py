@@ -6,7 +6,7 @@ from congeal.data.sample import Sample
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.training import suggest_settings
-from congeal.training.adapt import _widths, suggest_crop
+from congeal.training.adapt import _widths, suggest_crop, suggest_crowding
 
 
 class Grid(Dataset):
@@ -140,6 +140,20 @@ def test_images_without_objects_are_told_in_one_line():
 def test_crops_have_room_for_neighbours_or_for_the_whole_image(reach, side, small, expected):
     dataset = Grid(1, side - 4)
     assert suggest_crop(dataset, RPE(reach=reach, dimensions=4), small=small) == expected
+
+
+class Many(Grid):
+    """So many images that their objects are better not counted."""
+
+    def __len__(self):
+        return 2001
+
+
+def test_crowded_images_are_drawn_more_often_where_directions_are_shared():
+    crowd, few = RPE(reach=48.0, dimensions=4), RPE(reach=None, dimensions=4)
+    assert suggest_crowding(Grid(1, 96), crowd) == 0.5
+    assert suggest_crowding(Grid(1, 96), few) == 0
+    assert suggest_crowding(Many(1, 96), crowd) == 0  # that would be long reading
 
 
 def test_a_crop_holds_the_whole_of_a_zoomed_image():

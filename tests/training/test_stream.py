@@ -15,6 +15,7 @@ from congeal.training.stream import (
     TrainStream,
     load_sample,
     seeded_generator,
+    spread_draws,
     start_worker,
 )
 
@@ -75,6 +76,70 @@ def test_every_image_comes_once_in_each_round_in_an_order_of_its_own():
     rounds = [dataset.read[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
     assert len({tuple(one) for one in rounds}) > 1
+
+
+class Crowds(Dataset):
+    """Image i holds i squared objects of one pixel, and void."""
+
+    name, split = "crowds", "train"
+
+    def __init__(self, count=5):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        labels = np.full((8, 8), -1)
+        labels.flat[: index**2] = 7 * np.arange(1, index**2 + 1)
+        return Sample(str(index), np.full((8, 8, 1), index, np.uint8), labels)
+
+    def names(self):
+        return [str(index) for index in range(self.count)]
+
+
+def which(crops, draws):
+    return [round(int((crops[draw][1] > 0).sum()) ** 0.5) for draw in draws]
+
+
+def plain(image, labels, generator):
+    return image, labels
+
+
+def test_crowded_images_come_more_often_after_a_first_round_of_all():
+    crops = TrainStream(Crowds(), plain, crowding=0.5)
+    drawn = which(crops, range(5 + 5 * 200))
+    assert sorted(drawn[:5]) == [0, 1, 2, 3, 4]
+    shares = np.bincount(drawn[5:]) / 1000
+    # an image without objects counts as one with one of them
+    np.testing.assert_allclose(shares, np.array([1, 1, 2, 3, 4]) / 11, atol=0.02)
+
+
+def test_without_crowding_all_images_come_equally_often():
+    drawn = which(TrainStream(Crowds(), plain), range(50))
+    assert np.bincount(drawn).tolist() == [10] * 5
+
+
+@pytest.mark.parametrize("cache_gb", [0, 1.0])
+def test_a_crowded_sample_is_a_function_of_seed_and_number(cache_gb):
+    through = TrainStream(Crowds(), plain, crowding=1.0)
+    before = [through[draw] for draw in range(30)]
+    resumed = TrainStream(Crowds(), plain, crowding=1.0, cache_gb=cache_gb)
+    assert all(equal(resumed[draw], before[draw]) for draw in (23, 24, 29, 7))
+
+
+@given(
+    st.lists(st.floats(0.01, 100), min_size=1, max_size=30),
+    st.integers(0, 2**40),
+)
+def test_each_is_drawn_its_share_of_times_rounded_up_or_down(weights, seed):
+    weights = torch.tensor(weights, dtype=torch.float64)
+    drawn = spread_draws(weights, torch.Generator().manual_seed(seed))
+    times = torch.bincount(drawn, minlength=len(weights))
+    share = weights / weights.sum() * len(weights)
+    assert len(drawn) == len(weights)
+    assert bool((times >= (share - 1e-9).floor()).all())
+    assert bool((times <= (share + 1e-9).ceil()).all())
 
 
 def test_samples_are_of_the_zoomed_image():

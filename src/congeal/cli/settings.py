@@ -88,6 +88,12 @@ _AUGMENTATION = _settings(
     "Augmentation",
     ("crop", "int", "by the images", "side of the training crops, in pixels"),
     (
+        "crowding",
+        "float",
+        "by the images",
+        "draw images in proportion to this power of the number of their objects, 0 to 1",
+    ),
+    (
         "augmentation",
         "str",
         "default",

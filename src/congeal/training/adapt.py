@@ -20,7 +20,7 @@ from congeal.labels import relabel
 from congeal.methods.rpe import RPE
 from congeal.training.config import LARGEST_CROP
 
-__all__ = ["suggest_crop", "suggest_settings"]
+__all__ = ["suggest_crop", "suggest_crowding", "suggest_settings"]
 
 LOOKED_AT = 64  # images
 MEASURED = 16  # images whose size is looked at
@@ -28,6 +28,8 @@ CROWD = 24  # objects in an image beyond which far-apart objects share direction
 LARGE = 96  # extent of objects, in pixels, beyond which they are shown smaller
 TYPICAL = 48  # extent that they are shown at then
 HAIRLINE = 2.5  # least width of objects, in pixels, in images that are shown smaller
+COUNTED = 2000  # images, up to which the objects of each are counted
+CROWDING = 0.5  # how much more often crowded images are drawn, as a power of their objects
 DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
 # Few long objects: each a direction of its own, told apart by where its line lies. Learning to
@@ -192,6 +194,27 @@ def suggest_crop(dataset: Dataset, model: RPE, *, small: bool) -> int:
     divisor = model.divisor
     least = max(2 * divisor, 96)
     return divisor * math.ceil(min(max(wanted, least), LARGEST_CROP) / divisor)
+
+
+def suggest_crowding(dataset: Dataset, model: RPE) -> float:
+    """Choose how much more often images of many objects are drawn in training.
+
+    Where far-apart objects share directions, images differ in how many objects they hold, and
+    scores are mostly about the full ones. To know them, every image is read.
+
+    Args:
+        dataset: of training images, of which none is read here.
+        model: to be trained, whose reach counts.
+
+    Returns:
+        The power of the number of objects: 0.5, or 0 for few objects or over 2,000 images.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> suggest_crowding(open_dataset("discs", "train", count=2), RPE(reach=24.0))
+        0.5
+    """
+    return CROWDING if model.config.reach and len(dataset) <= COUNTED else 0.0
 
 
 def _some(dataset: Dataset, most: int) -> Iterator[Sample]:

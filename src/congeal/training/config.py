@@ -61,6 +61,12 @@ class TrainConfig(BaseModel):
     )
     scale: tuple[float, float] = Field((0.7, 1.5), description="range of the zoom in augmentation")
     flip: bool = True
+    crowding: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="draw images in proportion to this power of their objects; None: by the images",
+    )
     patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
     validation_images: int = Field(32, ge=1, description="at most so many images a validation")
     validation_share: float = Field(0.05, gt=0, le=1, description="of the time, for validation")

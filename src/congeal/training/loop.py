@@ -23,7 +23,7 @@ from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models.config import CONFIG
 from congeal.models.folder import load, save_model
-from congeal.training.adapt import suggest_crop, suggest_settings
+from congeal.training.adapt import suggest_crop, suggest_crowding, suggest_settings
 from congeal.training.callbacks import Clock, History, Validation
 from congeal.training.card import model_card
 from congeal.training.checkpoint import WholeCheckpoints
@@ -105,7 +105,7 @@ def train(
         lightning.seed_everything(config.seed, verbose=False)
         if model is None:
             model = RPE(**suggest_settings(training))
-        config = _with_crop(config, training, model)
+        config = _with_crowding(_with_crop(config, training, model), training, model)
         job = _Job(model, config, training, validation, output, what, licence)
         job.run(resume)
     return output
@@ -140,6 +140,13 @@ def _with_crop(config: TrainConfig, training: Dataset, model: RPE) -> TrainConfi
             f"crop: expected at least {2 * model.divisor} with batches of one, got {config.crop}"
         )
     return config
+
+
+def _with_crowding(config: TrainConfig, training: Dataset, model: RPE) -> TrainConfig:
+    if config.crowding is not None:
+        return config
+    chosen = suggest_crowding(training, model) if config.cache_gb else 0.0
+    return config.model_copy(update={"crowding": chosen})
 
 
 class _Job:
@@ -240,6 +247,7 @@ class _Job:
             seed=c.seed,
             cache_gb=c.cache_gb,
             zoom=self.model.config.zoom,
+            crowding=c.crowding or 0.0,
             workers=workers,
             ahead=2 * c.batch_size,
             step=trainer.world_size,

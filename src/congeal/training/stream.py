@@ -16,10 +16,10 @@ from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import Augment
 from congeal.data.zoom import zoom_image, zoom_labels
 from congeal.errors import CongealError
-from congeal.labels import relabel
+from congeal.labels import areas, relabel
 from congeal.training.read_ahead import Loaded, ReadAhead
 
-__all__ = ["DrawSampler", "TrainStream", "seeded_generator", "start_worker"]
+__all__ = ["DrawSampler", "TrainStream", "seeded_generator", "spread_draws", "start_worker"]
 
 LARGEST = 2**24  # number of an object that stays exact where a transform takes it through float32
 
@@ -41,8 +41,10 @@ def seeded_generator(*numbers: int) -> torch.Generator:
 class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
     """An endless stream of augmented crops, addressed by number.
 
-    Every image comes once in each round, in an order of the round's own. As nothing depends on
-    what came before, workers, restarts and numbers of machines change nothing about sample n.
+    Every image comes once in the first round. In later ones those with more objects come more
+    often, if asked for: scores count objects, not images. Each round has an order of its own. As
+    nothing depends on what came before, workers, restarts and numbers of machines change nothing
+    about sample n.
 
     Without workers a thread makes the next samples while the network is busy.
 
@@ -53,6 +55,8 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         cache_gb: memory for decoded images, over all workers together; with none, an image is
             read when its sample is asked for and not before.
         zoom: size at which images are kept and shown, relative.
+        crowding: how often an image comes, in proportion to this power of the number of its
+            objects; with 0 all come equally often. Above it, each process reads all images once.
         workers: processes that share it.
         ahead: how many samples the thread makes in advance.
         step: from one sample asked for to the next.
@@ -66,6 +70,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         cache_gb: float = 4.0,
         zoom: float = 1.0,
+        crowding: float = 0.0,
         workers: int = 0,
         ahead: int = 16,
         step: int = 1,
@@ -77,14 +82,26 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.ahead = 0 if workers or not cache_gb else ahead
         self.step = step
         self.zoom = zoom
+        self.crowding = crowding
+        self.objects: dict[int, int] = {}  # in each image read, where it matters
         self.cache: dict[int, Loaded] = {}
         self.reader = ReadAhead(self._make)
         self._round = lru_cache(maxsize=2)(self._order)
 
     def _order(self, number: int) -> list[int]:
         generator = seeded_generator(self.seed, number, 1)
-        order: list[int] = torch.randperm(len(self.dataset), generator=generator).tolist()
-        return order
+        order = torch.randperm(len(self.dataset), generator=generator)
+        if self.crowding and number:
+            objects = [self._count(index) for index in range(len(self.dataset))]
+            weights = torch.tensor(objects).clamp_min(1).double() ** self.crowding
+            order = spread_draws(weights, generator)[order]
+        drawn: list[int] = order.tolist()
+        return drawn
+
+    def _count(self, index: int) -> int:
+        if index not in self.objects:
+            self._load(index)
+        return self.objects[index]
 
     def __getstate__(self) -> dict[str, object]:
         state = dict(self.__dict__)
@@ -115,12 +132,36 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         image, labels = zoom_image(image, self.zoom), zoom_labels(labels, self.zoom)
         if (image == image[:1]).all():
             image = image[:1]
+        if self.crowding:
+            self.objects[index] = len(areas(labels.numpy())[0])
         small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost
         size = sum(item.numel() * item.element_size() for item in small)
         if size <= self.budget:
             self.budget -= size
             self.cache[index] = small
         return small
+
+
+def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """As many draws as there are weights, each index as often as its share of them.
+
+    The share is rounded up or down by chance, so that over many rounds it is met.
+
+    Args:
+        weights: ``(N,)`` above 0, float64.
+        generator: gives the chance.
+
+    Returns:
+        ``(N,)`` indices, ascending.
+
+    Example:
+        >>> spread_draws(torch.tensor([1.0, 3.0, 1e-9, 1e-9]).double(), torch.Generator()).tolist()
+        [0, 1, 1, 1]
+    """
+    ends = weights.cumsum(0) * (len(weights) / weights.sum())
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    marks = torch.arange(len(weights)) + start  # one in each stretch of length one
+    return torch.searchsorted(ends, marks, right=True).clamp_max(len(weights) - 1)
 
 
 def load_sample(sample: Sample) -> Loaded:
