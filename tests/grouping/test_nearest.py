@@ -36,6 +36,24 @@ def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table() -> None
     assert bool((nearest_two(points, modes, group * 0)[2] == -1).all())
 
 
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize("count", [1, 5, 127, 129, 700])
+def test_of_modes_that_are_as_near_the_first_is_told(count: int, precision: str) -> None:
+    generator = torch.Generator().manual_seed(count)
+    points = torch.randint(-1, 2, (6, 3000), generator=generator).float()  # some of them are zero
+    modes = torch.eye(6).repeat_interleave(-(-count // 6), 0)[:count]  # many of them the same
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)  # of products, on a CPU that can do less
+        index = nearest_modes(points, modes)[0]
+        first, _, _ = nearest_two(points, modes, torch.arange(count))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    expected = (points.long().numpy().T @ modes.long().numpy().T).argmax(1)  # exact
+    np.testing.assert_array_equal(index.numpy(), expected)
+    np.testing.assert_array_equal(first.numpy(), expected)
+
+
 @given(pixels=st.integers(1, 910), count=st.integers(1, 60), noise=st.sampled_from([0.0, 0.1, 0.5]))
 @settings(deadline=None, max_examples=60)
 def test_comparing_by_runs_finds_the_nearest_mode_too(

@@ -12,6 +12,7 @@ __all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two"]
 CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
 RUN = 16  # pixels in a row that may have the same mode
 FEW = 16  # modes that all pixels are as quickly compared with
+DIGIT = 128  # numbers of modes are written to this base
 SURE = 1e-5  # by how much a cosine must be above the bound, whatever rounding does
 
 
@@ -28,11 +29,36 @@ def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     count = points.shape[1]
     index = torch.empty(count, dtype=torch.int64, device=points.device)
     cosine = points.new_empty(count)
+    digits = _digits(modes)
     for here in _chunks(points):
         part = points[:, here]  # (D, n)
-        best, index[here] = (modes @ part).max(0)  # (M, n): long rows go quickest
+        best, index[here] = _largest(modes @ part, digits)  # (M, n): long rows go quickest
         cosine[here] = best / _lengths(part)
     return index, cosine
+
+
+def _digits(modes: Tensor) -> Tensor:
+    """``(3, M)``: low and high digit of the number of each mode, and one."""
+    number = torch.arange(len(modes), device=modes.device)
+    return torch.stack([number % DIGIT, number // DIGIT, number.new_ones(len(modes))]).to(modes)
+
+
+def _largest(table: Tensor, digits: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest entry of each column of ``(M, n)``, which is used up, and the first row with it.
+
+    On a CPU a product with the numbers of the rows, of ones where the largest are, finds them in
+    half the time of a search. Digits are small, so that they are exact in any precision.
+    """
+    if table.device.type != "cpu":
+        best, row = table.max(0)
+        return best, row
+    best = table.amax(0)
+    low, high, count = digits @ table.eq_(best)
+    row = (low + DIGIT * high).long()
+    tied = (count != 1).nonzero()[:, 0]
+    if len(tied):
+        row[tied] = table[:, tied].argmax(0)
+    return best, row
 
 
 def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,10 +75,11 @@ def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, T
     count = points.shape[1]
     index = torch.empty(count, dtype=torch.int64, device=points.device)
     cosine, other = points.new_empty(2, count)
+    digits = _digits(modes)
     for here in _chunks(points):
         part = points[:, here]  # (D, n)
         table, length = modes @ part, _lengths(part)  # (M, n)
-        best, index[here] = table.max(0)
+        best, index[here] = _largest(table.clone(), digits)
         own = group[index[here]] == group[:, None]
         cosine[here] = best / length
         other[here] = table.masked_fill_(own, -torch.inf).amax(0) / length
