@@ -150,3 +150,40 @@ def test_drawn_groups_are_found_and_their_points_assigned(sizes, seed):
     modes = find_modes(converge(points, MeanShift(margin=0.5)), margin=0.5)
     assert len(modes) == len(sizes)
     assert torch.equal(modes.argmax(1)[assign_to_modes(points, modes)], labels)
+
+
+def pick_one_by_one(points, mass, margin, smallest):
+    """The definition written out: masses counted anew for each mode."""
+    left, modes = list(range(len(points))), []
+    cosine = (points @ points.T).fill_diagonal_(1.0)
+    while left:
+        around = {
+            i: sum(mass[j] for j in left if j == i or cosine[i, j] > math.cos((1 - margin) / 3))
+            for i in left
+        }
+        heaviest = max(left, key=lambda i: (around[i], -i))
+        gone = [j for j in left if j == heaviest or cosine[heaviest, j] > margin]
+        if sum(mass[j] for j in gone) < smallest:
+            break
+        close = [
+            j for j in gone if j == heaviest or cosine[heaviest, j] > math.cos((1 - margin) / 3)
+        ]
+        modes.append(normalize(sum(mass[j] * points[j] for j in close), dim=0))
+        left = [j for j in left if j not in gone]
+    return torch.stack(modes) if modes else points[:0]
+
+
+@given(
+    count=st.integers(1, 24),
+    dimensions=st.sampled_from([2, 3, 8]),  # from crowded to mostly alone
+    smallest=st.sampled_from([0.0, 3.0]),
+    seed=st.integers(0, 999),
+)
+@settings(deadline=None)
+def test_modes_are_picked_as_by_the_definition(count, dimensions, smallest, seed):
+    generator = torch.Generator().manual_seed(seed)
+    points = normalize(torch.randn(count, dimensions, generator=generator).double(), dim=1)
+    points = torch.cat([points, normalize(points[::2] + 0.05, dim=1)])
+    mass = torch.randint(1, 5, (len(points),), generator=generator).double()  # sums are exact
+    found = find_modes(points, margin=0.5, weights=mass, smallest=smallest)
+    torch.testing.assert_close(found, pick_one_by_one(points, mass.tolist(), 0.5, smallest))

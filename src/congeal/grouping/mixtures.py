@@ -86,7 +86,8 @@ def _neighbours(drawn: Tensor, *, faces: bool, same: bool) -> Tensor:
         if step <= (0,) * drawn.ndim or (faces and sum(map(abs, step)) > 1):
             continue  # each pair once
         here, there = _pairs(drawn, step)
-        found = (drawn[here] == drawn[there]) == same
+        one, other = drawn[here], drawn[there]
+        found = (one == other if same else one != other).view(torch.int8)
         counts[here] += found
         counts[there] += found
     return counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,19 +114,25 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 def _pick(
     near: NDArray[np.bool_], close: NDArray[Any], mass: NDArray[Any], smallest: float
 ) -> list[tuple[int, NDArray[np.intp]]]:
-    """The heaviest point and all that it takes out, again and again: hundreds of tiny steps."""
-    left = np.ones(len(mass), bool)
-    around = np.einsum("ij,j", close, mass)  # of what is left
-    picked = []
+    """The heaviest point and all that it takes out, again and again.
+
+    Points with none near are taken for themselves at once: the rest are hundreds of tiny steps.
+    """
+    alone = near.sum(1) == 1
+    picked = [(float(mass[i]), int(i), i[None]) for i in np.flatnonzero(alone)]
+    rest = np.flatnonzero(~alone)
+    near, close, held = near[np.ix_(rest, rest)], close[np.ix_(rest, rest)], mass[rest]
+    left = np.ones(len(rest), bool)
+    around = np.einsum("ij,j", close, held)  # of what is left
     while left.any():
         heaviest = int(np.where(left, around, -np.inf).argmax())
         gone = np.flatnonzero(near[heaviest] & left)
-        if mass[gone].sum() < smallest:
-            break
-        picked.append((heaviest, gone))
+        picked.append((float(around[heaviest]), int(rest[heaviest]), rest[gone]))
         left[gone] = False
-        around -= np.einsum("i,ij", mass[gone], close[gone])  # close is symmetric
-    return picked
+        around -= np.einsum("i,ij", held[gone], close[gone])  # close is symmetric
+    picked.sort(key=lambda pick: (-pick[0], pick[1]))
+    taken = takewhile(lambda pick: not mass[pick[2]].sum() < smallest, picked)
+    return [(first, gone) for _, first, gone in taken]
 
 
 def merge_cosine(margin: float) -> float:

@@ -114,7 +114,8 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
         along = (part.unflatten(1, (-1, RUN)) * mode).sum(0).flatten()
         cosine[here] = along / _lengths(part)
     next_mode = angles((modes @ modes.T).fill_diagonal_(-1)).amin(1)  # (M,)
-    unsure = (cosine < (next_mode / 2).cos()[index] + SURE).nonzero()[:, 0]
+    limit = ((next_mode / 2).cos() + SURE).index_select(0, index)
+    unsure = (cosine < limit).nonzero()[:, 0]
     index[unsure], cosine[unsure] = nearest_modes(points.index_select(1, unsure), modes)
     return index, cosine
 
