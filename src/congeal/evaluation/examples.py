@@ -161,7 +161,7 @@ def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
 
     Args:
         truth: true label map `(H, W)`, negative void.
-        labels: predicted label map, from which numbers that are not taken follow.
+        labels: predicted label map; objects that are missed get numbers beyond its own.
         found: which of their objects match.
 
     Returns:
@@ -171,7 +171,7 @@ def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
         >>> from congeal.metrics import matching
         >>> truth, labels = np.array([[1, 0, 2, -1]]), np.array([[5, 0, 0, 0]])
         >>> number_alike(truth, labels, matching(truth, labels)).tolist()
-        [[5, 0, 6, -1]]
+        [[5, 0, 7, -1]]
     """
     ids = areas(truth)[0]
     fresh = int(labels.max(initial=0)) + 1 + np.arange(len(ids))
