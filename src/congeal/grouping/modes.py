@@ -119,7 +119,7 @@ def _pick(
     Points with none near are taken for themselves at once: the rest are hundreds of tiny steps.
     """
     alone = near.sum(1) == 1
-    picked = [(float(mass[i]), int(i), i[None]) for i in np.flatnonzero(alone)]
+    picked = [(float(mass[i]), int(i), np.array([i])) for i in np.flatnonzero(alone)]
     rest = np.flatnonzero(~alone)
     near, close, held = near[np.ix_(rest, rest)], close[np.ix_(rest, rest)], mass[rest]
     left = np.ones(len(rest), bool)
