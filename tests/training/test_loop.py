@@ -134,6 +134,31 @@ def test_crops_are_chosen_by_the_images_unless_given(brief, tmp_path):
     assert chosen["training"]["crop"] == 96  # the side of the drawings
 
 
+@pytest.mark.parametrize(
+    ("reach", "settings", "expected"),
+    [
+        (24.0, {"cache_gb": 1}, 0.5),
+        (24.0, {"cache_gb": 1, "crowding": 0.2}, 0.2),
+        (24.0, {"cache_gb": 0}, 0.0),  # each count would be a reading
+        (None, {"cache_gb": 1}, 0.0),
+    ],
+)
+def test_crowding_is_chosen_by_the_images_unless_given(brief, tmp_path, reach, settings, expected):
+    model = RPE(dimensions=4, samples=64, smallest=4, reach=reach)
+    folder = brief(tmp_path / "model", model=model, epochs=1, steps_per_epoch=1, **settings)
+    assert config(folder)["training"]["crowding"] == expected
+
+
+@pytest.mark.parametrize(("epochs", "same"), [(1, True), (3, False)])
+def test_crowding_changes_what_is_drawn_after_the_first_round(brief, tmp_path, epochs, same):
+    data = DrawnDataset("sticks", "train", count=4, size=96)  # two batches of two make a round
+    even, crowded = (
+        load(brief(tmp_path / str(power), data, epochs=epochs, crowding=power)).state_dict()
+        for power in (0, 1)
+    )
+    assert all(torch.equal(even[name], crowded[name]) for name in even) == same
+
+
 def test_the_first_to_end_wins_of_time_and_epochs(brief, tmp_path):
     folder = brief(tmp_path / "model", epochs=1, max_minutes=60)
     assert config(folder)["training"]["steps"] == 2
