@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,16 @@ from torch.nn.functional import normalize
 
 from congeal.errors import CongealError
 from congeal.grouping import MeanShift, mean_shift_step
+
+
+@pytest.fixture(autouse=True, scope="module", params=["small matrices written out", "fused only"])
+def _which_way(request):
+    """Whatever holds, holds both ways in which a few points are shifted."""
+    mean_shift = import_module("congeal.grouping.mean_shift")
+    before = mean_shift.WRITTEN
+    mean_shift.WRITTEN = before if request.param.startswith("small") else 0
+    yield
+    mean_shift.WRITTEN = before
 
 
 def sphere(*shape, seed=0):
@@ -186,6 +197,23 @@ def test_a_mask_and_weights_multiply():
     shift = MeanShift(steps=1)
     both, product = shift(embedding, mask, weights)[0], shift(embedding, None, weights * mask)[0]
     torch.testing.assert_close(both, product)
+
+
+@pytest.mark.parametrize("weights", [None, "given"])
+def test_others_are_pulled_as_members_of_no_mass_would_be(weights):
+    points, queries = sphere(40, 5), sphere(9, 5, seed=1)
+    mass = None if weights is None else torch.rand(40, dtype=torch.float64) + 0.1
+    pulled = MeanShift(36.0, step_size=0.7).pull(queries, points, mass)
+    kernel = (36 * queries @ points.T).exp() * (1 if mass is None else mass)
+    mean = kernel @ points / kernel.sum(1, keepdim=True)
+    torch.testing.assert_close(pulled, normalize(0.7 * mean + 0.3 * queries, dim=1))
+
+
+def test_a_kernel_that_underflows_far_from_all_still_pulls():
+    points = torch.tensor([[1.0, 0.0], [0.98, 0.2]])
+    pulled = MeanShift(4000.0).pull(torch.tensor([[-1.0, 0.0]]), points)
+    assert torch.isfinite(pulled).all()
+    torch.testing.assert_close(pulled, normalize(points[1:], dim=1))
 
 
 def test_a_mask_without_a_pixel_leaves_finite_vectors():

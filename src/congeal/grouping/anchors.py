@@ -18,7 +18,7 @@ from congeal.grouping.basins import Flow, let_flow
 from congeal.grouping.groups import Groups, check_embedding
 from congeal.grouping.mixtures import find_mixtures
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
-from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two
+from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two, take
 from congeal.sphere import normalise
 
 __all__ = ["AnchorSearch", "spread_indices"]
@@ -84,7 +84,7 @@ class AnchorSearch:
         inside = None
         if mask is not None and not bool(mask.all()):
             inside = mask.flatten().nonzero()[:, 0]
-            points = points.index_select(1, inside)
+            points = take(points, inside)
         mass = None if weights is None else weights.flatten().to(points.dtype)
         if mass is not None and inside is not None:
             mass = mass[inside]
@@ -129,7 +129,7 @@ class AnchorSearch:
             more = more[(more @ landmarks.T).amax(1) < merge_cosine(self.margin)]
             if not len(more):
                 break
-            at, cosine = nearest_modes(points.index_select(1, lost), more)
+            at, cosine = nearest_modes(take(points, lost), more)
             better = cosine > similarity[lost]
             near[lost[better]] = at[better] + len(landmarks)
             similarity[lost[better]] = cosine[better]
@@ -140,7 +140,7 @@ class AnchorSearch:
         """Let the chosen of points ``(D, N)`` flow, each for a share of the pixels."""
         weights = share if mass is None else share * mass[chosen].clamp_min(1e-6)
         return let_flow(
-            normalise(points.index_select(1, chosen).T, dim=1),
+            normalise(take(points, chosen).T, dim=1),
             self.shift,
             weights,
             width=UNITED * self.width,
@@ -197,9 +197,9 @@ class AnchorSearch:
         limit = self._safe(rest, belongs, landmarks, group, doubt)
         safe = similarity >= limit.index_select(0, near)
         far = (~safe).nonzero()[:, 0]
-        label[far], gap = self._nearest(points.index_select(1, far), rest, belongs)
+        label[far], gap = self._nearest(take(points, far), rest, belongs)
         unsafe = far[gap < doubt[label[far]]]
-        to = flow.follow(normalise(points.index_select(1, unsafe).T, dim=1))
+        to = flow.follow(normalise(take(points, unsafe).T, dim=1))
         label[unsafe] = torch.where(stray[to], label[unsafe], home[to])
         return label
 
@@ -250,7 +250,7 @@ class AnchorSearch:
         homeless = (~keep).index_select(0, label).nonzero()[:, 0]
         rename = keep.long().cumsum(0) - 1
         label.copy_(rename.index_select(0, label))
-        at, near = nearest_modes(points.index_select(1, homeless), modes[keep])
+        at, near = nearest_modes(take(points, homeless), modes[keep])
         label[homeless], similarity[homeless] = at, near
         return modes[keep]
 

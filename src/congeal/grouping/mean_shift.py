@@ -18,6 +18,7 @@ from congeal.sphere import concentration_from_margin, normalise
 __all__ = ["MeanShift", "mean_shift_step"]
 
 FAR = -1e4  # a logit that no weight survives
+WRITTEN = 512 * 512  # pairs up to which their matrix is written out on a CPU: fewer, smaller calls
 
 
 def _keys(
@@ -35,8 +36,7 @@ def _keys(
     query = [points.new_ones(batch, count, 1)]
     key = []
     if weights is not None:
-        bias = bias + weights.to(points.dtype).clamp_min(1e-30).log().clamp_min(FAR)[..., None]
-        bias = bias.masked_fill(weights[..., None] <= 0, FAR)
+        bias = bias + _log_mass(weights.to(points.dtype))[..., None]
     if location is not None:
         place = location.to(points.dtype)
         place = (place - place.mean(1, keepdim=True)) / spread
@@ -46,6 +46,28 @@ def _keys(
     if weights is None and location is None:
         return points.new_zeros(batch, count, 0), points.new_zeros(batch, count, 0)
     return torch.cat(query, -1), torch.cat([bias, *key], -1)
+
+
+def _log_mass(weights: Tensor) -> Tensor:
+    """Logarithm of the mass, and what no weight survives for none."""
+    return weights.clamp_min(1e-30).log().clamp_min(FAR).masked_fill(weights <= 0, FAR)
+
+
+def _few(queries: Tensor, points: Tensor) -> bool:
+    """Whether the matrix of all pairs is small, and nothing is to be learnt through it."""
+    learning = torch.is_grad_enabled() and (queries.requires_grad or points.requires_grad)
+    few = math.prod(queries.shape[:-1]) * points.shape[-2] <= WRITTEN
+    return few and not learning and points.device.type == "cpu"
+
+
+def _means_written_out(
+    queries: Tensor, points: Tensor, concentration: float | Tensor, weights: Tensor | None
+) -> Tensor:
+    """Of ``(..., N, D)`` among ``(..., M, D)`` of mass ``(..., M)``, by the matrix of all pairs."""
+    logit = (queries * concentration) @ points.mT  # (..., N, M)
+    if weights is not None:
+        logit += _log_mass(weights.to(points.dtype))[..., None, :]
+    return logit.softmax(-1) @ points
 
 
 def _many(points: Tensor) -> bool:
@@ -91,6 +113,21 @@ def _means_by_attention(
     return fused[:, 0, :, : points.shape[-1]]
 
 
+def _pull_by_attention(
+    queries: Tensor, points: Tensor, concentration: Tensor, weights: Tensor | None
+) -> Tensor:
+    """Means of ``(N, D)`` among ``(M, D)`` of mass ``(M,)``."""
+    bias = points.new_zeros(len(points), 1) if weights is None else weights.log()[:, None]
+    ones = bias.new_ones(1).expand(len(queries), 1)
+    query = torch.cat([queries * concentration, ones], 1)
+    key = torch.cat([points, bias], 1)
+    value = torch.cat([points, torch.zeros_like(bias)], 1)
+    fused = scaled_dot_product_attention(
+        query[None, None], key[None, None], value[None, None], scale=1.0
+    )
+    return fused[0, 0, :, :-1]
+
+
 def mean_shift_step(
     points: Tensor,
     *,
@@ -103,9 +140,10 @@ def mean_shift_step(
     """Move every point towards the mean of its neighbourhood, then back onto the sphere.
 
     X <- normalise(eta K D^-1 X + (1 - eta) X) with K_ij = m_j exp(kappa x_i.x_j), which is
-    softmax attention with tied queries, keys and values; the N x N matrix is never written. Many
-    points on a CPU go through :mod:`congeal.grouping.block_shift`, which knows that K is
-    symmetric; otherwise PyTorch's fused attention kernel runs.
+    softmax attention with tied queries, keys and values. The N x N matrix is never written, but
+    for a few hundred points on a CPU without a gradient, where it is small. Many points on a CPU
+    go through :mod:`congeal.grouping.block_shift`, which knows that K is symmetric; otherwise
+    PyTorch's fused attention kernel runs.
     With ``location`` the kernel also falls off with distance in the image, as in mean shift over
     the joint domain (Comaniciu & Meer, 2002); the location itself does not move.
 
@@ -125,7 +163,9 @@ def mean_shift_step(
         >>> mean_shift_step(points, concentration=4.0)[0, :, 1].abs().max().item() < 0.01
         True
     """
-    if _many(points) and fits_blocks(points, weights, location):
+    if location is None and _few(points, points):
+        mean = _means_written_out(points, points, concentration, weights)
+    elif _many(points) and fits_blocks(points, weights, location):
         mean = _means_by_blocks(points, concentration, weights, location, spread)
     else:
         mean = _means_by_attention(points, concentration, weights, location, spread)
@@ -230,19 +270,11 @@ class MeanShift(nn.Module):
             >>> MeanShift().pull(torch.tensor([[0.6, 0.8]]), east).tolist()
             [[1.0, 0.0]]
         """
-        bias = points.new_zeros(len(points), 1) if weights is None else weights.log()[:, None]
-        query = torch.cat(
-            [
-                queries * self.concentration.to(queries.dtype),
-                bias.new_ones(1).expand(len(queries), 1),
-            ],
-            1,
-        )
-        key = torch.cat([points, bias], 1)
-        value = torch.cat([points, torch.zeros_like(bias)], 1)
-        moved = scaled_dot_product_attention(
-            query[None, None], key[None, None], value[None, None], scale=1.0
-        )[0, 0, :, :-1]
+        kappa = self.concentration.to(points.dtype)
+        if _few(queries, points):
+            moved = _means_written_out(queries, points, kappa, weights)
+        else:
+            moved = _pull_by_attention(queries, points, kappa, weights)
         if self.step_size != 1.0:
             moved = self.step_size * moved + (1 - self.step_size) * queries
         return normalise(moved, dim=1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two"]
+__all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
 
 CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
 RUN = 16  # pixels in a row that may have the same mode
@@ -116,8 +116,13 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     next_mode = angles((modes @ modes.T).fill_diagonal_(-1)).amin(1)  # (M,)
     limit = ((next_mode / 2).cos() + SURE).index_select(0, index)
     unsure = (cosine < limit).nonzero()[:, 0]
-    index[unsure], cosine[unsure] = nearest_modes(points.index_select(1, unsure), modes)
+    index[unsure], cosine[unsure] = nearest_modes(take(points, unsure), modes)
     return index, cosine
+
+
+def take(points: Tensor, index: Tensor) -> Tensor:
+    """Columns ``(D, n)`` of points ``(D, N)``, by all threads; ``index_select`` goes by one."""
+    return points.gather(1, index.expand(len(points), -1))
 
 
 def _chunks(points: Tensor, step: int = CHUNK) -> Iterator[slice]:
