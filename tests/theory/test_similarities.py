@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from congeal.theory.similarities import draw_similarities, pair_similarities, wrong_share
+from congeal.data.drawn import DrawnDataset
+from congeal.models.folder import load
+from congeal.models.shipped import DEFAULT_MODEL
+from congeal.theory.similarities import (
+    draw_similarities,
+    pair_similarities,
+    shift_image,
+    wrong_share,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +33,15 @@ def test_the_histograms_sum_to_one(made, table):
         for kind in ("positive", "negative"):
             total = sum(float(row[kind]) for row in rows if row["step"] == step)
             assert total == pytest.approx(1)
+
+
+def test_a_model_that_sees_images_at_half_their_size_is_shifted_on_its_own_grid():
+    model = load(DEFAULT_MODEL)
+    model.configure(zoom=0.5)
+    sample = DrawnDataset("discs", "test", count=1, size=64)[0]
+    trail = shift_image(model, sample.image, sample.labels)
+    assert len(trail) == 11
+    assert {step.shape[1:] for step in trail} == {(16, 16)}
 
 
 def test_far_pairs_of_two_objects_do_not_count():

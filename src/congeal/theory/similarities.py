@@ -41,11 +41,19 @@ def shift_image(model: RPE, image: NDArray[Any], labels: NDArray[np.int64]) -> l
     """
     found = model.segment(image, keep_embedding=True).embedding
     embedding = torch.from_numpy(found)[None]  # (1, D, h, w)
-    stride = model.config.stride
-    mask = torch.from_numpy(labels[::stride, ::stride] > 0)[None]
+    mask = torch.from_numpy(_thin_out(labels, embedding) > 0)[None]
     shift = MeanShift(float(model.shift.concentration), steps=STEPS, reach=model.shift.reach)
     with torch.inference_mode():
         return [embedding[0], *(step[0] for step in shift(embedding, mask))]
+
+
+def _thin_out(labels: NDArray[np.int64], embedding: Tensor) -> NDArray[np.int64]:
+    """Labels `(h, w)` where the embedding `(..., h, w)` has its vectors.
+
+    A model that sees images at another size has another stride than its settings say.
+    """
+    stride = max(1, round(labels.shape[0] / embedding.shape[-2]))
+    return labels[::stride, ::stride]
 
 
 def pair_similarities(
@@ -133,11 +141,11 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
 
 def _pairs(model: RPE, sample: Any, seed: int) -> list[Pairs]:
     """Pairs of one image before and after each step; the same pixels throughout."""
-    labels = torch.from_numpy(sample.labels[:: model.config.stride, :: model.config.stride])
+    trail = shift_image(model, sample.image, sample.labels)
+    labels = torch.from_numpy(_thin_out(sample.labels, trail[0]))
     inside = (labels.flatten() > 0).nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
     chosen = inside[torch.randperm(len(inside), generator=generator)[:PIXELS]]
-    trail = shift_image(model, sample.image, sample.labels)
     return [pair_similarities(step, labels, chosen, model.shift.reach) for step in trail]
 
 
