@@ -31,10 +31,11 @@ def log(folder):
 def scores(monkeypatch):
     """`scores([.5, .4])` makes these the scores of the validations, one after the other."""
 
-    def be(values):
+    def be(values, counted=10**9):
         upcoming = iter(values)
 
         def score(self, trainer, trainee):
+            self.counted = counted
             value = next(upcoming)
             return {"matching_ap@0.5": value, "matching_ap@0.7": value}
 
@@ -177,6 +178,15 @@ def test_the_later_of_equals_is_kept(brief, scores, tmp_path):
     scores([0.5, 0.5, 0.4])
     folder = brief(tmp_path / "model", epochs=3, validation_share=1, keep="best")
     assert config(folder)["training"]["steps"] == 4
+
+
+@pytest.mark.parametrize(("counted", "steps"), [(100, 6), (1000, 4)])
+def test_later_weights_are_kept_that_are_as_good_within_chance(
+    brief, scores, tmp_path, counted, steps
+):
+    scores([0.1, 0.5, 0.46, 0.4], counted)  # one standard error is .05 or .016
+    folder = brief(tmp_path / "model", epochs=4, validation_share=1, keep="best")
+    assert config(folder)["training"]["steps"] == steps
 
 
 def test_a_training_without_gain_stops_early(brief, scores, tmp_path):

@@ -61,7 +61,13 @@ _LENGTH = _settings(
     ("patience", "int", "", "stop after so many validations without gain"),
     ("validation_share", "float", "0.05", "share of the time for validation"),
     ("validation_images", "int", "32", "at most so many images a validation"),
-    ("keep", "str", "best", "weights to give in the end: best or last", ("best", "last")),
+    (
+        "keep",
+        "str",
+        "best",
+        "weights to give in the end: last, or the last as good as the best within chance",
+        ("best", "last"),
+    ),
     ("half", "bool", "off", "store the weights in half precision"),
     ("overlays", "bool", "on", "draw validation images while training"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from congeal.metrics.matching import MatchingMetric
 from congeal.metrics.metric import gather
 from congeal.training.module import Trainee
 
-__all__ = ["Clock", "History", "Validation"]
+__all__ = ["Clock", "History", "Validation", "standard_error"]
 
 THRESHOLDS = (0.5, 0.7)
 DRAWN = 4  # validation images drawn
@@ -134,7 +135,8 @@ class Validation(Callback):
         patience: validations without gain before the training stops.
         overlays: folder for pictures, or None.
         history: takes the scores.
-        save: called when the score is the best so far, with the scores.
+        save: called with the scores, and whether they are as good as the best so far, but for one
+            standard error: the later weights have seen more, and a falling rate has calmed them.
     """
 
     def __init__(
@@ -156,6 +158,7 @@ class Validation(Callback):
         self.history = history
         self.save = save
         self.best = -1.0
+        self.counted = 0  # objects that the last score is of
         self.last: dict[str, float] = {}
         self.without_gain = 0
         self.spent = 0.0
@@ -191,7 +194,7 @@ class Validation(Callback):
 
     def _judge(self, trainer: lightning.Trainer, trainee: Trainee) -> None:
         score = float(np.mean([self.last[f"matching_ap@{t}"] for t in THRESHOLDS]))
-        better = score >= self.best  # of equals the later, which has seen more
+        better = score >= self.best - standard_error(score, self.counted)
         self.without_gain = 0 if score > self.best else self.without_gain + 1
         self.best = max(self.best, score)
         if trainer.is_global_zero:
@@ -221,7 +224,9 @@ class Validation(Callback):
                 metric.update(sample.labels, result.labels)
                 if self.overlays is not None and place < DRAWN:
                     self._draw(sample.name, sample.image, sample.labels, result.labels)
-        scores = gather(metric).compute()
+        metric = gather(metric)
+        pooled, scores = metric.pooled()[0], metric.compute()
+        self.counted = pooled.tp + pooled.fp + pooled.fn
         return {f"matching_ap@{t}": float(scores[f"matching_ap@{t}"]) for t in THRESHOLDS}
 
     def _draw(self, name: str, image: Any, true: Any, found: Any) -> None:
@@ -231,6 +236,16 @@ class Validation(Callback):
         row = np.concatenate([to_display(image), colour_labels(true), colour_labels(found)], 1)
         with atomic_path(self.overlays / f"{Path(name).name}.png") as temporary:
             Image.fromarray(row).save(temporary)
+
+
+def standard_error(share: float, counted: int) -> float:
+    """Of a share of so many objects, each taken by itself; 0 where nothing was counted.
+
+    Example:
+        >>> standard_error(0.5, 100), standard_error(0.5, 0)
+        (0.05, 0.0)
+    """
+    return math.sqrt(max(0.0, share * (1 - share)) / counted) if counted else 0.0
 
 
 def _require_finite(trainee: Trainee, step: int) -> None:

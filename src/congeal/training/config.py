@@ -70,7 +70,9 @@ class TrainConfig(BaseModel):
     patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
     validation_images: int = Field(32, ge=1, description="at most so many images a validation")
     validation_share: float = Field(0.05, gt=0, le=1, description="of the time, for validation")
-    keep: Literal["best", "last"] = Field("best", description="which weights to give in the end")
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights to give in the end; best: the last as good within chance"
+    )
     half: bool = Field(False, description="store the weights in half precision")
     overlays: bool = Field(True, description="draw validation images while training")
     cache_gb: float = Field(4.0, ge=0, description="memory for decoded images")
