@@ -22,18 +22,25 @@ WRITTEN = 512 * 512  # pairs up to which their matrix is written out on a CPU: f
 
 
 def _keys(
-    points: Tensor, weights: Tensor | None, location: Tensor | None, spread: float
+    queries: Tensor,
+    points: Tensor,
+    weights: Tensor | None,
+    location: Tensor | None,
+    spread: float,
 ) -> tuple[Tensor, Tensor]:
     """What a query and a key carry beyond the embedding, so that one product gives the logit.
 
-    log m_j - |p_i - p_j|^2 / (2 s^2), less a term of the query alone, which softmax ignores.
+    log m_j - |p_i - p_j|^2 / (2 s^2), less a term of the query alone, which softmax ignores. With
+    a location queries and points are the same.
 
     Returns:
-        ``(B, N, E)`` for queries and for keys, E = 0 when there is nothing to carry.
+        ``(B, M, E)`` for queries and ``(B, N, E)`` for keys, E = 0 when there is nothing to carry.
     """
     batch, count, _ = points.shape
+    if weights is None and location is None:
+        return points.new_zeros(batch, queries.shape[1], 0), points.new_zeros(batch, count, 0)
     bias = points.new_zeros(batch, count, 1)
-    query = [points.new_ones(batch, count, 1)]
+    query = [points.new_ones(batch, queries.shape[1], 1)]
     key = []
     if weights is not None:
         bias = bias + _log_mass(weights.to(points.dtype))[..., None]
@@ -43,8 +50,6 @@ def _keys(
         bias = bias - 0.5 * place.square().sum(-1, keepdim=True)
         query.append(place)
         key.append(place)
-    if weights is None and location is None:
-        return points.new_zeros(batch, count, 0), points.new_zeros(batch, count, 0)
     return torch.cat(query, -1), torch.cat([bias, *key], -1)
 
 
@@ -97,35 +102,22 @@ def _means_by_blocks(
 
 
 def _means_by_attention(
+    queries: Tensor,
     points: Tensor,
     concentration: float | Tensor,
     weights: Tensor | None,
-    location: Tensor | None,
-    spread: float,
+    location: Tensor | None = None,
+    spread: float = 1.0,
 ) -> Tensor:
-    query_extra, key_extra = _keys(points, weights, location, spread)
-    query = torch.cat([points * concentration, query_extra], -1)  # (B, N, D + E)
+    """Of ``(B, M, D)`` among ``(B, N, D)`` of mass ``(B, N)``, by PyTorch's fused kernel."""
+    query_extra, key_extra = _keys(queries, points, weights, location, spread)
+    query = torch.cat([queries * concentration, query_extra], -1)  # (B, M, D + E)
     key = torch.cat([points, key_extra], -1)
     value = torch.cat([points, torch.zeros_like(key_extra)], -1)
     fused = scaled_dot_product_attention(
         query[:, None], key[:, None], value[:, None], scale=1.0
-    )  # (B, 1, N, D + E)
+    )  # (B, 1, M, D + E)
     return fused[:, 0, :, : points.shape[-1]]
-
-
-def _pull_by_attention(
-    queries: Tensor, points: Tensor, concentration: Tensor, weights: Tensor | None
-) -> Tensor:
-    """Means of ``(N, D)`` among ``(M, D)`` of mass ``(M,)``."""
-    bias = points.new_zeros(len(points), 1) if weights is None else weights.log()[:, None]
-    ones = bias.new_ones(1).expand(len(queries), 1)
-    query = torch.cat([queries * concentration, ones], 1)
-    key = torch.cat([points, bias], 1)
-    value = torch.cat([points, torch.zeros_like(bias)], 1)
-    fused = scaled_dot_product_attention(
-        query[None, None], key[None, None], value[None, None], scale=1.0
-    )
-    return fused[0, 0, :, :-1]
 
 
 def mean_shift_step(
@@ -168,7 +160,7 @@ def mean_shift_step(
     elif _many(points) and fits_blocks(points, weights, location):
         mean = _means_by_blocks(points, concentration, weights, location, spread)
     else:
-        mean = _means_by_attention(points, concentration, weights, location, spread)
+        mean = _means_by_attention(points, points, concentration, weights, location, spread)
     if step_size != 1.0:
         mean = step_size * mean + (1 - step_size) * points
     return normalise(mean, dim=-1)
@@ -271,10 +263,11 @@ class MeanShift(nn.Module):
             [[1.0, 0.0]]
         """
         kappa = self.concentration.to(points.dtype)
-        if _few(queries, points):
-            moved = _means_written_out(queries, points, kappa, weights)
-        else:
-            moved = _pull_by_attention(queries, points, kappa, weights)
+        means = _means_written_out if _few(queries, points) else _means_by_attention
+        moved = means(
+            queries[None], points[None], kappa, None if weights is None else weights[None]
+        )
+        moved = moved[0]
         if self.step_size != 1.0:
             moved = self.step_size * moved + (1 - self.step_size) * queries
         return normalise(moved, dim=1)

@@ -22,7 +22,7 @@ from congeal.metrics.matching import MatchingMetric
 from congeal.metrics.metric import gather
 from congeal.training.module import Trainee
 
-__all__ = ["Clock", "History", "Validation", "standard_error"]
+__all__ = ["Clock", "History", "Validation"]
 
 THRESHOLDS = (0.5, 0.7)
 DRAWN = 4  # validation images drawn
@@ -194,7 +194,7 @@ class Validation(Callback):
 
     def _judge(self, trainer: lightning.Trainer, trainee: Trainee) -> None:
         score = float(np.mean([self.last[f"matching_ap@{t}"] for t in THRESHOLDS]))
-        better = score >= self.best - standard_error(score, self.counted)
+        better = score >= self.best - _standard_error(score, self.counted)
         self.without_gain = 0 if score > self.best else self.without_gain + 1
         self.best = max(self.best, score)
         if trainer.is_global_zero:
@@ -238,11 +238,11 @@ class Validation(Callback):
             Image.fromarray(row).save(temporary)
 
 
-def standard_error(share: float, counted: int) -> float:
+def _standard_error(share: float, counted: int) -> float:
     """Of a share of so many objects, each taken by itself; 0 where nothing was counted.
 
     Example:
-        >>> standard_error(0.5, 100), standard_error(0.5, 0)
+        >>> _standard_error(0.5, 100), _standard_error(0.5, 0)
         (0.05, 0.0)
     """
     return math.sqrt(max(0.0, share * (1 - share)) / counted) if counted else 0.0
