@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from congeal.models.folder import load
     from congeal.prediction import segment
     from congeal.segmentation import Segmentation
-    from congeal.training import train
+    from congeal.training import train, tune
 
 __version__ = "0.1.0"
 
@@ -55,6 +55,7 @@ __all__ = [
     "segment",
     "sphere",
     "train",
+    "tune",
 ]
 
 # Where each name comes from; a name that is not here is a module or subpackage.
@@ -66,6 +67,7 @@ _HOMES = {
     "load": "congeal.models.folder",
     "segment": "congeal.prediction",
     "train": "congeal.training",
+    "tune": "congeal.training",
 }
 
 

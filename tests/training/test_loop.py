@@ -61,7 +61,9 @@ def test_the_model_folder_says_how_the_model_came_about(unbroken):
     assert told["training"]["epochs"] == 6
     assert told["training"]["data"] == "sticks, train"
     assert told["training"]["images"] == 4
-    assert set(told["metrics"]) == {"validation matching_ap@0.5", "validation matching_ap@0.7"}
+    assert set(told["metrics"]) == {
+        f"{when} matching_ap@{at}" for when in ("validation", "tuned") for at in (0.5, 0.7)
+    }
     assert load(unbroken).settings == told["settings"]
 
 

@@ -64,8 +64,17 @@ def test_muon_takes_the_matrices_and_keeps_decay_and_rates():
         assert group["share"] == (0.1 if id(parameter) in encoder else 1.0)
 
 
+def test_the_time_for_tuning_is_not_trained_in():
+    module = Trainee(RPE(dimensions=4), TrainConfig(max_minutes=1, tuning_share=0.25), None)
+    module.seconds_before = 22.5
+    assert module.progress == 0.5
+    module.seconds_before = 45.0
+    assert module.progress == 1
+
+
 def test_progress_is_that_of_the_clock_when_only_the_clock_counts():
-    module = Trainee(RPE(dimensions=4), TrainConfig(max_minutes=1), total_steps=None)
+    settings = TrainConfig(max_minutes=1, tuning_share=0)
+    module = Trainee(RPE(dimensions=4), settings, total_steps=None)
     module.seconds_before = 30.0
     assert module.progress == 0.5  # making ready takes none of the time
     module.on_train_start()

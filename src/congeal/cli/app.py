@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from congeal import __version__
-from congeal.cli import data, demo, evaluate, figures, info, models, segment, train
+from congeal.cli import data, demo, evaluate, figures, info, models, segment, train, tune
 from congeal.cli.group import Commands, DataCommands
 
 __all__ = ["app", "main"]
@@ -29,6 +29,7 @@ data_app = typer.Typer(cls=DataCommands, help="List, describe, check and preview
 
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)

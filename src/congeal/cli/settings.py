@@ -62,6 +62,12 @@ _LENGTH = _settings(
     ("validation_share", "float", "0.05", "share of the time for validation"),
     ("validation_images", "int", "32", "at most so many images a validation"),
     (
+        "tuning_share",
+        "float",
+        "0.05",
+        "share of the time to tune the read-out on validation images in the end; 0: none",
+    ),
+    (
         "keep",
         "str",
         "best",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,22 @@ from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder
 from congeal.segmentation import Segmentation
 
-__all__ = ["RPE", "RPEConfig"]
+__all__ = ["RPE", "RPEConfig", "Seen"]
+
+
+class Seen(NamedTuple):
+    """What the network says of one image, at the image's own size.
+
+    Attributes:
+        output: maps without a batch: embedding ``(D, h, w)``, logits ``(C + 1, H', W')`` and
+            ``(1, H', W')``, where H' and W' are at least those of the image.
+        size: height and width of the image, top left in the maps.
+        stride: pixels of the image per pixel of the embedding.
+    """
+
+    output: EmbeddingOutput
+    size: tuple[int, int]
+    stride: int
 
 
 class RPE(nn.Module):
@@ -272,18 +287,45 @@ class RPE(nn.Module):
         Raises:
             CongealError: the array is no image.
         """
+        return self.read(self.look(image), keep_embedding=keep_embedding)
+
+    @torch.inference_mode()
+    def look(self, image: NDArray[Any]) -> Seen:
+        """What the network says of one image of any size, ready for :meth:`read`.
+
+        Args:
+            image: as for :meth:`segment`.
+
+        Raises:
+            CongealError: the array is no image.
+        """
         pixels = scale_intensity(image)  # (3, H, W)
         height, width = pixels.shape[1:]
-        seen = zoom_image(pixels, self.config.zoom)  # (3, h, w)
-        output = self._look(seen)
-        stride: int = self.config.stride
+        shown = zoom_image(pixels, self.config.zoom)  # (3, h, w)
+        output, stride = self._look(shown), int(self.config.stride)
+        if self.config.zoom != 1:
+            within = (shown.shape[1], shown.shape[2])
+            output, stride = unzoom(output, within, (height, width), stride)
+        one = EmbeddingOutput(*(part[0] for part in output))
+        return Seen(one, (height, width), stride)
+
+    @torch.inference_mode()
+    def read(self, seen: Seen, *, keep_embedding: bool = False) -> Segmentation:
+        """Read the objects out of what the network said, by the settings in force.
+
+        The network's part is done, so several settings of the read-out can be compared quickly
+        (not ``zoom`` and ``views``, which change what it is shown).
+
+        Example:
+            >>> model = RPE(dimensions=4, coordinates="none")
+            >>> seen = model.look(np.zeros((30, 50), np.uint8))
+            >>> model.configure(foreground=0.4).read(seen).shape
+            (30, 50)
+        """
         read_out = self.read_out
         if self.config.zoom != 1:
-            within = (seen.shape[1], seen.shape[2])
-            output, stride = unzoom(output, within, (height, width), stride)
             read_out = read_out.on_zoomed(self.config.zoom)
-        one = EmbeddingOutput(*(part[0] for part in output))
-        return self._group_one(one, (height, width), stride, read_out, keep_embedding)
+        return self._group_one(seen.output, seen.size, seen.stride, read_out, keep_embedding)
 
     def _look(self, image: Tensor) -> EmbeddingOutput:
         """What the network says of one image ``(3, H, W)``, padded for it; views put together."""

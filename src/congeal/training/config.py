@@ -70,6 +70,9 @@ class TrainConfig(BaseModel):
     patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
     validation_images: int = Field(32, ge=1, description="at most so many images a validation")
     validation_share: float = Field(0.05, gt=0, le=1, description="of the time, for validation")
+    tuning_share: float = Field(
+        0.05, ge=0, lt=1, description="of the time, to tune the read-out in the end; 0: none"
+    )
     keep: Literal["best", "last"] = Field(
         "best", description="weights to give in the end; best: the last as good within chance"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
-from congeal.models.config import CONFIG
+from congeal.models.config import CONFIG, read_config
 from congeal.models.folder import load, save_model
 from congeal.training.adapt import suggest_crop, suggest_crowding, suggest_settings
 from congeal.training.callbacks import Clock, History, Validation
@@ -41,6 +42,7 @@ from congeal.training.module import Trainee
 from congeal.training.progress import LiveProgress
 from congeal.training.signals import StopSignals
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
+from congeal.training.tuning import store_tuned, tune_read_out
 
 __all__ = ["train"]
 
@@ -162,6 +164,8 @@ class _Job:
         what: str,
         licence: str,
     ) -> None:
+        if validation is None or not len(validation):
+            config = config.model_copy(update={"tuning_share": 0.0})
         self.model = model.to(memory_format=torch.channels_last)
         self.training = training
         self.validation = validation
@@ -192,10 +196,36 @@ class _Job:
                 self.trainee.close()
                 if self.stream is not None:
                     self.stream.reader.close()
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not self._was_finished():
             if self.config.keep == "last" or not (self.output / CONFIG).exists():
                 self._save(self.check.last)
             load(self.output)  # what is left behind is whole
+            if self.config.tuning_share and not self.clock.asked:
+                self._tune()
+
+    def _was_finished(self) -> bool:
+        """Whether a training was resumed that had come to its end, tuning included."""
+        if self.trainee.stepped is not None or not (self.output / CONFIG).exists():
+            return False
+        return "tuned" in read_config(self.output).training
+
+    def _tune(self) -> None:
+        """Tune the read-out of the weights given back, in the time that was kept for it."""
+        c = self.config
+        assert self.validation is not None
+        share = math.inf if c.max_minutes is None else c.max_minutes * c.tuning_share
+        ends = time.monotonic() + 60 * share
+        model = load(self.output, device=c.device)
+        model.config = self.model.config  # not those of an earlier tuning, when resumed
+        with self.signals, use_threads(c.threads), self.progress.tuning() as tell:
+            found = tune_read_out(
+                model,
+                self.validation,
+                stop=lambda: self.clock.asked or time.monotonic() > ends,
+                on_try=tell,
+            )
+        data = f"{self.validation.name}, {self.validation.split}"
+        store_tuned(model, read_config(self.output), found, data, self.output)
 
     def _validation(self) -> Validation:
         c = self.config

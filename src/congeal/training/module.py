@@ -83,7 +83,8 @@ class Trainee(lightning.LightningModule):
         if self.total_steps:
             shares.append(self.global_step / self.total_steps)
         if self.settings.max_minutes:
-            shares.append(self.seconds / (60 * self.settings.max_minutes))
+            minutes = self.settings.max_minutes * (1 - self.settings.tuning_share)
+            shares.append(self.seconds / (60 * minutes))
         return min(1.0, max(shares))
 
     def on_train_start(self) -> None:

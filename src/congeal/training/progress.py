@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning
@@ -77,6 +79,20 @@ class LiveProgress(Callback):
             parts.append(f"val AP@.5 {scores.get('matching_ap@0.5', float('nan')):.3f}")
         parts.append("" if left is None else f"{int(left // 60)}:{int(left % 60):02d} left")
         return "  ".join(parts)
+
+    @contextlib.contextmanager
+    def tuning(self) -> Iterator[Callable[[int, float], None]]:
+        """Show that the read-out is being tuned; gives what to tell of it."""
+        said = "tuning the read-out"
+        with self.console.status(said) as status:
+
+            def tell(tried: int, best: float) -> None:
+                nonlocal said
+                said = f"tuning the read-out  {tried} settings compared  mean val AP {best:.3f}"
+                status.update(said)
+
+            yield tell
+        self.console.print(said)
 
     def close(self) -> None:
         """Take the bar down, also after an error."""

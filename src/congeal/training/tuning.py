@@ -1,0 +1,293 @@
+"""The read-out's settings tuned on labelled images; the weights of the network stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from congeal.data.registry import open_dataset
+from congeal.data.sample import Dataset, LabelMap
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE, Seen
+from congeal.metrics.matching import MatchingMetric
+from congeal.models import shipped
+from congeal.models.config import CONFIG, ModelConfig, read_config
+from congeal.models.folder import load, save_model
+from congeal.training.card import model_card
+
+__all__ = ["SEARCHED", "Tuning", "tune", "tune_read_out"]
+
+THRESHOLDS = (0.5, 0.7)  # as in validation: the mean of the AP at both is what counts
+LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
+PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
+
+
+def _foreground(value: float, way: int) -> float | None:
+    ahead = round(value + 0.05 * way, 3)
+    return ahead if 0.05 <= ahead <= 0.95 else None
+
+
+def _merge(value: float, way: int) -> float | None:
+    """Widen or narrow the gap between the margin and 1 by a quarter."""
+    ahead = round(1 - (1 - value) / 1.25**way, 3)
+    return ahead if 0 <= ahead <= 0.99 else None
+
+
+def _concentration(value: float, way: int) -> float | None:
+    ahead = float(f"{value * 1.5**way:.3g}")
+    return ahead if 1 <= ahead <= 1e4 else None
+
+
+# What is searched, in this order, and the next value one way or the other.
+SEARCHED: dict[str, Callable[[float, int], float | None]] = {
+    "foreground": _foreground,
+    "merge": _merge,
+    "read_concentration": _concentration,
+}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What tuning found.
+
+    Attributes:
+        settings: those that changed, by name; empty when nothing was better.
+        before: scores on the images with the settings as they were, such as ``matching_ap@0.5``.
+        after: scores with the settings found, on the same images, which flatters them a little.
+        images: how many were looked at.
+        objects: in these images.
+        tried: settings compared.
+
+    Example:
+        >>> Tuning(
+        ...     {"merge": 0.3}, {"matching_ap@0.5": 0.8}, {"matching_ap@0.5": 0.9}, 9, 99, 5
+        ... ).gain
+        0.1
+    """
+
+    settings: dict[str, float]
+    before: dict[str, float]
+    after: dict[str, float]
+    images: int
+    objects: int
+    tried: int
+
+    @property
+    def gain(self) -> float:
+        """Of the mean of the scores."""
+        return round(_mean(self.after) - _mean(self.before), 6)
+
+
+def tune(
+    model: str | Path,
+    data: str | Path | Dataset,
+    *,
+    split: str = "val",
+    output: str | Path | None = None,
+    limit: int = 64,
+    device: str = "auto",
+    on_try: Callable[[int, float], None] = lambda tried, best: None,
+) -> Tuning:
+    """Tune the read-out of a model on labelled images and store the settings with it.
+
+    Nothing is trained: the network looks at each image once, then ``foreground``, ``merge`` and
+    ``read_concentration`` climb, one at a time, to the best mean of matching AP at IoU .5 and .7.
+    A few dozen objects are enough, so this is how a model is fitted to images that differ a
+    little from those it has seen. ``congeal train`` does it at its end, on validation images.
+
+    Args:
+        model: folder of a model, or the name of a shipped one.
+        data: a folder of ``images/`` and ``masks/``, a COCO file, a name, or a Dataset.
+        split: part of data opened by name or path: ``"val"``, or ``"all"`` for a folder of which
+            the model has seen no image.
+        output: folder for the tuned model; None changes the model's own.
+        limit: at most so many images, evenly spread.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
+        on_try: called with the number of settings compared and the best mean so far.
+
+    Raises:
+        CongealError: model or data cannot be opened, there are no objects, the model is a shipped
+            one and no ``output`` is given, or the folder holds something else or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> found = tune("nuclei", open_dataset("discs", count=2, size=64), output=folder)
+        >>> found.images, (Path(folder) / "model.safetensors").exists()
+        (2, True)
+    """
+    folder = shipped.locate(model)
+    target = folder if output is None else Path(output)
+    _check_target(folder, target)
+    config = read_config(folder)
+    tuned = load(folder, device=device)
+    dataset = data if isinstance(data, Dataset) else open_dataset(data, split)
+    found = tune_read_out(tuned, dataset, limit=limit, on_try=on_try)
+    if not found.objects:
+        raise CongealError(f"expected objects in the images of {dataset.name}, found none")
+    if found.settings or target != folder:
+        store_tuned(tuned, config, found, f"{dataset.name}, {dataset.split}", target)
+    return found
+
+
+def tune_read_out(
+    model: RPE,
+    dataset: Dataset,
+    *,
+    limit: int = 64,
+    stop: Callable[[], bool] = lambda: False,
+    on_try: Callable[[int, float], None] = lambda tried, best: None,
+) -> Tuning:
+    """Tune the read-out of a model in memory, in place.
+
+    Args:
+        model: is left with the best settings found.
+        dataset: of labelled images.
+        limit: at most so many of them, evenly spread; fewer where they are very large.
+        stop: asked before each comparison; true ends the search with the best so far.
+        on_try: as for :func:`tune`.
+
+    Raises:
+        CongealError: there are no images, or ``limit`` is not positive.
+
+    Example:
+        >>> model = RPE(dimensions=4, coordinates="none")
+        >>> found = tune_read_out(model, open_dataset("discs", count=2, size=64))
+        >>> all(getattr(model.config, name) == value for name, value in found.settings.items())
+        True
+    """
+    if limit < 1:
+        raise CongealError(f"limit: expected at least 1 image, got {limit}")
+    if not len(dataset):
+        raise CongealError(
+            f"expected images in {dataset.name}, split {dataset.split}, found none; all of a "
+            'folder are in the split "all"'
+        )
+    looked_at = list(_look(model, dataset, limit, stop))
+    objects = sum(len(np.unique(labels[labels > 0])) for _, labels in looked_at)
+    search = _Search(model, looked_at, max(LEAST_GAIN, 2 / max(objects, 1)), stop, on_try)
+    if objects:
+        search.climb()
+    model.config = search.start
+    model.configure(**search.settings)
+    before = search.seen[()]
+    after = search.seen[tuple(search.settings.items())]
+    return Tuning(search.settings, before, after, len(looked_at), objects, len(search.seen))
+
+
+def store_tuned(model: RPE, config: ModelConfig, found: Tuning, data: str, folder: Path) -> None:
+    """Write a tuned model: what was known of it, and what tuning changed.
+
+    Args:
+        model: as it is to be stored.
+        config: what ``config.json`` said of it before.
+        found: by tuning.
+        data: name and split of the images it was tuned on.
+        folder: of the model.
+    """
+    told = {"data": data, "images": found.images, "objects": found.objects, **found.settings}
+    training = {**config.training, "tuned": told}
+    scores = {f"tuned {name}": round(value, 4) for name, value in found.after.items()}
+    metrics = {**config.metrics, **scores}
+    half = bool(config.training.get("half"))
+    about = {"what": config.what, "licence": config.licence}
+    card = model_card(model, training, metrics, **about)
+    save_model(model, folder, card=card, training=training, metrics=metrics, half=half, **about)
+
+
+class _Search:
+    """Hill climbing, a setting at a time, over what the network has said already."""
+
+    def __init__(
+        self,
+        model: RPE,
+        looked_at: list[tuple[Seen, LabelMap]],
+        least_gain: float,
+        stop: Callable[[], bool],
+        on_try: Callable[[int, float], None],
+    ) -> None:
+        self.model = model
+        self.start = model.config
+        self.looked_at = looked_at
+        self.least_gain = least_gain
+        self.stop = stop
+        self.on_try = on_try
+        self.settings: dict[str, float] = {}
+        self.seen: dict[tuple[tuple[str, float], ...], dict[str, float]] = {}
+        self.best = self.score({})
+
+    def climb(self) -> None:
+        """Go on until no setting gets better by a step, or it is time to stop."""
+        while sum([self._along(name) for name in SEARCHED]):
+            pass
+
+    def score(self, settings: Mapping[str, float]) -> float:
+        """Mean AP with these settings over those of the start."""
+        key = tuple(sorted(settings.items()))
+        if key not in self.seen:
+            self.model.config = self.start
+            self.model.configure(**settings)
+            metric = MatchingMetric(THRESHOLDS)
+            for seen, labels in self.looked_at:
+                metric.update(labels, self.model.read(seen).labels)
+            scores = metric.compute()
+            self.seen[key] = {name: scores[name] for name in _NAMES}
+        return _mean(self.seen[key])
+
+    def _along(self, name: str) -> bool:
+        """Step up or down as long as it pays; whether it did at all."""
+        return any(self._climb(name, way) for way in (-1, 1))
+
+    def _climb(self, name: str, way: int) -> bool:
+        moved = False
+        while (ahead := SEARCHED[name](self._value(name), way)) is not None and not self.stop():
+            trial = dict(sorted({**self.settings, name: ahead}.items()))
+            score = self.score(trial)
+            if score < self.best + self.least_gain:
+                break
+            self.settings, self.best, moved = trial, score, True
+            self.on_try(len(self.seen), self.best)
+        self.on_try(len(self.seen), self.best)
+        return moved
+
+    def _value(self, name: str) -> float:
+        if name in self.settings:
+            return self.settings[name]
+        value = getattr(self.start, name)
+        if value is not None:
+            return float(value)
+        return self.start.margin if name == "merge" else float(self.model.shift.concentration)
+
+
+_NAMES = tuple(f"matching_ap@{threshold}" for threshold in THRESHOLDS)
+
+
+def _mean(scores: Mapping[str, float]) -> float:
+    return sum(scores.values()) / len(scores)
+
+
+def _look(
+    model: RPE, dataset: Dataset, limit: int, stop: Callable[[], bool]
+) -> Iterator[tuple[Seen, LabelMap]]:
+    """What the network says of each image, beside the truth."""
+    count = min(limit, len(dataset))
+    pixels = 0
+    for place in range(count):
+        sample = dataset[int(place * len(dataset) / count)]
+        pixels += sample.labels.size
+        if place and (pixels > PIXELS or stop()):
+            return
+        yield model.look(sample.image), sample.labels
+
+
+def _check_target(folder: Path, target: Path) -> None:
+    if target.resolve().is_relative_to(shipped.SHIPPED.resolve()):
+        raise CongealError(
+            f"{folder.name} came with congeal and is left as it is; name a folder for the tuned "
+            "model with output"
+        )
+    if target != folder and (target / CONFIG).exists():
+        raise CongealError(f"{target} holds a model already; name another folder")

@@ -1,0 +1,264 @@
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from congeal.data import Dataset
+from congeal.data.sample import Sample
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE, Seen
+from congeal.models import load, save_model, shipped
+from congeal.networks import EmbeddingOutput
+from congeal.training import tune
+from congeal.training.tuning import SEARCHED, Tuning, tune_read_out
+
+
+class Told(RPE):
+    """A network that says what it is told to of each image; counts how often it is asked.
+
+    Every object of `scene` is an embedding of its own; the foreground is as sure as `sure`.
+    """
+
+    def __init__(self, sure, **settings):
+        super().__init__(dimensions=8, smallest=0, **settings)
+        self.sure = sure
+        self.looks = 0
+
+    def look(self, image):
+        self.looks += 1
+        labels = torch.from_numpy(image[..., 0].astype(np.int64))
+        embedding = torch.nn.functional.one_hot(labels, 8).permute(2, 0, 1).float()[:, ::2, ::2]
+        odds = np.log(self.sure / (1 - self.sure))
+        object_logit = torch.where(labels > 0, odds, -20.0)
+        semantic = torch.stack([torch.zeros_like(object_logit), object_logit])
+        output = EmbeddingOutput(embedding, semantic, torch.full((1, *labels.shape), -20.0))
+        return Seen(output, tuple(labels.shape), 2)
+
+
+def scene(count=3):
+    labels = np.zeros((32, 48), np.int64)
+    for number in range(count):
+        labels[4:28, 16 * number + 2 : 16 * number + 14] = number + 1
+    return labels
+
+
+class Scenes(Dataset):
+    """The scene so many times; the image shows the labels."""
+
+    name, split = "scenes", "val"
+
+    def __init__(self, count, labels=None):
+        self.count = count
+        self.labels = scene() if labels is None else labels
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        image = np.maximum(self.labels, 0)[..., None].astype(np.uint8)
+        return Sample(f"{index}", image, self.labels)
+
+    def names(self):
+        return [str(index) for index in range(self.count)]
+
+
+def test_each_step_has_to_pay():
+    """At .42 one step from .5 (.45) finds nothing yet, so the search stays; at .46 it finds all."""
+    near, far = Told(0.46), Told(0.42)
+    found = tune_read_out(near, Scenes(2))
+    assert found.settings == {"foreground": 0.45}
+    assert found.after == {"matching_ap@0.5": 1, "matching_ap@0.7": 1}
+    assert found.gain == 1
+    assert near.config.foreground == 0.45
+    assert tune_read_out(far, Scenes(2)).settings == {}
+    assert far.config == Told(0.42).config
+
+
+def test_what_is_perfect_is_left_alone():
+    model = Told(0.9)
+    found = tune_read_out(model, Scenes(3))
+    assert (found.settings, found.gain, found.images, found.objects) == ({}, 0, 3, 9)
+    assert found.tried == 1 + 2 * len(SEARCHED)  # a step either way for each
+
+
+def test_the_network_looks_at_each_image_once():
+    model = Told(0.46)
+    tune_read_out(model, Scenes(3))
+    assert model.looks == 3
+
+
+def test_at_most_so_many_images_are_looked_at_spread_evenly():
+    seen = []
+
+    class Noted(Scenes):
+        def __getitem__(self, index):
+            seen.append(index)
+            return super().__getitem__(index)
+
+    assert tune_read_out(Told(0.9), Noted(9), limit=3).images == 3
+    assert seen == [0, 3, 6]
+    with pytest.raises(CongealError, match="limit: expected at least 1 image, got 0"):
+        tune_read_out(Told(0.9), Noted(9), limit=0)
+
+
+def test_very_large_images_are_fewer(monkeypatch):
+    monkeypatch.setattr("congeal.training.tuning.PIXELS", 2 * scene().size)
+    assert tune_read_out(Told(0.9), Scenes(9)).images == 2
+
+
+def test_when_it_is_time_the_best_so_far_is_kept():
+    asked = []
+
+    def stop():
+        asked.append(None)
+        return len(asked) > 3  # two images looked at after the first, one comparison
+
+    model = Told(0.46)
+    found = tune_read_out(model, Scenes(3), stop=stop)
+    assert found.settings == {"foreground": 0.45}
+    assert found.tried == 2
+
+
+def test_objects_that_are_void_or_absent_leave_everything_as_it_is():
+    for labels in (np.zeros((16, 16), np.int64), np.full((16, 16), -1, np.int64)):
+        found = tune_read_out(Told(0.46), Scenes(2, labels))
+        assert (found.settings, found.objects, found.tried) == ({}, 0, 1)
+
+
+def test_a_few_objects_have_to_gain_two():
+    """One of three objects more is within chance, so with a few of them nothing moves for it."""
+    labels = scene(1)
+    assert tune_read_out(Told(0.46), Scenes(1, labels)).settings == {}
+    assert tune_read_out(Told(0.46), Scenes(2, labels)).settings == {"foreground": 0.45}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_steps_stay_in_range_and_lead_back(name):
+    start = {"foreground": 0.5, "merge": 0.5, "read_concentration": 36.0}[name]
+    for way in (-1, 1):
+        value, visited = start, []
+        while (ahead := SEARCHED[name](value, way)) is not None:
+            RPE(dimensions=4, **{name: ahead})  # in range
+            assert (ahead - value) * way > 0
+            value = ahead
+            visited.append(value)
+            assert len(visited) < 40
+        assert SEARCHED[name](visited[0], -way) == pytest.approx(start, rel=0.01)
+
+
+def test_what_is_searched_changes_no_more_than_the_read_out():
+    model = RPE(dimensions=4)
+    model.configure(**dict.fromkeys(SEARCHED, 0.5) | {"read_concentration": 5})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    return save_model(
+        RPE(dimensions=4, smallest=0, foreground=0.45),
+        tmp_path / "model",
+        card="",
+        what="toy",
+        licence="CC0-1.0",
+        training={"half": True},
+        half=True,
+    )
+
+
+def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_path, monkeypatch):
+    stored = {name: value.clone() for name, value in load(folder).state_dict().items()}
+    found = Tuning({"merge": 0.3}, {"matching_ap@0.5": 0.1}, {"matching_ap@0.5": 0.2}, 1, 2, 3)
+
+    def change(model, dataset, **options):
+        model.configure(**found.settings)
+        return found
+
+    monkeypatch.setattr("congeal.training.tuning.tune_read_out", change)
+    assert tune(folder, Scenes(1), output=tmp_path / "tuned") is found
+    tuned = load(tmp_path / "tuned")
+    assert (tuned.config.merge, tuned.config.foreground) == (0.3, 0.45)
+    assert all(torch.equal(value, stored[name]) for name, value in tuned.state_dict().items())
+    told = json.loads((tmp_path / "tuned" / "config.json").read_text())
+    assert told["training"]["tuned"] == {
+        "data": "scenes, val",
+        "images": 1,
+        "objects": 2,
+        "merge": 0.3,
+    }
+    assert told["metrics"] == {"tuned matching_ap@0.5": 0.2}
+    assert (told["what"], told["licence"]) == ("toy", "CC0-1.0")
+    assert load(folder).config.merge is None  # the model tuned elsewhere is as it was
+    tune(folder, Scenes(1))
+    assert load(folder).config.merge == 0.3
+
+
+def test_a_search_without_gain_leaves_the_folder_alone(folder):
+    before = [path.read_bytes() for path in sorted(folder.iterdir())]
+    assert tune(folder, Scenes(1, scene(1))).settings == {}
+    assert [path.read_bytes() for path in sorted(folder.iterdir())] == before
+
+
+def test_what_does_not_fit_is_told_in_a_line(folder, tmp_path, monkeypatch):
+    with pytest.raises(CongealError, match="expected objects in the images of scenes, found none"):
+        tune(folder, Scenes(1, np.zeros((16, 16), np.int64)))
+    with pytest.raises(CongealError, match="expected images in scenes, split val, found none"):
+        tune(folder, Scenes(0))
+    shutil.copytree(folder, tmp_path / "taken")
+    with pytest.raises(CongealError, match="taken holds a model already; name another folder"):
+        tune(folder, Scenes(1), output=tmp_path / "taken")
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    with pytest.raises(CongealError, match="model came with congeal and is left as it is"):
+        tune(folder, Scenes(1))
+
+
+def test_training_ends_with_it_and_says_so(brief, tmp_path, capsys):
+    folder = brief(tmp_path / "model", epochs=1)
+    tuned = json.loads((folder / "config.json").read_text())["training"]["tuned"]
+    assert (tuned["data"], tuned["images"]) == ("sticks, val", 1)
+    assert "tuning the read-out" in capsys.readouterr().err
+
+
+def test_training_can_do_without_it(brief, tmp_path):
+    for name, settings in (("off", {"tuning_share": 0}), ("blind", {"val": Scenes(0)})):
+        folder = brief(tmp_path / name, epochs=1, **settings)
+        told = json.loads((folder / "config.json").read_text())
+        assert "tuned" not in told["training"]
+        assert told["training"]["tuning_share"] == 0
+
+
+def test_validation_images_without_objects_do_not_stop_a_training(brief, blank, tmp_path):
+    folder = brief(tmp_path / "model", epochs=1, val=blank)
+    assert json.loads((folder / "config.json").read_text())["training"]["tuned"]["objects"] == 0
+
+
+def test_the_time_for_it_is_part_of_the_minutes(brief, tmp_path):
+    settings = {"epochs": None, "steps_per_epoch": 1, "max_minutes": 0.05}
+    started = time.monotonic()
+    folder = brief(tmp_path / "model", tuning_share=0.9, **settings)
+    told = json.loads((folder / "config.json").read_text())["training"]
+    assert told["minutes"] < 0.05
+    assert "tuned" in told
+    assert time.monotonic() - started < 60
+
+
+def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):
+    def die(*arguments, **options):
+        raise KeyboardInterrupt
+
+    whole = brief(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("congeal.training.loop.tune_read_out", die)
+        with pytest.raises(KeyboardInterrupt):
+            brief(tmp_path / "cut")
+    assert "tuned" not in json.loads((tmp_path / "cut" / "config.json").read_text())["training"]
+    brief(tmp_path / "cut", resume=True)
+    tuned, expected = (
+        json.loads((path / "config.json").read_text())["training"]["tuned"]
+        for path in (tmp_path / "cut", whole)
+    )
+    assert tuned == expected
