@@ -45,7 +45,7 @@ def tune(
 ) -> None:
     """Fit the read-out of a model to labelled images, without training.
 
-    Compares settings (foreground, merge, read_concentration) by matching AP at IoU .5 and .7 and
+    Compares settings (merge, foreground, read_concentration) by matching AP at IoU .5 and .7 and
     keeps the best with the model. Training does so at its end.
     """
     from congeal import training

@@ -210,7 +210,10 @@ class _Job:
         return "tuned" in read_config(self.output).training
 
     def _tune(self) -> None:
-        """Tune the read-out of the weights given back, in the time that was kept for it."""
+        """Tune the read-out of the weights given back, in the time that was kept for it.
+
+        On the images that validation looked at: more would leave time for fewer settings.
+        """
         c = self.config
         assert self.validation is not None
         share = math.inf if c.max_minutes is None else c.max_minutes * c.tuning_share
@@ -221,6 +224,7 @@ class _Job:
             found = tune_read_out(
                 model,
                 self.validation,
+                limit=c.validation_images,
                 stop=lambda: self.clock.asked or time.monotonic() > ends,
                 on_try=tell,
             )

@@ -41,10 +41,10 @@ def _concentration(value: float, way: int) -> float | None:
     return ahead if 1 <= ahead <= 1e4 else None
 
 
-# What is searched, in this order, and the next value one way or the other.
+# What is searched, in this order (what gained most on nuclei first, as time may end the search), and the next value one way or the other.
 SEARCHED: dict[str, Callable[[float, int], float | None]] = {
-    "foreground": _foreground,
     "merge": _merge,
+    "foreground": _foreground,
     "read_concentration": _concentration,
 }
 
@@ -93,7 +93,7 @@ def tune(
 ) -> Tuning:
     """Tune the read-out of a model on labelled images and store the settings with it.
 
-    Nothing is trained: the network looks at each image once, then ``foreground``, ``merge`` and
+    Nothing is trained: the network looks at each image once, then ``merge``, ``foreground`` and
     ``read_concentration`` climb, one at a time, to the best mean of matching AP at IoU .5 and .7.
     A few dozen objects are enough, so this is how a model is fitted to images that differ a
     little from those it has seen. ``congeal train`` does it at its end, on validation images.
