@@ -41,7 +41,8 @@ def _concentration(value: float, way: int) -> float | None:
     return ahead if 1 <= ahead <= 1e4 else None
 
 
-# What is searched, in this order (what gained most on nuclei first, as time may end the search), and the next value one way or the other.
+# What is searched, and the next value one way or the other. What gained most on nuclei comes first,
+# as time may end the search.
 SEARCHED: dict[str, Callable[[float, int], float | None]] = {
     "merge": _merge,
     "foreground": _foreground,
