@@ -37,7 +37,8 @@ def _merge(value: float, way: int) -> float | None:
 
 
 def _concentration(value: float, way: int) -> float | None:
-    ahead = float(f"{value * 1.5**way:.3g}")
+    """Half or twice: what is read changes slowly with it."""
+    ahead = float(f"{value * 2.0**way:.3g}")
     return ahead if 1 <= ahead <= 1e4 else None
 
 
