@@ -162,7 +162,7 @@ def folder(tmp_path):
     return save_model(
         RPE(dimensions=4, smallest=0, foreground=0.45),
         tmp_path / "model",
-        card="",
+        card="# Mine\n\nWhat I know of it.\n",
         what="toy",
         licence="CC0-1.0",
         training={"half": True},
@@ -195,6 +195,19 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
     assert load(folder).config.merge is None  # the model tuned elsewhere is as it was
     tune(folder, Scenes(1))
     assert load(folder).config.merge == 0.3
+
+
+def test_what_people_wrote_on_the_card_stays(folder, monkeypatch):
+    def change(model, dataset, **options):
+        return Tuning({"merge": 0.3}, {"matching_ap@0.5": 0.1}, {"matching_ap@0.5": 0.2}, 1, 2, 3)
+
+    monkeypatch.setattr("congeal.training.tuning.tune_read_out", change)
+    for _ in range(2):  # a second tuning replaces the section of the first
+        tune(folder, Scenes(1))
+        card = (folder / "README.md").read_text()
+        assert card.startswith("# Mine\n\nWhat I know of it.\n\n## Tuned\n")
+        assert card.count("## Tuned") == card.count("- merge: 0.3\n") == 1
+        assert card.endswith("- tuned matching_ap@0.5: 0.2\n")
 
 
 def test_a_search_without_gain_leaves_the_folder_alone(folder):

@@ -21,6 +21,7 @@ from congeal.training.card import model_card
 __all__ = ["SEARCHED", "Tuning", "tune", "tune_read_out"]
 
 THRESHOLDS = (0.5, 0.7)  # as in validation: the mean of the AP at both is what counts
+HEADING = "## Tuned"  # of the section of a card
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
@@ -131,7 +132,8 @@ def tune(
     if not found.objects:
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")
     if found.settings or target != folder:
-        store_tuned(tuned, config, found, f"{dataset.name}, {dataset.split}", target)
+        card = shipped.describe(folder).card
+        store_tuned(tuned, config, found, f"{dataset.name}, {dataset.split}", target, card)
     return found
 
 
@@ -180,7 +182,9 @@ def tune_read_out(
     return Tuning(search.settings, before, after, len(looked_at), objects, len(search.seen))
 
 
-def store_tuned(model: RPE, config: ModelConfig, found: Tuning, data: str, folder: Path) -> None:
+def store_tuned(
+    model: RPE, config: ModelConfig, found: Tuning, data: str, folder: Path, card: str | None = None
+) -> None:
     """Write a tuned model: what was known of it, and what tuning changed.
 
     Args:
@@ -189,6 +193,8 @@ def store_tuned(model: RPE, config: ModelConfig, found: Tuning, data: str, folde
         found: by tuning.
         data: name and split of the images it was tuned on.
         folder: of the model.
+        card: what people wrote about the model, kept with a section on the tuning at its end;
+            None writes a new one.
     """
     told = {"data": data, "images": found.images, "objects": found.objects, **found.settings}
     training = {**config.training, "tuned": told}
@@ -196,8 +202,18 @@ def store_tuned(model: RPE, config: ModelConfig, found: Tuning, data: str, folde
     metrics = {**config.metrics, **scores}
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}
-    card = model_card(model, training, metrics, **about)
+    if card is None:
+        card = model_card(model, training, metrics, **about)
+    else:
+        card = _with_section(card, {**told, **scores})
     save_model(model, folder, card=card, training=training, metrics=metrics, half=half, **about)
+
+
+def _with_section(card: str, facts: Mapping[str, object]) -> str:
+    """The card, its section on tuning written anew."""
+    kept = card.partition(f"\n{HEADING}\n")[0].rstrip()
+    lines = [kept, "", HEADING, "", "In place of the settings above:", ""]
+    return "\n".join([*lines, *(f"- {name}: {value}" for name, value in facts.items()), ""])
 
 
 class _Search:
