@@ -28,7 +28,9 @@ def congeal_step(points: Tensor) -> Tensor:
 
 
 def attention_step(points: Tensor) -> Tensor:
-    return normalize(_means_by_attention(points[None], KAPPA, None, None, 1.0)[0], dim=1)
+    return normalize(
+        _means_by_attention(points[None], points[None], KAPPA, None, None, 1.0)[0], dim=1
+    )
 
 
 def matrix_step(points: Tensor) -> Tensor:

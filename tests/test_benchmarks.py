@@ -1,0 +1,28 @@
+"""The benchmarks run: what they measure is told by them, not held here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "options", "rows"),
+    [
+        ("mean_shift.py", ["--most", "1024", "--dimensions", "3"], 3),  # three ways to do it
+        ("training_step.py", ["--quick"], None),
+    ],
+)
+def test_a_benchmark_runs_and_writes_its_table(script, options, rows, tmp_path):
+    target = tmp_path / "table.json"
+    command = [sys.executable, BENCHMARKS / script, *options, "--json", target]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = json.loads(target.read_text())["rows"]
+    assert table
+    assert rows is None or len(table) == rows
