@@ -22,6 +22,7 @@ __all__ = ["SEARCHED", "Tuning", "tune", "tune_read_out"]
 
 THRESHOLDS = (0.5, 0.7)  # as in validation: the mean of the AP at both is what counts
 HEADING = "## Tuned"  # of the section of a card
+NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
@@ -205,14 +206,15 @@ def store_tuned(
     if card is None:
         card = model_card(model, training, metrics, **about)
     else:
-        card = _with_section(card, {**told, **scores})
+        line = "Settings named here hold, not those above:" if found.settings else NOTHING
+        card = _with_section(card, line, {**told, **scores})
     save_model(model, folder, card=card, training=training, metrics=metrics, half=half, **about)
 
 
-def _with_section(card: str, facts: Mapping[str, object]) -> str:
+def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
     """The card, its section on tuning written anew."""
     kept = card.partition(f"\n{HEADING}\n")[0].rstrip()
-    lines = [kept, "", HEADING, "", "In place of the settings above:", ""]
+    lines = [kept, "", HEADING, "", line, ""]
     return "\n".join([*lines, *(f"- {name}: {value}" for name, value in facts.items()), ""])
 
 
