@@ -18,7 +18,7 @@ SIDE = 256  # of a block: two of them stay in the cache of a core
 TOGETHER = 16  # blocks worked on in one call
 _NAME = "mean shift by blocks"
 # Smallest log2 of a weight: next to the weight 1 of a point for itself it is nothing, and products
-# with numbers too small for the exponent of a float take some processors twenty times as long.
+# with numbers too small for the exponent of a float take some processors several times as long.
 LEAST = -110.0
 LOG2E = math.log2(math.e)  # exp2 takes less than half the time of exp
 
