@@ -1,6 +1,6 @@
 """A 512 x 512 embedding to a label map: time, agreement with exact mean shift, objects lost.
 
-    python benchmarks/grouping.py [--exact 128] [--json FILE]
+    python benchmarks/grouping.py [--exact 128] [--anchors 1024] [--json FILE]
 
 Drawn embeddings: background and discs of 20 to 100,000 pixels at right angles or opposite, 3 x 3
 blur across borders, noise. The exact result (every pixel shifts) is that of ``exact`` x ``exact``
@@ -110,17 +110,25 @@ def measure(
     seconds = best_seconds(lambda: shift.group(embedding, mask), repeats=7)
     groups = shift.group(embedding, mask)
     inside = np.ones(labels.shape, bool) if mask is None else mask.numpy()
-    found, true = groups.labels.numpy()[inside], labels[inside]
+    row = against_truth(
+        name, len(embedding), seconds, labels[inside], groups.labels.numpy()[inside]
+    )
+    return row | to_exact(embedding, mask, exact, shift, groups.labels)
+
+
+def against_truth(
+    name: str, dimensions: int, seconds: float, true: NDArray[np.int64], found: NDArray[np.int64]
+) -> Row:
+    """The columns of whatever labels pixels ``(N,)``."""
     return {
         "embedding": name,
-        "pixels": int(inside.sum()),
-        "D": len(embedding),
+        "pixels": len(true),
+        "D": dimensions,
         "ms": seconds * 1e3,
-        "groups": len(groups),
+        "groups": len(np.unique(found)),
         "true": len(np.unique(true)),
         "ARI to truth": adjusted_rand_score(true, found),
         "lost": lost(true, found),
-        **to_exact(embedding, mask, exact, shift, groups.labels),
     }
 
 
@@ -158,9 +166,7 @@ def agreed(one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.bool_]:
     rows, columns = linear_sum_assignment(table, maximize=True)
     partner = np.full(len(table), -1)
     partner[rows] = columns
-    ids, first = np.unique(one, return_inverse=True)
-    assert len(ids) == len(table)
-    return partner[first] == np.unique(two, return_inverse=True)[1]
+    return partner[np.unique(one, return_inverse=True)[1]] == np.unique(two, return_inverse=True)[1]
 
 
 def peers(embedding: Tensor, labels: NDArray[np.int64]) -> list[Row]:
@@ -195,7 +201,7 @@ def peers(embedding: Tensor, labels: NDArray[np.int64]) -> list[Row]:
 
 
 def plain(embedding: Tensor) -> NDArray[np.int64]:
-    """Random anchors, their modes, every pixel to the nearest: what congeal has to be beside."""
+    """Random anchors, their modes, every pixel to the nearest: what one would write first."""
     points = embedding.flatten(1).T.contiguous()
     chosen = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:PLAIN]
     modes = find_modes(converge(points[chosen], MeanShift(KAPPA)), margin=0.5)
@@ -204,17 +210,8 @@ def plain(embedding: Tensor) -> NDArray[np.int64]:
 
 def measure_plain(embedding: Tensor, labels: NDArray[np.int64]) -> Row:
     seconds = best_seconds(lambda: plain(embedding), repeats=7)
-    found = plain(embedding)
-    return {
-        "embedding": f"the same, {PLAIN:,} random anchors",
-        "pixels": labels.size,
-        "D": len(embedding),
-        "ms": seconds * 1e3,
-        "groups": len(np.unique(found)),
-        "true": len(np.unique(labels)),
-        "ARI to truth": adjusted_rand_score(labels.ravel(), found.ravel()),
-        "lost": lost(labels, found),
-    }
+    name, found = f"the same, {PLAIN:,} random anchors", plain(embedding).ravel()
+    return against_truth(name, len(embedding), seconds, labels.ravel(), found)
 
 
 def growth() -> list[Row]:
@@ -233,13 +230,14 @@ def main() -> None:
     chosen = options(
         __doc__ or "",
         exact=(128, "side of the image shifted exactly"),
+        anchors=(1024, "pixels that shift at first"),
         model=("", "folder of a model trained on sticks"),
     )
     rows = []
     for count in (2, 10, 30, 100, 200):
         labels = draw_labels(count, 512, seed=count)
         embedding = embed(labels, 64, 0.02, seed=count)
-        shift = MeanShift(KAPPA)
+        shift = MeanShift(KAPPA, anchors=chosen.anchors)
         rows.append(measure(f"drawn, {count} groups", embedding, labels, chosen.exact, shift))
         if count in (30, 200):
             rows.append(measure_plain(embedding, labels))
@@ -247,7 +245,9 @@ def main() -> None:
             compared = peers(embedding, labels)
     for number in range(SCENES if chosen.model else 0):
         embedding, labels = trained(chosen.model, number)
-        shift = MeanShift(250.0, margin=0.85, smallest=2304)  # 144 pixels of the drawing
+        shift = MeanShift(
+            250.0, margin=0.85, smallest=2304, anchors=chosen.anchors
+        )  # 144 pixels of the drawing
         mask = torch.from_numpy(labels > 0)
         rows.append(
             measure(f"sticks {number}, trained", embedding, labels, chosen.exact, shift, mask)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from congeal.errors import CongealError
-from congeal.grouping.block_shift import SIDE, _make_grid, block_means, fits_blocks
+from congeal.grouping.block_shift import SIDE, _Kernel, _make_grid, block_means, fits_blocks
 from congeal.grouping.mean_shift import mean_shift_step
 from congeal.sphere import normalise
 
@@ -70,6 +70,20 @@ def test_means_and_gradients_are_those_of_the_matrix(
         torch.autograd.grad((got * pull).sum(), (points, kappa)), wanted, strict=True
     ):
         torch.testing.assert_close(slope, reference, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("kappa", [9.0, 36.0, 250.0, 3000.0])
+def test_a_sharp_kernel_has_no_number_too_small_for_the_exponent_and_the_same_means(
+    kappa: float,
+) -> None:
+    torch.manual_seed(0)
+    points = normalise(torch.randn(600, 3), dim=1)  # some of them opposite
+    kernel = _Kernel(_make_grid(len(points)), points, torch.tensor(kappa), None)
+    smallest = torch.finfo(torch.float32).tiny
+    assert all(bool((block >= smallest).all()) for _, _, block in kernel)
+    exact = points.double()
+    expected = torch.softmax(kappa * exact @ exact.T, 1) @ exact
+    assert torch.allclose(block_means(points, concentration=kappa).double(), expected, atol=1e-4)
 
 
 def test_gradcheck_through_normalised_steps() -> None:

@@ -1,6 +1,5 @@
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from congeal.data import Dataset
 from congeal.data.sample import Sample
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE, Seen
+from congeal.methods.rpe_config import READ_OUT
 from congeal.models import load, save_model, shipped
 from congeal.networks import EmbeddingOutput
 from congeal.training import tune
@@ -73,7 +73,6 @@ def test_each_step_has_to_pay():
     found = tune_read_out(near, Scenes(2))
     assert found.settings == {"foreground": 0.45}
     assert found.after == {"matching_ap@0.5": 1, "matching_ap@0.7": 1}
-    assert found.gain == 1
     assert near.config.foreground == 0.45
     assert tune_read_out(far, Scenes(2)).settings == {}
     assert far.config == Told(0.42).config
@@ -82,7 +81,8 @@ def test_each_step_has_to_pay():
 def test_what_is_perfect_is_left_alone():
     model = Told(0.9)
     found = tune_read_out(model, Scenes(3))
-    assert (found.settings, found.gain, found.images, found.objects) == ({}, 0, 3, 9)
+    assert (found.settings, found.images, found.objects) == ({}, 3, 9)
+    assert found.before == found.after
     assert found.tried == 1 + 2 * len(SEARCHED)  # a step either way for each
 
 
@@ -152,8 +152,7 @@ def test_steps_stay_in_range_and_lead_back(name):
 
 
 def test_what_is_searched_changes_no_more_than_the_read_out():
-    model = RPE(dimensions=4)
-    model.configure(**dict.fromkeys(SEARCHED, 0.5) | {"read_concentration": 5})
+    assert set(SEARCHED) <= set(READ_OUT)
 
 
 @pytest.fixture
@@ -251,12 +250,10 @@ def test_validation_images_without_objects_do_not_stop_a_training(brief, blank, 
 
 def test_the_time_for_it_is_part_of_the_minutes(brief, tmp_path):
     settings = {"epochs": None, "steps_per_epoch": 1, "max_minutes": 0.05}
-    started = time.monotonic()
     folder = brief(tmp_path / "model", tuning_share=0.9, **settings)
     told = json.loads((folder / "config.json").read_text())["training"]
     assert told["minutes"] < 0.05
     assert "tuned" in told
-    assert time.monotonic() - started < 60
 
 
 def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from congeal.metrics.matching import MatchingMetric
 from congeal.metrics.metric import gather
 from congeal.training.module import Trainee
 
-__all__ = ["Clock", "History", "Validation"]
+__all__ = ["THRESHOLDS", "Clock", "History", "Validation", "spread"]
 
 THRESHOLDS = (0.5, 0.7)
 DRAWN = 4  # validation images drawn
@@ -211,15 +211,14 @@ class Validation(Callback):
     def _score(self, trainer: lightning.Trainer, trainee: Trainee) -> dict[str, float]:
         assert self.dataset is not None
         metric = MatchingMetric(THRESHOLDS)
-        count = min(self.images, len(self.dataset))
-        step = len(self.dataset) / count
+        places = spread(len(self.dataset), self.images)
         model = trainee.model
         with (
             torch.autocast(trainee.device.type, enabled=False),
             trainer.precision_plugin.forward_context(),
         ):
-            for place in range(trainer.global_rank, count, trainer.world_size):
-                sample = self.dataset[int(place * step)]
+            for place in range(trainer.global_rank, len(places), trainer.world_size):
+                sample = self.dataset[places[place]]
                 result = model.segment(sample.image)
                 metric.update(sample.labels, result.labels)
                 if self.overlays is not None and place < DRAWN:
@@ -236,6 +235,17 @@ class Validation(Callback):
         row = np.concatenate([to_display(image), colour_labels(true), colour_labels(found)], 1)
         with atomic_path(self.overlays / f"{Path(name).name}.png") as temporary:
             Image.fromarray(row).save(temporary)
+
+
+def spread(length: int, most: int) -> list[int]:
+    """At most so many places of a list, evenly spread: of validation, and of tuning after it.
+
+    Example:
+        >>> spread(9, 3), spread(2, 3)
+        ([0, 3, 6], [0, 1])
+    """
+    count = min(most, length)
+    return [place * length // count for place in range(count)]
 
 
 def _standard_error(share: float, counted: int) -> float:

@@ -16,11 +16,12 @@ from congeal.metrics.matching import MatchingMetric
 from congeal.models import shipped
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
+from congeal.training.callbacks import THRESHOLDS, spread
 from congeal.training.card import model_card
 
-__all__ = ["SEARCHED", "Tuning", "tune", "tune_read_out"]
+__all__ = ["SEARCHED", "Tuning", "store_tuned", "tune", "tune_read_out"]
 
-THRESHOLDS = (0.5, 0.7)  # as in validation: the mean of the AP at both is what counts
+NAMES = tuple(f"matching_ap@{threshold}" for threshold in THRESHOLDS)  # their mean is what counts
 HEADING = "## Tuned"  # of the section of a card
 NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
@@ -66,10 +67,8 @@ class Tuning:
         tried: settings compared.
 
     Example:
-        >>> Tuning(
-        ...     {"merge": 0.3}, {"matching_ap@0.5": 0.8}, {"matching_ap@0.5": 0.9}, 9, 99, 5
-        ... ).gain
-        0.1
+        >>> Tuning({}, {"ap": 0.8}, {"ap": 0.8}, images=9, objects=99, tried=7).tried
+        7
     """
 
     settings: dict[str, float]
@@ -78,11 +77,6 @@ class Tuning:
     images: int
     objects: int
     tried: int
-
-    @property
-    def gain(self) -> float:
-        """Of the mean of the scores."""
-        return round(_mean(self.after) - _mean(self.before), 6)
 
 
 def tune(
@@ -99,8 +93,8 @@ def tune(
 
     Nothing is trained: the network looks at each image once, then ``merge``, ``foreground`` and
     ``read_concentration`` climb, one at a time, to the best mean of matching AP at IoU .5 and .7.
-    A few dozen objects are enough, so this is how a model is fitted to images that differ a
-    little from those it has seen. ``congeal train`` does it at its end, on validation images.
+    A step has to gain two objects at least. ``congeal train`` does it at its end, on validation
+    images.
 
     Args:
         model: folder of a model, or the name of a shipped one.
@@ -254,7 +248,7 @@ class _Search:
             for seen, labels in self.looked_at:
                 metric.update(labels, self.model.read(seen).labels)
             scores = metric.compute()
-            self.seen[key] = {name: scores[name] for name in _NAMES}
+            self.seen[key] = {name: scores[name] for name in NAMES}
         return _mean(self.seen[key])
 
     def _along(self, name: str) -> bool:
@@ -282,9 +276,6 @@ class _Search:
         return self.start.margin if name == "merge" else float(self.model.shift.concentration)
 
 
-_NAMES = tuple(f"matching_ap@{threshold}" for threshold in THRESHOLDS)
-
-
 def _mean(scores: Mapping[str, float]) -> float:
     return sum(scores.values()) / len(scores)
 
@@ -293,10 +284,9 @@ def _look(
     model: RPE, dataset: Dataset, limit: int, stop: Callable[[], bool]
 ) -> Iterator[tuple[Seen, LabelMap]]:
     """What the network says of each image, beside the truth."""
-    count = min(limit, len(dataset))
     pixels = 0
-    for place in range(count):
-        sample = dataset[int(place * len(dataset) / count)]
+    for place in spread(len(dataset), limit):
+        sample = dataset[place]
         pixels += sample.labels.size
         if place and (pixels > PIXELS or stop()):
             return
