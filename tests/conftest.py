@@ -13,6 +13,9 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.update(NO_COLOR="1", TERM="dumb", COLUMNS="120")
 os.environ.pop("FORCE_COLOR", None)
+# Processes of tests share the cores; threads that wait for each other would take them from all.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
