@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
-from congeal.data.zoom import zoom_image, zoom_labels, zoomed_size
+from congeal.data.zoom import magnification, zoom_image, zoom_labels, zoomed_size
 
 sides = st.integers(1, 40)
 zooms = st.floats(0.05, 4)
@@ -64,3 +64,27 @@ def test_shrinking_keeps_the_mean_of_blocks_in_a_slope():
     shown = zoom_image(torch.from_numpy(slope[None]), 0.25)[0].numpy()
     blocks = block_reduce(slope, (4, 4), np.mean)
     np.testing.assert_allclose(shown[1:-1, 1:-1], blocks[1:-1, 1:-1])
+
+
+areas = st.lists(st.floats(1, 5000), min_size=1, max_size=9)
+
+
+@examples
+@given(areas, st.floats(1, 2000))
+def test_magnified_the_median_object_has_the_area_wanted_within_bounds(found, wanted):
+    zoom = magnification(found, wanted)
+    median = float(np.median(found))
+    assert zoom == 1 or 1.1 <= zoom <= 2
+    if zoom == 1:
+        assert wanted < 1.22 * median
+    elif zoom < 2:
+        np.testing.assert_allclose(median * zoom**2, wanted)
+    else:
+        assert 4 * median <= wanted * (1 + 1e-9)
+
+
+@examples
+@given(areas, st.floats(1, 2000), st.randoms(use_true_random=False))
+def test_the_order_of_objects_does_not_matter_to_it(found, wanted, random):
+    shuffled = random.sample(found, len(found))
+    assert magnification(shuffled, wanted) == magnification(found, wanted)

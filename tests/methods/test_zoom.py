@@ -89,6 +89,66 @@ def test_impossible_zooms_are_refused_in_one_line(zoom):
         RPE(zoom=zoom)
 
 
+@pytest.mark.parametrize(
+    ("side", "wanted", "seen"),
+    [
+        (16, 0, [1]),
+        (16, 250, [1]),  # the median block has 512 pixels
+        (16, 800, [1, 1.25]),
+        (16, 10_000, [1, 2]),
+        (8, 512, [1, 2]),
+    ],
+)
+def test_an_image_of_small_objects_is_looked_at_again_enlarged(side, wanted, seen):
+    looking = model(magnify=wanted)
+    found = looking.segment(blocks(side))
+    height = 4 * side
+    padded = [-(-round(height * zoom) // looking.divisor) * looking.divisor for zoom in seen]
+    assert [size[0] for size in looking.network.sizes] == padded
+    assert found.shape == (height, 6 * side)
+    assert sorted(found.areas) == pytest.approx([side**2, 2 * side**2, 2 * side**2], rel=0.1)
+
+
+def test_what_is_looked_at_is_what_is_segmented():
+    looking = model(magnify=800.0, reach=40.0)
+    seen = looking.look(blocks(16))
+    assert seen.magnified == pytest.approx(1.25)
+    assert np.array_equal(looking.read(seen).labels, looking.segment(blocks(16)).labels)
+
+
+def test_the_reach_is_in_pixels_that_the_network_sees(monkeypatch):
+    looking = model(magnify=512.0, reach=40.0)
+    reaches = []
+    group = looking._group_one
+
+    def noting(output, size, stride, read_out, keep):
+        reaches.append(read_out.reach)
+        return group(output, size, stride, read_out, keep)
+
+    monkeypatch.setattr(looking, "_group_one", noting)
+    looking.segment(blocks(8))
+    assert reaches == [20, 10]  # half of it in reading out, and of pixels half as large
+
+
+def test_an_image_without_objects_is_looked_at_once():
+    looking = model(magnify=800.0)
+    assert len(looking.segment(np.zeros((40, 40), np.uint8))) == 0
+    assert len(looking.network.sizes) == 1
+
+
+def test_how_far_an_image_is_enlarged_counts_from_the_zoomed_one():
+    shrunk = model(magnify=288.0, zoom=0.5)  # the median block has 128 pixels then
+    shrunk.segment(blocks(16))
+    assert shrunk.network.sizes == [(32, 48), (48, 80)]  # 48 x 72, padded
+
+
+def test_the_smallest_object_is_as_small_as_ever_where_an_image_is_enlarged():
+    image = blocks(8)  # areas 64, 128, 128
+    looking = model(magnify=512.0)
+    assert len(looking.configure(smallest=60).segment(image)) == 3
+    assert len(looking.configure(smallest=70).segment(image)) == 2
+
+
 def linear(size, stride, cells):
     """An embedding of one dimension that tells where on an image of unit width a cell lies."""
     return (torch.arange(cells) + 0.5) * stride / size

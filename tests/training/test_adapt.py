@@ -42,6 +42,15 @@ def test_crowds_get_a_reach_that_grows_with_their_objects():
     assert small["wavelengths"][0] < small["wavelengths"][1]
 
 
+def test_crowds_of_small_objects_are_shown_larger_and_reach_over_what_is_shown():
+    small, same = (suggest_settings(Grid(8, side)) for side in (9, 15))
+    assert small["magnify"] == same["magnify"] > 15**2 / 1.22
+    shown = 9 * np.sqrt(small["magnify"] / 9**2)
+    assert small["reach"] == pytest.approx(2 * shown, abs=0.5)
+    assert same["reach"] == 30
+    assert "magnify" not in suggest_settings(Grid(3, 9))
+
+
 def test_few_objects_have_a_direction_each():
     settings = suggest_settings(Grid(3, 30))
     assert settings["reach"] is None

@@ -10,6 +10,7 @@ from congeal.data.sample import Sample
 from congeal.data.transforms import TrainTransform
 from congeal.data.zoom import zoomed_size
 from congeal.errors import CongealError
+from congeal.labels import areas
 from congeal.training.stream import (
     DrawSampler,
     TrainStream,
@@ -151,6 +152,15 @@ def test_samples_are_of_the_zoomed_image():
     assert len(shown) == np.prod(zoomed_size(truth.shape, 0.5))
     assert abs((shown > 0).float().mean() - (truth > 0).mean()) < 0.02
     assert image.shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.5, 1.0), (2.25, 1.5), (100, 2.0)])
+def test_samples_of_small_objects_are_shown_as_large_as_at_prediction(share, shown):
+    dataset = DrawnDataset("discs", "train", count=1, size=64)
+    plain = TrainTransform(crop=128, scale=(1, 1), rotation=0)
+    wanted = share * float(np.median(areas(dataset[0].labels)[1]))
+    _, labels = TrainStream(dataset, plain, magnify=wanted)[0]
+    assert int((labels >= 0).sum()) == round(64 * shown) ** 2
 
 
 def test_images_are_read_once_where_memory_allows():

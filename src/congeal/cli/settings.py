@@ -169,6 +169,12 @@ _NETWORK = _settings(
         "by the images",
         "size at which the network sees an image: .5 halves its sides",
     ),
+    (
+        "magnify",
+        "float",
+        "by the images",
+        "pixels; images whose median object has fewer are looked at again, enlarged, at most twice",
+    ),
     ("tone", "float", "by the images", "power of intensities; .5 lifts the dark"),
 )
 _LOSS = _settings(

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["zoom_image", "zoom_labels", "zoomed_size"]
+__all__ = ["magnification", "zoom_image", "zoom_labels", "zoomed_size"]
+
+LARGEST = 2.0  # magnification: beyond it there are but blurs to see
+WORTHWHILE = 1.1  # a smaller one is not worth a second look
+
+
+def magnification(areas: ArrayLike, wanted: float) -> float:
+    """How much to enlarge an image for its median object to have the area wanted.
+
+    Args:
+        areas: of the objects in the image, in pixels.
+        wanted: pixels; 0 asks for nothing.
+
+    Returns:
+        1.1 to 2, or 1 where the objects are large enough, or nearly so, or there are none.
+
+    Example:
+        >>> magnification([90, 100, 800], 225), magnification([], 225), magnification([7], 0)
+        (1.5, 1.0, 1.0)
+    """
+    areas = np.asarray(areas)
+    if not wanted or not areas.size:
+        return 1.0
+    found = min(LARGEST, math.sqrt(wanted / max(float(np.median(areas)), 1.0)))
+    return found if found >= WORTHWHILE else 1.0
 
 
 def zoomed_size(size: tuple[int, int], zoom: float) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.data.intensity import scale_intensity
-from congeal.data.zoom import zoom_image
+from congeal.data.zoom import magnification, zoom_image
 from congeal.errors import unknown
 from congeal.grouping.groups import Grouping
 from congeal.grouping.mean_shift import MeanShift
@@ -38,11 +39,13 @@ class Seen(NamedTuple):
             ``(1, H', W')``, where H' and W' are at least those of the image.
         size: height and width of the image, top left in the maps.
         stride: pixels of the image per pixel of the embedding.
+        magnified: by how much the image was enlarged for its small objects.
     """
 
     output: EmbeddingOutput
     size: tuple[int, int]
     stride: int
+    magnified: float = 1.0
 
 
 class RPE(nn.Module):
@@ -287,7 +290,13 @@ class RPE(nn.Module):
         Raises:
             CongealError: the array is no image.
         """
-        return self.read(self.look(image), keep_embedding=keep_embedding)
+        pixels = scale_intensity(image)  # (3, H, W)
+        seen = self._see(pixels)
+        found = self.read(seen, keep_embedding=keep_embedding)
+        larger = self._magnification(found)
+        if larger == 1:
+            return found
+        return self.read(self._see(pixels, larger), keep_embedding=keep_embedding)
 
     @torch.inference_mode()
     def look(self, image: NDArray[Any]) -> Seen:
@@ -300,21 +309,36 @@ class RPE(nn.Module):
             CongealError: the array is no image.
         """
         pixels = scale_intensity(image)  # (3, H, W)
+        seen = self._see(pixels)
+        if not self.config.magnify:
+            return seen
+        larger = self._magnification(self.read(seen))
+        return seen if larger == 1 else self._see(pixels, larger)
+
+    def _magnification(self, found: Segmentation) -> float:
+        """How much larger an image is to be looked at again, by what was found in it."""
+        if not self.config.magnify:
+            return 1.0
+        return magnification(found.areas * self.config.zoom**2, self.config.magnify)
+
+    def _see(self, pixels: Tensor, magnified: float = 1.0) -> Seen:
+        """Look once at an image ``(3, H, W)``, at one size."""
         height, width = pixels.shape[1:]
-        shown = zoom_image(pixels, self.config.zoom)  # (3, h, w)
+        zoom = self.config.zoom * magnified
+        shown = zoom_image(pixels, zoom)  # (3, h, w)
         output, stride = self._look(shown), int(self.config.stride)
-        if self.config.zoom != 1:
+        if zoom != 1:
             within = (shown.shape[1], shown.shape[2])
             output, stride = unzoom(output, within, (height, width), stride)
         one = EmbeddingOutput(*(part[0] for part in output))
-        return Seen(one, (height, width), stride)
+        return Seen(one, (height, width), stride, magnified)
 
     @torch.inference_mode()
     def read(self, seen: Seen, *, keep_embedding: bool = False) -> Segmentation:
         """Read the objects out of what the network said, by the settings in force.
 
         The network's part is done, so several settings of the read-out can be compared quickly
-        (not ``zoom`` and ``views``, which change what it is shown).
+        (not ``zoom``, ``magnify`` and ``views``, which change what it is shown).
 
         Example:
             >>> model = RPE(dimensions=4, coordinates="none")
@@ -325,6 +349,8 @@ class RPE(nn.Module):
         read_out = self.read_out
         if self.config.zoom != 1:
             read_out = read_out.on_zoomed(self.config.zoom)
+        if seen.magnified != 1 and read_out.reach is not None:  # objects are as large as ever
+            read_out = replace(read_out, reach=read_out.reach / seen.magnified)
         return self._group_one(seen.output, seen.size, seen.stride, read_out, keep_embedding)
 
     def _look(self, image: Tensor) -> EmbeddingOutput:

@@ -17,6 +17,7 @@ __all__ = ["READ_OUT", "RPEConfig", "make_config", "normalisation"]
 # What may change when the weights are there; all else is part of how they came about.
 READ_OUT = (
     "zoom",
+    "magnify",
     "views",
     "foreground",
     "smallest",
@@ -70,6 +71,12 @@ class RPEConfig(BaseModel):
         le=16,
         description="size at which the network sees an image, relative; all lengths and areas "
         "of the other settings are in pixels of the zoomed image",
+    )
+    magnify: float = Field(
+        0.0,
+        ge=0,
+        description="pixels; where the median object of an image has fewer, the network sees the "
+        "image enlarged until it has as many, at most twice",
     )
     tone: float = Field(
         1.0, gt=0, description="power of the intensities shown to the network; .5 lifts the dark"

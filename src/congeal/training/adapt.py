@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
-from congeal.data.zoom import zoomed_size
+from congeal.data.zoom import magnification, zoomed_size
 from congeal.errors import CongealError
 from congeal.grouping.components import on_edge
 from congeal.labels import relabel
@@ -28,6 +28,7 @@ CROWD = 24  # objects in an image beyond which far-apart objects share direction
 LARGE = 96  # extent of objects, in pixels, beyond which they are shown smaller
 TYPICAL = 48  # extent that they are shown at then
 HAIRLINE = 2.5  # least width of objects, in pixels, in images that are shown smaller
+MAGNIFY = 200.0  # area of the median object, in pixels, below which an image is shown larger
 COUNTED = 2000  # images, up to which the objects of each are counted
 CROWDING = 0.5  # how much more often crowded images are drawn, as a power of their objects
 DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
@@ -86,9 +87,11 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     if sparse:
         return {"zoom": zoom, "smallest": max(4.0, round(0.7 * smallest)), "tone": tone, **SPARSE}
     shares = np.concatenate([one.shares for one in seen])
-    reach = float(np.clip(2 * zoom * np.median(extents), 24, 128).round())
+    shown = [zoom * magnification(zoom**2 * one.areas, MAGNIFY) * one.extents for one in seen]
+    reach = float(np.clip(2 * np.median(np.concatenate(shown)), 24, 128).round())
     return {
         "zoom": zoom,
+        "magnify": MAGNIFY,
         "smallest": smallest,
         "tone": tone,
         "fragment": round(min(0.3, float(np.quantile(shares, 0.03))), 2) if len(shares) else 0.0,

@@ -281,6 +281,7 @@ class _Job:
             seed=c.seed,
             cache_gb=c.cache_gb,
             zoom=self.model.config.zoom,
+            magnify=self.model.config.magnify,
             crowding=c.crowding or 0.0,
             workers=workers,
             ahead=2 * c.batch_size,

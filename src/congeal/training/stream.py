@@ -14,7 +14,7 @@ from torch.utils.data import Sampler, get_worker_info
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import Augment
-from congeal.data.zoom import zoom_image, zoom_labels
+from congeal.data.zoom import magnification, zoom_image, zoom_labels
 from congeal.errors import CongealError
 from congeal.labels import areas, relabel
 from congeal.training.read_ahead import Loaded, ReadAhead
@@ -55,6 +55,8 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         cache_gb: memory for decoded images, over all workers together; with none, an image is
             read when its sample is asked for and not before.
         zoom: size at which images are kept and shown, relative.
+        magnify: pixels; images whose median object has fewer, zoomed, are shown larger, as at
+            prediction (:func:`congeal.data.zoom.magnification`).
         crowding: how often an image comes, in proportion to this power of the number of its
             objects; with 0 all come equally often. Above it, each process reads all images once.
         workers: processes that share it.
@@ -70,6 +72,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         seed: int = 0,
         cache_gb: float = 4.0,
         zoom: float = 1.0,
+        magnify: float = 0.0,
         crowding: float = 0.0,
         workers: int = 0,
         ahead: int = 16,
@@ -82,6 +85,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.ahead = 0 if workers or not cache_gb else ahead
         self.step = step
         self.zoom = zoom
+        self.magnify = magnify
         self.crowding = crowding
         self.objects: dict[int, int] = {}  # in each image read, where it matters
         self.cache: dict[int, Loaded] = {}
@@ -129,7 +133,8 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         if index in self.cache:
             return self.cache[index]
         image, labels = load_sample(self.dataset[index])
-        image, labels = zoom_image(image, self.zoom), zoom_labels(labels, self.zoom)
+        zoom = self._zoom(labels)
+        image, labels = zoom_image(image, zoom), zoom_labels(labels, zoom)
         if (image == image[:1]).all():
             image = image[:1]
         if self.crowding:
@@ -140,6 +145,12 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
             self.budget -= size
             self.cache[index] = small
         return small
+
+    def _zoom(self, labels: Tensor) -> float:
+        if not self.magnify:
+            return self.zoom
+        shown = areas(labels.numpy())[1] * self.zoom**2
+        return self.zoom * magnification(shown, self.magnify)
 
 
 def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
