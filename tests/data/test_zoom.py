@@ -88,3 +88,9 @@ def test_magnified_the_median_object_has_the_area_wanted_within_bounds(found, wa
 def test_the_order_of_objects_does_not_matter_to_it(found, wanted, random):
     shuffled = random.sample(found, len(found))
     assert magnification(shuffled, wanted) == magnification(found, wanted)
+
+
+def test_what_is_enlarged_still_fits_in_memory():
+    assert magnification([50], 200, pixels=2**23) == 2
+    assert magnification([50], 200, pixels=2**24) == pytest.approx(np.sqrt(2))
+    assert magnification([50], 200, pixels=2**25) == magnification([50], 200, pixels=1e12) == 1

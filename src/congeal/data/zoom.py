@@ -14,14 +14,16 @@ __all__ = ["magnification", "zoom_image", "zoom_labels", "zoomed_size"]
 
 LARGEST = 2.0  # magnification: beyond it there are but blurs to see
 WORTHWHILE = 1.1  # a smaller one is not worth a second look
+PIXELS = 2**25  # of an enlarged image: what the network says of it has to fit in memory
 
 
-def magnification(areas: ArrayLike, wanted: float) -> float:
+def magnification(areas: ArrayLike, wanted: float, pixels: float = 1) -> float:
     """How much to enlarge an image for its median object to have the area wanted.
 
     Args:
         areas: of the objects in the image, in pixels.
         wanted: pixels; 0 asks for nothing.
+        pixels: of the image; enlarged it may have 2^25.
 
     Returns:
         1.1 to 2, or 1 where the objects are large enough, or nearly so, or there are none.
@@ -33,7 +35,8 @@ def magnification(areas: ArrayLike, wanted: float) -> float:
     areas = np.asarray(areas)
     if not wanted or not areas.size:
         return 1.0
-    found = min(LARGEST, math.sqrt(wanted / max(float(np.median(areas)), 1.0)))
+    found = math.sqrt(wanted / max(float(np.median(areas)), 1.0))
+    found = min(found, LARGEST, math.sqrt(PIXELS / pixels))
     return found if found >= WORTHWHILE else 1.0
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,29 +24,12 @@ from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching
 from congeal.methods.rpe_config import READ_OUT, RPEConfig, make_config, normalisation
 from congeal.methods.views import look
-from congeal.methods.zoom import unzoom
+from congeal.methods.zoom import Seen, unzoom
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE", "RPEConfig", "Seen"]
-
-
-class Seen(NamedTuple):
-    """What the network says of one image, at the image's own size.
-
-    Attributes:
-        output: maps without a batch: embedding ``(D, h, w)``, logits ``(C + 1, H', W')`` and
-            ``(1, H', W')``, where H' and W' are at least those of the image.
-        size: height and width of the image, top left in the maps.
-        stride: pixels of the image per pixel of the embedding.
-        magnified: by how much the image was enlarged for its small objects.
-    """
-
-    output: EmbeddingOutput
-    size: tuple[int, int]
-    stride: int
-    magnified: float = 1.0
 
 
 class RPE(nn.Module):
@@ -319,7 +303,10 @@ class RPE(nn.Module):
         """How much larger an image is to be looked at again, by what was found in it."""
         if not self.config.magnify:
             return 1.0
-        return magnification(found.areas * self.config.zoom**2, self.config.magnify)
+        shown = self.config.zoom**2  # pixels for each of the image
+        return magnification(
+            found.areas * shown, self.config.magnify, shown * math.prod(found.shape)
+        )
 
     def _see(self, pixels: Tensor, magnified: float = 1.0) -> Seen:
         """Look once at an image ``(3, H, W)``, at one size."""

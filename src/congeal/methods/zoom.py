@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,7 +11,24 @@ from torch.nn import functional
 from congeal.networks.embedding import EmbeddingOutput
 from congeal.sphere import normalise
 
-__all__ = ["unzoom"]
+__all__ = ["Seen", "unzoom"]
+
+
+class Seen(NamedTuple):
+    """What the network says of one image, at the image's own size.
+
+    Attributes:
+        output: maps without a batch: embedding ``(D, h, w)``, logits ``(C + 1, H', W')`` and
+            ``(1, H', W')``, where H' and W' are at least those of the image.
+        size: height and width of the image, top left in the maps.
+        stride: pixels of the image per pixel of the embedding.
+        magnified: by how much the image was enlarged for its small objects.
+    """
+
+    output: EmbeddingOutput
+    size: tuple[int, int]
+    stride: int
+    magnified: float = 1.0
 
 
 def unzoom(

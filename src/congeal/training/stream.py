@@ -149,8 +149,9 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
     def _zoom(self, labels: Tensor) -> float:
         if not self.magnify:
             return self.zoom
-        shown = areas(labels.numpy())[1] * self.zoom**2
-        return self.zoom * magnification(shown, self.magnify)
+        shown = self.zoom**2  # pixels for each of the image
+        found = areas(labels.numpy())[1] * shown
+        return self.zoom * magnification(found, self.magnify, shown * labels.numel())
 
 
 def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
