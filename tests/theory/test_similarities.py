@@ -35,13 +35,16 @@ def test_the_histograms_sum_to_one(made, table):
             assert total == pytest.approx(1)
 
 
-def test_a_model_that_sees_images_at_half_their_size_is_shifted_on_its_own_grid():
-    model = load(DEFAULT_MODEL)
-    model.configure(zoom=0.5)
+@pytest.mark.parametrize(
+    ("seen", "side"),
+    [({"zoom": 0.5, "magnify": 0}, 16), ({"magnify": 0}, 32), ({"magnify": 10_000}, 64)],
+)
+def test_a_model_that_sees_images_at_another_size_is_shifted_on_its_own_grid(seen, side):
+    model = load(DEFAULT_MODEL).configure(**seen)
     sample = DrawnDataset("discs", "test", count=1, size=64)[0]
     trail = shift_image(model, sample.image, sample.labels)
     assert len(trail) == 11
-    assert {step.shape[1:] for step in trail} == {(16, 16)}
+    assert {step.shape[1:] for step in trail} == {(side, side)}
 
 
 def test_far_pairs_of_two_objects_do_not_count():

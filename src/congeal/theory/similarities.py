@@ -15,7 +15,7 @@ from torch import Tensor
 from congeal.data.drawn import DrawnDataset
 from congeal.figures.plots import INK, LINES
 from congeal.grouping.mean_shift import MeanShift
-from congeal.methods.rpe import RPE
+from congeal.methods.rpe import RPE, Seen
 from congeal.models.folder import load
 from congeal.models.shipped import DEFAULT_MODEL
 from congeal.theory.result import FigureResult, house_style, new_figure, note, save_figure
@@ -39,21 +39,22 @@ def shift_image(model: RPE, image: NDArray[Any], labels: NDArray[np.int64]) -> l
         image: `(H, W, C)`.
         labels: `(H, W)`; background attracts nobody.
     """
-    found = model.segment(image, keep_embedding=True).embedding
-    embedding = torch.from_numpy(found)[None]  # (1, D, h, w)
-    mask = torch.from_numpy(_thin_out(labels, embedding) > 0)[None]
-    shift = MeanShift(float(model.shift.concentration), steps=STEPS, reach=model.shift.reach)
+    return _shift(model, model.look(image), labels)
+
+
+def _shift(model: RPE, seen: Seen, labels: NDArray[np.int64]) -> list[Tensor]:
+    embedding = seen.output.embedding[None]  # (1, D, h, w)
+    mask = torch.from_numpy(labels[:: seen.stride, :: seen.stride] > 0)[None]
+    kappa = float(model.shift.concentration)
+    shift = MeanShift(kappa, steps=STEPS, reach=_reach(model, seen))
     with torch.inference_mode():
         return [embedding[0], *(step[0] for step in shift(embedding, mask))]
 
 
-def _thin_out(labels: NDArray[np.int64], embedding: Tensor) -> NDArray[np.int64]:
-    """Labels `(h, w)` where the embedding `(..., h, w)` has its vectors.
-
-    A model that sees images at another size has another stride than its settings say.
-    """
-    stride = max(1, round(labels.shape[0] / embedding.shape[-2]))
-    return labels[::stride, ::stride]
+def _reach(model: RPE, seen: Seen) -> float | None:
+    """In places of the embedding; the setting counts pixels that the network saw."""
+    c = model.config
+    return None if c.reach is None else c.reach / (c.zoom * seen.magnified * seen.stride)
 
 
 def pair_similarities(
@@ -141,12 +142,13 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
 
 def _pairs(model: RPE, sample: Any, seed: int) -> list[Pairs]:
     """Pairs of one image before and after each step; the same pixels throughout."""
-    trail = shift_image(model, sample.image, sample.labels)
-    labels = torch.from_numpy(_thin_out(sample.labels, trail[0]))
+    seen = model.look(sample.image)
+    trail = _shift(model, seen, sample.labels)
+    labels = torch.from_numpy(sample.labels[:: seen.stride, :: seen.stride])
     inside = (labels.flatten() > 0).nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
     chosen = inside[torch.randperm(len(inside), generator=generator)[:PIXELS]]
-    return [pair_similarities(step, labels, chosen, model.shift.reach) for step in trail]
+    return [pair_similarities(step, labels, chosen, _reach(model, seen)) for step in trail]
 
 
 def _rows(step: int, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> list[Row]:
