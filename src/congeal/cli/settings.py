@@ -173,7 +173,7 @@ _NETWORK = _settings(
         "magnify",
         "float",
         "by the images",
-        "pixels; images whose median object has fewer are looked at again, enlarged, at most twice",
+        "pixels; images whose median object has fewer are looked at again, up to twice as large",
     ),
     ("tone", "float", "by the images", "power of intensities; .5 lifts the dark"),
 )

@@ -76,7 +76,7 @@ class RPEConfig(BaseModel):
         0.0,
         ge=0,
         description="pixels; where the median object of an image has fewer, the network sees the "
-        "image enlarged until it has as many, at most twice",
+        "image enlarged until it has as many, its sides at most doubled",
     )
     tone: float = Field(
         1.0, gt=0, description="power of the intensities shown to the network; .5 lifts the dark"

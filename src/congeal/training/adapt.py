@@ -55,7 +55,8 @@ def suggest_settings(dataset: Dataset) -> dict[str, Any]:
     holds all of it, or where objects are large, so that the network takes them in.
 
     Crowded images (over 24 objects in the busiest) get a reach of twice the median diameter and
-    rotary positions: objects need to differ from their neighbours only. Sparse images keep one
+    rotary positions: objects need to differ from their neighbours only. Those of them in which the
+    median object has fewer than 200 pixels are shown enlarged. Sparse images keep one
     direction per object and projected coordinates, which suit long objects that cross, and are
     looked at in four views. What is smaller than the smallest hundredth of the objects is taken
     for a fragment (less strictly where few objects hide each other). Images that are mostly dark
