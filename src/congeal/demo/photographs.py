@@ -127,7 +127,11 @@ def _galaxies() -> NDArray[Any]:
 
 PHOTOGRAPHS = (
     Photograph("coins", "Greek coins from Pompeii", _coins, true_coins),
-    Photograph("tissue", "tissue with cell nuclei, in a brown stain that the training images do not have", _tissue),
+    Photograph(
+        "tissue",
+        "tissue with cell nuclei, in a brown stain that the training images do not have",
+        _tissue,
+    ),
     Photograph(
         "galaxies", "Hubble deep field: galaxies, which the model has never seen", _galaxies
     ),
