@@ -130,6 +130,11 @@ def test_the_reach_is_in_pixels_that_the_network_sees(monkeypatch):
     assert reaches == [20, 10]  # half of it in reading out, and of pixels half as large
 
 
+def test_a_negative_area_to_enlarge_to_is_refused_in_one_line():
+    with pytest.raises(CongealError, match=r"^magnify: .*got -1"):
+        RPE(magnify=-1)
+
+
 def test_an_image_without_objects_is_looked_at_once():
     looking = model(magnify=800.0)
     assert len(looking.segment(np.zeros((40, 40), np.uint8))) == 0

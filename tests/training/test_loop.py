@@ -162,6 +162,21 @@ def test_crowding_changes_what_is_drawn_after_the_first_round(brief, tmp_path, e
     assert all(torch.equal(even[name], crowded[name]) for name in even) == same
 
 
+def test_training_shows_small_objects_as_large_as_a_zoom_by_as_much_would(brief, tmp_path):
+    plain, zoomed, magnified = (
+        load(
+            brief(
+                tmp_path / name,
+                model=RPE(dimensions=4, samples=64, smallest=4, **seen),
+                epochs=1,
+            )
+        ).state_dict()
+        for name, seen in (("a", {}), ("b", {"zoom": 2.0}), ("c", {"magnify": 1e6}))
+    )
+    assert all(torch.equal(zoomed[name], magnified[name]) for name in plain)
+    assert not all(torch.equal(plain[name], magnified[name]) for name in plain)
+
+
 def test_the_first_to_end_wins_of_time_and_epochs(brief, tmp_path):
     folder = brief(tmp_path / "model", epochs=1, max_minutes=60)
     assert config(folder)["training"]["steps"] == 2

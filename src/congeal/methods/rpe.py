@@ -274,13 +274,8 @@ class RPE(nn.Module):
         Raises:
             CongealError: the array is no image.
         """
-        pixels = scale_intensity(image)  # (3, H, W)
-        seen = self._see(pixels)
-        found = self.read(seen, keep_embedding=keep_embedding)
-        larger = self._magnification(found)
-        if larger == 1:
-            return found
-        return self.read(self._see(pixels, larger), keep_embedding=keep_embedding)
+        seen, found = self._look_closely(image, keep_embedding)
+        return self.read(seen, keep_embedding=keep_embedding) if found is None else found
 
     @torch.inference_mode()
     def look(self, image: NDArray[Any]) -> Seen:
@@ -292,21 +287,22 @@ class RPE(nn.Module):
         Raises:
             CongealError: the array is no image.
         """
+        return self._look_closely(image)[0]
+
+    def _look_closely(
+        self, image: NDArray[Any], keep_embedding: bool = False
+    ) -> tuple[Seen, Segmentation | None]:
+        """Look again, enlarged, where objects are small; and what was read where it was once."""
         pixels = scale_intensity(image)  # (3, H, W)
         seen = self._see(pixels)
         if not self.config.magnify:
-            return seen
-        larger = self._magnification(self.read(seen))
-        return seen if larger == 1 else self._see(pixels, larger)
-
-    def _magnification(self, found: Segmentation) -> float:
-        """How much larger an image is to be looked at again, by what was found in it."""
-        if not self.config.magnify:
-            return 1.0
+            return seen, None
+        found = self.read(seen, keep_embedding=keep_embedding)
         shown = self.config.zoom**2  # pixels for each of the image
-        return magnification(
+        larger = magnification(
             found.areas * shown, self.config.magnify, shown * math.prod(found.shape)
         )
+        return (seen, found) if larger == 1 else (self._see(pixels, larger), None)
 
     def _see(self, pixels: Tensor, magnified: float = 1.0) -> Seen:
         """Look once at an image ``(3, H, W)``, at one size."""
