@@ -14,8 +14,10 @@ from congeal.once import once
 
 __all__ = ["block_means", "fits_blocks"]
 
-SIDE = 256  # of a block: two of them stay in the cache of a core
-TOGETHER = 16  # blocks worked on in one call
+SIDE = 256  # of a block, at most
+MANY = 4096  # points from which on blocks are twice as wide: fewer calls, as many pairs at once
+LANES = 16  # sides are a multiple, as processors take numbers
+PAIRS = 2**20  # worked on in one call, which stay in the cache of a processor
 _NAME = "mean shift by blocks"
 # Smallest log2 of a weight: next to the weight 1 of a point for itself it is nothing, and products
 # with numbers too small for the exponent of a float take some processors several times as long.
@@ -87,6 +89,11 @@ class _Grid(NamedTuple):
     blocks: int
     side: int
 
+    @property
+    def together(self) -> int:
+        """Blocks worked on in one call."""
+        return min(self.blocks, max(PAIRS // self.side**2, torch.get_num_threads()))
+
     def cut(self, values: Tensor) -> Tensor:
         """``(N, E)`` to ``(blocks, side, E)``."""
         filled = pad(values, (0, 0, 0, self.blocks * self.side - self.points))
@@ -104,14 +111,15 @@ class _Grid(NamedTuple):
         """
         for offset in range(self.blocks // 2 + 1):
             rows = self.blocks // 2 if 2 * offset == self.blocks else self.blocks
-            for first in range(0, rows, TOGETHER):
-                last = min(first + TOGETHER, rows)
+            for first in range(0, rows, self.together):
+                last = min(first + self.together, rows)
                 yield slice(first, last), slice(first + offset, last + offset)
 
 
 def _make_grid(count: int) -> _Grid:
-    blocks = -(-count // SIDE)
-    return _Grid(count, blocks, -(-count // blocks))
+    blocks = -(-count // (SIDE if count < MANY else 2 * SIDE))
+    side = -(-count // (blocks * LANES)) * LANES
+    return _Grid(count, -(-count // side), side)
 
 
 def _twice(blocks: Tensor) -> Tensor:
@@ -138,7 +146,7 @@ class _Kernel:
         self.deep = place is not None or -2 * float(kappa) * LOG2E < LEAST
         self.rows = grid.cut(rows)  # (blocks, side, E)
         self.columns = _twice(grid.cut(columns)).mT  # (2 blocks, E, side)
-        self.memory = points.new_empty(min(TOGETHER, grid.blocks), grid.side, grid.side)
+        self.memory = points.new_empty(grid.together, grid.side, grid.side)
 
     def __iter__(self) -> Iterator[tuple[slice, slice, Tensor]]:
         for i, j in self.grid.pairs():
@@ -171,36 +179,6 @@ class _Product:
         return self.grid.join(self.by_rows + (first + second).mT)
 
 
-class _Sum:
-    """Gathers K m, as :class:`_Product` does, by plain sums where every m is one."""
-
-    def __init__(self, grid: _Grid, mass: Tensor | None, like: Tensor) -> None:
-        self.grid = grid
-        self.plain = mass is None and grid.points == grid.blocks * grid.side
-        ones = like.new_ones(grid.points) if mass is None else mass
-        cut = grid.cut(ones[:, None])[..., 0]
-        self.mass = _twice(cut)  # (2 blocks, side)
-        self.by_rows = torch.zeros_like(cut)
-        self.by_columns = torch.zeros_like(self.mass)
-
-    def add(self, i: slice, j: slice, block: Tensor) -> None:
-        if self.plain:
-            self.by_rows[i] += block.sum(2)
-        else:
-            self.by_rows[i] += (block @ self.mass[j, :, None])[..., 0]
-        if i == j:
-            return
-        if self.plain:
-            self.by_columns[j] += block.sum(1)
-        else:
-            self.by_columns[j] += (self.mass[i, None] @ block)[:, 0]
-
-    def total(self) -> Tensor:
-        """``(N, 1)``."""
-        first, second = self.by_columns.chunk(2)
-        return self.grid.join((self.by_rows + first + second)[..., None])
-
-
 class _BlockMeans(torch.autograd.Function):
     """Forward and backward of :func:`block_means`.
 
@@ -221,13 +199,13 @@ class _BlockMeans(torch.autograd.Function):
         place: Tensor | None,  # (N, n)
     ) -> Tensor:
         grid = _make_grid(len(points))
-        product = _Product(grid, points if mass is None else points * mass[:, None])
-        around = _Sum(grid, mass, points)
+        weight = points.new_ones(len(points), 1) if mass is None else mass[:, None]
+        product = _Product(grid, torch.cat([points * weight, weight], 1))
         for i, j, block in _Kernel(grid, points, kappa, place):
             product.add(i, j, block)
-            around.add(i, j, block)
-        total = around.total()
-        means = product.total() / total
+        around = product.total()  # (N, D + 1)
+        total = around[:, -1:]
+        means = around[:, :-1] / total
         ctx.save_for_backward(points, kappa, mass, place, means, total)
         return means
 

@@ -78,7 +78,7 @@ def _means_written_out(
 def _many(points: Tensor) -> bool:
     """Whether blocks of the symmetric kernel beat attention, which computes all of it."""
     learning = points.requires_grad and torch.is_grad_enabled()
-    return points.shape[1] >= (256 if learning else 2048)
+    return points.shape[1] >= (256 if learning else 1280)
 
 
 def _means_by_blocks(
