@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from congeal.grouping import AnchorSearch, MeanShift, converge, find_modes
-from congeal.grouping.anchors import _sample, spread_indices
 from congeal.grouping.nearest import nearest_modes
 from congeal.sphere import normalise
 
@@ -58,6 +57,21 @@ def test_no_object_from_twenty_pixels_up_is_lost_and_no_border_becomes_one(count
     for number in true:
         inside = found[labels == number]
         assert np.bincount(inside).max() > 0.6 * len(inside)
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "seed"), [(128, 12, 6), (256, 40, 5), (256, 40, 13), (256, 40, 14)]
+)
+def test_a_small_object_is_not_drawn_away_from_its_border(side: int, count: int, seed: int) -> None:
+    """Each lost one: the only anchor that found it, or a heavy one near it, was on a border."""
+    labels = discs(count, side, seed=seed)
+    embedding = embed(labels, directions(count + 1, 32, seed=1), noise=0.03, seed=seed)
+    found = AnchorSearch(MeanShift(36.0)).group(embedding).labels.numpy()
+    for number in np.unique(labels):
+        inside = found[labels == number]
+        best = np.bincount(inside).argmax()
+        shared = (inside == best).sum()
+        assert shared > 0.5 * (len(inside) + (found == best).sum() - shared)
 
 
 def test_groups_are_those_of_exact_mean_shift() -> None:
@@ -132,26 +146,6 @@ def test_a_mirror_image_is_grouped_alike() -> None:
     assert adjusted_rand_score(here.flatten().numpy(), there.flatten().numpy()) > 0.99
 
 
-@given(seed=st.integers(0, 99), places=st.integers(1, 40), least=st.integers(1, 20))
-@settings(deadline=None, max_examples=50)
-def test_every_landmark_has_its_share_of_anchors(seed: int, places: int, least: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    skewed = torch.rand(2000, generator=generator) ** 3  # some landmarks have a few pixels only
-    near = (skewed * places).long()
-    chosen = spread_indices(2000, 100)
-    similarity = torch.rand(2000, generator=generator)
-    anchors, share = _sample(near, similarity, chosen, least)
-    assert len(anchors.unique()) == len(anchors)
-    for place in near.unique().tolist():
-        pixels, spread = int((near == place).sum()), int((near[chosen] == place).sum())
-        expected = spread if spread >= least else min(least, (pixels + 1) // 2)
-        mine = anchors[near[anchors] == place]
-        assert len(mine) == expected
-        half = similarity[near == place].sort(descending=True).values[(pixels - 1) // 2]
-        assert spread >= least or bool((similarity[mine] >= half).all())
-        assert float(share[near[anchors] == place].sum()) == pytest.approx(pixels, rel=1e-5)
-
-
 @given(seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=30)
 def test_safe_are_pixels_nearer_to_their_group_by_an_angle_than_to_others(seed: int) -> None:
@@ -213,21 +207,6 @@ def test_turning_the_embedding_space_changes_no_group(seed: int) -> None:
     after = search.group(torch.einsum("ij,jhw->ihw", turn, embedding.double())).labels
     assert len(before.unique()) == len(after.unique())
     assert int((before != after).sum()) <= 1
-
-
-@given(count=st.integers(1, 3000), most=st.integers(1, 300))
-@settings(deadline=None)
-def test_one_index_comes_from_each_equal_stretch(count: int, most: int) -> None:
-    chosen = spread_indices(count, most)
-    number = min(count, most)
-    assert len(chosen) == number
-    stretch = (chosen * number + number - 1) // count
-    assert bool((chosen.diff() > 0).all())
-    assert bool(((stretch - torch.arange(number)).abs() <= 1).all())
-
-
-def test_spread_indices_visit_all_columns() -> None:
-    assert len(torch.unique(spread_indices(512 * 512, 1024) % 512)) > 400
 
 
 def test_pixels_are_pulled_as_the_written_out_kernel_pulls_them() -> None:

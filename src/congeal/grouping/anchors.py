@@ -9,6 +9,7 @@ anchors, step by step. The cost is that of one product of all pixels with the pl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,31 +20,17 @@ from congeal.grouping.groups import Groups, check_embedding
 from congeal.grouping.mixtures import find_mixtures
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
 from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two, take
+from congeal.grouping.sampling import draw_anchors, spread_indices
 from congeal.sphere import normalise
 
-__all__ = ["AnchorSearch", "spread_indices"]
+__all__ = ["AnchorSearch"]
 
-GOLDEN = 0.6180339887498949
 ROUNDS = 8  # of looking where no mode is close
+LOOK = 12  # steps in which most anchors come to a mode
+SMALL = 128  # pixels of an object that one or two anchors may have found
+CENTRE = 3  # steps of its landmark among its own pixels
+FAR = 3  # widths of the kernel from a landmark to what lies between objects
 UNITED = 0.01  # of the width of the kernel, up to which anchors become one
-
-
-def spread_indices(count: int, most: int, device: torch.device | None = None) -> Tensor:
-    """Indices of at most ``most`` of ``count`` things in a row, one from each equal stretch.
-
-    The place within a stretch follows the golden ratio, so that a row-by-row order of pixels is
-    not cut along a few columns only.
-
-    Example:
-        >>> spread_indices(10, 4).tolist()
-        [0, 3, 5, 9]
-    """
-    if count <= most:
-        return torch.arange(count, device=device)
-    order = torch.arange(most + 1, device=device)
-    start = order * count // most  # of each stretch, and the end of the last
-    share = (order[:-1].double() * GOLDEN) % 1
-    return start[:-1] + (share * start.diff()).long()
 
 
 @dataclass(frozen=True)
@@ -97,14 +84,16 @@ class AnchorSearch:
     def _search(self, points: Tensor, mass: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Modes ``(M, D)``; the mode of each pixel, and the cosine to where one rests, ``(N,)``."""
         chosen = spread_indices(points.shape[1], self.anchors, points.device)
-        flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass)
+        whole = len(chosen) == points.shape[1]
+        flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass, look=not whole)
         landmarks, near, similarity = self._look_around(points, self._places(flow), mass)
-        if len(chosen) == points.shape[1]:
+        if whole:
             modes = self._find(flow)
             home = assign_to_modes(flow.rest, modes)
             return modes, home[flow.follow(normalise(points.T, dim=1))], similarity
         least = max(4, min(32, self.anchors // len(landmarks)))
-        chosen, share = _sample(near, similarity, chosen, least)
+        edge = math.cos(FAR * self.width)
+        chosen, share = draw_anchors(near, similarity, chosen, least=least, edge=edge)
         flow = self._let_flow(points, chosen, share.to(points.dtype), mass)
         modes = self._find(flow)
         label = self._assign(points, flow, modes, landmarks, near, similarity)
@@ -119,32 +108,66 @@ class AnchorSearch:
             The landmarks ``(L, D)``, the nearest to each pixel and the cosine to it, ``(N,)``.
         """
         near, similarity = nearest_in_runs(points, landmarks)
+        found = merge_cosine(self.margin)
         for _ in range(ROUNDS if points.shape[1] > self.anchors else 0):
-            lost = (similarity < merge_cosine(self.margin)).nonzero()[:, 0]
+            lost = (similarity < found).nonzero()[:, 0]
             if len(lost) < self.smallest:
                 break
             chosen = lost[spread_indices(len(lost), self.anchors // 2, lost.device)]
-            flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass)
+            flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass, look=True)
             more = self._places(flow)
-            more = more[(more @ landmarks.T).amax(1) < merge_cosine(self.margin)]
+            more = more[(more @ landmarks.T).amax(1) < found]
             if not len(more):
                 break
-            at, cosine = nearest_modes(take(points, lost), more)
-            better = cosine > similarity[lost]
-            near[lost[better]] = at[better] + len(landmarks)
-            similarity[lost[better]] = cosine[better]
+            # by the triangle inequality, the others are further from these than from their own
+            asked = (similarity < math.cos(math.acos(found) / 2)).nonzero()[:, 0]
+            at, cosine = nearest_modes(take(points, asked), more)
+            better = cosine > similarity[asked]
+            near[asked[better]] = at[better] + len(landmarks)
+            similarity[asked[better]] = cosine[better]
             landmarks = torch.cat([landmarks, more])
-        return landmarks, near, similarity
+        return self._centre(points, landmarks, near, similarity), near, similarity
 
-    def _let_flow(self, points: Tensor, chosen: Tensor, share: Tensor, mass: Tensor | None) -> Flow:
-        """Let the chosen of points ``(D, N)`` flow, each for a share of the pixels."""
+    def _centre(
+        self, points: Tensor, landmarks: Tensor, near: Tensor, similarity: Tensor
+    ) -> Tensor:
+        """Landmarks, those of small objects moved to where most of their pixels are.
+
+        One or two anchors that found a small object may have come from its border, and rest there.
+        So the mean of its pixels shifts among them all. Their ``similarity`` is written anew.
+        """
+        held = torch.bincount(near, minlength=len(landmarks))
+        small = (held <= SMALL) & (held > 0)
+        pixels = small.index_select(0, near).nonzero()[:, 0]
+        of, directions = near[pixels], normalise(take(points, pixels).T, dim=1)  # (n, D)
+        weight = similarity.new_ones(len(of))
+        for _ in range(CENTRE):
+            sums = torch.zeros_like(landmarks).index_add_(0, of, weight[:, None] * directions)
+            centres = normalise(sums, dim=1)
+            similarity[pixels] = (directions * centres[of]).sum(1)
+            weight = ((similarity[pixels] - 1) / self.width**2).exp()
+        return torch.where(small[:, None], centres, landmarks)
+
+    def _let_flow(
+        self,
+        points: Tensor,
+        chosen: Tensor,
+        share: Tensor,
+        mass: Tensor | None,
+        *,
+        look: bool = False,
+    ) -> Flow:
+        """Let the chosen of points ``(D, N)`` flow, each for a share of the pixels.
+
+        To ``look`` where modes are, as many steps will do as bring most anchors to one.
+        """
         weights = share if mass is None else share * mass[chosen].clamp_min(1e-6)
         return let_flow(
             normalise(take(points, chosen).T, dim=1),
             self.shift,
             weights,
             width=UNITED * self.width,
-            steps=self.steps,
+            steps=min(LOOK, self.steps) if look else self.steps,
         )
 
     def _places(self, flow: Flow) -> Tensor:
@@ -253,37 +276,6 @@ class AnchorSearch:
         at, near = nearest_modes(take(points, homeless), modes[keep])
         label[homeless], similarity[homeless] = at, near
         return modes[keep]
-
-
-def _sample(near: Tensor, similarity: Tensor, chosen: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Anchors of which every landmark has a fair number, however few pixels are around it.
-
-    Those of a small object are taken from the half of its pixels most similar to the landmark:
-    most of the others lie on its border, and would take it along to what lies beyond.
-
-    Args:
-        near: ``(N,)`` the landmark of each pixel.
-        similarity: ``(N,)`` the cosine to it.
-        chosen: ``(A,)`` indices of anchors spread evenly.
-        least: landmarks with fewer of these get as many, or half of their pixels.
-
-    Returns:
-        Indices of pixels, ``(B,)``, and how many pixels each stands for.
-    """
-    pixels = torch.bincount(near)
-    poor = torch.bincount(near[chosen], minlength=len(pixels)) < least
-    pool = poor.index_select(0, near).nonzero()[:, 0]
-    # By landmark, the most similar first: one sort of whole numbers is quicker than two.
-    distance = ((1 - similarity[pool]) * 2**30).long()
-    pool = pool[(near[pool] * 2**32 + distance).argsort(stable=True)]
-    of, held = near[pool], torch.where(poor, pixels, 0)
-    rank = torch.arange(len(pool), device=near.device) - (held.cumsum(0) - held)[of]
-    half = (held[of] + 1) // 2
-    wanted = half.clamp_max(least)
-    taken = ((rank + 1) * wanted // half > rank * wanted // half) & (rank < half)
-    anchors = torch.cat([chosen[~poor[near[chosen]]], pool[taken]])
-    share = pixels / torch.bincount(near[anchors], minlength=len(pixels)).clamp_min(1)
-    return anchors, share[near[anchors]]
 
 
 def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:

@@ -20,6 +20,9 @@ __all__ = ["Flow", "let_flow", "unite"]
 
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
 WORD = 2**64
+MEET = 2  # steps until the points of a group begin to come together
+FEWER = 0.9  # of the points are left after uniting where it pays to do so at the next step
+WAIT = 4  # steps, where it does not
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,15 @@ class Flow:
             ``(N,)`` int64.
         """
         where = torch.arange(len(points), device=points.device)
-        for crowd, mass in self.trail:
+        due = 0
+        for step, (crowd, mass) in enumerate(self.trail):
             points = self.shift.pull(points, crowd, mass)
-            points, _, into = unite(points, points.new_ones(len(points)), self.width)
+            if step < due:
+                continue
+            before = len(points)
+            points, _, into = unite(points, points.new_ones(before), self.width)
             where = into[where]
+            due = _due(step, before, len(points))
         return assign_to_modes(points, self.rest)[where]
 
 
@@ -97,9 +105,13 @@ def let_flow(
     """
     start, trail = points, []
     where = torch.arange(len(points), device=points.device)
-    for _ in range(steps):
-        points, weights, into = unite(points, weights, width)
-        where = into[where]
+    due = 0
+    for step in range(steps):
+        if step >= due:
+            before = len(points)
+            points, weights, into = unite(points, weights, width)
+            where = into[where]
+            due = _due(step, before, len(points))
         trail.append((points, weights))
         moved = shift.step(points[None], weights[None])[0]
         change = float((moved - points).abs().max()) if len(points) else 0.0
@@ -108,6 +120,17 @@ def let_flow(
             break
     rest, mass, into = unite(points, weights, width)
     return Flow(shift, width, start, tuple(trail), rest, mass, into[where])
+
+
+def _due(step: int, before: int, after: int) -> int:
+    """Step before which to look again for points that came together.
+
+    None do in a single step. Later, it costs as much as a step of a small crowd: while many come
+    together, at once, then rarely.
+    """
+    if step < MEET:
+        return MEET
+    return step + (1 if after < FEWER * before else WAIT)
 
 
 @cache

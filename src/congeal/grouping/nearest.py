@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
 
-CHUNK = 4096  # pixels compared with the modes at once; they stay in the cache
+CHUNK = 8192  # pixels compared with the modes at once; they stay in the cache
 RUN = 16  # pixels in a row that may have the same mode
 FEW = 16  # modes that all pixels are as quickly compared with
 DIGIT = 128  # numbers of modes are written to this base

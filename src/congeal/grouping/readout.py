@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.errors import CongealError
-from congeal.grouping.anchors import spread_indices
 from congeal.grouping.components import absorb_small, connect, fill_holes, split_parts
 from congeal.grouping.groups import Grouping
 from congeal.grouping.local_shift import local_mean_shift
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.modes import assign_to_modes, converge, find_modes, merge_cosine
+from congeal.grouping.sampling import spread_indices
 from congeal.sphere import concentration_from_margin, normalise
 
 __all__ = ["ReadOut"]
