@@ -56,12 +56,12 @@ def draw_anchors(
         >>> anchors.tolist(), share.tolist()
         ([0, 3, 6], [3.0, 3.0, 2.0])
     """
-    far = similarity < edge
-    crowd = max(BETWEEN, int(far.sum()) // len(chosen))
-    rim = torch.bincount(near[far], minlength=int(near.max()) + 1)  # (L,)
-    far &= (rim >= crowd).index_select(0, near)
-    count = len(rim)
-    of = torch.where(far, near + count, near)  # 0..L-1 close to a landmark, L..2L-1 far
+    far = (similarity < edge).nonzero()[:, 0]
+    crowd = max(BETWEEN, len(far) // len(chosen))
+    count = int(near.max()) + 1
+    many = torch.bincount(near[far], minlength=count) >= crowd
+    far = far[many[near[far]]]
+    of = near.index_add(0, far, torch.full_like(far, count))  # 0..L-1 close to one, L..2L-1 far
     pixels, has = (torch.bincount(kind, minlength=2 * count) for kind in (of, of[chosen]))
     among, wanted, enough = pixels.clone(), pixels // crowd, has.clone()
     among[:count] = (pixels[:count] + 1) // 2
