@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -286,6 +287,11 @@ def growth() -> list[Row]:
     return rows
 
 
+def beside(path: Path | None, name: str) -> Path | None:
+    """Where a further table goes: ``times.json`` has ``times-scenes.json`` beside it."""
+    return path and path.with_stem(f"{path.stem}-{name}")
+
+
 def main() -> None:
     chosen = options(
         __doc__ or "",
@@ -315,8 +321,8 @@ def main() -> None:
     growing = growth()
     tell("512 x 512 pixels to labels", rows + compared, chosen.json)
     if further:
-        tell("more scenes", further)
-    tell("growth", growing)
+        tell("more scenes", further, beside(chosen.json, "scenes"))
+    tell("growth", growing, beside(chosen.json, "growth"))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_no_object_from_twenty_pixels_up_is_lost_and_no_border_becomes_one(count
 @pytest.mark.parametrize(
     ("side", "count", "seed"), [(128, 12, 6), (256, 40, 5), (256, 40, 13), (256, 40, 14)]
 )
-def test_a_small_object_is_not_drawn_away_from_its_border(side: int, count: int, seed: int) -> None:
+def test_no_small_object_is_drawn_away_by_a_border(side: int, count: int, seed: int) -> None:
     """Each lost one: the only anchor that found it, or a heavy one near it, was on a border."""
     labels = discs(count, side, seed=seed)
     embedding = embed(labels, directions(count + 1, 32, seed=1), noise=0.03, seed=seed)

@@ -108,8 +108,10 @@ class AnchorSearch:
             The landmarks ``(L, D)``, the nearest to each pixel and the cosine to it, ``(N,)``.
         """
         near, similarity = nearest_in_runs(points, landmarks)
+        if points.shape[1] <= self.anchors:  # all pixels flowed, none can have been missed
+            return landmarks, near, similarity
         found = merge_cosine(self.margin)
-        for _ in range(ROUNDS if points.shape[1] > self.anchors else 0):
+        for _ in range(ROUNDS):
             lost = (similarity < found).nonzero()[:, 0]
             if len(lost) < self.smallest:
                 break
