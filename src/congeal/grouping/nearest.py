@@ -9,7 +9,8 @@ from torch import Tensor
 
 __all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
 
-CHUNK = 8192  # pixels compared with the modes at once; they stay in the cache
+CHUNK = 8192  # pixels compared with the modes at once, at most; they stay in the cache
+TABLE = 2**21  # cosines written at once, where there are hundreds of modes; so do these
 RUN = 16  # pixels in a row that may have the same mode
 FEW = 16  # modes that all pixels are as quickly compared with
 DIGIT = 128  # numbers of modes are written to this base
@@ -30,7 +31,7 @@ def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     index = torch.empty(count, dtype=torch.int64, device=points.device)
     cosine = points.new_empty(count)
     digits = _digits(modes)
-    for here in _chunks(points):
+    for here in _chunks(points, _at_once(modes)):
         part = points[:, here]  # (D, n)
         best, index[here] = _largest(modes @ part, digits)  # (M, n): long rows go quickest
         cosine[here] = best / _lengths(part)
@@ -76,7 +77,7 @@ def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, T
     index = torch.empty(count, dtype=torch.int64, device=points.device)
     cosine, other = points.new_empty(2, count)
     digits = _digits(modes)
-    for here in _chunks(points):
+    for here in _chunks(points, _at_once(modes)):
         part = points[:, here]  # (D, n)
         table, length = modes @ part, _lengths(part)  # (M, n)
         best, index[here] = _largest(table.clone(), digits)
@@ -125,7 +126,12 @@ def take(points: Tensor, index: Tensor) -> Tensor:
     return points.gather(1, index.expand(len(points), -1))
 
 
-def _chunks(points: Tensor, step: int = CHUNK) -> Iterator[slice]:
+def _at_once(modes: Tensor) -> int:
+    """Pixels to compare with as many modes."""
+    return max(min(TABLE // max(len(modes), 1), CHUNK), CHUNK // 16)
+
+
+def _chunks(points: Tensor, step: int) -> Iterator[slice]:
     """Stretches of points ``(D, N)``; on a CPU as many as stay in the cache."""
     step = step if points.device.type == "cpu" else 64 * CHUNK
     for first in range(0, points.shape[1], step):
