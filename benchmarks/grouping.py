@@ -1,6 +1,7 @@
 """A 512 x 512 embedding to a label map: time, agreement with exact mean shift, objects lost.
 
-    python benchmarks/grouping.py [--exact 128] [--anchors 1024] [--scenes 8] [--json FILE]
+    python benchmarks/grouping.py [--exact 128] [--anchors 1024] [--scenes 8] [--nuclei 12]
+                                  [--json FILE]
 
 Drawn embeddings: background and discs of 20 to 100,000 pixels at right angles or opposite, 3 x 3
 blur across borders, noise. The exact result (every pixel shifts) is that of ``exact`` x ``exact``
@@ -10,8 +11,9 @@ measure: 2,048 random anchors shift, every pixel takes the nearest of their mode
 more of 30, 100 and 200 groups are grouped for what is lost of them, and how much of that exact mean
 shift of the surroundings finds.
 Real ones: the embeddings of crossing sticks by the model of ``congeal demo`` (``--model
-congeal-demo/model``), their objects only. Here all of these pixels shift, and all but every
-hundredth, which tells how far exact results agree among themselves.
+congeal-demo/model``), and of ``--nuclei`` test images of the nuclei pack by the model that ships,
+their objects only. Here all of these pixels shift, and all but every hundredth, which tells how far
+exact results agree among themselves.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from congeal.grouping.modes import converge
 
 KAPPA = 36.0
 SCENES = 6  # of sticks
+FEWEST, MOST = 4000, 26000  # pixels of nuclei in an image that is taken, so that all can shift
 PLAIN = 2048  # anchors
 
 
@@ -68,15 +71,33 @@ def embed(labels: NDArray[np.int64], dimensions: int, noise: float, seed: int) -
     return normalize(blurred + noise * torch.randn(blurred.shape, generator=generator), dim=0)
 
 
+def embed_by(model: congeal.RPE, image: NDArray[np.generic], size: tuple[int, ...]) -> Tensor:
+    """Embedding of an image by a trained model, enlarged to so many pixels."""
+    found = model.segment(image, keep_embedding=True)
+    assert found.embedding is not None
+    coarse = torch.from_numpy(found.embedding)[None]
+    return normalize(interpolate(coarse, size=size, mode="bilinear")[0], dim=0)
+
+
 def trained(folder: str, number: int, side: int = 512) -> tuple[Tensor, NDArray[np.int64]]:
     """Embedding of a drawn scene by a trained model, at full resolution, and the true labels."""
     sample = open_dataset("sticks", "test", count=SCENES)[number]
-    found = congeal.load(folder).segment(sample.image, keep_embedding=True)
-    assert found.embedding is not None
-    coarse = torch.from_numpy(found.embedding)[None]
     labels = torch.from_numpy(sample.labels)[None, None].double()
     drawn = interpolate(labels, size=(side, side), mode="nearest")[0, 0].long().numpy()
-    return normalize(interpolate(coarse, size=(side, side), mode="bilinear")[0], dim=0), drawn
+    return embed_by(congeal.load(folder), sample.image, (side, side)), drawn
+
+
+def nuclei(count: int, anchors: int) -> list[Row]:
+    """Rows for the first test images of nuclei that have a fair number of pixels of objects."""
+    model, rows = congeal.load("nuclei"), list[Row]()
+    shift = MeanShift(KAPPA, smallest=21, anchors=anchors)
+    for number, sample in enumerate(open_dataset("nuclei", "test") if count else []):
+        mask = torch.from_numpy(sample.labels > 0)
+        if len(rows) < count and FEWEST <= int(mask.sum()) <= MOST:
+            embedding = embed_by(model, sample.image, sample.labels.shape)
+            name = f"nuclei {number}, trained"
+            rows.append(measure(name, embedding, sample.labels, None, shift, mask))
+    return rows
 
 
 def exact_labels(
@@ -298,6 +319,7 @@ def main() -> None:
         exact=(128, "side of the image shifted exactly"),
         anchors=(1024, "pixels that shift at first"),
         model=("", "folder of a model trained on sticks"),
+        nuclei=(0, "test images of nuclei, of which all pixels of objects shift"),
         scenes=(8, "more of 30, 100 and 200 groups, for what is lost of them"),
     )
     rows = []
@@ -317,6 +339,7 @@ def main() -> None:
         )  # 144 pixels of the drawing
         mask = torch.from_numpy(labels > 0)
         rows.append(measure(f"sticks {number}, trained", embedding, labels, None, shift, mask))
+    rows += nuclei(chosen.nuclei, chosen.anchors)
     further = [more_scenes(count, chosen.scenes) for count in (30, 100, 200) if chosen.scenes]
     growing = growth()
     tell("512 x 512 pixels to labels", rows + compared, chosen.json)

@@ -11,22 +11,26 @@ from hypothesis import strategies as st
 from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two
 from congeal.sphere import normalise
 
+COUNTS = [7, 700, 5000]  # with hundreds of modes, fewer pixels are compared at once
 
-def test_the_nearest_mode_is_that_of_the_whole_table() -> None:
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_the_nearest_mode_is_that_of_the_whole_table(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    points = torch.randn(8, 5000, generator=generator)
-    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
+    points = torch.randn(8, 5000, generator=generator, dtype=torch.float64)
+    modes = normalise(torch.randn(count, 8, generator=generator, dtype=torch.float64), dim=1)
     index, cosine = nearest_modes(points, modes)
     table = normalise(points, dim=0).T @ modes.T
     assert torch.equal(index, table.argmax(1))
     torch.testing.assert_close(cosine, table.amax(1))
 
 
-def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table() -> None:
+@pytest.mark.parametrize("count", COUNTS)
+def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    points = torch.randn(8, 5000, generator=generator)
-    modes = normalise(torch.randn(7, 8, generator=generator), dim=1)
-    group = torch.arange(7) % 3
+    points = torch.randn(8, 5000, generator=generator, dtype=torch.float64)
+    modes = normalise(torch.randn(count, 8, generator=generator, dtype=torch.float64), dim=1)
+    group = torch.arange(count) % 3
     index, cosine, other = nearest_two(points, modes, group)
     table = normalise(points, dim=0).T @ modes.T
     assert torch.equal(index, table.argmax(1))

@@ -127,8 +127,8 @@ def take(points: Tensor, index: Tensor) -> Tensor:
 
 
 def _at_once(modes: Tensor) -> int:
-    """Pixels to compare with as many modes."""
-    return max(min(TABLE // max(len(modes), 1), CHUNK), CHUNK // 16)
+    """Pixels to compare with so many modes."""
+    return max(min(TABLE // len(modes), CHUNK), CHUNK // 16)
 
 
 def _chunks(points: Tensor, step: int) -> Iterator[slice]:
