@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter, minimum_filter
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
@@ -116,7 +117,7 @@ def flow_written_out(points: Tensor, kappa: float) -> tuple[np.ndarray, Tensor]:
 
 ARCS = {
     "a slope that belongs to the further mode": torch.cat(
-        [torch.linspace(0, 1, 240) ** 2 * 92, torch.full((60,), 92.0)]
+        [torch.linspace(0, 1, 720) ** 2 * 92, torch.full((180,), 92.0)]
     ),
     "a tail over 60 degrees from each mode": torch.cat(
         [torch.linspace(0, 1, 600) ** 3 * 92, torch.full((200,), 172.0)]
@@ -192,21 +193,38 @@ def test_a_volume_is_grouped_like_an_image() -> None:
     assert groups.areas.tolist() == [240, 240]
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 50))
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 200))
+@example(seed=21)
+@example(seed=32)
 @example(seed=46)
+@example(seed=189)
 def test_turning_the_embedding_space_changes_no_group(seed: int) -> None:
-    """But for a pixel in the balance: anchors become one in cells of a grid that does not turn."""
+    """But for pixels in the balance: anchors become one in cells of a grid that does not turn."""
     labels = discs(5, 48, seed=seed)
     embedding = embed(labels, directions(6, 8, seed=seed), noise=0.02)
     turn = torch.linalg.qr(
         torch.randn(8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     )[0]
     search = AnchorSearch(MeanShift(36.0), anchors=256)
-    before = search.group(embedding.double()).labels
-    after = search.group(torch.einsum("ij,jhw->ihw", turn, embedding.double())).labels
-    assert len(before.unique()) == len(after.unique())
-    assert int((before != after).sum()) <= 1
+    before = search.group(embedding.double()).labels.numpy()
+    after = search.group(torch.einsum("ij,jhw->ihw", turn, embedding.double())).labels.numpy()
+    within = maximum_filter(labels, 3) == minimum_filter(labels, 3)  # not blurred with another
+    assert adjusted_rand_score(before[within], after[within]) == 1
+    assert adjusted_rand_score(before.ravel(), after.ravel()) > 0.95
+
+
+def test_groups_of_one_size_are_numbered_alike_however_the_embedding_space_is_turned() -> None:
+    """The one with the higher score is the first of them, wherever its mode came in the search."""
+    embedding = torch.zeros(3, 8, 30, dtype=torch.float64)
+    for group, columns in enumerate((slice(0, 10), slice(10, 20), slice(20, 30))):
+        embedding[group, :, columns] = 1
+        embedding[(group + 1) % 3, ::2, columns] = 0.1 * group  # looser and looser
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        found = AnchorSearch(MeanShift(36.0)).group(embedding[order]).labels
+        assert found[0].unique_consecutive().tolist() == [1, 2, 3]
+        mirrored = AnchorSearch(MeanShift(36.0)).group(embedding[order].flip(2)).labels
+        assert mirrored[0].unique_consecutive().tolist() == [3, 2, 1]
 
 
 def test_pixels_are_pulled_as_the_written_out_kernel_pulls_them() -> None:

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from congeal.grouping.sampling import BETWEEN, ENOUGH, draw_anchors, spread_indices
+from congeal.grouping.sampling import BETWEEN, ENOUGH, STRETCH, draw_anchors, gather, spread_indices
+from congeal.sphere import normalise
 
 EDGE = 0.8
 
@@ -84,3 +85,62 @@ def test_no_anchor_between_objects_stands_for_many_pixels(seed: int, places: int
         if int(rim.sum()) >= crowd:
             assert float(share[mine].sum()) == pytest.approx(int(rim.sum()), rel=1e-5)
             assert float(share[mine].max()) < 2 * crowd
+
+
+def pixels_of(places: int, seed: int, count: int = 3000) -> tuple[Tensor, Tensor, Tensor]:
+    """Points ``(5, N)`` of any length, the landmark of each, and eight anchors of each."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(5, count, generator=generator, dtype=torch.float64)
+    near = torch.randint(0, places, (count,), generator=generator)
+    chosen = torch.cat([(near == place).nonzero()[:8, 0] for place in range(places)])
+    return points, near, chosen
+
+
+@pytest.mark.parametrize(("places", "weighted"), [(1, False), (3, True), (40, False), (40, True)])
+def test_anchors_gather_the_pixels_of_their_landmark_that_are_nearest(
+    places: int, weighted: bool
+) -> None:
+    points, near, chosen = pixels_of(places, seed=places)
+    assert points.shape[1] > STRETCH
+    mass = torch.rand(points.shape[1], dtype=torch.float64) + 0.5 if weighted else None
+    share = torch.linspace(5, 500, len(chosen), dtype=torch.float64)
+    anchors, weights = gather(points, near, chosen, share, mass, most=points.shape[1])
+    one = torch.ones(points.shape[1], dtype=torch.float64) if mass is None else mass
+    unit = normalise(points, dim=0)
+    sums, counted = one[chosen] * unit[:, chosen], torch.zeros(len(chosen), dtype=torch.float64)
+    for pixel in range(points.shape[1]):
+        theirs = [i for i, anchor in enumerate(chosen) if near[anchor] == near[pixel]]
+        best = max(theirs, key=lambda i: float(unit[:, chosen[i]] @ unit[:, pixel]))
+        sums[:, best] += one[pixel] * unit[:, pixel]
+        counted[best] += one[pixel]
+    prior = share * one[chosen]
+    torch.testing.assert_close(anchors, normalise(sums, dim=0).T)
+    torch.testing.assert_close(weights, prior * (1 + counted) / (1 + prior))
+
+
+@given(seed=st.integers(0, 99), most=st.integers(1, 3000))
+@settings(deadline=None, max_examples=30)
+def test_the_number_of_a_landmark_changes_no_anchor(seed: int, most: int) -> None:
+    points, near, chosen = pixels_of(20, seed)
+    share = torch.ones(len(chosen), dtype=torch.float64)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(seed))
+    before = gather(points, near, chosen, share, most=most)
+    after = gather(points, order[near], chosen, share, most=most)
+    back = order[near[chosen]].argsort(stable=True)
+    torch.testing.assert_close(before[0][back], after[0])
+    torch.testing.assert_close(before[1][back], after[1])
+
+
+def test_the_only_anchor_of_a_landmark_keeps_its_share() -> None:
+    points, near, chosen = pixels_of(10, seed=0)
+    only = chosen[::8]
+    share = torch.bincount(near).double()
+    torch.testing.assert_close(gather(points, near, only, share, most=3000)[1], share)
+
+
+def test_an_anchor_of_which_nothing_was_counted_stands_for_less() -> None:
+    points, near, chosen = pixels_of(2, seed=0)
+    share = torch.full((len(chosen),), 187.5, dtype=torch.float64)
+    _, mass = gather(points, near, chosen, share, most=10)  # 1/300 of the pixels
+    assert float(mass.min()) == pytest.approx(187.5 / (1 + 187.5 / 300))
+    assert float(mass.max()) > 187.5

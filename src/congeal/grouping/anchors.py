@@ -20,7 +20,7 @@ from congeal.grouping.groups import Groups, check_embedding
 from congeal.grouping.mixtures import find_mixtures
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
 from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two, take
-from congeal.grouping.sampling import draw_anchors, spread_indices
+from congeal.grouping.sampling import draw_anchors, gather, spread_indices
 from congeal.sphere import normalise
 
 __all__ = ["AnchorSearch"]
@@ -29,6 +29,7 @@ ROUNDS = 8  # of looking where no mode is close
 LOOK = 12  # steps in which most anchors come to a mode
 SMALL = 128  # pixels of an object that one or two anchors may have found
 CENTRE = 3  # steps of its landmark among its own pixels
+GATHER = 8  # pixels for each of the anchors that tell how many all of these stand for
 FAR = 3  # widths of the kernel from a landmark to what lies between objects
 UNITED = 0.01  # of the width of the kernel, up to which anchors become one
 
@@ -72,7 +73,7 @@ class AnchorSearch:
         if mask is not None and not bool(mask.all()):
             inside = mask.flatten().nonzero()[:, 0]
             points = take(points, inside)
-        mass = None if weights is None else weights.flatten().to(points.dtype)
+        mass = None if weights is None else weights.flatten().to(points.dtype).clamp_min(1e-6)
         if mass is not None and inside is not None:
             mass = mass[inside]
         if points.shape[1] == 0:
@@ -85,7 +86,7 @@ class AnchorSearch:
         """Modes ``(M, D)``; the mode of each pixel, and the cosine to where one rests, ``(N,)``."""
         chosen = spread_indices(points.shape[1], self.anchors, points.device)
         whole = len(chosen) == points.shape[1]
-        flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass, look=not whole)
+        flow = self._let_flow(*_as_they_are(points, chosen, mass), look=not whole)
         landmarks, near, similarity = self._look_around(points, self._places(flow), mass)
         if whole:
             modes = self._find(flow)
@@ -94,7 +95,8 @@ class AnchorSearch:
         least = max(4, min(32, self.anchors // len(landmarks)))
         edge = math.cos(FAR * self.width)
         chosen, share = draw_anchors(near, similarity, chosen, least=least, edge=edge)
-        flow = self._let_flow(points, chosen, share.to(points.dtype), mass)
+        start = gather(points, near, chosen, share, mass, most=GATHER * self.anchors)
+        flow = self._let_flow(*start)
         modes = self._find(flow)
         label = self._assign(points, flow, modes, landmarks, near, similarity)
         return modes, label, similarity
@@ -116,7 +118,7 @@ class AnchorSearch:
             if len(lost) < self.smallest:
                 break
             chosen = lost[spread_indices(len(lost), self.anchors // 2, lost.device)]
-            flow = self._let_flow(points, chosen, points.new_ones(len(chosen)), mass, look=True)
+            flow = self._let_flow(*_as_they_are(points, chosen, mass), look=True)
             more = self._places(flow)
             more = more[(more @ landmarks.T).amax(1) < found]
             if not len(more):
@@ -150,24 +152,15 @@ class AnchorSearch:
             weight = ((similarity[pixels] - 1) / self.width**2).exp()
         return torch.where(small[:, None], centres, landmarks)
 
-    def _let_flow(
-        self,
-        points: Tensor,
-        chosen: Tensor,
-        share: Tensor,
-        mass: Tensor | None,
-        *,
-        look: bool = False,
-    ) -> Flow:
-        """Let the chosen of points ``(D, N)`` flow, each for a share of the pixels.
+    def _let_flow(self, start: Tensor, mass: Tensor, *, look: bool = False) -> Flow:
+        """Let ``(A, D)`` unit vectors of mass ``(A,)`` flow.
 
         To ``look`` where modes are, as many steps will do as bring most anchors to one.
         """
-        weights = share if mass is None else share * mass[chosen].clamp_min(1e-6)
         return let_flow(
-            normalise(take(points, chosen).T, dim=1),
+            start,
             self.shift,
-            weights,
+            mass,
             width=UNITED * self.width,
             steps=min(LOOK, self.steps) if look else self.steps,
         )
@@ -280,6 +273,12 @@ class AnchorSearch:
         return modes[keep]
 
 
+def _as_they_are(points: Tensor, chosen: Tensor, mass: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Unit vectors ``(A, D)`` of the chosen pixels and their mass ``(A,)``."""
+    start = normalise(take(points, chosen).T, dim=1)
+    return start, start.new_ones(len(start)) if mass is None else mass[chosen]
+
+
 def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:
     """``(*S)`` 1..M from 0..M-1 of the points inside, 0 elsewhere."""
     if inside is None:
@@ -290,13 +289,17 @@ def _draw(label: Tensor, inside: Tensor | None, size: torch.Size) -> Tensor:
 
 
 def _as_groups(modes: Tensor, drawn: Tensor, similarity: Tensor, inside: Tensor | None) -> Groups:
-    """Number groups by size; the score is the mean cosine of the pixels to their mode."""
+    """Number groups by size; the score is the mean cosine of the pixels to their mode.
+
+    Of two of one size that with the higher score is first: the order of modes may be chance.
+    """
     flat = drawn.reshape(-1) if inside is None else drawn.reshape(-1)[inside]
     area = torch.bincount(flat, minlength=len(modes) + 1)[1:]
-    order = area.argsort(descending=True, stable=True)[: int((area > 0).sum())]
+    total = torch.bincount(flat, weights=similarity, minlength=len(modes) + 1)[1:]
+    order = total.argsort(descending=True)
+    order = order[area[order].argsort(descending=True, stable=True)][: int((area > 0).sum())]
     rename = torch.zeros(len(modes) + 1, dtype=torch.int64, device=drawn.device)
     rename[order + 1] = torch.arange(1, len(order) + 1, device=drawn.device)
-    total = torch.bincount(flat, weights=similarity, minlength=len(modes) + 1)[1:]
     score = (total[order] / area[order]).clamp(0, 1).to(modes.dtype)
     layer = rename.index_select(0, drawn.reshape(-1)).view(1, *drawn.shape)
     return Groups(layer, modes[order], score)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["draw_anchors", "spread_indices"]
+from congeal.grouping.nearest import take
+from congeal.sphere import normalise
+
+__all__ = ["draw_anchors", "gather", "spread_indices"]
 
 GOLDEN = 0.6180339887498949
 BETWEEN = 32  # pixels between objects that one stands for, if there are not too many
+STRETCH = 512  # pixels compared with the same anchors
 ENOUGH = 16  # anchors close to a landmark, or its even part of all
 
 
@@ -75,6 +79,73 @@ def draw_anchors(
     anchors = torch.cat([kept, pool[_evenly(of[pool], among, wanted)]])
     share = pixels / torch.bincount(of[anchors], minlength=len(pixels)).clamp_min(1)
     return anchors, share[of[anchors]]
+
+
+def gather(
+    points: Tensor,
+    near: Tensor,
+    chosen: Tensor,
+    share: Tensor,
+    mass: Tensor | None = None,
+    *,
+    most: int,
+) -> tuple[Tensor, Tensor]:
+    """Anchors as the means of pixels around them, and how many pixels each really stands for.
+
+    A single pixel tells its surroundings badly: what is dense would come out thin by chance, and
+    two modes part that are one, or the reverse. So pixels of an even sample go to the nearest
+    anchor of the same landmark each, and anchors to the mean of theirs. The share is what one
+    believes before these are counted, as firmly as by one of them: with n counted where share
+    predicts m, an anchor stands for (1 + n) / (1 + m) of it.
+
+    Args:
+        points: ``(D, N)`` pixels of any length.
+        near: ``(N,)`` the landmark of each.
+        chosen: ``(A,)`` indices of the anchors, some of every landmark.
+        share: ``(A,)`` how many pixels each stands for, about.
+        mass: ``(N,)`` of each pixel, above 0; one if not given.
+        most: pixels of the sample.
+
+    Returns:
+        Unit vectors ``(A, D)`` and the mass of each, ``(A,)``, in order of their landmarks.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.8, 1.0, 0.0], [0.0, 0.6, 0.0, 1.0]])
+        >>> near, chosen = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 3])
+        >>> anchors, mass = gather(points, near, chosen, torch.tensor([3.0, 1.0]), most=4)
+        >>> mass.tolist(), anchors[1].tolist()
+        ([3.0, 1.0], [0.0, 1.0])
+    """
+    order = near[chosen].argsort(stable=True)
+    chosen, share = chosen[order], share[order].to(points.dtype)
+    anchors = normalise(take(points, chosen).T, dim=1)
+    sample = spread_indices(points.shape[1], most, points.device)
+    sample = sample[near[sample].argsort(stable=True)]
+    own, weight = anchors.new_ones(len(anchors)), anchors.new_ones(len(sample))
+    if mass is not None:
+        own, weight = mass[chosen], mass[sample]
+    directions = normalise(take(points, sample).T, dim=1)  # (n, D)
+    to = _nearest_of_kind(directions, near[sample], anchors, near[chosen])
+    sums = (own[:, None] * anchors).index_add_(0, to, weight[:, None] * directions)
+    counted = torch.zeros_like(own).index_add_(0, to, weight)
+    expected = share * own * (len(sample) / points.shape[1])
+    return normalise(sums, dim=1), share * own * (1 + counted) / (1 + expected)
+
+
+def _nearest_of_kind(points: Tensor, kind: Tensor, anchors: Tensor, theirs: Tensor) -> Tensor:
+    """``(n,)`` the nearest anchor ``(A, D)`` of the same kind to each of ``(n, D)``.
+
+    Both are in order of their kinds, so that a stretch of points needs a stretch of anchors only.
+    """
+    start = torch.arange(0, len(kind), STRETCH, device=kind.device)
+    end = (start + STRETCH).clamp_max(len(kind))
+    first = torch.searchsorted(theirs, kind[start])
+    last = torch.searchsorted(theirs, kind[end - 1], right=True)
+    parts = []
+    for a, b, c, d in torch.stack([start, end, first, last]).T.tolist():
+        other = kind[a:b, None] != theirs[c:d]
+        parts.append((points[a:b] @ anchors[c:d].T).masked_fill_(other, -2).argmax(1) + c)
+    return torch.cat(parts)
 
 
 def _most_similar_first(pixels: Tensor, of: Tensor, similarity: Tensor) -> Tensor:
