@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psutil
 import pytest
 import torch
@@ -10,7 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from congeal.errors import CongealError
-from congeal.grouping.block_shift import SIDE, _Kernel, _make_grid, block_means, fits_blocks
+from congeal.grouping.block_shift import (
+    SIDE,
+    _Kernel,
+    _make_grid,
+    block_means,
+    block_sums,
+    fits_blocks,
+)
 from congeal.grouping.mean_shift import mean_shift_step
 from congeal.sphere import normalise
 
@@ -28,14 +37,15 @@ def written_out(
     weights: Tensor | None = None,
     location: Tensor | None = None,
     spread: float = 1.0,
+    mean: bool = True,
 ) -> Tensor:
-    logits = kappa * (points @ points.T)
+    logits = kappa * (points @ points.T - 1)
     if location is not None:
         logits = logits - torch.cdist(location, location).square() / (2 * spread**2)
     kernel = logits.exp()
     if weights is not None:
         kernel = kernel * weights
-    return kernel @ points / kernel.sum(1, keepdim=True)
+    return kernel @ points / (kernel.sum(1, keepdim=True) if mean else 1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, SIDE, SIDE + 1, 2 * SIDE, 700, 17 * SIDE + 5])
@@ -53,8 +63,9 @@ def test_every_pair_of_blocks_is_visited_once(count: int) -> None:
 @pytest.mark.parametrize("count", [1, 3, 255, 513, 900])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("located", [False, True])
-def test_means_and_gradients_are_those_of_the_matrix(
-    count: int, weighted: bool, located: bool
+@pytest.mark.parametrize("mean", [False, True])
+def test_means_sums_and_gradients_are_those_of_the_matrix(
+    count: int, weighted: bool, located: bool, mean: bool
 ) -> None:
     generator = torch.Generator().manual_seed(1)
     points = draw(count).requires_grad_()
@@ -62,9 +73,10 @@ def test_means_and_gradients_are_those_of_the_matrix(
     weights = torch.rand(count, generator=generator).double() + 0.1 if weighted else None
     location = 40 * torch.rand(count, 2, generator=generator).double() if located else None
     pull = torch.randn(count, 5, generator=generator).double()
-    expected = written_out(points, kappa, weights, location, 6.0)
-    got = block_means(points, concentration=kappa, weights=weights, location=location, spread=6.0)
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+    expected = written_out(points, kappa, weights, location, 6.0, mean)
+    around = block_means if mean else block_sums
+    got = around(points, concentration=kappa, weights=weights, location=location, spread=6.0)
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     wanted = torch.autograd.grad((expected * pull).sum(), (points, kappa))
     for slope, reference in zip(
         torch.autograd.grad((got * pull).sum(), (points, kappa)), wanted, strict=True
@@ -86,14 +98,15 @@ def test_a_sharp_kernel_has_no_number_too_small_for_the_exponent_and_the_same_me
     assert torch.allclose(block_means(points, concentration=kappa).double(), expected, atol=1e-4)
 
 
-def test_gradcheck_through_normalised_steps() -> None:
+@pytest.mark.parametrize("around", [block_means, block_sums])
+def test_gradcheck_through_normalised_steps(around: Callable[..., Tensor]) -> None:
     raw = draw(6, 3).requires_grad_()
     kappa = torch.tensor(4.0, dtype=torch.float64, requires_grad=True)
 
     def two_steps(x: Tensor, k: Tensor) -> Tensor:
         x = normalise(x, dim=1)
         for _ in range(2):
-            x = normalise(block_means(x, concentration=k), dim=1)
+            x = normalise(around(x, concentration=k), dim=1)
         return x
 
     assert torch.autograd.gradcheck(two_steps, (raw, kappa))
@@ -117,6 +130,14 @@ def test_the_order_of_the_points_does_not_matter(count: int, seed: int) -> None:
     means = block_means(points, concentration=20.0)
     shuffled = block_means(points[order], concentration=20.0)
     torch.testing.assert_close(shuffled, means[order], rtol=0, atol=1e-12)
+
+
+def test_sums_point_where_the_means_do_however_light_the_points_are() -> None:
+    points = draw(600, 16).float()
+    light = torch.logspace(-11, 0, 600)
+    means = block_means(points, concentration=36.0, weights=light)
+    sums = block_sums(points, concentration=36.0, weights=light)
+    torch.testing.assert_close(normalise(sums), normalise(means), rtol=0, atol=2e-6)
 
 
 def test_copies_of_a_point_are_one_point_of_their_mass() -> None:

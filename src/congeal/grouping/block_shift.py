@@ -1,4 +1,4 @@
-"""The mean of every point's neighbourhood on a CPU, by blocks of the symmetric kernel matrix."""
+"""Sums over every point's neighbourhood on a CPU, by blocks of the symmetric kernel matrix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from congeal.once import once
 
-__all__ = ["block_means", "fits_blocks"]
+__all__ = ["block_means", "block_sums", "fits_blocks"]
 
 SIDE = 256  # of a block, at most
 MANY = 4096  # points from which on blocks are twice as wide: fewer calls, as many pairs at once
@@ -53,16 +53,7 @@ def block_means(
 ) -> Tensor:
     """Mean of the neighbourhood of each point, sum_j K_ij m_j x_j / sum_j K_ij m_j.
 
-    K is symmetric, so each block serves its rows and its columns: half of the similarities and
-    exponentials that attention computes. The backward pass computes the blocks again, so that
-    nothing of the size of K is held: memory is linear in N, forward and backward.
-
-    Args:
-        points: ``(N, D)`` unit vectors, float32 or float64, N at least 1.
-        concentration: kappa, a number or a scalar tensor.
-        weights: ``(N,)`` mass of each point, above 0.
-        location: ``(N, n)`` positions; the kernel falls off with distance.
-        spread: standard deviation of that fall-off.
+    Args: those of :func:`block_sums`.
 
     Returns:
         ``(N, D)``, not of length one.
@@ -72,14 +63,62 @@ def block_means(
         >>> block_means(points, concentration=1e-6).round(decimals=3).tolist()
         [[0.5, 0.5], [0.5, 0.5]]
     """
+    around = _sum_blocks(points, concentration, weights, location, spread, total=True)
+    return around[:, :-1] / around[:, -1:]
+
+
+def block_sums(
+    points: Tensor,
+    *,
+    concentration: float | Tensor,
+    weights: Tensor | None = None,
+    location: Tensor | None = None,
+    spread: float = 1.0,
+) -> Tensor:
+    """Sum over the neighbourhood of each point, sum_j K_ij m_j x_j: the mean, but for its length.
+
+    K is symmetric, so each block serves its rows and its columns: half of the similarities and
+    exponentials that attention computes. The backward pass computes the blocks again, so that
+    nothing of the size of K is held: memory is linear in N, forward and backward. Where only the
+    direction of the mean matters, what the weights sum up to is not needed. To leave it out saves
+    a tenth of the time, and more where D fills the registers of a processor, as 16 does.
+
+    Args:
+        points: ``(N, D)`` unit vectors, float32 or float64, N at least 1.
+        concentration: kappa, a number or a scalar tensor.
+        weights: ``(N,)`` mass of each point, above 0.
+        location: ``(N, n)`` positions; the kernel falls off with distance.
+        spread: standard deviation of that fall-off.
+
+    Returns:
+        ``(N, D)``.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> block_sums(points, concentration=1e-6).round(decimals=3).tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
+    """
+    return _sum_blocks(points, concentration, weights, location, spread, total=False)
+
+
+def _sum_blocks(
+    points: Tensor,
+    concentration: float | Tensor,
+    weights: Tensor | None,
+    location: Tensor | None,
+    spread: float,
+    *,
+    total: bool,
+) -> Tensor:
+    """``(N, D)``, or ``(N, D + 1)`` with the sums of the weights."""
     kappa = torch.as_tensor(concentration, dtype=points.dtype)
-    mass = None if weights is None else weights.to(points.dtype)
+    mass = None if weights is None else weights.to(points.dtype)[:, None]
     place = None
     if location is not None:
         place = location.to(points.dtype)
         place = (place - place.mean(0)) / spread
-    means: Tensor = _BlockMeans.apply(points, kappa, mass, place)
-    return means
+    sums: Tensor = _BlockSums.apply(points, kappa, mass, place, total)
+    return sums
 
 
 class _Grid(NamedTuple):
@@ -179,14 +218,14 @@ class _Product:
         return self.grid.join(self.by_rows + (first + second).mT)
 
 
-class _BlockMeans(torch.autograd.Function):
-    """Forward and backward of :func:`block_means`.
+class _BlockSums(torch.autograd.Function):
+    """Forward and backward of u_i = sum_j K_ij m_j v_j, where v is x, or (x, 1).
 
-    With d_i = sum_j K_ij m_j, means y_i, g_i = (dL/dy_i) / d_i and c_i = g_i.y_i, the gradient is
+    With g = dL/du, whose first D columns are g', the gradient is
 
-        dL/dx_i = kappa (sum_j K_ij T_ij x_j - c_i d_i y_i) + m_i sum_j K_ij (g_j - kappa c_j x_j)
+        dL/dx_i = kappa sum_j K_ij T_ij x_j + m_i sum_j K_ij g'_j
 
-    where T_ij = m_j g_i.x_j + m_i g_j.x_i is symmetric too. It is the paper's backward pass (RPE,
+    where T_ij = m_j g_i.v_j + m_i g_j.v_i is symmetric too. It is the paper's backward pass (RPE,
     section 3.2) with the roles of x as query, key and value gathered.
     """
 
@@ -195,47 +234,50 @@ class _BlockMeans(torch.autograd.Function):
         ctx: Any,
         points: Tensor,  # (N, D)
         kappa: Tensor,  # ()
-        mass: Tensor | None,  # (N,)
+        mass: Tensor | None,  # (N, 1)
         place: Tensor | None,  # (N, n)
+        total: bool,
     ) -> Tensor:
         grid = _make_grid(len(points))
-        weight = points.new_ones(len(points), 1) if mass is None else mass[:, None]
-        product = _Product(grid, torch.cat([points * weight, weight], 1))
+        values = _values(points, total)
+        product = _Product(grid, values if mass is None else values * mass)
         for i, j, block in _Kernel(grid, points, kappa, place):
             product.add(i, j, block)
-        around = product.total()  # (N, D + 1)
-        total = around[:, -1:]
-        means = around[:, :-1] / total
-        ctx.save_for_backward(points, kappa, mass, place, means, total)
-        return means
+        sums = product.total()
+        ctx.save_for_backward(points, kappa, mass, place, sums)
+        return sums
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             slope, sharper = _gradients(grads[0], *ctx.saved_tensors)
         if not ctx.needs_input_grad[1]:
-            return once(slope, _NAME), None, None, None
-        return once(slope, _NAME), once(sharper, _NAME), None, None
+            return once(slope, _NAME), None, None, None, None
+        return once(slope, _NAME), once(sharper, _NAME), None, None, None
+
+
+def _values(points: Tensor, total: bool) -> Tensor:
+    """What is summed, ``(N, D)`` or ``(N, D + 1)``."""
+    return torch.cat([points, points.new_ones(len(points), 1)], 1) if total else points
 
 
 def _gradients(
-    gradient: Tensor,  # (N, D), dL/dy
+    gradient: Tensor,  # (N, D) or (N, D + 1), dL/du
     points: Tensor,  # (N, D)
     kappa: Tensor,  # ()
-    mass: Tensor | None,  # (N,)
+    mass: Tensor | None,  # (N, 1)
     place: Tensor | None,  # (N, n)
-    means: Tensor,  # (N, D)
-    total: Tensor,  # (N, 1)
+    sums: Tensor,  # as the gradient
 ) -> tuple[Tensor, Tensor]:
     """Gradients by the points and by the concentration."""
     grid = _make_grid(len(points))
-    weight = points.new_ones(1) if mass is None else mass[:, None]
-    pull = gradient / total  # g, (N, D)
-    along = (pull * means).sum(1, keepdim=True)  # c, (N, 1)
-    left = grid.cut(torch.cat([pull, points * weight], 1))
-    right = _twice(grid.cut(torch.cat([points * weight, pull], 1))).mT
+    dimensions = points.shape[1]
+    values = _values(points, gradient.shape[1] > dimensions)
+    values = values if mass is None else values * mass
+    left = grid.cut(torch.cat([gradient, values], 1))
+    right = _twice(grid.cut(torch.cat([values, gradient], 1))).mT
     turned = _Product(grid, points)
-    straight = _Product(grid, pull - kappa * along * points)
+    straight = _Product(grid, gradient[:, :dimensions])
     kernel = _Kernel(grid, points, kappa, place)
     memory = torch.empty_like(kernel.memory)
     for i, j, block in kernel:
@@ -243,7 +285,6 @@ def _gradients(
         torch.bmm(left[i], right[j], out=turn)
         turned.add(i, j, turn.mul_(block))
         straight.add(i, j, block)
-    inner = turned.total()
-    carried = along * total * means  # c_i d_i y_i
-    slope = kappa * (inner - carried) + weight * straight.total()
-    return slope, (points * (0.5 * inner - carried)).sum()
+    inner, received = turned.total(), straight.total()
+    slope = kappa * inner + (received if mass is None else received * mass)
+    return slope, 0.5 * (points * inner).sum() - (gradient * sums).sum()

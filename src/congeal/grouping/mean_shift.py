@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
-from congeal.grouping.block_shift import block_means, fits_blocks
+from congeal.grouping.block_shift import block_means, block_sums, fits_blocks
 from congeal.grouping.groups import Groups
 from congeal.sphere import concentration_from_margin, normalise
 
@@ -87,9 +87,13 @@ def _means_by_blocks(
     weights: Tensor | None,
     location: Tensor | None,
     spread: float,
+    *,
+    long: bool,
 ) -> Tensor:
+    """Means, or vectors of their directions where it does not matter how ``long`` they are."""
+    around = block_means if long else block_sums
     means = [
-        block_means(
+        around(
             one,
             concentration=concentration,
             weights=None if weights is None else weights[index],
@@ -158,7 +162,8 @@ def mean_shift_step(
     if location is None and _few(points, points):
         mean = _means_written_out(points, points, concentration, weights)
     elif _many(points) and fits_blocks(points, weights, location):
-        mean = _means_by_blocks(points, concentration, weights, location, spread)
+        long = step_size != 1.0
+        mean = _means_by_blocks(points, concentration, weights, location, spread, long=long)
     else:
         mean = _means_by_attention(points, points, concentration, weights, location, spread)
     if step_size != 1.0:
