@@ -59,7 +59,7 @@ def test_mass_counts_as_so_many_points_in_one_place() -> None:
 def test_points_that_came_together_are_shifted_as_one() -> None:
     points = clouds(300)
     flow = let_flow(points, MeanShift(KAPPA), points.new_ones(300), width=0.01, steps=20)
-    counts = [len(crowd) for crowd, _ in flow.trail]
+    counts = [len(crowd) for crowd, _, _ in flow.trail]
     assert counts[0] == 300
     assert counts[-1] < 30
     assert counts == sorted(counts, reverse=True)

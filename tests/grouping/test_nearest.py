@@ -26,11 +26,14 @@ def test_the_nearest_mode_is_that_of_the_whole_table(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table(count: int) -> None:
+@pytest.mark.parametrize("groups", [3, 6, 4000])
+def test_the_nearest_mode_of_another_group_is_that_of_the_masked_table(
+    count: int, groups: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(8, 5000, generator=generator, dtype=torch.float64)
     modes = normalise(torch.randn(count, 8, generator=generator, dtype=torch.float64), dim=1)
-    group = torch.arange(count) % 3
+    group = torch.randint(1, groups, (count,), generator=generator)  # some numbers are of none
     index, cosine, other = nearest_two(points, modes, group)
     table = normalise(points, dim=0).T @ modes.T
     assert torch.equal(index, table.argmax(1))

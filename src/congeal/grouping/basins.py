@@ -7,6 +7,7 @@ a pixel that follows the crowd goes to the mode to which it would have gone amon
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,6 +23,7 @@ MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
 WORD = 2**64
 MEET = 2  # steps until the points of a group begin to come together
 FEWER = 0.9  # of the points are left after uniting where it pays to do so at the next step
+MET = 2  # widths from one of the crowd, from which on a point goes where that goes
 WAIT = 4  # steps, where it does not
 
 
@@ -33,7 +35,8 @@ class Flow:
         shift: gave the steps.
         width: points this close became one.
         start: ``(N, D)`` the crowd as it set out.
-        trail: points ``(n, D)`` and their mass ``(n,)`` before each step, fewer and fewer.
+        trail: before each step, points ``(n, D)``, fewer and fewer, their mass ``(n,)``, and which
+            of them each of the crowd is by then, ``(N,)`` int64.
         rest: ``(S, D)`` where they came to rest.
         mass: ``(S,)`` how much came there.
         where: ``(N,)`` int64, at which of these places each of the crowd is.
@@ -52,7 +55,7 @@ class Flow:
     shift: Shifting
     width: float
     start: Tensor
-    trail: tuple[tuple[Tensor, Tensor], ...]
+    trail: tuple[tuple[Tensor, Tensor, Tensor], ...]
     rest: Tensor
     mass: Tensor
     where: Tensor
@@ -68,17 +71,20 @@ class Flow:
         Returns:
             ``(N,)`` int64.
         """
-        where = torch.arange(len(points), device=points.device)
-        due = 0
-        for step, (crowd, mass) in enumerate(self.trail):
+        to = torch.empty(len(points), dtype=torch.int64, device=points.device)
+        on = torch.arange(len(points), device=points.device)  # those on their way
+        for step, (crowd, mass, became) in enumerate(self.trail):
+            if step >= MEET:
+                cosine, at = (points @ crowd.T).max(1)
+                there = cosine > math.cos(MET * self.width)
+                ends = self.where.new_zeros(len(crowd)).scatter_(0, became, self.where)
+                to[on[there]] = ends[at[there]]
+                on, points = on[~there], points[~there]
+            if not len(on):
+                return to
             points = self.shift.pull(points, crowd, mass)
-            if step < due:
-                continue
-            before = len(points)
-            points, _, into = unite(points, points.new_ones(before), self.width)
-            where = into[where]
-            due = _due(step, before, len(points))
-        return assign_to_modes(points, self.rest)[where]
+        to[on] = assign_to_modes(points, self.rest)
+        return to
 
 
 def let_flow(
@@ -112,7 +118,7 @@ def let_flow(
             points, weights, into = unite(points, weights, width)
             where = into[where]
             due = _due(step, before, len(points))
-        trail.append((points, weights))
+        trail.append((points, weights, where))
         moved = shift.step(points[None], weights[None])[0]
         change = float((moved - points).abs().max()) if len(points) else 0.0
         points = moved

@@ -12,6 +12,7 @@ __all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
 CHUNK = 8192  # pixels compared with the modes at once, at most; they stay in the cache
 TABLE = 2**21  # cosines written at once, where there are hundreds of modes; so do these
 RUN = 16  # pixels in a row that may have the same mode
+BESIDE = 8  # runs that may have the same few
 FEW = 16  # modes that all pixels are as quickly compared with
 DIGIT = 128  # numbers of modes are written to this base
 SURE = 1e-5  # by how much a cosine must be above the bound, whatever rounding does
@@ -88,11 +89,11 @@ def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, T
 
 
 def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as :func:`nearest_modes`, quicker where neighbours in a row have the same mode.
+    """The same as :func:`nearest_modes`, quicker where pixels beside each other have few modes.
 
-    One point of each run is compared with all modes, the others with the mode that it found. By
-    the triangle inequality that is theirs, too, within half the angle from it to the next mode;
-    only points beyond that are compared with all.
+    One point of each run is compared with all modes, the others with the modes that some runs
+    beside each other found. By the triangle inequality the nearest of them is theirs, too, within
+    half the angle from it to the next mode; only points beyond that are compared with all.
 
     Args:
         points: ``(D, N)`` of any length.
@@ -101,19 +102,19 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``(N,)`` int64 and ``(N,)``.
     """
-    if len(modes) < FEW:
-        return nearest_modes(points, modes)
     count = points.shape[1]
-    whole = count // RUN * RUN
+    whole = count // (RUN * BESIDE) * (RUN * BESIDE)
+    if len(modes) < FEW or not whole:
+        return nearest_modes(points, modes)
     at = nearest_modes(points[:, RUN // 2 : whole : RUN].contiguous(), modes)[0]  # (N / RUN,)
     index = torch.zeros(count, dtype=torch.int64, device=points.device)
-    index[:whole] = at.repeat_interleave(RUN)
-    cosine = points.new_full((count,), -1.0)  # of those after the last whole run, too
-    for here in _chunks(points[:, :whole], 2 * CHUNK):
-        part = points[:, here]  # (D, n)
-        mode = modes[at[here.start // RUN : here.stop // RUN]].T[..., None]  # (D, n / RUN, 1)
-        along = (part.unflatten(1, (-1, RUN)) * mode).sum(0).flatten()
-        cosine[here] = along / _lengths(part)
+    cosine = points.new_full((count,), -1.0)  # of those after the last runs, too
+    for here in _chunks(points[:, :whole], 8 * CHUNK):
+        part = points[:, here].unflatten(1, (-1, RUN * BESIDE)).transpose(0, 1)  # (b, D, n)
+        some = at[here.start // RUN : here.stop // RUN].view(-1, BESIDE)
+        along, row = _largest_of(modes[some] @ part, some)  # (b, BESIDE, n)
+        index[here], cosine[here] = row.flatten(), along.flatten()
+    cosine[:whole] /= _lengths(points[:, :whole])
     next_mode = angles((modes @ modes.T).fill_diagonal_(-1)).amin(1)  # (M,)
     limit = ((next_mode / 2).cos() + SURE).index_select(0, index)
     unsure = (cosine < limit).nonzero()[:, 0]
@@ -121,14 +122,26 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     return index, cosine
 
 
+def _largest_of(table: Tensor, name: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest entry of each column of ``(b, M, n)``, which is used up, and the name of its row.
+
+    Args:
+        table: a few rows.
+        name: ``(b, M)`` int64, below 2^24; the same name may come twice.
+    """
+    best = table.amax(1)
+    label = table.eq_(best[:, None]).mul_(name[..., None] + 1).amax(1)
+    return best, label.long() - 1
+
+
 def take(points: Tensor, index: Tensor) -> Tensor:
     """Columns ``(D, n)`` of points ``(D, N)``, by all threads; ``index_select`` goes by one."""
     return points.gather(1, index.expand(len(points), -1))
 
 
-def _at_once(modes: Tensor) -> int:
-    """Pixels to compare with so many modes."""
-    return max(min(TABLE // len(modes), CHUNK), CHUNK // 16)
+def _at_once(modes: Tensor, *, tables: int = 1) -> int:
+    """Pixels to compare with so many modes, where so many tables are written of that."""
+    return max(min(TABLE // (tables * len(modes)), CHUNK), CHUNK // 16)
 
 
 def _chunks(points: Tensor, step: int) -> Iterator[slice]:
@@ -139,7 +152,16 @@ def _chunks(points: Tensor, step: int) -> Iterator[slice]:
 
 
 def _lengths(points: Tensor) -> Tensor:
-    return points.square().sum(0).sqrt_().clamp_min_(1e-12)
+    """``(N,)`` of ``(D, N)``, whose rows a CPU adds up fastest one by one, if each is in one piece.
+
+    Many pixels are read once then, and no square of theirs is written.
+    """
+    if points.device.type != "cpu" or points.stride(1) != 1 or points.shape[1] < 8 * CHUNK:
+        return points.square().sum(0).sqrt_().clamp_min_(1e-12)
+    total = torch.zeros_like(points[0])
+    for row in points:
+        total.addcmul_(row, row)
+    return total.sqrt_().clamp_min_(1e-12)
 
 
 def angles(cosine: Tensor) -> Tensor:
