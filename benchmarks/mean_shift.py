@@ -29,7 +29,7 @@ def congeal_step(points: Tensor) -> Tensor:
 
 def attention_step(points: Tensor) -> Tensor:
     return normalize(
-        _means_by_attention(points[None], points[None], KAPPA, None, None, 1.0)[0], dim=1
+        _means_by_attention(points[None], points[None], KAPPA, None, points[None])[0], dim=1
     )
 
 

@@ -12,10 +12,11 @@ from torch.nn.functional import pad
 
 from congeal.once import once
 
-__all__ = ["block_means", "block_sums", "fits_blocks"]
+__all__ = ["block_means", "block_sums", "fits_blocks", "not_light"]
 
 SIDE = 256  # of a block, at most
 MANY = 4096  # points from which on blocks are twice as wide: fewer calls, as many pairs at once
+LIGHTEST = 1e-12  # mass of a point
 LANES = 16  # sides are a multiple, as processors take numbers
 PAIRS = 2**20  # worked on in one call, which stay in the cache of a processor
 _NAME = "mean shift by blocks"
@@ -40,7 +41,12 @@ def fits_blocks(points: Tensor, weights: Tensor | None, location: Tensor | None)
         return False
     if points.shape[-2] == 0 or torch.compiler.is_compiling():
         return False
-    return weights is None or bool((weights > 1e-12).all())
+    return weights is None or not_light(weights)
+
+
+def not_light(weights: Tensor) -> bool:
+    """Whether each point has a mass next to which what is far away may be nothing."""
+    return bool((weights > LIGHTEST).all())
 
 
 def block_means(

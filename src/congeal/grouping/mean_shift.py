@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
-from congeal.grouping.block_shift import block_means, block_sums, fits_blocks
+from congeal.grouping.block_shift import block_means, block_sums, fits_blocks, not_light
 from congeal.grouping.groups import Groups
 from congeal.sphere import concentration_from_margin, normalise
 
@@ -34,11 +34,9 @@ def _keys(
     a location queries and points are the same.
 
     Returns:
-        ``(B, M, E)`` for queries and ``(B, N, E)`` for keys, E = 0 when there is nothing to carry.
+        ``(B, M, E)`` for queries and ``(B, N, E)`` for keys.
     """
     batch, count, _ = points.shape
-    if weights is None and location is None:
-        return points.new_zeros(batch, queries.shape[1], 0), points.new_zeros(batch, count, 0)
     bias = points.new_zeros(batch, count, 1)
     query = [points.new_ones(batch, queries.shape[1], 1)]
     key = []
@@ -66,13 +64,17 @@ def _few(queries: Tensor, points: Tensor) -> bool:
 
 
 def _means_written_out(
-    queries: Tensor, points: Tensor, concentration: float | Tensor, weights: Tensor | None
+    queries: Tensor,
+    points: Tensor,
+    concentration: float | Tensor,
+    weights: Tensor | None,
+    values: Tensor,
 ) -> Tensor:
-    """Of ``(..., N, D)`` among ``(..., M, D)`` of mass ``(..., M)``, by the matrix of all pairs."""
-    logit = (queries * concentration) @ points.mT  # (..., N, M)
+    """The same as :func:`_means_by_attention`, by the matrix of all pairs."""
+    logit = (queries * concentration) @ points.mT  # (B, M, N)
     if weights is not None:
         logit += _log_mass(weights.to(points.dtype))[..., None, :]
-    return logit.softmax(-1) @ points
+    return logit.softmax(-1) @ values
 
 
 def _many(points: Tensor) -> bool:
@@ -110,18 +112,37 @@ def _means_by_attention(
     points: Tensor,
     concentration: float | Tensor,
     weights: Tensor | None,
+    values: Tensor,
     location: Tensor | None = None,
     spread: float = 1.0,
 ) -> Tensor:
-    """Of ``(B, M, D)`` among ``(B, N, D)`` of mass ``(B, N)``, by PyTorch's fused kernel."""
-    query_extra, key_extra = _keys(queries, points, weights, location, spread)
-    query = torch.cat([queries * concentration, query_extra], -1)  # (B, M, D + E)
-    key = torch.cat([points, key_extra], -1)
-    value = torch.cat([points, torch.zeros_like(key_extra)], -1)
+    """Means of ``values (B, N, D)``, those at points nearest to ``(B, M, D)`` first and foremost.
+
+    By PyTorch's fused kernel. A point of mass ``(B, N)`` counts as so many.
+    """
+    # the kernel is slow on vectors that are not in one piece
+    vectors = (queries * concentration, points, values)
+    query, key, value = (each.contiguous() for each in vectors)
+    if weights is not None or location is not None:
+        query_extra, key_extra = _keys(queries, points, weights, location, spread)
+        query = torch.cat([query, query_extra], -1)  # (B, M, D + E)
+        key = torch.cat([key, key_extra], -1)
+        value = torch.cat([value, torch.zeros_like(key_extra)], -1)
     fused = scaled_dot_product_attention(
         query[:, None], key[:, None], value[:, None], scale=1.0
     )  # (B, 1, M, D + E)
     return fused[:, 0, :, : points.shape[-1]]
+
+
+def _weigh_values(points: Tensor, weights: Tensor | None, step_size: float) -> bool:
+    """Whether masses may weigh the values instead of the pairs, which is quicker.
+
+    That changes the length of a mean only, which does not matter in a step of length one. A point
+    of no mass may be far from all others, so that its mean would have no length at all.
+    """
+    if weights is None or step_size != 1.0 or torch.compiler.is_compiling():
+        return False
+    return weights.device.type == "cpu" and not_light(weights)  # a GPU would be waited for
 
 
 def mean_shift_step(
@@ -159,13 +180,19 @@ def mean_shift_step(
         >>> mean_shift_step(points, concentration=4.0)[0, :, 1].abs().max().item() < 0.01
         True
     """
-    if location is None and _few(points, points):
-        mean = _means_written_out(points, points, concentration, weights)
-    elif _many(points) and fits_blocks(points, weights, location):
+    if _many(points) and fits_blocks(points, weights, location):
         long = step_size != 1.0
         mean = _means_by_blocks(points, concentration, weights, location, spread, long=long)
     else:
-        mean = _means_by_attention(points, points, concentration, weights, location, spread)
+        values = points
+        if weights is not None and _weigh_values(points, weights, step_size):
+            values, weights = points * weights.to(points.dtype)[..., None], None
+        if location is None and _few(points, points):
+            mean = _means_written_out(points, points, concentration, weights, values)
+        else:
+            mean = _means_by_attention(
+                points, points, concentration, weights, values, location, spread
+            )
     if step_size != 1.0:
         mean = step_size * mean + (1 - step_size) * points
     return normalise(mean, dim=-1)
@@ -269,10 +296,10 @@ class MeanShift(nn.Module):
         """
         kappa = self.concentration.to(points.dtype)
         means = _means_written_out if _few(queries, points) else _means_by_attention
-        moved = means(
-            queries[None], points[None], kappa, None if weights is None else weights[None]
-        )
-        moved = moved[0]
+        values, mass = points[None], None if weights is None else weights[None]
+        if mass is not None and self.step_size == 1.0:  # their length does not matter
+            values, mass = values * mass[..., None], None
+        moved = means(queries[None], points[None], kappa, mass, values)[0]
         if self.step_size != 1.0:
             moved = self.step_size * moved + (1 - self.step_size) * queries
         return normalise(moved, dim=1)
