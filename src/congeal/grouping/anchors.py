@@ -26,7 +26,7 @@ from congeal.sphere import normalise
 __all__ = ["AnchorSearch"]
 
 ROUNDS = 8  # of looking where no mode is close
-LOOK = 12  # steps in which most anchors come to a mode
+LOOK = 6  # steps in which most anchors come to a mode
 SMALL = 128  # pixels of an object that one or two anchors may have found
 CENTRE = 3  # steps of its landmark among its own pixels
 GATHER = 8  # pixels for each of the anchors that tell how many all of these stand for
