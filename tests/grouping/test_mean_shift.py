@@ -74,10 +74,22 @@ def test_the_step_size_mixes_the_mean_with_the_point(eta):
     torch.testing.assert_close(moved, slow_step(x, 5.0, eta))
 
 
-def test_weights_multiply_the_kernel():
-    x, m = sphere(30, 3), torch.rand(30, dtype=torch.float64) * 7
-    moved = mean_shift_step(x[None], concentration=5.0, weights=m[None])[0]
-    torch.testing.assert_close(moved, slow_step(x, 5.0, weights=m))
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+@pytest.mark.parametrize("lightest", [0.0, 1e-6, 0.1])
+@pytest.mark.parametrize("count", [30, 300])
+def test_weights_multiply_the_kernel(count, lightest, eta):
+    x, m = sphere(count, 3).requires_grad_(), torch.rand(count, dtype=torch.float64) * 7
+    m[::7] = lightest
+    m.requires_grad_()
+    moved = mean_shift_step(x[None], concentration=5.0, step_size=eta, weights=m[None])[0]
+    expected = slow_step(x, 5.0, eta, weights=m)
+    torch.testing.assert_close(moved, expected)
+    pull = sphere(count, 3, seed=1)
+    wanted = torch.autograd.grad((expected * pull).sum(), (x, m))
+    slopes = torch.autograd.grad((moved * pull).sum(), (x, m))
+    heavy = m.detach() > 0  # of the mass of a point that has none, the logarithm has no slope
+    torch.testing.assert_close(slopes[0], wanted[0])
+    torch.testing.assert_close(slopes[1][heavy], wanted[1][heavy])
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=12), st.integers(0, 2**31 - 1))
@@ -200,13 +212,14 @@ def test_a_mask_and_weights_multiply():
 
 
 @pytest.mark.parametrize("weights", [None, "given"])
-def test_others_are_pulled_as_members_of_no_mass_would_be(weights):
+@pytest.mark.parametrize("eta", [0.7, 1.0])
+def test_others_are_pulled_as_members_of_no_mass_would_be(weights, eta):
     points, queries = sphere(40, 5), sphere(9, 5, seed=1)
     mass = None if weights is None else torch.rand(40, dtype=torch.float64) + 0.1
-    pulled = MeanShift(36.0, step_size=0.7).pull(queries, points, mass)
+    pulled = MeanShift(36.0, step_size=eta).pull(queries, points, mass)
     kernel = (36 * queries @ points.T).exp() * (1 if mass is None else mass)
     mean = kernel @ points / kernel.sum(1, keepdim=True)
-    torch.testing.assert_close(pulled, normalize(0.7 * mean + 0.3 * queries, dim=1))
+    torch.testing.assert_close(pulled, normalize(eta * mean + (1 - eta) * queries, dim=1))
 
 
 def test_a_kernel_that_underflows_far_from_all_still_pulls():

@@ -6,16 +6,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from congeal.errors import CongealError
 from congeal.losses import (
     PrototypeBank,
-    VMFLoss,
-    VMFNLoss,
     intersect_segments,
-    segment_prototypes,
     vmf,
     vmf_loss,
     vmf_n_loss,
@@ -327,75 +322,6 @@ def test_a_descent_along_the_gradient_sorts_the_pixels(name):
     assert losses[-1] < 0.4 * losses[0]
 
 
-# --- what must not matter ----------------------------------------------------------------------
-
-
-@st.composite
-def batches(draw):
-    """Embeddings, segments and classes of up to 3 images of at most 20 pixels."""
-    seed, batch = draw(st.integers(0, 2**31 - 1)), draw(st.integers(1, 3))
-    size = draw(st.integers(1, 4)), draw(st.integers(1, 5))
-    return drawn(seed, batch, size, draw(st.integers(1, 5)), draw(st.integers(1, 5)))
-
-
-few = settings(deadline=None, max_examples=20)
-names = st.sampled_from(["vmf", "vmf_n"])
-
-
-def assert_same(loss, expected):
-    torch.testing.assert_close(loss, expected, atol=1e-11, rtol=1e-10)
-
-
-@given(batches(), names, st.permutations(list(range(1, 40))))
-@few
-def test_the_numbers_of_segments_and_classes_do_not_matter(batch, name, numbers):
-    embedding, segments, semantic = batch
-    table = torch.tensor([-1, 0, *numbers])
-    kinds = torch.tensor([-1, *numbers])
-    assert_same(
-        loss_of(name, embedding, table[segments + 1], kinds[semantic + 1]),
-        loss_of(name, embedding, segments, semantic),
-    )
-
-
-@given(batches(), names, st.randoms(use_true_random=False))
-@few
-def test_the_order_of_pixels_and_images_does_not_matter(batch, name, random):
-    embedding, segments, semantic = batch
-    pixels, images = list(range(segments[0].numel())), list(range(len(segments)))
-    random.shuffle(pixels)
-    random.shuffle(images)
-    moved = [x.flatten(-2)[images][..., pixels] for x in batch]
-    assert_same(loss_of(name, *moved), loss_of(name, embedding, segments, semantic))
-
-
-@given(batches(), names, st.integers(0, 2**31 - 1), st.floats(1e-3, 1e3))
-@few
-def test_rotating_and_scaling_the_embedding_space_does_not_matter(batch, name, seed, length):
-    embedding, segments, semantic = batch
-    generator = torch.Generator().manual_seed(seed)
-    square = torch.randn([embedding.shape[1]] * 2, generator=generator, dtype=torch.float64)
-    rotated = torch.einsum("de,behw->bdhw", torch.linalg.qr(square).Q, embedding) * length
-    assert_same(
-        loss_of(name, rotated, segments, semantic), loss_of(name, embedding, segments, semantic)
-    )
-
-
-@given(batches(), names, st.tuples(*[st.integers(0, 3)] * 4))
-@few
-def test_padding_by_void_does_not_matter(batch, name, pad):
-    embedding, segments, semantic = batch
-    wide = torch.nn.functional.pad(embedding, pad, value=5.0)
-    void, kinds = (torch.nn.functional.pad(m, pad, value=-1) for m in (segments, semantic))
-    assert_same(loss_of(name, wide, void, kinds), loss_of(name, embedding, segments, semantic))
-
-
-@given(batches(), names)
-@few
-def test_the_loss_is_never_negative(batch, name):
-    assert loss_of(name, *batch) >= -1e-12
-
-
 # --- sampling ----------------------------------------------------------------------------------
 
 
@@ -427,134 +353,3 @@ def test_each_image_draws_its_samples_and_a_seed_repeats_them():
     assert len(first.unique()) == 24
     assert torch.equal(first, again)
     assert not torch.equal(first.sort().values, other.sort().values)
-
-
-# --- precision, compilation, input, the Modules ------------------------------------------------
-
-
-@BOTH
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_worked_in_float32(name, dtype):
-    embedding, segments, semantic = drawn(seed=19, dimensions=16)
-    half = embedding.to(dtype).requires_grad_()
-    single = half.detach().float().requires_grad_()
-    loss, expected = (loss_of(name, x, segments, semantic) for x in (half, single))
-    loss.backward()
-    expected.backward()
-    assert loss.dtype == torch.float32
-    assert torch.equal(loss, expected)
-    torch.testing.assert_close(half.grad, single.grad.to(dtype))
-
-
-@BOTH
-def test_autocast_does_not_lower_the_precision(name):
-    embedding, segments, semantic = drawn(seed=20, dimensions=16)
-    embedding = embedding.float().requires_grad_()
-    expected = loss_of(name, embedding, segments, semantic)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = loss_of(name, embedding, segments, semantic)
-    assert torch.equal(loss, expected)
-    (gradient,) = torch.autograd.grad(loss, embedding)
-    assert torch.equal(gradient, torch.autograd.grad(expected, embedding)[0])
-
-
-@BOTH
-def test_a_compiled_loss_is_the_loss(name):
-    embedding, segments, semantic = drawn(seed=21)
-    embedding.requires_grad_()
-    compiled = torch.compile(loss_of, backend="aot_eager")
-    loss, expected = (f(name, embedding, segments, semantic) for f in (compiled, loss_of))
-    same(loss, expected)
-    same(*(torch.autograd.grad(x, embedding)[0] for x in (loss, expected)))
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
-def test_maps_of_any_integer_type_are_taken(dtype):
-    embedding, segments, semantic = drawn(seed=22)
-    segments, semantic = segments.clamp(min=0), semantic.clamp(min=0)
-    loss = vmf_n_loss(embedding, segments.to(dtype), semantic.to(dtype))
-    same(loss, vmf_n_loss(embedding, segments, semantic))
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("shape", "dtype", "message"),
-    [
-        ((1, 5, 4), torch.int64, r"expected embedding \(B, D, \*S\) and segments \(B, \*S\)"),
-        ((4, 5), torch.int64, r"expected embedding \(B, D, \*S\) and segments \(B, \*S\)"),
-        ((1, 4, 5), torch.float32, "expected segments of an integer type"),
-    ],
-)
-def test_segments_that_do_not_fit_are_told_in_one_line(name, shape, dtype, message):
-    embedding, segments = torch.ones(1, 3, 4, 5), torch.ones(shape, dtype=dtype)
-    semantic = torch.ones(1, 4, 5, dtype=torch.int64)
-    with pytest.raises(CongealError, match=message) as error:
-        loss_of(name, embedding, segments, semantic)
-    assert "\n" not in str(error.value)
-
-
-def test_classes_that_do_not_fit_are_told_by_name():
-    whole = torch.ones(1, 4, 5, dtype=torch.int64)
-    with pytest.raises(CongealError, match=r"and semantic \(B, \*S\), got"):
-        vmf_n_loss(torch.ones(1, 3, 4, 5), whole, whole.mT)
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ({"concentration": -1.0}, "expected a concentration above 0, got -1.0"),
-        ({"concentration": math.nan}, "expected a concentration above 0, got nan"),
-        ({"samples": 0}, "expected at least 1 sample, got 0"),
-        ({"reduction": "image"}, "unknown reduction 'image'; did you mean 'images'"),
-    ],
-)
-def test_values_outside_their_range_are_refused(name, how, message):
-    with pytest.raises(CongealError, match=message):
-        loss_of(name, *drawn(), **how)
-
-
-def test_a_bank_of_another_dimension_is_refused():
-    bank, _ = held(dimensions=4)
-    with pytest.raises(CongealError, match="expected prototypes of dimension 4"):
-        vmf_n_loss(*drawn(), bank=bank)
-
-
-@BOTH
-def test_the_module_is_the_function(name):
-    maps = drawn(seed=23)
-    how = {"concentration": 3.0, "background": True, "samples": 5, "reduction": "pixels"}
-    seeds = [torch.Generator().manual_seed(1) for _ in range(2)]
-    module = VMFLoss(**how) if name == "vmf" else VMFNLoss(**how)
-    loss = module(*(maps[:2] if name == "vmf" else maps), seeds[0])
-    same(loss, loss_of(name, *maps, generator=seeds[1], **how))
-
-
-def test_the_module_remembers_the_batches_before():
-    loss, bank = VMFNLoss(memory=2), PrototypeBank(2)
-    for seed in range(5):
-        maps = drawn(seed)
-        same(loss(*maps), vmf_n_loss(*maps, bank=bank))
-        bank.push(*segment_prototypes(*maps)[:2])
-        assert torch.equal(loss.bank.prototypes, bank.prototypes)
-    assert len(bank.sizes) == 2
-
-
-def test_the_module_learns_nothing_by_heart_in_evaluation():
-    loss = VMFNLoss()
-    loss(*drawn(0))
-    count = len(loss.bank)
-    loss.eval()
-    same(loss(*drawn(1)), vmf_n_loss(*drawn(1), bank=loss.bank))
-    assert len(loss.bank) == count
-
-
-def test_the_gradient_does_not_reach_an_earlier_batch():
-    loss = VMFNLoss()
-    first, *maps = drawn(0)
-    first.requires_grad_()
-    loss(first, *maps)
-    second, *maps = drawn(1)
-    loss(second.requires_grad_(), *maps).backward()
-    assert first.grad is None
-    assert second.grad is not None
