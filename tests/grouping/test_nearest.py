@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two
+from congeal.grouping.nearest import (
+    angles,
+    lengths,
+    nearest_in_runs,
+    nearest_modes,
+    nearest_two,
+)
 from congeal.sphere import normalise
 
 COUNTS = [7, 700, 5000]  # with hundreds of modes, fewer pixels are compared at once
@@ -79,3 +85,15 @@ def test_comparing_by_runs_finds_the_nearest_mode_too(
 
 def test_angles_are_never_nan() -> None:
     assert angles(torch.tensor([1.0000002, -1.0000002])).tolist() == pytest.approx([0, np.pi])
+
+
+@pytest.mark.parametrize("count", [1, 70_000])
+@pytest.mark.parametrize("apart", [False, True])
+def test_lengths_are_those_of_the_columns(count: int, apart: bool) -> None:
+    points = torch.randn(5, count, dtype=torch.float64)
+    points[:, 0] = 0
+    laid = points.T.contiguous().T if apart else points  # rows in one piece or not
+    expected = points.norm(dim=0).clamp_min(1e-12)
+    torch.testing.assert_close(lengths(laid), expected)
+    points[2, -1] = torch.nan
+    assert bool(lengths(points)[-1].isnan())

@@ -16,10 +16,17 @@ import torch
 from torch import Tensor
 
 from congeal.grouping.basins import Flow, let_flow
-from congeal.grouping.groups import Groups, check_embedding
+from congeal.grouping.groups import Groups, check_finite, check_shapes
 from congeal.grouping.mixtures import find_mixtures
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
-from congeal.grouping.nearest import angles, nearest_in_runs, nearest_modes, nearest_two, take
+from congeal.grouping.nearest import (
+    angles,
+    lengths,
+    nearest_in_runs,
+    nearest_modes,
+    nearest_two,
+    take,
+)
 from congeal.grouping.sampling import draw_anchors, gather, spread_indices
 from congeal.sphere import normalise
 
@@ -65,29 +72,35 @@ class AnchorSearch:
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Groups:
         """Group the pixels of one image; see :class:`congeal.grouping.Grouping`."""
-        check_embedding(embedding, mask, weights)
+        check_shapes(embedding, mask, weights)
         size = embedding.shape[1:]
         points = embedding.flatten(1)  # (D, N)
         points = points if points.dtype == torch.float64 else points.float()
+        length = lengths(points)  # not finite if a number is not, so that all are read once only
+        if not bool(length.isfinite().all()):
+            check_finite(embedding)
         inside = None
         if mask is not None and not bool(mask.all()):
             inside = mask.flatten().nonzero()[:, 0]
-            points = take(points, inside)
+            points, length = take(points, inside), length[inside]
         mass = None if weights is None else weights.flatten().to(points.dtype).clamp_min(1e-6)
         if mass is not None and inside is not None:
             mass = mass[inside]
         if points.shape[1] == 0:
             return _no_groups(embedding)
-        modes, label, similarity = self._search(points, mass)
+        modes, label, similarity = self._search(points, length, mass)
         modes = self._prune(points, modes, label, similarity, _draw(label, inside, size))
         return _as_groups(modes, _draw(label, inside, size), similarity, inside)
 
-    def _search(self, points: Tensor, mass: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _search(
+        self, points: Tensor, length: Tensor, mass: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Modes ``(M, D)``; the mode of each pixel, and the cosine to where one rests, ``(N,)``."""
         chosen = spread_indices(points.shape[1], self.anchors, points.device)
         whole = len(chosen) == points.shape[1]
         flow = self._let_flow(*_as_they_are(points, chosen, mass), look=not whole)
-        landmarks, near, similarity = self._look_around(points, self._places(flow), mass)
+        places = self._places(flow)
+        landmarks, near, similarity = self._look_around(points, length, places, mass)
         if whole:
             modes = self._find(flow)
             home = assign_to_modes(flow.rest, modes)
@@ -102,14 +115,14 @@ class AnchorSearch:
         return modes, label, similarity
 
     def _look_around(
-        self, points: Tensor, landmarks: Tensor, mass: Tensor | None
+        self, points: Tensor, length: Tensor, landmarks: Tensor, mass: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Find landmarks near all pixels: where pixels are far from all, let some of them flow.
 
         Returns:
             The landmarks ``(L, D)``, the nearest to each pixel and the cosine to it, ``(N,)``.
         """
-        near, similarity = nearest_in_runs(points, landmarks)
+        near, similarity = nearest_in_runs(points, landmarks, length)
         if points.shape[1] <= self.anchors:  # all pixels flowed, none can have been missed
             return landmarks, near, similarity
         found = merge_cosine(self.margin)

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from congeal.errors import CongealError
 
-__all__ = ["Grouping", "Groups", "check_embedding", "groups_from_labels"]
+__all__ = [
+    "Grouping",
+    "Groups",
+    "check_embedding",
+    "check_finite",
+    "check_shapes",
+    "groups_from_labels",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +136,18 @@ def check_embedding(
     Example:
         >>> check_embedding(torch.zeros(4, 5, 6), torch.ones(5, 6, dtype=torch.bool))
     """
+    check_shapes(embedding, mask, weights)
+    check_finite(embedding)
+
+
+def check_shapes(
+    embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+) -> None:
+    """Refuse what has not the shape of an embedding of one image, its mask or its weights.
+
+    Raises:
+        CongealError: shapes do not fit, or the embedding is no float.
+    """
     if embedding.ndim < 2 or not embedding.is_floating_point():
         raise CongealError(
             f"expected a float embedding (D, *S), got {embedding.dtype} {tuple(embedding.shape)}"
@@ -138,6 +157,14 @@ def check_embedding(
             raise CongealError(
                 f"expected a {name} of shape {tuple(embedding.shape[1:])}, got {tuple(part.shape)}"
             )
+
+
+def check_finite(embedding: Tensor) -> None:
+    """Refuse an embedding that holds NaN or infinity.
+
+    Raises:
+        CongealError: it does.
+    """
     # a sum is ten times as quick as looking at each number, and not finite if one of them is not
     if not bool(torch.isfinite(embedding.sum())) and not bool(torch.isfinite(embedding).all()):
         raise CongealError("expected a finite embedding, got NaN or infinity")

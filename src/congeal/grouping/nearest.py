@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["angles", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
+__all__ = ["angles", "lengths", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
 
 CHUNK = 8192  # pixels compared with the modes at once, at most; they stay in the cache
 TABLE = 2**21  # cosines written at once, where there are hundreds of modes; so do these
@@ -18,12 +18,15 @@ DIGIT = 128  # numbers of modes are written to this base
 SURE = 1e-5  # by how much a cosine must be above the bound, whatever rounding does
 
 
-def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_modes(
+    points: Tensor, modes: Tensor, length: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Index of the nearest mode of each point, and the cosine to it.
 
     Args:
         points: ``(D, N)`` of any length.
         modes: ``(M, D)`` unit vectors, at least one.
+        length: ``(N,)`` of the points, if that is known.
 
     Returns:
         ``(N,)`` int64 and ``(N,)``.
@@ -35,7 +38,7 @@ def nearest_modes(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     for here in _chunks(points, _at_once(modes)):
         part = points[:, here]  # (D, n)
         best, index[here] = _largest(modes @ part, digits)  # (M, n): long rows go quickest
-        cosine[here] = best / _lengths(part)
+        cosine[here] = best / (lengths(part) if length is None else length[here])
     return index, cosine
 
 
@@ -80,7 +83,7 @@ def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, T
     digits = _digits(modes)
     for here in _chunks(points, _at_once(modes)):
         part = points[:, here]  # (D, n)
-        table, length = modes @ part, _lengths(part)  # (M, n)
+        table, length = modes @ part, lengths(part)  # (M, n)
         best, index[here] = _largest(table.clone(), digits)
         own = group[index[here]] == group[:, None]
         cosine[here] = best / length
@@ -88,7 +91,9 @@ def nearest_two(points: Tensor, modes: Tensor, group: Tensor) -> tuple[Tensor, T
     return index, cosine, other.clamp_min_(-1)
 
 
-def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_in_runs(
+    points: Tensor, modes: Tensor, length: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The same as :func:`nearest_modes`, quicker where pixels beside each other have few modes.
 
     One point of each run is compared with all modes, the others with the modes that some runs
@@ -98,6 +103,7 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         points: ``(D, N)`` of any length.
         modes: ``(M, D)`` unit vectors, at least one.
+        length: ``(N,)`` of the points, if that is known.
 
     Returns:
         ``(N,)`` int64 and ``(N,)``.
@@ -105,7 +111,7 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
     count = points.shape[1]
     whole = count // (RUN * BESIDE) * (RUN * BESIDE)
     if len(modes) < FEW or not whole:
-        return nearest_modes(points, modes)
+        return nearest_modes(points, modes, length)
     at = nearest_modes(points[:, RUN // 2 : whole : RUN].contiguous(), modes)[0]  # (N / RUN,)
     index = torch.zeros(count, dtype=torch.int64, device=points.device)
     cosine = points.new_full((count,), -1.0)  # of those after the last runs, too
@@ -114,7 +120,7 @@ def nearest_in_runs(points: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
         some = at[here.start // RUN : here.stop // RUN].view(-1, BESIDE)
         along, row = _largest_of(modes[some] @ part, some)  # (b, BESIDE, n)
         index[here], cosine[here] = row.flatten(), along.flatten()
-    cosine[:whole] /= _lengths(points[:, :whole])
+    cosine[:whole] /= (lengths(points) if length is None else length)[:whole]
     next_mode = angles((modes @ modes.T).fill_diagonal_(-1)).amin(1)  # (M,)
     limit = ((next_mode / 2).cos() + SURE).index_select(0, index)
     unsure = (cosine < limit).nonzero()[:, 0]
@@ -151,14 +157,14 @@ def _chunks(points: Tensor, step: int) -> Iterator[slice]:
         yield slice(first, min(first + step, points.shape[1]))
 
 
-def _lengths(points: Tensor) -> Tensor:
+def lengths(points: Tensor) -> Tensor:
     """``(N,)`` of ``(D, N)``, whose rows a CPU adds up fastest one by one, if each is in one piece.
 
     Many pixels are read once then, and no square of theirs is written.
     """
     if points.device.type != "cpu" or points.stride(1) != 1 or points.shape[1] < 8 * CHUNK:
         return points.square().sum(0).sqrt_().clamp_min_(1e-12)
-    total = torch.zeros_like(points[0])
+    total = points.new_zeros(points.shape[1])
     for row in points:
         total.addcmul_(row, row)
     return total.sqrt_().clamp_min_(1e-12)
