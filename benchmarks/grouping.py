@@ -212,7 +212,7 @@ def to_grids(embedding: Tensor, exact: int, shift: MeanShift, labels: Tensor) ->
     is the agreement with the first grid at those pixels of which the two grids say the same.
     """
     step = max(1, embedding.shape[1] // exact)
-    shift = MeanShift(float(shift.concentration), shift.margin, smallest=shift.smallest / step**2)
+    shift = for_one_of(step**2, shift)
 
     def grid(row: int, column: int) -> Tensor:
         return embedding[:, row::step, column::step].flatten(1).T.contiguous()
@@ -223,14 +223,18 @@ def to_grids(embedding: Tensor, exact: int, shift: MeanShift, labels: Tensor) ->
     return agreement(one, two, found.numpy())
 
 
+def for_one_of(count: int, shift: MeanShift) -> MeanShift:
+    """The same for one pixel of so many, of which a group has fewer."""
+    return MeanShift(float(shift.concentration), shift.margin, smallest=shift.smallest / count)
+
+
 def to_all(points: Tensor, shift: MeanShift, labels: Tensor) -> Row:
     """Agreement with the shift of all pixels ``(D, N)``, and of that with parts of them."""
     points = points.T.contiguous()
     kept = torch.arange(len(points)) % 100 != 50
     one, two = exact_labels(points, shift), exact_labels(points[kept], shift)
     row = agreement(one[kept.numpy()], two, labels[kept].numpy())
-    lighter = MeanShift(float(shift.concentration), shift.margin, smallest=shift.smallest / 2)
-    half = exact_labels(points[::2], lighter)
+    half = exact_labels(points[::2], for_one_of(2, shift))
     return row | {
         "ARI to exact": adjusted_rand_score(one, labels.numpy()),
         "half to exact": adjusted_rand_score(one[::2], half),

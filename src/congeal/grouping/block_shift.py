@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from congeal.once import once
 
-__all__ = ["block_means", "block_sums", "fits_blocks", "not_light"]
+__all__ = ["block_means", "fits_blocks", "not_light"]
 
 SIDE = 256  # of a block, at most
 MANY = 4096  # points from which on blocks are twice as wide: fewer calls, as many pairs at once
@@ -56,10 +56,23 @@ def block_means(
     weights: Tensor | None = None,
     location: Tensor | None = None,
     spread: float = 1.0,
+    long: bool = True,
 ) -> Tensor:
     """Mean of the neighbourhood of each point, sum_j K_ij m_j x_j / sum_j K_ij m_j.
 
-    Args: those of :func:`block_sums`.
+    K is symmetric, so each block serves its rows and its columns: half of the similarities and
+    exponentials that attention computes. The backward pass computes the blocks again, so that
+    nothing of the size of K is held: memory is linear in N, forward and backward.
+
+    Args:
+        points: ``(N, D)`` unit vectors, float32 or float64, N at least 1.
+        concentration: kappa, a number or a scalar tensor.
+        weights: ``(N,)`` mass of each point, above 0.
+        location: ``(N, n)`` positions; the kernel falls off with distance.
+        spread: standard deviation of that fall-off.
+        long: whether it matters how long a mean is. If its direction only, the numerator is given:
+            not to divide it saves a tenth of the time, and more where D alone fills the registers
+            of a processor, as 16 does.
 
     Returns:
         ``(N, D)``, not of length one.
@@ -68,63 +81,17 @@ def block_means(
         >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         >>> block_means(points, concentration=1e-6).round(decimals=3).tolist()
         [[0.5, 0.5], [0.5, 0.5]]
-    """
-    around = _sum_blocks(points, concentration, weights, location, spread, total=True)
-    return around[:, :-1] / around[:, -1:]
-
-
-def block_sums(
-    points: Tensor,
-    *,
-    concentration: float | Tensor,
-    weights: Tensor | None = None,
-    location: Tensor | None = None,
-    spread: float = 1.0,
-) -> Tensor:
-    """Sum over the neighbourhood of each point, sum_j K_ij m_j x_j: the mean, but for its length.
-
-    K is symmetric, so each block serves its rows and its columns: half of the similarities and
-    exponentials that attention computes. The backward pass computes the blocks again, so that
-    nothing of the size of K is held: memory is linear in N, forward and backward. Where only the
-    direction of the mean matters, what the weights sum up to is not needed. To leave it out saves
-    a tenth of the time, and more where D fills the registers of a processor, as 16 does.
-
-    Args:
-        points: ``(N, D)`` unit vectors, float32 or float64, N at least 1.
-        concentration: kappa, a number or a scalar tensor.
-        weights: ``(N,)`` mass of each point, above 0.
-        location: ``(N, n)`` positions; the kernel falls off with distance.
-        spread: standard deviation of that fall-off.
-
-    Returns:
-        ``(N, D)``.
-
-    Example:
-        >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-        >>> block_sums(points, concentration=1e-6).round(decimals=3).tolist()
+        >>> block_means(points, concentration=1e-6, long=False).round(decimals=3).tolist()
         [[1.0, 1.0], [1.0, 1.0]]
     """
-    return _sum_blocks(points, concentration, weights, location, spread, total=False)
-
-
-def _sum_blocks(
-    points: Tensor,
-    concentration: float | Tensor,
-    weights: Tensor | None,
-    location: Tensor | None,
-    spread: float,
-    *,
-    total: bool,
-) -> Tensor:
-    """``(N, D)``, or ``(N, D + 1)`` with the sums of the weights."""
     kappa = torch.as_tensor(concentration, dtype=points.dtype)
     mass = None if weights is None else weights.to(points.dtype)[:, None]
     place = None
     if location is not None:
         place = location.to(points.dtype)
         place = (place - place.mean(0)) / spread
-    sums: Tensor = _BlockSums.apply(points, kappa, mass, place, total)
-    return sums
+    sums: Tensor = _BlockSums.apply(points, kappa, mass, place, long)
+    return sums[:, :-1] / sums[:, -1:] if long else sums
 
 
 class _Grid(NamedTuple):

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
-from congeal.grouping.block_shift import block_means, block_sums, fits_blocks, not_light
+from congeal.grouping.block_shift import block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
 from congeal.sphere import concentration_from_margin, normalise
 
@@ -92,15 +92,14 @@ def _means_by_blocks(
     *,
     long: bool,
 ) -> Tensor:
-    """Means, or vectors of their directions where it does not matter how ``long`` they are."""
-    around = block_means if long else block_sums
     means = [
-        around(
+        block_means(
             one,
             concentration=concentration,
             weights=None if weights is None else weights[index],
             location=None if location is None else location[index],
             spread=spread,
+            long=long,
         )
         for index, one in enumerate(points)
     ]
@@ -134,15 +133,23 @@ def _means_by_attention(
     return fused[:, 0, :, : points.shape[-1]]
 
 
-def _weigh_values(points: Tensor, weights: Tensor | None, step_size: float) -> bool:
-    """Whether masses may weigh the values instead of the pairs, which is quicker.
+def _weigh(points: Tensor, weights: Tensor | None, safe: bool) -> tuple[Tensor, Tensor | None]:
+    """Values ``(B, N, D)`` and the mass that is left to weigh pairs with.
 
-    That changes the length of a mean only, which does not matter in a step of length one. A point
-    of no mass may be far from all others, so that its mean would have no length at all.
+    Values of so much mass each are quicker than pairs, but give means of another length. That is
+    ``safe`` in a step of length one, if no mass is next to nothing: such a point may be far from
+    all others, so that its mean would have no length at all.
     """
-    if weights is None or step_size != 1.0 or torch.compiler.is_compiling():
+    if weights is None or not safe:
+        return points, weights
+    return points * weights.to(points.dtype)[..., None], None
+
+
+def _all_heavy(weights: Tensor | None) -> bool:
+    """Whether no mass is next to nothing, where that is known without waiting for a GPU."""
+    if weights is None or weights.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    return weights.device.type == "cpu" and not_light(weights)  # a GPU would be waited for
+    return not_light(weights)
 
 
 def mean_shift_step(
@@ -184,9 +191,7 @@ def mean_shift_step(
         long = step_size != 1.0
         mean = _means_by_blocks(points, concentration, weights, location, spread, long=long)
     else:
-        values = points
-        if weights is not None and _weigh_values(points, weights, step_size):
-            values, weights = points * weights.to(points.dtype)[..., None], None
+        values, weights = _weigh(points, weights, step_size == 1.0 and _all_heavy(weights))
         if location is None and _few(points, points):
             mean = _means_written_out(points, points, concentration, weights, values)
         else:
@@ -296,9 +301,9 @@ class MeanShift(nn.Module):
         """
         kappa = self.concentration.to(points.dtype)
         means = _means_written_out if _few(queries, points) else _means_by_attention
-        values, mass = points[None], None if weights is None else weights[None]
-        if mass is not None and self.step_size == 1.0:  # their length does not matter
-            values, mass = values * mass[..., None], None
+        values, mass = _weigh(
+            points[None], None if weights is None else weights[None], self.step_size == 1.0
+        )
         moved = means(queries[None], points[None], kappa, mass, values)[0]
         if self.step_size != 1.0:
             moved = self.step_size * moved + (1 - self.step_size) * queries

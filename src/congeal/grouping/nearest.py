@@ -10,6 +10,7 @@ from torch import Tensor
 __all__ = ["angles", "lengths", "nearest_in_runs", "nearest_modes", "nearest_two", "take"]
 
 CHUNK = 8192  # pixels compared with the modes at once, at most; they stay in the cache
+MANY = 8 * CHUNK  # pixels read at once, where each is compared with a few modes or with none
 TABLE = 2**21  # cosines written at once, where there are hundreds of modes; so do these
 RUN = 16  # pixels in a row that may have the same mode
 BESIDE = 8  # runs that may have the same few
@@ -115,7 +116,7 @@ def nearest_in_runs(
     at = nearest_modes(points[:, RUN // 2 : whole : RUN].contiguous(), modes)[0]  # (N / RUN,)
     index = torch.zeros(count, dtype=torch.int64, device=points.device)
     cosine = points.new_full((count,), -1.0)  # of those after the last runs, too
-    for here in _chunks(points[:, :whole], 8 * CHUNK):
+    for here in _chunks(points[:, :whole], MANY):
         part = points[:, here].unflatten(1, (-1, RUN * BESIDE)).transpose(0, 1)  # (b, D, n)
         some = at[here.start // RUN : here.stop // RUN].view(-1, BESIDE)
         along, row = _largest_of(modes[some] @ part, some)  # (b, BESIDE, n)
@@ -145,9 +146,9 @@ def take(points: Tensor, index: Tensor) -> Tensor:
     return points.gather(1, index.expand(len(points), -1))
 
 
-def _at_once(modes: Tensor, *, tables: int = 1) -> int:
-    """Pixels to compare with so many modes, where so many tables are written of that."""
-    return max(min(TABLE // (tables * len(modes)), CHUNK), CHUNK // 16)
+def _at_once(modes: Tensor) -> int:
+    """Pixels to compare with so many modes."""
+    return max(min(TABLE // len(modes), CHUNK), CHUNK // 16)
 
 
 def _chunks(points: Tensor, step: int) -> Iterator[slice]:
@@ -162,7 +163,7 @@ def lengths(points: Tensor) -> Tensor:
 
     Many pixels are read once then, and no square of theirs is written.
     """
-    if points.device.type != "cpu" or points.stride(1) != 1 or points.shape[1] < 8 * CHUNK:
+    if points.device.type != "cpu" or points.stride(1) != 1 or points.shape[1] < MANY:
         return points.square().sum(0).sqrt_().clamp_min_(1e-12)
     total = points.new_zeros(points.shape[1])
     for row in points:
