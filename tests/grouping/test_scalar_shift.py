@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cases.scalar_cases import mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import MeanShift as ReferenceMeanShift
@@ -45,14 +46,6 @@ def naive_labels(values, bandwidth):
         left = [r for r in left if not abs(r - modes[-1]) <= bandwidth]
     modes = np.array(sorted(modes))
     return np.abs(rest[:, None] - modes).argmin(1), modes
-
-
-def mixture(seed=0, count=200, centres=(2.0, 3.1, 4.4, 6.0), spread=0.1):
-    """Values around whole-ish numbers, float32 as a network gives them."""
-    generator = torch.Generator().manual_seed(seed)
-    index = torch.randint(len(centres), (count,), generator=generator)
-    noise = spread * torch.randn(count, generator=generator)
-    return torch.tensor(centres)[index] + noise, index
 
 
 def same_partition(one, other):

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from cases.discriminative_cases import drawn
 
 from congeal.errors import CongealError
 from congeal.losses import DiscriminativeLoss, discriminative_loss, discriminative_terms
@@ -63,15 +64,6 @@ def naive_terms(embedding, labels, *, delta_v=0.5, delta_d=1.5, semantic=None, c
 def naive_loss(embedding, labels, weights=(1.0, 1.0, 0.001), **how):
     terms = naive_terms(embedding, labels, **how)
     return sum(w * t for w, t in zip(weights, terms, strict=True))
-
-
-def drawn(seed=0, batch=2, size=(3, 4), dimensions=2, labels=4, classes=3):
-    """Random embeddings, labels and classes from -1 up."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (batch, *size)
-    embedding = torch.randn(batch, dimensions, *size, generator=generator, dtype=torch.float64)
-    objects = torch.randint(-1, labels, shape, generator=generator)
-    return embedding * 2, objects, torch.randint(-1, classes, shape, generator=generator)
 
 
 def same(loss, expected, tolerance=1e-12):

@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 import torch
+from cases.variational_cases import SMALL, drawn, same
 
 from congeal.errors import CongealError
 from congeal.losses import (
@@ -20,7 +21,6 @@ from congeal.losses import (
     variational_terms,
 )
 
-SMALL = {"window": 5, "centre": 2, "dilation": 2}
 TERMS = (binary_term, permutation_term, mumford_shah_term, quantisation_term)
 
 
@@ -54,18 +54,6 @@ def naive_terms(f, labels, *, m1=2.0, m2=1.0, theta=0.1, window=129, centre=8, d
         cauchy.append(math.log(square + 1))
     rounding = [abs(value[p] - round(value[p])) for p in known if value[p] > 0]
     return [sum(x) / len(x) if x else 0.0 for x in (binary, pairs, cauchy, rounding)]
-
-
-def drawn(seed=0, size=(5, 6), objects=3, batch=2):
-    """Random values from -1 to 4 and labels from -1 up."""
-    generator = torch.Generator().manual_seed(seed)
-    values = 5 * torch.rand(batch, 1, *size, generator=generator, dtype=torch.float64) - 1
-    return values, torch.randint(-1, objects + 1, (batch, *size), generator=generator)
-
-
-def same(loss, expected):
-    expected = torch.as_tensor(expected, dtype=loss.dtype)
-    torch.testing.assert_close(loss, expected, atol=1e-12, rtol=1e-10)
 
 
 # --- values ------------------------------------------------------------------------------------

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import torch
+from cases.variational_cases import SMALL, drawn, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.losses import permutation_term, variational_loss
 
-SMALL = {"window": 5, "centre": 2, "dilation": 2}
 few = settings(deadline=None, max_examples=20)
-
-
-def drawn(seed=0, size=(5, 6), objects=3, batch=2):
-    """Random values from -1 to 4 and labels from -1 up."""
-    generator = torch.Generator().manual_seed(seed)
-    values = 5 * torch.rand(batch, 1, *size, generator=generator, dtype=torch.float64) - 1
-    return values, torch.randint(-1, objects + 1, (batch, *size), generator=generator)
-
-
-def same(loss, expected):
-    expected = torch.as_tensor(expected, dtype=loss.dtype)
-    torch.testing.assert_close(loss, expected, atol=1e-12, rtol=1e-10)
 
 
 @st.composite
