@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
 from torch.nn.functional import normalize
 
 from congeal.grouping import MeanShift, assign_to_modes, converge, find_modes
@@ -156,12 +157,15 @@ def pick_one_by_one(points, mass, margin, smallest):
     """The definition written out: masses counted anew for each mode."""
     left, modes = list(range(len(points))), []
     cosine = (points @ points.T).fill_diagonal_(1.0)
+    lean = [
+        sum(mass[j] * cosine[i, j] for j in left if j == i or cosine[i, j] > margin) for i in left
+    ]
     while left:
         around = {
             i: sum(mass[j] for j in left if j == i or cosine[i, j] > math.cos((1 - margin) / 3))
             for i in left
         }
-        heaviest = max(left, key=lambda i: (around[i], -i))
+        heaviest = max(left, key=lambda i: (around[i], lean[i]))
         gone = [j for j in left if j == heaviest or cosine[heaviest, j] > margin]
         if sum(mass[j] for j in gone) < smallest:
             break
@@ -187,3 +191,17 @@ def test_modes_are_picked_as_by_the_definition(count, dimensions, smallest, seed
     mass = torch.randint(1, 5, (len(points),), generator=generator).double()  # sums are exact
     found = find_modes(points, margin=0.5, weights=mass, smallest=smallest)
     torch.testing.assert_close(found, pick_one_by_one(points, mass.tolist(), 0.5, smallest))
+
+
+@given(count=st.integers(2, 24), seed=st.integers(0, 999))
+@settings(deadline=None)
+def test_the_order_of_points_does_not_matter_though_many_weigh_the_same(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    points = normalize(torch.randn(count, 3, generator=generator).double(), dim=1)
+    points = torch.cat([points, normalize(points[::2] + 0.05, dim=1)])
+    mass = torch.randint(1, 3, (len(points),), generator=generator).double()
+    order = torch.randperm(len(points), generator=generator)
+    found = assign_to_modes(points, find_modes(points, margin=0.5, weights=mass))
+    modes = find_modes(points[order], margin=0.5, weights=mass[order])
+    shuffled = assign_to_modes(points, modes)
+    assert adjusted_rand_score(found, shuffled) == 1

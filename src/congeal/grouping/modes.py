@@ -75,7 +75,8 @@ def find_modes(
     of the kernel, is a mode; what lies within the merge threshold of it (midway between the margin
     and 1, in calibrated cosine) is taken out, and so on. Mass is counted close by because what
     settles between two objects may lie within the threshold of both: counted up to the threshold,
-    it would weigh as much as the two together, and merge them.
+    it would weigh as much as the two together, and merge them. Of two with the same mass that is
+    first which has more up to the threshold, by cosine; so the order of points does not matter.
 
     Args:
         points: ``(N, D)`` converged unit vectors.
@@ -95,7 +96,8 @@ def find_modes(
     cosine = points @ points.T  # (N, N), N at most the anchors
     close = (cosine > math.cos((1 - margin) / 3)).fill_diagonal_(True)
     near = (cosine > merge_cosine(margin)).fill_diagonal_(True)  # so that the search ends
-    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), smallest)
+    lean = (cosine * near).fill_diagonal_(1.0) @ mass
+    picked = _pick(*map(_array, (near, close.to(mass.dtype), mass, lean)), smallest)
     if not picked:
         return points[:0]
     first, members = zip(*picked, strict=True)
@@ -112,7 +114,11 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 
 
 def _pick(
-    near: NDArray[np.bool_], close: NDArray[Any], mass: NDArray[Any], smallest: float
+    near: NDArray[np.bool_],
+    close: NDArray[Any],
+    mass: NDArray[Any],
+    lean: NDArray[Any],
+    smallest: float,
 ) -> list[tuple[int, NDArray[np.intp]]]:
     """The heaviest point and all that it takes out, again and again.
 
@@ -125,12 +131,13 @@ def _pick(
     left = np.ones(len(rest), bool)
     around = np.einsum("ij,j", close, held)  # of what is left
     while left.any():
-        heaviest = int(np.where(left, around, -np.inf).argmax())
+        tied = np.flatnonzero(left & ~(around < around[left].max()))
+        heaviest = int(tied[lean[rest[tied]].argmax()])
         gone = np.flatnonzero(near[heaviest] & left)
         picked.append((float(around[heaviest]), int(rest[heaviest]), rest[gone]))
         left[gone] = False
         around -= np.einsum("i,ij", held[gone], close[gone])  # close is symmetric
-    picked.sort(key=lambda pick: (-pick[0], pick[1]))
+    picked.sort(key=lambda pick: (-pick[0], -lean[pick[1]]))
     taken = takewhile(lambda pick: not mass[pick[2]].sum() < smallest, picked)
     return [(first, gone) for _, first, gone in taken]
 
