@@ -200,7 +200,7 @@ def test_a_volume_is_grouped_like_an_image() -> None:
 @example(seed=46)
 @example(seed=189)
 def test_turning_the_embedding_space_changes_no_group(seed: int) -> None:
-    """But for pixels in the balance: anchors become one in cells of a grid that does not turn."""
+    """But for pixels in the balance: points become one in cells of a grid that does not turn."""
     labels = discs(5, 48, seed=seed)
     embedding = embed(labels, directions(6, 8, seed=seed), noise=0.02)
     turn = torch.linalg.qr(
@@ -211,7 +211,7 @@ def test_turning_the_embedding_space_changes_no_group(seed: int) -> None:
     after = search.group(torch.einsum("ij,jhw->ihw", turn, embedding.double())).labels.numpy()
     within = maximum_filter(labels, 3) == minimum_filter(labels, 3)  # not blurred with another
     assert adjusted_rand_score(before[within], after[within]) == 1
-    assert adjusted_rand_score(before.ravel(), after.ravel()) > 0.95
+    assert adjusted_rand_score(before.ravel(), after.ravel()) > 0.94
 
 
 def test_groups_of_one_size_are_numbered_alike_however_the_embedding_space_is_turned() -> None:

@@ -59,7 +59,7 @@ def groups_on_axes(count, each, noise, seed=0):
 # --- one step ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kappa", [0.5, 6.0, 36.0, 100.0])
+@pytest.mark.parametrize("kappa", [0.5, 6.0, 36.0, 100.0, 400.0])
 def test_a_step_is_softmax_attention_with_tied_queries_keys_and_values(kappa):
     x = sphere(50, 4)
     expected = normalize(torch.softmax(kappa * x @ x.T, dim=1) @ x, dim=1)

@@ -24,6 +24,7 @@ WORD = 2**64
 MEET = 2  # steps until the points of a group begin to come together
 FEWER = 0.9  # of the points are left after uniting where it pays to do so at the next step
 MET = 2  # widths from one of the crowd, from which on a point goes where that goes
+LARGE = 800  # points, of which a step takes many times as long as to look who came together
 WAIT = 4  # steps, where it does not
 
 
@@ -75,10 +76,10 @@ class Flow:
         on = torch.arange(len(points), device=points.device)  # those on their way
         for step, (crowd, mass, became) in enumerate(self.trail):
             if step >= MEET:
-                cosine, at = (points @ crowd.T).max(1)
-                there = cosine > math.cos(MET * self.width)
+                cosine = points @ crowd.T
+                there = cosine.amax(1) > math.cos(MET * self.width)
                 ends = self.where.new_zeros(len(crowd)).scatter_(0, became, self.where)
-                to[on[there]] = ends[at[there]]
+                to[on[there]] = ends[cosine[there].argmax(1)]
                 on, points = on[~there], points[~there]
             if not len(on):
                 return to
@@ -132,11 +133,11 @@ def _due(step: int, before: int, after: int) -> int:
     """Step before which to look again for points that came together.
 
     None do in a single step. Later, it costs as much as a step of a small crowd: while many come
-    together, at once, then rarely.
+    together, or the crowd is large, at once, then rarely.
     """
     if step < MEET:
         return MEET
-    return step + (1 if after < FEWER * before else WAIT)
+    return step + (1 if after < FEWER * before or after > LARGE else WAIT)
 
 
 @cache

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
-from congeal.grouping.block_shift import block_means, fits_blocks, not_light
+from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
 from congeal.sphere import concentration_from_margin, normalise
 
@@ -59,7 +59,7 @@ def _log_mass(weights: Tensor) -> Tensor:
 def _few(queries: Tensor, points: Tensor) -> bool:
     """Whether the matrix of all pairs is small, and nothing is to be learnt through it."""
     learning = torch.is_grad_enabled() and (queries.requires_grad or points.requires_grad)
-    few = math.prod(queries.shape[:-1]) * points.shape[-2] <= WRITTEN
+    few = 0 < math.prod(queries.shape[:-1]) * points.shape[-2] <= WRITTEN
     return few and not learning and points.device.type == "cpu"
 
 
@@ -70,11 +70,17 @@ def _means_written_out(
     weights: Tensor | None,
     values: Tensor,
 ) -> Tensor:
-    """The same as :func:`_means_by_attention`, by the matrix of all pairs."""
+    """The same as :func:`_means_by_attention`, by the matrix of all pairs.
+
+    Weights are cut off at the bottom: next to the largest they are nothing, and products with
+    numbers too small for the exponent of a float take some processors ten times as long.
+    """
     logit = (queries * concentration) @ points.mT  # (B, M, N)
     if weights is not None:
         logit += _log_mass(weights.to(points.dtype))[..., None, :]
-    return logit.softmax(-1) @ values
+    logit = logit - logit.detach().amax(-1, keepdim=True)
+    kernel = logit.clamp_min(LEAST / LOG2E).exp_()
+    return kernel @ values / kernel.sum(-1, keepdim=True)
 
 
 def _many(points: Tensor) -> bool:

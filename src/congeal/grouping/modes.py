@@ -97,7 +97,7 @@ def find_modes(
     close = (cosine > math.cos((1 - margin) / 3)).fill_diagonal_(True)
     near = (cosine > merge_cosine(margin)).fill_diagonal_(True)  # so that the search ends
     lean = (cosine * near).fill_diagonal_(1.0) @ mass
-    picked = _pick(*map(_array, (near, close.to(mass.dtype), mass, lean)), smallest)
+    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), smallest)
     if not picked:
         return points[:0]
     first, members = zip(*picked, strict=True)

@@ -1,0 +1,81 @@
+"""The pixels of an image that are to be grouped, in a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from congeal.grouping.groups import check_finite, check_shapes
+from congeal.grouping.nearest import lengths, take
+
+__all__ = ["Pixels", "read_pixels"]
+
+LIGHTEST = 1e-6  # mass of a pixel
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Those inside the mask, and where they are.
+
+    Attributes:
+        image: ``(D, *S)`` the embedding, float32 or float64.
+        inside: ``(N,)`` int64, where the pixels are in the flattened image; None for all of them.
+        points: ``(D, N)`` their embedding, of any length.
+        length: ``(N,)`` of each.
+        mass: ``(N,)`` of each, above 0; None if each counts as one.
+
+    Example:
+        >>> pixels = read_pixels(torch.ones(1, 2, 2), torch.tensor([[True, False], [True, True]]))
+        >>> pixels.inside.tolist(), pixels.lay_out(torch.tensor([5, 6, 7]), outside=0).tolist()
+        ([0, 2, 3], [[5, 0], [6, 7]])
+    """
+
+    image: Tensor
+    inside: Tensor | None
+    points: Tensor
+    length: Tensor
+    mass: Tensor | None
+
+    def __len__(self) -> int:
+        """How many pixels are grouped."""
+        return self.points.shape[1]
+
+    def pick(self, image: Tensor) -> Tensor:
+        """``(N,)`` of ``(*S)``, what is said of these pixels."""
+        return image.flatten() if self.inside is None else image.flatten()[self.inside]
+
+    def lay_out(self, values: Tensor, outside: float) -> Tensor:
+        """``(*S)`` of ``(N,)``, another value outside the mask."""
+        size = self.image.shape[1:]
+        if self.inside is None:
+            return values.view(size)
+        image = values.new_full((size.numel(),), outside)
+        image[self.inside] = values
+        return image.view(size)
+
+
+def read_pixels(
+    embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+) -> Pixels:
+    """The pixels of an embedding ``(D, *S)`` in a mask ``(*S)``, of some mass ``(*S)``.
+
+    Raises:
+        CongealError: shapes do not fit, or a number of the embedding is not finite.
+
+    Example:
+        See :class:`Pixels`.
+    """
+    check_shapes(embedding, mask, weights)
+    image = embedding if embedding.dtype == torch.float64 else embedding.float()
+    points = image.flatten(1)  # (D, N)
+    length = lengths(points)  # not finite if a number is not, so that all are read once only
+    if not bool(length.isfinite().all()):
+        check_finite(embedding)
+    mass = None if weights is None else weights.flatten().to(points.dtype).clamp_min(LIGHTEST)
+    if mask is None or bool(mask.all()):
+        return Pixels(image, None, points, length, mass)
+    inside = mask.flatten().nonzero()[:, 0]
+    mass = None if mass is None else mass[inside]
+    return Pixels(image, inside, take(points, inside), length[inside], mass)
