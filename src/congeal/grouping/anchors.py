@@ -106,9 +106,9 @@ class AnchorSearch:
         label = goes.index_select(0, of)
         unlike = patches.length < math.cos(UNLIKE * self.width)
         asked = unlike.index_select(0, of).nonzero()[:, 0]
-        nearest, _ = nearest_modes(take(pixels.points, asked), modes)
+        nearest, _ = nearest_modes(pixels.some(asked), modes)
         alone = asked[nearest != label[asked]]
-        to = flow.follow(normalise(take(pixels.points, alone).T, dim=1))
+        to = flow.follow(normalise(pixels.some(alone).T, dim=1))
         label[alone] = home[to]
         return modes, label, cosine.index_select(0, of)
 
@@ -129,8 +129,8 @@ class AnchorSearch:
 
     def _smooth(self, pixels: Pixels) -> bool:
         """Whether most pixels are nearer to the next one than the kernel is wide."""
-        first = spread_indices(len(pixels) - 1, self.anchors, pixels.points.device)
-        one, other = take(pixels.points, first), take(pixels.points, first + 1)
+        first = spread_indices(len(pixels) - 1, self.anchors, pixels.length.device)
+        one, other = pixels.some(first), pixels.some(first + 1)
         cosine = (one * other).sum(0) / (pixels.length[first] * pixels.length[first + 1])
         return float(cosine.median()) > math.cos(SMOOTH * self.width)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,8 +23,7 @@ class Pixels:
     Attributes:
         image: ``(D, *S)`` the embedding, float32 or float64.
         inside: ``(N,)`` int64, where the pixels are in the flattened image; None for all of them.
-        points: ``(D, N)`` their embedding, of any length.
-        length: ``(N,)`` of each.
+        length: ``(N,)`` of the embedding of each.
         mass: ``(N,)`` of each, above 0; None if each counts as one.
 
     Example:
@@ -34,13 +34,22 @@ class Pixels:
 
     image: Tensor
     inside: Tensor | None
-    points: Tensor
     length: Tensor
     mass: Tensor | None
 
     def __len__(self) -> int:
         """How many pixels are grouped."""
-        return self.points.shape[1]
+        return len(self.length)
+
+    @cached_property
+    def points(self) -> Tensor:
+        """``(D, N)`` their embedding, of any length."""
+        points = self.image.flatten(1)
+        return points if self.inside is None else take(points, self.inside)
+
+    def some(self, index: Tensor) -> Tensor:
+        """``(D, n)`` the embedding of some of the pixels, by their number in the row."""
+        return take(self.image.flatten(1), index if self.inside is None else self.inside[index])
 
     def pick(self, image: Tensor) -> Tensor:
         """``(N,)`` of ``(*S)``, what is said of these pixels."""
@@ -69,13 +78,12 @@ def read_pixels(
     """
     check_shapes(embedding, mask, weights)
     image = embedding if embedding.dtype == torch.float64 else embedding.float()
-    points = image.flatten(1)  # (D, N)
-    length = lengths(points)  # not finite if a number is not, so that all are read once only
+    length = lengths(image.flatten(1))  # not finite if a number is not: all are read only once
     if not bool(length.isfinite().all()):
         check_finite(embedding)
-    mass = None if weights is None else weights.flatten().to(points.dtype).clamp_min(LIGHTEST)
+    mass = None if weights is None else weights.flatten().to(image.dtype).clamp_min(LIGHTEST)
     if mask is None or bool(mask.all()):
-        return Pixels(image, None, points, length, mass)
+        return Pixels(image, None, length, mass)
     inside = mask.flatten().nonzero()[:, 0]
     mass = None if mass is None else mass[inside]
-    return Pixels(image, inside, take(points, inside), length[inside], mass)
+    return Pixels(image, inside, length[inside], mass)

@@ -19,7 +19,7 @@ from congeal.sphere import normalise
 __all__ = ["Patches", "find_patches"]
 
 PLANES = 2**19  # numbers of the embedding that are weighed and added up at once
-HALVINGS = 20  # of the range in which the spread is looked for
+HALVINGS = 12  # of the range of angles in which the spread is looked for
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,16 @@ def find_patches(
     """Cut an image into at most so many blocks of 1, 2, 4, 8, ... pixels a side.
 
     Blocks are put together as long as their pixels are alike: where the mean of their unit vectors
-    has length R, the spread is 1 - R, half the mean square of the angle to the mean. Everywhere
-    up to the same spread, the smallest with which there are few enough.
+    has length R, the spread is sqrt(2 - 2 R), the root mean square of the angle to the mean.
+    Everywhere up to the same spread, about the smallest with which there are few enough.
 
     Args:
         embedding: ``(D, *S)``.
         length: ``(*S)`` of each of its vectors.
         mass: ``(*S)`` of each pixel, 0 for those that do not take part.
         most: patches.
-        foreign: spread times mass, from which on a block may hold another object.
+        foreign: most that a block may lose, its mass times 1 - R. As much as it has of something
+            else at a right angle to the rest, if that is little.
 
     Returns:
         None where so few would take blocks with other objects in them.
@@ -109,8 +110,9 @@ def _levels(embedding: Tensor, weight: Tensor, mass: Tensor, foreign: float) -> 
     while True:
         taken = _add_pairs((mass > 0).to(mass)[None])[0]
         mass = _add_pairs(mass[None])[0]
-        own = (1 - _length(sums) / mass.clamp_min(1e-12)).clamp_min(0)
-        own = own.masked_fill(own * mass > foreign, torch.inf).masked_fill(mass <= 0, 0)
+        short = (1 - _length(sums) / mass.clamp_min(1e-12)).clamp_min(0)
+        own = (2 * short).sqrt().masked_fill(mass <= 0, 0)
+        own = own.masked_fill(short * mass > foreign, torch.inf)
         spread = torch.maximum(own, _largest_of_pairs(spread))
         levels.append(_Level(sums, mass, spread, (taken - 1).clamp_min(0)))
         if max(mass.shape) == 1:
