@@ -85,7 +85,7 @@ class AnchorSearch:
         if len(pixels) == 0:
             return _no_groups(embedding)
         modes, label, similarity = self._by_patches(pixels) or self._search(pixels)
-        modes = self._prune(pixels.points, modes, label, similarity, _draw(label, pixels))
+        modes = self._prune(pixels, modes, label, similarity)
         return _as_groups(modes, _draw(label, pixels), similarity, pixels)
 
     def _by_patches(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor] | None:
@@ -310,13 +310,12 @@ class AnchorSearch:
         lost = cosine < merge_cosine(self.margin)
         return home[at], (angles(other) - angles(cosine)).masked_fill(lost, 0.0)
 
-    def _prune(
-        self, points: Tensor, modes: Tensor, label: Tensor, similarity: Tensor, drawn: Tensor
-    ) -> Tensor:
+    def _prune(self, pixels: Pixels, modes: Tensor, label: Tensor, similarity: Tensor) -> Tensor:
         """Give up modes that are too small, scattered, or lines of mixture between two others.
 
         Their pixels go to the nearest mode that is left, in place. Returns the modes left.
         """
+        drawn = _draw(label, pixels)
         area = torch.bincount(drawn.reshape(-1), minlength=len(modes) + 1)[1:]
         small = area < min(self.smallest, float(area.max()))
         keep = ~small & ~find_mixtures(modes, drawn)
@@ -325,7 +324,7 @@ class AnchorSearch:
         homeless = (~keep).index_select(0, label).nonzero()[:, 0]
         rename = keep.long().cumsum(0) - 1
         label.copy_(rename.index_select(0, label))
-        at, near = nearest_modes(take(points, homeless), modes[keep])
+        at, near = nearest_modes(pixels.some(homeless), modes[keep])
         label[homeless], similarity[homeless] = at, near
         return modes[keep]
 
