@@ -41,6 +41,7 @@ SMALL = 128  # pixels of an object that one or two anchors may have found
 CENTRE = 3  # steps of its landmark among its own pixels
 GATHER = 8  # pixels for each of the anchors that tell how many all of these stand for
 FAR = 3  # widths of the kernel from a landmark to what lies between objects
+SAMPLE = 256  # pixels that are compared with the next one
 SMOOTH = 1.0  # widths of the kernel from most pixels to the next one, at most
 UNLIKE = 0.5  # of the width from pixels to the mean of their block, which may not speak for them
 EVEN = 256  # dimensions in which patches may be as many as anchors; twice as many in a quarter
@@ -129,7 +130,7 @@ class AnchorSearch:
 
     def _smooth(self, pixels: Pixels) -> bool:
         """Whether most pixels are nearer to the next one than the kernel is wide."""
-        first = spread_indices(len(pixels) - 1, self.anchors, pixels.length.device)
+        first = spread_indices(len(pixels) - 1, SAMPLE, pixels.length.device)
         one, other = pixels.some(first), pixels.some(first + 1)
         cosine = (one * other).sum(0) / (pixels.length[first] * pixels.length[first + 1])
         return float(cosine.median()) > math.cos(SMOOTH * self.width)

@@ -72,15 +72,23 @@ def _means_written_out(
 ) -> Tensor:
     """The same as :func:`_means_by_attention`, by the matrix of all pairs.
 
-    Weights are cut off at the bottom: next to the largest they are nothing, and products with
-    numbers too small for the exponent of a float take some processors ten times as long.
+    Those of a sharp kernel are cut off at the bottom: next to the largest they are nothing, and
+    products with numbers too small for the exponent of a float take some processors ten times as
+    long.
     """
     logit = (queries * concentration) @ points.mT  # (B, M, N)
     if weights is not None:
         logit += _log_mass(weights.to(points.dtype))[..., None, :]
-    logit = logit - logit.detach().amax(-1, keepdim=True)
-    kernel = logit.clamp_min(LEAST / LOG2E).exp_()
-    return kernel @ values / kernel.sum(-1, keepdim=True)
+    if _sharp(concentration):
+        logit = logit.clamp_min(logit.detach().amax(-1, keepdim=True) + LEAST / LOG2E)
+    return logit.softmax(-1) @ values
+
+
+def _sharp(concentration: float | Tensor) -> bool:
+    """Whether opposite vectors weigh next to nothing, where that is known."""
+    if torch.compiler.is_compiling():
+        return False
+    return -2 * float(torch.as_tensor(concentration).detach()) < LEAST / LOG2E
 
 
 def _many(points: Tensor) -> bool:
