@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from congeal.grouping import MeanShift
-from congeal.grouping.basins import let_flow, unite
+from congeal.grouping.basins import APART, let_flow, unite
 from congeal.sphere import normalise
 
 KAPPA = 36.0
@@ -112,3 +112,36 @@ def test_what_is_far_apart_is_never_united() -> None:
     united, _, into = unite(points, torch.ones(5000), 1e-3)
     assert len(united) == 5000
     assert torch.equal(united[into], points)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    dimensions=st.sampled_from([2, 3, 16, 64, 256]),
+    width=st.floats(1e-3, 0.3),
+    spread=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_nobody_is_taken_far(dimensions: int, width: float, spread: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(400, dimensions, generator=generator, dtype=torch.float64)
+    points = normalise(torch.eye(dimensions, dtype=torch.float64)[0] + spread * noise, dim=1)
+    united, mass, into = unite(points, torch.ones(400, dtype=torch.float64), width)
+    assert float(mass.sum()) == 400
+    moved = (points - united[into]).norm(dim=1)
+    assert float(moved.max()) <= 2 * APART * width
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 16, 64, 256])
+def test_in_any_dimension_close_points_become_one_and_distant_ones_stay_two(
+    dimensions: int,
+) -> None:
+    generator = torch.Generator().manual_seed(dimensions)
+    one = normalise(torch.randn(500, dimensions, generator=generator).double(), dim=1)
+    way = normalise(torch.randn(500, dimensions, generator=generator).double(), dim=1)
+
+    def share_united(distance: float) -> float:
+        pairs = torch.stack([one, one + distance * way], 1)
+        return sum(len(unite(pair, torch.ones(2).double(), 0.01)[1]) == 1 for pair in pairs) / 500
+
+    assert share_united(0.001) > 0.8
+    assert share_united(0.1) == 0

@@ -46,7 +46,7 @@ SMOOTH = 1.0  # widths of the kernel from most pixels to the next one, at most
 UNLIKE = 0.5  # of the width from pixels to the mean of their block, which may not speak for them
 EVEN = 256  # dimensions in which patches may be as many as anchors; twice as many in a quarter
 MOST = 4.0  # patches for each anchor, in few dimensions
-UNITED = 0.01  # of the width of the kernel, up to which anchors become one
+UNITED = 0.125  # of the width of the kernel, about how close anchors become one
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,13 @@ __all__ = ["Flow", "let_flow", "unite"]
 
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
 WORD = 2**64
-MEET = 2  # steps until the points of a group begin to come together
 FEWER = 0.9  # of the points are left after uniting where it pays to do so at the next step
-MET = 2  # widths from one of the crowd, from which on a point goes where that goes
+JOIN = 2  # steps before which none that follows is told by the nearest of the crowd
+MET = 2  # widths from that one, from which on a point goes where that goes
 LARGE = 800  # points, of which a step takes many times as long as to look who came together
 WAIT = 4  # steps, where it does not
+GOLDEN = 0.6180339887498949
+APART = 4  # widths to the mean of its cell, from which on a point stays by itself
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Flow:
 
     Attributes:
         shift: gave the steps.
-        width: points this close became one.
+        width: points about this close became one.
         start: ``(N, D)`` the crowd as it set out.
         trail: before each step, points ``(n, D)``, fewer and fewer, their mass ``(n,)``, and which
             of them each of the crowd is by then, ``(N,)`` int64.
@@ -75,7 +77,7 @@ class Flow:
         to = torch.empty(len(points), dtype=torch.int64, device=points.device)
         on = torch.arange(len(points), device=points.device)  # those on their way
         for step, (crowd, mass, became) in enumerate(self.trail):
-            if step >= MEET:
+            if step >= JOIN:
                 cosine = points @ crowd.T
                 there = cosine.amax(1) > math.cos(MET * self.width)
                 ends = self.where.new_zeros(len(crowd)).scatter_(0, became, self.where)
@@ -103,7 +105,7 @@ def let_flow(
         points: ``(N, D)`` unit vectors.
         shift: gives the step.
         weights: ``(N,)`` mass of each point, above 0.
-        width: points this close become one, well below the width of the kernel.
+        width: points about this close become one, well below the width of the kernel.
         steps: at most.
         tolerance: largest change of a coordinate taken as rest.
 
@@ -132,11 +134,11 @@ def let_flow(
 def _due(step: int, before: int, after: int) -> int:
     """Step before which to look again for points that came together.
 
-    None do in a single step. Later, it costs as much as a step of a small crowd: while many come
+    Many do in the first step. Later, it costs as much as a step of a small crowd: while many come
     together, or the crowd is large, at once, then rarely.
     """
-    if step < MEET:
-        return MEET
+    if step == 0:
+        return 1
     return step + (1 if after < FEWER * before or after > LARGE else WAIT)
 
 
@@ -147,7 +149,7 @@ def _salt(dimensions: int) -> list[int]:
 
 
 def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Make one of the points that lie in the same cell of a grid.
+    """Make one of the points that lie in the same cell of a grid, unless they are far apart.
 
     Points closer than ``width`` may still lie on two sides of an edge of the grid; these stay two,
     and meet later if they go on towards each other.
@@ -155,7 +157,7 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
     Args:
         points: ``(N, D)`` unit vectors.
         weights: ``(N,)`` mass of each, above 0.
-        width: of a cell of the grid, along each axis.
+        width: about the distance at which two are as likely to become one as not.
 
     Returns:
         The mean directions ``(M, D)``, their mass ``(M,)``, and of each point the one it became,
@@ -167,13 +169,35 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
         >>> united[into].tolist() == points.tolist(), mass[into].tolist()
         (True, [4.0, 2.0, 4.0])
     """
-    salt = torch.tensor(_salt(points.shape[1]), device=points.device)
-    cell = ((points / width).round().long() * salt).sum(1)  # wraps around, as a hash may
-    ids, into = torch.unique(cell, return_inverse=True)
-    if len(ids) == len(points):
+    into, count = _cells(points, width)
+    if count == len(points):
         return points, weights, torch.arange(len(points), device=points.device)
-    mass = weights.new_zeros(len(ids)).index_add_(0, into, weights)
-    sums = points.new_zeros(len(ids), points.shape[1]).index_add_(
-        0, into, points * weights[:, None]
-    )
-    return normalise(sums, dim=1), mass, into
+    together, mass = _add_up(points, weights, into)
+    apart = (points - together[into]).square().sum(1) > (APART * width) ** 2
+    if bool(apart.any()):
+        into[apart] = torch.arange(len(points), device=points.device)[apart] + len(mass)
+        into = torch.unique(into, return_inverse=True)[1]
+        together, mass = _add_up(points, weights, into)
+    return together, mass, into
+
+
+def _cells(points: Tensor, width: float) -> tuple[Tensor, int]:
+    """``(N,)`` int64, the cell of each of ``(N, D)`` points, numbered from 0, and how many.
+
+    Of two points at a distance d in any direction, the axes tell each about d / sqrt(D): with sides
+    of width sqrt(D), and edges anywhere, both are in one cell with probability exp(-.8 d / width).
+    """
+    side = width * math.sqrt(points.shape[1])
+    edges = torch.arange(points.shape[1], device=points.device) * GOLDEN % 1
+    salt = torch.tensor(_salt(points.shape[1]), device=points.device)
+    cell = ((points / side + edges).floor().long() * salt).sum(1)  # wraps around, as a hash may
+    ids, into = torch.unique(cell, return_inverse=True)
+    return into, len(ids)
+
+
+def _add_up(points: Tensor, weights: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean directions ``(M, D)`` of what becomes one, and the mass of each, ``(M,)``."""
+    count = int(into.max()) + 1 if len(into) else 0
+    mass = weights.new_zeros(count).index_add_(0, into, weights)
+    sums = points.new_zeros(count, points.shape[1])
+    return normalise(sums.index_add_(0, into, points * weights[:, None]), dim=1), mass
