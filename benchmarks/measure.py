@@ -16,9 +16,12 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 Row = dict[str, Any]
 STATUS = Path("/proc/self/status")
+SIDE = 2048  # of the matrices whose product tells the peak of a machine
+BRIEF = 0.05  # seconds
 
 
 def best_seconds(run: Callable[[], Any], *, repeats: int = 5, most: float = 20.0) -> float:
@@ -67,10 +70,32 @@ def _kilobytes(name: str) -> int:
     return int(line.split()[1])
 
 
-def matrix_peak(device: str = "cpu", side: int = 2048) -> float:
-    """Flops per second of a large single-precision matrix product, here and now."""
-    a, b = torch.randn(2, side, side, device=device)
-    return 2 * side**3 / best_seconds(lambda: a @ b, repeats=10)
+def best_in_turns(
+    *runs: Callable[[], Any], rounds: int = 8, most: float = 20.0
+) -> tuple[float, ...]:
+    """Least wall time of each of several, which take turns after a round that is not counted.
+
+    A machine whose speed changes from one second to the next, since others use it too, would
+    else give ratios of different hours. Rounds longer than ``most`` seconds are not repeated.
+    """
+    first = [_seconds(run) for run in runs]
+    if sum(first) > most:
+        return tuple(first)
+    count = max(1, min(rounds, int(most / sum(first))))
+    turns = [[_once_warm(run) for run in runs] for _ in range(count)]
+    return tuple(min(times) for times in zip(*turns, strict=True))
+
+
+def _once_warm(run: Callable[[], Any]) -> float:
+    """What is done in no time is done three times: the first of them fills the cache."""
+    first = _seconds(run)
+    return first if first > BRIEF else min(first, _seconds(run), _seconds(run))
+
+
+def matrix_product(device: str) -> tuple[Callable[[], Tensor], float]:
+    """A large single-precision matrix product, whose speed is the peak of a machine; its flops."""
+    a, b = torch.randn(2, SIDE, SIDE, device=device)
+    return lambda: a @ b, 2.0 * SIDE**3
 
 
 def machine() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from congeal.grouping.mixtures import _neighbours, find_mixtures
+from congeal.grouping.mixtures import _look_at, _neighbours, _Windows, find_mixtures
 from congeal.sphere import normalise
 
 MODES = normalise(torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [1.0, 1.0, 0], [0, 0, 1.0]]), dim=1)
@@ -37,7 +37,7 @@ def test_scattered_pixels_are_no_group() -> None:
 @pytest.mark.parametrize(("faces", "same"), [(True, False), (False, True)])
 def test_neighbours_are_counted_as_a_loop_would(faces: bool, same: bool) -> None:
     labels = torch.randint(0, 3, (7, 9), generator=torch.Generator().manual_seed(0))
-    counts = _neighbours(labels, faces=faces, same=same)
+    counts = _neighbours(_look_at(labels), faces=faces, same=same)[0]
     for y in range(7):
         for x in range(9):
             expected = 0
@@ -49,3 +49,33 @@ def test_neighbours_are_counted_as_a_loop_would(faces: bool, same: bool) -> None
                         continue
                     expected += bool(labels[y, x] == labels[y + dy, x + dx]) == same
             assert int(counts[y, x]) == expected
+
+
+@pytest.mark.parametrize("shape", [(200, 190), (1, 2000), (40, 70, 80)])
+@pytest.mark.parametrize(("faces", "same"), [(True, False), (False, True)])
+def test_where_groups_hold_few_pixels_the_same_is_counted_in_tiles(
+    shape: tuple[int, ...], faces: bool, same: bool
+) -> None:
+    labels = torch.zeros(shape, dtype=torch.int32)
+    corner = tuple(slice(0, 5) for _ in shape)  # at the edge of the image and of no tile
+    middle = tuple(slice(max(0, side // 2 - 4), side // 2 + 4) for side in shape)
+    generator = torch.Generator().manual_seed(0)
+    for place in (corner, middle):
+        labels[place] = torch.randint(0, 3, labels[place].shape, generator=generator).int()
+    whole, tiled = _Windows(labels[None], 0), _look_at(labels)
+    assert tiled.edge == 1
+    for one in range(3):
+        shares = [
+            windows.areas(windows.drawn * (counts > one), 2)
+            for windows in (whole, tiled)
+            for counts in [_neighbours(windows, faces=faces, same=same)]
+        ]
+        assert torch.equal(*shares)
+
+
+def test_areas_are_those_of_the_whole_image() -> None:
+    labels = torch.zeros(300, 300, dtype=torch.int32)
+    labels[30:34, 30:34], labels[299, 299] = 1, 2  # across four tiles, and in the last corner
+    tiled = _look_at(labels)
+    assert tiled.edge == 1
+    assert tiled.areas(tiled.drawn, 2).tolist() == [16, 1]

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from congeal.grouping.patches import Patches, find_patches
+from congeal.grouping.tiles import find_tiles
 from congeal.sphere import normalise
 
 
@@ -58,7 +59,13 @@ def test_each_pixel_is_in_one_patch_which_has_their_mass_and_mean(
     generator = torch.Generator().manual_seed(seed)
     mass = 0.1 + torch.rand(size, generator=generator).double()
     mass *= torch.rand(size, generator=generator) < inside
-    patches = cut(embedding, length, mass, most)
+    assert_whole(cut(embedding, length, mass, most), embedding, length, mass, most)
+
+
+def assert_whole(
+    patches: Patches | None, embedding: Tensor, length: Tensor, mass: Tensor, most: int
+) -> None:
+    """Each pixel is in one of few patches, and each patch is what its pixels are."""
     assert patches is not None
     assert len(patches.mass) <= most
     assert torch.equal(patches.of >= 0, mass > 0)
@@ -70,6 +77,28 @@ def test_each_pixel_is_in_one_patch_which_has_their_mass_and_mean(
         total = (embedding / length * mass)[:, own].sum(1)
         torch.testing.assert_close(held, mass[own].sum())
         torch.testing.assert_close(direction * reach * held, total)
+
+
+@pytest.mark.parametrize("size", [(19000,), (200, 150), (40, 60, 70)])
+def test_so_is_each_of_few_pixels_of_a_large_image(size: tuple[int, ...]) -> None:
+    embedding, length = smooth(size, coarse=9)
+    mass = torch.zeros(size, dtype=torch.float64)
+    mass[tuple(slice(side - 9, side) for side in size)] = 1.0  # the last corner, and the middle
+    mass[tuple(slice(side // 2 - 4, side // 2 + 5) for side in size)] = 2.0
+    assert find_tiles(mass > 0) is not None
+    assert_whole(cut(embedding, length, mass, 40), embedding, length, mass, 40)
+
+
+def test_few_pixels_are_cut_as_they_are_in_an_image_of_their_size() -> None:
+    embedding, length = smooth((32, 32), dimensions=4)
+    large, long = torch.zeros(4, 160, 192).double(), torch.ones(160, 192).double()
+    mass = torch.zeros(160, 192).double()
+    large[:, 64:96, 96:128], long[64:96, 96:128], mass[64:96, 96:128] = embedding, length, 1.0
+    one, other = cut(embedding, length, most=90), cut(large, long, mass, most=90)
+    assert one is not None
+    assert other is not None
+    assert torch.equal(one.of, other.of[64:96, 96:128])
+    torch.testing.assert_close(one.directions, other.directions)
 
 
 @given(size=SIZES, seed=st.integers(0, 99), most=st.integers(10, 100))

@@ -317,7 +317,7 @@ class AnchorSearch:
         Their pixels go to the nearest mode that is left, in place. Returns the modes left.
         """
         drawn = _draw(label, pixels)
-        area = torch.bincount(drawn.reshape(-1), minlength=len(modes) + 1)[1:]
+        area = torch.bincount(label, minlength=len(modes))
         small = area < min(self.smallest, float(area.max()))
         keep = ~small & ~find_mixtures(modes, drawn)
         if bool(keep.all()) or not bool(keep.any()):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from congeal.grouping.tiles import find_tiles
+
 __all__ = ["find_mixtures"]
 
 BLEND = 0.8  # cosine to the plane of two modes from which a third passes for their mixture
+OUTSIDE = -1  # the image
 THIN = 0.5  # share of solid pixels below which a group is a line, of joined ones, is scattered
 
 
@@ -28,10 +32,10 @@ def find_mixtures(modes: Tensor, drawn: Tensor) -> Tensor:
         >>> find_mixtures(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.7, 0.7]]), drawn).tolist()
         [False, False, True]
     """
-    area = torch.bincount(drawn.reshape(-1), minlength=len(modes) + 1)[1:]
-    drawn = drawn.int()  # half the memory to go through
-    mixed = _scattered(drawn, area)
-    thin = _thin(drawn, area).nonzero()[:, 0]
+    windows = _look_at(drawn.int())  # half the memory to go through
+    area = windows.areas(windows.drawn, len(modes))
+    mixed = _scattered(windows, area)
+    thin = _thin(windows, area).nonzero()[:, 0]
     mixed[thin] |= _blends(modes, area, thin)
     return mixed
 
@@ -59,10 +63,33 @@ def _blends(modes: Tensor, area: Tensor, asked: Tensor) -> Tensor:
     return between.flatten(1).any(1)
 
 
-def _share(pixels: Tensor, drawn: Tensor, area: Tensor) -> Tensor:
-    """``(M,)`` share of each group that the pixels ``(*S)`` bool make up."""
-    kept = (drawn * pixels).reshape(-1)  # quicker than to pick
-    return torch.bincount(kept, minlength=len(area) + 1)[1:] / area.clamp_min(1)
+class _Windows(NamedTuple):
+    """An image, or tiles of it and what is around each."""
+
+    drawn: Tensor  # (n, *S) labels, OUTSIDE beyond the image
+    edge: int  # pixels around a tile
+
+    def areas(self, labels: Tensor, groups: int) -> Tensor:
+        """``(M,)`` how many of ``(n, *S)`` there are of 1..M, but for the edges."""
+        inner = slice(self.edge, -self.edge or None)
+        values = labels[(slice(None), *[inner] * (labels.ndim - 1))].reshape(-1)
+        if self.edge:
+            values = values.clamp_min(0)
+        return torch.bincount(values, minlength=groups + 1)[1:]
+
+
+def _look_at(drawn: Tensor) -> _Windows:
+    """The image ``(*S)``, or, if groups have few of its pixels, the tiles that hold them."""
+    tiles = find_tiles(drawn > 0, edge=1)
+    if tiles is None:
+        return _Windows(drawn[None], 0)
+    return _Windows(torch.cat([drawn.flatten(), drawn.new_tensor([OUTSIDE])])[tiles], 1)
+
+
+def _share(pixels: Tensor, windows: _Windows, area: Tensor) -> Tensor:
+    """``(M,)`` share of each group that the pixels ``(n, *S)`` bool make up."""
+    kept = windows.drawn * pixels  # quicker than to pick
+    return windows.areas(kept, len(area)) / area.clamp_min(1)
 
 
 def _pairs(drawn: Tensor, step: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -74,33 +101,36 @@ def _pairs(drawn: Tensor, step: tuple[int, ...]) -> tuple[tuple[slice, ...], tup
     return here, there
 
 
-def _neighbours(drawn: Tensor, *, faces: bool, same: bool) -> Tensor:
-    """``(*S)`` how many neighbours a pixel has in its own group, or in others.
+def _neighbours(windows: _Windows, *, faces: bool, same: bool) -> Tensor:
+    """``(n, *S)`` how many neighbours a pixel has in its own group, or in others.
 
     Args:
-        drawn: ``(*S)`` labels.
+        windows: where to look.
         faces: only those that share a face, else corners too.
         same: count those of its own group, else those of others; outside the image are none.
     """
+    drawn = windows.drawn
     counts = torch.zeros(drawn.shape, dtype=torch.int8, device=drawn.device)
-    for step in product((-1, 0, 1), repeat=drawn.ndim):
+    for step in product([0], *[(-1, 0, 1)] * (drawn.ndim - 1)):
         if step <= (0,) * drawn.ndim or (faces and sum(map(abs, step)) > 1):
             continue  # each pair once
         here, there = _pairs(drawn, step)
         one, other = drawn[here], drawn[there]
-        found = (one == other if same else one != other).view(torch.int8)
-        counts[here] += found
-        counts[there] += found
+        found = one == other if same else one != other
+        if windows.edge and not same:
+            found &= (one != OUTSIDE) & (other != OUTSIDE)
+        counts[here] += found.view(torch.int8)
+        counts[there] += found.view(torch.int8)
     return counts
 
 
-def _thin(drawn: Tensor, area: Tensor) -> Tensor:
+def _thin(windows: _Windows, area: Tensor) -> Tensor:
     """``(M,)`` bool: most pixels of the group have two or more neighbours of other groups."""
-    foreign = _neighbours(drawn, faces=True, same=False)
-    return _share(foreign < 2, drawn, area) < THIN
+    foreign = _neighbours(windows, faces=True, same=False)
+    return _share(foreign < 2, windows, area) < THIN
 
 
-def _scattered(drawn: Tensor, area: Tensor) -> Tensor:
+def _scattered(windows: _Windows, area: Tensor) -> Tensor:
     """``(M,)`` bool: most pixels of the group have at most one neighbour of their own group."""
-    own = _neighbours(drawn, faces=False, same=True)
-    return _share(own > 1, drawn, area) < THIN
+    own = _neighbours(windows, faces=False, same=True)
+    return _share(own > 1, windows, area) < THIN

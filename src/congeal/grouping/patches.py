@@ -6,14 +6,15 @@ single pixels count; elsewhere the mean of a block says the same as its pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from congeal.grouping.nearest import lengths
+from congeal.grouping.nearest import lengths, take
+from congeal.grouping.tiles import find_tiles
 from congeal.sphere import normalise
 
 __all__ = ["Patches", "find_patches"]
@@ -79,6 +80,15 @@ def find_patches(
         >>> patches.of[0].tolist()
         [0, 0, 2, 3]
     """
+    tiles = find_tiles(mass > 0)
+    if tiles is not None:
+        return _in_tiles(embedding, length, mass, tiles, most, foreign)
+    return _in_whole(embedding, length, mass, most, foreign)
+
+
+def _in_whole(
+    embedding: Tensor, length: Tensor, mass: Tensor, most: int, foreign: float
+) -> Patches | None:
     levels = _levels(embedding, mass / length, mass, foreign)
     limit = _limit(levels, int((mass > 0).sum()), most)
     if limit is None:
@@ -100,6 +110,26 @@ def find_patches(
     vectors, held = torch.cat(sums, 1).T, torch.cat(weights)
     of.masked_fill_(mass <= 0, -1)
     return Patches(normalise(vectors, dim=1), held, vectors.norm(dim=1) / held, of)
+
+
+def _in_tiles(
+    embedding: Tensor, length: Tensor, mass: Tensor, tiles: Tensor, most: int, foreign: float
+) -> Patches | None:
+    """The same, of an image of these tiles side by side: blocks do not cross the edge of one.
+
+    Larger blocks may join tiles that are apart, if their pixels are alike; that does no harm.
+    """
+    strip = tiles.movedim(0, -2).flatten(-2)  # (t, ..., t, n t)
+    beyond = strip == mass.numel()
+    at = strip.masked_fill(beyond, 0)
+    picked = take(embedding.flatten(1), at.flatten()).view(len(embedding), *strip.shape)
+    lengths_there, mass_there = length.flatten()[at], mass.flatten()[at].masked_fill(beyond, 0)
+    patches = _in_whole(picked, lengths_there, mass_there, most, foreign)
+    if patches is None:
+        return None
+    of = torch.full((mass.numel() + 1,), -1, dtype=torch.int64, device=mass.device)
+    of[strip] = patches.of
+    return replace(patches, of=of[:-1].view(mass.shape))
 
 
 def _levels(embedding: Tensor, weight: Tensor, mass: Tensor, foreign: float) -> list[_Level]:
