@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from congeal.grouping.basins import Flow, let_flow
+from congeal.grouping.basins import UNITED, Flow, let_flow
 from congeal.grouping.groups import Groups
 from congeal.grouping.masked import Pixels, read_pixels
 from congeal.grouping.mixtures import find_mixtures
@@ -46,7 +46,6 @@ SMOOTH = 1.0  # widths of the kernel from most pixels to the next one, at most
 UNLIKE = 0.5  # of the width from pixels to the mean of their block, which may not speak for them
 EVEN = 256  # dimensions in which patches may be as many as anchors; twice as many in a quarter
 MOST = 4.0  # patches for each anchor, in few dimensions
-UNITED = 0.125  # of the width of the kernel, about how close anchors become one
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from torch import Tensor
 from congeal.grouping.modes import Shifting, assign_to_modes
 from congeal.sphere import normalise
 
-__all__ = ["Flow", "let_flow", "unite"]
+__all__ = ["UNITED", "Flow", "let_flow", "unite"]
 
+UNITED = 0.125  # of the width of a kernel, at which results are the same as of exact mean shift
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
 WORD = 2**64
+EARLY = 4  # steps in which most of those come together that ever do
 FEWER = 0.9  # of the points are left after uniting where it pays to do so at the next step
 JOIN = 2  # steps before which none that follows is told by the nearest of the crowd
 MET = 2  # widths from that one, from which on a point goes where that goes
@@ -134,12 +136,11 @@ def let_flow(
 def _due(step: int, before: int, after: int) -> int:
     """Step before which to look again for points that came together.
 
-    Many do in the first step. Later, it costs as much as a step of a small crowd: while many come
+    Many do in the first steps. Later, it costs as much as a step of a small crowd: while many come
     together, or the crowd is large, at once, then rarely.
     """
-    if step == 0:
-        return 1
-    return step + (1 if after < FEWER * before or after > LARGE else WAIT)
+    often = step < EARLY or after < FEWER * before or after > LARGE
+    return step + (1 if often else WAIT)
 
 
 @cache

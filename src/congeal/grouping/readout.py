@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.errors import CongealError
+from congeal.grouping.basins import UNITED, let_flow
 from congeal.grouping.components import absorb_small, connect, fill_holes, split_parts
 from congeal.grouping.groups import Grouping
 from congeal.grouping.local_shift import local_mean_shift
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.modes import assign_to_modes, converge, find_modes, merge_cosine
+from congeal.grouping.modes import assign_to_modes, find_modes, merge_cosine
 from congeal.grouping.sampling import spread_indices
 from congeal.sphere import concentration_from_margin, normalise
 
@@ -135,9 +136,17 @@ class ReadOut:
         chosen = spread_indices(len(points), self.anchors, points.device)
         share = len(points) / len(chosen)
         shift = MeanShift(self.kappa).to(points.device)
-        settled = converge(points[chosen], shift, weights=weight[chosen], steps=self.steps)
-        count = torch.full_like(weight[chosen], share * stride**2)
-        modes = find_modes(settled, margin=self.margin, weights=count, smallest=self.smallest)
+        wide = min((1 - self.margin) / 3, self.kappa**-0.5)  # the kernel, in radians
+        flow = let_flow(
+            points[chosen],
+            shift,
+            weight[chosen],
+            width=UNITED * wide,
+            steps=self.steps,
+            tolerance=1e-4,
+        )
+        area = flow.count * (share * stride**2)  # however much each is trusted as a seed
+        modes = find_modes(flow.rest, margin=self.margin, weights=area, smallest=self.smallest)
         labels = np.zeros(tuple(coarse.shape), np.int64)
         if len(modes):
             labels[coarse.cpu().numpy()] = assign_to_modes(points, modes).cpu().numpy() + 1
