@@ -144,4 +144,4 @@ def test_in_any_dimension_close_points_become_one_and_distant_ones_stay_two(
         return sum(len(unite(pair, torch.ones(2).double(), 0.01)[1]) == 1 for pair in pairs) / 500
 
     assert share_united(0.001) > 0.8
-    assert share_united(0.1) == 0
+    assert share_united(0.2) == 0

@@ -19,7 +19,7 @@ from congeal.sphere import normalise
 
 __all__ = ["UNITED", "Flow", "let_flow", "unite"]
 
-UNITED = 0.125  # of the width of a kernel, at which results are the same as of exact mean shift
+UNITED = 0.125  # of the width of a kernel, at which the groups stay what they are
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
 WORD = 2**64
 EARLY = 4  # steps in which most of those come together that ever do
@@ -28,8 +28,8 @@ JOIN = 2  # steps before which none that follows is told by the nearest of the c
 MET = 2  # widths from that one, from which on a point goes where that goes
 LARGE = 800  # points, of which a step takes many times as long as to look who came together
 WAIT = 4  # steps, where it does not
-GOLDEN = 0.6180339887498949
-APART = 4  # widths to the mean of its cell, from which on a point stays by itself
+GOLDEN = 0.6180339887498949  # its multiples put the edges of the grid anywhere
+APART = 6  # widths to the mean of its cell, from which on a point stays by itself
 
 
 @dataclass(frozen=True)
