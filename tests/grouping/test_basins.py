@@ -145,3 +145,13 @@ def test_in_any_dimension_close_points_become_one_and_distant_ones_stay_two(
 
     assert share_united(0.001) > 0.8
     assert share_united(0.2) == 0
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.1])
+def test_united_points_stand_in_the_order_of_the_first_of_each(spread: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    spots = normalise(torch.randn(9, 6, generator=generator).double(), dim=1)
+    noise = spread * torch.randn(200, 6, generator=generator).double()
+    points = normalise(spots[torch.randint(9, (200,), generator=generator)] + noise, dim=1)
+    into = unite(points, torch.ones(200).double(), 0.02)[2].tolist()
+    assert list(dict.fromkeys(into)) == list(range(len(set(into))))

@@ -161,14 +161,14 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
         width: about the distance at which two are as likely to become one as not.
 
     Returns:
-        The mean directions ``(M, D)``, their mass ``(M,)``, and of each point the one it became,
-        ``(N,)`` int64.
+        The mean directions ``(M, D)`` in the order of their first points, their mass ``(M,)``, and
+        of each point the one it became, ``(N,)`` int64.
 
     Example:
         >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
         >>> united, mass, into = unite(points, torch.tensor([1.0, 2.0, 3.0]), 0.01)
-        >>> united[into].tolist() == points.tolist(), mass[into].tolist()
-        (True, [4.0, 2.0, 4.0])
+        >>> united.tolist(), mass.tolist(), into.tolist()
+        ([[1.0, 0.0], [0.0, 1.0]], [4.0, 2.0], [0, 1, 0])
     """
     into, count = _cells(points, width)
     if count == len(points):
@@ -177,13 +177,12 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
     apart = (points - together[into]).square().sum(1) > (APART * width) ** 2
     if bool(apart.any()):
         into[apart] = torch.arange(len(points), device=points.device)[apart] + len(mass)
-        into = torch.unique(into, return_inverse=True)[1]
-        together, mass = _add_up(points, weights, into)
+        together, mass = _add_up(points, weights, into := _number(into)[0])
     return together, mass, into
 
 
 def _cells(points: Tensor, width: float) -> tuple[Tensor, int]:
-    """``(N,)`` int64, the cell of each of ``(N, D)`` points, numbered from 0, and how many.
+    """``(N,)`` int64, the cell of each of ``(N, D)`` points, in order of appearance; how many.
 
     Of two points at a distance d in any direction, the axes tell each about d / sqrt(D): with sides
     of width sqrt(D), and edges anywhere, both are in one cell with probability exp(-.8 d / width).
@@ -192,8 +191,16 @@ def _cells(points: Tensor, width: float) -> tuple[Tensor, int]:
     edges = torch.arange(points.shape[1], device=points.device) * GOLDEN % 1
     salt = torch.tensor(_salt(points.shape[1]), device=points.device)
     cell = ((points / side + edges).floor().long() * salt).sum(1)  # wraps around, as a hash may
-    ids, into = torch.unique(cell, return_inverse=True)
-    return into, len(ids)
+    return _number(cell)
+
+
+def _number(names: Tensor) -> tuple[Tensor, int]:
+    """``(N,)`` int64, 0 for the first name and all alike, 1 for the next, ...; how many."""
+    names, into = torch.unique(names, return_inverse=True)
+    place = torch.arange(len(into), device=into.device)
+    first = torch.full_like(names, len(into)).scatter_reduce_(0, into, place, "amin")
+    rank = torch.empty_like(first).index_copy_(0, first.argsort(), place[: len(first)])
+    return rank[into], len(first)
 
 
 def _add_up(points: Tensor, weights: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
