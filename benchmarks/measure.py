@@ -29,11 +29,7 @@ def best_seconds(run: Callable[[], Any], *, repeats: int = 5, most: float = 20.0
 
     A call that takes longer than ``most`` seconds is not repeated.
     """
-    first = _seconds(run)
-    if first > most:
-        return first
-    times = [_seconds(run) for _ in range(max(1, min(repeats, int(most / max(first, 1e-6)))))]
-    return min(times)
+    return best_in_turns(run, rounds=repeats, most=most)[0]
 
 
 def _seconds(run: Callable[[], Any]) -> float:
@@ -81,7 +77,7 @@ def best_in_turns(
     first = [_seconds(run) for run in runs]
     if sum(first) > most:
         return tuple(first)
-    count = max(1, min(rounds, int(most / sum(first))))
+    count = max(1, min(rounds, int(most / max(sum(first), 1e-6))))
     turns = [[_once_warm(run) for run in runs] for _ in range(count)]
     return tuple(min(times) for times in zip(*turns, strict=True))
 

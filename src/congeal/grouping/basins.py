@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from congeal.grouping.modes import Shifting, assign_to_modes
+from congeal.grouping.sampling import GOLDEN
 from congeal.sphere import normalise
 
 __all__ = ["UNITED", "Flow", "let_flow", "unite"]
@@ -28,7 +29,6 @@ JOIN = 2  # steps before which none that follows is told by the nearest of the c
 MET = 2  # widths from that one, from which on a point goes where that goes
 LARGE = 800  # points, of which a step takes many times as long as to look who came together
 WAIT = 4  # steps, where it does not
-GOLDEN = 0.6180339887498949  # its multiples put the edges of the grid anywhere
 APART = 6  # widths to the mean of its cell, from which on a point stays by itself
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from congeal.errors import CongealError, unknown
 from congeal.grouping.groups import Groups
 from congeal.grouping.pixels import OverBatch, collect_groups, take_pixels
+from congeal.grouping.sampling import GOLDEN
 
 __all__ = ["FlatMeanShift"]
 
 Order = Literal["largest", "first", "random"]
 
 ANCHORS = 1024  # pixels among which the one with the most others around it is looked for
-GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)

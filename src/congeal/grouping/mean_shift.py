@@ -86,9 +86,8 @@ def _means_written_out(
 
 def _sharp(concentration: float | Tensor) -> bool:
     """Whether opposite vectors weigh next to nothing, where that is known."""
-    if torch.compiler.is_compiling():
-        return False
-    return -2 * float(torch.as_tensor(concentration).detach()) < LEAST / LOG2E
+    known = not torch.compiler.is_compiling()
+    return known and -2 * float(torch.as_tensor(concentration).detach()) < LEAST / LOG2E
 
 
 def _many(points: Tensor) -> bool:

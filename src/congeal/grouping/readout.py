@@ -136,12 +136,11 @@ class ReadOut:
         chosen = spread_indices(len(points), self.anchors, points.device)
         share = len(points) / len(chosen)
         shift = MeanShift(self.kappa).to(points.device)
-        wide = min((1 - self.margin) / 3, self.kappa**-0.5)  # the kernel, in radians
         flow = let_flow(
             points[chosen],
             shift,
             weight[chosen],
-            width=UNITED * wide,
+            width=UNITED * self.kappa**-0.5,
             steps=self.steps,
             tolerance=1e-4,
         )

@@ -8,9 +8,9 @@ from torch import Tensor
 from congeal.grouping.nearest import take
 from congeal.sphere import normalise
 
-__all__ = ["draw_anchors", "gather", "spread_indices"]
+__all__ = ["GOLDEN", "draw_anchors", "gather", "spread_indices"]
 
-GOLDEN = 0.6180339887498949
+GOLDEN = 0.6180339887498949  # multiples of it, less whole numbers, spread evenly and in no pattern
 BETWEEN = 32  # pixels between objects that one stands for, if there are not too many
 STRETCH = 512  # pixels compared with the same anchors
 ENOUGH = 16  # anchors close to a landmark, or its even part of all
