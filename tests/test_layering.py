@@ -23,7 +23,7 @@ PACKAGE = SOURCE / "congeal"
 LAYERS = (
     ("errors",),
     ("files",),
-    ("sphere", "labels", "once"),
+    ("sphere", "labels", "autograd"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping
     ("networks",),
@@ -39,7 +39,7 @@ LAYERS = (
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
 
 # Below the networks there are tensors and arrays only.
-MATHEMATICS = ("sphere", "labels", "once", "losses", "grouping", "metrics")
+MATHEMATICS = ("sphere", "labels", "autograd", "losses", "grouping", "metrics")
 NOT_MATHEMATICS = {"PIL", "lightning", "matplotlib", "rich", "tifffile", "timm", "typer"}
 
 # These take their time to import; the command line loads them inside commands.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from congeal.once import once
+from congeal.autograd import once_differentiable
 
 __all__ = ["block_means", "fits_blocks", "not_light"]
 
@@ -225,8 +225,14 @@ class _BlockSums(torch.autograd.Function):
         with torch.no_grad():
             slope, sharper = _gradients(grads[0], *ctx.saved_tensors)
         if not ctx.needs_input_grad[1]:
-            return once(slope, _NAME), None, None, None, None
-        return once(slope, _NAME), once(sharper, _NAME), None, None, None
+            return once_differentiable(slope, _NAME), None, None, None, None
+        return (
+            once_differentiable(slope, _NAME),
+            once_differentiable(sharper, _NAME),
+            None,
+            None,
+            None,
+        )
 
 
 def _values(points: Tensor, total: bool) -> Tensor:

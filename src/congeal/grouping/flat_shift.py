@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from congeal.autograd import full_precision
 from congeal.errors import CongealError, unknown
 from congeal.grouping.groups import Groups
 from congeal.grouping.pixels import OverBatch, collect_groups, take_pixels
@@ -72,6 +73,7 @@ class FlatMeanShift(OverBatch):
         if self.steps < 1 or (self.most is not None and self.most < 1):
             raise CongealError(f"expected steps and most >= 1, got {self.steps} and {self.most}")
 
+    @full_precision
     def group(
         self,
         embedding: Tensor,
@@ -99,7 +101,7 @@ class FlatMeanShift(OverBatch):
             raise CongealError(
                 f"expected classes of shape {tuple(kept.shape)}, got {tuple(classes.shape)}"
             )
-        with torch.no_grad(), torch.autocast(embedding.device.type, enabled=False):
+        with torch.no_grad():
             labels = self._label(embedding.detach(), kept, mass, classes)
         groups = collect_groups(labels, embedding, None if weights is None else mass, unit=False)
         if classes is None:

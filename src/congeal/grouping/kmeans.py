@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.grouping.groups import Groups
 from congeal.grouping.pixels import OverBatch, collect_groups, take_pixels
@@ -65,6 +66,7 @@ class SphericalKMeans(OverBatch):
         if self.search is not None and self.search < 0:
             raise CongealError(f"expected search >= 0 or None, got {self.search}")
 
+    @full_precision
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Groups:
@@ -84,7 +86,7 @@ class SphericalKMeans(OverBatch):
         """
         embedding, kept, mass = take_pixels(embedding, mask, weights)
         unit = normalise(embedding, dim=0)
-        with torch.no_grad(), torch.autocast(embedding.device.type, enabled=False):
+        with torch.no_grad():
             labels = self._cluster(unit.detach(), kept, mass)
         return collect_groups(labels, unit, None if weights is None else mass)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
+from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
@@ -359,6 +360,7 @@ class MeanShift(nn.Module):
             trail = self.shift(points.contiguous(), mass, location)
         return [step.mT.unflatten(2, size) for step in trail]
 
+    @full_precision
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Groups:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.grouping.groups import Grouping, Groups
 from congeal.grouping.mean_shift import MeanShift
@@ -155,6 +156,7 @@ class Proposals(OverBatch):
         )
         return cls(tuple(shifts), overlap, smallest, split)
 
+    @full_precision
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Groups:
@@ -174,7 +176,7 @@ class Proposals(OverBatch):
             CongealError: shapes do not fit, a value is not finite, or a weight is negative.
         """
         embedding, *_ = take_pixels(embedding, mask, weights)
-        with torch.no_grad(), torch.autocast(embedding.device.type, enabled=False):
+        with torch.no_grad():
             found = [one.group(embedding, mask, weights) for one in self.groupings]
             pool = _Pool.of(found, split=self.split).select_large(self.smallest)
             means = _mean_directions(pool.layers, embedding, len(pool.scores))

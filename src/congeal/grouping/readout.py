@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.grouping.basins import UNITED, let_flow
 from congeal.grouping.components import absorb_small, connect, fill_holes, split_parts
@@ -91,6 +92,7 @@ class ReadOut:
         return replace(self, reach=reach, smallest=self.smallest / zoom**2)
 
     @torch.no_grad()
+    @full_precision
     def __call__(
         self,
         embedding: Tensor,

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.files import atomic_path
 from congeal.grouping.groups import Grouping, Groups
@@ -308,6 +309,7 @@ class Retrieval(OverBatch):
         """``(N,)`` int64 class of each of ``(N, D)`` queries."""
         return self.vote(self.neighbours(queries))[0]
 
+    @full_precision
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> RetrievedGroups:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from congeal.once import once
+from congeal.autograd import once_differentiable
 
 __all__ = ["hinged_pairs"]
 
@@ -168,7 +168,14 @@ class _HingedPairs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return once(grads[0] * gradient, "pairwise loss"), None, None, None, None, None
+        return (
+            once_differentiable(grads[0] * gradient, "pairwise loss"),
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def hinged_pairs(

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from congeal.autograd import once_differentiable
 from congeal.errors import CongealError, unknown
 from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import SegmentPrototypes, Segments, check_maps, gather_segments
-from congeal.once import once
 from congeal.sphere import normalise
 
 __all__ = ["VMFLoss", "VMFNLoss", "vmf_loss", "vmf_n_loss"]
@@ -83,7 +83,9 @@ class _MeanSurprise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = [once(grads[0] * gradient, "vMF loss") for gradient in ctx.saved_tensors]
+        gradients = [
+            once_differentiable(grads[0] * gradient, "vMF loss") for gradient in ctx.saved_tensors
+        ]
         return *gradients, None, None, None, None, None, None
 
 

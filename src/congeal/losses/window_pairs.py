@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from congeal.autograd import once_differentiable
 from congeal.errors import CongealError
-from congeal.once import once
 
 __all__ = ["random_pairs", "window_offsets", "window_pair_cost"]
 
@@ -123,7 +123,7 @@ def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _scale_gradient(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     (gradient,) = ctx.saved_tensors
     towards = grads[0].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
-    return once(towards, "window loss"), *[None] * 7
+    return once_differentiable(towards, "window loss"), *[None] * 7
 
 
 # An operator of its own, so that a compiler takes the loop over the steps as one piece.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from congeal.methods.rpe import RPE
 from congeal.training.checkpoint import OPTIMIZER, SECONDS, require_fit
 from congeal.training.config import TrainConfig
+from congeal.training.machine import choose_precision
 from congeal.training.muon import Muon
 from congeal.training.shares import Shares
 from congeal.training.stream import seeded_generator
@@ -156,8 +157,10 @@ class Trainee(lightning.LightningModule):
         groups = _parameter_groups(self.model, c.weight_decay, c.encoder_rate)
         if c.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=self.highest_rate, momentum=0.9)
-        # On a CPU the fused update takes a third of the time; on a GPU clipping forbids it.
-        fused = all(p.device.type == "cpu" for p in self.model.parameters())
+        # The fused update takes a third of the time on a CPU. Lightning refuses to clip its
+        # gradients on a GPU and under mixed precision.
+        on_cpu = all(p.device.type == "cpu" for p in self.model.parameters())
+        fused = on_cpu and choose_precision(c) == "32-true"
         if c.optimizer == "muon":
             return Muon(groups, lr=self.highest_rate, fused=fused)
         return torch.optim.AdamW(groups, lr=self.highest_rate, fused=fused)

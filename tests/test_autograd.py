@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
+from congeal.autograd import once_differentiable
 from congeal.errors import CongealError
-from congeal.once import once
 
 
 def test_without_a_graph_it_is_the_tensor_itself():
     gradient = torch.ones(3)
     with torch.no_grad():
-        assert once(gradient, "loss") is gradient
+        assert once_differentiable(gradient, "loss") is gradient
 
 
 def test_with_a_graph_its_derivative_is_refused_by_name():
-    held = once(torch.ones(3), "loss of test")
+    held = once_differentiable(torch.ones(3), "loss of test")
     assert torch.equal(held, torch.ones(3))
     with pytest.raises(CongealError, match="second derivative of the loss of test"):
         held.sum().backward()
