@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from congeal.errors import CongealError
     from congeal.evaluation import evaluate
-    from congeal.methods.rpe import RPE
+    from congeal.methods import RPE
     from congeal.models.folder import load
     from congeal.prediction import segment
     from congeal.segmentation import Segmentation
@@ -60,7 +60,6 @@ __all__ = [
 
 # Where each name comes from; a name that is not here is a module or subpackage.
 _HOMES = {
-    "RPE": "congeal.methods.rpe",
     "CongealError": "congeal.errors",
     "Segmentation": "congeal.segmentation",
     "evaluate": "congeal.evaluation",
@@ -72,13 +71,17 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'congeal' has no attribute {name!r}")
-    if name not in _HOMES:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    if name.islower() and name in __all__:
         return importlib.import_module(f"congeal.{name}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    from congeal.methods.registry import class_homes  # classes of methods
+
+    if name in class_homes():
+        return getattr(importlib.import_module(class_homes()[name]), name)
+    raise AttributeError(f"module 'congeal' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

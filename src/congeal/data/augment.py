@@ -31,11 +31,11 @@ __all__ = [
     "RandomTrim",
     "RandomView",
     "build_augmentation",
-    "discriminative_augmentation",
-    "dvis_augmentation",
+    "debrabandere2017_augmentation",
     "example_draws",
-    "rpe_augmentation",
-    "segsort_augmentation",
+    "hwang2019_augmentation",
+    "kong2018_augmentation",
+    "yuan2020_augmentation",
 ]
 
 Range = tuple[float, float]
@@ -53,7 +53,7 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
         transforms: of torchvision, or the ones here.
 
     Example:
-        >>> augment = segsort_augmentation(crop=32)
+        >>> augment = hwang2019_augmentation(crop=32)
         >>> image, labels = torch.rand(3, 40, 60), torch.ones(40, 60, dtype=torch.int64)
         >>> image, labels = augment(image, labels, generator=torch.Generator().manual_seed(0))
         >>> tuple(image.shape), tuple(labels.shape), labels.dtype
@@ -218,7 +218,7 @@ class RandomTrim(RandomView):
         return kept, first + (length - first - last) / 2
 
 
-def rpe_augmentation(
+def kong2018_augmentation(
     crop: Size | None = None,
     *,
     scale: Range = (0.7, 1.5),
@@ -250,7 +250,7 @@ def rpe_augmentation(
 
     Example:
         >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
-        >>> image, labels = rpe_augmentation()(image, labels)
+        >>> image, labels = kong2018_augmentation()(image, labels)
         >>> labels.shape[0] % 8
         0
     """
@@ -262,7 +262,7 @@ def rpe_augmentation(
     return Augmentation([view, RandomGain(gain, probability), RandomGamma(gamma, probability)])
 
 
-def segsort_augmentation(
+def hwang2019_augmentation(
     crop: Size = 336, *, scale: Range = (0.5, 2.0), rotation: float = 0.0, flip: float = 0.5
 ) -> Augmentation:
     """Random scale, mirror and crop, as SegSort is trained (Hwang et al., ICCV 2019).
@@ -276,7 +276,7 @@ def segsort_augmentation(
     return Augmentation([RandomView(crop, scale=scale, rotation=rotation, flip=flip)])
 
 
-def dvis_augmentation(
+def yuan2020_augmentation(
     crop: Size = 513, *, scale: Range = (0.5, 2.0), rotation: float = 0.0, flip: float = 0.5
 ) -> Augmentation:
     """Random scale, mirror and crop of 513 x 513, as for deep variational segmentation.
@@ -292,7 +292,7 @@ def dvis_augmentation(
     return Augmentation([RandomView(crop, scale=scale, rotation=rotation, flip=flip)])
 
 
-def discriminative_augmentation(
+def debrabandere2017_augmentation(
     crop: Size = (384, 768),
     *,
     scale: Range = (1.0, 1.0),
@@ -316,10 +316,10 @@ def discriminative_augmentation(
 
 AUGMENTATIONS: dict[str, Callable[..., Augment]] = {
     "default": TrainTransform,
-    "rpe": rpe_augmentation,
-    "segsort": segsort_augmentation,
-    "dvis": dvis_augmentation,
-    "discriminative": discriminative_augmentation,
+    "kong2018": kong2018_augmentation,
+    "hwang2019": hwang2019_augmentation,
+    "yuan2020": yuan2020_augmentation,
+    "debrabandere2017": debrabandere2017_augmentation,
 }
 
 
@@ -334,7 +334,7 @@ def build_augmentation(name: str, **settings: Any) -> Augment:
         CongealError: there is no such augmentation, or no such setting of it.
 
     Example:
-        >>> augment = build_augmentation("rpe", crop=64)
+        >>> augment = build_augmentation("kong2018", crop=64)
         >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
         >>> image, labels = augment(image, labels, generator=torch.Generator().manual_seed(0))
         >>> tuple(image.shape)
@@ -363,7 +363,7 @@ def example_draws(
     Example:
         >>> from congeal.data import open_dataset
         >>> sample = open_dataset("sticks", "val", count=1)[0]
-        >>> [(image, labels)] = example_draws(sample, build_augmentation("rpe", crop=64), 1)
+        >>> [(image, labels)] = example_draws(sample, build_augmentation("kong2018", crop=64), 1)
         >>> image.shape, labels.shape
         ((64, 64, 3), (64, 64))
     """

@@ -20,7 +20,7 @@ class Augment(Protocol):
     def __call__(
         self, image: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augment ``(3, H, W)`` and ``(H, W)``, for which the memory given is not written to."""
+        """Augment an image ``(3, H, W)`` and maps ``(*, H, W)``; neither is written to."""
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -93,11 +93,12 @@ class TrainTransform:
     def __call__(
         self, image: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augment ``(3, H, W)`` float and ``(H, W)`` integer to crop size; empty canvas is void.
+        """Augment ``(3, H, W)`` float and ``(*, H, W)`` integer to crop size; empty canvas is void.
 
-        Whatever their precision, what comes back is float32 and int64.
+        Several maps may be stacked, the label map of objects first. Whatever their precision,
+        what comes back is float32 and int64.
         """
-        view = self._view(labels, generator)
+        view = self._view(labels.flatten(0, -3)[0] if labels.ndim > 2 else labels, generator)
         return self._light(view_image(image, view), generator), view_labels(labels, view)
 
     def _centre(self, labels: Tensor, generator: torch.Generator) -> tuple[int, int]:

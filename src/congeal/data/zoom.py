@@ -78,11 +78,11 @@ def zoom_labels(labels: Tensor, zoom: float) -> Tensor:
     """Enlarge or shrink a label map: each pixel has the label of the nearest one.
 
     Args:
-        labels: ``(H, W)`` of an integer type.
+        labels: ``(*, H, W)`` of an integer type.
         zoom: 0.5 halves both sides.
 
     Returns:
-        ``(h, w)`` of the same type; with a zoom of 1 the map itself.
+        ``(*, h, w)`` of the same type; with a zoom of 1 the map itself.
 
     Example:
         >>> zoom_labels(torch.tensor([[1, 1, 2, 2], [1, 1, 2, 2]]), 0.5)
@@ -90,9 +90,9 @@ def zoom_labels(labels: Tensor, zoom: float) -> Tensor:
     """
     if zoom == 1:
         return labels
-    height, width = labels.shape
+    height, width = labels.shape[-2:]
     rows, columns = (
         ((torch.arange(new) + 0.5) * (old / new)).long()
         for new, old in zip(zoomed_size((height, width), zoom), (height, width), strict=True)
     )
-    return labels[rows[:, None], columns]
+    return labels[..., rows[:, None], columns]

@@ -9,14 +9,13 @@ between the renames, the settings beside the weights count.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError
 from congeal.files import atomic_path
 from congeal.models.config import CARD, CONFIG, WEIGHTS, ModelConfig, parse_config, read_config
 from congeal.models.device import choose_device
@@ -25,17 +24,15 @@ from congeal.models.shipped import locate
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from congeal.methods.rpe import RPE
+    from congeal.methods.method import Method
 
-__all__ = ["METHODS", "load", "save_model"]
+__all__ = ["load", "save_model"]
 
-# Where each method lives: looked up late, so that listing models does not load PyTorch.
-METHODS = {"rpe": ("congeal.methods.rpe", "RPE")}
 _KEY = "congeal"
 
 
 def save_model(
-    model: nn.Module,
+    model: Method,
     folder: str | Path,
     *,
     card: str,
@@ -48,7 +45,7 @@ def save_model(
     """Write a model folder; a model that was there is replaced, other files in it are left alone.
 
     Args:
-        model: a method's module, such as :class:`congeal.RPE`; it says its own ``settings``.
+        model: of a registered method; it says its own ``settings``.
         folder: where to write; made when missing.
         card: text of ``README.md``.
         training: how it was trained, JSON values only.
@@ -61,8 +58,8 @@ def save_model(
         The folder.
 
     Raises:
-        CongealError: the folder cannot be written, the disk is full, or ``model`` is of no
-            known method. What was there before is still whole.
+        CongealError: the folder cannot be written, the disk is full, ``model`` is of no registered
+            method, or a weight is NaN or infinite. What was there before is still whole.
 
     Example:
         >>> import tempfile
@@ -73,9 +70,10 @@ def save_model(
     """
     folder = Path(folder)
     state = _state(model, half)
+    _require_finite(state, "to save")
     config = ModelConfig(
         method=_method_of(model),
-        settings=dict(model.settings),  # type: ignore[arg-type]
+        settings=model.settings,
         training=dict(training or {}),
         metrics=dict(metrics or {}),
         what=what,
@@ -88,13 +86,13 @@ def save_model(
 
 def load(
     where: str | Path, *, device: str = "cpu", settings: Mapping[str, Any] | None = None
-) -> RPE:
+) -> Method:
     """Load a model from its folder, or a shipped one by name, ready for prediction.
 
     Args:
         where: folder of a model, one of its files, or the name of a shipped model.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
-        settings: of the read-out, in place of those stored (``smallest``, ``grouping``, ...).
+        settings: of the decoding, in place of those stored (``min_area``, ``grouping``, ...).
 
     Raises:
         CongealError: no such model, a file of it is missing, cut short or foreign, or a setting
@@ -104,13 +102,14 @@ def load(
         >>> import tempfile
         >>> import congeal
         >>> folder = save_model(congeal.RPE(), tempfile.mkdtemp(), card="")
-        >>> load(folder, settings={"smallest": 30}).config.smallest
+        >>> load(folder, settings={"min_area": 30}).config.decoding.min_area
         30.0
     """
     folder = locate(where)
     target = choose_device(device)
     state, embedded = _read_weights(folder / WEIGHTS)
     config = _agreed(read_config(folder), embedded, folder)
+    _require_whole(state, config, folder)
     model = _build(config, folder)
     _fill(model, state, folder)
     if settings:
@@ -154,12 +153,30 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def _method_of(model: nn.Module) -> str:
-    kinds = {(kind.__module__, kind.__name__) for kind in type(model).__mro__}
-    for method, home in METHODS.items():
-        if home in kinds:
-            return method
-    known = ", ".join(name for _, name in METHODS.values())
-    raise CongealError(f"expected a model to save ({known}), got {type(model).__name__}")
+    from congeal.methods.method import Method
+    from congeal.methods.registry import find_method, method_names
+
+    if isinstance(model, Method) and model.name in method_names():
+        if isinstance(model, find_method(model.name)):
+            return model.name
+    known = ", ".join(method_names())
+    raise CongealError(
+        f"expected a model of a registered method to save ({known}), got {type(model).__name__}"
+    )
+
+
+def _require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise CongealError(f"expected finite weights {where}, {name} has NaN or infinity")
+
+
+def _require_whole(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
+    """Refuse weights that are not those that were saved, or not numbers."""
+    path = folder / WEIGHTS
+    if config.weights and _fingerprint(state) != config.weights:
+        raise CongealError(f"{path} is damaged: its weights are not those that {CONFIG} is about")
+    _require_finite(state, f"in {path}")
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
@@ -187,26 +204,29 @@ def _agreed(config: ModelConfig, embedded: str | None, folder: Path) -> ModelCon
     return config if config.weights == beside_weights.weights else beside_weights
 
 
-def _build(config: ModelConfig, folder: Path) -> RPE:
-    if config.method not in METHODS:
-        raise unknown(f"method in {folder / CONFIG}", config.method, METHODS)
-    module, name = METHODS[config.method]
-    method = getattr(importlib.import_module(module), name)
+def _build(config: ModelConfig, folder: Path) -> Method:
+    from congeal.methods.registry import find_method
+
     try:
-        model: RPE = method.from_settings(dict(config.settings))
-    except (ValueError, TypeError, KeyError) as error:  # pydantic's are ValueErrors
+        method = find_method(config.method)
+    except CongealError as error:
+        raise CongealError(f"{folder / CONFIG}: {error}") from error
+    try:
+        return method.from_settings(config.settings)
+    except (ValueError, TypeError, KeyError) as error:  # CongealErrors are ValueErrors
         reason = " ".join(str(error).split())
         raise CongealError(f"settings in {folder / CONFIG} build no model: {reason}") from error
-    return model
 
 
-def _fill(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
+def _fill(model: Method, state: Mapping[str, Tensor], folder: Path) -> None:
     wanted = model.state_dict()
     problems = {
         "missing": sorted(set(wanted) - set(state)),
         "not asked for": sorted(set(state) - set(wanted)),
         "of another shape": sorted(
-            name for name in set(wanted) & set(state) if wanted[name].shape != state[name].shape
+            name
+            for name in set(wanted) & set(state)
+            if name not in model.variable_buffers and wanted[name].shape != state[name].shape
         ),
     }
     found = [f"{len(names)} {what} ({names[0]})" for what, names in problems.items() if names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,20 @@ from torch import Tensor
 from congeal.errors import CongealError
 from congeal.files import atomic_path
 
-__all__ = ["WholeCheckpoints", "require_fit"]
+__all__ = [
+    "OPTIMIZER",
+    "RUN",
+    "SECONDS",
+    "STAGE",
+    "WholeCheckpoints",
+    "require_fit",
+    "require_same_run",
+]
 
 SECONDS = "congeal_seconds"
 OPTIMIZER = "congeal_optimizer"
+STAGE = "congeal_stage"
+RUN = "congeal_run"  # data and settings, as plain values
 ADVICE = "remove it to train anew"
 
 
@@ -80,7 +90,10 @@ def _root(error: BaseException) -> OSError:
 
 
 def require_fit(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], optimizers: tuple[str, str]
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    optimizers: tuple[str, str],
+    variable: Collection[str] = (),
 ) -> None:
     """Refuse a checkpoint of another model, or of another optimiser.
 
@@ -88,6 +101,7 @@ def require_fit(
         found: tensors of the checkpoint.
         wanted: tensors of the model to be trained.
         optimizers: name in the checkpoint, and name wanted.
+        variable: names of tensors that may have another shape.
 
     Raises:
         CongealError: they differ.
@@ -98,7 +112,9 @@ def require_fit(
     differ = sorted(
         name
         for name in set(found) | set(wanted)
-        if name not in found or name not in wanted or found[name].shape != wanted[name].shape
+        if name not in found
+        or name not in wanted
+        or (name not in variable and found[name].shape != wanted[name].shape)
     )
     if differ:
         raise CongealError(
@@ -109,4 +125,30 @@ def require_fit(
         raise CongealError(
             f"expected the settings of the training to resume, which has optimizer "
             f"{optimizers[0]}, got {optimizers[1]}"
+        )
+
+
+def require_same_run(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to resume a training of other data or with other settings.
+
+    Args:
+        found: data and settings of the checkpoint, by name; empty for one of an earlier version.
+        wanted: of this call.
+
+    Raises:
+        CongealError: a value differs; the first few are named.
+
+    Example:
+        >>> require_same_run({"training.batch_size": 8}, {"training.batch_size": 4})
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: expected the data and settings of the training to resume: \
+training.batch_size was 8, is 4; name another folder for another training
+    """
+    differ = [name for name in wanted if name in found and found[name] != wanted[name]]
+    if differ:
+        some = ", ".join(f"{name} was {found[name]}, is {wanted[name]}" for name in differ[:3])
+        raise CongealError(
+            f"expected the data and settings of the training to resume: {some}; "
+            "name another folder for another training"
         )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import field_validator
 
 from congeal.data.augment import AUGMENTATIONS, build_augmentation
 from congeal.data.transforms import Augment
 from congeal.errors import CongealError, unknown
+from congeal.settings import Settings, setting
 
 __all__ = ["LARGEST_CROP", "TrainConfig", "train_config"]
 
-LARGEST_CROP = 256  # that is chosen where none is given
+LARGEST_CROP = 256  # px, that is chosen where none is given
 RATE, MUON_RATE = 2e-3, 4e-3  # highest learning rates, where none is given
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """How a model is trained. Give ``max_minutes``, ``epochs``, or both (the first to end wins).
 
     Example:
@@ -24,80 +26,96 @@ class TrainConfig(BaseModel):
         8
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_minutes: float | None = Field(None, gt=0, description="stop after so many minutes")
-    epochs: int | None = Field(None, ge=1, description="rounds of the training images")
-    steps_per_epoch: int | None = Field(None, ge=1, description="None: one round of the images")
-    batch_size: int = Field(8, ge=1)
-    accumulate: int = Field(1, ge=1, description="batches gathered before each update")
-    crop: int | None = Field(
-        None, ge=32, description="side of the training crops, in pixels; None: by the images"
+    max_minutes: float | None = setting(
+        None, "stop after so many minutes; none: 20, unless epochs are given", unit="min", gt=0
     )
-    learning_rate: float | None = Field(
-        None, gt=0, description="highest learning rate; None: .004 with muon, .002 otherwise"
+    epochs: int | None = setting(None, "rounds of the training images", ge=1)
+    steps_per_epoch: int | None = setting(
+        None, "updates that make a round; none: one round of the images", ge=1
     )
-    encoder_rate: float = Field(1.0, gt=0, description="learning rate of the encoder, relative")
-    optimizer: Literal["auto", "adamw", "sgd", "muon"] = Field(
-        "auto", description="auto: muon for the small network, adamw for encoders of timm"
+    batch_size: int = setting(8, "crops in a batch", ge=1)
+    accumulate: int = setting(1, "batches gathered before each update", ge=1)
+    crop: int | None = setting(
+        None, "side of the training crops; none: by the images", unit="px", ge=32
     )
-    weight_decay: float = Field(0.01, ge=0)
-    power: float = Field(0.9, ge=0, description="of the poly schedule (1 - t/T)^power")
-    warmup: int = Field(50, ge=0, description="updates over which the rate rises")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
-    device: str = "auto"
-    devices: int = Field(1, ge=1, description="GPUs, or processes, on each machine")
-    nodes: int = Field(1, ge=1, description="machines")
-    workers: int | None = Field(None, ge=0, description="loader processes; None: by the machine")
-    threads: int | None = Field(None, ge=1, description="CPU threads of a process; None: all cores")
-    shares: int | None = Field(
-        None, ge=1, description="parts of a batch, each computed by threads of its own, on a CPU"
+    learning_rate: float | None = setting(
+        None, "highest learning rate; none: .004 with muon, .002 otherwise", gt=0
     )
-    seed: int = Field(0, ge=0)
-    augmentation: str = Field("default", description="default, or that of a paper by name")
-    rotation: float = Field(
-        180.0, ge=0, le=180, description="largest turn in augmentation, degrees"
+    encoder_rate: float = setting(1.0, "learning rate of the encoder, relative", gt=0)
+    optimizer: Literal["auto", "adamw", "sgd", "muon"] = setting(
+        "auto", "auto: what suits the method and its network"
     )
-    scale: tuple[float, float] = Field((0.7, 1.5), description="range of the zoom in augmentation")
-    flip: bool = True
-    crowding: float | None = Field(
+    weight_decay: float = setting(0.01, "decay of weights, norms and biases left out", ge=0)
+    power: float = setting(0.9, "of the poly schedule (1 - t/T)^power", ge=0)
+    warmup: int = setting(50, "updates over which the rate rises", ge=0)
+    clip: float = setting(1.0, "largest norm of the gradient", gt=0)
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = setting(
+        "auto", "auto: bfloat16 where the hardware multiplies it"
+    )
+    device: str = setting("auto", "auto, cpu, cuda or mps")
+    devices: int = setting(1, "GPUs, or processes, on each machine", ge=1)
+    nodes: int = setting(1, "machines", ge=1)
+    workers: int | None = setting(None, "loader processes; none: by the machine", ge=0)
+    threads: int | None = setting(None, "CPU threads of a process; none: all cores", ge=1, le=1024)
+    cpu_replicas: int | None = setting(
+        None, "parts of a batch on a CPU, each on threads of its own; none: by the machine", ge=1
+    )
+    seed: int = setting(0, "of weights, order and augmentation", ge=0, lt=2**32)
+    augmentation: str = setting("default", "default, or that of a paper by name")
+    rotation: float = setting(180.0, "largest turn in augmentation", unit="degrees", ge=0, le=180)
+    scale_range: tuple[float, float] = setting((0.7, 1.5), "smallest and largest zoom of a crop")
+    flip: bool = setting(True, "mirror crops")
+    object_sampling_power: float | None = setting(
         None,
+        "images are drawn in proportion to this power of their objects; none: by the images",
         ge=0,
         le=1,
-        description="draw images in proportion to this power of their objects; None: by the images",
     )
-    patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
-    validation_images: int = Field(32, ge=1, description="at most so many images a validation")
-    validation_share: float = Field(0.05, gt=0, le=1, description="of the time, for validation")
-    tuning_share: float = Field(
-        0.05, ge=0, lt=1, description="of the time, to tune the read-out in the end; 0: none"
+    patience: int | None = setting(None, "validations without gain before stopping", ge=1)
+    validation_images: int = setting(32, "at most so many images a validation", ge=1)
+    validation_share: float = setting(0.05, "share of the time for validation", gt=0, le=1)
+    tuning_share: float = setting(
+        0.05, "share of the time to tune the decoding in the end; 0: none", ge=0, lt=1
     )
-    keep: Literal["best", "last"] = Field(
-        "best", description="weights to give in the end; best: the last as good within chance"
+    keep: Literal["best", "last"] = setting(
+        "best", "weights given in the end; best: the last as good as the best within chance"
     )
-    half: bool = Field(False, description="store the weights in half precision")
-    overlays: bool = Field(True, description="draw validation images while training")
-    cache_gb: float = Field(4.0, ge=0, description="memory for decoded images")
+    half: bool = setting(False, "store the weights in half precision")
+    overlays: bool = setting(True, "draw validation images while training")
+    cache_gb: float = setting(4.0, "memory for decoded images", unit="GB", ge=0)
 
-    def with_optimizer(self, encoder: str) -> TrainConfig:
+    renamed: ClassVar[Mapping[str, str]] = {
+        "shares": "cpu_replicas",
+        "scale": "scale_range",
+        "crowding": "object_sampling_power",
+    }
+
+    @field_validator("augmentation")
+    @classmethod
+    def _known_augmentation(cls, name: str) -> str:
+        if name not in AUGMENTATIONS:
+            raise unknown("augmentation", name, AUGMENTATIONS)
+        return name
+
+    @field_validator("scale_range")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError("expected 0 < smallest <= largest")
+        return scale
+
+    def with_optimizer(self, suited: str) -> TrainConfig:
         """Fill in optimiser and learning rate where they are left open.
 
-        The small network learned more by Muon in as many minutes, on drawn sticks and on nuclei;
-        with an encoder that had seen photographs the two were alike on nuclei, and a step of Muon
-        costs the more the larger the matrices are.
-
         Args:
-            encoder: name of the network's encoder.
+            suited: the optimiser that suits the method.
 
         Example:
-            >>> chosen = TrainConfig().with_optimizer("compact")
+            >>> chosen = TrainConfig().with_optimizer("muon")
             >>> chosen.optimizer, chosen.learning_rate
             ('muon', 0.004)
         """
-        name = self.optimizer
-        if name == "auto":
-            name = "muon" if encoder == "compact" else "adamw"
+        name = suited if self.optimizer == "auto" else self.optimizer
         rate = self.learning_rate or (MUON_RATE if name == "muon" else RATE)
         return self.model_copy(update={"optimizer": name, "learning_rate": rate})
 
@@ -105,17 +123,17 @@ class TrainConfig(BaseModel):
         """The augmentation; a paper's own ranges hold where no other ones were given.
 
         Example:
-            >>> TrainConfig(augmentation="rpe", crop=64).augment().transforms[0].rotation
+            >>> TrainConfig(augmentation="kong2018", crop=64).augment().transforms[0].rotation
             15.0
         """
-        given = self.model_fields_set & {"rotation", "scale", "flip"}
-        settings = {name: getattr(self, name) for name in given}
+        given = self.model_fields_set & {"rotation", "scale_range", "flip"}
+        settings = {name.removesuffix("_range"): getattr(self, name) for name in given}
         if self.augmentation != "default" and "flip" in given:
             settings["flip"] = 0.5 * self.flip  # papers mirror with a probability
         return build_augmentation(self.augmentation, crop=self.crop or LARGEST_CROP, **settings)
 
 
-def train_config(settings: dict[str, Any]) -> TrainConfig:
+def train_config(settings: Mapping[str, Any]) -> TrainConfig:
     """Make a :class:`TrainConfig`, with one clear line for what does not fit.
 
     Raises:
@@ -125,19 +143,11 @@ def train_config(settings: dict[str, Any]) -> TrainConfig:
         >>> train_config({"epochs": 3}).epochs
         3
     """
-    for name in settings:
-        if name not in TrainConfig.model_fields:
-            raise unknown("training setting", name, TrainConfig.model_fields)
     try:
-        config = TrainConfig(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CongealError(f"{where}: {first['msg']}, got {first.get('input')!r}") from error
-    if config.augmentation not in AUGMENTATIONS:
-        raise unknown("augmentation", config.augmentation, AUGMENTATIONS)
+        config = TrainConfig.from_settings(settings)
+    except CongealError as error:
+        line = str(error).replace("unknown setting", "unknown training setting")
+        raise CongealError(line) from error
     if config.max_minutes is None and config.epochs is None:
         config = config.model_copy(update={"max_minutes": 20.0})
-    if not 0 < config.scale[0] <= config.scale[1]:
-        raise CongealError(f"scale: expected 0 < smallest <= largest, got {config.scale}")
     return config

@@ -11,11 +11,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from congeal.errors import CongealError
 
-__all__ = ["plain_error", "told_in_one_line"]
+__all__ = ["one_line_errors", "plain_error"]
 
 
 @contextmanager
-def told_in_one_line(output: Path) -> Iterator[None]:
+def one_line_errors(output: Path) -> Iterator[None]:
     """Turn what Lightning, the loader and the device raise into a line to act on.
 
     Errors that are nobody's but ours pass as they are.
@@ -27,7 +27,7 @@ def told_in_one_line(output: Path) -> Iterator[None]:
         CongealError: the error was one of data, settings, disk or memory.
 
     Example:
-        >>> with told_in_one_line(Path("run")):
+        >>> with one_line_errors(Path("run")):
         ...     raise OSError(28, "No space left on device")
         Traceback (most recent call last):
         ...
@@ -57,7 +57,7 @@ def _line_for(error: RuntimeError) -> str | None:
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "the device is out of memory; try a smaller batch_size, with accumulate, or crop"
     if str(error).startswith("DataLoader worker"):
-        return "a loader process was ended, for want of memory maybe; try fewer workers"
+        return "a loader worker was killed, possibly out of memory; try fewer workers"
     return None
 
 

@@ -10,20 +10,20 @@ from typing import Any
 import torch
 
 from congeal.errors import CongealError
-from congeal.methods.rpe import RPE
+from congeal.methods.method import Method
 from congeal.training.config import TrainConfig
-from congeal.training.shares import draws_by_chance
+from congeal.training.replicas import draws_by_chance
 
 __all__ = [
     "choose_accelerator",
     "choose_precision",
-    "choose_shares",
+    "choose_replicas",
     "choose_workers",
     "is_on_cpu",
     "use_threads",
 ]
 
-LEAST = 4  # images of a share, where nobody says how many: batch norm needs some company
+LEAST = 4  # images of a part, where nobody says how many: batch norm needs several
 
 
 def choose_workers(config: TrainConfig) -> int:
@@ -34,29 +34,36 @@ def choose_workers(config: TrainConfig) -> int:
     return 0 if cores <= 4 and not torch.cuda.is_available() else min(8, cores - 1)
 
 
-def choose_shares(config: TrainConfig, model: RPE) -> int:
-    """Into how many parts a batch is cut, each for threads of its own.
+def choose_replicas(config: TrainConfig, model: Method) -> int:
+    """Number of replicas that a batch is split over, each on threads of its own.
 
-    That is for one process on a CPU. Unless a number is given, it is one part a core, of four
-    images at least, and one in all where layers drop out.
+    Only one process on a CPU splits batches. Unless a number is given, it is one part a core, of
+    four images at least; one in all where layers drop out or the loss compares images of a batch.
 
     Raises:
         CongealError: more were asked for than fit.
     """
     c = config
+    if model.couples_batch:
+        if c.cpu_replicas not in (None, 1):
+            raise CongealError(
+                f"cpu_replicas: expected 1, since the loss of {model.name} compares images of a "
+                f"batch, got {c.cpu_replicas}"
+            )
+        return 1
     alone = c.devices * c.nodes == 1 and is_on_cpu(c.device)
-    if c.shares is None:
-        fair = _fair_shares(c.batch_size, c.threads or torch.get_num_threads())
+    if c.cpu_replicas is None:
+        fair = _fair_parts(c.batch_size, c.threads or torch.get_num_threads())
         return fair if alone and not draws_by_chance(model) else 1
-    if c.shares > 1 and not alone:
+    if c.cpu_replicas > 1 and not alone:
         raise CongealError(
-            f"shares: expected 1 where it is not one process on a CPU, got {c.shares}"
+            f"cpu_replicas: expected 1 where it is not one process on a CPU, got {c.cpu_replicas}"
         )
-    if c.batch_size % c.shares:
+    if c.batch_size % c.cpu_replicas:
         raise CongealError(
-            f"shares: expected a number that divides batches of {c.batch_size}, got {c.shares}"
+            f"cpu_replicas: expected a number that divides batches of {c.batch_size}, got {c.cpu_replicas}"
         )
-    return c.shares
+    return c.cpu_replicas
 
 
 def is_on_cpu(device: str) -> bool:
@@ -90,7 +97,7 @@ def choose_precision(config: TrainConfig) -> Any:
     return "bf16-mixed" if fast else "32-true"
 
 
-def _fair_shares(batch: int, cores: int) -> int:
+def _fair_parts(batch: int, cores: int) -> int:
     fair = [n for n in range(1, cores + 1) if batch % n == 0 and batch // n >= LEAST]
     return max(fair, default=1)
 

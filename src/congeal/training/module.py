@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,21 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from congeal.methods.rpe import RPE
-from congeal.training.checkpoint import OPTIMIZER, SECONDS, require_fit
+from congeal.data.batch import Batch
+from congeal.methods.method import Method, Stage
+from congeal.training.checkpoint import (
+    OPTIMIZER,
+    RUN,
+    SECONDS,
+    STAGE,
+    require_fit,
+    require_same_run,
+)
 from congeal.training.config import TrainConfig
 from congeal.training.machine import choose_precision
 from congeal.training.muon import Muon
-from congeal.training.shares import Shares
+from congeal.training.replicas import Replicas
+from congeal.training.stages import StageClock
 from congeal.training.stream import seeded_generator
 
 __all__ = ["Trainee", "poly_rate"]
@@ -39,30 +49,38 @@ def poly_rate(progress: float, step: int, *, power: float, warmup: int) -> float
 
 
 class Trainee(lightning.LightningModule):
-    """A method under training: its losses, its optimiser, and the clock.
+    """A method under training: its losses, its stages, its optimiser, and the clock.
 
     Args:
         model: the method.
         config: of the training.
         total_steps: updates in all, or None when only the clock ends it.
-        shares: parts of a batch, computed side by side on a CPU.
+        parts: replicas of the model that a batch is split over, on a CPU.
+        run: what a resumed training must have in common with this one.
     """
 
     def __init__(
-        self, model: RPE, config: TrainConfig, total_steps: int | None, shares: int = 1
+        self,
+        model: Method,
+        config: TrainConfig,
+        total_steps: int | None,
+        parts: int = 1,
+        run: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.settings = config.with_optimizer(model.config.encoder)
+        self.settings = config.with_optimizer(model.default_optimizer)
         self.highest_rate = self.settings.learning_rate or 0.0
         self.total_steps = total_steps
+        self.run = dict(run or {})
+        self.stages = StageClock(model.stages())
         self.seconds_before = 0.0  # of earlier runs, when resumed
         self.started: float | None = None
         self.stepped: float | None = None  # when the last step ended
         self.rate = 0.0
         self.terms: dict[str, Tensor] = {}
-        self.parts = shares
-        self.shares: Shares | None = None
+        self.parts = parts
+        self.replicas: Replicas | None = None
 
     @property
     def seconds(self) -> float:
@@ -88,37 +106,53 @@ class Trainee(lightning.LightningModule):
             shares.append(self.seconds / (60 * minutes))
         return min(1.0, max(shares))
 
+    @property
+    def stage(self) -> Stage:
+        """The stage that the training is in."""
+        return self.stages.current
+
     def on_train_start(self) -> None:
         """Start the clock once everything is loaded."""
         self.started = time.monotonic()
         if self.parts > 1:  # now that parameters are where they stay
-            self.shares = Shares(self.model, self.parts)
+            self.replicas = Replicas(self.model, self.parts)
 
     def close(self) -> None:
-        """End the threads of the shares, if there are any."""
-        if self.shares is not None:
-            self.shares.close()
-            self.shares = None
+        """End the threads of the replicas, if there are any."""
+        if self.replicas is not None:
+            self.replicas.close()
+            self.replicas = None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the learning rate of this step."""
+        """Enter the stage, and set the learning rate of this step."""
         del batch, batch_idx
+        self.stages.move_to(self.progress, self.global_step)
+        self.stages.apply(self.models)
         share = poly_rate(
-            self.progress, self.global_step, power=self.settings.power, warmup=self.settings.warmup
+            self.stages.progress(self.progress),
+            self.global_step - self.stages.first_step,
+            power=self.settings.power,
+            warmup=self.settings.warmup,
         )
         self.rate = self.highest_rate * share
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.rate * group["share"]
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Sum of the method's losses on crops ``(B, 3, H, W)`` and labels ``(B, H, W)``."""
-        chance = [self._generator(batch_idx, share) for share in range(self.parts)]
-        compute = partial(self._terms, self.progress)  # the clock is read once for all shares
-        if self.shares is None:
-            terms = compute(self.model, *batch, chance[0])
+    @property
+    def models(self) -> list[Method]:
+        """The model, and its replicas where it has any."""
+        return [self.model] if self.replicas is None else list(self.replicas.copies)  # type: ignore[arg-type]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum of the method's losses on a batch."""
+        chance = [self._generator(batch_idx, part) for part in range(self.parts)]
+        # The clock is read once for all replicas.
+        compute = partial(self._terms, self.stage.name, self.stages.progress(self.progress))
+        if self.replicas is None:
+            terms = compute(self.model, batch, chance[0])
         else:
-            image, labels = (part.chunk(self.parts) for part in batch)
-            terms = self.shares.forward(compute, list(zip(image, labels, chance, strict=True)))
+            parts = list(zip(batch.chunk(self.parts), chance, strict=True))
+            terms = self.replicas.forward(compute, parts)
         self.terms = {name: term.detach() for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         self.terms["loss"] = loss.detach()
@@ -131,22 +165,21 @@ class Trainee(lightning.LightningModule):
 
     def _terms(
         self,
+        stage: str,
         progress: float,
-        model: RPE,
-        image: Tensor,
-        labels: Tensor,
+        model: Method,
+        batch: Batch,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        image = image.contiguous(memory_format=torch.channels_last)
+        batch = batch.channels_last()
         with self.trainer.precision_plugin.forward_context():  # which each thread must enter
-            output = model(image)
-            return model.losses(output, labels, generator=generator, progress=progress)
+            return model.losses(batch, stage=stage, progress=progress, generator=generator)
 
-    def _generator(self, batch_idx: int, share: int = 0) -> torch.Generator:
+    def _generator(self, batch_idx: int, part: int = 0) -> torch.Generator:
         """Chance of this step: a function of its number, so that a resumed run has the same."""
         number = self.global_step * self.settings.accumulate
         number += batch_idx % self.settings.accumulate
-        place = self.global_rank * self.parts + share
+        place = self.global_rank * self.parts + part
         generator = seeded_generator(self.settings.seed, number, place, 3)
         torch.manual_seed(generator.initial_seed())  # of layers that drop out
         return generator
@@ -166,20 +199,25 @@ class Trainee(lightning.LightningModule):
         return torch.optim.AdamW(groups, lr=self.highest_rate, fused=fused)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the clock, and by which optimiser the state is."""
+        """Keep the clock, the stage, the settings, and by which optimiser the state is."""
         checkpoint[SECONDS] = self.spent
         checkpoint[OPTIMIZER] = self.settings.optimizer
+        checkpoint[STAGE] = self.stages.state()
+        checkpoint[RUN] = self.run
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the clock, if the checkpoint is of this model at all."""
+        """Take up the clock, if the checkpoint is of this model and training at all."""
         optimizer = self.settings.optimizer
         before = str(checkpoint.get(OPTIMIZER, optimizer))
-        require_fit(checkpoint["state_dict"], self.state_dict(), (before, optimizer))
+        variable = {f"model.{name}" for name in self.model.variable_buffers}
+        require_fit(checkpoint["state_dict"], self.state_dict(), (before, optimizer), variable)
+        require_same_run(checkpoint.get(RUN, {}), self.run)
+        self.stages.load(checkpoint.get(STAGE))
         self.seconds_before = float(checkpoint[SECONDS])
 
 
-def _parameter_groups(model: RPE, decay: float, encoder_rate: float) -> list[dict[str, Any]]:
-    encoder = {id(p) for p in model.network.encoder.parameters()}
+def _parameter_groups(model: Method, decay: float, encoder_rate: float) -> list[dict[str, Any]]:
+    encoder = {id(p) for p in model.encoder_parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

@@ -15,14 +15,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 __all__ = ["LiveProgress"]
 
-QUIET_EVERY = 30.0  # seconds between lines where there is no terminal
+QUIET_EVERY = 10.0  # seconds between lines where there is no terminal
 SMOOTH = 0.95
 
 
 class LiveProgress(Callback):
     """A progress bar with loss, learning rate, validation score and time left.
 
-    Where the output is no terminal, a line every half minute instead.
+    Where the output is no terminal, a line every ten seconds instead.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -31,6 +31,7 @@ class LiveProgress(Callback):
         self.task = TaskID(0)
         self.loss: float | None = None
         self.spoken = 0.0
+        self.scores: dict[str, float] = {}  # of the last validation
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Show the bar."""
@@ -69,30 +70,36 @@ class LiveProgress(Callback):
             f"loss {self.loss:.3f}",
             f"lr {trainee.rate:.1e}",
         ]
-        scores = getattr(trainer, "congeal_scores", None)
-        joins = trainee.model.config.shift_from
-        if (
-            progress < joins
-        ):  # until then objects are hardly told apart, which would look like a fault
-            parts.append(f"mean shift joins at {joins:.0%}")
-        elif scores:
-            parts.append(f"val AP@.5 {scores.get('matching_ap@0.5', float('nan')):.3f}")
+        note = trainee.model.note(progress)
+        if note:
+            parts.append(note)
+        elif self.scores:
+            name, score = next(iter(self.scores.items()))
+            parts.append(f"val {name} {score:.3f}")
         parts.append("" if left is None else f"{int(left // 60)}:{int(left % 60):02d} left")
         return "  ".join(parts)
 
     @contextlib.contextmanager
     def tuning(self) -> Iterator[Callable[[int, float], None]]:
-        """Show that the read-out is being tuned; gives what to tell of it."""
-        said = "tuning the read-out"
+        """Show that the decoding is being tuned; gives what to tell of it."""
+        said = "tuning the decoding"
         with self.console.status(said) as status:
 
             def tell(tried: int, best: float) -> None:
                 nonlocal said
-                said = f"tuning the read-out  {tried} settings compared  mean val AP {best:.3f}"
+                said = (
+                    f"tuning the decoding  {tried} settings compared  validation score {best:.3f}"
+                )
                 status.update(said)
 
             yield tell
         self.console.print(said)
+
+    @contextlib.contextmanager
+    def status(self, title: str) -> Iterator[Callable[[str], None]]:
+        """Show that something goes on; gives what to tell of it."""
+        with self.console.status(title) as status:
+            yield lambda said: status.update(f"{title}  {said}")
 
     def close(self) -> None:
         """Take the bar down, also after an error."""

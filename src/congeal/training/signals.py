@@ -13,9 +13,11 @@ from congeal.training.callbacks import Clock
 
 __all__ = ["StopSignals"]
 
+_HANG_UP = tuple(getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name))
+
 
 class StopSignals(Callback):
-    """Lets the first Ctrl-C, or SIGTERM, end a training after its step; the next is not held back.
+    """Lets the first Ctrl-C, SIGTERM or SIGHUP end a training after its step; the next is not held back.
 
     SIGTERM is what a batch system sends to a job whose time is up. In force as a context manager,
     in the main thread; as a callback it comes after the handlers that Lightning sets, which would
@@ -31,7 +33,7 @@ class StopSignals(Callback):
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGINT, signal.SIGTERM)
+            numbers = (signal.SIGINT, signal.SIGTERM, *_HANG_UP)
             self.before = {number: signal.getsignal(number) for number in numbers}
             self._set()
         return self
@@ -55,4 +57,4 @@ class StopSignals(Callback):
         if self.clock.asked:
             signal.signal(number, self.before[number])
             signal.raise_signal(number)
-        self.clock.asked = True
+        self.clock.asked, self.clock.signal = True, number

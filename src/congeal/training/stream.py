@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler, get_worker_info
 
+from congeal.data.batch import MAPS, Batch
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
 from congeal.data.transforms import Augment
 from congeal.data.zoom import magnification, zoom_image, zoom_labels
 from congeal.errors import CongealError
 from congeal.labels import areas, relabel
-from congeal.training.read_ahead import Loaded, ReadAhead
+from congeal.metrics.boundary_matching import corner_boundaries
+from congeal.training.read_ahead import ReadAhead
 
-__all__ = ["DrawSampler", "TrainStream", "seeded_generator", "spread_draws", "start_worker"]
+__all__ = [
+    "DrawSampler",
+    "Loaded",
+    "TrainStream",
+    "seeded_generator",
+    "spread_draws",
+    "start_worker",
+]
 
 LARGEST = 2**24  # number of an object that stays exact where a transform takes it through float32
 
@@ -38,8 +51,32 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
-    """An endless stream of augmented crops, addressed by number.
+@dataclass(frozen=True)
+class Loaded:
+    """A decoded image with its maps, as the cache holds it.
+
+    Attributes:
+        image: ``(3, H, W)``, or ``(1, H, W)`` where the channels are equal.
+        planes: ``(1 + S + A, H, W)``: labels, the semantic map if there is one, then what each of
+            A annotators drew.
+        classes: ``(K + 1,)`` class of each label, background first; None where the semantic map
+            is among the planes.
+        drawn: whether annotators drew boundaries, not segments.
+    """
+
+    image: Tensor
+    planes: Tensor
+    classes: Tensor | None
+    drawn: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return sum(t.numel() * t.element_size() for t in (self.image, self.planes))
+
+
+class TrainStream(TorchDataset[Batch]):
+    """An endless stream of augmented crops with their maps, addressed by number.
 
     Every image comes once in the first round. In later ones those with more objects come more
     often, if asked for: scores count objects, not images. Each round has an order of its own. As
@@ -62,6 +99,8 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         workers: processes that share it.
         ahead: how many samples the thread makes in advance.
         step: from one sample asked for to the next.
+        maps: of :class:`congeal.data.Batch` that are wanted.
+        semantic: whether the semantic map is of objects, or of all pixels that have a class.
     """
 
     def __init__(
@@ -77,8 +116,12 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         workers: int = 0,
         ahead: int = 16,
         step: int = 1,
+        maps: Sequence[str] = ("labels", "semantic"),
+        semantic: Literal["objects", "pixels"] = "objects",
     ) -> None:
         self.dataset = dataset
+        self.maps = {name: name in maps for name in MAPS}
+        self.semantic = semantic
         self.transform = transform
         self.seed = seed
         self.budget = cache_gb * 2**30 / max(workers, 1)
@@ -116,35 +159,57 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.__dict__.update(state)
         self._round = lru_cache(maxsize=2)(self._order)
 
-    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
-        """Image ``(3, crop, crop)`` and labels ``(crop, crop)`` of draw number ``draw``."""
+    def __getitem__(self, draw: int) -> Batch:
+        """Draw number ``draw``, a batch of one crop."""
         if not self.ahead:
             return self._make(draw)
         last = draw + self.step * self.ahead
         return self.reader.take(draw, range(draw + self.step, last + 1, self.step))
 
-    def _make(self, draw: int) -> Loaded:
+    def _make(self, draw: int) -> Batch:
         number, place = divmod(draw, len(self.dataset))
-        image, labels = self._load(self._round(number)[place])
-        image = image.expand(3, -1, -1)  # gray is kept once
-        return self.transform(image, labels, seeded_generator(self.seed, draw, 2))
+        loaded = self._load(self._round(number)[place])
+        image = loaded.image.expand(3, -1, -1)  # gray is kept once
+        planes = loaded.planes
+        if self.maps["location"]:
+            planes = torch.cat([planes, _pixel_numbers(planes)])
+        height, width = planes.shape[1:]
+        image, planes = self.transform(image, planes, seeded_generator(self.seed, draw, 2))
+        return self._batch(image, planes, loaded, (height, width))
+
+    def _batch(self, image: Tensor, planes: Tensor, loaded: Loaded, size: tuple[int, int]) -> Batch:
+        """Name the planes ``(M, h, w)`` after the augmentation."""
+        labels, rest = planes[0], planes[1:]
+        semantic = boundaries = location = None
+        if self.maps["location"]:
+            location, rest = _location(rest[-1], size), rest[:-1]
+        if self.maps["semantic"] and loaded.classes is not None:
+            semantic = loaded.classes[labels.clamp_min(0)].masked_fill(labels < 0, -1)
+        elif self.maps["semantic"]:
+            semantic, rest = rest[0], rest[1:]
+        if self.maps["boundaries"]:
+            boundaries = _boundary_share(rest if len(rest) else labels[None], loaded.drawn)
+        made = (labels if self.maps["labels"] else None, semantic, boundaries, location)
+        return Batch(image[None], *(None if one is None else one[None] for one in made))
 
     def _load(self, index: int) -> Loaded:
         if index in self.cache:
             return self.cache[index]
-        image, labels = load_sample(self.dataset[index])
-        zoom = self._zoom(labels)
-        image, labels = zoom_image(image, zoom), zoom_labels(labels, zoom)
+        loaded = self._shown(load_sample(self.dataset[index], self.maps, self.semantic))
+        if self.crowding:
+            self.objects[index] = len(areas(loaded.planes[0].numpy())[0])
+        if loaded.nbytes <= self.budget:
+            self.budget -= loaded.nbytes
+            self.cache[index] = loaded
+        return loaded
+
+    def _shown(self, loaded: Loaded) -> Loaded:
+        """At the size that the network sees, and small: half a byte's worth of light is not lost."""
+        zoom = self._zoom(loaded.planes[0])
+        image, planes = zoom_image(loaded.image, zoom), zoom_labels(loaded.planes, zoom)
         if (image == image[:1]).all():
             image = image[:1]
-        if self.crowding:
-            self.objects[index] = len(areas(labels.numpy())[0])
-        small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost
-        size = sum(item.numel() * item.element_size() for item in small)
-        if size <= self.budget:
-            self.budget -= size
-            self.cache[index] = small
-        return small
+        return Loaded(image.half(), planes.int(), loaded.classes, loaded.drawn)
 
     def _zoom(self, labels: Tensor) -> float:
         if not self.magnify:
@@ -176,8 +241,17 @@ def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
     return torch.searchsorted(ends, marks, right=True).clamp_max(len(weights) - 1)
 
 
-def load_sample(sample: Sample) -> Loaded:
-    """Network input ``(3, H, W)`` and labels ``(H, W)`` of a sample.
+def load_sample(
+    sample: Sample,
+    maps: Mapping[str, bool] | None = None,
+    semantic: Literal["objects", "pixels"] = "objects",
+) -> Loaded:
+    """Network input and maps of a sample.
+
+    Args:
+        sample: to be shown.
+        maps: which are wanted; None: labels and semantic.
+        semantic: whether the semantic map is of objects, or of all pixels that have a class.
 
     Raises:
         CongealError: image and labels differ in size.
@@ -188,10 +262,56 @@ def load_sample(sample: Sample) -> Loaded:
             f"expected labels of {tuple(image.shape[1:])} pixels for {sample.name}, "
             f"got {sample.labels.shape}"
         )
+    wanted = maps or {"labels": True, "semantic": True}
     labels = sample.labels
+    classes: Tensor | None = torch.from_numpy(_label_classes(sample))
     if labels.max(initial=0) > LARGEST:
-        labels = relabel(labels)
-    return image, torch.from_numpy(labels)
+        labels, classes = relabel(labels), classes
+    planes = [labels]
+    if wanted.get("semantic") and semantic == "pixels" and sample.semantic is not None:
+        planes, classes = [labels, sample.semantic], None
+    drawn = bool(sample.boundaries) and not sample.annotations
+    if wanted.get("boundaries"):
+        planes += [np.asarray(one, np.int64) for one in sample.boundaries if drawn]
+        planes += sample.annotations
+    return Loaded(image, torch.from_numpy(np.stack(planes)), classes, drawn)
+
+
+def _label_classes(sample: Sample) -> NDArray[np.int64]:
+    """``(K + 1,)`` class of each label, 0 for background, -1 where an object has none."""
+    highest = int(sample.labels.max(initial=0))
+    if sample.classes is None:
+        count = highest if highest <= LARGEST else len(areas(sample.labels)[0])
+        return np.concatenate([[0], np.ones(count, np.int64)]).astype(np.int64)
+    return np.concatenate([[0], sample.classes]).astype(np.int64)
+
+
+def _pixel_numbers(planes: Tensor) -> Tensor:
+    """``(1, H, W)`` number of each pixel: moved with the labels, it says where a pixel was."""
+    height, width = planes.shape[1:]
+    return torch.arange(height * width, dtype=planes.dtype).reshape(1, height, width)
+
+
+def _location(number: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(2, h, w)`` y and x in [0, 1) of pixels by number; -1 beyond the image."""
+    height, width = size
+    known = number.clamp_min(0)
+    y, x = known // width, known % width
+    place = torch.stack([(y + 0.5) / height, (x + 0.5) / width])
+    return place.masked_fill(number < 0, -1.0)
+
+
+def _boundary_share(drawn: Tensor, are_boundaries: bool) -> Tensor:
+    """``(h, w)`` share of annotators with a boundary at the pixel, -1 beyond the image.
+
+    Segments are moved, and their boundaries found afterwards: thin lines would be lost where an
+    image is shown smaller.
+    """
+    if are_boundaries:
+        marks = drawn > 0
+    else:
+        marks = torch.from_numpy(np.stack([corner_boundaries(one.numpy()) for one in drawn]))
+    return marks.float().mean(0).masked_fill(drawn[0] < 0, -1.0)
 
 
 class DrawSampler(Sampler[int]):

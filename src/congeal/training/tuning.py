@@ -1,57 +1,33 @@
-"""The read-out's settings tuned on labelled images; the weights of the network stay as they are."""
+"""Decoding settings tuned on labelled images; the weights of the network stay as they are."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from congeal.data.registry import open_dataset
-from congeal.data.sample import Dataset, LabelMap
+from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
-from congeal.methods.rpe import RPE, Seen
-from congeal.metrics.matching import MatchingMetric
+from congeal.evaluation.comparison import Comparison
+from congeal.methods.method import MapPrediction, Method
 from congeal.models import shipped
+from congeal.models.card import HEADING, model_card
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
-from congeal.training.callbacks import THRESHOLDS, spread
-from congeal.training.card import model_card
+from congeal.training.validation import headline, judge_of, spread
 
-__all__ = ["SEARCHED", "Tuning", "store_tuned", "tune", "tune_read_out"]
+__all__ = ["Tuning", "store_tuned", "tune", "tune_decoding"]
 
-NAMES = tuple(f"matching_ap@{threshold}" for threshold in THRESHOLDS)  # their mean is what counts
-HEADING = "## Tuned"  # of the section of a card
 NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
-
-def _foreground(value: float, way: int) -> float | None:
-    ahead = round(value + 0.05 * way, 3)
-    return ahead if 0.05 <= ahead <= 0.95 else None
-
-
-def _merge(value: float, way: int) -> float | None:
-    """Widen or narrow the gap between the margin and 1 by a quarter."""
-    ahead = round(1 - (1 - value) / 1.25**way, 3)
-    return ahead if 0 <= ahead <= 0.99 else None
-
-
-def _concentration(value: float, way: int) -> float | None:
-    """Half or twice: what is read changes slowly with it."""
-    ahead = float(f"{value * 2.0**way:.3g}")
-    return ahead if 1 <= ahead <= 1e4 else None
-
-
-# What is searched, and the next value one way or the other. What gained most on nuclei comes first,
-# as time may end the search.
-SEARCHED: dict[str, Callable[[float, int], float | None]] = {
-    "merge": _merge,
-    "foreground": _foreground,
-    "read_concentration": _concentration,
-}
+OnTry = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +35,7 @@ class Tuning:
     """What tuning found.
 
     Attributes:
-        settings: those that changed, by name; empty when nothing was better.
+        settings: those that changed, by path; empty when nothing was better.
         before: scores on the images with the settings as they were, such as ``matching_ap@0.5``.
         after: scores with the settings found, on the same images, which flatters them a little.
         images: how many were looked at.
@@ -71,7 +47,7 @@ class Tuning:
         7
     """
 
-    settings: dict[str, float]
+    settings: dict[str, Any]
     before: dict[str, float]
     after: dict[str, float]
     images: int
@@ -87,14 +63,13 @@ def tune(
     output: str | Path | None = None,
     limit: int = 64,
     device: str = "auto",
-    on_try: Callable[[int, float], None] = lambda tried, best: None,
+    on_try: OnTry = lambda tried, best: None,
 ) -> Tuning:
-    """Tune the read-out of a model on labelled images and store the settings with it.
+    """Tune the decoding of a model on labelled images and store the settings with it.
 
-    Nothing is trained: the network looks at each image once, then ``merge``, ``foreground`` and
-    ``read_concentration`` climb, one at a time, to the best mean of matching AP at IoU .5 and .7.
-    A step has to gain two objects at least. ``congeal train`` does it at its end, on validation
-    images.
+    Nothing is trained: the network runs once on each image, then the settings of the method's
+    search space climb, one at a time, to the best headline score of the model's task. A step has
+    to gain two objects at least. ``congeal train`` does it at its end, on validation images.
 
     Args:
         model: folder of a model, or the name of a shipped one.
@@ -123,8 +98,8 @@ def tune(
     config = read_config(folder)
     tuned = load(folder, device=device)
     dataset = data if isinstance(data, Dataset) else open_dataset(data, split)
-    found = tune_read_out(tuned, dataset, limit=limit, on_try=on_try)
-    if not found.objects:
+    found = tune_decoding(tuned, dataset, limit=limit, on_try=on_try)
+    if not found.objects and tuned.task.fills == "objects":
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")
     if found.settings or target != folder:
         card = shipped.describe(folder).card
@@ -132,15 +107,15 @@ def tune(
     return found
 
 
-def tune_read_out(
-    model: RPE,
+def tune_decoding(
+    model: Method,
     dataset: Dataset,
     *,
     limit: int = 64,
     stop: Callable[[], bool] = lambda: False,
-    on_try: Callable[[int, float], None] = lambda tried, best: None,
+    on_try: OnTry = lambda tried, best: None,
 ) -> Tuning:
-    """Tune the read-out of a model in memory, in place.
+    """Tune the decoding of a model in memory, in place.
 
     Args:
         model: is left with the best settings found.
@@ -153,10 +128,10 @@ def tune_read_out(
         CongealError: there are no images, or ``limit`` is not positive.
 
     Example:
-        >>> model = RPE(dimensions=4, coordinates="none")
-        >>> found = tune_read_out(model, open_dataset("discs", count=2, size=64))
-        >>> all(getattr(model.config, name) == value for name, value in found.settings.items())
-        True
+        >>> from congeal.methods import find_method
+        >>> model = find_method("rpe")(dimensions=4, coordinates="none")
+        >>> tune_decoding(model, open_dataset("discs", count=2, size=64)).images
+        2
     """
     if limit < 1:
         raise CongealError(f"limit: expected at least 1 image, got {limit}")
@@ -165,20 +140,25 @@ def tune_read_out(
             f"expected images in {dataset.name}, split {dataset.split}, found none; all of a "
             'folder are in the split "all"'
         )
-    looked_at = list(_look(model, dataset, limit, stop))
-    objects = sum(len(np.unique(labels[labels > 0])) for _, labels in looked_at)
-    search = _Search(model, looked_at, max(LEAST_GAIN, 2 / max(objects, 1)), stop, on_try)
-    if objects:
+    predicted = list(_predict(model, dataset, limit, stop))
+    objects = sum(len(np.unique(s.labels[s.labels > 0])) for _, s in predicted)
+    search = _Search(model, dataset, predicted, max(LEAST_GAIN, 2 / max(objects, 1)), stop, on_try)
+    if objects or model.task.fills != "objects":
         search.climb()
     model.config = search.start
     model.configure(**search.settings)
     before = search.seen[()]
     after = search.seen[tuple(search.settings.items())]
-    return Tuning(search.settings, before, after, len(looked_at), objects, len(search.seen))
+    return Tuning(search.settings, before, after, len(predicted), objects, len(search.seen))
 
 
 def store_tuned(
-    model: RPE, config: ModelConfig, found: Tuning, data: str, folder: Path, card: str | None = None
+    model: Method,
+    config: ModelConfig,
+    found: Tuning,
+    data: str,
+    folder: Path,
+    card: str | None = None,
 ) -> None:
     """Write a tuned model: what was known of it, and what tuning changed.
 
@@ -213,52 +193,55 @@ def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
 
 
 class _Search:
-    """Hill climbing, a setting at a time, over what the network has said already."""
+    """Hill climbing, a setting at a time, over maps that were predicted once."""
 
     def __init__(
         self,
-        model: RPE,
-        looked_at: list[tuple[Seen, LabelMap]],
+        model: Method,
+        dataset: Dataset,
+        predicted: list[tuple[MapPrediction, Sample]],
         least_gain: float,
         stop: Callable[[], bool],
-        on_try: Callable[[int, float], None],
+        on_try: OnTry,
     ) -> None:
         self.model = model
+        self.dataset = dataset
         self.start = model.config
-        self.looked_at = looked_at
+        self.predicted = predicted
         self.least_gain = least_gain
         self.stop = stop
         self.on_try = on_try
-        self.settings: dict[str, float] = {}
-        self.seen: dict[tuple[tuple[str, float], ...], dict[str, float]] = {}
+        self.settings: dict[str, Any] = {}
+        self.seen: dict[tuple[tuple[str, Any], ...], dict[str, float]] = {}
         self.best = self.score({})
 
     def climb(self) -> None:
         """Go on until no setting gets better by a step, or it is time to stop."""
-        while sum([self._along(name) for name in SEARCHED]):
+        while sum([self._along(path) for path in self.model.search_space]):
             pass
 
-    def score(self, settings: Mapping[str, float]) -> float:
-        """Mean AP with these settings over those of the start."""
+    def score(self, settings: Mapping[str, Any]) -> float:
+        """Headline score with these settings over those of the start."""
         key = tuple(sorted(settings.items()))
         if key not in self.seen:
             self.model.config = self.start
             self.model.configure(**settings)
-            metric = MatchingMetric(THRESHOLDS)
-            for seen, labels in self.looked_at:
-                metric.update(labels, self.model.read(seen).labels)
-            scores = metric.compute()
-            self.seen[key] = {name: scores[name] for name in NAMES}
-        return _mean(self.seen[key])
+            judge = judge_of(self.model.task, self.dataset)
+            for maps, sample in self.predicted:
+                judge.look(Comparison(sample, self.model.decode(maps), self.dataset))
+            scores = judge.compute()
+            self.seen[key] = {name: scores[name] for name in self.model.task.headline}
+        score = headline(self.model.task, self.seen[key])
+        return -1.0 if math.isnan(score) else score
 
-    def _along(self, name: str) -> bool:
+    def _along(self, path: str) -> bool:
         """Step up or down as long as it pays; whether it did at all."""
-        return any(self._climb(name, way) for way in (-1, 1))
+        return any(self._climb(path, way) for way in (-1, 1))
 
-    def _climb(self, name: str, way: int) -> bool:
-        moved = False
-        while (ahead := SEARCHED[name](self._value(name), way)) is not None and not self.stop():
-            trial = dict(sorted({**self.settings, name: ahead}.items()))
+    def _climb(self, path: str, way: int) -> bool:
+        moved, step = False, self.model.search_space[path]
+        while (ahead := step(self._value(path), way)) is not None and not self.stop():
+            trial = dict(sorted({**self.settings, path: ahead}.items()))
             score = self.score(trial)
             if score < self.best + self.least_gain:
                 break
@@ -267,30 +250,26 @@ class _Search:
         self.on_try(len(self.seen), self.best)
         return moved
 
-    def _value(self, name: str) -> float:
-        if name in self.settings:
-            return self.settings[name]
-        value = getattr(self.start, name)
-        if value is not None:
-            return float(value)
-        return self.start.margin if name == "merge" else float(self.model.shift.concentration)
+    def _value(self, path: str) -> Any:
+        """The value in force; where a setting is open, what the method takes for it."""
+        if path in self.settings:
+            return self.settings[path]
+        self.model.config = self.start
+        value = self.start.flat()[path]
+        return self.model.effective(path) if value is None else value
 
 
-def _mean(scores: Mapping[str, float]) -> float:
-    return sum(scores.values()) / len(scores)
-
-
-def _look(
-    model: RPE, dataset: Dataset, limit: int, stop: Callable[[], bool]
-) -> Iterator[tuple[Seen, LabelMap]]:
-    """What the network says of each image, beside the truth."""
+def _predict(
+    model: Method, dataset: Dataset, limit: int, stop: Callable[[], bool]
+) -> Iterator[tuple[MapPrediction, Sample]]:
+    """Maps of each image, beside the truth."""
     pixels = 0
     for place in spread(len(dataset), limit):
         sample = dataset[place]
         pixels += sample.labels.size
         if place and (pixels > PIXELS or stop()):
             return
-        yield model.look(sample.image), sample.labels
+        yield model.predict_maps(sample.image), sample
 
 
 def _check_target(folder: Path, target: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from congeal.methods.rpe import RPE
+from congeal.methods.method import Method
 
-__all__ = ["model_card"]
+__all__ = ["HEADING", "model_card"]
+
+HEADING = "## Tuned"  # of the section that tuning writes
 
 
 def model_card(
-    model: RPE,
+    model: Method,
     training: Mapping[str, Any],
     metrics: Mapping[str, float],
     *,
@@ -31,14 +33,15 @@ def model_card(
         Markdown.
 
     Example:
-        >>> print(model_card(RPE(), {"data": "sticks"}, {}).splitlines()[0])
-        # A congeal model (rpe)
+        >>> from congeal.methods import find_method
+        >>> print(model_card(find_method("rpe")(), {"data": "sticks"}, {}).splitlines()[0])
+        # A congeal model (rpe, instances)
     """
     weights = sum(parameter.numel() for parameter in model.parameters())
     lines = [
-        "# A congeal model (rpe)",
+        f"# A congeal model ({model.name}, {model.task.name})",
         "",
-        what or "Trained with congeal: Recurrent Pixel Embedding (Kong & Fowlkes, CVPR 2018).",
+        what or f"Trained with congeal: {model.title} ({model.reference}).",
         "",
         f"- weights: {weights:,}",
         f"- licence of the weights: {licence or 'not stated'}",
@@ -53,7 +56,7 @@ def model_card(
         "",
         "## Settings",
         "",
-        *(f"- {name}: {value}" for name, value in model.settings.items()),
+        *(f"- {name}: {value}" for name, value in model.config.flat().items()),
         "",
     ]
     return "\n".join(lines)

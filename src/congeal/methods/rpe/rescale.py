@@ -1,8 +1,6 @@
-"""What a network said of a zoomed image, brought to the pixels of the image itself."""
+"""Maps of a rescaled image, resampled to the pixels of the image itself."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,27 +9,10 @@ from torch.nn import functional
 from congeal.networks.embedding import EmbeddingOutput
 from congeal.sphere import normalise
 
-__all__ = ["Seen", "unzoom"]
+__all__ = ["unscale"]
 
 
-class Seen(NamedTuple):
-    """What the network says of one image, at the image's own size.
-
-    Attributes:
-        output: maps without a batch: embedding ``(D, h, w)``, logits ``(C + 1, H', W')`` and
-            ``(1, H', W')``, where H' and W' are at least those of the image.
-        size: height and width of the image, top left in the maps.
-        stride: pixels of the image per pixel of the embedding.
-        magnified: by how much the image was enlarged for its small objects.
-    """
-
-    output: EmbeddingOutput
-    size: tuple[int, int]
-    stride: int
-    magnified: float = 1.0
-
-
-def unzoom(
+def unscale(
     output: EmbeddingOutput, seen: tuple[int, int], size: tuple[int, int], stride: int
 ) -> tuple[EmbeddingOutput, int]:
     """Lay embedding and maps of a zoomed image over the image.
@@ -51,7 +32,7 @@ def unzoom(
 
     Example:
         >>> maps = torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32)
-        >>> output, stride = unzoom(
+        >>> output, stride = unscale(
         ...     EmbeddingOutput(torch.ones(1, 4, 16, 16), *maps), (30, 32), (60, 64), stride=2
         ... )
         >>> [tuple(part.shape) for part in output], stride

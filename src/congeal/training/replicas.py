@@ -1,4 +1,4 @@
-"""A batch in shares, each computed by a thread of its own."""
+"""A batch split over replicas of the model, each on threads of its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Shares", "draws_by_chance"]
+__all__ = ["Replicas", "draws_by_chance"]
 
 
-class Shares:
-    """Computes shares of a batch side by side on a CPU and joins their gradients.
+class Replicas:
+    """Computes parts of a batch side by side on a CPU and adds their gradients.
 
     Threads that work on parts of one small operation wait for each other at its end; those that
     have a share of the batch each, from the first layer to the last gradient, meet once in a
@@ -27,20 +27,20 @@ class Shares:
 
     Example:
         >>> model, image = nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 0.0], [0.0, 3.0]])
-        >>> shares = Shares(model, 2)
+        >>> replicas = Replicas(model, 2)
         >>> def mean(model, image):
         ...     return {"mean": model(image).mean()}
-        >>> terms = shares.forward(mean, [(image[:1],), (image[1:],)])
+        >>> terms = replicas.forward(mean, [(image[:1],), (image[1:],)])
         >>> terms["mean"].backward()
         >>> model.weight.grad.tolist()
         [[0.5, 1.5]]
-        >>> shares.close()
+        >>> replicas.close()
     """
 
     def __init__(self, model: nn.Module, count: int) -> None:
         self.copies = [model, *(_tied_copy(model) for _ in range(count - 1))]
         threads = max(1, torch.get_num_threads() // count)
-        self.pool = ThreadPoolExecutor(count, "congeal-share", torch.set_num_threads, (threads,))
+        self.pool = ThreadPoolExecutor(count, "congeal-replica", torch.set_num_threads, (threads,))
 
     def forward(
         self, terms: Callable[..., dict[str, Tensor]], parts: Sequence[tuple[Any, ...]]
@@ -77,10 +77,10 @@ class Shares:
 
 
 class _Joined(torch.autograd.Function):
-    """Means of the terms of all shares, whose gradients take the way of :class:`Shares`."""
+    """Means of the terms of all shares, whose gradients take the way of :class:`Replicas`."""
 
     @staticmethod
-    def forward(ctx: Any, start: Tensor, shares: Shares, rows: list[list[Tensor]]) -> Any:
+    def forward(ctx: Any, start: Tensor, shares: Replicas, rows: list[list[Tensor]]) -> Any:
         del start  # something to hang the gradient on
         ctx.shares, ctx.rows = shares, rows
         columns = zip(*rows, strict=True)

@@ -1,0 +1,116 @@
+"""Sizes, widths and brightness of the objects in training images, from which settings follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from congeal.data.intensity import scale_intensity
+from congeal.data.sample import Dataset, Sample
+from congeal.grouping.components import on_edge
+from congeal.labels import relabel
+
+__all__ = ["ImageMeasures", "TrainingSurvey", "some_samples", "survey_training"]
+
+LOOKED_AT = 64  # images: a few seconds of reading
+Column = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImageMeasures:
+    """Measures of one image; lengths in pixels, an entry per object.
+
+    Attributes:
+        brightness: median intensity, 0 to 1 after scaling.
+        size: height and width.
+        areas: of the objects.
+        extents: longer side of each box.
+        widths: how broad each object is across: of a strip its width, of a disc half of it.
+        relative_areas: area over the median area of the image; only objects off the edge.
+    """
+
+    brightness: float
+    size: tuple[int, int]
+    areas: Column
+    extents: Column
+    widths: Column
+    relative_areas: Column
+
+
+@dataclass(frozen=True)
+class TrainingSurvey:
+    """A sample of the training images, measured.
+
+    Attributes:
+        name: of the dataset.
+        task: what the model is to do.
+        images: measures of each image looked at.
+        count: training images in all.
+        class_names: of the data, background first; empty without classes.
+    """
+
+    name: str
+    task: str
+    images: tuple[ImageMeasures, ...]
+    count: int
+    class_names: tuple[str, ...] = ()
+
+    def pooled(self, column: str) -> Column:
+        """One column of all objects of all images."""
+        columns = [getattr(one, column) for one in self.images]
+        return np.concatenate(columns) if columns else np.empty(0)
+
+
+def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> TrainingSurvey:
+    """Measure at most ``limit`` images of a dataset, evenly spread.
+
+    Example:
+        >>> from congeal.data.drawn import DrawnDataset
+        >>> survey_training(DrawnDataset("sticks", count=3), "instances").images[0].size
+        (128, 128)
+    """
+    images = tuple(_measure(sample) for sample in some_samples(dataset, limit))
+    return TrainingSurvey(dataset.name, task, images, len(dataset), dataset.class_names)
+
+
+def some_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:
+    """At most ``limit`` samples, evenly spread."""
+    for index in np.unique(np.linspace(0, len(dataset) - 1, limit).round().astype(int)):
+        yield dataset[int(index)]
+
+
+def _measure(sample: Sample) -> ImageMeasures:
+    labels = relabel(np.maximum(sample.labels, 0))
+    area = np.bincount(labels.ravel()).astype(float)  # (K + 1,)
+    whole = np.ones(len(area), bool)
+    whole[on_edge(labels)] = False
+    area, whole = area[1:], whole[1:]
+    boxes = ndimage.find_objects(labels)
+    height, width = labels.shape
+    return ImageMeasures(
+        brightness=float(scale_intensity(sample.image).median()),
+        size=(height, width),
+        areas=area,
+        extents=np.array([max(s.stop - s.start for s in box) for box in boxes], float),
+        widths=_widths(labels, area),
+        relative_areas=area[whole] / np.median(area) if len(area) else area,
+    )
+
+
+def _widths(labels: NDArray[np.int64], area: Column) -> Column:
+    """Twice the area over the outline.
+
+    Edges of pixels make an outline 4 / pi times too long on average over all directions.
+    """
+    padded = np.pad(labels, 1)
+    edges = np.zeros(len(area) + 1)
+    for one, other in ((padded[1:], padded[:-1]), (padded[:, 1:], padded[:, :-1])):
+        differ = one != other
+        edges += np.bincount(one[differ], minlength=len(edges))
+        edges += np.bincount(other[differ], minlength=len(edges))
+    widths: Column = 2 * area / (np.pi / 4 * edges[1:])
+    return widths

@@ -1,0 +1,299 @@
+"""What a method is: settings, a network with its losses, and decoding of its maps into objects.
+
+Training, resuming, validation, tuning, evaluation, saving, the command line and the report know
+this class only, never a method by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from congeal.data.batch import Batch
+from congeal.data.measures import TrainingSurvey
+from congeal.data.sample import Dataset
+from congeal.errors import CongealError, unknown
+from congeal.methods.image import evaluation_mode
+from congeal.methods.sections import MethodSettings
+from congeal.segmentation import Segmentation
+from congeal.tasks import TASKS, Task
+
+__all__ = ["MapPrediction", "Method", "SearchStep", "Stage"]
+
+SearchStep = Callable[[Any, int], Any]
+"""Next value of a setting one way (-1) or the other (1); None at the end of its range."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training, in which some of the modules learn.
+
+    Attributes:
+        name: as the log shows it.
+        share: of the length of the training.
+        learns: names of the submodules whose parameters are updated; empty: all.
+    """
+
+    name: str = "training"
+    share: float = 1.0
+    learns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MapPrediction:
+    """What the network says of one image, before it is decoded.
+
+    Attributes:
+        maps: by name, ``(C, h, w)`` each, without a batch; padding at the right and below.
+        size: height and width of the image, in pixels.
+        stride: pixels of the image per pixel of maps that are not at full resolution.
+        scale: by how much the image was enlarged for its small objects.
+        extra: what a method wants to hand to its decoding beside maps.
+    """
+
+    maps: Mapping[str, Tensor]
+    size: tuple[int, int]
+    stride: int = 1
+    scale: float = 1.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """Base of all methods. A subclass builds its network from ``self.config``.
+
+    Args:
+        config: all settings, or None for the defaults.
+        settings: by path or name, over those of ``config``.
+
+    Raises:
+        CongealError: a setting is unknown (the nearest is suggested) or out of range, or the
+            method does not do the task.
+
+    Attributes:
+        name: by which commands and model folders know the method.
+        title: its full name.
+        reference: the paper.
+        Config: class of its settings.
+        tasks: names of the tasks it does; the first is the default.
+        couples_batch: the loss compares images of a batch, so no batch may be split over replicas.
+        search_space: decoding settings that tuning varies, and how; all of them can be decoded
+            from the same maps. What gains most comes first, since time may end the search.
+        presets: settings by path, those of training too (``training.epochs``), by preset.
+        variable_buffers: names of buffers whose size is not known before loading.
+        fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    Config: ClassVar[type[MethodSettings]]
+    tasks: ClassVar[tuple[str, ...]]
+    couples_batch: ClassVar[bool] = False
+    search_space: ClassVar[Mapping[str, SearchStep]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
+    variable_buffers: ClassVar[tuple[str, ...]] = ()
+    fitted_images: ClassVar[int] = 0
+
+    config: Any
+
+    def __init__(self, config: MethodSettings | None = None, **settings: Any) -> None:
+        super().__init__()
+        base = config if config is not None else self.default_config()
+        if not isinstance(base, self.Config):
+            kind = type(base).__name__
+            raise CongealError(
+                f"expected settings of {self.name} ({self.Config.__name__}), got {kind}"
+            )
+        self.config = base.updated(settings)
+        if self.config.task not in self.tasks:
+            raise unknown(f"task of {self.name}", self.config.task, self.tasks)
+
+    @classmethod
+    def default_config(cls) -> MethodSettings:
+        """Settings when nothing is said, for the first of the method's tasks."""
+        return cls.Config(task=cls.tasks[0])  # type: ignore[arg-type]
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make the model that stored settings describe, without fetching or reading any weights."""
+        return cls(cls.default_config().updated({**settings}).updated(cls._without_weights()))
+
+    @classmethod
+    def _without_weights(cls) -> dict[str, Any]:
+        told = {"network.pretrained": False, "network.encoder_weights": None}
+        return {path: value for path, value in told.items() if path in cls.Config.leaves()}
+
+    @property
+    def task(self) -> Task:
+        """The task that the model is for."""
+        return TASKS[self.config.task]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by section, ready for JSON; of a file of weights its name only."""
+        dumped: dict[str, Any] = self.config.model_dump(mode="json")
+        network = dumped.get("network", {})
+        if network.get("encoder_weights"):
+            network["encoder_weights"] = Path(network["encoder_weights"]).name
+        return dumped
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of a training crop must be divisible by."""
+        return 1
+
+    @property
+    def scale(self) -> float:
+        """Relative size at which the network sees images, in training too."""
+        return float(self.config.input.scale) if "input.scale" in self.Config.leaves() else 1.0
+
+    @property
+    def min_object_area(self) -> float:
+        """Images with smaller objects are shown upscaled, in training too; 0: never."""
+        known = "input.min_object_area" in self.Config.leaves()
+        return float(self.config.input.min_object_area) if known else 0.0
+
+    @property
+    def context(self) -> float | None:
+        """Radius in pixels within which objects need to differ; None: the whole image."""
+        return None
+
+    @property
+    def wanted_maps(self) -> tuple[str, ...]:
+        """Maps of a batch that the losses read: labels, semantic, boundaries, location."""
+        return ("labels", "semantic")
+
+    def encoder_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters that learn at the rate of the encoder."""
+        return ()
+
+    @property
+    def default_optimizer(self) -> str:
+        """Optimiser for a training that names none: ``adamw``, ``muon`` or ``sgd``."""
+        return "adamw"
+
+    @classmethod
+    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
+        """Choose settings by a survey of the training images; what is not chosen keeps its default.
+
+        Args:
+            survey: sizes, objects and classes of a sample of the training images.
+
+        Returns:
+            Settings by path.
+
+        Raises:
+            CongealError: the data does not hold what the method learns from.
+        """
+        del survey
+        return {}
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Parts of the training, in order; their shares add up to 1."""
+        return (Stage(),)
+
+    @abstractmethod
+    def losses(
+        self,
+        batch: Batch,
+        *,
+        stage: str = "training",
+        progress: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The weighted terms of the training loss; their sum is minimised, each is logged.
+
+        Args:
+            batch: images with the maps of :attr:`wanted_maps`.
+            stage: name of the stage, of :meth:`stages`.
+            progress: share of the stage that is done, 0 to 1.
+            generator: source of chance.
+        """
+
+    def note(self, progress: float) -> str:
+        """A few words for the progress bar on what to expect at this point; mostly none."""
+        del progress
+        return ""
+
+    def finish(
+        self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Fit what is not learnt by gradient, on training images, after the last step.
+
+        Args:
+            dataset: training images; before a validation some of them.
+            on_image: called with the number of images done and their count.
+        """
+
+    def predict_maps(self, image: NDArray[Any]) -> MapPrediction:
+        """Run the network on one image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` of any size.
+
+        The model is in evaluation mode meanwhile, and several threads may predict at once.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        with torch.inference_mode(), evaluation_mode(self):
+            return self.compute_maps(image)
+
+    @abstractmethod
+    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+        """What :meth:`predict_maps` does, in evaluation mode and without gradients."""
+
+    @abstractmethod
+    def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
+        """Turn the maps of an image into a result, by the decoding settings in force.
+
+        Args:
+            maps: of :meth:`predict_maps`.
+            keep_embedding: let the result carry its embedding, for pictures.
+        """
+
+    def effective(self, path: str) -> Any:
+        """What the method takes for a setting of the search space that is left open (none)."""
+        raise CongealError(f"{self.name} has no value for {path} that is left open")
+
+    def segment(self, image: NDArray[Any], *, keep_embedding: bool = False) -> Segmentation:
+        """Predict the maps of one image and decode them.
+
+        Args:
+            image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type.
+            keep_embedding: let the result carry its embedding, for pictures.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        return self.decode(self.predict_maps(image), keep_embedding=keep_embedding)
+
+    def configure(self, **settings: Any) -> Self:
+        """Change settings that may change after training, in place.
+
+        Raises:
+            CongealError: a setting is unknown, out of range, or fixed by the training.
+        """
+        adjustable = {path for path, leaf in self.Config.leaves().items() if leaf.adjustable}
+        changed = {self.Config.path_of(name): value for name, value in settings.items()}
+        for path in changed:
+            if not any(path == one or path.startswith(one + ".") for one in adjustable):
+                raise unknown("setting that may change after training", path, adjustable)
+        self.config = self.config.updated(changed)
+        return self
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights; buffers of variable size take the size of what is loaded."""
+        for name in self.variable_buffers:
+            if name in state_dict:
+                *path, last = name.split(".")
+                home = self.get_submodule(".".join(path))
+                like = getattr(home, last)
+                setattr(home, last, torch.empty_like(state_dict[name], device=like.device))
+        return super().load_state_dict(state_dict, strict, assign)

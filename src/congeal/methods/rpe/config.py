@@ -1,0 +1,152 @@
+"""Settings of Recurrent Pixel Embedding, with the values of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import field_validator, model_validator
+
+from congeal.errors import unknown
+from congeal.grouping.registry import GROUPINGS
+from congeal.losses.pairwise import Sampling
+from congeal.methods.sections import InputSettings, MethodSettings, NetworkSettings
+from congeal.networks.embedding import Coordinates
+from congeal.settings import Settings, setting
+
+__all__ = ["RPEConfig"]
+
+
+class RPENetwork(NetworkSettings):
+    """The network."""
+
+    dimensions: int = setting(16, "D of the embedding", ge=2, paper="64")
+    stride: Literal[2, 4] = setting(2, "of the embedding", unit="px")
+    coordinates: Coordinates = setting("rotary", "how the network knows where a pixel lies")
+    wavelengths: tuple[float, float] = setting(
+        (32.0, 160.0), "shortest and longest of rotary coordinates", unit="px"
+    )
+
+
+class RPELoss(Settings):
+    """The pairwise loss, and the mean shift it runs through."""
+
+    background: Literal["head", "group"] = setting(
+        "head",
+        "how background is separated: by a semantic head, or as one more group",
+        paper="group",
+    )
+    margin: float = setting(0.5, "alpha, in calibrated cosine", ge=0, lt=1, paper="0.5")
+    negative_weight: float = setting(1.0, "lambda, weight of the negative pairs", ge=0, paper="5")
+    samples: int = setting(1024, "pixels sampled per image", ge=2, paper="4000")
+    sampling: Sampling = setting("balanced", "of pixels: per object, or uniform", paper="uniform")
+    repulsion_radius: float | None = setting(
+        None, "objects repel only where they are closer; none: everywhere", gt=0, unit="px"
+    )
+    mean_shift_steps: int = setting(1, "mean-shift steps the loss runs through", ge=0, paper="1")
+    mean_shift_start: float = setting(
+        0.0, "share of the training after which the loss runs through them", ge=0, le=1
+    )
+    eta: float = setting(1.0, "step length of mean shift", gt=0, le=1, paper="1")
+    concentration: float | None = setting(
+        None, "kappa of the kernel; none: 9 / (1 - margin)^2", gt=0, paper="9 / (1 - margin)^2"
+    )
+    learn_concentration: bool = setting(False, "learn kappa")
+    embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
+    touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
+
+
+class RPEDecoding(Settings):
+    """From embeddings to objects; the weights do not depend on these settings."""
+
+    tta: Literal[1, 2, 4, 8] = setting(
+        1, "test-time augmentation: rotated and mirrored predictions averaged", adjustable=True
+    )
+    foreground_threshold: float = setting(
+        0.5, "probability from which a pixel is foreground", gt=0, lt=1, adjustable=True
+    )
+    min_area: float = setting(
+        16.0, "smaller objects join a neighbour or go", ge=0, unit="px", adjustable=True
+    )
+    min_area_ratio: float = setting(
+        0.0, "the same, relative to the median object of the image", ge=0, lt=1, adjustable=True
+    )
+    min_score: float = setting(0.0, "objects that score less go", ge=0, lt=1, adjustable=True)
+    merge_margin: float | None = setting(
+        None, "margin between modes; none: that of the loss", ge=0, lt=1, adjustable=True
+    )
+    kernel_radius: float | None = setting(
+        None,
+        "pixels attract each other only where they are closer; none: half the repulsion radius",
+        gt=0,
+        unit="px",
+        adjustable=True,
+    )
+    decode_concentration: float | None = setting(
+        None, "kappa of decoding; none: that of the loss", gt=0, adjustable=True
+    )
+    split_components: bool = setting(
+        False, "split objects into connected components", adjustable=True
+    )
+    fill_holes: bool = setting(False, "fill holes in objects", adjustable=True)
+    seed_power: float = setting(
+        2.0, "power of the trust in pixels as seeds; 0: all alike", ge=0, adjustable=True
+    )
+    grouping: str = setting(
+        "auto", "auto: mean shift, within the radius if any; or a grouping by name", adjustable=True
+    )
+    grouping_options: dict[str, bool | int | float | str | list[float]] = setting(
+        {}, "settings of the grouping named", adjustable=True
+    )
+
+    @field_validator("grouping")
+    @classmethod
+    def _known_grouping(cls, name: str) -> str:
+        if name != "auto" and name not in GROUPINGS:
+            raise unknown("grouping", name, ["auto", *GROUPINGS])
+        return name
+
+
+class RPEConfig(MethodSettings):
+    """Settings of :class:`RPE`; all of them travel with a saved model.
+
+    Example:
+        >>> RPEConfig.from_settings({"dimensions": 8}).network.dimensions
+        8
+    """
+
+    input: InputSettings = InputSettings()
+    network: RPENetwork = RPENetwork()
+    loss: RPELoss = RPELoss()
+    decoding: RPEDecoding = RPEDecoding()
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "pixel_mean": "network.mean",
+        "pixel_deviation": "network.deviation",
+        "zoom": "input.scale",
+        "magnify": "input.min_object_area",
+        "tone": "input.gamma",
+        "reach": "loss.repulsion_radius",
+        "train_steps": "loss.mean_shift_steps",
+        "shift_from": "loss.mean_shift_start",
+        "step_size": "loss.eta",
+        "boundary_weight": "loss.touching_weight",
+        "views": "decoding.tta",
+        "foreground": "decoding.foreground_threshold",
+        "smallest": "decoding.min_area",
+        "fragment": "decoding.min_area_ratio",
+        "least_score": "decoding.min_score",
+        "merge": "decoding.merge_margin",
+        "read_concentration": "decoding.decode_concentration",
+        "connected": "decoding.split_components",
+        "holes": "decoding.fill_holes",
+    }
+
+    @model_validator(mode="after")
+    def _even_dimensions(self) -> RPEConfig:
+        c = self.network
+        if c.coordinates in ("rotary", "both") and c.dimensions % 2:
+            raise ValueError(
+                f"rotary coordinates need an even number of dimensions, got {c.dimensions}"
+            )
+        return self

@@ -1,0 +1,33 @@
+"""Decoding settings of RPE that tuning varies, in steps either way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from congeal.methods.method import SearchStep
+
+__all__ = ["SEARCH_SPACE"]
+
+
+def _margin(value: float, way: int) -> float | None:
+    """Widen or narrow the gap between the margin and 1 by a quarter."""
+    ahead = round(1 - (1 - value) / 1.25**way, 3)
+    return ahead if 0 <= ahead <= 0.99 else None
+
+
+def _threshold(value: float, way: int) -> float | None:
+    ahead = round(value + 0.05 * way, 3)
+    return ahead if 0.05 <= ahead <= 0.95 else None
+
+
+def _concentration(value: float, way: int) -> float | None:
+    """Half or twice: the result changes slowly with it."""
+    ahead = float(f"{value * 2.0**way:.3g}")
+    return ahead if 1 <= ahead <= 1e4 else None
+
+
+SEARCH_SPACE: Mapping[str, SearchStep] = {  # what gained most on nuclei comes first
+    "decoding.merge_margin": _margin,
+    "decoding.foreground_threshold": _threshold,
+    "decoding.decode_concentration": _concentration,
+}

@@ -1,0 +1,99 @@
+"""Sections of settings that several methods share: input, network, and what every config has."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from congeal.networks.decoders import DecoderSize
+from congeal.settings import Settings, setting
+from congeal.tasks import TaskName
+
+__all__ = ["InputSettings", "MethodSettings", "NetworkSettings"]
+
+
+class InputSettings(Settings):
+    """How an image is shown to the network."""
+
+    scale: float = setting(
+        1.0,
+        "relative size at which the network sees an image; lengths and areas of other settings "
+        "are in pixels of the scaled image",
+        ge=0.01,
+        le=16,
+        adjustable=True,
+    )
+    min_object_area: float = setting(
+        0.0,
+        "images whose median object is smaller are predicted again, upscaled at most twice; 0: off",
+        unit="px",
+        ge=0,
+        adjustable=True,
+    )
+    gamma: float = setting(1.0, "power of the intensities; .5 lifts the dark", gt=0)
+    percentiles: tuple[float, float] = setting(
+        (1.0, 99.8), "intensities that become 0 and 1", unit="%", adjustable=True
+    )
+
+    @field_validator("percentiles")
+    @classmethod
+    def _ordered(cls, values: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= values[0] < values[1] <= 100:
+            raise ValueError("expected 0 <= low < high <= 100")
+        return values
+
+
+class NetworkSettings(Settings):
+    """An encoder of timm, or the compact one, and the decoder behind it."""
+
+    encoder: str = setting(
+        "compact", "compact, or the name of a timm model", paper="resnet50, resnet101"
+    )
+    pretrained: bool = setting(False, "start from ImageNet weights of the encoder", paper="true")
+    encoder_weights: str | None = setting(None, "local file of encoder weights")
+    output_stride: int = setting(8, "of a timm encoder: 8, 16 or 32", unit="px", paper="8")
+    freeze_norm: bool = setting(
+        False, "keep the moments of the encoder's batch norm fixed", paper="true"
+    )
+    encoder_levels: int | None = setting(
+        None, "feature maps of a timm encoder to take, finest first; none: all", ge=1
+    )
+    frozen_levels: int = setting(
+        0, "feature maps up to which a timm encoder keeps its weights", ge=0
+    )
+    decoder: DecoderSize = setting("light", "wide: more channels from stride 2 on")
+    mean: tuple[float, ...] | None = setting(
+        None, "subtracted from the image, one number or three; none: as the encoder was trained"
+    )
+    deviation: tuple[float, ...] | None = setting(
+        None, "the image is divided by it; none: as the encoder was trained"
+    )
+
+    @field_validator("output_stride")
+    @classmethod
+    def _known_stride(cls, stride: int) -> int:
+        if stride not in (8, 16, 32):
+            raise ValueError("expected 8, 16 or 32")
+        return stride
+
+    @field_validator("mean", "deviation")
+    @classmethod
+    def _one_or_three(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and len(values) not in (1, 3):
+            raise ValueError("expected one number or three")
+        return values
+
+
+class MethodSettings(Settings):
+    """Base of the config of a method; a method adds its sections."""
+
+    task: TaskName = setting("instances", "what the model is for")
+    class_names: tuple[str, ...] = setting(
+        ("object",), "names of the classes, background left out; training takes the data's"
+    )
+
+    @field_validator("class_names")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or len(set(names)) < len(names):
+            raise ValueError("expected at least one name, and none twice")
+        return names

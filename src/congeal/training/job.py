@@ -1,0 +1,317 @@
+"""One training: what it is made of, and how it ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from congeal.data.batch import Batch
+from congeal.data.sample import Dataset
+from congeal.methods.method import Method
+from congeal.models.card import model_card
+from congeal.models.config import CONFIG, read_config
+from congeal.models.folder import load, save_model
+from congeal.training.callbacks import Clock, History
+from congeal.training.checkpoint import WholeCheckpoints
+from congeal.training.config import TrainConfig
+from congeal.training.failures import one_line_errors
+from congeal.training.folder import CHECKPOINTS, LOG, prepare
+from congeal.training.machine import (
+    choose_accelerator,
+    choose_precision,
+    choose_replicas,
+    choose_workers,
+    use_threads,
+)
+from congeal.training.module import Trainee
+from congeal.training.progress import LiveProgress
+from congeal.training.signals import StopSignals
+from congeal.training.stream import DrawSampler, TrainStream, start_worker
+from congeal.training.tuning import store_tuned, tune_decoding
+from congeal.training.validation import Validation, fitting_images
+
+__all__ = ["Job"]
+
+Loader = DataLoader[Batch]
+# What a resumed training may change: its length, and the machine it is on.
+FREE = (
+    "max_minutes",
+    "epochs",
+    "device",
+    "devices",
+    "nodes",
+    "workers",
+    "threads",
+    "cache_gb",
+    "overlays",
+    "cpu_replicas",
+    "half",
+    "keep",
+    "patience",
+    "tuning_share",
+    "validation_share",
+    "validation_images",
+)
+
+
+class Job:
+    """One training: what it is made of, and how it ends.
+
+    Args:
+        model: to be trained.
+        config: settings of the training, complete.
+        training: images to learn from.
+        validation: images to score, or None.
+        output: folder of the model.
+        about: purpose (``what``) and ``licence`` for the card.
+    """
+
+    def __init__(
+        self,
+        model: Method,
+        config: TrainConfig,
+        training: Dataset,
+        validation: Dataset | None,
+        output: Path,
+        about: dict[str, str],
+    ) -> None:
+        if validation is None or not len(validation):
+            config = config.model_copy(update={"tuning_share": 0.0})
+        self.model = model.to(memory_format=torch.channels_last)
+        self.training = training
+        self.validation = validation
+        self.output = output
+        self.about = about
+        per_step = config.batch_size * config.accumulate * config.devices * config.nodes
+        self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
+        total = None if config.epochs is None else config.epochs * self.updates
+        run = _identity(model, config, training)
+        self.trainee = Trainee(model, config, total, choose_replicas(config, model), run)
+        self.config = self.trainee.settings  # with optimiser and rate
+        self.history = History(output / LOG)
+        self.clock = Clock()
+        self.signals = StopSignals(self.clock)
+        self.progress = LiveProgress()
+        self.stream: TrainStream | None = None
+        self.check = self._validation()
+
+    def run(self, resume: bool) -> None:
+        """Train to the end, or until told to stop."""
+        with one_line_errors(self.output):
+            trainer = self._trainer()
+            checkpoint = prepare(self.output, resume)
+            try:
+                with self.signals, use_threads(self.config.threads):
+                    trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
+            finally:
+                self.progress.close()
+                self.trainee.close()
+                if self.stream is not None:
+                    self.stream.reader.close()
+        if trainer.is_global_zero and not self._was_finished():
+            if self.config.keep == "last" or not (self.output / CONFIG).exists():
+                self._save(self.check.last)
+            load(self.output)  # what is left behind is whole
+            if not self.clock.asked:
+                self._finish()
+
+    def _was_finished(self) -> bool:
+        """Whether what is resumed had come to its end, fitting and tuning included."""
+        if self.trainee.stepped is not None or not (self.output / CONFIG).exists():
+            return False
+        return "finished" in read_config(self.output).training
+
+    def _finish(self) -> None:
+        """Fit what is not learnt, then tune the decoding, of the weights given back."""
+        c = self.config
+        model = load(self.output, device=c.device)
+        model.config = self.model.config  # not those of an earlier tuning, when resumed
+        with self.signals, use_threads(c.threads):
+            with self.progress.status("fitting") as tell:
+                model.finish(self.training, lambda done, total: tell(f"{done} of {total} images"))
+            if self.clock.asked:
+                return
+            self._store(model, {})
+            if c.tuning_share:
+                self._tune(model)
+
+    def _tune(self, model: Method) -> None:
+        """Tune the decoding in the time that was kept for it.
+
+        On the images that validation looked at: more would leave time for fewer settings.
+        """
+        c = self.config
+        assert self.validation is not None
+        share = math.inf if c.max_minutes is None else c.max_minutes * c.tuning_share
+        ends = time.monotonic() + 60 * share
+        with self.progress.tuning() as tell:
+            found = tune_decoding(
+                model,
+                self.validation,
+                limit=c.validation_images,
+                stop=lambda: self.clock.asked or time.monotonic() > ends,
+                on_try=tell,
+            )
+        data = f"{self.validation.name}, {self.validation.split}"
+        config = read_config(self.output)
+        store_tuned(model, config, found, data, self.output)
+
+    def _store(self, model: Method, more: dict[str, Any]) -> None:
+        """Save a model that :meth:`Method.finish` has changed, and note that it is complete."""
+        config = read_config(self.output)
+        training = {**config.training, "finished": True, **more}
+        about = {"what": config.what, "licence": config.licence}
+        card = model_card(model, training, config.metrics, **about)
+        save_model(
+            model,
+            self.output,
+            card=card,
+            training=training,
+            metrics=config.metrics,
+            half=self.config.half,
+            **about,
+        )
+
+    def _validation(self) -> Validation:
+        c = self.config
+        return Validation(
+            self.model.task,
+            self.validation,
+            fitted_on=fitting_images(self.training, self.model.fitted_images),
+            images=c.validation_images,
+            share=c.validation_share,
+            patience=c.patience,
+            overlays=self.output / "overlays" if c.overlays else None,
+            history=self.history,
+            save=self._save_if_better,
+        )
+
+    def _trainer(self) -> lightning.Trainer:
+        c = self.config
+        keeper = ModelCheckpoint(
+            self.output / CHECKPOINTS,
+            filename="last",
+            save_top_k=1,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        return lightning.Trainer(
+            accelerator=choose_accelerator(c.device),
+            devices=c.devices,
+            num_nodes=c.nodes,
+            precision=choose_precision(c),
+            max_epochs=-1,  # the clock ends it
+            accumulate_grad_batches=c.accumulate,
+            gradient_clip_val=c.clip,
+            callbacks=[self.clock, self.signals, self.check, self.history, self.progress, keeper],
+            strategy=_strategy(self.model, c),
+            plugins=[WholeCheckpoints()],
+            logger=TensorBoardLogger(self.output, name="tensorboard", version=""),
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+
+    def _loader(self) -> Loader:
+        c = self.config
+        workers = choose_workers(c)
+        per_update = c.accumulate * c.batch_size
+        trainee, trainer = self.trainee, self.trainee.trainer
+        self.stream = TrainStream(
+            self.training,
+            c.augment(),
+            seed=c.seed,
+            cache_gb=c.cache_gb,
+            zoom=self.model.scale,
+            magnify=self.model.min_object_area,
+            crowding=c.object_sampling_power or 0.0,
+            maps=self.model.wanted_maps,
+            semantic="pixels" if self.model.task.learns_from == "semantic" else "objects",
+            workers=workers,
+            ahead=2 * c.batch_size,
+            step=trainer.world_size,
+        )
+        sampler = DrawSampler(
+            self.updates * per_update,
+            trainer.global_rank,
+            trainer.world_size,
+            before=lambda: trainee.global_step * per_update,
+        )
+        return DataLoader(
+            self.stream,
+            batch_size=c.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=start_worker,
+            collate_fn=Batch.collate,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _save_if_better(self, scores: dict[str, float], better: bool) -> None:
+        self.progress.scores = scores
+        if better and self.trainee.trainer.is_global_zero:
+            self._save(scores)
+
+    def _save(self, scores: dict[str, float]) -> None:
+        training = {
+            "data": f"{self.training.name}, {self.training.split}",
+            "images": len(self.training),
+            "minutes": round(self.trainee.spent / 60, 2),
+            "steps": self.trainee.global_step,
+            "date": datetime.now(UTC).date().isoformat(),
+            **self.config.model_dump(mode="json"),
+        }
+        metrics = {f"validation {name}": value for name, value in scores.items()}
+        card = model_card(self.model, training, metrics, **self.about)
+        save_model(
+            self.model,
+            self.output,
+            card=card,
+            training=training,
+            metrics=metrics,
+            half=self.config.half,
+            **self.about,
+        )
+
+
+class _Crops(lightning.LightningDataModule):
+    """Makes the loader once Lightning knows which of how many processes this is."""
+
+    def __init__(self, make: Callable[[], Loader]) -> None:
+        super().__init__()
+        self.make = make
+
+    def train_dataloader(self) -> Loader:
+        """Make it."""
+        return self.make()
+
+
+def _identity(model: Method, config: TrainConfig, training: Dataset) -> dict[str, Any]:
+    """What a resumed training has to have in common with the one before, as plain values."""
+    kept = {name: value for name, value in config.flat().items() if name not in FREE}
+    return {
+        "data": training.name,
+        "images": len(training),
+        "method": model.name,
+        **model.config.flat(),
+        **{f"training.{name}": value for name, value in kept.items()},
+    }
+
+
+def _strategy(model: Method, config: TrainConfig) -> str:
+    """DDP has to look for parameters that a stage, or a batch without objects, leaves out."""
+    several = config.devices * config.nodes > 1
+    return "ddp_find_unused_parameters_true" if several else "auto"
