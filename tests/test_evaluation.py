@@ -4,6 +4,7 @@ import gc
 import io
 import json
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,14 +14,17 @@ from rich.console import Console
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation import Evaluation, evaluate
+from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.examples import (
     FOUND,
     INVENTED,
     MISSED,
     WorstExamples,
+    draw_example,
     draw_mistakes,
     number_alike,
 )
+from congeal.evaluation.judge import make_judge
 from congeal.figures import colour_labels
 from congeal.metrics import MatchingMetric, matching
 from congeal.segmentation import Segmentation
@@ -196,11 +200,13 @@ def test_only_the_worst_examples_are_kept_and_they_are_small():
 
 
 def offered(pairs, keep=3):
-    worst = WorstExamples(keep)
+    data, worst = Bars(), WorstExamples(keep)
+    judge = make_judge("matching", data, thresholds=(0.5, 0.9))
     for index, (true, pred) in enumerate(pairs):
-        true, pred = np.array([true]), np.array([pred])
-        sample = Sample(str(index), np.zeros((1, true.size, 1), np.uint8), true)
-        worst.offer({"name": str(index)}, matching(true, pred, (0.5, 0.9)), sample, pred)
+        sample = Sample(str(index), np.zeros((1, len(true), 1), np.uint8), np.array([true]))
+        one = Comparison(sample, Segmentation.from_labels(np.array([pred])), data)
+        row = {"name": str(index), **judge.look(one)}
+        worst.offer(judge.badness(row), partial(draw_example, row, judge, one))
     return [example.scores["name"] for example in worst.worst_first()]
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ PACKAGE = SOURCE / "congeal"
 # A module may import from the rows above its own and, if it is a package, from itself.
 # docs/architecture.md shows the same list.
 LAYERS = (
-    ("errors",),
+    ("errors", "version"),
     ("files",),
     ("sphere", "labels", "autograd"),
     ("grouping", "metrics"),
@@ -32,7 +33,8 @@ LAYERS = (
     ("data",),
     ("methods",),
     ("models",),
-    ("training", "prediction", "evaluation"),
+    ("prediction", "evaluation"),
+    ("training",),
     ("demo", "theory"),
     ("cli",),
 )
@@ -45,6 +47,7 @@ NOT_MATHEMATICS = {"PIL", "lightning", "matplotlib", "rich", "tifffile", "timm",
 # These take their time to import; the command line loads them inside commands.
 HEAVY = {"torch", "torchvision", "timm", "lightning", "scipy", "skimage", "sklearn", "matplotlib"}
 
+MODULES = sorted(PACKAGE.rglob("*.py"))
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -90,7 +93,7 @@ def upward(tree: ast.AST, module: str, package: str) -> list[str]:
     found = []
     for line, name in imports(tree, package):
         parts = name.split(".")
-        if parts[0] != "congeal" or parts[1:2] in ([own], ["__version__"]):
+        if parts[0] != "congeal" or parts[1:2] == [own]:
             continue
         if len(parts) == 1 or parts[1] not in ROW:
             found.append(f"line {line}: {name} (name the module it comes from)")
@@ -104,6 +107,39 @@ def parse(path: Path) -> tuple[ast.AST, str, str]:
     module = module_name(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     return ast.parse(path.read_text(encoding="utf-8")), module, package
+
+
+def module_imports(path: Path, known: set[str]) -> set[str]:
+    """The modules of the package that a module imports: of a dotted name, the deepest module.
+
+    What Python does by itself does not count: running the packages above a module.
+    """
+    tree, module, package = parse(path)
+    found = set()
+    for _, name in imports(tree, package):
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {"", module}
+
+
+def cycles(graph: dict[str, set[str]]) -> list[str]:
+    """One cycle of a graph of imports, as a list of modules, empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    known = {module_name(path) for path in MODULES}
+    assert cycles({module_name(path): module_imports(path, known) for path in MODULES}) == []
+
+
+def test_the_finder_of_cycles_itself() -> None:
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert set(cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
 
 
 def test_every_module_has_a_place_in_the_house() -> None:
@@ -147,7 +183,8 @@ def test_importing_it_loads_nothing_heavy(module: str) -> None:
     [
         ("from congeal.errors import CongealError", 0),
         ("from congeal.losses.pairwise import pairwise_loss", 0),
-        ("from congeal import sphere, __version__", 0),
+        ("from congeal import sphere, labels", 0),
+        ("from congeal import __version__", 1),
         ("from . import mean_shift", 0),
         ("import torch", 0),
         ("from congeal.data import registry", 1),

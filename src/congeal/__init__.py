@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from congeal.version import __version__
+
 if TYPE_CHECKING:
     from congeal import (
         data,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from congeal.prediction import segment
     from congeal.segmentation import Segmentation
     from congeal.training import train, tune
-
-__version__ = "0.1.0"
 
 __all__ = [
     "RPE",

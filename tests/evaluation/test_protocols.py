@@ -13,7 +13,7 @@ from congeal.data.sample import Subset
 from congeal.errors import CongealError
 from congeal.evaluation import evaluate
 from congeal.evaluation.adapters import FEEDERS, lacking
-from congeal.evaluation.examples import badness_of
+from congeal.evaluation.judge import badness_of
 from congeal.metrics import (
     PROTOCOLS,
 )
@@ -245,7 +245,7 @@ def test_the_page_shows_the_worst_images_by_the_headline_first(name, world, perf
 
 def test_images_of_which_nothing_can_be_said_are_no_failures():
     counts = {"true": 2, "predicted": 0}
-    assert badness_of("coco", "ap", {"ap": -1.0, **counts}) == -math.inf
+    assert badness_of("coco", "ap", {"ap": math.nan, **counts}) == -math.inf
     assert badness_of("apr", "apr_vol", {"apr_vol": math.nan, **counts}) == -math.inf
     assert badness_of("hausdorff", "hd", {"hd": math.nan, **counts}) == math.inf
     assert badness_of("voi", "voi", {"voi": 2.0, **counts}) == 2

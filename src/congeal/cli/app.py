@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from congeal import __version__
 from congeal.cli import data, demo, evaluate, figures, info, models, segment, train, tune
 from congeal.cli.group import Commands, DataCommands
+from congeal.version import __version__
 
 __all__ = ["app", "main"]
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from congeal import __version__
 from congeal.cli.options import Json
 from congeal.cli.terminal import say, show_json
+from congeal.version import __version__
 
 __all__ = ["gather", "info"]
 

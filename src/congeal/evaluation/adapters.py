@@ -9,9 +9,11 @@ from congeal.data.cityscapes import CITYSCAPES_CLASSES
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
+from congeal.evaluation.segments import segments_of
 from congeal.metrics.protocols import TRUTHS, Protocol
+from congeal.segmentation import Segmentation
 
-__all__ = ["FEEDERS", "lacking", "settings_of"]
+__all__ = ["FEEDERS", "lacking", "settings_of", "unsuited"]
 
 Feeder = Callable[[Any, Comparison], object]
 
@@ -37,6 +39,26 @@ def lacking(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
     if needed is None:
         return _without_distances(protocol, dataset, sample)
     return f"expected {needed} for protocol {protocol.name}, {dataset.name} has {_held(sample)}"
+
+
+def unsuited(protocol: Protocol, result: Segmentation) -> str | None:
+    """Say in a line what a protocol needs of a result that it does not have, None if nothing.
+
+    Example:
+        >>> from congeal.metrics.protocols import PROTOCOLS
+        >>> unsuited(PROTOCOLS["coco"], Segmentation.from_maps(semantic=[[1]]))
+        'expected a result with objects for protocol coco, got Segmentation(1 x 1, semantic)'
+    """
+    served, what = result.has_objects, "objects"
+    if protocol.name == "bsds-humans":
+        return None
+    if protocol.name == "bsds-boundaries":
+        served, what = served or result.boundary is not None, "a boundary map or objects"
+    elif protocol.truth in ("semantic", "panoptic") and protocol.name != "retrieval":
+        served, what = served or result.semantic is not None, "a semantic map or objects"
+    if served:
+        return None
+    return f"expected a result with {what} for protocol {protocol.name}, got {result!r}"
 
 
 def _needed(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
@@ -168,8 +190,6 @@ def _masks(metric: Any, one: Comparison) -> None:
 
 
 def _retrieval(metric: Any, one: Comparison) -> None:
-    from congeal.evaluation.memory import segments_of  # late: it is made of comparisons
-
     if one.memory is None:
         raise CongealError("expected a memory of prototypes for protocol retrieval, got none")
     found = segments_of(one)

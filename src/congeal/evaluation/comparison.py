@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from congeal.data.cityscapes import cityscapes_ids
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
+from congeal.evaluation.memory import Memory
 from congeal.labels import VOID, contingency
 from congeal.metrics.boundary_matching import corner_boundaries
 from congeal.metrics.objects import Objects
@@ -21,10 +22,10 @@ from congeal.metrics.panoptic import panoptic_segments
 from congeal.metrics.run_lengths import as_rle, encode
 from congeal.segmentation import Segmentation
 
-if TYPE_CHECKING:
-    from congeal.evaluation.memory import Memory
+__all__ = ["UNNAMED", "Comparison"]
 
-__all__ = ["Comparison"]
+UNNAMED = ("object",)
+"""Names of the classes of a result that was given none."""
 
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -40,7 +41,7 @@ class Comparison:
 
     Attributes:
         sample: the image and what is known about it.
-        result: the objects that the model found.
+        result: what the model found.
         dataset: where the sample comes from.
         memory: prototypes to retrieve from, where the protocol needs any.
 
@@ -66,38 +67,57 @@ class Comparison:
     @cached_property
     def classes(self) -> Labels:
         """Class of each predicted object in the numbers of the data, `(N,)`."""
-        names, own, given = self.dataset.class_names, self.result.class_names, self.result.classes
+        return self._numbers[self.result.classes]
+
+    @cached_property
+    def _numbers(self) -> Labels:
+        """Number in the data of the model's class 0, 1 and so on, as far as any occurs."""
+        names, own = self.dataset.class_names, self.result.class_names
+        used = np.unique(self.result.classes)
+        if self.result.semantic is not None:
+            used = np.union1d(used, self.result.semantic[self.result.semantic > 0])
+        highest = int(used.max(initial=0))
+        if not names and self.sample.semantic is None and self.sample.classes is None:
+            return np.minimum(np.arange(highest + 1), 1)
+        table = np.arange(highest + 1)
         if not names:
-            classless = self.sample.semantic is None and self.sample.classes is None
-            return np.ones_like(given) if classless else given
-        used = np.unique(given).tolist()
-        if all(own[c - 1] in names for c in used):
-            table = np.zeros(max(used, default=0) + 1, np.int64)
-            table[used] = [names.index(own[c - 1]) for c in used]
-            return table[given]
-        if used[-1] >= len(names):
+            return table
+        if all(own[c - 1] in names for c in used.tolist()):
+            table[used] = [names.index(own[c - 1]) for c in used.tolist()]
+        elif highest >= len(names):
             raise CongealError(
                 f"expected classes 1 to {len(names) - 1} as in {self.dataset.name}, got "
-                f"{used[-1]} ({own[used[-1] - 1]})"
+                f"{highest} ({own[highest - 1]})"
             )
-        return given
+        return table
 
     @cached_property
     def true_classes(self) -> Labels:
         """Map of the true classes `(H, W)`, -1 void."""
         if self.sample.semantic is not None:
             return self.sample.semantic
-        return _paint(self.sample.labels, self._object_classes())
+        return _paint(self.sample.labels, self.object_classes())
 
     @cached_property
     def predicted_classes(self) -> Labels:
-        """Map of the predicted classes `(H, W)`; -1 for none where the data has no background."""
-        painted = _paint(self.labels, self.classes)
-        return painted if self.dataset.has_background else np.where(painted == 0, VOID, painted)
+        """Map of the predicted classes `(H, W)`; -1 for none where the data has no background.
+
+        The semantic map of the result, where it has one, else the classes of its objects.
+        """
+        if self.result.semantic is None:
+            found = _paint(self.labels, self.classes)
+        else:
+            found = self._numbers[self.result.semantic]
+        return found if self.dataset.has_background else np.where(found == 0, VOID, found)
 
     @cached_property
     def clusters(self) -> Labels:
-        """Map of the predicted classes `(H, W)`, what is in no object a cluster of its own, 0."""
+        """Map of the predicted classes `(H, W)` under the model's own numbers, with 0 for none.
+
+        Of a result without a semantic map the classes of objects, in the numbers of the data.
+        """
+        if self.result.semantic is not None:
+            return self.result.semantic
         return _paint(self.labels, self.classes)
 
     def true_objects(self, *, crowds: bool = True) -> Objects:
@@ -112,7 +132,7 @@ class Comparison:
                 areas=[mask.area for mask in masks],
                 crowd=[mask.crowd for mask in masks],
             )
-        classes = self._object_classes()
+        classes = self.object_classes()
         counted = np.concatenate([[True], classes >= 0])[np.maximum(sample.labels, 0)]
         return Objects.from_labels(
             np.where(counted, sample.labels, VOID), dict(enumerate(classes.tolist(), start=1))
@@ -125,7 +145,7 @@ class Comparison:
     def cityscapes(self) -> tuple[Labels, Objects]:
         """Give the truth and the predicted objects in the numbers of Cityscapes' files."""
         official = np.array(self.dataset.class_ids, np.int64)
-        truth = cityscapes_ids(self.sample.labels, self.true_classes, self._object_classes())
+        truth = cityscapes_ids(self.sample.labels, self.true_classes, self.object_classes())
         return truth, self._predicted(official[self.classes])
 
     def distances(self) -> dict[int, tuple[float, float]]:
@@ -133,8 +153,39 @@ class Comparison:
         return self.dataset.distances(self.sample.name)
 
     def contours(self) -> NDArray[np.float64]:
-        """Give the boundaries of the predicted label map `(H, W)`, 0 or 1, background included."""
+        """Give the predicted boundaries `(H, W)`, 0 to 1.
+
+        The boundary map of the result, where it has one, else the boundaries of its label map,
+        background included, which are 0 or 1.
+        """
+        if self.result.boundary is not None:
+            return self.result.boundary.astype(np.float64)
         return corner_boundaries(self.labels).astype(np.float64)
+
+    @property
+    def classed(self) -> bool:
+        """Whether data and model both tell classes of objects apart."""
+        named = self.result.class_names != UNNAMED and len(self.dataset.class_names) > 2
+        return named and self.sample.classes is not None
+
+    def classes_at_hand(self) -> list[int]:
+        """List the classes of true and of predicted objects, ascending."""
+        both = np.union1d(self.object_classes(), self.classes)
+        return [label for label in both.tolist() if label > 0]
+
+    def of_class(self, label: int) -> tuple[Labels, Labels]:
+        """Give the true and the predicted objects `(H, W)` of one class.
+
+        A true object without a class that counts is void.
+        """
+        true = self.object_classes()
+        kept = np.where(true == label, np.arange(1, len(true) + 1), np.where(true < 0, VOID, 0))
+        mine = np.where(self.classes == label, np.arange(1, len(self.classes) + 1), 0)
+        labels = self.sample.labels
+        return (
+            np.where(labels < 0, labels, np.r_[0, kept][np.maximum(labels, 0)]),
+            np.r_[0, mine][self.labels],
+        )
 
     def drawn_boundaries(self) -> tuple[NDArray[Any], ...]:
         """Give what each annotator drew: boundaries, or segments where there are no boundaries."""
@@ -149,7 +200,7 @@ class Comparison:
     ) -> tuple[Labels, Labels, dict[int, int], dict[int, int]]:
         """Give true and predicted segments `(H, W)`, and the classes of both."""
         true, true_classes = _segments(
-            self.sample.labels, self._object_classes(), self.true_classes, things
+            self.sample.labels, self.object_classes(), self.true_classes, things
         )
         pred, pred_classes = _segments(self.labels, self.classes, self.predicted_classes, things)
         return true, pred, true_classes, pred_classes
@@ -171,13 +222,7 @@ class Comparison:
             pred = table.pred_ids[partner[row]] if row in partner else VOID
             yield self.sample.labels == number, (self.labels == pred) & known
 
-    def shown(self, truth: str) -> tuple[Labels, Labels]:
-        """Give the maps `(H, W)` to draw: of classes where that is what is compared."""
-        if truth == "semantic":
-            return self.true_classes, self.clusters
-        return self.sample.labels, self.labels
-
-    def _object_classes(self) -> Labels:
+    def object_classes(self) -> Labels:
         """Class of each label 1..K of the truth, `(K,)`; 1 where the data has none."""
         count = int(self.sample.labels.max(initial=0))
         if self.sample.classes is None:

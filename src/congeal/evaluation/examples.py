@@ -1,22 +1,32 @@
-"""The images a report shows: the worst of a stream, kept as small pictures."""
+"""The images a report shows: the worst of a stream, kept as small pictures.
+
+What is drawn is what the protocol judges: objects, segments of a panoptic map, classes of pixels,
+or boundaries.
+"""
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
+from skimage.measure import block_reduce
+from skimage.morphology import thin
 
-from congeal.data.sample import Sample
+from congeal.evaluation.comparison import Comparison
+from congeal.evaluation.judge import Judge
 from congeal.figures import outline, overlay, to_display
-from congeal.labels import areas, relabel
-from congeal.metrics.matching import Matching
-from congeal.metrics.protocols import PROTOCOLS
+from congeal.figures.maps import overlay_boundary, overlay_classes
+from congeal.labels import VOID, areas, contingency, relabel
+from congeal.metrics.boundary_matching import MAX_DISTANCE, corner_boundaries
+from congeal.metrics.matching import Matching, matching
+from congeal.metrics.protocols import Protocol
 
 __all__ = [
     "FOUND",
@@ -24,16 +34,26 @@ __all__ = [
     "MISSED",
     "Example",
     "WorstExamples",
-    "badness_of",
+    "draw_boundary_mistakes",
+    "draw_class_mistakes",
+    "draw_example",
     "draw_mistakes",
+    "kind_of",
     "number_alike",
 ]
 
 RGB = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 PICTURE_SIDE = 640
 """Longest side in pixels to which pictures are reduced."""
+
+CLASS_TINT = 0.5
+"""Strength of the colours of classes, which cover the whole image."""
+
+BOUNDARY_CUT = 0.5
+"""From this on a predicted boundary is drawn, where the protocol tells no best threshold."""
 
 FOUND, MISSED, INVENTED = (60, 190, 90), (235, 60, 60), (255, 176, 32)
 """Colours of objects that were found, missed, and predicted where there is none."""
@@ -46,9 +66,10 @@ class Example:
     Attributes:
         scores: the entry of the image in ``per_image``.
         image: the image itself.
-        truth: the true objects drawn over it.
-        prediction: the predicted objects drawn over it.
-        mistakes: objects found (green line), missed (red) and predicted in vain (orange).
+        truth: what is true drawn over it: objects, segments, classes or boundaries.
+        prediction: what was predicted drawn over it.
+        mistakes: objects or boundaries found (green line), missed (red) and predicted in vain
+            (orange); of classes the pixels of the wrong one (red).
     """
 
     scores: dict[str, Any]
@@ -59,11 +80,7 @@ class Example:
 
 
 class WorstExamples:
-    """Keeps pictures of the worst images of a stream, and of no others.
-
-    Worse is what the caller says, then a lower AP at the first threshold, then a lower mean AP,
-    then more mistakes, then earlier. An image that has no objects and in which none were
-    predicted has an AP of 0 by convention; it is no failure and counts as best.
+    """Keeps pictures of the worst images of a stream, and of no others; of equals the earlier.
 
     Args:
         keep: how many images.
@@ -74,29 +91,19 @@ class WorstExamples:
         self._offered = 0
         self._heap: list[tuple[tuple[float, ...], Example]] = []  # the least bad one is first
 
-    def offer(
-        self,
-        scores: dict[str, Any],
-        found: Sequence[Matching],
-        sample: Sample,
-        labels: Labels,
-        badness: float | None = None,
-    ) -> None:
+    def offer(self, badness: Sequence[float], draw: Callable[[], Example]) -> None:
         """Look at one image; it is drawn and kept only if it is among the worst so far.
 
         Args:
-            scores: the entry of the image in ``per_image``.
-            found: which objects match, one for each threshold.
-            sample: the image and its true objects.
-            labels: the predicted objects, `(H, W)`.
-            badness: comes before all else in the ranking, larger is worse.
+            badness: ranks the image, larger is worse.
+            draw: makes its pictures.
         """
-        ranks = (badness or 0.0, *_badness(found), -self._offered)
+        ranks = (*badness, -self._offered)
         self._offered += 1
         if len(self._heap) < self._keep:
-            heapq.heappush(self._heap, (ranks, _draw(scores, found[0], sample, labels)))
+            heapq.heappush(self._heap, (ranks, draw()))
         elif self._heap and ranks > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (ranks, _draw(scores, found[0], sample, labels)))
+            heapq.heapreplace(self._heap, (ranks, draw()))
 
     def worst_first(self) -> list[Example]:
         """Give what is kept, the worst first."""
@@ -104,25 +111,43 @@ class WorstExamples:
         return [example for _, example in ranked]
 
 
-def badness_of(protocol: str, headline: str, scores: Mapping[str, Any]) -> float:
-    """Rank an image by its headline: larger is worse, minus infinity where nothing can be said.
-
-    Args:
-        protocol: its name.
-        headline: which of the scores to look at.
-        scores: the entry of the image in ``per_image``.
+def kind_of(protocol: Protocol) -> str:
+    """Say what a protocol judges: ``objects``, ``segments``, ``classes`` or ``boundaries``.
 
     Example:
-        >>> badness_of("cvppp", "sbd", {"sbd": 0.25, "true": 3, "predicted": 2})
-        -0.25
+        >>> from congeal.metrics.protocols import PROTOCOLS
+        >>> kind_of(PROTOCOLS["miou"]), kind_of(PROTOCOLS["bsds-regions"])
+        ('classes', 'objects')
     """
-    value, higher = float(scores[headline]), PROTOCOLS[protocol].higher
-    nothing = scores["true"] == scores["predicted"] == 0
-    if nothing or (value == -1 and protocol.startswith("coco")):  # no object to find
-        return -math.inf
-    if math.isnan(value):  # objects to which there is no distance were not found
-        return math.inf if scores["true"] and not higher else -math.inf
-    return -value if higher else value
+    if protocol.truth == "annotators" and protocol.name != "bsds-regions":
+        return "boundaries"
+    return {"semantic": "classes", "panoptic": "segments"}.get(protocol.truth, "objects")
+
+
+def draw_example(scores: dict[str, Any], judge: Judge, one: Comparison) -> Example:
+    """Draw what a judge compares on an image.
+
+    Args:
+        scores: the entry of the image in ``per_image``.
+        judge: says what is compared.
+        one: the image, its truth and its result.
+    """
+    step = max(1, -(-max(one.sample.labels.shape) // PICTURE_SIDE))
+    picture = np.asarray(Image.fromarray(to_display(one.sample.image)).reduce(step))
+    kind = kind_of(judge.protocol)
+    if kind == "boundaries":
+        cut = scores.get("ods_threshold", BOUNDARY_CUT)
+        return Example(scores, picture, *_draw_boundaries(picture, one, step, cut))
+    if kind == "classes":
+        clusters = judge.protocol.name in ("unsupervised", "retrieval")  # which have no classes
+        return Example(scores, picture, *_draw_classes(picture, one, step, clusters))
+    if kind == "segments":
+        truth, labels, _, _ = one.panoptic(judge.metric.things)  # type: ignore[attr-defined]
+    else:
+        truth, labels = one.sample.labels, one.labels
+    at = judge.thresholds[0] if judge.thresholds else 0.5
+    found = matching(truth, labels, at)
+    return Example(scores, picture, *_draw_objects(picture, truth, labels, found, step))
 
 
 def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) -> RGB:
@@ -181,27 +206,100 @@ def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
     return renamed
 
 
-def _badness(found: Sequence[Matching]) -> tuple[float, float, int]:
-    mistakes = [m.fp + m.fn for m in found]
-    scores = [m.ap if wrong else 1.0 for m, wrong in zip(found, mistakes, strict=True)]
-    return -scores[0], -sum(scores) / len(scores), sum(mistakes)
+def draw_class_mistakes(picture: RGB, truth: Labels, classes: Labels) -> RGB:
+    """Tint pixels of the wrong class red, on a darkened picture; void is left as it is.
+
+    Args:
+        picture: `(H, W, 3)`, 0 to 255.
+        truth: true classes `(H, W)`, -1 void.
+        classes: predicted classes `(H, W)`.
+
+    Example:
+        >>> drawn = draw_class_mistakes(np.zeros((1, 3, 3), np.uint8), [[1, 0, -1]], [[1, 1, 1]])
+        >>> drawn.any(-1).tolist()
+        [[False, True, False]]
+    """
+    true = np.asarray(truth)
+    return _tint(picture // 2, (true != VOID) & (true != np.asarray(classes)), MISSED)
 
 
-def _draw(scores: dict[str, Any], found: Matching, sample: Sample, labels: Labels) -> Example:
-    step = max(1, -(-max(labels.shape) // PICTURE_SIDE))
-    picture = np.asarray(Image.fromarray(to_display(sample.image)).reduce(step))
+def draw_boundary_mistakes(picture: RGB, truth: Mask, lines: Mask, reach: float) -> RGB:
+    """Draw boundaries that were found (green), missed (red) and predicted in vain (orange).
+
+    Args:
+        picture: `(H, W, 3)`, 0 to 255.
+        truth: the boundaries that any annotator drew, `(H, W)`.
+        lines: the predicted boundaries, thin, `(H, W)`.
+        reach: pixels from which a line counts as found.
+
+    Example:
+        >>> truth, lines = np.eye(5, dtype=bool)[:1], np.eye(5, dtype=bool)[1:2]
+        >>> drawn = draw_boundary_mistakes(np.zeros((1, 5, 3), np.uint8), truth, lines, reach=1)
+        >>> tuple(drawn[0, 1].tolist()) == FOUND, int(drawn[0, 0].sum())
+        (True, 0)
+    """
+    drawn = picture // 2
+    drawn[truth & ~_near(lines, reach)] = MISSED
+    drawn[lines & ~_near(truth, reach)] = INVENTED
+    drawn[lines & _near(truth, reach)] = FOUND
+    return drawn
+
+
+def _draw_objects(
+    picture: RGB, truth: Labels, labels: Labels, found: Matching, step: int
+) -> tuple[RGB, RGB, RGB]:
     # Ids cannot be averaged; one pixel of each block stands for it.
-    truth, predicted = sample.labels[::step, ::step], labels[::step, ::step]
-    alike = number_alike(sample.labels, labels, found)[::step, ::step]
-    return Example(
-        scores,
-        image=picture,
-        truth=overlay(picture, alike),
-        prediction=overlay(picture, predicted),
-        mistakes=draw_mistakes(picture, truth, predicted, found),
+    small, predicted = truth[::step, ::step], labels[::step, ::step]
+    alike = number_alike(truth, labels, found)[::step, ::step]
+    mistakes = draw_mistakes(picture, small, predicted, found)
+    return overlay(picture, alike), overlay(picture, predicted), mistakes
+
+
+def _draw_classes(picture: RGB, one: Comparison, step: int, clusters: bool) -> tuple[RGB, RGB, RGB]:
+    whole = _most_common(one.true_classes, one.clusters) if clusters else one.predicted_classes
+    truth, predicted = one.true_classes[::step, ::step], whole[::step, ::step]
+    return (
+        overlay_classes(picture, truth, CLASS_TINT),
+        overlay_classes(picture, predicted, CLASS_TINT),
+        draw_class_mistakes(picture, truth, predicted),
     )
+
+
+def _draw_boundaries(picture: RGB, one: Comparison, step: int, cut: float) -> tuple[RGB, RGB, RGB]:
+    drawn = [np.asarray(part) for part in one.drawn_boundaries()]
+    lines = [part if part.dtype == np.bool_ else corner_boundaries(part) for part in drawn]
+    truth, found = np.mean(lines, axis=0), one.contours()
+    reach = max(1.0, MAX_DISTANCE * math.hypot(*truth.shape) / step)
+    strong = _shrink(thin(found >= cut), step)
+    return (
+        overlay_boundary(picture, _shrink(truth, step)),
+        overlay_boundary(picture, _shrink(found, step)),
+        draw_boundary_mistakes(picture, _shrink(truth > 0, step), strong, reach),
+    )
+
+
+def _shrink(values: NDArray[Any], step: int) -> NDArray[Any]:
+    """Keep the largest value of each block, so that thin lines stay."""
+    return np.asarray(block_reduce(values, step, np.max)) if step > 1 else values
+
+
+def _near(lines: Mask, reach: float) -> Mask:
+    """Mark the pixels `(H, W)` within ``reach`` pixels of a line."""
+    if not lines.any():
+        return np.zeros_like(lines)
+    return np.asarray(distance_transform_edt(~lines) <= reach)
 
 
 def _tint(picture: RGB, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> RGB:
     mixed = picture * 0.4 + np.array(colour) * 0.6
     return np.where(where[..., None], mixed, picture).astype(np.uint8)
+
+
+def _most_common(truth: Labels, clusters: Labels) -> Labels:
+    """Give each cluster `(H, W)` the true class that most of its known pixels have."""
+    table = contingency(truth, clusters)
+    renamed = np.arange(clusters.max(initial=0) + 1)
+    for number, cluster in enumerate(table.pred_ids):
+        mine = table.cols == number
+        renamed[cluster] = table.true_ids[table.rows[mine][table.counts[mine].argmax()]]
+    return np.asarray(renamed[clusters])

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
-from congeal.evaluation.adapters import FEEDERS, settings_of
-from congeal.evaluation.comparison import Comparison
-from congeal.evaluation.examples import badness_of
+from congeal.evaluation.adapters import FEEDERS, settings_of, unsuited
+from congeal.evaluation.comparison import UNNAMED, Comparison
+from congeal.labels import contingency
 from congeal.metrics.bsds_curves import FULL
-from congeal.metrics.matching import Matching, MatchingMetric, matching
-from congeal.metrics.protocols import PROTOCOLS, Protocol
+from congeal.metrics.matching import MatchingMetric
+from congeal.metrics.metric import Metric, gather
+from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 
-__all__ = ["QUICK", "Judge", "MatchingJudge", "headline_of", "make_judge"]
+__all__ = ["QUICK", "Judge", "MatchingJudge", "badness_of", "headline_of", "make_judge"]
 
 Row = dict[str, Any]
 
 QUICK = 9
 """Thresholds of the quick boundary benchmark."""
-
-UNNAMED = ("object",)
-"""Names of the classes of a result that was given none."""
 
 CLASSED = tuple(
     name
@@ -38,9 +37,16 @@ _COUNTS = ("images", "objects", "predicted", "thresholds", "quick", "pairs", "cl
 class Judge:
     """Scores images by one protocol; of each image it keeps what the metric keeps.
 
+    What validation, tuning and evaluation have in common: :meth:`look` at image after image, then
+    :meth:`compute`. Judges that looked at different images :meth:`merge`.
+
     Args:
         protocol: how to measure.
         settings: of the metric, complete.
+
+    Attributes:
+        metric: what counts; it can be merged and pickled.
+        headline: name of the number to look at first, among those of :meth:`compute`.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -56,6 +62,11 @@ class Judge:
         self._named = self._classed = False
 
     @property
+    def higher(self) -> bool:
+        """Whether more of the headline is better."""
+        return self.protocol.higher
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know."""
         notes = []
@@ -69,29 +80,84 @@ class Judge:
             )
         return tuple(notes)
 
-    def look(self, one: Comparison) -> tuple[Row, list[Matching]]:
-        """Add an image; give its scores, and which of the objects to draw match."""
+    def look(self, one: Comparison) -> Row:
+        """Add an image; give its own scores and counts.
+
+        Raises:
+            CongealError: the result does not have what the protocol compares, or truth and
+                result do not fit.
+        """
+        problem = unsuited(self.protocol, one.result)
+        if problem is not None:
+            raise CongealError(problem)
+        self._named |= one.result.class_names != UNNAMED
+        self._classed = self.protocol.name in CLASSED and len(one.dataset.class_names) > 2
+        return self._measure(one)
+
+    def _measure(self, one: Comparison) -> Row:
         part = self.protocol.create(**self.settings)
         FEEDERS[self.protocol.name](part, one)
         self.metric.merge(part)
-        self._named |= one.result.class_names != UNNAMED
-        self._classed = self.protocol.name in CLASSED and len(one.dataset.class_names) > 2
-        found = matching(*one.shown(self.protocol.truth), (0.5,))
-        counts = {"true": found[0].n_true, "predicted": found[0].n_pred}
-        return {**_own(part.compute(), self.headline), **counts}, found
+        return {**_own(self._defined(part), self.headline), **_counts(self.protocol, one)}
 
-    def badness(self, row: Row) -> float | None:
-        """Rank an image, larger is worse; None leaves it to the pairs that match."""
-        return badness_of(self.protocol.name, self.headline, row)
+    def badness(self, row: Row) -> tuple[float, ...]:
+        """Rank an image by what :meth:`look` gave, larger is worse."""
+        return (badness_of(self.protocol.name, self.headline, row),)
 
     def compute(self) -> dict[str, float]:
-        """Give the scores over all images, the headline first."""
-        scores = self.metric.compute()
+        """Give the scores over all images, the headline first; NaN where nothing can be said."""
+        scores = self._defined(self.metric)
         return {self.headline: scores[self.headline], **scores}
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another judge of the same protocol and settings has seen.
+
+        Raises:
+            CongealError: protocols or settings differ.
+
+        Example:
+            >>> from congeal.data import open_dataset
+            >>> from congeal.segmentation import Segmentation
+            >>> discs = open_dataset("discs", "test", count=1)
+            >>> one, two = make_judge("cvppp", discs), make_judge("cvppp", discs)
+            >>> truth = Segmentation.from_labels(discs[0].labels)
+            >>> _ = two.look(Comparison(discs[0], truth, discs))
+            >>> one.merge(two).compute()["sbd"]
+            1.0
+        """
+        if self.protocol.name != other.protocol.name:
+            raise CongealError(
+                f"expected a judge of protocol {self.protocol.name}, got {other.protocol.name}"
+            )
+        self.metric.merge(other.metric)
+        self._named |= other._named
+        self._classed |= other._classed
+        return self
+
+    def gather(self, group: Any = None) -> Self:
+        """Join the judges of all processes of ``torch.distributed``, which all have to call this.
+
+        As :func:`congeal.metrics.gather`; this judge stays as it is.
+        """
+        return gather(self, group)
+
+    def update(self, one: Comparison) -> Row:
+        """Do as :meth:`look`, the name under which metrics have it."""
+        return self.look(one)
+
+    def _defined(self, metric: Metric) -> dict[str, float]:
+        """Give the scores of a metric, NaN for COCO's -1, which says that nothing was to find."""
+        scores = metric.compute()
+        if not self.protocol.name.startswith("coco"):
+            return scores
+        return {name: math.nan if value == -1 else value for name, value in scores.items()}
 
 
 class MatchingJudge(Judge):
     """Objects matched one to one at several thresholds, with the counts of each image.
+
+    Where data and model both have classes, the objects of each class are matched by themselves as
+    well, at the first threshold; the headline looks at no classes.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -104,48 +170,79 @@ class MatchingJudge(Judge):
     def __init__(self, protocol: Protocol, settings: Mapping[str, Any]) -> None:
         super().__init__(protocol, settings)
         self.thresholds = self.metric.thresholds
+        self._by_class: dict[int, MatchingMetric] = {}
 
-    def look(self, one: Comparison) -> tuple[Row, list[Matching]]:
-        """Add an image; give its counts at each threshold, and which objects match."""
+    def _measure(self, one: Comparison) -> Row:
         found = self.metric.update(one.sample.labels, one.labels)
+        if one.classed:
+            for label in one.classes_at_hand():
+                self._of_class(label).update(*one.of_class(label))
         row: Row = {}
         for part in found:
             at = f"@{part.threshold:g}"
-            row[f"matching_ap{at}"] = part.ap
+            row[f"matching_ap{at}"] = part.as_dict()[f"matching_ap{at}"]
             row |= {f"tp{at}": part.tp, f"fp{at}": part.fp, f"fn{at}": part.fn}
-        return {**row, "true": found[0].n_true, "predicted": found[0].n_pred}, found
+        return {**row, "true": found[0].n_true, "predicted": found[0].n_pred}
 
-    def badness(self, row: Row) -> float | None:
-        """Leave it to the pairs that match at all thresholds."""
-        return None
+    def _of_class(self, label: int) -> MatchingMetric:
+        first = {**self.settings, "thresholds": self.thresholds[:1]}
+        return self._by_class.setdefault(label, MatchingMetric(**first))
+
+    def compute(self) -> dict[str, float]:
+        """Give the scores over all images, then those of each class that occurs."""
+        scores = super().compute()
+        for label, metric in sorted(self._by_class.items()):
+            scores |= {f"{k}/{label}": v for k, v in metric.compute().items() if "@" in k}
+        return scores
+
+    def merge(self, other: Self) -> Self:
+        """Add all that another judge of the same settings has seen."""
+        super().merge(other)
+        for label, metric in other._by_class.items():
+            self._of_class(label).merge(metric)
+        return self
+
+    def badness(self, row: Row) -> tuple[float, ...]:
+        """Rank by the AP at the first threshold, then the mean AP, then the mistakes.
+
+        An image without objects in which none were predicted is no failure and counts as best.
+        """
+        marks = [f"@{value:g}" for value in self.thresholds]
+        mistakes = [row[f"fp{at}"] + row[f"fn{at}"] for at in marks]
+        scores = [
+            row[f"matching_ap{at}"] if wrong else 1.0
+            for at, wrong in zip(marks, mistakes, strict=True)
+        ]
+        return -scores[0], -sum(scores) / len(scores), sum(mistakes)
 
 
 def make_judge(
-    protocol: Protocol,
+    protocol: str | Protocol,
     dataset: Dataset,
-    measure: Mapping[str, Any],
+    measure: Mapping[str, Any] | None = None,
     thresholds: Sequence[float] | None = None,
     quick: bool = False,
 ) -> Judge:
     """Set a protocol up for a dataset.
 
     Args:
-        protocol: how to measure.
+        protocol: how to measure, or its name.
         dataset: what to measure on.
         measure: settings of the metric, over what the dataset tells.
         thresholds: in place of the protocol's own, where it has any.
         quick: take a few thresholds, where that saves time.
 
     Raises:
-        CongealError: a setting is unknown, wrong or missing, or there is no quick mode.
+        CongealError: the protocol or a setting is unknown, a setting is wrong or missing, or there
+            is no quick mode.
 
     Example:
         >>> from congeal.data import open_dataset
-        >>> from congeal.metrics.protocols import PROTOCOLS
-        >>> make_judge(PROTOCOLS["bsds-boundaries"], open_dataset("discs"), {}, quick=True).notes
+        >>> make_judge("bsds-boundaries", open_dataset("discs"), quick=True).notes
         ('a quick estimate: 9 thresholds instead of 99',)
     """
-    given = dict(measure)
+    protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
+    given = dict(measure or {})
     if thresholds is not None:
         given["thresholds"] = tuple(thresholds)
     if quick and protocol.name != "bsds-boundaries":
@@ -161,6 +258,26 @@ def make_judge(
         if isinstance(error, CongealError):
             raise
         raise CongealError(f"expected settings of protocol {protocol.name}, got {given}") from error
+
+
+def badness_of(protocol: str, headline: str, scores: Mapping[str, Any]) -> float:
+    """Rank an image by its headline: larger is worse, minus infinity where nothing can be said.
+
+    Args:
+        protocol: its name.
+        headline: which of the scores to look at.
+        scores: the entry of the image in ``per_image``.
+
+    Example:
+        >>> badness_of("cvppp", "sbd", {"sbd": 0.25, "true": 3, "predicted": 2})
+        -0.25
+    """
+    value, higher = float(scores[headline]), PROTOCOLS[protocol].higher
+    if scores.get("true") == scores.get("predicted") == 0:  # nothing to find, nothing found
+        return -math.inf
+    if math.isnan(value):  # objects to which there is no distance were not found
+        return math.inf if scores.get("true") and not higher else -math.inf
+    return -value if higher else value
 
 
 def headline_of(protocol: Protocol, scores: Mapping[str, float]) -> str:
@@ -185,3 +302,14 @@ def _own(scores: Mapping[str, float], headline: str) -> Row:
         if not ("@" in name or "/" in name or name.startswith(_COUNTS))
     }
     return {headline: scores[headline], **plain}
+
+
+def _counts(protocol: Protocol, one: Comparison) -> Row:
+    """Count what is compared: objects, classes, or nothing that has a number, boundaries."""
+    if protocol.truth == "annotators":
+        return {}
+    if protocol.truth == "semantic":
+        table = contingency(one.true_classes, one.clusters).objects()
+    else:
+        table = contingency(one.sample.labels, one.labels).objects()
+    return {"true": len(table.true_ids), "predicted": len(table.pred_ids)}

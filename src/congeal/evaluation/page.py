@@ -7,10 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from congeal.evaluation.examples import Example, badness_of
-from congeal.evaluation.result import COLUMNS, Evaluation
+from congeal.evaluation.examples import Example, kind_of
+from congeal.evaluation.judge import badness_of
+from congeal.evaluation.scores import COLUMNS, Scores
 from congeal.figures.plots import plot_thresholds
 from congeal.figures.report import Report
+from congeal.metrics.protocols import PROTOCOLS
 
 __all__ = ["make_page"]
 
@@ -20,29 +22,37 @@ LISTED = 500
 TILES = 6
 """Numbers of a protocol other than matching that stand above its table."""
 
-_LEGEND = (
-    "In the last picture of each image, objects that were found have a green line, those that "
-    "were missed are red, and those predicted where there is none are orange."
-)
+_LEGENDS = {
+    "objects": "In the last picture of each image, objects that were found have a green line, "
+    "those that were missed are red, and those predicted where there is none are orange.",
+    "segments": "Things and stuff alike are segments. In the last picture of each image, segments "
+    "that were found have a green line, those that were missed are red, and those predicted where "
+    "there is none are orange; their classes are not looked at.",
+    "classes": "Colours tell the classes of pixels. In the last picture of each image, pixels of "
+    "the wrong class are red.",
+    "boundaries": "The stronger a line, the more annotators drew it, or the surer is the model. In "
+    "the last picture of each image, boundaries that were found are green, those that some "
+    "annotator drew and nobody predicted are red, and those predicted in vain are orange.",
+}
 
 
-def make_page(found: Evaluation) -> Report:
+def make_page(found: Scores) -> Report:
     """Lay out the page: scores, the worst images with pictures, then a table of images.
 
     Example:
         >>> from congeal.metrics import MatchingMetric
         >>> scores = MatchingMetric((0.5,)).compute() | {"seconds_per_image": 0.1}
-        >>> "Scores" in make_page(
-        ...     Evaluation("a", "test", "m", "matching", (0.5,), scores, [])
-        ... ).html()
+        >>> "Scores" in make_page(Scores("a", "test", "m", "matching", (0.5,), scores, [])).html()
         True
     """
     report = Report(found.title, found.counts)
     report.add_heading("Scores").add_scores(_headline(found)).add_table(found.rows())
+    if found.thresholds and found.class_rows():
+        report.add_table(found.class_rows(), f"Each class at IoU {found.thresholds[0]:g}")
     if len(found.thresholds) > 1:
         _add_curves(report, found)
     if found.examples:
-        report.add_heading("Worst images").add_text(_LEGEND)
+        report.add_heading("Worst images").add_text(_legend(found.protocol))
     for example in found.examples:
         report.add_case(example.scores["name"], _pictures(example), _shown(example.scores, found))
     if found.per_image:
@@ -50,7 +60,11 @@ def make_page(found: Evaluation) -> Report:
     return report
 
 
-def _headline(found: Evaluation) -> dict[str, float]:
+def _legend(protocol: str) -> str:
+    return _LEGENDS[kind_of(PROTOCOLS[protocol])]
+
+
+def _headline(found: Scores) -> dict[str, float]:
     if not found.thresholds:
         return {row["score"]: row["value"] for row in found.rows()[:TILES]}
     at = f"{found.thresholds[0]:g}"
@@ -59,7 +73,7 @@ def _headline(found: Evaluation) -> dict[str, float]:
     }
 
 
-def _add_curves(report: Report, found: Evaluation) -> None:
+def _add_curves(report: Report, found: Scores) -> None:
     drawn = ("matching_ap@", "precision@", "recall@", "pq@")
     curves = {name: value for name, value in found.metrics.items() if name.startswith(drawn)}
     with TemporaryDirectory() as folder:
@@ -76,9 +90,10 @@ def _pictures(example: Example) -> list[tuple[str, Any]]:
     ]
 
 
-def _shown(scores: dict[str, Any], found: Evaluation) -> dict[str, Any]:
+def _shown(scores: dict[str, Any], found: Scores) -> dict[str, Any]:
     if not found.thresholds:
-        return {name: scores[name] for name in (found.headline, "true", "predicted", "seconds")}
+        names = (found.headline, "true", "predicted", "seconds")
+        return {name: scores[name] for name in names if name in scores}
     at = f"{found.thresholds[0]:g}"
     return {
         f"AP at IoU {at}": scores[f"matching_ap@{at}"],
@@ -89,7 +104,7 @@ def _shown(scores: dict[str, Any], found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _add_images(report: Report, found: Evaluation) -> None:
+def _add_images(report: Report, found: Scores) -> None:
     rank = partial(badness_of, found.protocol, found.headline)
     worst = sorted(found.per_image, key=rank, reverse=True)[:LISTED]
     name = "AP" if found.thresholds else found.headline

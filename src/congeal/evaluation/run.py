@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
 from congeal.evaluation.comparison import Comparison
-from congeal.evaluation.examples import WorstExamples
+from congeal.evaluation.examples import WorstExamples, draw_example
 from congeal.evaluation.judge import Judge, make_judge
-from congeal.evaluation.memory import KeepsEmbedding, Memory
+from congeal.evaluation.memory import Memory
 from congeal.evaluation.result import Evaluation
-from congeal.metrics.matching import Matching
+from congeal.evaluation.segments import KeepsEmbedding, learn_memory
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.segmentation import Segmentation, Segmenter
 
@@ -108,7 +108,7 @@ def evaluate(
     memory = None
     if learned is not None:
         segmenter = KeepsEmbedding(segmenter)
-        memory = Memory.learn(segmenter, learned, on_memory)
+        memory = learn_memory(segmenter, learned, on_memory)
     worst, rows = WorstExamples(EXAMPLES if report else 0), []
     for row in _score_images(segmenter, dataset, count, judge, worst, memory):
         rows.append(row)
@@ -227,14 +227,12 @@ def _score_images(
         sample = dataset[index]
         result, seconds = _segment(model, sample)
         one = Comparison(sample, result, dataset, memory)
-        scores, found = _judge(judge, one)
-        row = {"name": sample.name, **scores, "seconds": seconds}
-        truth, labels = one.shown(judge.protocol.truth)
-        worst.offer(row, found, replace(sample, labels=truth), labels, judge.badness(row))
+        row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
+        worst.offer(judge.badness(row), partial(draw_example, row, judge, one))
         yield row
 
 
-def _judge(judge: Judge, one: Comparison) -> tuple[Row, list[Matching]]:
+def _judge(judge: Judge, one: Comparison) -> Row:
     try:
         return judge.look(one)
     except CongealError as error:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from congeal import __version__
 from congeal.errors import CongealError
+from congeal.version import __version__
 
 __all__ = ["CARD", "CONFIG", "FORMAT", "WEIGHTS", "ModelConfig", "parse_config", "read_config"]
 

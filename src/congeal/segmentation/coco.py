@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from congeal.segmentation.contents import Contents
 from congeal.segmentation.objects import Crop
-
-if TYPE_CHECKING:
-    from congeal.segmentation.result import Segmentation
 
 __all__ = ["coco_document", "encode_crop"]
 
@@ -58,7 +56,7 @@ def _annotation(crop: Crop, shape: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def coco_document(results: Iterable[tuple[str, Segmentation]]) -> dict[str, Any]:
+def coco_document(results: Iterable[tuple[str, Contents]]) -> dict[str, Any]:
     """Make one COCO document of the results of any number of images.
 
     Args:

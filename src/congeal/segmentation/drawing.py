@@ -1,22 +1,30 @@
-"""Drawing a result over its image, objects that overlap included."""
+"""Drawing a result over its image: objects, overlapping ones whole, or maps."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from congeal.figures import colour
+from congeal.figures import colour, maps
+from congeal.segmentation.contents import Contents
 from congeal.segmentation.objects import Crop
-
-if TYPE_CHECKING:
-    from congeal.segmentation.result import Segmentation
 
 __all__ = ["draw"]
 
 
-def draw(result: Segmentation, image: ArrayLike, alpha: float, outlines: bool) -> colour.RGB:
+def draw(
+    result: Contents, image: ArrayLike, alpha: float = 0.3, outlines: bool = True
+) -> colour.RGB:
+    """Draw the objects, or of a result of maps alone the classes, or else the boundaries."""
+    if result.has_objects:
+        return _draw_objects(result, image, alpha, outlines)
+    if result.semantic is not None:
+        return maps.overlay_classes(image, result.semantic, alpha, outlines)
+    assert result.boundary is not None  # there is a map
+    return maps.overlay_boundary(image, result.boundary)
+
+
+def _draw_objects(result: Contents, image: ArrayLike, alpha: float, outlines: bool) -> colour.RGB:
     """Tint the objects and draw each one's whole outline, also where another one covers it."""
     labels = result.labels
     if result.disjoint or not outlines:

@@ -1,23 +1,23 @@
-"""The files a result can be written to: label map, drawing, COCO JSON, table."""
+"""The files a result can be written to: label map, drawing, COCO JSON, table, maps."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from congeal.errors import CongealError, unknown
+from congeal.figures.maps import class_colours
 from congeal.files import atomic_path, write_json
 from congeal.segmentation.coco import coco_document
-from congeal.segmentation.measure import COLUMNS
-
-if TYPE_CHECKING:
-    from congeal.segmentation.result import Segmentation
+from congeal.segmentation.contents import Contents
+from congeal.segmentation.drawing import draw
+from congeal.segmentation.measure import COLUMNS, measure
 
 __all__ = ["FORMATS", "find_output"]
 
@@ -27,12 +27,19 @@ FORMATS = {
     "overlay": "_overlay.png",
     "coco": "_coco.json",
     "csv": "_objects.csv",
+    "semantic": "_semantic.png",
+    "boundary": "_boundary.png",
+    "probabilities": "_probabilities.npz",
 }
 """Name of each format and what follows the stem of the image in the name of its file.
 
 ``labels`` becomes ``_labels.tif`` when there are more objects than 16 bits can number.
 """
 
+MAPS = ("semantic", "boundary", "probabilities")
+"""Formats of what is known of each pixel, by the names of the maps."""
+
+MAP_ENDINGS = tuple(FORMATS[name] for name in MAPS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
 LIMIT = 65_535
 """Objects that 16 bits can number."""
@@ -55,10 +62,13 @@ def find_output(folder: str | Path, stem: str, name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def save(result: Segmentation, path: Path, image: ArrayLike | None) -> Path:
+def save(result: Contents, path: Path, image: ArrayLike | None) -> Path:
     """Write in the format that the name of the file tells."""
     if path.name.lower().endswith(("_overlay.png", "_overlay.jpg")):
         return save_overlay(result, path, image)
+    for name, write in MAP_WRITERS.items():
+        if path.name.lower().endswith(FORMATS[name]):
+            return write(result, path)
     ending = path.suffix.lower()
     if ending in LABEL_ENDINGS:
         return save_labels(result, path)
@@ -66,12 +76,12 @@ def save(result: Segmentation, path: Path, image: ArrayLike | None) -> Path:
         return save_coco(result, path, path.name)
     if ending == ".csv":
         return save_csv(result, path, image)
-    known = "_overlay.png, .png, .tif, .json or .csv"
+    known = ", ".join(["_overlay.png", *MAP_ENDINGS, ".png", ".tif", ".json or .csv"])
     raise CongealError(f"expected a file name that ends in {known}, got {path.name}")
 
 
 def save_as(
-    result: Segmentation, name: str, folder: Path, source: str, image: ArrayLike | None
+    result: Contents, name: str, folder: Path, source: str, image: ArrayLike | None
 ) -> Path:
     """Write in a named format, beside the other files of the same image."""
     if name not in FORMATS:
@@ -82,7 +92,7 @@ def save_as(
     return save_coco(result, path, source) if name == "coco" else save(result, path, image)
 
 
-def save_labels(result: Segmentation, path: Path) -> Path:
+def save_labels(result: Contents, path: Path) -> Path:
     """Write the label map, 16 bit, or 32 bit where a TIFF has to number more objects."""
     ending = path.suffix.lower()
     if ending not in LABEL_ENDINGS:
@@ -92,6 +102,7 @@ def save_labels(result: Segmentation, path: Path) -> Path:
         raise CongealError(
             f"{path}: PNG numbers at most {LIMIT} objects, got {len(result)}; write .tif instead"
         )
+    _require_objects(result, path, "label map")
     labels = result.labels.astype(np.uint32 if many else np.uint16)
     with atomic_path(path) as temporary:
         if ending == ".png":
@@ -101,11 +112,11 @@ def save_labels(result: Segmentation, path: Path) -> Path:
     return path
 
 
-def save_overlay(result: Segmentation, path: Path, image: ArrayLike | None) -> Path:
+def save_overlay(result: Contents, path: Path, image: ArrayLike | None) -> Path:
     """Write the drawing over the image."""
     if image is None:
         raise CongealError(f"{path}: an overlay is drawn over the image, got none")
-    picture = Image.fromarray(result.draw(image))
+    picture = Image.fromarray(draw(result, image))
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CongealError(f"expected an overlay file .png or .jpg, got {path.name}")
     with atomic_path(path) as temporary:
@@ -113,19 +124,73 @@ def save_overlay(result: Segmentation, path: Path, image: ArrayLike | None) -> P
     return path
 
 
-def save_coco(result: Segmentation, path: Path, file_name: str) -> Path:
+def save_coco(result: Contents, path: Path, file_name: str) -> Path:
     """Write one image's objects as a COCO document."""
+    _require_objects(result, path, "COCO document of objects")
     write_json(path, coco_document([(file_name, result)]))
     return path
 
 
-def save_csv(result: Segmentation, path: Path, image: ArrayLike | None) -> Path:
-    """Write the measurements, one line an object."""
+def save_csv(result: Contents, path: Path, image: ArrayLike | None) -> Path:
+    """Write the measurements, one line an object; no class name is taken for a formula."""
+    _require_objects(result, path, "table of objects")
     columns = COLUMNS if image is not None else COLUMNS[:-1]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        for row in result.measurements(image):
+        for row in measure(result, image):
             short = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
-            writer.writerow(short)
+            writer.writerow({**short, "class": _no_formula(row["class"])})
     return path
+
+
+def save_semantic(result: Contents, path: Path) -> Path:
+    """Write the classes of pixels: a PNG with a palette, or 16 bit gray beyond 255 classes."""
+    classes = _required(result.semantic, result, path, "a semantic map")
+    highest = int(classes.max(initial=0))
+    if highest > LIMIT:
+        raise CongealError(f"{path}: PNG numbers at most {LIMIT} classes, got class {highest}")
+    wide = highest > 255
+    picture = Image.fromarray(classes.astype(np.uint16 if wide else np.uint8))
+    if not wide:
+        picture.putpalette(class_colours(255).tobytes())
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG")
+    return path
+
+
+def save_boundary(result: Contents, path: Path) -> Path:
+    """Write the boundary map as a gray PNG of 16 bit, 65,535 for 1."""
+    boundary = _required(result.boundary, result, path, "a boundary map")
+    gray = np.rint(boundary.astype(np.float64) * LIMIT).astype(np.uint16)
+    with atomic_path(path) as temporary:
+        Image.fromarray(gray).save(temporary, format="PNG")
+    return path
+
+
+def save_probabilities(result: Contents, path: Path) -> Path:
+    """Write ``probabilities (C + 1, H, W)`` in half precision, and ``class_names`` from class 0."""
+    odds = _required(result.probabilities, result, path, "probabilities")
+    names = np.array(["background", *result.class_names])[: len(odds)]
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, probabilities=odds.astype(np.float16), class_names=names)
+    return path
+
+
+MAP_WRITERS = dict(zip(MAPS, (save_semantic, save_boundary, save_probabilities), strict=True))
+
+
+def _required(given: NDArray[Any] | None, result: Contents, path: Path, what: str) -> NDArray[Any]:
+    if given is None:
+        raise CongealError(f"cannot write {path}: expected a result with {what}, got {result!r}")
+    return given
+
+
+def _require_objects(result: Contents, path: Path, what: str) -> None:
+    if not result.has_objects:
+        raise CongealError(f"cannot write {path}: a {what} needs objects, got {result!r}")
+
+
+def _no_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
-
-if TYPE_CHECKING:
-    from congeal.segmentation.objects import Pixels
-    from congeal.segmentation.result import Segmentation
+from congeal.segmentation.contents import Contents
 
 __all__ = ["COLUMNS", "measure"]
 
@@ -62,11 +59,9 @@ def _intensity(image: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float64]:
     return gray
 
 
-def measure(
-    result: Segmentation, pixels: Pixels, image: ArrayLike | None = None
-) -> list[dict[str, Any]]:
+def measure(result: Contents, image: ArrayLike | None = None) -> list[dict[str, Any]]:
     """Measure every object from the list of all pixels, in time linear in their number."""
-    index, y, x = pixels
+    index, y, x = result.pixels()
     area = np.bincount(index, minlength=len(result))
     centre_y, centre_x = (np.bincount(index, v, len(result)) / area for v in (y, x))
     table: dict[str, Column] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,22 @@ from congeal.errors import CongealError
 from congeal.figures import colour
 from congeal.labels import relabel
 from congeal.segmentation import drawing, formats, measure
-from congeal.segmentation.objects import Crop, LabelObjects, Objects, objects_from_masks
+from congeal.segmentation.contents import Contents
+from congeal.segmentation.maps import Maps, check_maps
+from congeal.segmentation.objects import LabelObjects, Objects, objects_from_masks
 
 __all__ = ["Segmentation"]
 
 
-class Segmentation:
-    """The objects found in an image.
+class Segmentation(Contents):
+    """What was found in an image: objects, and maps of classes and boundaries.
 
-    Made by :meth:`from_labels` or :meth:`from_masks`. Objects are numbered 1..N in the label map
-    and 0..N-1 in every array. Classes start at 1, as in a semantic map, where 0 is background.
+    Made by :meth:`from_labels`, :meth:`from_masks` or :meth:`from_maps`. Objects are numbered
+    1..N in the label map and 0..N-1 in every array. Classes start at 1, as in a semantic map,
+    where 0 is background; the name of class c is ``class_names[c - 1]``.
+
+    Maps that a task asks for are ``semantic (H, W)`` int64 with ``probabilities (C + 1, H, W)``,
+    and ``boundary (H, W)`` float32 in [0, 1]; each is None where it was not given.
 
     Example:
         >>> result = Segmentation.from_labels(np.array([[1, 1, 0], [0, 0, 5]]))
@@ -32,20 +38,6 @@ class Segmentation:
         ([[1, 1, 0], [0, 0, 2]], [2, 1])
     """
 
-    def __init__(
-        self,
-        objects: Objects,
-        scores: NDArray[np.float32],
-        classes: NDArray[np.int64],
-        class_names: tuple[str, ...],
-        embedding: NDArray[np.float32] | None,
-    ) -> None:
-        self._objects = objects
-        self.scores = scores
-        self.classes = classes
-        self.class_names = class_names
-        self.embedding = embedding
-
     @classmethod
     def from_labels(
         cls,
@@ -54,6 +46,10 @@ class Segmentation:
         classes: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         embedding: ArrayLike | None = None,
+        *,
+        semantic: ArrayLike | None = None,
+        probabilities: ArrayLike | None = None,
+        boundary: ArrayLike | None = None,
     ) -> Segmentation:
         """Make a result of disjoint objects from a label map.
 
@@ -64,9 +60,14 @@ class Segmentation:
             classes: `(N,)` class ids from 1 up, in that order; one everywhere when left out.
             class_names: name of class 1, of class 2, and so on.
             embedding: `(D, h, w)` to keep with the result.
+            semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
+                probable class where there are probabilities.
+            probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
+            boundary: `(H, W)` in [0, 1].
 
         Raises:
-            CongealError: the map is not two-dimensional integers, or the counts differ.
+            CongealError: the map is not two-dimensional integers, the counts differ, or a map is of
+                another size or range.
 
         Example:
             >>> Segmentation.from_labels(np.eye(3, dtype=int), scores=[0.5]).scores.tolist()
@@ -74,7 +75,8 @@ class Segmentation:
         """
         dense = np.maximum(relabel(colour.check_map(labels)), 0).astype(np.int32)
         objects = LabelObjects(dense, int(dense.max(initial=0)))
-        return cls._build(objects, scores, classes, class_names, embedding)
+        maps = check_maps(semantic, probabilities, boundary, objects.shape)
+        return cls._build(objects, scores, classes, class_names, embedding, maps)
 
     @classmethod
     def from_masks(
@@ -84,6 +86,10 @@ class Segmentation:
         classes: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         embedding: ArrayLike | None = None,
+        *,
+        semantic: ArrayLike | None = None,
+        probabilities: ArrayLike | None = None,
+        boundary: ArrayLike | None = None,
     ) -> Segmentation:
         """Make a result of objects that may overlap from one mask each.
 
@@ -96,9 +102,14 @@ class Segmentation:
             classes: `(N,)` class ids from 1 up; one everywhere when left out.
             class_names: name of class 1, of class 2, and so on.
             embedding: `(D, h, w)` to keep with the result.
+            semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
+                probable class where there are probabilities.
+            probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
+            boundary: `(H, W)` in [0, 1].
 
         Raises:
-            CongealError: the masks are not three-dimensional, or the counts differ.
+            CongealError: the masks are not three-dimensional, the counts differ, or a map is of
+                another size or range.
 
         Example:
             >>> masks = np.array([[[1, 1, 0]], [[0, 1, 1]]], bool)
@@ -113,7 +124,40 @@ class Segmentation:
         scores = _column(scores, len(array), "scores", np.float32)[filled]
         classes = _column(classes, len(array), "classes", np.int64)[filled]
         objects = objects_from_masks(array[filled])
-        return cls._build(objects, scores, classes, class_names, embedding)
+        maps = check_maps(semantic, probabilities, boundary, objects.shape)
+        return cls._build(objects, scores, classes, class_names, embedding, maps)
+
+    @classmethod
+    def from_maps(
+        cls,
+        semantic: ArrayLike | None = None,
+        probabilities: ArrayLike | None = None,
+        boundary: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
+        embedding: ArrayLike | None = None,
+    ) -> Segmentation:
+        """Make a result of maps alone, in which no objects were looked for.
+
+        Args:
+            semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
+                probable class where there are probabilities.
+            probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
+            boundary: `(H, W)` in [0, 1].
+            class_names: name of class 1, of class 2, and so on.
+            embedding: `(D, h, w)` to keep with the result.
+
+        Raises:
+            CongealError: there is no map, or one is of another size, type or range.
+
+        Example:
+            >>> Segmentation.from_maps(semantic=[[0, 2]], class_names=["road", "sky"])
+            Segmentation(1 x 2, semantic)
+        """
+        maps = check_maps(semantic, probabilities, boundary)
+        if maps.shape is None:
+            raise CongealError("expected a semantic map, probabilities or a boundary map, got none")
+        none = LabelObjects(np.zeros(maps.shape, np.int32), 0)
+        return cls._build(none, None, None, class_names, embedding, maps, has_objects=False)
 
     @classmethod
     def _build(
@@ -123,68 +167,21 @@ class Segmentation:
         classes: ArrayLike | None,
         class_names: Sequence[str] | None,
         embedding: ArrayLike | None,
+        maps: Maps,
+        has_objects: bool = True,
     ) -> Segmentation:
         kinds = _column(classes, len(objects), "classes", np.int64)
-        names = _class_names(kinds, class_names)
+        names = _class_names(kinds, class_names, maps.highest)
         kept = None if embedding is None else np.asarray(embedding, np.float32)
         if kept is not None and kept.ndim != 3:
             raise CongealError(f"expected an embedding (D, h, w), got {kept.shape}")
-        return cls(objects, _column(scores, len(objects), "scores", np.float32), kinds, names, kept)
-
-    def __len__(self) -> int:
-        return len(self._objects)
-
-    def __repr__(self) -> str:
-        height, width = self.shape
-        count = f"{len(self)} object" + ("" if len(self) == 1 else "s")
-        return (
-            f"Segmentation({height} x {width}, {count}{'' if self.disjoint else ', overlapping'})"
-        )
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the image, in pixels."""
-        return self._objects.shape
-
-    @property
-    def disjoint(self) -> bool:
-        """Whether no two objects share a pixel."""
-        return self._objects.disjoint
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """The label map `(H, W)`, ids 1..N; where objects overlap the higher score wins."""
-        return self._objects.label_map(self.scores)
-
-    @property
-    def masks(self) -> NDArray[np.bool_]:
-        """All masks `(N, H, W)`; large for many objects, see :meth:`crops`."""
-        masks = np.zeros((len(self), *self.shape), bool)
-        for mask, crop in zip(masks, self.crops(), strict=True):
-            mask[crop.window] = crop.mask
-        return masks
-
-    def crops(self) -> Iterator[Crop]:
-        """Give the masks one by one, each cut to its box."""
-        return self._objects.crops()
-
-    @property
-    def areas(self) -> NDArray[np.int64]:
-        """Pixels of each object `(N,)`, overlaps included."""
-        index, _, _ = self._objects.pixels()
-        return np.bincount(index, minlength=len(self)).astype(np.int64)
-
-    @property
-    def boxes(self) -> NDArray[np.int64]:
-        """Boxes `(N, 4)` as x0, y0, x1, y1 in pixels, the far edges one past the last pixel."""
-        corners = [
-            (crop.left, crop.top, crop.left + crop.mask.shape[1], crop.top + crop.mask.shape[0])
-            for crop in self.crops()
-        ]
-        return np.array(corners, np.int64).reshape(-1, 4)
+        trust = _column(scores, len(objects), "scores", np.float32)
+        return cls(objects, trust, kinds, names, kept, maps, has_objects)
 
     def select(self, keep: ArrayLike) -> Segmentation:
         """Take some of the objects: a truth value for each, or indices in the order wanted.
+
+        The maps stay as they are.
 
         Raises:
             CongealError: an object is named twice.
@@ -201,10 +198,13 @@ class Segmentation:
             raise CongealError("expected each object at most once in a selection")
         scores, classes = self.scores[index], self.classes[index]
         objects = self._objects.select(index)
-        return Segmentation(objects, scores, classes, self.class_names, self.embedding)
+        kept = (self.class_names, self.embedding, self.maps, self.has_objects)
+        return Segmentation(objects, scores, classes, *kept)
 
     def draw(self, image: ArrayLike, alpha: float = 0.3, outlines: bool = True) -> colour.RGB:
         """Draw the objects over their image `(H, W)` or `(H, W, C)`.
+
+        A result of maps alone is drawn by the colours of its classes, or else by its boundaries.
 
         Returns:
             The picture `(H, W, 3)`, uint8.
@@ -232,16 +232,19 @@ class Segmentation:
             >>> Segmentation.from_labels(np.ones((2, 6), int)).measurements()[0]["area"]
             12
         """
-        return measure.measure(self, self._objects.pixels(), image)
+        return measure.measure(self, image)
 
     def save(self, path: str | Path, image: ArrayLike | None = None) -> Path:
         """Write the result in the format that the file name tells, and give the path back.
 
         ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
-        ``.json``: COCO; ``.csv``: the measurements.
+        ``.json``: COCO; ``.csv``: the measurements; ``_semantic.png``: the classes of pixels in
+        colours of a palette; ``_boundary.png``: the boundary map, 16 bit, 65,535 for 1;
+        ``_probabilities.npz``: half precision, with the names of the classes.
 
         Raises:
-            CongealError: the ending is unknown, an image is needed, or writing fails.
+            CongealError: the ending is unknown, an image is needed, the result does not have
+                what is asked for, or writing fails.
 
         Example:
             >>> import tempfile
@@ -257,13 +260,15 @@ class Segmentation:
         """Write one of the :data:`FORMATS` for an image and give the path back.
 
         Args:
-            name: ``labels``, ``tiff``, ``overlay``, ``coco`` or ``csv``.
+            name: ``labels``, ``tiff``, ``overlay``, ``coco``, ``csv``, ``semantic``, ``boundary``
+                or ``probabilities``.
             folder: where to; made when missing.
             source: file name of the image; its stem begins the name of the file.
             image: `(H, W)` or `(H, W, C)`, needed for ``overlay``.
 
         Raises:
-            CongealError: there is no such format, an image is needed, or writing fails.
+            CongealError: there is no such format, an image is needed, the result does not have
+                what is asked for, or writing fails.
 
         Example:
             >>> import tempfile
@@ -343,8 +348,11 @@ def _column(given: ArrayLike | None, count: int, what: str, dtype: Any) -> NDArr
     return values
 
 
-def _class_names(classes: NDArray[np.int64], given: Sequence[str] | None) -> tuple[str, ...]:
-    highest = int(classes.max(initial=1))
+def _class_names(
+    classes: NDArray[np.int64], given: Sequence[str] | None, mapped: int
+) -> tuple[str, ...]:
+    """Check the names of classes, or number them; ``mapped`` is the highest class of the maps."""
+    highest = int(classes.max(initial=max(1, mapped)))
     if classes.min(initial=1) < 1:
         raise CongealError(f"expected classes from 1 up, got {int(classes.min())}")
     if given is None:

@@ -1,0 +1,173 @@
+"""The scores of an evaluation, for people and for machines; the page and the files lie above."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.table import Table
+
+from congeal.evaluation.examples import Example
+
+__all__ = ["COLUMNS", "Scores"]
+
+COLUMNS = {
+    "matching_ap": "AP",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "pq": "PQ",
+    "mean_matched_score": "mean IoU",
+}
+"""Scores of matching shown in tables, and their titles."""
+
+WIDEST = 72
+"""Columns of a terminal that a table is widened to for its title."""
+
+SHOWN = 24
+"""Numbers of another protocol that a table shows; of more, those of the headline's kind."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a model on a dataset.
+
+    The fields are told at :class:`congeal.evaluation.Evaluation`, which is one that saves itself.
+
+    Example:
+        >>> from congeal.metrics import MatchingMetric
+        >>> scores = MatchingMetric((0.5,)).compute() | {"seconds_per_image": 0.1}
+        >>> found = Scores("sticks", "test", "toy", "matching", (0.5,), scores, [])
+        >>> sorted(found.to_dict())
+        ['data', 'metrics', 'model', 'per_image', 'protocol', 'split']
+    """
+
+    data: str
+    split: str
+    model: str
+    protocol: str
+    thresholds: tuple[float, ...]
+    metrics: dict[str, float]
+    per_image: list[dict[str, Any]]
+    examples: list[Example] = field(default_factory=list, compare=False, repr=False)
+    headline: str = "matching_ap@0.5"
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What was evaluated on what, and how, in one line."""
+        how = "" if self.protocol == "matching" else f", {self.protocol}"
+        return f"{self.model} on {self.data} ({self.split}{how})"
+
+    @property
+    def counts(self) -> str:
+        """How much was evaluated, in one line."""
+        numbers = self.metrics
+        names = {"images": "images", "objects": "objects", "predicted": "predicted"}
+        parts = [f"{numbers[key]:.0f} {name}" for key, name in names.items() if key in numbers]
+        return ", ".join([*parts, f"{numbers['seconds_per_image']:.2g} s an image", *self.notes])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give what ``COLUMNS`` names by title, one row per threshold; else a row per score."""
+        if not self.thresholds:
+            return [{"score": name, "value": value} for name, value in self._shown().items()]
+        return [
+            {
+                "IoU from": at,
+                **{title: self.metrics[f"{name}@{at:g}"] for name, title in COLUMNS.items()},
+            }
+            for at in self.thresholds
+        ]
+
+    def class_rows(self) -> list[dict[str, Any]]:
+        """Give of matching what ``COLUMNS`` names, a row for each class, at the first threshold.
+
+        Empty where data or model tell no classes, and for other protocols, whose classes are
+        among :meth:`rows`.
+        """
+        if not self.thresholds:
+            return []
+        at = f"@{self.thresholds[0]:g}/"
+        labels = [
+            name.split("/")[1] for name in self.metrics if name.startswith(f"matching_ap{at}")
+        ]
+        return [
+            {
+                "class": self._class_name(label),
+                **{title: self.metrics[f"{name}{at}{label}"] for name, title in COLUMNS.items()},
+            }
+            for label in labels
+        ]
+
+    def table(self) -> Table:
+        """Make a table for the terminal: one row per threshold, or per score, headline first."""
+        wide = min(max(len(self.title), len(self.counts)), WIDEST)
+        table = Table(title=self.title, caption=self.counts, min_width=wide)
+        if not self.thresholds:
+            table.add_column("score")
+            table.add_column("value", justify="right")
+            for row in self.rows():
+                table.add_row(row["score"], _written(row["value"]))
+            return table
+        for title in ("IoU from", *COLUMNS.values()):
+            table.add_column(title, justify="right")
+        for row in self.rows():
+            at, *scores = row.values()
+            table.add_row(f"{at:g}", *map(_written, scores))
+        table.add_section()
+        for row in self.class_rows():
+            name, *scores = row.values()
+            table.add_row(f"{self.thresholds[0]:g} {name}", *map(_written, scores))
+        return table
+
+    def _shown(self) -> dict[str, float]:
+        """Scores for a table, headline first; of each class one, by its name."""
+        kind = self.headline.partition("@")[0]
+        rest = {name: value for name, value in self.metrics.items() if name not in _COUNTED}
+        whole = {name: value for name, value in rest.items() if "/" not in name}
+        if len(whole) > SHOWN:
+            whole = {k: v for k, v in whole.items() if k.partition("@")[0] == kind or "@" not in k}
+        each = {k: v for k, v in rest.items() if k.startswith(_OF_CLASSES)}
+        first = {self.headline: self.metrics[self.headline]}
+        return {**first, **whole, **{self._named(name): value for name, value in each.items()}}
+
+    def _named(self, name: str) -> str:
+        score, _, label = name.partition("/")
+        return f"{score} of {self._class_name(label)}"
+
+    def _class_name(self, label: str) -> str:
+        """Name a class by its id; the metric of Cityscapes tells names by itself."""
+        if not label.isdecimal():
+            return label
+        k = int(label)
+        return self.class_names[k] if k < len(self.class_names) else f"class {k}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the content of ``evaluation.json``; what is no number (NaN) is None."""
+        names = ["data", "split", "model", "protocol", "metrics", "per_image"]
+        names += ["class_names"] if self.class_names else []
+        return {name: _finite(getattr(self, name)) for name in names}
+
+
+_COUNTED = ("images", "objects", "predicted", "seconds_per_image", "quick")
+
+
+_OF_CLASSES = ("iou/", "pq/", "ap/", "apr@0.5/", "apr_vol/")
+"""What is shown of each class."""
+
+
+def _written(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

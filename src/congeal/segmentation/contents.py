@@ -1,0 +1,119 @@
+"""What a result holds, without the files and pictures that are made of it.
+
+It stands below the formats: they take :class:`Contents`, and ``Segmentation`` is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from congeal.segmentation.maps import Maps
+from congeal.segmentation.objects import Crop, Objects, Pixels
+
+__all__ = ["Contents"]
+
+
+class Contents:
+    """The objects of an image with scores and classes, and the maps beside them.
+
+    Attributes:
+        scores: `(N,)` float32.
+        classes: `(N,)` int64, from 1 up.
+        class_names: name of class 1, of class 2, and so on.
+        embedding: `(D, h, w)` float32, None when it was not kept.
+        maps: what is known of each pixel.
+        has_objects: whether objects were looked for; not so for a result of maps alone.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        scores: NDArray[np.float32],
+        classes: NDArray[np.int64],
+        class_names: tuple[str, ...],
+        embedding: NDArray[np.float32] | None,
+        maps: Maps | None = None,
+        has_objects: bool = True,
+    ) -> None:
+        self._objects = objects
+        self.scores = scores
+        self.classes = classes
+        self.class_names = class_names
+        self.embedding = embedding
+        self.maps = Maps() if maps is None else maps
+        self.has_objects = has_objects
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        count = f"{len(self)} object" + ("" if len(self) == 1 else "s")
+        parts = [count] if self.has_objects else []
+        parts += [] if self.disjoint else ["overlapping"]
+        return f"Segmentation({height} x {width}, {', '.join([*parts, *self.maps.held])})"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image, in pixels."""
+        return self._objects.shape
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no two objects share a pixel."""
+        return self._objects.disjoint
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The label map `(H, W)`, ids 1..N; where objects overlap the higher score wins."""
+        return self._objects.label_map(self.scores)
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """All masks `(N, H, W)`; large for many objects, see :meth:`crops`."""
+        masks = np.zeros((len(self), *self.shape), bool)
+        for mask, crop in zip(masks, self.crops(), strict=True):
+            mask[crop.window] = crop.mask
+        return masks
+
+    def crops(self) -> Iterator[Crop]:
+        """Give the masks one by one, each cut to its box."""
+        return self._objects.crops()
+
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """Pixels of each object `(N,)`, overlaps included."""
+        index, _, _ = self.pixels()
+        return np.bincount(index, minlength=len(self)).astype(np.int64)
+
+    @property
+    def boxes(self) -> NDArray[np.int64]:
+        """Boxes `(N, 4)` as x0, y0, x1, y1 in pixels, the far edges one past the last pixel."""
+        corners = [
+            (crop.left, crop.top, crop.left + crop.mask.shape[1], crop.top + crop.mask.shape[0])
+            for crop in self.crops()
+        ]
+        return np.array(corners, np.int64).reshape(-1, 4)
+
+    @property
+    def semantic(self) -> NDArray[np.int64] | None:
+        """Class of each pixel `(H, W)`: 0 background, class c is ``class_names[c - 1]``."""
+        return self.maps.semantic
+
+    @property
+    def probabilities(self) -> NDArray[Any] | None:
+        """Probability of the background and of each class, `(C + 1, H, W)`, 0 to 1."""
+        return self.maps.probabilities
+
+    @property
+    def boundary(self) -> NDArray[np.float32] | None:
+        """How sure a boundary runs through each pixel, `(H, W)`, 0 to 1."""
+        return self.maps.boundary
+
+    def pixels(self) -> Pixels:
+        """List index, row and column of every pixel of every object, each `(P,)`."""
+        return self._objects.pixels()

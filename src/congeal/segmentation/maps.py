@@ -1,0 +1,110 @@
+"""The maps of a result beside its objects: a class for each pixel, and where boundaries run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from congeal.errors import CongealError
+from congeal.figures.colour import check_map
+
+__all__ = ["Maps", "check_maps"]
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What is known of each pixel; None where the task does not ask for it.
+
+    Attributes:
+        semantic: class of each pixel, `(H, W)` int64; 0 background, 1..C classes.
+        probabilities: of the background and of each class, `(C + 1, H, W)` float16 or float32.
+        boundary: how sure a boundary runs through each pixel, `(H, W)` float32 in [0, 1].
+    """
+
+    semantic: NDArray[np.int64] | None = None
+    probabilities: NDArray[Any] | None = None
+    boundary: NDArray[np.float32] | None = None
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Names of the maps that are there."""
+        names = ("semantic", "probabilities", "boundary")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width in pixels, None without any map."""
+        shapes = [getattr(self, name).shape[-2:] for name in self.held]
+        return (int(shapes[0][0]), int(shapes[0][1])) if shapes else None
+
+    @property
+    def highest(self) -> int:
+        """The highest class that the maps name, 0 for none."""
+        semantic = 0 if self.semantic is None else int(self.semantic.max(initial=0))
+        return semantic if self.probabilities is None else len(self.probabilities) - 1
+
+
+def check_maps(
+    semantic: ArrayLike | None,
+    probabilities: ArrayLike | None,
+    boundary: ArrayLike | None,
+    shape: tuple[int, int] | None = None,
+) -> Maps:
+    """Check the maps of an image and copy them.
+
+    Args:
+        semantic: as in :class:`Maps`; left out, the most probable class where there are
+            probabilities.
+        probabilities: as in :class:`Maps`.
+        boundary: as in :class:`Maps`.
+        shape: height and width of the image, where they are known from elsewhere.
+
+    Raises:
+        CongealError: a map is of another size, type or range.
+
+    Example:
+        >>> check_maps(None, [[[0.2]], [[0.8]]], None).semantic
+        array([[1]])
+    """
+    odds = None if probabilities is None else _probabilities(probabilities)
+    classes = _semantic(semantic, odds)
+    lines = None if boundary is None else _shares(np.asarray(boundary, np.float32), "boundary")
+    if lines is not None and lines.ndim != 2:
+        raise CongealError(f"expected a boundary map (H, W), got shape {lines.shape}")
+    maps = Maps(classes, odds, lines)
+    for name in maps.held:
+        size = getattr(maps, name).shape[-2:]
+        if size != (shape or maps.shape):
+            raise CongealError(f"expected a {name} map of size {shape or maps.shape}, got {size}")
+    if classes is not None and odds is not None and classes.max(initial=0) >= len(odds):
+        raise CongealError(
+            f"expected probabilities of classes 0 to {classes.max()}, got {len(odds)} of them"
+        )
+    return maps
+
+
+def _semantic(given: ArrayLike | None, odds: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    if given is None:
+        return None if odds is None else odds.argmax(0).astype(np.int64)
+    classes = check_map(given).copy()
+    if classes.min(initial=0) < 0:
+        raise CongealError(f"expected a semantic map of classes from 0, got {classes.min()}")
+    return classes
+
+
+def _probabilities(given: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(given)
+    if array.ndim != 3 or not len(array):
+        raise CongealError(f"expected probabilities (C + 1, H, W), got shape {array.shape}")
+    kind = np.float16 if array.dtype == np.float16 else np.float32
+    return _shares(array.astype(kind), "probabilities")
+
+
+def _shares(values: NDArray[Any], what: str) -> NDArray[Any]:
+    """Copy numbers between 0 and 1; NaN is none."""
+    if not ((values >= 0) & (values <= 1)).all():
+        raise CongealError(f"expected {what} in [0, 1], got {values.min()} to {values.max()}")
+    return values.copy()
