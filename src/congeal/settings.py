@@ -42,7 +42,7 @@ def setting(
         adjustable: may change after training, for the weights do not depend on it.
         limits: what pydantic checks: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
-    extra = {"unit": unit, "paper": paper, "adjustable": adjustable}
+    extra: dict[str, Any] = {"unit": unit, "paper": paper, "adjustable": adjustable}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 

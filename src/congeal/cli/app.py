@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from congeal.cli import data, demo, evaluate, figures, info, models, segment, train, tune
+from congeal.cli import (
+    data,
+    demo,
+    evaluate,
+    experiments,
+    info,
+    methods,
+    models,
+    segment,
+    train,
+    tune,
+)
 from congeal.cli.group import Commands, DataCommands
 from congeal.version import __version__
 
@@ -26,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 data_app = typer.Typer(cls=DataCommands, help="List, describe, check and preview datasets.")
+experiments_app = typer.Typer(cls=DataCommands, help="List and run experiments of the papers.")
 
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
@@ -33,11 +45,15 @@ app.command("tune")(tune.tune)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
-app.command("figures")(figures.figures)
+app.command("methods")(methods.methods)
+app.add_typer(experiments_app, name="experiments", invoke_without_command=True)
 app.add_typer(data_app, name="data", invoke_without_command=True)
 app.command("info")(info.info)
 
 data_app.callback(invoke_without_command=True)(data.data)
+experiments_app.callback(invoke_without_command=True)(experiments.experiments)
+experiments_app.command("list")(experiments.list_experiments)
+experiments_app.command("run")(experiments.run)
 data_app.command("list")(data.list_datasets)
 data_app.command("info")(data.info)
 data_app.command("check")(data.check)

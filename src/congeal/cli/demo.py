@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from congeal.cli.group import Stopped
-from congeal.cli.interrupts import Interrupts
 from congeal.cli.options import Device, Json, Output
 from congeal.cli.terminal import make_progress, say, say_note, show_json
 
@@ -35,22 +34,18 @@ def demo(
     """
     from congeal.demo import run_demo
 
-    with _scoring(images) as tell, Interrupts() as interrupts:
-
-        def next_stage(text: str) -> None:
-            if interrupts.came:  # the training heard it and ended; so does the demo
-                raise Stopped("stopped")
-            say_note(text)
-
+    with _scoring(images) as tell:
         made = run_demo(
             output,
             minutes=minutes,
             seed=seed,
             images=images,
             device=device,
-            on_stage=next_stage,
+            on_stage=say_note,
             on_image=tell,
         )
+    if made is None:
+        raise Stopped
     if as_json:
         show_json(_to_dict(made))
     else:

@@ -28,7 +28,16 @@ class ReaderLeft(Exception):  # noqa: N818
 
 
 class Stopped(Exception):  # noqa: N818 -- stopping is no error
-    """Ctrl-C, with a line on what is there now and how to go on."""
+    """A signal, with a line on what is there now and how to go on.
+
+    Args:
+        line: what to say.
+        code: exit code, 128 and the number of the signal.
+    """
+
+    def __init__(self, line: str = "stopped", code: int = 130) -> None:
+        super().__init__(line)
+        self.code = code
 
 
 class _Suggesting(TyperGroup):
@@ -80,7 +89,7 @@ def exit_code(run: Callable[[], Any], debug: bool) -> int:
         return BROKEN_PIPE
     except (Stopped, KeyboardInterrupt) as stop:
         say_note(one_line(stop) or "stopped")
-        return STOPPED
+        return stop.code if isinstance(stop, Stopped) else STOPPED
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -26,7 +26,7 @@ Set: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change a setting of the read-out, such as smallest=30 or grouping=k-means (its own "
+        help="Change a setting of the decoding, such as min_area=30 or grouping=k-means (its own "
         "settings: grouping.grid=6). Give it several times for several.",
         metavar="NAME=VALUE",
     ),
@@ -34,14 +34,14 @@ Set: TypeAlias = Annotated[
 
 
 def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
-    """Read ``NAME=VALUE``; numbers, true, false and null as JSON has them, all else as text.
+    """Read ``NAME=VALUE``; numbers, lists, true, false and null as JSON has them, else text.
 
     Raises:
         CongealError: there is no name or no value.
 
     Example:
-        >>> parse_settings(["smallest=30", "grouping=k-means", "grouping.grid=6"])
-        {'smallest': 30, 'grouping': 'k-means', 'grouping_options': {'grid': 6}}
+        >>> parse_settings(["min_area=30", "grouping=k-means", "grouping.grid=6"])
+        {'min_area': 30, 'grouping': 'k-means', 'grouping_options': {'grid': 6}}
     """
     settings: dict[str, Any] = {}
     for text in texts or ():

@@ -2,97 +2,136 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from congeal.cli.group import Stopped
-from congeal.cli.interrupts import Interrupts
-from congeal.cli.options import Json
-from congeal.cli.settings import METHOD, TRAINING, as_parameter, chosen
-from congeal.cli.terminal import say, show_json
+from congeal.cli.options import Json, parse_settings
+from congeal.cli.terminal import say, say_note, show_json
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
-    from congeal.methods.rpe import RPE
+    from congeal.training import Outcome, Plan
 
 __all__ = ["default_folder", "train"]
 
 
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for every setting; typer reads the signature."""
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    more = [as_parameter(setting) for setting in (*TRAINING, *METHOD)]
-    command.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
-    return command
-
-
-@_with_settings
 def train(
     data: Annotated[
         str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
     ],
     *,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Method by name; congeal methods lists them.", metavar="NAME"),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="instances, semantic, boundaries or proposals.", metavar="NAME"),
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder of the model; left out: runs/ and the name of the data.",
-            metavar="FOLDER",
-        ),
+        typer.Option("--output", "-o", help="Folder of the model.", metavar="FOLDER"),
     ] = None,
     val: Annotated[
-        str | None,
-        typer.Option(
-            help="Images for validation; left out: those that the data sets aside.",
-            metavar="DATA",
-        ),
+        str | None, typer.Option(help="Validation images, if not of DATA.", metavar="DATA")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a training into this folder ended.")
-    ] = False,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Length in minutes (default: 20).", metavar="N")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Length in rounds of the images.", metavar="N")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Crops in a batch (default: 8).", metavar="N")
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="Side of the crops (default: by the images).", metavar="PX")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
+    ] = None,
     start: Annotated[
-        str | None,
-        typer.Option(
-            help="Begin with the weights of this model, by folder or name.", metavar="MODEL"
-        ),
+        str | None, typer.Option(help="Model whose weights to begin with.", metavar="MODEL")
     ] = None,
-    method: Annotated[str, typer.Option(help="The method: rpe.")] = "rpe",
-    what: Annotated[str, typer.Option(help="A line for the card: what the model is for.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")] = False,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings: fast or paper.", metavar="NAME")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, such as loss.margin=0.4.", metavar="NAME=VALUE"),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the settings as YAML; train nothing.")
+    ] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
+    what: Annotated[
+        str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT")
+    ] = "",
+    licence: Annotated[
+        str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT")
+    ] = "",
     as_json: Json = False,
-    **settings: Any,
 ) -> None:
     """Train a model on images and masks.
 
-    Without any option it takes 20 minutes and chooses what fits the objects in the images.
-    Ctrl-C ends the training early and leaves a usable model; --resume goes on.
+    Settings follow from the images unless given. Ctrl-C stops early and leaves a usable model.
+    All settings of a method: congeal methods NAME.
     """
-    from congeal import training
-
+    document = _read_config(config)
+    given = {
+        "max_minutes": max_minutes,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "crop": crop,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "half": half or None,
+    }
+    named = {f"training.{name}": value for name, value in given.items() if value is not None}
+    chosen: dict[str, Any] = {**document, **named, **parse_settings(settings)}
+    method = method or chosen.pop("method", None)
+    task = task or chosen.pop("task", None)
+    chosen.pop("method", None), chosen.pop("task", None)
+    wish = {"settings": chosen, "val": val, "task": task, "preset": preset, "start": start}
+    if print_config:
+        _print_config(method, data, wish)
+        return
     folder = default_folder(data) if output is None else output
-    wanted = chosen(TRAINING, settings)
-    model = _model(method, data, start, chosen(METHOD, settings), wanted.get("seed", 0))
-    with Interrupts() as interrupts:
-        training.train(
-            model,
-            data,
-            output=folder,
-            val=val,
-            resume=resume,
-            what=what,
-            licence=licence,
-            **wanted,
-        )
-    if interrupts.came:
-        raise Stopped(f"stopped: {folder} holds the model so far; --resume goes on")
+    about = {"what": what, "licence": licence}
+    outcome = _run(method, data, folder, resume, wish, about)
+    _stop_if_stopped(outcome)
     _tell(folder, data, as_json)
+
+
+def _run(
+    method: str | None,
+    data: str,
+    folder: Path,
+    resume: bool,
+    wish: dict[str, Any],
+    about: dict[str, Any],
+) -> Outcome:
+    from congeal.training import run_training
+
+    return run_training(
+        method, data, output=folder, resume=resume, on_plan=_tell_plan, **wish, **about
+    )
 
 
 def default_folder(data: str) -> Path:
@@ -102,33 +141,56 @@ def default_folder(data: str) -> Path:
     return Path("runs") / re.sub(r"[^\w.]+", "-", name)
 
 
-def _model(
-    method: str, data: str, start: str | None, settings: dict[str, Any], seed: int
-) -> RPE | None:
-    """Make the model to train: None leaves all choices to the training."""
-    from congeal.errors import unknown
-    from congeal.models.folder import METHODS, load
+def _read_config(path: Path | None) -> dict[str, Any]:
+    """Settings of a YAML file, by section.
 
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    if start is not None:
-        if settings:
-            named = ", ".join(settings)
-            raise CongealError(f"--start takes the settings of that model; leave out: {named}")
-        return load(start).train()
-    return _build(data, settings, seed) if settings else None
+    Raises:
+        CongealError: the file cannot be read, or is no table of settings.
+    """
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())[:80]
+        raise CongealError(f"expected YAML in {path}, got: {line}") from error
+    if not isinstance(content, dict):
+        raise CongealError(f"expected settings by name in {path}, got {str(content)[:40]!r}")
+    return {str(name): value for name, value in content.items()}
 
 
-def _build(data: str, settings: dict[str, Any], seed: int) -> RPE:
-    import torch
+def _print_config(method: str | None, data: str, wish: dict[str, Any]) -> None:
+    import yaml
 
-    from congeal.data.registry import open_dataset
-    from congeal.methods.rpe import RPE
-    from congeal.training import suggest_settings
+    from congeal.training.loop import open_data, plan_for
 
-    suggested = suggest_settings(open_dataset(data, "train"))
-    torch.manual_seed(seed)
-    return RPE(**{**suggested, **settings})
+    training, _ = open_data(data, wish["val"])
+    plan = plan_for(
+        method,
+        training,
+        wish["settings"],
+        task=wish["task"],
+        preset=wish["preset"],
+        start=wish["start"],
+    )
+    say(yaml.safe_dump(plan.document(), sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _tell_plan(plan: Plan) -> None:
+    c = plan.training
+    length = f"{c.epochs} epochs" if c.epochs else f"{c.max_minutes:g} minutes"
+    say_note(f"{plan.method.title}, {plan.config.task}, {length}; --print-config shows settings")
+
+
+def _stop_if_stopped(outcome: Outcome) -> None:
+    """End with 130 after Ctrl-C, with 128 + the signal's number after another one."""
+    if outcome.signal is not None:
+        line = f"stopped: {outcome.folder} holds the model so far; --resume goes on"
+        raise Stopped(line, code=128 + int(signal.Signals(outcome.signal)))
 
 
 def _tell(folder: Path, data: str, as_json: bool) -> None:

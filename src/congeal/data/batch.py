@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class Batch:
         columns = {
             field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)
         }
-        joined = {
+        joined: dict[str, Any] = {
             name: None if column[0] is None else torch.cat(column)
             for name, column in columns.items()
         }
@@ -78,4 +78,5 @@ class Batch:
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{n: None if t is None else change(t) for n, t in given.items()})
+        changed: dict[str, Any] = {n: None if t is None else change(t) for n, t in given.items()}
+        return type(self)(**changed)

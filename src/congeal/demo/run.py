@@ -21,7 +21,7 @@ from congeal.figures.plots import plot_curves, plot_thresholds, read_series
 from congeal.files import write_text
 from congeal.models.folder import load
 from congeal.models.shipped import DEFAULT_MODEL, list_models
-from congeal.training import train
+from congeal.training import run_training
 from congeal.training.machine import is_on_cpu
 
 __all__ = ["Demo", "run_demo"]
@@ -36,12 +36,12 @@ TRAINING: dict[str, Any] = {
     "batch_size": 4,
     "steps_per_epoch": 200,
     "rotation": 0.0,  # the drawings have every angle already
-    "scale": (0.9, 1.1),
+    "scale_range": (0.9, 1.1),
     "validation_share": 0.03,
 }
-# Small batches, for many steps, in shares smaller than training would choose by itself. Drawing is
+# Small batches, for many steps, in parts smaller than training would choose by itself. Drawing is
 # Python, which in a thread would hold up the steps; a process does it beside them.
-ON_CPU: dict[str, Any] = {"shares": 2, "workers": 1}
+ON_CPU: dict[str, Any] = {"cpu_replicas": 2, "workers": 1}
 
 # Says that a folder was made by the demo, which may then make it again.
 _MARK = ".congeal-demo"
@@ -76,7 +76,7 @@ def run_demo(
     device: str = "auto",
     on_stage: Callable[[str], None] = lambda text: None,
     on_image: Callable[[int, int, Any], None] | None = None,
-) -> Demo:
+) -> Demo | None:
     """Draw sticks, train on them, score others, segment photographs, and write a page.
 
     Args:
@@ -88,6 +88,9 @@ def run_demo(
         on_stage: told what comes next, in a line.
         on_image: called after each drawing that is scored, as by ``evaluate``.
 
+    Returns:
+        What was made, or None where a signal stopped the training.
+
     Raises:
         CongealError: the folder cannot be written, or an option is out of range.
     """
@@ -96,19 +99,26 @@ def run_demo(
         raise CongealError(f"expected a time to train above 0 minutes, got {minutes:g}")
     _make_folder(output)
     on_stage(f"training on drawn sticks for {minutes:g} minutes")
-    folder = train(
+    outcome = run_training(
         None,
         DrawnDataset("sticks", "train", count=DRAWINGS, seed=seed),
         val=DrawnDataset("sticks", "val", seed=seed),
         output=output / "model",
-        max_minutes=minutes,
-        seed=seed,
-        device=device,
+        settings={
+            "training": {
+                "max_minutes": minutes,
+                "seed": seed,
+                "device": device,
+                **TRAINING,
+                **(ON_CPU if is_on_cpu(device) and torch.get_num_threads() > 1 else {}),
+            }
+        },
         what="sticks lying across each other, drawn; made by the demo",
         licence="Apache-2.0",
-        **TRAINING,
-        **(ON_CPU if is_on_cpu(device) and torch.get_num_threads() > 1 else {}),
     )
+    if outcome.signal is not None:  # the training ended in good order; so does the demo
+        return None
+    folder = outcome.folder
     on_stage(f"scoring it on {images} drawings it has not seen")
     model = load(folder, device=device)
     drawings = DrawnDataset("sticks", "test", count=images, seed=seed)

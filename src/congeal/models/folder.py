@@ -156,9 +156,10 @@ def _method_of(model: nn.Module) -> str:
     from congeal.methods.method import Method
     from congeal.methods.registry import find_method, method_names
 
-    if isinstance(model, Method) and model.name in method_names():
-        if isinstance(model, find_method(model.name)):
-            return model.name
+    if isinstance(model, Method):
+        name = type(model).name
+        if name in method_names() and isinstance(model, find_method(name)):
+            return name
     known = ", ".join(method_names())
     raise CongealError(
         f"expected a model of a registered method to save ({known}), got {type(model).__name__}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from congeal.training.machine import is_on_cpu
 from congeal.training.plan import Plan, make_plan
 from congeal.training.start import start_from
 
-__all__ = ["Outcome", "run_training", "train"]
+__all__ = ["Outcome", "open_data", "plan_for", "run_training", "train"]
 
 Data = str | Path | Dataset
 
@@ -118,7 +118,7 @@ def run_training(
     data: Data,
     *,
     output: str | Path,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     val: Data | None = None,
     task: str | None = None,
     preset: str | None = None,
@@ -151,15 +151,7 @@ def run_training(
                 raise CongealError("task and preset go with the name of a method, not with a model")
             plan = Plan(type(model), model.config, train_config(settings))
         else:
-            base = None if start is None else load(start)
-            plan = make_plan(
-                model or (base.name if base else None),
-                training,
-                settings,
-                task=task,
-                preset=preset,
-                base=base.config if base and model in (None, base.name) else None,
-            )
+            plan = plan_for(model, training, settings, task=task, preset=preset, start=start)
         on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)
@@ -170,6 +162,27 @@ def run_training(
         job = Job(built, config, training, validation, Path(output), about)
         job.run(resume)
     return Outcome(Path(output), job.clock.signal)
+
+
+def plan_for(
+    method: str | None,
+    training: Dataset,
+    settings: Mapping[str, Any],
+    *,
+    task: str | None = None,
+    preset: str | None = None,
+    start: str | Path | None = None,
+) -> Plan:
+    """Decide on all settings; a model to start from lends its own, where its method is the same."""
+    base = None if start is None else load(start)
+    return make_plan(
+        method or (base.name if base else None),
+        training,
+        settings,
+        task=task,
+        preset=preset,
+        base=base.config if base and method in (None, base.name) else None,
+    )
 
 
 def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:

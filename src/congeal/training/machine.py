@@ -61,7 +61,8 @@ def choose_replicas(config: TrainConfig, model: Method) -> int:
         )
     if c.batch_size % c.cpu_replicas:
         raise CongealError(
-            f"cpu_replicas: expected a number that divides batches of {c.batch_size}, got {c.cpu_replicas}"
+            f"cpu_replicas: expected a number that divides batches of {c.batch_size}, "
+            f"got {c.cpu_replicas}"
         )
     return c.cpu_replicas
 

@@ -17,7 +17,7 @@ _HANG_UP = tuple(getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal
 
 
 class StopSignals(Callback):
-    """Lets the first Ctrl-C, SIGTERM or SIGHUP end a training after its step; the next is not held back.
+    """Lets the first Ctrl-C, SIGTERM or SIGHUP end a training after its step; the next kills.
 
     SIGTERM is what a batch system sends to a job whose time is up. In force as a context manager,
     in the main thread; as a callback it comes after the handlers that Lightning sets, which would

@@ -204,7 +204,7 @@ class TrainStream(TorchDataset[Batch]):
         return loaded
 
     def _shown(self, loaded: Loaded) -> Loaded:
-        """At the size that the network sees, and small: half a byte's worth of light is not lost."""
+        """At the size that the network sees, in half precision: 11 bits of intensity."""
         zoom = self._zoom(loaded.planes[0])
         image, planes = zoom_image(loaded.image, zoom), zoom_labels(loaded.planes, zoom)
         if (image == image[:1]).all():

@@ -17,8 +17,10 @@ from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import Judge, make_judge
-from congeal.figures.colour import to_display
+from congeal.figures.colour import RGB, colour_labels, to_display
+from congeal.figures.maps import colour_classes
 from congeal.files import atomic_path
+from congeal.labels import boundaries
 from congeal.metrics.matching import MatchingMetric
 from congeal.metrics.metric import gather
 from congeal.metrics.protocols import PROTOCOLS
@@ -178,9 +180,27 @@ class Validation(Callback):
 
         assert self.overlays is not None
         image = to_display(sample.image)
-        row = [image, _truth(sample, self.task), result.draw_on_black()]
+        row = [image, _true_picture(sample, self.task), _found_picture(result, self.task)]
         with atomic_path(self.overlays / f"{Path(sample.name).name}.png") as temporary:
             Image.fromarray(np.concatenate(row, 1)).save(temporary)
+
+
+def _true_picture(sample: Sample, task: Task) -> RGB:
+    """The truth that the task learns from, as a picture."""
+    if task.fills == "semantic" and sample.semantic is not None:
+        return colour_classes(sample.semantic)
+    if task.fills == "boundary" and (sample.annotations or sample.boundaries):
+        drawn = sample.boundaries or [boundaries(one) for one in sample.annotations]
+        return to_display(np.mean(drawn, axis=0))
+    return colour_labels(sample.labels)
+
+
+def _found_picture(result: Segmentation, task: Task) -> RGB:
+    if task.fills == "semantic" and result.semantic is not None:
+        return colour_classes(result.semantic)
+    if task.fills == "boundary" and result.boundary is not None:
+        return to_display(result.boundary)
+    return colour_labels(result.labels)
 
 
 def fitting_images(dataset: Dataset, count: int) -> Dataset | None:

@@ -141,7 +141,7 @@ class RPE(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose scale, radius, coordinates, gamma and the smallest object by the objects' sizes."""
+        """Choose scale, radius, coordinates, gamma and the smallest object by object sizes."""
         return suggest_settings(survey)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:

@@ -10,9 +10,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from congeal.experiments.result import FigureResult, house_style, new_figure, note, save_figure
 from congeal.figures.plots import LINES, SOFT
 from congeal.sphere import optimise_directions, smallest_margin, smallest_margin_bounds
-from congeal.theory.result import FigureResult, house_style, new_figure, note, save_figure
 
 __all__ = ["draw_margins", "exact_margin", "numerical_margin"]
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from congeal.data.drawn import DrawnDataset
+from congeal.experiments.result import FigureResult, house_style, new_figure, note, save_figure
 from congeal.figures.plots import INK, LINES
 from congeal.grouping.mean_shift import MeanShift
-from congeal.methods.rpe import RPE, Seen
+from congeal.methods.method import MapPrediction, Method
+from congeal.methods.rpe import RPE
 from congeal.models.folder import load
 from congeal.models.shipped import DEFAULT_MODEL
-from congeal.theory.result import FigureResult, house_style, new_figure, note, save_figure
 
 __all__ = ["draw_similarities", "pair_similarities", "shift_image", "wrong_share"]
 
@@ -39,11 +40,11 @@ def shift_image(model: RPE, image: NDArray[Any], labels: NDArray[np.int64]) -> l
         image: `(H, W, C)`.
         labels: `(H, W)`; background attracts nobody.
     """
-    return _shift(model, model.look(image), labels)
+    return _shift(model, model.predict_maps(image), labels)
 
 
-def _shift(model: RPE, seen: Seen, labels: NDArray[np.int64]) -> list[Tensor]:
-    embedding = seen.output.embedding[None]  # (1, D, h, w)
+def _shift(model: RPE, seen: MapPrediction, labels: NDArray[np.int64]) -> list[Tensor]:
+    embedding = seen.maps["embedding"][None]  # (1, D, h, w)
     mask = torch.from_numpy(labels[:: seen.stride, :: seen.stride] > 0)[None]
     kappa = float(model.shift.concentration)
     shift = MeanShift(kappa, steps=STEPS, reach=_reach(model, seen))
@@ -51,10 +52,11 @@ def _shift(model: RPE, seen: Seen, labels: NDArray[np.int64]) -> list[Tensor]:
         return [embedding[0], *(step[0] for step in shift(embedding, mask))]
 
 
-def _reach(model: RPE, seen: Seen) -> float | None:
+def _reach(model: RPE, seen: MapPrediction) -> float | None:
     """In places of the embedding; the setting counts pixels that the network saw."""
-    c = model.config
-    return None if c.reach is None else c.reach / (c.zoom * seen.magnified * seen.stride)
+    radius = model.config.loss.repulsion_radius
+    shown = model.config.input.scale * seen.scale * seen.stride
+    return None if radius is None else radius / shown
 
 
 def pair_similarities(
@@ -119,7 +121,7 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
     Raises:
         CongealError: no model ships with this copy of congeal.
     """
-    model = load(DEFAULT_MODEL)
+    model = _shipped()
     size, count = (96, 1) if quick else (128, 4)
     steps: list[list[Pairs]] = [[] for _ in range(STEPS + 1)]
     for sample in DrawnDataset("discs", "test", count=count, size=size, seed=seed):
@@ -140,9 +142,15 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
     return save_figure(folder, "similarities", _draw(rows, numbers), rows, numbers)
 
 
+def _shipped() -> RPE:
+    model: Method = load(DEFAULT_MODEL)
+    assert isinstance(model, RPE)
+    return model
+
+
 def _pairs(model: RPE, sample: Any, seed: int) -> list[Pairs]:
     """Pairs of one image before and after each step; the same pixels throughout."""
-    seen = model.look(sample.image)
+    seen = model.predict_maps(sample.image)
     trail = _shift(model, seen, sample.labels)
     labels = torch.from_numpy(sample.labels[:: seen.stride, :: seen.stride])
     inside = (labels.flatten() > 0).nonzero()[:, 0]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from congeal.theory.gradient import between_modes, draw_gradient, draw_scene, gradients
+from congeal.experiments.gradient import between_modes, draw_gradient, draw_scene, gradients
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from torch import Tensor
 from congeal.data.drawn import DrawnDataset
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Sample
+from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure, show_map
 from congeal.figures.colour import label_colours
 from congeal.figures.display import to_display
 from congeal.figures.plots import INK
@@ -27,7 +28,6 @@ from congeal.grouping.modes import assign_to_modes, find_modes
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.rpe import RPE
 from congeal.metrics.matching import matching
-from congeal.theory.result import FigureResult, house_style, new_figure, save_figure, show_map
 
 __all__ = ["Toy", "draw_digits", "train_toy"]
 

@@ -5,7 +5,7 @@ import torch
 from congeal.data.drawn import DrawnDataset
 from congeal.models.folder import load
 from congeal.models.shipped import DEFAULT_MODEL
-from congeal.theory.similarities import (
+from congeal.experiments.similarities import (
     draw_similarities,
     pair_similarities,
     shift_image,

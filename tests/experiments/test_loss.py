@@ -1,6 +1,6 @@
 import pytest
 
-from congeal.theory.loss import MARGINS, draw_loss, pair_loss
+from congeal.experiments.loss import MARGINS, draw_loss, pair_loss
 
 
 def test_the_curves_are_the_formulas(tmp_path, table):

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from congeal.theory.margins import draw_margins, exact_margin, numerical_margin
+from congeal.experiments.margins import draw_margins, exact_margin, numerical_margin
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure, show_map
 from congeal.figures.plots import INK, SOFT
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
 from congeal.sphere import normalise
-from congeal.theory.result import FigureResult, house_style, new_figure, save_figure, show_map
 
 __all__ = ["Scene", "between_modes", "draw_gradient", "draw_scene", "gradients"]
 

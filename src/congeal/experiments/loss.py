@@ -10,10 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
 from congeal.figures.plots import INK, LINES
 from congeal.losses.pairwise import pairwise_loss
 from congeal.sphere import angle_from_margin
-from congeal.theory.result import FigureResult, house_style, new_figure, save_figure
 
 __all__ = ["MARGINS", "draw_loss", "pair_loss"]
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from congeal.theory.trajectories import SETTINGS, UPDATES, draw_trajectories, follow, gbms
+from congeal.experiments.trajectories import SETTINGS, UPDATES, draw_trajectories, follow, gbms
 
 END = ("no grouping", "1 loop, loss at the end", "5 loops, loss at the end")
 EVERY = ("no grouping", "1 loop, loss at every loop", "5 loops, loss at every loop")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from congeal.theory import digits
-from congeal.theory.digits import Toy, draw_digits, train_toy
+from congeal.experiments import digits
+from congeal.experiments.digits import Toy, draw_digits, train_toy
 
 SHORT = Toy(steps=2, batch=1, images=2, samples=64)
 

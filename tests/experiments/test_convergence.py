@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from congeal.theory.convergence import CONCENTRATION, distances, draw_convergence, tight_group
+from congeal.experiments.convergence import CONCENTRATION, distances, draw_convergence, tight_group
 
 
 @pytest.fixture(scope="module")

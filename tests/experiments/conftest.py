@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from congeal.theory import FigureResult
+from congeal.experiments import FigureResult
 
 Table = list[dict[str, str]]
 

@@ -3,8 +3,8 @@ import inspect
 import pytest
 
 from congeal.errors import CongealError
-from congeal.theory import FIGURES, choose_figures
-from congeal.theory.result import new_figure, save_figure
+from congeal.experiments import FIGURES, choose_figures
+from congeal.experiments.result import new_figure, save_figure
 
 
 def test_all_is_every_figure_and_a_name_is_itself():

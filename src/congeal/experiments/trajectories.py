@@ -39,8 +39,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from congeal.experiments.result import FigureResult, house_style, new_figure, note, save_figure
 from congeal.figures.plots import INK, LINES
-from congeal.theory.result import FigureResult, house_style, new_figure, note, save_figure
 
 __all__ = ["SETTINGS", "Run", "draw_trajectories", "follow", "gbms"]
 

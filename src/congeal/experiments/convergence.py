@@ -20,10 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from congeal.experiments.result import FigureResult, house_style, new_figure, note, save_figure
 from congeal.figures.plots import GRID, LINES, SOFT
 from congeal.grouping.mean_shift import mean_shift_step
 from congeal.sphere import concentration_from_margin, normalise, vmf_kernel
-from congeal.theory.result import FigureResult, house_style, new_figure, note, save_figure
 
 __all__ = ["distances", "draw_convergence", "tight_group"]
 

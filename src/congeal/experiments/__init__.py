@@ -1,0 +1,16 @@
+"""Figures and tables of the papers, each a command that rebuilds it from the parts that ship.
+
+Every experiment leaves a picture and the numbers in it. Nothing is a re-typed formula: the loss
+curve goes through the loss, the trajectories through automatic differentiation, and the digits
+through a network that is really trained.
+
+Example:
+    >>> from congeal.experiments import EXPERIMENTS
+    >>> sorted(EXPERIMENTS)[:3]
+    ['rpe.convergence', 'rpe.digits', 'rpe.gradient']
+"""
+
+from congeal.experiments.registry import EXPERIMENTS, Experiment, choose_experiments
+from congeal.experiments.result import FigureResult
+
+__all__ = ["EXPERIMENTS", "Experiment", "FigureResult", "choose_experiments"]

@@ -1,0 +1,71 @@
+"""The experiments by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from congeal.errors import unknown
+from congeal.experiments.convergence import draw_convergence
+from congeal.experiments.digits import draw_digits
+from congeal.experiments.gradient import draw_gradient
+from congeal.experiments.loss import draw_loss
+from congeal.experiments.margins import draw_margins
+from congeal.experiments.result import FigureResult
+from congeal.experiments.similarities import draw_similarities
+from congeal.experiments.trajectories import draw_trajectories
+
+__all__ = ["EXPERIMENTS", "Experiment", "choose_experiments"]
+
+
+class Draw(Protocol):
+    """What every figure is: a function that writes a picture and its numbers to a folder."""
+
+    def __call__(
+        self, folder: str | Path, *, quick: bool = False, seed: int = 0
+    ) -> FigureResult: ...
+
+
+class Experiment(NamedTuple):
+    """An experiment: the function that runs it, and a line on what it shows."""
+
+    draw: Draw
+    what: str
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "rpe.loss": Experiment(draw_loss, "loss of a pair against its similarity, for several margins"),
+    "rpe.margins": Experiment(
+        draw_margins, "smallest margin for a number of groups and dimensions"
+    ),
+    "rpe.convergence": Experiment(draw_convergence, "cubic convergence of blurring mean shift"),
+    "rpe.digits": Experiment(
+        draw_digits, "digits on a sphere, before and after mean shift; trained"
+    ),
+    "rpe.gradient": Experiment(
+        draw_gradient, "gradient on the embedding, with and without grouping"
+    ),
+    "rpe.similarities": Experiment(
+        draw_similarities, "similarity of pairs after each step, for the model that ships"
+    ),
+    "rpe.trajectories": Experiment(
+        draw_trajectories, "points on a line trained through mean shift, in five settings"
+    ),
+}
+
+
+def choose_experiments(name: str) -> tuple[str, ...]:
+    """Names of the experiments that ``name`` stands for: itself, or every one for ``"all"``.
+
+    Raises:
+        CongealError: there is no such experiment; the nearest name is suggested.
+
+    Example:
+        >>> choose_experiments("rpe.loss"), len(choose_experiments("all"))
+        (('rpe.loss',), 7)
+    """
+    if name == "all":
+        return tuple(EXPERIMENTS)
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, (*EXPERIMENTS, "all"))
+    return (name,)
