@@ -9,7 +9,7 @@ from congeal.models import load, save_model
 @pytest.fixture
 def mine(tmp_path):
     """The folder of an untrained model of ours."""
-    return save_model(congeal.RPE(dimensions=4, smallest=0), tmp_path / "mine", card="")
+    return save_model(congeal.RPE(dimensions=4, min_area=0), tmp_path / "mine", card="")
 
 
 def test_it_says_what_it_compared_and_how_to_go_on(run, mine, desk):

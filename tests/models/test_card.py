@@ -1,5 +1,5 @@
 from congeal.methods.rpe import RPE
-from congeal.training.card import model_card
+from congeal.models.card import model_card
 
 
 def test_the_card_tells_what_from_what_and_how_well():

@@ -52,7 +52,7 @@ class Blank(Dataset):
 def small_training(output, data=None, *, model=None, **settings):
     """The training that all these tests vary; every reading goes to the dataset."""
     torch.manual_seed(0)
-    model = RPE(dimensions=4, samples=64, smallest=4) if model is None else model
+    model = RPE(dimensions=4, samples=64, min_area=4) if model is None else model
     defaults = {
         "val": DrawnDataset("sticks", "val", count=1, size=96),
         "epochs": EPOCHS,

@@ -148,7 +148,7 @@ def test_images_without_objects_are_told_in_one_line():
 )
 def test_crops_have_room_for_neighbours_or_for_the_whole_image(reach, side, small, expected):
     dataset = Grid(1, side - 4)
-    assert suggest_crop(dataset, RPE(reach=reach, dimensions=4), small=small) == expected
+    assert suggest_crop(dataset, RPE(repulsion_radius=reach, dimensions=4), small=small) == expected
 
 
 class Many(Grid):
@@ -159,12 +159,12 @@ class Many(Grid):
 
 
 def test_crowded_images_are_drawn_more_often_where_directions_are_shared():
-    crowd, few = RPE(reach=48.0, dimensions=4), RPE(reach=None, dimensions=4)
+    crowd, few = RPE(repulsion_radius=48.0, dimensions=4), RPE(repulsion_radius=None, dimensions=4)
     assert suggest_crowding(Grid(1, 96), crowd) == 0.5
     assert suggest_crowding(Grid(1, 96), few) == 0
     assert suggest_crowding(Many(1, 96), crowd) == 0  # that would be long reading
 
 
 def test_a_crop_holds_the_whole_of_a_zoomed_image():
-    model = RPE(reach=None, dimensions=4, zoom=0.25)
+    model = RPE(repulsion_radius=None, dimensions=4, scale=0.25)
     assert suggest_crop(Grid(1, 700 - 4), model, small=True) == 192

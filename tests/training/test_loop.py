@@ -147,7 +147,7 @@ def test_crops_are_chosen_by_the_images_unless_given(brief, tmp_path):
     ],
 )
 def test_crowding_is_chosen_by_the_images_unless_given(brief, tmp_path, reach, settings, expected):
-    model = RPE(dimensions=4, samples=64, smallest=4, reach=reach)
+    model = RPE(dimensions=4, samples=64, min_area=4, repulsion_radius=reach)
     folder = brief(tmp_path / "model", model=model, epochs=1, steps_per_epoch=1, **settings)
     assert config(folder)["training"]["crowding"] == expected
 
@@ -167,7 +167,7 @@ def test_training_shows_small_objects_as_large_as_a_zoom_by_as_much_would(brief,
         load(
             brief(
                 tmp_path / name,
-                model=RPE(dimensions=4, samples=64, smallest=4, **seen),
+                model=RPE(dimensions=4, samples=64, min_area=4, **seen),
                 epochs=1,
             )
         ).state_dict()

@@ -14,7 +14,7 @@ from congeal.models.config import read_config
 from congeal.models.folder import load
 from congeal.training.config import train_config
 from congeal.training.machine import choose_shares
-from congeal.training.shares import Shares, draws_by_chance
+from congeal.training.replicas import Replicas, draws_by_chance
 
 
 def deep():
@@ -32,7 +32,7 @@ def shares():
     made = []
 
     def make(*args, **settings):
-        made.append(Shares(*args, **settings))
+        made.append(Replicas(*args, **settings))
         return made[-1]
 
     yield make

@@ -73,7 +73,7 @@ def test_each_step_has_to_pay():
     found = tune_read_out(near, Scenes(2))
     assert found.settings == {"foreground": 0.45}
     assert found.after == {"matching_ap@0.5": 1, "matching_ap@0.7": 1}
-    assert near.config.foreground == 0.45
+    assert near.config.decoding.foreground_threshold == 0.45
     assert tune_read_out(far, Scenes(2)).settings == {}
     assert far.config == Told(0.42).config
 
@@ -159,7 +159,7 @@ def test_what_is_searched_changes_no_more_than_the_read_out():
 def folder(tmp_path):
     torch.manual_seed(0)
     return save_model(
-        RPE(dimensions=4, smallest=0, foreground=0.45),
+        RPE(dimensions=4, min_area=0, foreground_threshold=0.45),
         tmp_path / "model",
         card="# Mine\n\nWhat I know of it.\n",
         what="toy",
@@ -180,7 +180,7 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
     monkeypatch.setattr("congeal.training.tuning.tune_read_out", change)
     assert tune(folder, Scenes(1), output=tmp_path / "tuned") is found
     tuned = load(tmp_path / "tuned")
-    assert (tuned.config.merge, tuned.config.foreground) == (0.3, 0.45)
+    assert (tuned.config.decoding.merge_margin, tuned.config.decoding.foreground_threshold) == (0.3, 0.45)
     assert all(torch.equal(value, stored[name]) for name, value in tuned.state_dict().items())
     told = json.loads((tmp_path / "tuned" / "config.json").read_text())
     assert told["training"]["tuned"] == {

@@ -368,13 +368,13 @@ def test_settings_that_do_not_fit_are_told_in_one_line(settings, said):
 
 def test_the_read_out_can_be_changed_afterwards_and_nothing_else():
     model = make()
-    assert model.configure(smallest=50, merge=0.2) is model
+    assert model.configure(min_area=50, merge_margin=0.2) is model
     assert (model.read_out.smallest, model.read_out.margin) == (50, 0.2)
     with pytest.raises(CongealError, match="unknown setting of the read-out 'dimensions'"):
         model.configure(dimensions=8)
     with pytest.raises(CongealError, match="foreground"):
-        model.configure(foreground=2)
-    assert model.config.smallest == 50
+        model.configure(foreground_threshold=2)
+    assert model.config.decoding.min_area == 50
 
 
 def test_the_read_out_follows_the_loss_where_nothing_else_is_said():
@@ -388,7 +388,7 @@ def test_the_read_out_follows_the_loss_where_nothing_else_is_said():
 def test_another_grouping_reads_the_same_model(name):
     image = np.zeros((64, 64, 3), np.uint8)
     image[8:30, 8:30], image[36:60, 34:60] = 200, 120
-    model = RPE(dimensions=4, coordinates="none", foreground=0.01).configure(grouping=name)
+    model = RPE(dimensions=4, coordinates="none", foreground_threshold=0.01).configure(grouping=name)
     assert model.read_out.grouping is not None
     assert model.segment(image).shape == (64, 64)
 

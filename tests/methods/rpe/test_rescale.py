@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
-from congeal.methods.zoom import unzoom
+from congeal.methods.rpe.rescale import unscale
 from congeal.networks import EmbeddingOutput
 
 
@@ -34,7 +34,7 @@ class Colours(torch.nn.Module):
 
 
 def model(**wanted):
-    made = RPE(dimensions=4, coordinates="none", smallest=4, **wanted)
+    made = RPE(dimensions=4, coordinates="none", min_area=4, **wanted)
     made.network = Colours()
     return made
 
@@ -71,9 +71,9 @@ def test_the_network_sees_the_image_at_that_size(zoom):
 def test_areas_of_settings_are_in_pixels_of_the_zoomed_image():
     image = blocks(24)  # areas 576, 1,152, 1,152
     half = model(zoom=0.5)
-    assert len(half.configure(smallest=130).segment(image)) == 3
-    assert len(half.configure(smallest=200).segment(image)) == 2
-    assert len(half.configure(zoom=1.0).segment(image)) == 3
+    assert len(half.configure(min_area=130).segment(image)) == 3
+    assert len(half.configure(min_area=200).segment(image)) == 2
+    assert len(half.configure(scale=1.0).segment(image)) == 3
 
 
 @settings(max_examples=30, deadline=None)
@@ -86,7 +86,7 @@ def test_any_size_and_zoom_gives_a_result_of_the_images_size(height, width, zoom
 @pytest.mark.parametrize("zoom", [0, -1, 100])
 def test_impossible_zooms_are_refused_in_one_line(zoom):
     with pytest.raises(CongealError, match=r"^zoom: "):
-        RPE(zoom=zoom)
+        RPE(scale=zoom)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_reach_is_in_pixels_that_the_network_sees(monkeypatch):
 
 def test_a_negative_area_to_enlarge_to_is_refused_in_one_line():
     with pytest.raises(CongealError, match=r"^magnify: .*got -1"):
-        RPE(magnify=-1)
+        RPE(min_object_area=-1)
 
 
 def test_an_image_without_objects_is_looked_at_once():
@@ -150,8 +150,8 @@ def test_how_far_an_image_is_enlarged_counts_from_the_zoomed_one():
 def test_the_smallest_object_is_as_small_as_ever_where_an_image_is_enlarged():
     image = blocks(8)  # areas 64, 128, 128
     looking = model(magnify=512.0)
-    assert len(looking.configure(smallest=60).segment(image)) == 3
-    assert len(looking.configure(smallest=70).segment(image)) == 2
+    assert len(looking.configure(min_area=60).segment(image)) == 3
+    assert len(looking.configure(min_area=70).segment(image)) == 2
 
 
 def linear(size, stride, cells):
@@ -169,7 +169,7 @@ def test_every_cell_tells_the_place_it_lies_over(size, seen, stride, expected):
     angle = place[None, None, None, :].expand(1, 1, cells, cells)
     embedding = torch.cat([torch.cos(angle), torch.sin(angle)], 1)
     maps = torch.zeros(1, 2, seen, seen), torch.zeros(1, 1, seen, seen)
-    output, whole = unzoom(EmbeddingOutput(embedding, *maps), (seen, seen), (size, size), stride)
+    output, whole = unscale(EmbeddingOutput(embedding, *maps), (seen, seen), (size, size), stride)
     assert whole == expected
     found = torch.atan2(output.embedding[0, 1], output.embedding[0, 0])[0]
     wanted = linear(size, whole, len(found))

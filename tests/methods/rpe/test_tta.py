@@ -6,7 +6,7 @@ import torch
 
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
-from congeal.methods.views import VIEWS, look
+from congeal.methods.rpe.tta import VIEWS, look
 from congeal.networks import EmbeddingOutput
 
 
@@ -82,7 +82,7 @@ def test_sure_maps_stay_finite():
 @pytest.mark.parametrize("size", [(1, 1), (33, 65), (40, 30)])
 def test_segmenting_in_views_takes_images_of_any_size(size):
     torch.manual_seed(0)
-    model = RPE(dimensions=4, foreground=1e-6, smallest=0, views=4)
+    model = RPE(dimensions=4, foreground_threshold=1e-6, min_area=0, tta=4)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 200, (*size, 3)).astype(np.uint8)
     result = model.segment(pixels, keep_embedding=True)
@@ -91,6 +91,6 @@ def test_segmenting_in_views_takes_images_of_any_size(size):
 
 
 def test_views_can_be_changed_where_the_weights_are_there():
-    assert RPE(dimensions=4).configure(views=8).config.views == 8
+    assert RPE(dimensions=4).configure(tta=8).config.views == 8
     with pytest.raises(CongealError, match=r"views: .* got 3"):
-        RPE(dimensions=4).configure(views=3)
+        RPE(dimensions=4).configure(tta=3)
