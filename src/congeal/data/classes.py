@@ -24,6 +24,7 @@ __all__ = [
     "paint_classes",
     "read_class_names",
     "read_class_rows",
+    "same_names",
 ]
 
 BACKGROUND = "background"
@@ -121,16 +122,28 @@ def _name(line: str, number: int, path: Path) -> str:
     return _bare(line)
 
 
-def _check_once(names: Iterable[str], where: str) -> None:
-    """Refuse names that are the same but for case and spaces."""
+def same_names(names: Iterable[str]) -> tuple[str, str] | None:
+    """Find two names that are the same but for case and spaces.
+
+    Example:
+        >>> same_names(["cell", "nucleus", "Cell "])
+        ('cell', 'Cell ')
+    """
     seen: dict[str, str] = {}
     for name in names:
         key = " ".join(name.split()).casefold()
         if key in seen:
-            raise CongealError(
-                f"expected every class once, {where} has {seen[key]!r:.40} and {name!r:.40}"
-            )
+            return seen[key], name
         seen[key] = name
+    return None
+
+
+def _check_once(names: Iterable[str], where: str) -> None:
+    twice = same_names(names)
+    if twice is not None:
+        raise CongealError(
+            f"expected every class once, {where} has {twice[0]!r:.40} and {twice[1]!r:.40}"
+        )
 
 
 def order_classes(names: Iterable[str], where: str) -> tuple[str, ...]:

@@ -26,10 +26,10 @@ from congeal.data.classes import (
     read_class_rows,
 )
 from congeal.data.listing import image_files, passed_over
-from congeal.data.marks import read_marked
+from congeal.data.marks import read_marked, stored_labels, unknown_rows
 from congeal.data.matching import name_some, pair_files
 from congeal.data.pairs import Pair, PairedDataset
-from congeal.data.sample import Sample
+from congeal.data.sample import LabelMap, Sample
 from congeal.data.split import SPLIT_FOLDERS, select_split, split_folders
 from congeal.errors import CongealError
 
@@ -95,8 +95,6 @@ class FolderDataset(PairedDataset):
         self.classes = folder_classes(root, parts)
         self.class_names = self.classes.names
         self.has_background = not self.classes.zero_is_void
-        if lost is not None:
-            lost += self.classes.problems
         if self.class_names:
             self.other_protocols = ("coco", "miou")
         if pairs and all(pair.mask == pair.semantic for pair in pairs):
@@ -104,6 +102,28 @@ class FolderDataset(PairedDataset):
 
     def __getitem__(self, index: int) -> Sample:
         return read_marked(self.pairs[index], self.classes)
+
+    def stored(self, index: int) -> LabelMap | None:
+        """The labels of a sample as numbered in its file; None where they are those of the sample.
+
+        Raises:
+            CongealError: the mask cannot be read.
+        """
+        pair = self.pairs[index]
+        if not self.class_names or pair.class_masks or pair.mask == pair.semantic:
+            return None
+        return stored_labels(pair)
+
+    def row_problems(self, index: int) -> list[str]:
+        """Say which rows of ``classes.csv`` name no object of a sample.
+
+        Raises:
+            CongealError: the mask cannot be read.
+        """
+        strange = unknown_rows(self.pairs[index], self.classes)
+        if not strange:
+            return []
+        return [f"{_ROWS} has labels that its mask has not: {name_some(strange)}"]
 
 
 def folder_parts(root: str | Path, lost: list[str] | None = None) -> dict[str, list[Pair]]:
