@@ -12,6 +12,7 @@ import numpy as np
 from congeal.data.classes import same_names
 from congeal.data.folder import FolderDataset, folder_notes
 from congeal.data.layouts import find_layout
+from congeal.data.matching import name_some
 from congeal.data.registry import DATASETS, open_dataset, split_spec, stored_splits
 from congeal.data.sample import Dataset, Sample
 from congeal.data.tally import Tally
@@ -53,6 +54,7 @@ class _Seen:
 
     masks: Tally = field(default_factory=Tally)
     pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    classes: dict[str, set[str]] = field(default_factory=dict)
     class_maps: int = 0
     background: int = 0
 
@@ -183,18 +185,14 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
                 sample = dataset[index]
                 problems = [*_check_image(sample), *_check_twin(sample, part, title, seen)]
                 problems += _check_marks(sample, dataset, index, title, seen)
-                _count_classes(sample, dataset, found)
+                _count_classes(sample, dataset, part, found, seen)
             except CongealError as error:
                 problems = [str(error)]
             found.problems += [f"{title}: {problem}" for problem in problems]
             found.images += 1
             if on_sample is not None:
                 on_sample(found.images, total)
-    twice = same_names(found.classes)
-    if twice is not None:
-        found.problems.append(
-            f"two classes have one name, {twice[0]!r} and {twice[1]!r}: join them"
-        )
+    found.problems += _twice_named(parts)
     found.problems += seen.masks.problems()
     found.notes += [*seen.masks.notes(), *_class_notes(found, seen)]
     return found
@@ -240,23 +238,42 @@ def _check_marks(
     return problems
 
 
-def _count_classes(sample: Sample, dataset: Dataset, found: Findings) -> None:
+def _count_classes(
+    sample: Sample, dataset: Dataset, part: str, found: Findings, seen: _Seen
+) -> None:
     if sample.classes is None or not dataset.class_names:
         return
     for number in sample.classes.tolist():
         if 0 < number < len(dataset.class_names):
             name = dataset.class_names[number]
             found.classes[name] = found.classes.get(name, 0) + 1
+            seen.classes.setdefault(part, set()).add(name)
         else:
             found.without_class += 1
+
+
+def _twice_named(parts: Mapping[str, Dataset]) -> list[str]:
+    found = {same_names(dataset.class_names[1:]): None for dataset in parts.values()}
+    return [
+        f"two classes have one name, {twice[0]!r:.40} and {twice[1]!r:.40}: join them"
+        for twice in found
+        if twice is not None
+    ]
 
 
 def _class_notes(found: Findings, seen: _Seen) -> list[str]:
     notes = []
     empty = [name for name, number in found.classes.items() if not number]
     if empty:
-        shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-        notes.append(f"classes without any object: {shown}")
+        notes.append(f"classes without any object: {name_some(empty, 5)}")
+    learnt = seen.classes.get("train")
+    for part in ("val", "test"):
+        strange = sorted(seen.classes.get(part, set()) - learnt) if learnt is not None else []
+        if strange:
+            notes.append(
+                f"classes in {part} without any object in train: {name_some(strange, 5)}; "
+                "they cannot be learnt"
+            )
     if seen.class_maps and not seen.background:
         notes.append(
             "no pixel has class 0: write void into the first line of classes.txt, so that no "

@@ -361,6 +361,10 @@ def check_classes(training: Dataset, validation: Dataset, limit: int | None = 25
     where = f"the {looked} training images looked at" if looked < len(training) else training.name
     empty = [name for name, number in counts.items() if not number]
     notes = [f"no object of {_some(empty)} in {where}: not learnt"] if empty else []
+    if empty:
+        needed = count_classes(validation, limit)
+        missed = [name for name in empty if needed.get(name)]
+        notes += [f"{validation.name} has objects of {_some(missed)}"] if missed else []
     if known and not judged:
         notes.append(f"{validation.name} has no classes: they are not validated")
     return notes
