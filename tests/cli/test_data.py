@@ -169,9 +169,11 @@ def test_classes_of_a_folder_for_semantic_segmentation(run, desk):
     (desk / "photos/classes.txt").write_text("one\ntwo\nthree\nfour\nfive\n")
     result = run("data", "check", "photos")
     assert result.exit_code == 0
-    assert "objects of 5 classes: one 4, two 3, three 2, four 1, five 0" in result.stderr
+    assert "images with each of 5 classes: one 4, two 3, three 2, four 1, five 0" in result.stderr
     assert "note: classes without any object: five" in result.stderr
-    assert "judged by miou; 5 classes" in run("data", "info", "photos").stdout
+    text = run("data", "info", "photos").stdout
+    assert "judged by miou; 5 classes" in text
+    assert "images with each of 5 classes" in text
 
 
 def test_mistakes_of_classes_are_told_in_one_line(run, fails, shapes, desk):

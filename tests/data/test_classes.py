@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import congeal
 from congeal.data import Dataset, check_classes, open_dataset
 from congeal.data.check import check_spec
 from congeal.data.classes import count_classes, read_class_names
 from congeal.errors import CongealError
+from congeal.segmentation import Segmentation
 
 # A square (number 3) and a disc (number 7), with a gap in the numbers, and void.
 LABELS = np.zeros((16, 16), np.uint8)
@@ -307,3 +309,27 @@ def test_the_check_says_when_nothing_is_background(tmp_path: Path) -> None:
     assert "write void into the first line of classes.txt" in check_spec(tmp_path).notes[-1]
     (tmp_path / "classes.txt").write_text("void\ndisc\nsquare\n")
     assert check_spec(tmp_path).notes == []
+
+
+@pytest.mark.parametrize(("protocol", "number"), [("coco", "ap"), ("miou", "miou")])
+def test_classes_of_a_table_are_judged(tmp_path: Path, protocol: str, number: str) -> None:
+    data = open_dataset(table(tmp_path, "a,3,square\na,7,disc\nb,3,disc\nb,7,square\n"))
+
+    class Knowing:
+        """Finds every object, with the class of the table or always the same."""
+
+        def __init__(self, right: bool) -> None:
+            self.right = right
+
+        def segment(self, image: np.ndarray) -> Segmentation:
+            sample = next(one for one in data if np.array_equal(one.image, image))
+            classes = sample.classes if self.right else [1, 1]
+            names = data.class_names[1:]
+            return Segmentation.from_labels(sample.labels, classes=classes, class_names=names)
+
+    right, wrong = (
+        congeal.evaluate(Knowing(right), data, protocol=protocol, report=False).metrics[number]
+        for right in (True, False)
+    )
+    assert right == 1
+    assert wrong < 0.8

@@ -87,9 +87,7 @@ def test_split_folders_are_understood(tmp_path: Path, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["{kind}/{split}/{name}", "{split}/{kind}/{name}"])
-@pytest.mark.parametrize(
-    "names", [("training", "validation", "testing"), ("Train", "valid", "TEST")]
-)
+@pytest.mark.parametrize("names", ["training validation testing", "Train valid TEST"])
 def test_split_folders_have_their_common_names(tmp_path: Path, pattern: str, names: str) -> None:
     for split, name in zip(names.split(), "abc", strict=True):
         for kind in ("images", "masks"):

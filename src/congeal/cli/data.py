@@ -72,6 +72,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Say what a dataset is and holds: terms, source, sizes and objects of each split."""
+    from congeal.data.check import NO_OBJECTS
     from congeal.data.layouts import find_places
     from congeal.data.registry import DATASETS, is_here, split_spec
 
@@ -103,7 +104,8 @@ def info(
         say(f"judged by {dataset.protocol}{others}{classes}")
     for split, one in found.items():
         _say_survey(split, one)
-        for line in class_lines(one.classes, one.without_class):
+        regions = datasets[split].protocol in NO_OBJECTS
+        for line in class_lines(one.classes, one.without_class, regions=regions):
             say(f"       {line}")
 
 
@@ -120,13 +122,20 @@ def check(where: Where, split: Split = "all", as_json: Json = False) -> None:
         findings = check_spec(where, split, tell)
     problems = [one_line(problem) for problem in findings.problems]
     if as_json:
-        classes = {"objects_per_class": findings.classes, "without_class": findings.without_class}
-        notes = {"notes": findings.notes}
-        show_json({"images": findings.images, "problems": problems, **notes, **classes})
+        show_json(
+            {
+                "images": findings.images,
+                "problems": problems,
+                "notes": findings.notes,
+                "objects_per_class": findings.classes,
+                "without_class": findings.without_class,
+            }
+        )
     else:
         for problem in problems:
             say(problem)
-        for line in class_lines(findings.classes, findings.without_class):
+        counted = (findings.classes, findings.without_class)
+        for line in class_lines(*counted, regions=findings.regions):
             say_note(line)
         for note in findings.notes:
             say_note(f"note: {one_line(note)}")
@@ -231,12 +240,15 @@ def _say_survey(split: str, found: Survey) -> None:
         say(f"       {f'{low}-{high}':>15} pixels {number:>7}  {bar}")
 
 
-def class_lines(classes: dict[str, int], without: int, shown: int = 20) -> list[str]:
+def class_lines(
+    classes: dict[str, int], without: int, *, regions: bool = False, shown: int = 20
+) -> list[str]:
     """Say how many objects each class has, the most frequent ones first, and how many have none.
 
     Args:
         classes: objects by name of their class; nothing is said when empty.
         without: objects without a class.
+        regions: whether there are no objects, so that images with the class were counted.
         shown: classes to name at most.
 
     Example:
@@ -248,9 +260,9 @@ def class_lines(classes: dict[str, int], without: int, shown: int = 20) -> list[
     ordered = sorted(classes.items(), key=lambda one: -one[1])
     named = ", ".join(f"{one_line(name)} {number:,}" for name, number in ordered[:shown])
     more = f" and {len(classes) - shown} more" if len(classes) > shown else ""
-    lines = [
-        f"objects of {len(classes)} {'class' if len(classes) == 1 else 'classes'}: {named}{more}"
-    ]
+    counted = "images with each" if regions else "objects"
+    what = "class" if len(classes) == 1 else "classes"
+    lines = [f"{counted} of {len(classes)} {what}: {named}{more}"]
     return [*lines, f"{count(without, 'object')} without a class"] if without else lines
 
 

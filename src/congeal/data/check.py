@@ -18,12 +18,13 @@ from congeal.data.sample import Dataset, Sample
 from congeal.data.tally import Tally
 from congeal.errors import CongealError
 
-__all__ = ["Findings", "check_dataset", "check_spec", "look_over", "quick_problems"]
+__all__ = ["NO_OBJECTS", "Findings", "check_dataset", "check_spec", "look_over", "quick_problems"]
 
 _TINY_SIDE = 16
 
 # Regions of classes and segments of a whole picture come in pieces, and small ones, by nature.
-_NO_OBJECTS = ("miou", "bsds-boundaries")
+NO_OBJECTS = ("miou", "bsds-boundaries")
+"""Protocols of data in which nobody told objects apart."""
 
 Tell = Callable[[int, int], None]
 
@@ -39,6 +40,7 @@ class Findings:
         classes: objects of each class by its name (images with it, where there are no objects);
             empty without classes.
         without_class: objects without a class, where there are classes.
+        regions: whether the data has classes of pixels and no objects.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -46,6 +48,7 @@ class Findings:
     images: int = 0
     classes: dict[str, int] = field(default_factory=dict)
     without_class: int = 0
+    regions: bool = False
 
 
 @dataclass
@@ -92,7 +95,7 @@ def quick_problems(dataset: Dataset, limit: int = 16) -> list[str]:
         >>> quick_problems(DrawnDataset("discs"), limit=2)
         []
     """
-    if dataset.protocol in _NO_OBJECTS or not len(dataset):
+    if dataset.protocol in NO_OBJECTS or not len(dataset):
         return []
     number = min(limit, len(dataset))
     tally, names = Tally(), dataset.names()
@@ -178,6 +181,7 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
         return Findings(["there is no image in it"])
     found, seen = Findings(), _Seen()
     for part, dataset in parts.items():
+        found.regions = dataset.protocol in NO_OBJECTS
         found.classes = {**dict.fromkeys(dataset.class_names[1:], 0), **found.classes}
         for index, name in enumerate(dataset.names()):
             title = name if len(parts) == 1 else f"{part}/{name}"
@@ -226,7 +230,7 @@ def _check_twin(sample: Sample, part: str, title: str, seen: _Seen) -> list[str]
 def _check_marks(
     sample: Sample, dataset: Dataset, index: int, title: str, seen: _Seen
 ) -> list[str]:
-    if dataset.protocol in _NO_OBJECTS:
+    if dataset.protocol in NO_OBJECTS:
         seen.masks.add_classes(sample.labels)
         if isinstance(dataset, FolderDataset) and sample.semantic is not None:
             seen.class_maps += dataset.has_background
