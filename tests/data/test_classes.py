@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import congeal
 from congeal.data import Dataset, check_classes, open_dataset
 from congeal.data.check import check_spec
-from congeal.data.classes import count_classes, read_class_names
+from congeal.data.classes import count_classes, read_class_names, read_class_rows
 from congeal.errors import CongealError
 from congeal.segmentation import Segmentation
 
@@ -142,6 +145,20 @@ def test_the_order_of_classes_txt_holds_for_the_table(tmp_path: Path) -> None:
     assert open_dataset(tmp_path)[0].classes.tolist() == [1, 2]
     (tmp_path / "classes.txt").write_text("square\ntriangle\n")
     assert "has 'disc' too" in refusal(tmp_path)
+
+
+def test_names_alone_tell_no_class(tmp_path: Path) -> None:
+    table(tmp_path, "").joinpath("classes.txt").write_text("square\n")
+    data = open_dataset(tmp_path)
+    assert (data.class_names, data[0].classes) == ((), None)
+    (tmp_path / "classes.csv").unlink()
+    assert open_dataset(tmp_path)[0].classes is None
+
+
+def test_a_table_needs_masks(tmp_path: Path) -> None:
+    maps(tmp_path, LABELS, "disc\n", masks=False)
+    (tmp_path / "classes.csv").write_text("image,label,class\na,1,disc\n")
+    assert "expected masks of the objects" in refusal(tmp_path)
 
 
 def test_objects_have_the_class_of_most_of_their_pixels(tmp_path: Path) -> None:
@@ -333,3 +350,19 @@ def test_classes_of_a_table_are_judged(tmp_path: Path, protocol: str, number: st
     )
     assert right == 1
     assert wrong < 0.8
+
+
+@pytest.mark.parametrize("reader", [read_class_names, read_class_rows])
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+@settings(max_examples=150, deadline=None)
+def test_any_bytes_give_classes_or_one_line(reader, content: bytes) -> None:
+    told = []
+    with tempfile.TemporaryDirectory() as folder:
+        for head in (b"", b"image,label,class\n"):
+            path = Path(folder) / "classes"
+            path.write_bytes(head + content)
+            try:
+                reader(path)
+            except CongealError as error:
+                told.append(str(error))
+    assert all(len(line.splitlines()) == 1 for line in told)

@@ -176,6 +176,19 @@ def test_an_image_without_mask_is_named_in_the_error(tmp_path: Path) -> None:
     assert "lonely.png" in text
 
 
+def test_masks_of_other_kinds_are_told(tmp_path: Path) -> None:
+    put(tmp_path / "images/a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 .5 .5 .1 .1")
+    assert message(tmp_path).endswith("labels has none: found other files only (1 .txt)")
+
+
+def test_masks_may_be_gif(tmp_path: Path) -> None:
+    put(tmp_path / "images/a.png")
+    put(tmp_path / "masks/a_mask.gif")
+    assert set(np.unique(FolderDataset(tmp_path)[0].labels)) == {0, 1, 2}
+
+
 def test_a_mask_without_image_is_named_in_the_error(tmp_path: Path) -> None:
     many(tmp_path, 2)
     for name in "pqrst":

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from congeal.data.drawn import DrawnDataset
     from congeal.data.dsb2018 import Dsb2018Dataset
     from congeal.data.folder import FolderDataset
-    from congeal.data.images import read_image, read_labels
+    from congeal.data.images import expand_images, read_image, read_labels
     from congeal.data.intensity import scale_intensity
-    from congeal.data.listing import expand_images
     from congeal.data.packs import PackDataset
     from congeal.data.registry import dataset_splits, held_out_split, open_dataset
     from congeal.data.sample import Dataset, ObjectMask, Sample, Subset
@@ -104,7 +103,7 @@ _HOMES = {
     "check_classes": "classes",
     "check_dataset": "check",
     "dataset_splits": "registry",
-    "expand_images": "listing",
+    "expand_images": "images",
     "held_out_split": "registry",
     "open_dataset": "registry",
     "quick_problems": "check",

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from congeal.data.listing import natural_key
+from congeal.data.images import natural_key
 from congeal.data.sample import Dataset, LabelMap
 from congeal.errors import CongealError, unknown
 
@@ -31,7 +31,7 @@ BACKGROUND = "background"
 VOID = ("void", "unlabelled", "unlabeled", "ignore")
 
 _COLUMNS = ("image", "label", "class")
-_NUMBERED = re.compile(r"(\d+)\s*:\s*(.*)")
+_NUMBERED = re.compile(r"(\d{1,9})\s*:\s*(.*)")
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from congeal.data.classes import (
     read_class_names,
     read_class_rows,
 )
-from congeal.data.listing import image_files, passed_over
+from congeal.data.images import image_files
 from congeal.data.marks import read_marked, stored_labels, unknown_rows
-from congeal.data.matching import name_some, pair_files
+from congeal.data.matching import name_some, pair_files, passed_over
 from congeal.data.pairs import Pair, PairedDataset
 from congeal.data.sample import LabelMap, Sample
 from congeal.data.split import SPLIT_FOLDERS, select_split, split_folders
@@ -261,9 +261,15 @@ def folder_classes(root: str | Path, parts: Mapping[str, Sequence[Pair]]) -> Fol
     if folders and tables:
         table = next(iter(tables.values()))
         raise CongealError(f"expected classes from {table} or from folders of masks, found both")
+    if tables and any(pair.mask == pair.semantic for pair in every):
+        table = next(iter(tables.values()))
+        raise CongealError(f"expected masks of the objects that {table} tells the class of")
     rows = {part: read_class_rows(path) for part, path in tables.items()}
     called = folders | {row.name for some in rows.values() for row in some if row.name}
-    names, zero_is_void = _names(root, parts, called, any(pair.semantic for pair in every))
+    semantic = any(pair.semantic for pair in every)
+    if not called and not semantic:  # names alone tell no class
+        return FolderClasses()
+    names, zero_is_void = _names(root, parts, called, semantic)
     if not rows:
         return FolderClasses(names, zero_is_void)
     found: dict[Path, dict[str, int]] = {}
@@ -294,7 +300,7 @@ def _names(
             "name a line, class 1 first), found none"
         )
     if not files:
-        return (order_classes(called, str(root)) if called else ()), False
+        return order_classes(called, str(root)), False
     told = [read_class_names(path) for path in files]
     if any(one != told[0] for one in told):
         raise CongealError(f"expected the same classes in every split, {files[0]} says otherwise")

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from congeal.data.listing import MASK_SUFFIXES, image_files, natural_key
-from congeal.data.pairs import Pair
+from congeal.data.images import SUFFIXES, image_files, natural_key
+from congeal.data.pairs import MASK_SUFFIXES, Pair
 from congeal.data.split import SPLIT_FOLDERS
 from congeal.errors import CongealError
 
-__all__ = ["class_folders", "name_some", "pair_files"]
+__all__ = ["class_folders", "name_some", "pair_files", "passed_over"]
 
+# What lies beside images without being meant as one.
+_BESIDE = frozenset({".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".yml", ".ini", ".db"})
 _MASK_ENDINGS = ("_labels", "_masks", "_mask")
 
 
@@ -172,6 +174,10 @@ def _tell(
             f"{path}: no image for this {what}; add it or take the {what} out" for path in stray
         ]
         return
+    if bare and not marked:
+        raise CongealError(
+            f"expected a {what} for every image, {masks} has none: {_contents(masks)}"
+        )
     if bare:
         first = bare[0].stem
         raise CongealError(
@@ -182,6 +188,35 @@ def _tell(
     if stray:
         some = name_some(path.name for path in stray)
         raise CongealError(f"expected an image for every {what}, {masks} has {some} without")
+
+
+def passed_over(folder: Path) -> str | None:
+    """Count the files of a folder that are not taken for images, by ending; None without any.
+
+    Hidden files and those that go with images (text, tables) do not count.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("a.png", "b.czi", "c.czi", "notes.txt"):
+        ...     _ = (folder / name).write_bytes(b"")
+        >>> passed_over(folder).replace(str(folder), "FOLDER")
+        '2 files passed over in FOLDER (2 .czi): save them as PNG or TIFF to use them'
+    """
+    known = SUFFIXES | _BESIDE
+    files = (path for path in folder.iterdir() if not path.name.startswith("."))
+    endings = Counter(
+        path.suffix.lower() or "without ending"
+        for path in files
+        if path.suffix.lower() not in known and path.is_file()
+    )
+    if not endings:
+        return None
+    kinds = ", ".join(f"{number} {ending}" for ending, number in endings.most_common(4))
+    total = endings.total()
+    what, them = ("file", "it") if total == 1 else ("files", "them")
+    advice = f"save {them} as PNG or TIFF to use {them}"
+    return f"{total} {what} passed over in {folder} ({kinds}): {advice}"
 
 
 def name_some(names: Iterable[str], shown: int = 3) -> str:

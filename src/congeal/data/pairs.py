@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from congeal.data.images import read_image, read_labels
-from congeal.data.listing import MASK_SUFFIXES, image_files
+from congeal.data.images import image_files, read_image, read_labels
 from congeal.data.sample import Dataset, LabelMap, Sample
 from congeal.errors import CongealError
 
 __all__ = [
+    "MASK_SUFFIXES",
     "Pair",
     "PairedDataset",
     "check_sizes",
@@ -22,6 +22,11 @@ __all__ = [
     "read_masks",
     "read_pair",
 ]
+
+MASK_SUFFIXES = frozenset(
+    {".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".pbm", ".jpg", ".jpeg"}
+)
+"""Endings of masks; JPEG is among them to be refused with a reason."""
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,11 @@ def split_folders(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         return {}
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    known = {name for names in SPLIT_FOLDERS.values() for name in names}
+    inside = [path for path in folder.iterdir() if path.name.casefold() in known]
     found: dict[str, Path] = {}
     for part, names in SPLIT_FOLDERS.items():
-        called = [path for path in inside if path.name.casefold() in names]
+        called = sorted(p for p in inside if p.name.casefold() in names and p.is_dir())
         if len(called) > 1:
             both = " and ".join(path.name for path in called)
             raise CongealError(f"expected one folder for the split {part} in {folder}, got {both}")
