@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from PIL import Image
 
 
@@ -131,3 +132,86 @@ def test_what_is_given_wrong_is_told_in_one_line(fails, desk):
     assert "no such folder" in fails("data", "check", "no/where")
     assert "did you mean 'train'" in fails("data", "check", "sticks", "--split", "trian")
     assert "--count" in fails("data", "preview", "photos", "--count", "0")
+
+
+@pytest.fixture
+def shapes(desk):
+    """A folder with a class for most of its objects: 4 images of 1 to 4 patches."""
+    rows = ["cell0,1,disc", "cell1,1,disc", "cell1,2,square", "cell2,1,disc", "cell3,4,square"]
+    (desk / "photos/classes.csv").write_text("\n".join(["image,label,class", *rows]))
+    return "photos"
+
+
+def test_the_check_shows_classes(run, said, shapes):
+    result = run("data", "check", shapes)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines()[:2] == [
+        "objects of 2 classes: disc 3, square 2",
+        "5 objects without a class",
+    ]
+    told = said("data", "check", shapes)
+    assert (told["objects_per_class"], told["without_class"]) == ({"disc": 3, "square": 2}, 5)
+
+
+def test_info_shows_classes_of_each_split(run, said, shapes):
+    text = run("data", "info", shapes).stdout
+    assert "judged by matching, coco, miou; 2 classes" in text
+    assert "objects of 2 classes: " in text
+    facts = said("data", "info", shapes)
+    assert facts["classes"] == ["background", "disc", "square"]
+    splits = facts["splits"].values()
+    assert sum(split["objects_per_class"]["square"] for split in splits) == 2
+    assert sum(split["without_class"] for split in splits) == 5
+
+
+def test_classes_of_a_folder_for_semantic_segmentation(run, desk):
+    (desk / "photos/masks").rename(desk / "photos/semantic")
+    (desk / "photos/classes.txt").write_text("one\ntwo\nthree\nfour\nfive\n")
+    result = run("data", "check", "photos")
+    assert result.exit_code == 0
+    assert "images with each of 5 classes: one 4, two 3, three 2, four 1, five 0" in result.stderr
+    assert "note: classes without any object: five" in result.stderr
+    text = run("data", "info", "photos").stdout
+    assert "judged by miou; 5 classes" in text
+    assert "images with each of 5 classes" in text
+
+
+def test_mistakes_of_classes_are_told_in_one_line(run, fails, shapes, desk):
+    (desk / "photos/classes.txt").write_text("disc\nDisc\n")
+    assert "expected every class once" in fails("data", "check", shapes)
+    (desk / "photos/classes.txt").unlink()
+    with (desk / "photos/classes.csv").open("a") as table:
+        table.write("\ncell9,1,disc\ncell0,7,disc\n")
+    result = run("data", "check", shapes)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "row 7 of photos/classes.csv names an image that is not there: 'cell9'",
+        "cell0: classes.csv has labels that its mask has not: 7",
+    ]
+
+
+def test_classes_with_one_name_are_a_problem(run, desk):
+    square = [[1, 1, 9, 1, 9, 9, 1, 9]]
+    content = {
+        "images": [{"id": 1, "file_name": "cell0.png"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "segmentation": square}],
+        "categories": [{"id": 1, "name": "Cells"}, {"id": 2, "name": "cells"}],
+    }
+    (desk / "photos/annotations.json").write_text(json.dumps(content))
+    assert run("data", "check", "photos").stdout == (
+        "two classes have one name, 'Cells' and 'cells': join them\n"
+    )
+
+
+def test_info_says_where_data_is_looked_for(run, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONGEAL_DATA", str(tmp_path))
+    assert f"looked for in {tmp_path}/nuclei\n" in run("data", "info", "nuclei").stdout
+    text = run("data", "info", "voc2012").stdout
+    assert f"{tmp_path}/voc2012, {tmp_path}/VOC2012, {tmp_path}/VOCdevkit" in text
+    assert said("data", "info", "coco_mini:super")["folders"] == [f"{tmp_path}/coco_mini"]
+    assert "looked for" not in run("data", "info", "sticks", "-n", "1").stdout
+
+
+def test_info_says_where_data_was_found(run, pack):
+    home = pack("nuclei")
+    assert f"found in {home}\n" in run("data", "info", "nuclei:modality", "-n", "2").stdout

@@ -41,6 +41,14 @@ def test_other_sets_call_the_splits_train_and_val(scenes: Path) -> None:
     data = open_dataset(scenes, "train")
     assert data.names() == ["ADE_train_00000001"]
     assert data.class_names == ()
+    (scenes / "classes.txt").write_text("wall\nfloor\n")
+    assert open_dataset(scenes, "train").class_names == ("background", "wall", "floor")
+
+
+def test_without_its_table_the_classes_are_numbered(scenes: Path) -> None:
+    (scenes / "objectInfo150.txt").unlink()
+    names = open_dataset(scenes, "train").class_names
+    assert (len(names), names[0], names[150]) == (151, "background", "class 150")
 
 
 def test_what_is_missing_or_broken_is_named(scenes: Path, numbers, refused, truncate) -> None:

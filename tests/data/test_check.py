@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from congeal.data.check import check_dataset, check_spec, look_over
+from congeal.data.check import check_dataset, check_spec, look_over, quick_problems
 from congeal.data.drawn import DrawnDataset
 from congeal.data.folder import FolderDataset
 from congeal.data.sample import Dataset, Sample
@@ -126,6 +126,111 @@ def test_255_beside_small_numbers_looks_like_void() -> None:
     problems = check_dataset(Given((noise(), labels), (noise(), LABELS)))
     assert len(problems) == 1
     assert problems[0].startswith("the number 255 stands far from the others in 1 image (such as")
+
+
+@pytest.mark.parametrize("top", [32767, 65535, 2**31 - 1, 2**32 - 1])
+def test_the_top_of_wider_types_looks_like_void_too(top: int) -> None:
+    labels = LABELS.copy()
+    labels[9:11] = top
+    problems = check_dataset(Given((noise(), labels), (noise(), LABELS)))
+    assert [problem.split(":")[0] for problem in problems] == [
+        f"the number {top} stands far from the others in 1 image (such as s0)"
+    ]
+    labels[9:11] = top - 1
+    assert check_dataset(Given((noise(), labels), (noise(), LABELS))) == []
+
+
+def test_masks_without_background_are_reported() -> None:
+    problems = check_dataset(Given((noise(), LABELS + 1), (noise(), LABELS + 1)))
+    assert problems == [
+        "no mask has background (0), and its lowest number fills 50% of it: if that is the "
+        "background, store it as 0"
+    ]
+    tiles = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((10, 10), int))
+    assert check_dataset(Given((noise(), tiles), (noise(), tiles))) == []
+
+
+def spots() -> np.ndarray:
+    """Nine patches, each with its number."""
+    labels = np.zeros((40, 40), int)
+    for k in range(9):
+        row, column = 13 * (k // 3), 13 * (k % 3)
+        labels[row + 2 : row + 10, column + 2 : column + 10] = k + 1
+    return labels
+
+
+def test_maps_of_classes_given_as_masks_are_reported() -> None:
+    classes = np.where(spots() > 5, 2, spots() > 0)
+    found = look_over({"all": Given(*[(noise((40, 40)), classes) for _ in range(3)])})
+    assert found.problems == [
+        "all masks hold the same 2 numbers, each in 4.5 pieces on average: if these are maps of "
+        "classes, number the pieces, or put them into semantic/ with a classes.txt"
+    ]
+    assert found.notes == []
+
+
+def test_objects_that_cross_each_other_are_no_classes() -> None:
+    crossing = np.zeros((40, 40), int)
+    crossing[:, 18:22] = 1
+    crossing[4:8], crossing[30:34] = 2, 3
+    crossing[4:8, 10:14], crossing[30:34, 28:32] = 1, 1
+    assert check_dataset(Given(*[(noise((40, 40)), crossing) for _ in range(3)])) == []
+
+
+def test_a_few_masks_tell_what_all_tell() -> None:
+    binary = Given(*[(noise((40, 40)), 255 * (spots() > 0)) for _ in range(9)])
+    assert quick_problems(binary, limit=3) == check_dataset(binary)
+    assert "in 9.0 pieces on average" in quick_problems(binary)[0]
+    read: list[int] = []
+
+    class Counting(Given):
+        def __getitem__(self, index: int) -> Sample:
+            read.append(index)
+            return super().__getitem__(index)
+
+    good = Counting(*[(noise((40, 40)), spots()) for _ in range(9)])
+    assert quick_problems(good, limit=3) == []
+    assert read == [0, 3, 6]
+    assert quick_problems(Given()) == []
+
+
+def save(root: Path, name: str, labels: np.ndarray = LABELS) -> None:
+    for kind, pixels in (("images", noise()[..., 0]), ("masks", labels)):
+        (root / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(root / kind / f"{name}.png")
+
+
+def test_images_set_aside_for_validation_are_looked_over_too(tmp_path: Path) -> None:
+    for k in range(8):
+        save(tmp_path / "train", str(k))
+    aside = FolderDataset(tmp_path, "val").names()[0]
+    (tmp_path / f"train/images/{aside}.png").write_bytes(b"")
+    found = check_spec(tmp_path)
+    assert found.images == 8
+    assert [problem.split(": ")[0] for problem in found.problems] == [f"val/{aside}"]
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    save(tmp_path, "a")
+    for name in ("b.czi", "c.czi", "notes.txt", ".hidden.lif"):
+        (tmp_path / "images" / name).write_bytes(b"1")
+    found = check_spec(tmp_path)
+    assert (found.images, found.problems) == (1, [])
+    assert found.notes == [
+        f"2 files passed over in {tmp_path}/images (2 .czi): save them as PNG or TIFF to use them"
+    ]
+
+
+def test_folders_that_are_no_split_are_named(tmp_path: Path) -> None:
+    for split in ("train", "holdout"):
+        for kind in ("images", "masks"):
+            (tmp_path / kind / split).mkdir(parents=True)
+            pixels = noise()[..., 0] if kind == "images" else LABELS.astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / kind / split / "a.png")
+    assert check_spec(tmp_path).problems == [
+        f"{tmp_path}/images/holdout: the folder is passed over, for splits are called train or "
+        "val or test"
+    ]
 
 
 def test_gaps_in_the_numbers_are_a_note() -> None:

@@ -86,6 +86,42 @@ def test_split_folders_are_understood(tmp_path: Path, pattern: str) -> None:
     assert FolderDataset(tmp_path).names() == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("pattern", ["{kind}/{split}/{name}", "{split}/{kind}/{name}"])
+@pytest.mark.parametrize("names", ["training validation testing", "Train valid TEST"])
+def test_split_folders_have_their_common_names(tmp_path: Path, pattern: str, names: str) -> None:
+    for split, name in zip(names.split(), "abc", strict=True):
+        for kind in ("images", "masks"):
+            put(tmp_path / pattern.format(kind=kind, split=split, name=f"{name}.png"))
+    for split, name in (("train", "a"), ("val", "b"), ("test", "c")):
+        assert FolderDataset(tmp_path, split).names() == [name]
+
+
+def test_masks_may_call_the_splits_otherwise(tmp_path: Path) -> None:
+    put(tmp_path / "images/validation/a.png")
+    put(tmp_path / "masks/val/a.png")
+    assert FolderDataset(tmp_path, "val").names() == ["a"]
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
+    for split in ("val", "valid"):
+        put(tmp_path / f"images/{split}/a.png")
+        put(tmp_path / f"masks/{split}/a.png")
+    assert "for the split val in" in message(tmp_path)
+
+
+def test_folders_that_are_no_split_are_told(tmp_path: Path) -> None:
+    put(tmp_path / "images/first/a.png")
+    put(tmp_path / "masks/first/a.png")
+    assert "it holds the folders first (folders of splits are called train, tr" in message(tmp_path)
+
+
+def test_a_split_without_images_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "train/images/a.png")
+    put(tmp_path / "train/masks/a.png")
+    put(tmp_path / "valid/a.png")
+    assert f"expected the folder images in {tmp_path}/valid" in message(tmp_path)
+
+
 def many(root: Path, count: int) -> Path:
     for i in range(count):
         put(root / f"images/{i}.png")
@@ -138,6 +174,19 @@ def test_an_image_without_mask_is_named_in_the_error(tmp_path: Path) -> None:
     text = message(tmp_path)
     assert "none for lonely.jpg" in text
     assert "lonely.png" in text
+
+
+def test_masks_of_other_kinds_are_told(tmp_path: Path) -> None:
+    put(tmp_path / "images/a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 .5 .5 .1 .1")
+    assert message(tmp_path).endswith("labels has none: found other files only (1 .txt)")
+
+
+def test_masks_may_be_gif(tmp_path: Path) -> None:
+    put(tmp_path / "images/a.png")
+    put(tmp_path / "masks/a_mask.gif")
+    assert set(np.unique(FolderDataset(tmp_path)[0].labels)) == {0, 1, 2}
 
 
 def test_a_mask_without_image_is_named_in_the_error(tmp_path: Path) -> None:

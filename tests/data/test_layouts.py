@@ -77,3 +77,18 @@ def test_classes_survive_a_subset(pack) -> None:
     pack("camvid")
     data = open_dataset("camvid", "val", count=2)
     assert (data.class_names[9], data.class_ids[9], data.protocol) == ("car", 8, "miou")
+
+
+@pytest.mark.parametrize("name", ["coco_mini", "coco_mini:super", "camvid", "nuclei:modality"])
+def test_classes_follow_one_convention(pack, name: str) -> None:
+    pack(name.partition(":")[0])
+    data = open_dataset(name, "val", count=3)
+    assert data.class_names[0] == "background"
+    for sample in data:
+        numbers = np.unique(sample.labels[sample.labels > 0])
+        assert len(sample.classes) >= numbers[-1]
+        assert set(sample.classes.tolist()) <= set(range(1, len(data.class_names)))
+        assert sample.semantic.shape == sample.labels.shape
+        for number in numbers[:9]:
+            of_object = sample.semantic[sample.labels == number]
+            assert set(of_object.tolist()) == {sample.classes[number - 1]}

@@ -51,6 +51,21 @@ def test_the_colour_of_a_rope_does_not_tell_its_number(pack) -> None:
     assert len(set(firsts)) > 1
 
 
+def test_the_kind_of_image_is_the_class_of_its_nuclei(pack) -> None:
+    root = pack("nuclei").parent
+    data = PackDataset("nuclei:modality", "val", root)
+    assert data.class_names == ("background", "brightfield", "fluorescence", "histology")
+    by_kind = {
+        kind: set(PackDataset(f"nuclei:{kind}", "val", root).names())
+        for kind in data.class_names[1:]
+    }
+    for name, sample in list(zip(data.names(), data, strict=True))[::9]:
+        kinds = {data.class_names[number] for number in sample.classes.tolist()}
+        assert [kind for kind in kinds if name not in by_kind[kind]] == []
+        assert len(sample.classes) == sample.labels.max()
+        np.testing.assert_array_equal(sample.semantic > 0, sample.labels > 0)
+
+
 def test_a_missing_pack_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(CongealError, match=f"{tmp_path}/cables.*CONGEAL_DATA"):
         PackDataset("cables:gray", "train", tmp_path)

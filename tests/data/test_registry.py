@@ -76,6 +76,56 @@ def test_the_seed_divides_a_folder(tmp_path: Path) -> None:
     assert len(divisions) > 1
 
 
+@pytest.fixture
+def spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder, and the ways to name it."""
+    home = tmp_path / "data"
+    home.mkdir()
+    (tmp_path / "link").symlink_to(home)
+    monkeypatch.chdir(tmp_path)
+    return home, ("data", "./data", "data/", "data/../data", home, "link", tmp_path / "link")
+
+
+def spread(root: Path, count: int = 24) -> None:
+    names = [f"cell{number}" for number in range(count)]
+    for kind in ("images", "masks"):
+        (root / kind).mkdir()
+        for name in names:
+            Image.new("L", (8, 8)).save(root / kind / f"{name}.png")
+
+
+@pytest.mark.parametrize("kind", ["folder", "coco", "export", "arrays", "cvppp", "dsb2018"])
+def test_the_split_does_not_depend_on_how_the_data_is_named(spelled, kind: str) -> None:
+    home, spellings = spelled
+    if kind in ("folder", "coco", "export"):
+        spread(home)
+    listed = [{"id": k, "file_name": f"cell{k}.png"} for k in range(24)]
+    content = json.dumps({"images": listed, "annotations": []})
+    if kind == "coco":
+        (home / "annotations.json").write_text(content)
+    if kind == "export":
+        (home / "annotations").mkdir()
+        (home / "annotations/instances_default.json").write_text(content)
+    if kind == "arrays":
+        np.save(home / "images.npy", np.zeros((24, 8, 8), np.uint8))
+        np.save(home / "labels.npy", np.zeros((24, 8, 8), np.uint8))
+    for number in range(24):
+        if kind == "cvppp":
+            for ending in ("rgb", "label"):
+                (home / "A1").mkdir(exist_ok=True)
+                Image.new("L", (8, 8)).save(home / f"A1/plant{number:03}_{ending}.png")
+        if kind == "dsb2018":
+            for part, name in (("images", f"n{number}"), ("masks", "0")):
+                (home / f"n{number}" / part).mkdir(parents=True)
+                Image.new("L", (8, 8)).save(home / f"n{number}/{part}/{name}.png")
+    held = [tuple(open_dataset(spelling, "val").names()) for spelling in spellings]
+    assert len(set(held)) == 1
+    assert 1 <= len(held[0]) < 12
+    if kind == "cvppp":  # one folder of it, or that folder as part of the whole
+        alone = open_dataset(home / "A1", "val").names()
+        assert [f"A1__{name}" for name in alone] == list(held[0])
+
+
 def test_the_part_to_test_on_is_test_or_else_validation(tmp_path: Path) -> None:
     assert held_out_split("sticks") == "test"
     assert held_out_split(folder(tmp_path / "plain")) == "val"

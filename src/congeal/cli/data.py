@@ -72,6 +72,8 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Say what a dataset is and holds: terms, source, sizes and objects of each split."""
+    from congeal.data.check import NO_OBJECTS
+    from congeal.data.layouts import find_places
     from congeal.data.registry import DATASETS, is_here, split_spec
 
     name, folder = split_spec(where)
@@ -79,13 +81,18 @@ def info(
     here = named is None or folder is not None or is_here(name)
     datasets = _open_splits(where) if here else {}
     found = {split: _survey(dataset, number) for split, dataset in datasets.items()}
+    folders = [str(path.resolve()) for path in ([folder] if folder else find_places(name))]
     if as_json:
-        facts = {**(_facts(named) if named else {"name": where}), **_measures(datasets)}
+        places = {"folders": folders} if named else {}
+        facts = {**places, **(_facts(named) if named else {"name": where}), **_measures(datasets)}
         show_json({**facts, "splits": {split: one.to_dict() for split, one in found.items()}})
         return
     if named:
         say(f"{named.name}: {named.what}")
         say(f"licence {named.licence}, from {named.source}")
+    if folders:
+        lying = [place for place in folders if here and Path(place).exists()]
+        say(f"found in {lying[0]}" if lying else f"looked for in {', '.join(folders)}")
     if not here:
         say(
             "not here: get it from its source, then set CONGEAL_DATA to the folder that holds it "
@@ -97,6 +104,9 @@ def info(
         say(f"judged by {dataset.protocol}{others}{classes}")
     for split, one in found.items():
         _say_survey(split, one)
+        regions = datasets[split].protocol in NO_OBJECTS
+        for line in class_lines(one.classes, one.without_class, regions=regions):
+            say(f"       {line}")
 
 
 def check(where: Where, split: Split = "all", as_json: Json = False) -> None:
@@ -112,13 +122,23 @@ def check(where: Where, split: Split = "all", as_json: Json = False) -> None:
         findings = check_spec(where, split, tell)
     problems = [one_line(problem) for problem in findings.problems]
     if as_json:
-        notes = {"notes": findings.notes}
-        show_json({"images": findings.images, "problems": problems, **notes})
+        show_json(
+            {
+                "images": findings.images,
+                "problems": problems,
+                "notes": findings.notes,
+                "objects_per_class": findings.classes,
+                "without_class": findings.without_class,
+            }
+        )
     else:
         for problem in problems:
             say(problem)
+        counted = (findings.classes, findings.without_class)
+        for line in class_lines(*counted, regions=findings.regions):
+            say_note(line)
         for note in findings.notes:
-            say_note(f"note: {note}")
+            say_note(f"note: {one_line(note)}")
         found = count(len(problems), "problem") if problems else "no problems"
         say_note(f"{count(findings.images, 'image')}, {found}")
     if problems:
@@ -218,6 +238,32 @@ def _say_survey(split: str, found: Survey) -> None:
     for low, high, number in rows:
         bar = "#" * max(1, round(40 * number / most))
         say(f"       {f'{low}-{high}':>15} pixels {number:>7}  {bar}")
+
+
+def class_lines(
+    classes: dict[str, int], without: int, *, regions: bool = False, shown: int = 20
+) -> list[str]:
+    """Say how many objects each class has, the most frequent ones first, and how many have none.
+
+    Args:
+        classes: objects by name of their class; nothing is said when empty.
+        without: objects without a class.
+        regions: whether there are no objects, so that images with the class were counted.
+        shown: classes to name at most.
+
+    Example:
+        >>> class_lines({"disc": 3, "square": 4}, 1)
+        ['objects of 2 classes: square 4, disc 3', '1 object without a class']
+    """
+    if not classes:
+        return []
+    ordered = sorted(classes.items(), key=lambda one: -one[1])
+    named = ", ".join(f"{one_line(name)} {number:,}" for name, number in ordered[:shown])
+    more = f" and {len(classes) - shown} more" if len(classes) > shown else ""
+    counted = "images with each" if regions else "objects"
+    what = "class" if len(classes) == 1 else "classes"
+    lines = [f"{counted} of {len(classes)} {what}: {named}{more}"]
+    return [*lines, f"{count(without, 'object')} without a class"] if without else lines
 
 
 def _objects(labels: Any) -> int:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from congeal.data.bsds500 import Bsds500Dataset
     from congeal.data.camvid import CamVidDataset
     from congeal.data.catalogue import DATASETS, DatasetInfo
-    from congeal.data.check import check_dataset
+    from congeal.data.check import check_dataset, quick_problems
     from congeal.data.cityscapes import CityscapesDataset
+    from congeal.data.classes import check_classes
     from congeal.data.coco import CocoDataset
     from congeal.data.coco2017 import Coco2017Dataset
     from congeal.data.cvppp import CvpppDataset
@@ -62,11 +63,13 @@ __all__ = [
     "Subset",
     "VocDataset",
     "build_augmentation",
+    "check_classes",
     "check_dataset",
     "dataset_splits",
     "expand_images",
     "held_out_split",
     "open_dataset",
+    "quick_problems",
     "read_image",
     "read_labels",
     "scale_intensity",
@@ -97,11 +100,13 @@ _HOMES = {
     "Subset": "sample",
     "VocDataset": "voc",
     "build_augmentation": "augment",
+    "check_classes": "classes",
     "check_dataset": "check",
     "dataset_splits": "registry",
     "expand_images": "images",
     "held_out_split": "registry",
     "open_dataset": "registry",
+    "quick_problems": "check",
     "read_image": "images",
     "read_labels": "images",
     "scale_intensity": "intensity",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from congeal.data.classes import read_class_names
 from congeal.data.images import image_files, read_image
 from congeal.data.pairs import Pair, check_sizes
 from congeal.data.sample import Sample
@@ -13,6 +14,7 @@ from congeal.data.standard import StandardDataset, first_folder, read_list, read
 
 __all__ = ["Ade20kDataset"]
 
+_CLASSES = 150
 _FOLDERS = {"train": ("training", "train"), "val": ("validation", "val"), "test": ("testing",)}
 
 
@@ -20,7 +22,8 @@ class Ade20kDataset(StandardDataset):
     """Classes 1 to 150 of pixels; 0, anything else, is void, as the benchmark leaves it out.
 
     There are no instances, so each class in an image is one object. Names come from
-    ``objectInfo150.txt`` where it is there.
+    ``objectInfo150.txt`` or ``classes.txt``; without these ADE20K's are ``class 1`` to
+    ``class 150``, and those of another set in its folders are not known.
 
     Args:
         root: the folder with ``images`` and ``annotations``, each with ``training`` and
@@ -45,7 +48,7 @@ class Ade20kDataset(StandardDataset):
         self, root: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None
     ) -> None:
         super().__init__(root, split, seed=seed, name=name)
-        self.class_names = _class_names(self.root / "objectInfo150.txt")
+        self.class_names = _class_names(self.root)
 
     @classmethod
     def find(cls, path: Path) -> Path | None:
@@ -81,9 +84,14 @@ def _pairs(home: Path, folder: str) -> list[Pair]:
     return [Pair(path.stem, path, masks / f"{path.stem}.png") for path in files]
 
 
-def _class_names(path: Path) -> tuple[str, ...]:
+def _class_names(home: Path) -> tuple[str, ...]:
     """The last column of the table, its first synonym, under a line of titles."""
-    if not path.is_file():
-        return ()
-    rows = [line.split("\t")[-1] for line in read_list(path)[1:]]
-    return ("background", *(row.split(",")[0].split(";")[0].strip() for row in rows))
+    table, own = home / "objectInfo150.txt", home / "classes.txt"
+    if table.is_file():
+        rows = [line.split("\t")[-1] for line in read_list(table)[1:]]
+        return ("background", *(row.split(",")[0].split(";")[0].strip() for row in rows))
+    if own.is_file():
+        return read_class_names(own)[0]
+    if (home / "images" / "training").is_dir():
+        return ("background", *(f"class {number}" for number in range(1, _CLASSES + 1)))
+    return ()

@@ -79,7 +79,8 @@ def _pack(path: Path) -> bool:
     names = path / "classes.csv"
     if not all((path / kind).is_dir() for kind in ("images", "labels")) or not names.is_file():
         return False
-    return "Sky" in names.read_text(encoding="utf-8", errors="replace")[:200]
+    head = names.read_text(encoding="utf-8", errors="replace")[:200]
+    return head.startswith("id,name") and "Sky" in head
 
 
 def _images(home: Path, part: str) -> Path:

@@ -23,6 +23,11 @@ _STROKES = ("MIT", "https://github.com/brendenlake/omniglot")
 _CABLES = ("GPL-3.0", "https://github.com/StructuresComp/mBEST")
 _DRAWN = ("Apache-2.0", "drawn by congeal")
 _VOC = "images under Flickr's terms, research"
+_COCO_MINI = (
+    "annotations CC BY 4.0, images each under its own licence",
+    "https://cocodataset.org",
+    "coco",
+)
 _CVPPP = (
     "non-commercial research, on registration, not to be passed on",
     "https://www.plant-phenotyping.org/datasets-home",
@@ -36,6 +41,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("discs", "overlapping domed discs, drawn", *_DRAWN),
         DatasetInfo("digits", "overlapping handwritten digits", "BSD-3-Clause", "scikit-learn"),
         DatasetInfo("nuclei", "cell nuclei in microscopy images, all kinds", *_NUCLEI),
+        DatasetInfo("nuclei:modality", "cell nuclei, the kind of image as their class", *_NUCLEI),
         DatasetInfo("nuclei:fluorescence", "cell nuclei, bright on dark", *_NUCLEI),
         DatasetInfo("nuclei:histology", "cell nuclei in stained tissue, RGB", *_NUCLEI),
         DatasetInfo("nuclei:brightfield", "cell nuclei, dark on bright", *_NUCLEI),
@@ -71,12 +77,9 @@ DATASETS: dict[str, DatasetInfo] = {
             "https://cocodataset.org",
             "coco",
         ),
+        DatasetInfo("coco_mini", "418 images of COCO 2017, reduced to 480 pixels", *_COCO_MINI),
         DatasetInfo(
-            "coco_mini",
-            "418 images of COCO 2017, reduced to 480 pixels",
-            "annotations CC BY 4.0, images each under its own licence",
-            "https://cocodataset.org",
-            "coco",
+            "coco_mini:super", "coco_mini in the 12 supercategories of COCO's classes", *_COCO_MINI
         ),
         DatasetInfo(
             "cityscapes",

@@ -9,23 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from congeal.data.folder import FolderDataset
+from congeal.data.classes import same_names
+from congeal.data.folder import FolderDataset, folder_notes
 from congeal.data.layouts import find_layout
+from congeal.data.matching import name_some
 from congeal.data.registry import DATASETS, open_dataset, split_spec, stored_splits
-from congeal.data.sample import Dataset, LabelMap, Sample
-from congeal.data.survey import count_pieces
+from congeal.data.sample import Dataset, Sample
+from congeal.data.tally import Tally
 from congeal.errors import CongealError
 
-__all__ = ["Findings", "check_dataset", "check_spec", "look_over"]
+__all__ = ["NO_OBJECTS", "Findings", "check_dataset", "check_spec", "look_over", "quick_problems"]
 
-_TINY_OBJECT = 4
 _TINY_SIDE = 16
-_BYTE = 255
-_CROWDED = 200  # numbers up to 255 are then more likely cut off than void
-_MANY_PIECES = 0.05  # share of objects in several pieces from which on it is worth a word
 
 # Regions of classes and segments of a whole picture come in pieces, and small ones, by nature.
-_NO_OBJECTS = ("miou", "bsds-boundaries")
+NO_OBJECTS = ("miou", "bsds-boundaries")
+"""Protocols of data in which nobody told objects apart."""
 
 Tell = Callable[[int, int], None]
 
@@ -38,25 +37,29 @@ class Findings:
         problems: what is wrong or suspicious and what to do about it, a line each.
         notes: what is worth knowing and needs nothing done, a line each.
         images: images looked at, those that could not be read included.
+        classes: objects of each class by its name (images with it, where there are no objects);
+            empty without classes.
+        without_class: objects without a class, where there are classes.
+        regions: whether the data has classes of pixels and no objects.
     """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     images: int = 0
+    classes: dict[str, int] = field(default_factory=dict)
+    without_class: int = 0
+    regions: bool = False
 
 
 @dataclass
-class _Tally:
+class _Seen:
     """What can only be judged over the whole dataset."""
 
-    read: int = 0
-    objects: int = 0
-    most_objects: int = 0
-    pieces: int = 0
-    broken: int = 0
-    gaps: list[str] = field(default_factory=list)
-    void_like: list[str] = field(default_factory=list)
-    seen: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    masks: Tally = field(default_factory=Tally)
+    pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    classes: dict[str, set[str]] = field(default_factory=dict)
+    class_maps: int = 0
+    background: int = 0
 
 
 def check_dataset(dataset: Dataset, on_sample: Tell | None = None) -> list[str]:
@@ -77,10 +80,47 @@ def check_dataset(dataset: Dataset, on_sample: Tell | None = None) -> list[str]:
     return look_over({dataset.split: dataset}, on_sample).problems
 
 
+def quick_problems(dataset: Dataset, limit: int = 16) -> list[str]:
+    """Judge the masks of a few samples, evenly spread: binary masks, class maps, void, background.
+
+    Args:
+        dataset: what is about to be used.
+        limit: samples to read at most; those that cannot be read are left out.
+
+    Returns:
+        The lines that `look_over` has about all masks together, empty when there are none.
+
+    Example:
+        >>> from congeal.data.drawn import DrawnDataset
+        >>> quick_problems(DrawnDataset("discs"), limit=2)
+        []
+    """
+    if dataset.protocol in NO_OBJECTS or not len(dataset):
+        return []
+    number = min(limit, len(dataset))
+    tally, names = Tally(), dataset.names()
+    for index in (place * len(dataset) // number for place in range(number)):
+        try:
+            tally.add(_stored(dataset, index), names[index])
+        except CongealError:  # told when the sample is used
+            continue
+    return tally.problems()
+
+
+def _stored(dataset: Dataset, index: int, sample: Sample | None = None) -> np.ndarray:
+    """The labels with their numbers as they are in the file, where the dataset changes them."""
+    if isinstance(dataset, FolderDataset):
+        stored = dataset.stored(index)
+        if stored is not None:
+            return stored
+    return (sample or dataset[index]).labels
+
+
 def check_spec(spec: str | Path, split: str = "all", on_sample: Tell | None = None) -> Findings:
     """Look over a dataset by name or path: all its splits together, or one of them.
 
     In a folder, images without mask and masks without image are problems among the others.
+    Training images that are set aside for validation are looked over as ``val``.
 
     Args:
         spec: as for `open_dataset`.
@@ -96,9 +136,15 @@ def check_spec(spec: str | Path, split: str = "all", on_sample: Tell | None = No
     """
     lost: list[str] = []
     stored = stored_splits(spec, lost)
+    if "train" in stored and "val" not in stored:
+        stored = ("train", "val", *(part for part in stored if part != "train"))
     parts = stored if split == "all" else (split,)
     opened = {part: _open(spec, part) for part in parts}
     found = look_over(opened, on_sample)
+    first = next(iter(opened.values()))
+    if isinstance(first, FolderDataset):
+        lost += first.classes.problems
+        found.notes += folder_notes(spec)
     found.problems[:0] = lost
     return found
 
@@ -117,8 +163,9 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
 
     Problems are files that cannot be read or do not fit together, constant images, images under
     16 pixels, the same picture twice (worst in two splits), objects under 4 pixels or with such
-    pieces apart from the rest, more objects than 8 bits can number, 255 that looks like void, no
-    objects at all, and masks that look binary. Notes are numbers with gaps and objects in pieces.
+    pieces apart from the rest, more objects than 8 bits can number, a top number that looks like
+    void, no objects at all, masks that look binary or like maps of classes, and masks without
+    background. Notes are numbers with gaps, objects in pieces, and classes without objects.
 
     Args:
         parts: datasets by the name of their split.
@@ -132,33 +179,27 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
     total = sum(len(dataset) for dataset in parts.values())
     if total == 0:
         return Findings(["there is no image in it"])
-    found, tally = Findings(), _Tally()
+    found, seen = Findings(), _Seen()
     for part, dataset in parts.items():
+        found.regions = dataset.protocol in NO_OBJECTS
+        found.classes = {**dict.fromkeys(dataset.class_names[1:], 0), **found.classes}
         for index, name in enumerate(dataset.names()):
             title = name if len(parts) == 1 else f"{part}/{name}"
             try:
-                problems = _sample_problems(dataset[index], dataset, part, title, tally)
+                sample = dataset[index]
+                problems = [*_check_image(sample), *_check_twin(sample, part, title, seen)]
+                problems += _check_marks(sample, dataset, index, title, seen)
+                _count_classes(sample, dataset, part, found, seen)
             except CongealError as error:
                 problems = [str(error)]
             found.problems += [f"{title}: {problem}" for problem in problems]
             found.images += 1
             if on_sample is not None:
                 on_sample(found.images, total)
-    found.problems += _whole_problems(tally)
-    found.notes += _notes(tally)
+    found.problems += _twice_named(parts)
+    found.problems += seen.masks.problems()
+    found.notes += [*seen.masks.notes(), *_class_notes(found, seen)]
     return found
-
-
-def _sample_problems(
-    sample: Sample, dataset: Dataset, part: str, title: str, tally: _Tally
-) -> list[str]:
-    problems = [*_check_image(sample), *_check_twin(sample, part, title, tally)]
-    if dataset.protocol in _NO_OBJECTS:
-        tally.read += 1
-        tally.objects += int((sample.labels > 0).any())
-        tally.most_objects = 2  # so that classes are not taken for binary masks
-        return problems
-    return problems + _check_objects(sample.labels, title, tally)
 
 
 def _check_image(sample: Sample) -> list[str]:
@@ -172,10 +213,10 @@ def _check_image(sample: Sample) -> list[str]:
     return problems
 
 
-def _check_twin(sample: Sample, part: str, title: str, tally: _Tally) -> list[str]:
+def _check_twin(sample: Sample, part: str, title: str, seen: _Seen) -> list[str]:
     pixels = np.ascontiguousarray(sample.image)
     digest = hashlib.sha1(repr((pixels.shape, pixels.dtype)).encode() + pixels.tobytes()).digest()
-    where, twin = tally.seen.setdefault(digest, (part, title))
+    where, twin = seen.pictures.setdefault(digest, (part, title))
     if twin == title:
         return []
     if where == part:
@@ -186,77 +227,60 @@ def _check_twin(sample: Sample, part: str, title: str, tally: _Tally) -> list[st
     ]
 
 
-def _check_objects(labels: LabelMap, title: str, tally: _Tally) -> list[str]:
-    numbers, areas, pieces, specks = count_pieces(labels, _TINY_OBJECT)
-    tally.read += 1
-    tally.objects += len(numbers)
-    tally.most_objects = max(tally.most_objects, len(numbers))
-    tally.pieces += int(pieces.sum())
-    tally.broken += int((pieces > 1).sum())
-    problems = []
-    tiny = numbers[areas < _TINY_OBJECT]
-    if len(tiny):
-        problems.append(
-            f"objects under {_TINY_OBJECT} pixels: {_some(tiny)}; erase them or make them void"
-        )
-    strewn = numbers[(specks > 0) & (areas >= _TINY_OBJECT)]
-    if len(strewn):
-        problems.append(
-            f"objects with pieces under {_TINY_OBJECT} pixels apart from the rest: "
-            f"{_some(strewn)}; erase the pieces"
-        )
-    return problems + _check_numbers(numbers, title, tally)
-
-
-def _check_numbers(numbers: LabelMap, title: str, tally: _Tally) -> list[str]:
-    if not len(numbers):
+def _check_marks(
+    sample: Sample, dataset: Dataset, index: int, title: str, seen: _Seen
+) -> list[str]:
+    if dataset.protocol in NO_OBJECTS:
+        seen.masks.add_classes(sample.labels)
+        if isinstance(dataset, FolderDataset) and sample.semantic is not None:
+            seen.class_maps += dataset.has_background
+            seen.background += int((sample.semantic == 0).sum())
         return []
-    highest = int(numbers[-1])
-    if highest == _BYTE and len(numbers) >= _CROWDED:
-        return [
-            f"{len(numbers)} objects numbered up to 255, where 8 bits end: more would be lost or "
-            "share a number; save label maps with 16 bits"
-        ]
-    if highest == _BYTE and len(numbers) > 1 and numbers[-2] <= _BYTE // 2:
-        tally.void_like.append(title)
-    elif highest > len(numbers):
-        tally.gaps.append(title)
-    return []
-
-
-def _some(numbers: LabelMap) -> str:
-    shown = ", ".join(map(str, numbers[:5].tolist())) + (" ..." if len(numbers) > 5 else "")
-    return f"{len(numbers)} (number {shown})"
-
-
-def _whole_problems(tally: _Tally) -> list[str]:
-    problems = []
-    if tally.void_like:
-        problems.append(
-            f"the number 255 stands far from the others in {_images(tally.void_like)}: if it "
-            "marks void, store -1 in a signed TIFF instead, for now it is an object"
-        )
-    if tally.read and not tally.objects:
-        return [*problems, "no image has any object in its mask; check that masks are not all 0"]
-    if tally.most_objects == 1 and tally.pieces >= 3 * tally.objects:
-        problems.append(
-            f"every mask has one object, in {tally.pieces / tally.objects:.1f} pieces on average: "
-            "if these are binary masks, number the pieces first (connected components)"
-        )
+    problems = seen.masks.add(_stored(dataset, index, sample), title)
+    if isinstance(dataset, FolderDataset):
+        problems += dataset.row_problems(index)
     return problems
 
 
-def _notes(tally: _Tally) -> list[str]:
+def _count_classes(
+    sample: Sample, dataset: Dataset, part: str, found: Findings, seen: _Seen
+) -> None:
+    if sample.classes is None or not dataset.class_names:
+        return
+    for number in sample.classes.tolist():
+        if 0 < number < len(dataset.class_names):
+            name = dataset.class_names[number]
+            found.classes[name] = found.classes.get(name, 0) + 1
+            seen.classes.setdefault(part, set()).add(name)
+        else:
+            found.without_class += 1
+
+
+def _twice_named(parts: Mapping[str, Dataset]) -> list[str]:
+    found = {same_names(dataset.class_names[1:]): None for dataset in parts.values()}
+    return [
+        f"two classes have one name, {twice[0]!r:.40} and {twice[1]!r:.40}: join them"
+        for twice in found
+        if twice is not None
+    ]
+
+
+def _class_notes(found: Findings, seen: _Seen) -> list[str]:
     notes = []
-    if tally.gaps:
-        notes.append(f"numbers have gaps in {_images(tally.gaps)}: fine, only differences count")
-    if tally.objects and tally.broken >= _MANY_PIECES * tally.objects and tally.most_objects > 1:
+    empty = [name for name, number in found.classes.items() if not number]
+    if empty:
+        notes.append(f"classes without any object: {name_some(empty, 5)}")
+    learnt = seen.classes.get("train")
+    for part in ("val", "test"):
+        strange = sorted(seen.classes.get(part, set()) - learnt) if learnt is not None else []
+        if strange:
+            notes.append(
+                f"classes in {part} without any object in train: {name_some(strange, 5)}; "
+                "they cannot be learnt"
+            )
+    if seen.class_maps and not seen.background:
         notes.append(
-            f"{tally.broken:,} of {tally.objects:,} objects are in several pieces: fine where "
-            "objects cross or hide each other, else some share a number"
+            "no pixel has class 0: write void into the first line of classes.txt, so that no "
+            "background is expected"
         )
     return notes
-
-
-def _images(titles: list[str]) -> str:
-    return f"{len(titles)} image{'s' if len(titles) > 1 else ''} (such as {titles[0]})"

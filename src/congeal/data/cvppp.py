@@ -73,6 +73,11 @@ class CvpppDataset(StandardDataset):
         folders = _subsets(home)
         return {"all": [pair for f in folders for pair in _pairs(f, f"{f.name}__")]}
 
+    @staticmethod
+    def split_key(pair: Pair) -> str:
+        """The name without its folder, which is part of it only when several are opened."""
+        return pair.image.name.removesuffix(_IMAGE)
+
     def read(self, pair: Pair) -> Sample:
         """Read the image and its leaves."""
         return read_pair(pair)

@@ -15,17 +15,19 @@ from congeal.data.catalogue import DATASETS
 from congeal.data.cityscapes import CityscapesDataset
 from congeal.data.coco import CocoDataset, coco_files
 from congeal.data.coco2017 import Coco2017Dataset, official_files
+from congeal.data.coco_exports import CocoExportDataset, export_files
+from congeal.data.coco_mini import CocoMiniDataset
 from congeal.data.cvppp import CvpppDataset
 from congeal.data.davis import DavisDataset
 from congeal.data.dsb2018 import Dsb2018Dataset
-from congeal.data.packs import data_root
+from congeal.data.packs import PACKS, data_root
 from congeal.data.sample import Dataset
 from congeal.data.sbd import SbdDataset
 from congeal.data.standard import StandardDataset
 from congeal.data.voc import VocDataset
 from congeal.errors import CongealError
 
-__all__ = ["NAMED", "Layout", "find_layout", "find_named"]
+__all__ = ["NAMED", "Layout", "find_layout", "find_named", "find_places"]
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,8 @@ def _leaves(subset: str) -> Layout:
 
 _CVPPP = ("cvppp", "CVPPP", "CVPPP2017_LSC_training")
 _OWN_COCO = Layout(_if(coco_files), _keys(coco_files), CocoDataset)
+_EXPORT = Layout(_if(export_files), _keys(export_files), CocoExportDataset)
 _ARRAYS = Layout(_if(find_arrays), array_splits, ArrayDataset)
-
-
-def _open_mini(path: Path, split: str, *, seed: int = 0, name: str | None = None) -> Dataset:
-    dataset = CocoDataset(path, split, seed=seed, name=name)
-    dataset.protocol, dataset.other_protocols = "coco", Coco2017Dataset.other_protocols
-    return dataset
 
 
 NAMED: dict[str, Layout] = {
@@ -84,7 +81,13 @@ NAMED: dict[str, Layout] = {
         Coco2017Dataset,
         ("coco2017", "coco", "COCO"),
     ),
-    "coco_mini": Layout(_if(coco_files), _keys(coco_files), _open_mini, ("coco_mini",)),
+    "coco_mini": Layout(_if(coco_files), _keys(coco_files), CocoMiniDataset, ("coco_mini",)),
+    "coco_mini:super": Layout(
+        _if(coco_files),
+        _keys(coco_files),
+        partial(CocoMiniDataset, merged=True),
+        ("coco_mini",),
+    ),
     "cityscapes": _standard(CityscapesDataset, "cityscapes", "Cityscapes"),
     "cvppp": _standard(CvpppDataset, *_CVPPP),
     **{f"cvppp:{subset}": _leaves(subset) for subset in ("A1", "A2", "A3", "A4")},
@@ -96,7 +99,8 @@ NAMED: dict[str, Layout] = {
 """The published datasets that have a name; drawn ones and packs are elsewhere."""
 
 # A user's COCO file comes first; what is in none of these folders is a folder of masks.
-_RECOGNISED = (_OWN_COCO, *(NAMED[name] for name in NAMED if name != "coco_mini"), _ARRAYS)
+_PUBLISHED = tuple(layout for layout in NAMED.values() if layout.folders != ("coco_mini",))
+_RECOGNISED = (_OWN_COCO, *_PUBLISHED, _EXPORT, _ARRAYS)
 
 
 def find_layout(path: Path) -> tuple[Layout, Path] | None:
@@ -129,7 +133,7 @@ def find_named(name: str, root: Path | None = None) -> Path:
         congeal.errors.CongealError: expected voc2012 in nowhere, found no such folder
     """
     layout = NAMED[name]
-    places = [data_root() / folder for folder in layout.folders] if root is None else [root]
+    places = find_places(name) if root is None else [root]
     found = (layout.find(place) for place in places if place.exists())
     home = next((place for place in found if place is not None), None)
     if home is not None:
@@ -142,3 +146,15 @@ def find_named(name: str, root: Path | None = None) -> Path:
         f"expected {name} in {places[0]}, found none: get it from {DATASETS[name].source}, then "
         f"set CONGEAL_DATA to the folder that holds it, or write {name}=FOLDER"
     )
+
+
+def find_places(name: str) -> list[Path]:
+    """List the folders in which a named dataset is looked for; none where it is drawn.
+
+    Example:
+        >>> find_places("sticks")
+        []
+    """
+    folders = NAMED[name].folders if name in NAMED else ()
+    folders = (PACKS[name].folder,) if name in PACKS else folders
+    return [data_root() / folder for folder in folders]

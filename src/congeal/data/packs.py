@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from congeal.data.classes import order_classes, paint_classes
 from congeal.data.pairs import Pair, PairedDataset
 from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.errors import CongealError, unknown
@@ -36,13 +37,23 @@ _DEFAULT_ROOT = "../shared/data"
 
 @dataclass(frozen=True)
 class Pack:
-    """Which images of which folder make a pack, and what is done to them."""
+    """Which images of which folder make a pack, and what is done to them.
+
+    Attributes:
+        folder: what the folder of the pack is called.
+        ending: ending of the images.
+        keep: which rows of ``index.csv`` belong to it.
+        gray: whether colours are taken away.
+        shuffle: whether objects are numbered anew.
+        class_column: column of ``index.csv`` that is the class of every object of an image.
+    """
 
     folder: str
     ending: str
     keep: Callable[[dict[str, str]], bool]
     gray: bool = False
     shuffle: bool = False
+    class_column: str = ""
 
 
 def _modality(name: str) -> Callable[[dict[str, str]], bool]:
@@ -55,6 +66,7 @@ def _everything(row: dict[str, str]) -> bool:
 
 PACKS: dict[str, Pack] = {
     "nuclei": Pack("nuclei", ".png", _everything),
+    "nuclei:modality": Pack("nuclei", ".png", _everything, class_column="modality"),
     "nuclei:fluorescence": Pack("nuclei", ".png", _modality("fluorescence")),
     "nuclei:histology": Pack("nuclei", ".png", _modality("histology")),
     "nuclei:brightfield": Pack("nuclei", ".png", _modality("brightfield")),
@@ -118,8 +130,14 @@ index.csv there; set CONGEAL_DATA to the folder that holds the packs
         place = root or data_root()
         folder = place if (place / "index.csv").is_file() else place / pack.folder
         wanted = SPLITS if split == "all" else (split,)
-        rows = [row for row in _index(folder) if row["split"] in wanted and pack.keep(row)]
+        index = [row for row in _index(folder) if pack.keep(row)]
+        rows = [row for row in index if row["split"] in wanted]
         super().__init__(name, split, [_pair(folder, row, pack.ending) for row in rows])
+        self.image_classes: list[int] = []
+        if pack.class_column:
+            self.class_names = order_classes((row[pack.class_column] for row in index), name)
+            self.other_protocols = ("coco", "miou")
+            self.image_classes = [self.class_names.index(row[pack.class_column]) for row in rows]
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
@@ -127,7 +145,11 @@ index.csv there; set CONGEAL_DATA to the folder that holds the packs
         labels = sample.labels
         if self.shuffle:
             labels = shuffle_labels(labels, sample.name)
-        return replace(sample, image=image, labels=labels)
+        if not self.image_classes:
+            return replace(sample, image=image, labels=labels)
+        classes = np.full(int(labels.max(initial=0)), self.image_classes[index], np.int64)
+        semantic = paint_classes(labels, classes)
+        return replace(sample, image=image, labels=labels, semantic=semantic, classes=classes)
 
 
 def _index(folder: Path) -> list[dict[str, str]]:

@@ -12,16 +12,41 @@ from congeal.data.images import image_files, read_image, read_labels
 from congeal.data.sample import Dataset, LabelMap, Sample
 from congeal.errors import CongealError
 
-__all__ = ["Pair", "PairedDataset", "check_sizes", "paint_masks", "read_masks", "read_pair"]
+__all__ = [
+    "MASK_SUFFIXES",
+    "Pair",
+    "PairedDataset",
+    "check_sizes",
+    "mask_files",
+    "paint_masks",
+    "read_masks",
+    "read_pair",
+]
+
+MASK_SUFFIXES = frozenset(
+    {".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".pbm", ".jpg", ".jpeg"}
+)
+"""Endings of masks; JPEG is among them to be refused with a reason."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image file and what marks its objects: a label map, or a folder of binary masks."""
+    """An image file and what marks its objects: a label map, or a folder of binary masks.
+
+    Attributes:
+        name: what the image is called.
+        image: its file.
+        mask: what marks its objects; the first of several, and the map of classes where nothing
+            tells objects apart.
+        semantic: its map of classes.
+        class_masks: name of a class, and what marks its objects, for each class.
+    """
 
     name: str
     image: Path
     mask: Path
+    semantic: Path | None = None
+    class_masks: tuple[tuple[str, Path], ...] = ()
 
 
 class PairedDataset(Dataset):
@@ -117,15 +142,38 @@ def read_masks(folder: Path) -> LabelMap:
         >>> read_masks(folder).tolist()
         [[1, 2, 2]]
     """
-    files = image_files(folder)
-    if not files:
-        raise CongealError(f"expected binary masks (PNG or TIFF) in {folder}, found none")
+    files = _binary_files(folder)
     masks = [_binary(path) for path in files]
     for path, mask in zip(files, masks, strict=True):
         if mask.shape != masks[0].shape:
             shapes = f"{_size(mask.shape)}, not {_size(masks[0].shape)} as {files[0].name}"
             raise CongealError(f"expected masks of one size, {path} is {shapes}")
     return paint_masks([mask for mask in masks if mask.any()], masks[0].shape)
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """List the binary masks of a folder that have any pixel: file k marks object k, from 1.
+
+    Raises:
+        CongealError: as for `read_masks`.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name, value in (("a.png", 0), ("b.png", 255)):
+        ...     Image.new("L", (2, 2), value).save(folder / name)
+        >>> [path.name for path in mask_files(folder)]
+        ['b.png']
+    """
+    return [path for path in _binary_files(folder) if _binary(path).any()]
+
+
+def _binary_files(folder: Path) -> list[Path]:
+    files = [path for path in image_files(folder) if path.suffix.lower() in MASK_SUFFIXES]
+    if not files:
+        raise CongealError(f"expected binary masks (PNG or TIFF) in {folder}, found none")
+    return files
 
 
 def _binary(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from congeal.errors import CongealError, unknown
 
-__all__ = ["PARTS", "VAL_SHARE", "select_split", "stable_split"]
+__all__ = ["PARTS", "SPLIT_FOLDERS", "VAL_SHARE", "select_split", "split_folders", "stable_split"]
 
 PARTS = ("train", "val", "test")
 VAL_SHARE = 0.15
 
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What the folder of each split may be called, in small or capital letters."""
+
 Item = TypeVar("Item")
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Find the folders of the splits inside a folder, by split, in the order train, val, test.
+
+    Raises:
+        CongealError: a split has two folders, such as ``val`` and ``valid``.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("Train", "valid", "more"):
+        ...     (root / name).mkdir()
+        >>> {part: path.name for part, path in split_folders(root).items()}
+        {'train': 'Train', 'val': 'valid'}
+    """
+    if not folder.is_dir():
+        return {}
+    known = {name for names in SPLIT_FOLDERS.values() for name in names}
+    inside = [path for path in folder.iterdir() if path.name.casefold() in known]
+    found: dict[str, Path] = {}
+    for part, names in SPLIT_FOLDERS.items():
+        called = sorted(p for p in inside if p.name.casefold() in names and p.is_dir())
+        if len(called) > 1:
+            both = " and ".join(path.name for path in called)
+            raise CongealError(f"expected one folder for the split {part} in {folder}, got {both}")
+        if called:
+            found[part] = called[0]
+    return found
 
 
 def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) -> dict[str, str]:

@@ -53,7 +53,7 @@ class StandardDataset(PairedDataset):
         parts = self.list_pairs(home)
         if not any(parts.values()):
             raise CongealError(f"expected images in {home}, found none ({self.layout})")
-        pairs = select_split(parts, split, name=lambda p: p.name, where=str(root), seed=seed)
+        pairs = select_split(parts, split, name=self.split_key, where=str(root), seed=seed)
         super().__init__(name or str(root), split, pairs)
         self.root = home
 
@@ -77,6 +77,11 @@ class StandardDataset(PairedDataset):
     @abstractmethod
     def read(self, pair: Pair) -> Sample:
         """Read one image with everything known about it."""
+
+    @staticmethod
+    def split_key(pair: Pair) -> str:
+        """What a division by hash goes by; the same, whichever folder the dataset is opened by."""
+        return pair.name
 
     @classmethod
     def list_splits(cls, home: Path) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from congeal.data.sample import Dataset, LabelMap, Mask, Sample
 from congeal.labels import areas
 
-__all__ = ["Survey", "count_pieces", "survey"]
+__all__ = ["Survey", "count_apart", "count_pieces", "survey"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Survey:
         areas: pixels of each object, ascending.
         broken: objects in several pieces.
         void: share of the pixels that is void.
+        classes: objects of each class by its name; empty without classes.
+        without_class: objects without a class, where there are classes.
 
     Example:
         >>> Survey(3, 1, {"4 x 5 x 1": 1}, ("uint8",), (2,), (3, 9), 0, 0.0).histogram()
@@ -42,6 +44,8 @@ class Survey:
     areas: tuple[int, ...]
     broken: int
     void: float
+    classes: dict[str, int] = field(default_factory=dict)
+    without_class: int = 0
 
     def histogram(self) -> list[tuple[int, int, int]]:
         """Count objects by area, from a power of four to the next: low, high, count."""
@@ -62,6 +66,8 @@ class Survey:
             "area_histogram": [list(row) for row in self.histogram()],
             "in_pieces": self.broken,
             "void_share": round(self.void, 4),
+            "objects_per_class": self.classes,
+            "without_class": self.without_class,
         }
 
 
@@ -99,6 +105,7 @@ def survey(
     sizes: Counter[str] = Counter()
     types: dict[str, None] = {}
     counts, pixels, broken, void = list[int](), list[int](), 0, list[float]()
+    classes = Counter[int]()
     for done, index in enumerate(chosen.astype(int).tolist(), start=1):
         sample = dataset[index]
         sizes[" x ".join(map(str, sample.image.shape))] += 1
@@ -109,8 +116,10 @@ def survey(
         pixels += whole
         broken += int((pieces > 1).sum())
         void.append(float((sample.labels < 0).mean()))
+        classes.update([] if sample.classes is None else sample.classes.tolist())
         if on_sample is not None:
             on_sample(done, len(chosen))
+    by_name = {name: classes[k] for k, name in enumerate(dataset.class_names) if k}
     return Survey(
         images=len(dataset),
         looked_at=len(chosen),
@@ -120,6 +129,8 @@ def survey(
         areas=tuple(sorted(pixels)),
         broken=broken,
         void=float(np.mean(void)) if void else 0.0,
+        classes=by_name,
+        without_class=classes.total() - sum(by_name.values()) if by_name else 0,
     )
 
 
@@ -161,6 +172,28 @@ def count_pieces(labels: LabelMap, speck: int = 4) -> tuple[LabelMap, LabelMap, 
     small = (sizes < speck) & (largest[owner] >= speck)
     small[_hidden(labels, regions, small) - 1] = False
     return numbers, total, pieces, np.bincount(owner[small], minlength=len(numbers))
+
+
+def count_apart(labels: LabelMap, numbers: LabelMap) -> int:
+    """Count the pieces of some objects that have nothing but background around them.
+
+    Args:
+        labels: `(H, W)`, 0 background, 1..K objects, -1 void.
+        numbers: the objects to look at.
+
+    Example:
+        >>> count_apart(np.array([[1, 0, 1, 0, 1, 2]]), np.array([1]))
+        2
+    """
+    from skimage.measure import label
+
+    if not len(numbers):
+        return 0
+    chosen = np.where(np.isin(labels, numbers), labels, 0)
+    regions = label(chosen, connectivity=2)
+    every = np.ones(int(regions.max()), bool)
+    touching = _hidden(np.pad(labels, 1), np.pad(regions, 1), every)
+    return len(every) - len(touching)
 
 
 def _hidden(labels: LabelMap, regions: LabelMap, small: Mask) -> LabelMap:
