@@ -1,6 +1,9 @@
 import json
+import shutil
 
 import pytest
+
+from congeal.cli.evaluate import default_folder
 
 
 def test_scores_are_shown_and_written(run, model, desk):
@@ -8,7 +11,7 @@ def test_scores_are_shown_and_written(run, model, desk):
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "1.000" in result.stdout
-    folder = desk / "evaluation" / "bright-photos-all"
+    (folder,) = (desk / "evaluation").glob("bright-photos-all-*")
     assert f"scores: {folder.relative_to(desk)}" in result.stdout
     found = json.loads((folder / "evaluation.json").read_text())
     assert found["metrics"]["matching_ap@0.5"] == 1
@@ -36,7 +39,7 @@ def test_another_protocol_is_shown_with_its_headline_first_and_written(run, mode
     assert result.exit_code == 0
     rows = [line for line in result.stdout.splitlines() if "1.000" in line or "0.000" in line]
     assert "sbd" in rows[0]
-    folder = desk / "evaluation" / "bright-photos-all-cvppp"
+    (folder,) = (desk / "evaluation").glob("bright-photos-all-cvppp-*")
     found = json.loads((folder / "evaluation.json").read_text())
     assert (found["protocol"], found["metrics"]["sbd"]) == ("cvppp", 1)
     assert (folder / "report.html").is_file()
@@ -82,3 +85,30 @@ def test_protocols_are_listed(run, said, model, desk):
 )
 def test_what_is_given_wrong_is_told_in_one_line(fails, shelf, desk, words, said):
     assert said in fails("evaluate", *words)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["a/best", "d", "val", {}], ["b/best", "d", "val", {}]),
+        (["m", "a/data", "val", {}], ["m", "b/data", "val", {}]),
+        (["m", "set.v1", "val", {}], ["m", "set.v2", "val", {}]),
+        (["m", "d", "val", {}], ["m", "d", "test", {}]),
+        (["m", "d", "val", {"protocol": "coco"}], ["m", "d", "val", {"protocol": "seg"}]),
+        (["m", "d", "val", {"thresholds": [0.5]}], ["m", "d", "val", {"thresholds": [0.7]}]),
+        (["m", "d", "val", {"limit": 3}], ["m", "d", "val", {}]),
+        (["m", "d", "val", {"settings": {"a": 1}}], ["m", "d", "val", {"settings": {"a": 2}}]),
+    ],
+)
+def test_another_question_has_another_folder_and_the_same_the_same(desk, one, other):
+    for place in ("a/best", "b/best", "a/data", "b/data"):
+        (desk / place).mkdir(parents=True)
+    assert default_folder(*one) != default_folder(*other)
+    assert default_folder(*one) == default_folder(*one)
+
+
+def test_evaluations_of_two_folders_of_one_name_are_both_kept(run, model, desk):
+    for day in ("one", "two"):
+        shutil.copytree(desk / "photos", desk / day / "photos")
+        assert run("evaluate", model, f"{day}/photos", "--limit", 1).exit_code == 0
+    assert len(list((desk / "evaluation").glob("*/evaluation.json"))) == 2
