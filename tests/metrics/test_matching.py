@@ -217,12 +217,21 @@ def test_volumes_are_matched_as_images_are():
     ],
 )
 @pytest.mark.parametrize("threshold", [0.2, 0.5])
-def test_maps_without_objects_or_all_void_score_zero_and_not_an_error(
+def test_of_maps_without_objects_or_all_void_scores_are_zero_or_not_defined(
     true, pred, counts, threshold
 ):
     found = matching(true, pred, threshold)
     assert (found.tp, found.fp, found.fn) == counts
-    assert set(found.as_dict().values()) == {0.0}
+    assert {found.ap, found.precision, found.recall, found.f1, found.pq} == {0.0}  # as there
+    named = found.as_dict()
+    for name, below in (
+        ("matching_ap", sum(counts)),
+        ("precision", found.n_pred),
+        ("recall", found.n_true),
+        ("mean_matched_score", 0),
+    ):
+        value = named[f"{name}@{threshold:g}"]
+        assert value == 0 if below else np.isnan(value)
     assert found.pairs.shape == (0, 2)
 
 
@@ -297,8 +306,10 @@ def test_computed_names_are_those_of_the_evaluation_file():
     assert (scores["images"], scores["objects"], scores["predicted"]) == (1, 4, 4)
 
 
-def test_a_metric_that_saw_nothing_scores_zero():
-    assert set(MatchingMetric().compute().values()) == {0}
+def test_of_nothing_seen_nothing_can_be_said():
+    found = MatchingMetric().compute()
+    assert [found.pop(name) for name in ("images", "objects", "predicted")] == [0, 0, 0]
+    assert np.isnan(list(found.values())).all()
 
 
 def test_scores_follow_from_counts():

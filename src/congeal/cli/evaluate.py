@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -47,7 +50,7 @@ _Folder: TypeAlias = Annotated[
         "--output",
         "-o",
         help="Folder for evaluation.json and report.html; left out: evaluation/MODEL-DATA-SPLIT, "
-        "and -PROTOCOL where one is named.",
+        "-PROTOCOL where one is named, and a number for the rest of what was asked.",
         metavar="FOLDER",
     ),
 ]
@@ -109,10 +112,11 @@ def evaluate(
     from congeal.data.registry import held_out_split
 
     part = held_out_split(data) if split is None else split
-    folder = default_folder(model, data, part, protocol) if output is None else output
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
-    given |= {"protocol": protocol, "quick": quick, "limit": limit, "report": report}
+    given |= {"protocol": protocol, "quick": quick, "limit": limit}
+    folder = default_folder(model, data, part, given) if output is None else output
+    given["report"] = report
     found = _evaluate(model, data, split=part, output=folder, device=device, **given)
     if as_json:
         show_json({"output": str(folder), **found.to_dict()})
@@ -156,8 +160,25 @@ def _list_protocols(as_json: bool) -> None:
     show(table)
 
 
-def default_folder(model: str, data: str, split: str, protocol: str | None = None) -> Path:
-    """Name a folder after what is evaluated, so that one evaluation keeps off another."""
-    parts = [Path(model).resolve().name, Path(data).stem or Path(data).resolve().name, split]
-    parts += [protocol] if protocol else []
+def default_folder(model: str, data: str, split: str, asked: Mapping[str, Any]) -> Path:
+    """Name a folder after what is evaluated and how, so that one evaluation keeps off another.
+
+    The same question has the same folder. What names leave out, such as where a model lies, the
+    thresholds and other settings, is in the six digits at the end.
+    """
+    protocol = asked.get("protocol")
+    parts = [Path(model).resolve().name, _data_name(data), split, *([protocol] if protocol else [])]
+    whole = [_place(model), _place(data), split, {k: v for k, v in asked.items() if v}]
+    code = json.dumps(whole, sort_keys=True, default=str)
+    parts.append(hashlib.sha256(code.encode("utf-8", "surrogateescape")).hexdigest()[:6])
     return Path("evaluation") / "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
+
+
+def _data_name(data: str) -> str:
+    path = Path(data)
+    return path.stem if path.is_file() else path.name or path.resolve().name
+
+
+def _place(name: str) -> str:
+    """Give the whole path of a file or folder, and a name of a dataset or model as it is."""
+    return str(Path(name).resolve()) if Path(name).exists() else name

@@ -37,7 +37,8 @@ def segment(
         typer.Option(
             "--format",
             "-f",
-            help="What to write: labels, tiff, overlay, coco, csv. Give it several times for "
+            help="What to write: labels, tiff, overlay, coco, csv, semantic, boundary, "
+            "probabilities, as far as the model gives them. Give it several times for "
             "several. Left out: labels and overlay.",
             metavar="NAME",
         ),

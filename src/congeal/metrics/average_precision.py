@@ -20,7 +20,7 @@ any object
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -87,7 +87,7 @@ class AveragePrecision:
         return float(known.mean()) if known.size else float("nan")
 
     def as_dict(self) -> dict[str, float]:
-        """Give the numbers by name.
+        """Give the numbers by name, of each class ``apr@0.5/ID`` and ``apr_vol/ID`` as well.
 
         ``apr@0.5`` is the mean over classes at one threshold. Two means over thresholds go by
         AP^r_avg in papers: ``apr_vol`` is that over .1, .2 to .9 (Hariharan et al. 2014 and
@@ -102,10 +102,19 @@ class AveragePrecision:
             **{f"apr@{value:g}": self.mean([value]) for value in self.thresholds},
             "apr_vol": self.mean(TENTHS),
             "apr_dvis": self.mean(TENTHS[4:]),
+            **self._by_class(),
             "images": self.images,
             "objects": self.objects,
             "predicted": self.predicted,
         }
+
+    def _by_class(self) -> dict[str, float]:
+        scores = {}
+        for k, label in enumerate(self.classes):
+            alone = replace(self, classes=(label,), table=self.table[:, [k]])
+            scores[f"apr@0.5/{label}"] = alone.mean([0.5])
+            scores[f"apr_vol/{label}"] = alone.mean(TENTHS)
+        return scores
 
 
 @dataclass(frozen=True, eq=False)

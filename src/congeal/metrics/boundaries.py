@@ -13,6 +13,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from congeal.errors import CongealError
 from congeal.labels import VOID, boundaries, check_labels
 from congeal.metrics.boundary_matching import corner_boundaries
+from congeal.metrics.metric import means, ratio
 
 __all__ = [
     "BoundaryIouMetric",
@@ -235,8 +236,8 @@ class DavisMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``j``, ``f``, ``j_and_f`` and ``objects``; 0 where nothing was seen."""
-        j, f = (self._sums / max(self.objects, 1)).tolist()
+        """Give ``j``, ``f``, ``j_and_f`` and ``objects``; NaN where nothing was seen."""
+        j, f = means(self._sums, self.objects)
         return {"j": j, "f": f, "j_and_f": (j + f) / 2, "objects": self.objects}
 
 
@@ -275,8 +276,8 @@ class BoundaryIouMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``boundary_iou`` and ``objects``; 0 where nothing was seen."""
-        return {"boundary_iou": self._sum / max(self.objects, 1), "objects": self.objects}
+        """Give ``boundary_iou`` and ``objects``; NaN where nothing was seen."""
+        return {"boundary_iou": ratio(self._sum, self.objects), "objects": self.objects}
 
 
 class ContourF1Metric:
@@ -315,9 +316,8 @@ class ContourF1Metric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the means, such as ``contour_f1@5``, and ``images``; 0 where nothing was seen."""
-        means = (self._sums / max(self.images, 1)).tolist()
-        named = zip(self.thresholds, means, strict=True)
+        """Give the means, such as ``contour_f1@5``, and ``images``; NaN where nothing was seen."""
+        named = zip(self.thresholds, means(self._sums, self.images), strict=True)
         return {f"contour_f1@{limit:g}": mean for limit, mean in named} | {"images": self.images}
 
 

@@ -9,6 +9,7 @@ annotators. Labels start at 1: every pixel belongs to a region.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -130,13 +131,13 @@ class BsdsRegionMetric:
     def compute(self) -> dict[str, float]:
         """Give covering, PRI and VOI by ODS and OIS, the thresholds of ODS and ``images``.
 
-        A metric that saw nothing gives 0 throughout.
+        A metric that saw nothing gives NaN.
 
         Example:
             >>> sorted(BsdsRegionMetric([1]).compute())[:3]
             ['covering_best', 'covering_ods', 'covering_ois']
         """
-        below = [max(self._pixels, 1), max(self.images, 1), max(self.images, 1)]
+        below = self._below()
         covering, pri, voi = self._sums / np.array(below)[:, None]
         best = self._best / np.array([below[0], *below])
         return {
@@ -153,6 +154,10 @@ class BsdsRegionMetric:
             "images": self.images,
         }
 
+    def _below(self) -> list[float]:
+        """Pixels, images and images, NaN for none: then nothing can be said."""
+        return [count or math.nan for count in (self._pixels, self.images, self.images)]
+
     def curves(self) -> dict[str, list[float]]:
         """Give ``threshold``, ``covering``, ``pri`` and ``voi`` at each threshold.
 
@@ -160,7 +165,7 @@ class BsdsRegionMetric:
             >>> BsdsRegionMetric([1, 2]).curves()["threshold"]
             [1.0, 2.0]
         """
-        below = [max(self._pixels, 1), max(self.images, 1), max(self.images, 1)]
+        below = self._below()
         rows = (self._sums / np.array(below)[:, None]).tolist()
         return {"threshold": list(self.thresholds)} | dict(
             zip(("covering", "pri", "voi"), rows, strict=True)

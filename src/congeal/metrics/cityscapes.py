@@ -87,14 +87,15 @@ class CityscapesResult:
         }
 
     def as_dict(self) -> dict[str, float]:
-        """Give the means by name: ``ap``, ``ap@0.5``, ``ap_100m``, ``ap_50m``, ``ap_50m@0.5``.
+        """Give the means by name: ``ap``, ``ap@0.5``, ``ap_100m``, ``ap_50m``, ``ap/NAME``.
 
         Example:
-            >>> sorted(cityscapes_scores([], []).as_dict())
-            ['ap', 'ap@0.5', 'images', 'objects', 'predicted']
+            >>> sorted(cityscapes_scores([], []).as_dict())[:4]
+            ['ap', 'ap/bicycle', 'ap/bus', 'ap/car']
         """
         counted = {"images": self.images, "objects": self.objects, "predicted": self.predicted}
-        return {**_named(self.table, self.ranges), **counted}
+        each = {f"ap/{name}": scores["ap"] for name, scores in self.per_class().items()}
+        return {**_named(self.table, self.ranges), **each, **counted}
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,7 @@ class CocoResult:
         return {c: _mean(self.precision[:, :, k, 0, -1]) for k, c in enumerate(self.classes)}
 
     def as_dict(self) -> dict[str, float]:
-        """Give the numbers by name: ``ap``, ``ap@0.5``, ``ap_small``, ``ar@10``, ``ar_small``.
+        """Give the numbers by name: ``ap``, ``ap@0.5``, ``ap_small``, ``ar@10``, ``ap/ID``.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
@@ -114,6 +114,7 @@ class CocoResult:
             **{f"ap_{size}": self.ap(size=size) for size in SIZES[1:]},
             **{f"ar@{limit}": self.ar(limit) for limit in self.max_detections},
             **{f"ar_{size}": self.ar(size=size) for size in SIZES[1:]},
+            **{f"ap/{label}": value for label, value in self.per_class().items() if label >= 0},
             "images": self.images,
             "objects": self.objects,
             "predicted": self.predicted,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from congeal.errors import CongealError, unknown
 from congeal.labels import Contingency, contingency
+from congeal.metrics.metric import means
 
 __all__ = ["NUMBERINGS", "LeafMetric", "LeafScores", "leaf_scores"]
 
@@ -115,14 +116,14 @@ class LeafMetric:
         """Give the means over the images: ``sbd``, ``fbd``, ``dic`` (with its sign), ``abs_dic``.
 
         ``bd_pred`` and ``bd_true`` are the two directions of the best Dice. A metric that saw
-        nothing gives 0.
+        nothing gives NaN.
 
         Example:
             >>> LeafMetric().compute()["sbd"]
-            0.0
+            nan
         """
-        means = self._sums / max(self.images, 1)
-        return {**dict(zip(_NAMES, means.tolist(), strict=True)), "images": self.images}
+        found = means(self._sums, self.images)
+        return {**dict(zip(_NAMES, found, strict=True)), "images": self.images}
 
 
 def leaf_scores(true: ArrayLike, pred: ArrayLike, numbering: str = "present") -> LeafScores:

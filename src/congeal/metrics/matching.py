@@ -3,7 +3,8 @@
 The protocol is that of ``stardist.matching`` 0.9.2 (Schmidt et al. 2018; Weigert et al. 2020),
 common for microscopy: objects are assigned to maximise first the number of pairs that reach the
 threshold and then the sum of scores; average precision is TP / (TP + FP + FN). A ratio with
-nothing below it, as for an image with no objects in either map, is 0.
+nothing below it, as for an image with no objects in either map, is 0 in :class:`Matching`, as
+there, and NaN where scores go by name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from congeal.errors import CongealError, unknown
 from congeal.labels import Contingency, contingency
+from congeal.metrics.metric import ratio
 
 __all__ = ["CRITERIA", "THRESHOLDS", "Matching", "MatchingMetric", "matching"]
 
@@ -103,18 +105,21 @@ class Matching:
     def as_dict(self) -> dict[str, float]:
         """Give the scores by the names that ``evaluation.json`` uses, such as ``pq@0.5``.
 
+        A score with nothing below it is NaN here: nothing can be said. The properties have 0.
+
         Example:
             >>> Matching(0.5, tp=1, fp=0, fn=0, score_sum=0.9).as_dict()["pq@0.5"]
             0.9
         """
+        both = self.n_true + self.n_pred
         scores = {
-            "matching_ap": self.ap,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "pq": self.pq,
-            "mean_matched_score": self.mean_matched_score,
-            "mean_true_score": self.mean_true_score,
+            "matching_ap": ratio(self.tp, self.tp + self.fp + self.fn),
+            "precision": ratio(self.tp, self.n_pred),
+            "recall": ratio(self.tp, self.n_true),
+            "f1": ratio(2 * self.tp, both),
+            "pq": ratio(self.score_sum, both / 2),
+            "mean_matched_score": ratio(self.score_sum, self.tp),
+            "mean_true_score": ratio(self.score_sum, self.n_true),
         }
         return {f"{name}@{self.threshold:g}": value for name, value in scores.items()}
 

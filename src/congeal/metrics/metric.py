@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from congeal.errors import CongealError
 
-__all__ = ["Metric", "gather", "merge_all"]
+__all__ = ["Metric", "gather", "means", "merge_all", "ratio"]
 
 
 @runtime_checkable
@@ -35,6 +39,26 @@ class Metric(Protocol):
 
 
 M = TypeVar("M", bound=Metric)
+
+
+def ratio(above: float, below: float) -> float:
+    """Divide; NaN where nothing is below, for then nothing can be said.
+
+    Example:
+        >>> ratio(1, 2), ratio(0, 0)
+        (0.5, nan)
+    """
+    return above / below if below else math.nan
+
+
+def means(sums: NDArray[np.float64], count: int) -> list[float]:
+    """Divide sums by how many there were, NaN where there was none.
+
+    Example:
+        >>> means(np.array([1.0, 4.0]), 2), means(np.zeros(1), 0)
+        ([0.5, 2.0], [nan])
+    """
+    return [ratio(value, count) for value in sums.tolist()]
 
 
 def merge_all(parts: Iterable[M]) -> M:

@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from congeal.labels import Contingency, contingency
+from congeal.metrics.metric import means, ratio
 
 __all__ = ["NucleiMetric", "NucleiScores", "nuclei_scores"]
 
@@ -51,7 +52,7 @@ class NucleiScores:
     @property
     def seg(self) -> float:
         """SEG: mean over the true objects of the IoU with the one that covers most of it."""
-        return self.seg_sum / self.n_true if self.n_true else 0.0
+        return _ratio(self.seg_sum, self.n_true)
 
 
 class NucleiMetric:
@@ -110,16 +111,16 @@ class NucleiMetric:
     def compute(self) -> dict[str, float]:
         """Give ``aji``, ``aji_plus``, ``dice2``, ``dice1`` and ``seg``, with what was counted.
 
-        A metric that saw nothing gives 0.
+        NaN where there was no object to score.
 
         Example:
             >>> NucleiMetric().compute()["aji"]
-            0.0
+            nan
         """
-        means = (self._sums / max(self._scored, 1)).tolist()
-        scores = dict(zip(("aji", "aji_plus", "dice2", "dice1"), means, strict=True))
+        found = means(self._sums, self._scored)
+        scores = dict(zip(("aji", "aji_plus", "dice2", "dice1"), found, strict=True))
         n_true, n_pred = self._objects.tolist()
-        scores["seg"] = self._seg_sum / max(n_true, 1)
+        scores["seg"] = ratio(self._seg_sum, n_true)
         return {**scores, "images": self.images, "objects": n_true, "predicted": n_pred}
 
 

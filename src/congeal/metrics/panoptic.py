@@ -13,6 +13,7 @@ of it lies in void or in a crowd of its class; a crowd is never missed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 from congeal.labels import BACKGROUND, VOID, Contingency, check_labels, contingency
+from congeal.metrics.metric import ratio
 
 __all__ = ["PanopticClass", "PanopticMetric", "panoptic_counts", "panoptic_segments"]
 
@@ -154,17 +156,18 @@ class PanopticMetric:
 
         Names are ``pq``, ``pq_things``, ``pq_stuff`` and ``pq/ID``; ``classes``,
         ``classes_things`` and ``classes_stuff`` say how many classes occur and so entered a
-        mean. A class that does not occur has 0 and enters none; a mean over none is 0.
+        mean. A class that does not occur has NaN and enters none; a mean over none is NaN.
 
         Example:
             >>> PanopticMetric([1]).compute()["pq"]
-            0.0
+            nan
         """
         everything = (*self.things, *self.stuff)
         scores = self._means(everything, "") | self._means(self.things, "_things")
         scores |= self._means(self.stuff, "_stuff")
         for label, found in self._classes.items():
-            scores |= {f"{name}/{label}": getattr(found, name) for name in ("pq", "sq", "rq")}
+            for name in ("pq", "sq", "rq"):
+                scores[f"{name}/{label}"] = getattr(found, name) if found.occurs else math.nan
         return {**scores, "images": self.images}
 
     def _means(self, labels: Iterable[int], suffix: str) -> dict[str, float]:
@@ -172,7 +175,7 @@ class PanopticMetric:
         scores: dict[str, float] = {}
         for name in ("pq", "sq", "rq"):
             total = sum(getattr(found, name) for found in present)
-            scores[f"{name}{suffix}"] = total / max(len(present), 1)
+            scores[f"{name}{suffix}"] = ratio(total, len(present))
         return scores | {f"classes{suffix}": len(present)}
 
     def _add(self, found: Mapping[int, PanopticClass], images: int) -> None:

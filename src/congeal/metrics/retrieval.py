@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
+from congeal.metrics.metric import ratio
 from congeal.metrics.semantic import class_iou, mean_iou
 
 __all__ = ["RetrievalMetric", "majority_labels", "nearest_labels"]
@@ -98,7 +99,7 @@ class RetrievalMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the scores by name; a metric that saw nothing gives 0.
+        """Give the scores by name; a metric that saw nothing gives NaN.
 
         ``retrieval_accuracy@K`` is the share of segments whose majority is right,
         ``neighbour_accuracy@K`` the share of all neighbours that are of the segment's class,
@@ -107,13 +108,12 @@ class RetrievalMetric:
 
         Example:
             >>> RetrievalMetric(2, 1).compute()["retrieval_miou@1"]
-            0.0
+            nan
         """
-        segments = max(self.segments, 1)
         pixels = np.rint(self._pixels).astype(np.int64)
         return {
-            f"retrieval_accuracy@{self.k}": self._right / segments,
-            f"neighbour_accuracy@{self.k}": self._neighbours_right / (segments * self.k),
+            f"retrieval_accuracy@{self.k}": ratio(self._right, self.segments),
+            f"neighbour_accuracy@{self.k}": ratio(self._neighbours_right, self.segments * self.k),
             f"retrieval_miou@{self.k}": mean_iou(pixels),
             **{f"iou/{label}": value for label, value in enumerate(class_iou(pixels).tolist())},
             "segments": self.segments,

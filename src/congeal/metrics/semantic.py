@@ -8,6 +8,7 @@ any image has no IoU; the mean over the classes either skips it (``miou``) or co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 from congeal.errors import CongealError, unknown
 from congeal.labels import VOID, check_labels
+from congeal.metrics.metric import ratio
 
 __all__ = [
     "ABSENT",
@@ -92,11 +94,11 @@ class SemanticMetric:
         """Give ``miou``, ``miou_absent_zero``, ``pixel_accuracy``, ``mean_accuracy``, ``iou/ID``.
 
         ``mean_accuracy`` is the mean over the classes of the truth of the share of their pixels
-        that is right. A class without IoU has NaN. A metric that saw nothing has 0 for the rest.
+        that is right. A class without IoU has NaN, and so has all else where no pixel was seen.
 
         Example:
             >>> SemanticMetric(1).compute()["miou"]
-            0.0
+            nan
         """
         values = enumerate(class_iou(self.confusion).tolist())
         ious = {f"iou/{label}": value for label, value in values}
@@ -181,7 +183,7 @@ class TrimapMetric:
 
         Example:
             >>> TrimapMetric(2, widths=(3,)).compute()["miou@3"]
-            0.0
+            nan
         """
         scores: dict[str, float] = {}
         for width, confusion in zip(self.widths, self.confusion(), strict=True):
@@ -244,7 +246,7 @@ def mean_iou(confusion: ArrayLike, absent: str = "skip") -> float:
             either case.
 
     Returns:
-        The mean, 0 to 1; 0 where there is no pixel at all.
+        The mean, 0 to 1; NaN where there is no pixel at all.
 
     Raises:
         CongealError: the convention is unknown.
@@ -256,7 +258,9 @@ def mean_iou(confusion: ArrayLike, absent: str = "skip") -> float:
     if absent not in ABSENT:
         raise unknown("convention for absent classes", absent, ABSENT)
     values = class_iou(confusion)
-    return float(np.nan_to_num(values).mean()) if absent == "zero" else _nanmean(values)
+    if absent == "zero" and not np.isnan(values).all():
+        values = np.nan_to_num(values)
+    return _nanmean(values)
 
 
 def void_distance(true: ArrayLike) -> Counts:
@@ -291,7 +295,7 @@ def _summary(confusion: Counts) -> dict[str, float]:
     return {
         "miou": mean_iou(confusion, "skip"),
         "miou_absent_zero": mean_iou(confusion, "zero"),
-        "pixel_accuracy": int(right.sum()) / total if total else 0.0,
+        "pixel_accuracy": ratio(int(right.sum()), total),
         "mean_accuracy": _nanmean(_share(right, areas)),
     }
 
@@ -311,7 +315,7 @@ def _share(above: Counts, below: Counts) -> Scores:
 
 def _nanmean(values: Scores) -> float:
     known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.0
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _check_pair(true: ArrayLike, pred: ArrayLike, classes: int) -> tuple[Counts, Counts]:

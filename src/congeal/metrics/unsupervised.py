@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from congeal.errors import CongealError, unknown
+from congeal.metrics.metric import ratio
 from congeal.metrics.semantic import class_iou, confusion_matrix, mean_iou
 
 __all__ = ["ASSIGNMENTS", "UnsupervisedMetric", "assign_clusters", "relabelled_confusion"]
@@ -93,14 +94,14 @@ class UnsupervisedMetric:
 
         Example:
             >>> UnsupervisedMetric(2, 2).compute()["pixel_accuracy"]
-            0.0
+            nan
         """
         confusion = relabelled_confusion(self.table, assign_clusters(self.table, self.assignment))
         total, right = int(confusion.sum()), int(np.diagonal(confusion).sum())
         return {
             "miou": mean_iou(confusion),
             "miou_absent_zero": mean_iou(confusion, "zero"),
-            "pixel_accuracy": right / total if total else 0.0,
+            "pixel_accuracy": ratio(right, total),
             **{f"iou/{label}": value for label, value in enumerate(class_iou(confusion).tolist())},
             "images": self.images,
         }
