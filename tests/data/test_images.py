@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -260,11 +261,28 @@ def test_jpeg_masks_are_refused(tmp_path: Path) -> None:
     assert "m.jpg is a JPEG" in message(read_labels, path)
 
 
-def test_float_labels_are_refused(tmp_path: Path) -> None:
-    path = save(tmp_path / "m.tif", LABELS.astype(np.float32))
-    assert "m.tif holds float32" in message(read_labels, path)
-    path = save(tmp_path / "nan.tif", np.full((6, 7), np.nan, np.float32))
-    assert "nan.tif" in message(read_labels, path)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_labels_are_read_when_whole(tmp_path: Path, dtype: type) -> None:
+    labels = LABELS * (100 if dtype == np.float16 else 7000)
+    found = read_labels(save(tmp_path / "m.tif", labels.astype(dtype)))
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (1.5, "m.tif holds float32 such as 1.5"),
+        (np.nan, "m.tif holds float32 such as nan"),
+        (np.inf, "m.tif holds float32 such as inf"),
+        (2.0**24 + 2, "up to 16777216 in float32, .*m.tif"),
+        (-2, "m.tif has -2"),
+    ],
+)
+def test_other_float_labels_are_refused(tmp_path: Path, value: float, reason: str) -> None:
+    labels = LABELS.astype(np.float32)
+    labels[3, 4] = value
+    assert re.search(reason, message(read_labels, save(tmp_path / "m.tif", labels)))
 
 
 @pytest.mark.parametrize("noise", [1.5, 20])
