@@ -130,7 +130,7 @@ def test_broken_annotations_are_named(tmp_path: Path, annotation: Any, reason: s
         ({"images": None}, "no list of images"),
         ({"annotations": {}}, "no list of annotations"),
         ({"images": [{"id": 1}]}, "id and file_name"),
-        ({"images": [{"id": 1, "file_name": "b.png"}]}, "the image b.png"),
+        ({"images": [{"id": 1, "file_name": "b.png"}]}, "the image 'b.png'"),
         ({"images": [{"id": 1, "file_name": "a.png"}] * 2}, "has two 1"),
         (
             {"images": [{"id": 1, "file_name": "a.png", "height": 16, "width": 12}]},

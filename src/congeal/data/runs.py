@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from congeal.data.sample import LabelMap
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 
 __all__ = ["compress_runs", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
 
@@ -35,7 +35,9 @@ def parse_counts(text: str) -> list[int]:
     for character in text:
         code = ord(character) - 48
         if not 0 <= code < 64 or shift > 60:
-            raise CongealError(f"the run lengths hold {character!r}, which does not belong there")
+            raise CongealError(
+                f"the run lengths hold {quoted(character)}, which does not belong there"
+            )
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
@@ -59,16 +61,18 @@ def rle_runs(segmentation: dict[str, Any], height: int, width: int) -> Runs:
         [1, 2, 3]
     """
     size, counts = segmentation.get("size"), segmentation.get("counts")
-    if size is not None and list(size) != [height, width]:
-        raise CongealError(f"its size is {size}, the image is [{height}, {width}]")
+    if size is not None and (not isinstance(size, list | tuple) or [*size] != [height, width]):
+        raise CongealError(f"its size is {quoted(size)}, the image is [{height}, {width}]")
     if isinstance(counts, bytes):
         counts = counts.decode("ascii", "replace")
     if isinstance(counts, str):
         counts = parse_counts(counts)
     if not isinstance(counts, list) or not all(type(n) is int and n >= 0 for n in counts):
         raise CongealError("its run lengths are not whole numbers of 0 and up")
-    if sum(counts) != height * width:
-        raise CongealError(f"its runs cover {sum(counts)} pixels, the image has {height * width}")
+    covered = sum(counts)
+    if covered != height * width:
+        told = quoted(covered)
+        raise CongealError(f"its runs cover {told} pixels, the image has {height * width}")
     return np.array(counts, np.int64)
 
 
