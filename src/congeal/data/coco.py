@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -344,7 +343,7 @@ def _mask(
     return ObjectMask(
         compress_runs(runs, height),
         class_id=class_of[category] if class_of and category is not None else None,
-        area=float(told) if _is_area(told) else float(runs[1::2].sum()),
+        area=_area(told, runs),
         crowd=_is_crowd(annotation, entry),
         key=key if _is_key(key) else None,
     )
@@ -355,10 +354,11 @@ def _which(annotation: Mapping[str, Any]) -> str:
     return key if key == "without id" else quoted(key)
 
 
-def _is_area(told: Any) -> bool:
-    if type(told) not in (int, float):
-        return False
-    return abs(told) < 2**63 and math.isfinite(told) and told >= 0
+def _area(told: Any, runs: Runs) -> float:
+    """Take the area that is told, and count the pixels when none is, or none that can be."""
+    if type(told) in (int, float) and 0 <= told < 2**63:
+        return float(told)
+    return float(runs[1::2].sum())
 
 
 def _is_crowd(annotation: Mapping[str, Any], entry: CocoImage) -> bool:

@@ -29,6 +29,7 @@ _STORED_AS_SHOWN = {0, 1, 2, 3}
 _COLOUR_SPACES = {4: "mask", 5: "CMYK", 6: "YCbCr", 8: "L*a*b*", 9: "L*a*b*", 10: "L*a*b*"}
 _COLOUR_SPACES |= {32803: "raw camera", 32844: "LogL", 32845: "LogLuv", 34892: "raw camera"}
 _JPEG = {6, 7, 33007, 34892}  # of tag Compression (259); the decoder turns YCbCr into RGB
+_PACKED = {5, 8, 32773, 32946, 50000}  # LZW, Deflate, PackBits, Zstandard
 _ALPHA = {1, 2}  # of tag ExtraSamples (338): associated and unassociated
 
 
@@ -67,9 +68,9 @@ def decode_tiff(path: Path) -> Raster:
     """
     import tifffile
 
-    # These two name other files to read pixels from; without them their own pages are left.
-    alone = {"is_mmstack": False, "is_ndtiff": False}
-    with _quiet("tifffile"), tifffile.TiffFile(path, _multifile=False, **alone) as tiff:
+    # Kinds that name other files to read pixels from are taken as plain pages.
+    alone: dict[str, Any] = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
+    with _quiet("tifffile"), tifffile.TiffFile(path, **alone) as tiff:
         if not tiff.pages:
             raise CongealError(f"cannot read {path}: the TIFF has no page")
         series = _series(path, tiff)
@@ -126,19 +127,24 @@ def _check_pieces(path: Path, page: Any, offsets: Any, counts: Any) -> None:
     """Demand the strips or tiles that width and height need: all, none empty, none too short."""
     kind = "tiles" if page.is_tiled else "strips"
     need = math.prod(page.chunked)
-    if len(offsets) != need or len(counts) != need or min(offsets) <= 0 or min(counts) <= 0:
-        there = sum(offset > 0 < count for offset, count in zip(offsets, counts, strict=False))
+    tag = page.tags.get(324 if page.is_tiled else 273)  # tifffile drops those it does not need
+    told = len(offsets) if tag is None else int(tag.count)
+    there = sum(offset > 0 < count for offset, count in zip(offsets, counts, strict=False))
+    if told != need or there != need:
+        there = min(there, told) if told < need else told
         raise CongealError(
             f"cannot read {path}: the file is damaged ({there} {kind}, its size needs {need})"
         )
     if page.compression == 1:
         _check_lengths(path, page, counts, kind)
+    rows = page.tags.valueof(278, 0)  # RowsPerStrip; tifffile gives no more than there are
+    if page.compression in _PACKED and kind == "strips" and rows > page.imagelength:
+        _check_packed(path, page, offsets, counts)
 
 
 def _check_lengths(path: Path, page: Any, counts: Any, kind: str) -> None:
     """Compare the bytes of pieces that are not compressed with the rows they hold."""
-    samples = page.samplesperpixel if page.planarconfig == 1 else 1
-    row = (page.imagewidth * samples * page.bitspersample + 7) // 8
+    row = _row_bytes(page)
     if page.is_tiled or page.is_subsampled or page.imagedepth > 1:
         return  # the decoder demands whole tiles
     step = min(page.rowsperstrip, page.imagelength)
@@ -147,11 +153,30 @@ def _check_lengths(path: Path, page: Any, counts: Any, kind: str) -> None:
     for number, count in enumerate(counts, start=1):
         ends = number % math.ceil(page.imagelength / step) == 0
         rows = last if ends else step
-        # The last strip may be filled up to full length; a single one has no other to be equal to.
-        most = rows * row if single or not ends else step * row
-        if not rows * row <= count < most + max(row, 4):
+        # The last strip may be filled up to the length of the others.
+        filled = ends and not single and count == step * row
+        if not (rows * row <= count < rows * row + max(row, 4) or filled):
             told = f"{kind[:-1]} {number} has {count} bytes, its size needs {rows * row}"
             raise CongealError(f"cannot read {path}: the file is damaged ({told})")
+
+
+def _check_packed(path: Path, page: Any, offsets: Any, counts: Any) -> None:
+    """Refuse a single strip with more rows than the height tells: tifffile would drop them."""
+    import tifffile
+
+    need = page.imagelength * _row_bytes(page)
+    with path.open("rb") as stream:
+        for offset, count in zip(offsets, counts, strict=True):
+            stream.seek(offset)
+            there = len(tifffile.TIFF.DECOMPRESSORS[page.compression](stream.read(count)))
+            if there >= need + _row_bytes(page):
+                told = f"{there} bytes of pixels, its size needs {need}"
+                raise CongealError(f"cannot read {path}: the file is damaged ({told})")
+
+
+def _row_bytes(page: Any) -> int:
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    return int(page.imagewidth * samples * page.bitspersample + 7) // 8
 
 
 def _check_colours(path: Path, page: Any) -> None:
@@ -185,7 +210,7 @@ def _plane(path: Path, pixels: Pixels, axes: str) -> Pixels:
 
 
 def _raster(page: Any, pixels: Pixels) -> Raster:
-    kind, palette, alpha = int(page.photometric), None, ()
+    kind, palette, alpha = int(page.photometric), None, tuple[int, ...]()
     if pixels.ndim == 3 and pixels.shape[2] == page.samplesperpixel:
         first = page.samplesperpixel - len(page.extrasamples)
         extra = enumerate(map(int, page.extrasamples), start=first)
