@@ -119,7 +119,7 @@ class CocoDataset(Dataset):
         image = read_image(entry.path)
         height, width = image.shape[:2]
         if entry.size is not None and entry.size != (height, width):
-            told = f"{entry.size[0]} x {entry.size[1]}"
+            told = " x ".join(map(quoted, entry.size))
             raise CongealError(
                 f"expected {entry.path} to be {told} (height x width) as {entry.source.name} "
                 f"says, it is {height} x {width}"

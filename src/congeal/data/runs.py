@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from congeal.data.sample import LabelMap
 from congeal.errors import CongealError, quoted
 
-__all__ = ["compress_runs", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
+__all__ = ["compress_runs", "is_empty", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
 
 Runs = NDArray[np.int64]
 
@@ -119,6 +120,16 @@ def compress_runs(runs: Runs, height: int) -> dict[str, Any]:
     size = [height, int(runs.sum()) // max(height, 1)]
     packed = coco_mask.frPyObjects({"size": size, "counts": runs.tolist()}, *size)
     return {"size": size, "counts": packed["counts"].decode("ascii")}
+
+
+def is_empty(rle: Mapping[str, Any]) -> bool:
+    """Whether a mask in COCO's compressed form has no pixel.
+
+    Example:
+        >>> is_empty(compress_runs(np.array([6]), 2)), is_empty(compress_runs(np.array([5, 1]), 2))
+        (True, False)
+    """
+    return not any(parse_counts(rle["counts"])[1::2])
 
 
 def paint_runs(labels: LabelMap, runs: Runs, value: int) -> None:
