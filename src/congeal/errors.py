@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["CongealError", "unknown"]
+__all__ = ["CongealError", "quoted", "unknown"]
+
+_QUOTED_LENGTH = 80
+_NOT_SHOWN = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 
 class CongealError(ValueError):
@@ -17,6 +22,43 @@ class CongealError(ValueError):
         ...
         congeal.errors.CongealError: expected a mask for cell.png, found none in masks/
     """
+
+    def __init__(self, *args: Any) -> None:
+        # Names of files may hold control characters, and bytes that are no UTF-8 (lone surrogates
+        # in Python): any stream has to take the message. Line ends stay: PyTorch makes an error of
+        # a worker again with the worker's traceback in it.
+        super().__init__(*(_escaped(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def _escaped(text: str) -> str:
+    """Escape what a line of text cannot show, bytes that are no UTF-8 by their two digits."""
+    return _NOT_SHOWN.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(match[0])[1:-1]
+
+
+def quoted(value: object) -> str:
+    """Quote something that stands in a file, cut to 80 characters, on one line.
+
+    Args:
+        value: a text, which is put in quotes, or any other value, shown as Python writes it.
+
+    Example:
+        >>> quoted("cell.png"), quoted([1, 2])
+        ("'cell.png'", '[1, 2]')
+        >>> len(quoted("a" * 1000))
+        80
+    """
+    try:
+        # A long text is cut first: showing all of it may take longer than reading it.
+        text = repr(value[: 2 * _QUOTED_LENGTH] if isinstance(value, str | bytes) else value)
+    except (ValueError, RecursionError, MemoryError):  # an integer of many digits, deep nesting
+        text = f"<{type(value).__name__}>"
+    text = _escaped(text)
+    return text if len(text) <= _QUOTED_LENGTH else f"{text[: _QUOTED_LENGTH - 3]}..."
 
 
 def unknown(what: str, got: str, options: Iterable[str]) -> CongealError:

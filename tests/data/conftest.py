@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +70,19 @@ def truncate() -> Callable[[Path], None]:
         path.write_bytes(path.read_bytes()[:-28])
 
     return cut
+
+
+@pytest.fixture
+def memory() -> Callable[[int], AbstractContextManager[None]]:
+    """`with memory(20):` fails when Python and NumPy take more than 20 MB within."""
+
+    @contextmanager
+    def limit(megabytes: int) -> Iterator[None]:
+        tracemalloc.start()
+        try:
+            yield
+            assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
+        finally:
+            tracemalloc.stop()
+
+    return limit

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +93,77 @@ def test_classes_of_pixels_may_lie_beside(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data[2].semantic, LABELS[2] // 2)
 
 
-def test_floats_and_alpha_become_what_files_give(tmp_path: Path) -> None:
-    images = RNG.random((2, 6, 8, 4))
+def test_floats_become_what_files_give(tmp_path: Path) -> None:
+    images = RNG.random((2, 6, 8, 3))
     sample = open_dataset(as_npz(tmp_path, images=images, labels=LABELS[:2]))[1]
     assert sample.image.dtype == np.float32
-    np.testing.assert_allclose(sample.image, images[1, ..., :3], rtol=1e-6)
+    np.testing.assert_allclose(sample.image, images[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_no_channel_of_an_array_is_taken_for_alpha(tmp_path: Path, channels: int, refused) -> None:
+    images = RNG.integers(0, 256, (5, 6, 8, channels), dtype=np.uint8)
+    path = as_npz(tmp_path, images=images, labels=LABELS)
+    assert "--channels" in refused(lambda: ArrayDataset(path))
+    chosen = ArrayDataset(path, channels=[channels - 1, 0])[2].image
+    np.testing.assert_array_equal(chosen, images[2][..., [channels - 1, 0]])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_float_labels_are_taken_when_whole(tmp_path: Path, way) -> None:
+    path = way(tmp_path, images=IMAGES, labels=LABELS.astype(np.float32))
+    np.testing.assert_array_equal(open_dataset(path)[3].labels, LABELS[3])
+
+
+def header(shape: str, dtype: str = "|u1") -> bytes:
+    """A .npy without content."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ("(1000000000, 0, 0)", "|u1"),
+        ("(5, 1000000, 1000000)", "|u1"),
+        ("(1000000000, 6, 8)", "|V0"),
+        ("(1000000000, 6, 8)", "<U0"),
+        ("(-5, 6, 8)", "|u1"),
+        ("(5, 6, 1" + "0" * 400 + ")", "|u1"),
+        ("(5, 6", "|u1"),
+    ],
+)
+def test_what_a_header_tells_is_checked_before_anything_is_made(
+    tmp_path: Path, shape: str, dtype: str, compression: int, refused, memory
+) -> None:
+    with zipfile.ZipFile(tmp_path / "cells.npz", "w", compression) as archive:
+        for name in ("images", "labels"):
+            archive.writestr(f"{name}.npy", header(shape, dtype))
+    with memory(20):
+        assert "cells.npz" in refused(lambda: open_dataset(tmp_path / "cells.npz"))
+
+
+@pytest.mark.parametrize("shape", [[10**9, 0, 0], [10**9, 6, 8], [5, 10**6, 10**6]])
+def test_the_shape_in_a_zarr_is_checked_before_anything_is_made(
+    tmp_path: Path, shape: list[int], refused, memory
+) -> None:
+    path = as_zarr(tmp_path, images=IMAGES[..., 0], labels=LABELS)
+    for name in ("images", "labels"):
+        told = json.loads((path / name / "zarr.json").read_text())
+        told["shape"] = shape
+        told["chunk_grid"]["configuration"]["chunk_shape"] = [1, *shape[1:]]
+        (path / name / "zarr.json").write_text(json.dumps(told))
+    with memory(20):
+        assert "cells.zarr" in refused(lambda: open_dataset(path))
+
+
+def test_a_zarr_with_a_codec_that_unpickles_is_refused(tmp_path: Path, refused) -> None:
+    path = as_zarr(tmp_path, images=IMAGES, labels=LABELS)
+    told = json.loads((path / "images/zarr.json").read_text())
+    told["codecs"] = [{"name": "numcodecs.pickle", "configuration": {}}]
+    (path / "images/zarr.json").write_text(json.dumps(told))
+    assert "cannot read" in refused(lambda: open_dataset(path))
 
 
 @pytest.mark.parametrize("way", [as_folder, as_npz, as_zarr])
@@ -110,7 +178,10 @@ def test_what_does_not_fit_is_named(tmp_path: Path, way, refused) -> None:
     [
         ({"pictures": IMAGES}, "images and labels in .*cells.npz, it has pictures"),
         ({"images": IMAGES[0, 0], "labels": LABELS}, r"\(N, H, W, C\) in .*, got \(8, 3\)"),
-        ({"images": IMAGES, "labels": LABELS / 2}, "integer labels in labels 0 of .*cells.npz"),
+        (
+            {"images": IMAGES, "labels": LABELS / 2},
+            "whole numbers as labels, labels 0 of .*cells.npz",
+        ),
         ({"images": IMAGES, "labels": LABELS - 5}, "labels 0 of .*cells.npz, got -6"),
         (
             {"images": np.full((5, 6, 8), np.nan), "labels": LABELS},

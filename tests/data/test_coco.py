@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from congeal.data.coco import CocoDataset
+from congeal.data.runs import is_empty
 from congeal.errors import CongealError
 
 SIZE = (12, 16)
@@ -109,6 +110,75 @@ def test_images_in_folders_keep_them_in_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "told",
+    ["images\\a.png", "C:\\data\\images\\a.png", "/content/drive/a.png", "\\\\nas\\x\\a.png"],
+)
+def test_paths_of_windows_and_of_other_machines_are_found(tmp_path: Path, told: str) -> None:
+    write(tmp_path, SQUARE, images=[{"id": 1, "file_name": told}])
+    sample = CocoDataset(tmp_path)[0]
+    assert sample.labels.max() == 1
+    assert sample.name == ("images__a" if told.startswith("images") else "a")
+
+
+def test_two_paths_of_another_machine_are_not_taken_for_one_image(tmp_path: Path) -> None:
+    both = [{"id": i, "file_name": f"/content/{i}/a.png"} for i in (1, 2)]
+    write(tmp_path, images=both)
+    assert "'/content/1/a.png' and '/content/2/a.png'" in message(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_byte_order_marks_are_read(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path, SQUARE) / "annotations.json"
+    path.write_bytes(path.read_text().encode(encoding))
+    assert CocoDataset(tmp_path)[0].labels.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "crowd"),
+    [("0", False), ("1", True), ("false", False), (None, False), (1.0, True), (True, True)],
+)
+def test_crowds_are_told_in_several_ways(tmp_path: Path, told: object, crowd: bool) -> None:
+    labels = CocoDataset(write(tmp_path, SQUARE | {"iscrowd": told}))[0].labels
+    assert labels[5, 5] == (-1 if crowd else 1)
+
+
+@pytest.mark.parametrize("told", ["maybe", 2, [], {"a": 1}])
+def test_anything_else_as_a_crowd_is_refused(tmp_path: Path, told: object) -> None:
+    text = message(write(tmp_path, SQUARE | {"iscrowd": told}))
+    assert "expected 0 or 1 as iscrowd, annotation 1 of a.png" in text
+
+
+@pytest.mark.parametrize("told", [None, 10**400, float("nan"), -4, "9", [3]])
+def test_an_area_that_is_none_is_counted(tmp_path: Path, told: object) -> None:
+    assert CocoDataset(write(tmp_path, SQUARE | {"area": told}))[0].masks[0].area == 64.0
+
+
+@pytest.mark.parametrize(
+    ("annotation", "empty"),
+    [
+        (SQUARE, False),
+        (SQUARE | {"segmentation": []}, True),
+        (SQUARE | {"segmentation": [[3, 3, 4, 4]]}, True),
+        (SQUARE | {"segmentation": {"size": list(SIZE), "counts": [192]}}, True),
+    ],
+)
+def test_objects_without_a_pixel_are_known(tmp_path: Path, annotation: Any, empty: bool) -> None:
+    mask = CocoDataset(write(tmp_path, annotation))[0].masks[0]
+    assert is_empty(mask.rle) == empty
+
+
+def test_what_is_quoted_of_a_file_is_short(tmp_path: Path) -> None:
+    for change in (
+        {"id": "x" * 5000, "segmentation": 3},
+        {"segmentation": {"size": [1] * 5000}},
+        {"segmentation": {"counts": [10**400]}},
+        {"iscrowd": "y" * 5000},
+        {"image_id": "z" * 5000},
+    ):
+        assert len(message(write(tmp_path, SQUARE | change))) < 500
+
+
+@pytest.mark.parametrize(
     ("annotation", "reason"),
     [
         ({"id": 9, "image_id": 1}, "annotation 9 of a.png in .*annotations.json: it has no segm"),
@@ -130,7 +200,7 @@ def test_broken_annotations_are_named(tmp_path: Path, annotation: Any, reason: s
         ({"images": None}, "no list of images"),
         ({"annotations": {}}, "no list of annotations"),
         ({"images": [{"id": 1}]}, "id and file_name"),
-        ({"images": [{"id": 1, "file_name": "b.png"}]}, "the image b.png"),
+        ({"images": [{"id": 1, "file_name": "b.png"}]}, "the image 'b.png'"),
         ({"images": [{"id": 1, "file_name": "a.png"}] * 2}, "has two 1"),
         (
             {"images": [{"id": 1, "file_name": "a.png", "height": 16, "width": 12}]},

@@ -116,7 +116,7 @@ def test_a_category_that_is_not_listed_is_named(coco: Path, photo, refused) -> N
 def test_broken_files_are_named(coco: Path, refused, truncate) -> None:
     path = coco / "annotations/instances_val2017.json"
     (coco / "val2017/val_1.jpg").unlink()
-    assert f"the image val_1.jpg of {path}" in refused(lambda: Coco2017Dataset(coco, "val"))
+    assert f"the image 'val_1.jpg' of {path}" in refused(lambda: Coco2017Dataset(coco, "val"))
     truncate(path)
     assert f"{path} is damaged" in refused(lambda: Coco2017Dataset(coco, "val"))
     assert "instances_train2017.json" in refused(lambda: Coco2017Dataset(coco / "val2017"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +17,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from congeal.data.images import expand_images, natural_key, read_image, read_labels
+from congeal.data.images import (
+    expand_images,
+    natural_key,
+    read_image,
+    read_labels,
+    read_picture,
+)
 from congeal.errors import CongealError
 
 RNG = np.random.default_rng(0)
@@ -95,6 +103,15 @@ def test_alpha_is_dropped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(colour), RGB)
     gray = save(tmp_path / "la.png", np.concatenate([GRAY[..., None], alpha], axis=2))
     np.testing.assert_array_equal(read_image(gray)[..., 0], GRAY)
+
+
+def test_any_channel_may_be_chosen_but_must_be_there(tmp_path: Path) -> None:
+    path = save(tmp_path / "rgb.png", RGB)
+    np.testing.assert_array_equal(read_image(path, channels=[2, 0]), RGB[..., [2, 0]])
+    assert read_picture(path, channels=[1]).note == "channels 0 and 2 of 3 left out"
+    for wrong in ([3], [-1], []):
+        with pytest.raises(CongealError, match=r"from 0 to 2 of .*rgb.png"):
+            read_image(path, channels=wrong)
 
 
 def test_palettes_become_colours_and_gray_palettes_one_channel(tmp_path: Path) -> None:
@@ -260,11 +277,28 @@ def test_jpeg_masks_are_refused(tmp_path: Path) -> None:
     assert "m.jpg is a JPEG" in message(read_labels, path)
 
 
-def test_float_labels_are_refused(tmp_path: Path) -> None:
-    path = save(tmp_path / "m.tif", LABELS.astype(np.float32))
-    assert "m.tif holds float32" in message(read_labels, path)
-    path = save(tmp_path / "nan.tif", np.full((6, 7), np.nan, np.float32))
-    assert "nan.tif" in message(read_labels, path)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_labels_are_read_when_whole(tmp_path: Path, dtype: type) -> None:
+    labels = LABELS * (100 if dtype == np.float16 else 7000)
+    found = read_labels(save(tmp_path / "m.tif", labels.astype(dtype)))
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (1.5, "m.tif holds float32 such as 1.5"),
+        (np.nan, "m.tif holds float32 such as nan"),
+        (np.inf, "m.tif holds float32 such as inf"),
+        (2.0**24 + 2, "up to 16777216 in float32, .*m.tif"),
+        (-2, "m.tif has -2"),
+    ],
+)
+def test_other_float_labels_are_refused(tmp_path: Path, value: float, reason: str) -> None:
+    labels = LABELS.astype(np.float32)
+    labels[3, 4] = value
+    assert re.search(reason, message(read_labels, save(tmp_path / "m.tif", labels)))
 
 
 @pytest.mark.parametrize("noise", [1.5, 20])
@@ -312,6 +346,27 @@ def test_a_file_with_brackets_in_its_name_is_a_file(tmp_path: Path) -> None:
 
 def test_named_files_that_do_not_exist_are_kept_for_the_run_to_report(tmp_path: Path) -> None:
     assert expand_images([tmp_path / "gone.png"]) == [tmp_path / "gone.png"]
+
+
+def test_patterns_below_a_folder_with_brackets_are_expanded(tmp_path: Path) -> None:
+    (tmp_path / "run[1]").mkdir()
+    (tmp_path / "run[1]/a.png").write_bytes(b"")
+    assert expand_images([str(tmp_path / "run[1]/*.png")]) == [tmp_path / "run[1]/a.png"]
+
+
+def test_every_ending_that_opens_is_found_in_a_folder(tmp_path: Path) -> None:
+    for ending in ("webp", "jp2", "jfif", "jpe", "gif", "pgm", "bmp"):
+        (tmp_path / f"a.{ending}").write_bytes(b"")
+    assert len(expand_images([tmp_path])) == 7
+
+
+def test_names_that_are_no_utf8_are_read_and_reported_in_ascii(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/zelle\xe9.png"))
+    save(path, GRAY)
+    assert read_image(path).shape == (6, 7, 1)
+    path.write_bytes(b"nothing")
+    assert "zelle\\xe9.png" in message(read_image, path).encode().decode()
+    assert expand_images([tmp_path]) == [path]
 
 
 def test_nothing_to_expand_is_an_error(tmp_path: Path) -> None:

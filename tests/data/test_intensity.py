@@ -88,3 +88,15 @@ def test_wrong_shapes_and_percentiles_are_refused() -> None:
         scale_intensity(np.zeros((4, 5, 2)))
     with pytest.raises(CongealError, match="99 and 1"):
         scale_intensity(np.zeros((4, 5, 1)), 99, 1)
+
+
+def test_a_burnt_in_bar_is_left_out_by_other_percentiles() -> None:
+    image = RNG.normal(400, 60, (128, 128, 1))
+    image[32:64, 32:64] += 2000
+    clean = scale_intensity(image.astype(np.uint16), 1, 98)
+    image[:2] = 65535  # 1.6 % of the pixels
+    barred = image.astype(np.uint16)
+    assert scale_intensity(barred)[0, 32:64, 32:64].max() < 0.1
+    np.testing.assert_allclose(
+        scale_intensity(barred, 1, 98)[:, 2:].numpy(), clean[:, 2:].numpy(), atol=0.06
+    )

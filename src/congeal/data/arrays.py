@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from congeal.data.images import as_image
+from congeal.data.images import as_image, as_whole
+from congeal.data.memory import check_memory
 from congeal.data.sample import Dataset, Pixels, Sample
 from congeal.data.split import PARTS, select_split
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 from congeal.labels import check_labels
 
 __all__ = ["ArrayDataset", "array_splits", "find_arrays", "open_arrays"]
 
 _LABELS = ("labels", "masks")
 _MAGIC_LENGTH = 30  # bytes of a zip entry before its name
+_MOST_IMAGES = 2_000_000  # a header of a few bytes may tell of more than a list can hold
+_COPIES = 3  # of an image that reading it makes
 
 Arrays = dict[str, Callable[[], Any]]
 
@@ -38,6 +41,7 @@ class ArrayDataset(Dataset):
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         seed: seed of the division.
         name: what to call the dataset; its path when None.
+        channels: which channels of the images to take, from 0; needed unless they are gray or RGB.
 
     Raises:
         CongealError: there are no such arrays, they do not fit together, or cannot be read.
@@ -51,11 +55,18 @@ class ArrayDataset(Dataset):
     """
 
     def __init__(
-        self, path: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None
+        self,
+        path: str | Path,
+        split: str = "all",
+        *,
+        seed: int = 0,
+        name: str | None = None,
+        channels: Sequence[int] | None = None,
     ) -> None:
         self.name = name or str(path)
         self.split = split
         self.path = Path(path)
+        self.channels = channels
         self._opened: dict[str, Any] = {}
         self.places = _places(open_arrays(self.path), self.path)
         parts = {part: self._count(part, where) for part, where in self.places.items()}
@@ -69,12 +80,14 @@ class ArrayDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         part, number = self.items[index]
         where = f"{self.places[part]['images']} {number} of {self.path}"
-        image = np.ascontiguousarray(as_image(self._read(part, "images", number), where))
+        stored = self._read(part, "images", number)
+        image = np.ascontiguousarray(as_image(stored, where, self.channels))
         where = f"{self.places[part]['labels']} {number} of {self.path}"
-        labels = check_labels(self._read(part, "labels", number), where)
+        labels = check_labels(as_whole(self._read(part, "labels", number), where), where)
         semantic = None
         if "semantic" in self.places[part]:
-            semantic = check_labels(self._read(part, "semantic", number), f"semantic {where}")
+            where = f"semantic {where}"
+            semantic = check_labels(as_whole(self._read(part, "semantic", number), where), where)
         return Sample(self._name(part, number), image, labels, self.path, semantic=semantic)
 
     def names(self) -> list[str]:
@@ -94,12 +107,14 @@ class ArrayDataset(Dataset):
         return self._opened[key]
 
     def _read(self, part: str, kind: str, number: int) -> Pixels:
-        array = self._array(part, kind)
+        array, key = self._array(part, kind), self.places[part][kind]
+        size = math.prod(array.shape[1:]) * array.dtype.itemsize
+        check_memory(_COPIES * size, f"{key} {number} of {self.path}")
         try:
             return np.array(array[number])
         # A damaged chunk shows itself in the codec's own way.
-        except (OSError, ValueError, RuntimeError, EOFError, zlib.error) as error:
-            key, reason = self.places[part][kind], " ".join(str(error).split())[:80]
+        except Exception as error:
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
             raise CongealError(f"cannot read {key} {number} of {self.path}: {reason}") from error
 
     def _count(self, part: str, keys: Mapping[str, str]) -> list[tuple[str, int]]:
@@ -110,6 +125,9 @@ class ArrayDataset(Dataset):
             raise CongealError(
                 f"expected {keys['images']} (N, H, W) or (N, H, W, C) in {self.path}, got {shape}"
             )
+        if 0 in shape[1:] or shape[0] > _MOST_IMAGES:
+            wanted = f"up to {_MOST_IMAGES} images with pixels"
+            raise CongealError(f"expected {wanted} in {keys['images']} of {self.path}, got {shape}")
         for kind in keys:
             if kind != "images" and tuple(arrays[kind].shape) != shape[:3]:
                 other = tuple(arrays[kind].shape)
@@ -196,47 +214,86 @@ def open_arrays(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise CongealError(f"cannot read {path}: it is truncated or no .npz ({error})") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:80]
+        raise CongealError(f"cannot read {path}: it is truncated or no .npz ({reason})") from error
     return {name.removesuffix(".npy"): partial(_load_npz, path, name) for name in names}
 
 
 def _load_npy(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(path, error) from error
+    return _opened(path, lambda: _map_array(path, 0))
 
 
 def _load_npz(path: Path, name: str) -> Any:
     """Map an entry that is stored as it is into memory; read a compressed one whole."""
-    try:
+
+    def load() -> Any:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo(name)
-        if entry.compress_type == zipfile.ZIP_STORED:
-            return _map_entry(path, entry.header_offset)
-        with np.load(path, allow_pickle=False) as content:
-            return content[name.removesuffix(".npy")]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            if entry.compress_type != zipfile.ZIP_STORED:
+                return _read_entry(path, archive, entry)
+        with path.open("rb") as stream:
+            stream.seek(entry.header_offset)
+            head = stream.read(_MAGIC_LENGTH)
+        lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        return _map_array(path, entry.header_offset + _MAGIC_LENGTH + lengths)
+
+    return _opened(path, load)
+
+
+def _opened(path: Path, load: Callable[[], Any]) -> Any:
+    """Load an array; headers are Python and JSON, and fail in any way there is when damaged."""
+    try:
+        return load()
+    except CongealError:
+        raise
+    except Exception as error:
         raise _damaged(path, error) from error
 
 
-def _map_entry(path: Path, offset: int) -> Any:
+def _map_array(path: Path, offset: int) -> Any:
     with path.open("rb") as stream:
         stream.seek(offset)
-        head = stream.read(_MAGIC_LENGTH)
-        lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
-        stream.seek(offset + _MAGIC_LENGTH + lengths)
-        version = np.lib.format.read_magic(stream)
-        headers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        shape, fortran, dtype = headers[version](stream)
-        if dtype.hasobject:
-            raise ValueError("objects instead of numbers")
-        order: Literal["C", "F"] = "F" if fortran else "C"
-        return np.memmap(path, dtype, "r", stream.tell(), shape, order)
+        shape, fortran, dtype = _header(stream)
+        begin = stream.tell()
+    size = path.stat().st_size
+    if begin + math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"{shape} of {dtype} told, {size - begin} bytes there")
+    if 0 in shape:
+        return np.zeros(shape, dtype)  # there is nothing to map
+    order: Literal["C", "F"] = "F" if fortran else "C"
+    return np.memmap(path, dtype, "r", begin, shape, order)
+
+
+def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+    with archive.open(entry) as stream:
+        shape, fortran, dtype = _header(stream)
+        size = math.prod(shape) * dtype.itemsize
+        if size > entry.file_size:
+            raise ValueError(f"{shape} of {dtype} told, {entry.file_size} bytes there")
+        check_memory(_COPIES * size, f"{entry.filename} of {path}")
+        content = stream.read(size)
+    values = np.frombuffer(content, dtype, math.prod(shape))
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order and type of a .npy, and refuse what no image has."""
+    version = np.lib.format.read_magic(stream)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, fortran, dtype = read[version](stream)
+    _check_array(shape, dtype)
+    return shape, fortran, dtype
+
+
+def _check_array(shape: Sequence[int], dtype: Any) -> None:
+    if np.dtype(dtype).kind not in "biuf":
+        raise ValueError(f"{dtype} instead of numbers")
+    if not all(0 <= length < 2**62 for length in shape):
+        raise ValueError(f"a shape of {quoted(shape)}")
 
 
 def _zarr_arrays(path: Path) -> Arrays:
@@ -246,13 +303,29 @@ def _zarr_arrays(path: Path) -> Arrays:
         raise CongealError(
             f"expected Zarr to read {path}, it is not installed (pip install zarr)"
         ) from error
-    try:
+
+    def find() -> Arrays:
         group = zarr.open_group(str(path), mode="r")
         keys = [key for key in _zarr_keys() if key in group]
-        return {key: partial(group.__getitem__, key) for key in keys}
-    # Zarr reports a damaged store in many ways, its metadata being JSON.
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise _damaged(path, error) from error
+        return {key: partial(_load_zarr, path, group, key) for key in keys}
+
+    found: Arrays = _opened(path, find)
+    return found
+
+
+def _load_zarr(path: Path, group: Any, key: str) -> Any:
+    def load() -> Any:
+        array = group[key]
+        _check_array(array.shape, array.dtype)
+        # A codec that unpickles would run what the file says.
+        if "pickle" in str(array.metadata.to_dict() | {"attributes": None}).lower():
+            raise ValueError("a pickle codec")
+        piece = array.shards or array.chunks  # is read whole, whatever part of it is asked for
+        size = math.prod(piece) * array.dtype.itemsize
+        check_memory(_COPIES * size, f"a chunk of {key} of {path}")
+        return array
+
+    return _opened(path, load)
 
 
 def _zarr_keys() -> list[str]:
@@ -261,5 +334,5 @@ def _zarr_keys() -> list[str]:
 
 
 def _damaged(path: Path, error: Exception) -> CongealError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    reason = " ".join(str(error).split())[:80] or type(error).__name__
     return CongealError(f"cannot read {path}: the file is truncated or damaged ({reason})")

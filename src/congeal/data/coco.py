@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from congeal.data.coco_paths import find_image, sample_name
 from congeal.data.images import read_image
 from congeal.data.runs import Runs, compress_runs, paint_runs, polygon_runs, rle_runs
 from congeal.data.sample import Dataset, LabelMap, ObjectMask, Sample
 from congeal.data.split import PARTS, select_split
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 
 __all__ = [
     "CocoDataset",
@@ -106,7 +107,7 @@ class CocoDataset(Dataset):
             parts[part] = load_images(file, content)
             for key, name in load_categories(file, content).items():
                 if categories.setdefault(key, name) != name:
-                    both = f"{categories[key]!r} and {name!r}"
+                    both = f"{quoted(categories[key])} and {quoted(name)}"
                     raise CongealError(f"expected one name for category {key}, {file} makes {both}")
         return parts, categories
 
@@ -118,7 +119,7 @@ class CocoDataset(Dataset):
         image = read_image(entry.path)
         height, width = image.shape[:2]
         if entry.size is not None and entry.size != (height, width):
-            told = f"{entry.size[0]} x {entry.size[1]}"
+            told = " x ".join(map(quoted, entry.size))
             raise CongealError(
                 f"expected {entry.path} to be {told} (height x width) as {entry.source.name} "
                 f"says, it is {height} x {width}"
@@ -183,16 +184,24 @@ def load_images(file: Path, content: Mapping[str, Any] | None = None) -> list[Co
         congeal.errors.CongealError: cannot read nowhere.json: No such file or directory
     """
     content = parse_coco(file) if content is None else content
-    images: dict[Any, CocoImage] = {}
+    images: dict[int | str, CocoImage] = {}
+    taken: dict[Path, str] = {}
     for record in content["images"]:
         entry = _image(record, file)
-        if record["id"] in images:
-            raise CongealError(f"expected one image for every id, {file} has two {record['id']}")
-        images[record["id"]] = entry
+        key = record["id"]
+        if key in images:
+            raise CongealError(f"expected one image for every id, {file} has two {quoted(key)}")
+        told = record["file_name"]
+        # The same name in two folders of another machine: which image is meant cannot be known.
+        if taken.setdefault(entry.path, told) != told:
+            both = f"{quoted(taken[entry.path])} and {quoted(told)}"
+            raise CongealError(f"expected an image for each of {both} of {file}, found one")
+        images[key] = entry
     for annotation in content["annotations"]:
         owner = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if owner not in images:
-            raise CongealError(f"expected annotations of its images, {file} has one of {owner!r}")
+        if not _is_key(owner) or owner not in images:
+            told = quoted(owner)
+            raise CongealError(f"expected annotations of its images, {file} has one of {told}")
         images[owner].annotations.append(annotation)
     if not images:
         raise CongealError(f"expected images in {file}, it lists none")
@@ -210,12 +219,26 @@ def load_categories(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
         {3: 'car'}
     """
     found: dict[int, str] = {}
-    for record in content.get("categories") or []:
+    records = content.get("categories") or []
+    if not isinstance(records, list):
+        told = quoted(records)
+        raise CongealError(f"expected a list of categories, {file} has {told}")
+    for record in records:
         key = record.get("id") if isinstance(record, dict) else None
-        if type(key) is not int or key in found:
-            raise CongealError(f"expected an id of its own for every category, {file} has {key!r}")
-        found[key] = str(record.get("name", key))
+        if type(key) is not int or abs(key) >= 2**63 or key in found:
+            told = quoted(key)
+            raise CongealError(f"expected an id of its own for every category, {file} has {told}")
+        name = record.get("name", key)
+        if not _is_key(name):
+            told = quoted(name)
+            raise CongealError(f"expected a name for category {key}, {file} has {told}")
+        found[key] = str(name)
     return found
+
+
+def _is_key(value: Any) -> bool:
+    """Whether something may be an id: a number or text, of a length that people write."""
+    return isinstance(value, str) or (type(value) is int and abs(value) < 2**63)
 
 
 def parse_coco(file: Path) -> dict[str, Any]:
@@ -231,11 +254,15 @@ def parse_coco(file: Path) -> dict[str, Any]:
         congeal.errors.CongealError: cannot read nowhere.json: No such file or directory
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        # From bytes: with or without a byte-order mark, UTF-8 or the UTF-16 of Windows' tools.
+        content = json.loads(file.read_bytes())
     except OSError as error:
         raise CongealError(f"cannot read {file}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise CongealError(f"expected COCO JSON, {file} is damaged or no JSON ({error})") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise CongealError(
+            f"expected COCO JSON, {file} is damaged or no JSON ({reason})"
+        ) from error
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise CongealError(f"expected COCO JSON, {file} has no list of {key}")
@@ -243,27 +270,17 @@ def parse_coco(file: Path) -> dict[str, Any]:
 
 
 def _image(record: Any, file: Path) -> CocoImage:
-    if not isinstance(record, dict) or "id" not in record or "file_name" not in record:
-        raise CongealError(f"expected id and file_name for every image, {file} has {record!r:.80}")
-    told = str(record["file_name"])
-    path = next((place for place in _places(file, told) if place.is_file()), None)
+    told = record.get("file_name") if isinstance(record, dict) else None
+    if not isinstance(told, str) or not _is_key(record.get("id")):
+        what = quoted(record)
+        raise CongealError(f"expected id and file_name for every image, {file} has {what}")
+    path = find_image(file, told)
     if path is None:
-        beside = file.parent / "images"
-        raise CongealError(f"expected the image {told} of {file} in {beside}, found none")
+        what, beside = quoted(told), file.parent / "images"
+        raise CongealError(f"expected the image {what} of {file} in {beside}, found none")
     height, width = record.get("height"), record.get("width")
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    name = "__".join(PurePosixPath(told).with_suffix("").parts)
-    return CocoImage(name, path, file, size)
-
-
-def _places(file: Path, told: str) -> Iterator[Path]:
-    """Where an image may lie; ``instances_val2017.json`` hints at a folder ``val2017``."""
-    hint = file.stem.rsplit("_", 1)[-1]
-    for folder in (file.parent, file.parent.parent):
-        yield folder / "images" / told
-        yield folder / "images" / hint / told
-        yield folder / told
-        yield folder / hint / told
+    size = (height, width) if type(height) is int and type(width) is int else None
+    return CocoImage(sample_name(told), path, file, size)
 
 
 def coco_labels(entry: CocoImage, height: int, width: int) -> LabelMap:
@@ -303,7 +320,7 @@ def coco_masks(
         >>> masks[0].area, runs[0].tolist()
         (2.0, [1, 2])
     """
-    ordered = sorted(entry.annotations, key=lambda annotation: bool(annotation.get("iscrowd")))
+    ordered = sorted(entry.annotations, key=lambda annotation: _is_crowd(annotation, entry))
     runs = [_runs(annotation, entry, height, width) for annotation in ordered]
     pairs = zip(ordered, runs, strict=True)
     return tuple(_mask(one, drawn, entry, height, class_of or {}) for one, drawn in pairs), runs
@@ -317,18 +334,44 @@ def _mask(
     class_of: Mapping[int, int],
 ) -> ObjectMask:
     category, told = annotation.get("category_id"), annotation.get("area")
-    if class_of and category not in class_of:
-        which = f"annotation {annotation.get('id', 'without id')} of {entry.path.name}"
+    if class_of and (type(category) is not int or category not in class_of):
+        which = f"annotation {_which(annotation)} of {entry.path.name}"
         raise CongealError(
-            f"expected a category that {entry.source} lists, {which} has {category!r}"
+            f"expected a category that {entry.source} lists, {which} has {quoted(category)}"
         )
+    key = annotation.get("id")
     return ObjectMask(
         compress_runs(runs, height),
         class_id=class_of[category] if class_of and category is not None else None,
-        area=float(told) if isinstance(told, int | float) else float(runs[1::2].sum()),
-        crowd=bool(annotation.get("iscrowd")),
-        key=annotation.get("id"),
+        area=_area(told, runs),
+        crowd=_is_crowd(annotation, entry),
+        key=key if _is_key(key) else None,
     )
+
+
+def _which(annotation: Mapping[str, Any]) -> str:
+    key = annotation.get("id", "without id")
+    return key if key == "without id" else quoted(key)
+
+
+def _area(told: Any, runs: Runs) -> float:
+    """Take the area that is told, and count the pixels when none is, or none that can be."""
+    if type(told) in (int, float) and 0 <= told < 2**63:
+        return float(told)
+    return float(runs[1::2].sum())
+
+
+def _is_crowd(annotation: Mapping[str, Any], entry: CocoImage) -> bool:
+    """Read iscrowd, which some tools write as text or leave out."""
+    told = annotation.get("iscrowd")
+    crowd = {"": False, "0": False, "1": True, "false": False, "true": True}
+    key = told.strip().lower() if isinstance(told, str) else told
+    if key is None or (isinstance(key, int | float) and key in (0, 1)):
+        return bool(key)
+    if isinstance(key, str) and key in crowd:
+        return crowd[key]
+    which = f"annotation {_which(annotation)} of {entry.path.name} in {entry.source}"
+    raise CongealError(f"expected 0 or 1 as iscrowd, {which} has {quoted(told)}")
 
 
 def _paint(masks: tuple[ObjectMask, ...], runs: list[Runs], height: int, width: int) -> LabelMap:
@@ -352,7 +395,5 @@ def _runs(annotation: dict[str, Any], entry: CocoImage, height: int, width: int)
             return rle_runs(segmentation, height, width)
         raise CongealError("it has no segmentation (polygons or run lengths)")
     except CongealError as error:
-        which = annotation.get("id", "without id")
-        raise CongealError(
-            f"cannot use annotation {which} of {entry.path.name} in {entry.source}: {error}"
-        ) from error
+        what = f"annotation {_which(annotation)} of {entry.path.name} in {entry.source}"
+        raise CongealError(f"cannot use {what}: {error}") from error

@@ -2,55 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-import struct
+import math
+import re
 import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from congeal.data.jpeg2000 import JPEG2000_MAGIC, decode_jpeg2000
+from congeal.data.memory import check_memory
+from congeal.data.raster import Raster, turn_upright
 from congeal.data.sample import Pixels
+from congeal.data.tiff import ADVICE, decode_tiff
 from congeal.errors import CongealError
 
-__all__ = ["Raster", "decode"]
+__all__ = ["decode"]
+
+# What Pillow may open. It knows many more formats: one of them, PostScript, starts a program.
+# TIFF and JPEG 2000 are read by libraries that keep the depth.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
-_MOST_PIXELS = 2**31
-_ADVICE = "save every page as its own file first (ImageJ: Stack to Images)"
-
-
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """The pixels of a file as stored.
-
-    Attributes:
-        pixels: `(H, W)` or `(H, W, C)`, alpha included, palette indices as they are.
-        palette: `(n, 3)` uint8 or uint16 colours when the pixels are indices into them.
-        lossy: whether the format changes pixel values (JPEG).
-        inverted: whether 0 means white (a TIFF habit).
-    """
-
-    pixels: Pixels
-    palette: Pixels | None = None
-    lossy: bool = False
-    inverted: bool = False
+_ORIENTATION = 0x0112
+_COPIES = 4  # of the pixels that reading them makes
+_HEAD = 2**16  # bytes in which a header ends
 
 
 def decode(path: str | Path) -> Raster:
-    """Read the one picture in a PNG, JPEG or TIFF file (whatever Pillow opens works too).
+    """Read the one picture in a PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000 or PNM file.
 
-    The format is told by the first bytes, not by the ending. EXIF orientation is applied.
+    The format is told by the first bytes, not by the ending. The orientation that TIFF or EXIF
+    tells is applied. Numbers stay as they are stored, whatever their depth.
 
     Raises:
-        CongealError: the file is missing, empty, truncated, no image, or has several pages.
+        CongealError: the file is missing, empty, truncated, no image, has several pages, or needs
+            more memory than there is.
 
     Example:
         >>> import tempfile
@@ -62,27 +51,31 @@ def decode(path: str | Path) -> Raster:
     path = Path(path)
     head = _head(path)
     try:
-        if head[:4] in _TIFF_MAGIC:
-            return _decode_tiff(path)
-        # Pillow would silently cut 16-bit colour down to 8 bit.
-        if head.startswith(_PNG_MAGIC) and len(head) > 25 and head[24] == 16 and head[25] & 2:
-            return _decode_deep_png(path)
-        return _decode_pillow(path)
+        raster = _decode(path, head)
     except CongealError:
         raise
     except UnidentifiedImageError as error:
         raise CongealError(f"expected an image (PNG, JPEG or TIFF), {path} is none") from error
     except (MemoryError, Image.DecompressionBombError) as error:
         raise _too_large(path) from error
-    # Codecs fail in their own ways on broken files; all of them derive from these.
-    except (OSError, SyntaxError, RuntimeError, LookupError, ArithmeticError) as error:
+    # Decoders of broken files fail in any way there is, assertions and lost keys among them.
+    except Exception as error:
         raise _broken(path, error) from error
-    except (ValueError, TypeError, EOFError, struct.error, zlib.error) as error:
-        raise _broken(path, error) from error
+    if not raster.pixels.size:
+        raise CongealError(f"cannot read {path}: the image has no pixel")
+    return raster
+
+
+def _decode(path: Path, head: bytes) -> Raster:
+    if head[:4] in _TIFF_MAGIC:
+        return decode_tiff(path)
+    if head.startswith(JPEG2000_MAGIC):
+        return decode_jpeg2000(path)
+    return _decode_pillow(path, head)
 
 
 def _broken(path: Path, error: Exception) -> CongealError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    reason = " ".join(str(error).split())[:80] or type(error).__name__
     return CongealError(f"cannot read {path}: the file is truncated or damaged ({reason})")
 
 
@@ -95,7 +88,7 @@ def _head(path: Path) -> bytes:
         raise CongealError(f"expected an image file, {path} is a folder")
     try:
         with path.open("rb") as stream:
-            head = stream.read(32)
+            head = stream.read(_HEAD)
     except FileNotFoundError as error:
         raise CongealError(f"no such image file: {path}") from error
     except OSError as error:
@@ -105,20 +98,37 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _decode_pillow(path: Path) -> Raster:
+def _decode_pillow(path: Path, head: bytes) -> Raster:
     with warnings.catch_warnings():
         # Large pictures are what people have; Pillow still refuses absurd ones.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            lossy = picture.format in {"JPEG", "MPO"}
-            # Phones store a photograph and its depth or preview as two MPO frames.
-            if frames > 1 and picture.format != "MPO":
-                raise CongealError(f"expected one picture, {path} has {frames} frames; {_ADVICE}")
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            palette = _palette(upright)
-            return Raster(_pixels(upright), palette, lossy=lossy)
+        with Image.open(path, formats=FORMATS) as picture:
+            _check_picture(path, picture)
+            orientation = picture.getexif().get(_ORIENTATION, 1)
+            lossy, palette = picture.format in {"JPEG", "MPO"}, None
+            if _is_deep_png(head):
+                pixels = _deep_png(path)
+            else:
+                picture.load()
+                palette = _palette(picture)
+                pixels = _stored(_pixels(picture), head)
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    # In all of these formats a second or fourth channel is alpha by definition.
+    alpha = (channels - 1,) if channels in (2, 4) else ()
+    return Raster(turn_upright(pixels, orientation), palette, lossy=lossy, alpha=alpha)
+
+
+def _check_picture(path: Path, picture: Image.Image) -> None:
+    """Refuse what is known from the header: a film, no pixel, or more than the memory takes."""
+    frames = getattr(picture, "n_frames", 1)
+    # Phones store a photograph and its depth or preview as two MPO frames.
+    if frames > 1 and picture.format != "MPO":
+        raise CongealError(f"expected one picture, {path} has {frames} frames; {ADVICE}")
+    width, height = picture.size
+    if width < 1 or height < 1:
+        raise CongealError(f"cannot read {path}: the image has no pixel ({height} x {width})")
+    values = 8 if picture.mode.startswith(("I", "F")) else 4
+    check_memory(_COPIES * math.prod(picture.size) * values, f"{path} ({height} x {width})")
 
 
 def _palette(picture: Image.Image) -> Pixels | None:
@@ -128,77 +138,41 @@ def _palette(picture: Image.Image) -> Pixels | None:
 
 
 def _pixels(picture: Image.Image) -> Pixels:
-    if picture.mode == "1":
-        picture = picture.convert("L")
-    elif picture.mode != "P" and picture.mode not in _PLAIN_MODES:
+    if picture.mode not in {"1", "P"} and picture.mode not in _PLAIN_MODES:
         picture = picture.convert("RGBA" if picture.mode == "PA" else "RGB")
     pixels = np.array(picture)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
-def _decode_deep_png(path: Path) -> Raster:
+def _stored(pixels: Pixels, head: bytes) -> Pixels:
+    """Undo what Pillow does to grays of few bits and of odd ranges: it stretches them."""
+    if pixels.dtype == np.bool_:
+        return pixels
+    if head.startswith(_PNG_MAGIC) and head[25] == 0 and head[24] in (2, 4):
+        return pixels // np.uint8(255 // (2 ** head[24] - 1))
+    if head[:1] == b"P" and head[1:2] in b"2356":
+        return _unstretched(pixels, head)
+    return pixels
+
+
+def _unstretched(pixels: Pixels, head: bytes) -> Pixels:
+    """Bring the values of a PNM from 255 (65535) back to the highest one its header names."""
+    words = re.sub(rb"#[^\r\n]*", b" ", head).split(None, 4)
+    most = int(words[3])
+    shown = 255 if pixels.dtype == np.uint8 else 65535
+    if most < shown:
+        pixels = np.rint(pixels.astype(np.float64) * (most / shown))
+    return pixels.astype(np.uint8 if most < 256 else np.uint16)
+
+
+def _is_deep_png(head: bytes) -> bool:
+    """Whether it is one of those that Pillow cuts down to 8 bits: colour or alpha of 16 bits."""
+    return (
+        head.startswith(_PNG_MAGIC) and len(head) > 25 and head[24] == 16 and head[25] in (2, 4, 6)
+    )
+
+
+def _deep_png(path: Path) -> Pixels:
     import imagecodecs
 
-    return Raster(np.asarray(imagecodecs.png_decode(path.read_bytes())))
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Keep a library's log out of the way: what matters is in the error it ends with."""
-    logger, mute = logging.getLogger(name), _Mute()
-    logger.addFilter(mute)
-    try:
-        yield
-    finally:
-        logger.removeFilter(mute)
-
-
-class _Mute(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return False
-
-
-def _decode_tiff(path: Path) -> Raster:
-    import tifffile
-
-    with _quiet("tifffile"), tifffile.TiffFile(path) as tiff:
-        if not tiff.pages:
-            raise CongealError(f"cannot read {path}: the TIFF has no page")
-        if len(tiff.series) != 1:
-            raise CongealError(f"expected one page, {path} has {len(tiff.pages)}; {_ADVICE}")
-        series = tiff.series[0]
-        _check_complete(path, series)
-        pixels = _plane(path, np.asarray(series.asarray()), str(series.axes))
-        page = series.keyframe
-        colours = page.colormap if page.photometric == 3 else None
-        palette = None if colours is None else np.ascontiguousarray(np.asarray(colours).T)
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        return Raster(pixels, palette, inverted=page.photometric == 0)
-
-
-def _check_complete(path: Path, series: Any) -> None:
-    """Refuse a cut-off file: tifffile would fill what is missing with zeros."""
-    if series.size > _MOST_PIXELS:
-        raise _too_large(path)
-    size = path.stat().st_size
-    for page in series.pages:
-        if page is None:
-            raise CongealError(f"cannot read {path}: the file is truncated or damaged (lost page)")
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-            if offset + count > size:
-                need = f"{offset + count} bytes needed, {size} there"
-                raise CongealError(f"cannot read {path}: the file is truncated ({need})")
-
-
-def _plane(path: Path, pixels: Pixels, axes: str) -> Pixels:
-    """Bring a TIFF series to `(H, W)` or `(H, W, C)`; channel axes may come first."""
-    keep = [i for i, axis in enumerate(axes) if axis in "YX" or pixels.shape[i] > 1]
-    pixels, axes = pixels.reshape([pixels.shape[i] for i in keep]), "".join(axes[i] for i in keep)
-    if axes == "YX":
-        return pixels
-    if axes == "YXS":
-        return pixels
-    if axes in {"SYX", "CYX"} and pixels.shape[0] <= 4:
-        return np.moveaxis(pixels, 0, -1)
-    shape = " x ".join(map(str, pixels.shape))
-    raise CongealError(f"expected one page, {path} is a stack ({axes} {shape}); {_ADVICE}")
+    return np.asarray(imagecodecs.png_decode(path.read_bytes()))

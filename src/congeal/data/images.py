@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from glob import glob, has_magic
+from dataclasses import dataclass
+from glob import escape, glob, has_magic
 from pathlib import Path
 
 import numpy as np
 
-from congeal.data.decode import Raster, decode
+from congeal.data.decode import decode
+from congeal.data.raster import Raster
 from congeal.data.sample import LabelMap, Pixels
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 
 __all__ = [
     "SUFFIXES",
+    "Picture",
     "as_image",
+    "as_whole",
     "expand_images",
     "image_files",
     "natural_key",
     "read_image",
     "read_labels",
+    "read_picture",
 ]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
+    | {".jp2", ".j2k", ".pgm", ".ppm", ".pbm", ".pnm"}
+)
 
 # A gray photograph read as labels has many values, and neighbours inside it differ: 40 % of them
 # or more in every photograph we have, at most 8 % in every label map.
@@ -31,53 +39,131 @@ _PHOTOGRAPH_VALUES = 24
 _PHOTOGRAPH_EDGES = 0.2
 
 
-def read_image(path: str | Path) -> Pixels:
-    """Read a gray or colour picture as `(H, W, C)`, C = 1 or 3, uint8, uint16 or float32.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What an image file gives.
 
-    Alpha is dropped, palettes are resolved, EXIF orientation is applied; integers other than
-    8 and 16 bit unsigned become float32.
+    Attributes:
+        pixels: `(H, W, C)` uint8, uint16 or float32.
+        note: what was left out of the file, in a few words; empty when nothing was.
+    """
+
+    pixels: Pixels
+    note: str = ""
+
+
+def read_image(path: str | Path, channels: Sequence[int] | None = None) -> Pixels:
+    """Read an image as `(H, W, C)` uint8, uint16 or float32, C = 1 or 3 unless chosen.
+
+    Alpha is dropped where the file itself says it is alpha; palettes are resolved, the
+    orientation is applied. Integers other than 8 and 16 bit unsigned become float32. Where 0
+    means white, values are turned round: ``max - v`` of uint8 and uint16, ``-v`` of all others.
+
+    Args:
+        path: the file.
+        channels: which of its channels to take, alpha counted as well, from 0, in this order;
+            any number of them.
 
     Raises:
-        CongealError: the file is missing, truncated, no image, has several pages, channels
-            that are neither gray nor RGB, or values that are NaN or infinite.
+        CongealError: the file is missing, truncated, no image, has several pages, channels that
+            are neither gray nor RGB and were not chosen, values that are NaN or infinite, or
+            needs more memory than there is.
 
     Example:
         >>> import tempfile
         >>> from PIL import Image
         >>> path = Path(tempfile.mkdtemp()) / "cell.png"
         >>> Image.new("RGBA", (5, 4)).save(path)
-        >>> read_image(path).shape
-        (4, 5, 3)
+        >>> read_image(path).shape, read_image(path, channels=[2, 0]).shape
+        ((4, 5, 3), (4, 5, 2))
+    """
+    return read_picture(path, channels).pixels
+
+
+def read_picture(path: str | Path, channels: Sequence[int] | None = None) -> Picture:
+    """Read an image as `read_image` does, with a note of what was left out.
+
+    Raises:
+        CongealError: as `read_image`.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> path = Path(tempfile.mkdtemp()) / "cell.png"
+        >>> Image.new("RGB", (5, 4)).save(path)
+        >>> read_picture(path, channels=[2]).note
+        'channels 0 and 1 of 3 left out'
     """
     raster = decode(path)
-    pixels = as_image(_coloured(raster), path)
-    if raster.inverted and pixels.dtype != np.float32:
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    return np.ascontiguousarray(pixels)
+    coloured = _with_channels(_coloured(raster))
+    kept = _kept_channels(coloured.shape[2], path, channels, raster.alpha)
+    pixels = _stored_type(_take(coloured, kept), path)
+    if raster.inverted:
+        whole = pixels.dtype != np.float32
+        pixels = np.iinfo(pixels.dtype).max - pixels if whole else 0 - pixels
+    note = _note(coloured.shape[2], kept, raster.alpha)
+    return Picture(np.ascontiguousarray(pixels), note)
 
 
-def as_image(pixels: Pixels, where: str | Path) -> Pixels:
+def as_image(pixels: Pixels, where: str | Path, channels: Sequence[int] | None = None) -> Pixels:
     """Bring pixels `(H, W)` or `(H, W, C)` of any real type to the form that `Sample` has.
 
     Args:
-        pixels: of one to four channels; alpha, the second or the fourth, is dropped.
+        pixels: of one or three channels, or of any number when some are chosen.
         where: what they are, for a message.
+        channels: which channels to take, from 0, in this order.
 
     Returns:
-        `(H, W, C)`, C = 1 or 3, uint8, uint16 or float32.
+        `(H, W, C)` uint8, uint16 or float32, C = 1 or 3 unless chosen.
 
     Raises:
-        CongealError: there are more channels, or values that are no finite numbers.
+        CongealError: there are other channels, or values that are no finite numbers.
 
     Example:
-        >>> as_image(np.zeros((4, 5, 4)), "a").shape
-        (4, 5, 3)
+        >>> as_image(np.zeros((4, 5, 4)), "a", channels=[3, 0]).shape
+        (4, 5, 2)
     """
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    channels = pixels.shape[2]
-    if channels > 4:
-        raise CongealError(f"expected a gray or RGB image, {where} has {channels} channels")
-    return _stored_type(pixels[..., : 1 if channels <= 2 else 3], where)
+    pixels = _with_channels(pixels)
+    kept = _kept_channels(pixels.shape[2], where, channels)
+    return _stored_type(_take(pixels, kept), where)
+
+
+def _with_channels(pixels: Pixels) -> Pixels:
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _kept_channels(
+    count: int, where: str | Path, chosen: Sequence[int] | None, alpha: Sequence[int] = ()
+) -> list[int]:
+    """Which channels to take; none is ever left out because of its number alone."""
+    if chosen is None:
+        kept = [channel for channel in range(count) if channel not in alpha]
+        if len(kept) in (1, 3):
+            return kept
+        raise CongealError(
+            f"expected a gray or RGB image, {where} has {count} channels; "
+            "choose with --channels (channels= in Python)"
+        )
+    kept = [int(channel) for channel in chosen]
+    if not kept or not all(0 <= channel < count for channel in kept):
+        given = quoted(kept)
+        raise CongealError(f"expected channels from 0 to {count - 1} of {where}, got {given}")
+    return kept
+
+
+def _take(pixels: Pixels, kept: Sequence[int]) -> Pixels:
+    whole = list(kept) == list(range(pixels.shape[2]))
+    return pixels if whole else pixels[..., list(kept)]
+
+
+def _note(count: int, kept: Sequence[int], alpha: Sequence[int]) -> str:
+    left = [channel for channel in range(count) if channel not in kept]
+    if not left:
+        return ""
+    if set(left) <= set(alpha):
+        return "alpha left out"
+    told = " and ".join(filter(None, [", ".join(map(str, left[:-1])), str(left[-1])]))
+    return f"channel{'s' * (len(left) > 1)} {told} of {count} left out"
 
 
 def _coloured(raster: Raster) -> Pixels:
@@ -94,7 +180,7 @@ def _stored_type(pixels: Pixels, path: str | Path) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * 255
     if pixels.dtype in (np.uint8, np.uint16):
-        return pixels
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype.kind not in "iuf":
         raise CongealError(f"expected numbers as pixels, {path} holds {pixels.dtype}")
     with np.errstate(over="ignore"):
@@ -108,12 +194,14 @@ def _stored_type(pixels: Pixels, path: str | Path) -> Pixels:
 def read_labels(path: str | Path) -> LabelMap:
     """Read a label map as `(H, W)` int64: 0 background, 1..K objects, -1 void.
 
-    Numbers are kept as stored (of a palette PNG, the indices). A gray picture saved as RGB
-    is accepted when its channels agree.
+    Numbers are kept as stored (of a palette PNG, the indices) and turned as the file's
+    orientation says. A gray picture saved as RGB is accepted when its channels agree, and a float
+    map (Fiji has no larger integers than 16 bits) when its values are whole. Whether 0 is shown
+    white says nothing about labels: binary masks of ImageJ and one-bit TIFFs say it by habit.
 
     Raises:
         CongealError: the file cannot be read, is a photograph (RGB, JPEG, or gray values that
-            change from pixel to pixel), or holds float or negative labels (other than -1).
+            change from pixel to pixel), or holds fractions or labels below -1.
 
     Example:
         >>> import tempfile
@@ -128,11 +216,7 @@ def read_labels(path: str | Path) -> LabelMap:
         raise CongealError(
             f"expected a label map, {path} is a JPEG, which changes labels; use PNG or TIFF"
         )
-    pixels = _one_channel(raster.pixels, path)
-    if pixels.dtype.kind not in "biu":
-        raise CongealError(
-            f"expected whole numbers as labels, {path} holds {pixels.dtype}; save it as integers"
-        )
+    pixels = as_whole(_one_channel(raster, path), path)
     if pixels.dtype.kind == "u" and int(pixels.max()) > np.iinfo(np.int64).max:
         raise CongealError(f"expected labels below 2^63, {path} has {int(pixels.max())}")
     labels: LabelMap = pixels.astype(np.int64)
@@ -140,17 +224,53 @@ def read_labels(path: str | Path) -> LabelMap:
     return labels
 
 
-def _one_channel(pixels: Pixels, path: str | Path) -> Pixels:
-    if pixels.ndim == 2:
-        return pixels
-    channels = pixels.shape[2]
-    colours = pixels[..., : 1 if channels <= 2 else 3]
-    if channels > 4 or not (colours == colours[..., :1]).all():
+def as_whole(values: Pixels, where: str | Path) -> Pixels:
+    """Give numbers as integers: those of a float type when all are whole and told apart by it.
+
+    Raises:
+        CongealError: they are fractions, NaN, infinite, no real numbers, or beyond what the type
+            holds without gaps (2^24 of float32).
+
+    Example:
+        >>> as_whole(np.array([0.0, 70000.0]), "a.tif").tolist()
+        [0, 70000]
+    """
+    if values.dtype.kind in "biu":
+        return values
+    if values.dtype.kind != "f":
+        raise CongealError(f"expected whole numbers as labels, {where} holds {values.dtype}")
+    with np.errstate(invalid="ignore"):
+        odd = values[~((values == np.floor(values)) & np.isfinite(values))]
+    if odd.size:
+        raise CongealError(
+            f"expected whole numbers as labels, {where} holds {values.dtype} such as {odd[0]:g}; "
+            "save it as integers"
+        )
+    most = 2 ** (np.finfo(values.dtype).nmant + 1)
+    if values.size and float(np.abs(values).max()) > most:
+        raise CongealError(
+            f"expected labels up to {most} in {values.dtype}, {where} has "
+            f"{float(np.abs(values).max()):g}"
+        )
+    return values.astype(np.int64)
+
+
+def _one_channel(raster: Raster, path: str | Path) -> Pixels:
+    pixels = _with_channels(raster.pixels)
+    colours = [channel for channel in range(pixels.shape[2]) if channel not in raster.alpha]
+    first = pixels[..., colours[0]] if colours else pixels[..., 0]
+    alike = all(np.array_equal(pixels[..., channel], first) for channel in colours)
+    if len(colours) == 1 or (len(colours) == 3 and alike):
+        return first
+    if len(colours) == 3:
         raise CongealError(
             f"expected a label map with one channel, {path} is a colour image; "
             "save the number of each object as a gray value"
         )
-    return pixels[..., 0]
+    raise CongealError(
+        f"expected a label map with one channel, {path} has {pixels.shape[2]} channels; "
+        "save each as its own file"
+    )
 
 
 def _check_labels(labels: LabelMap, path: str | Path) -> None:
@@ -233,11 +353,17 @@ def _expand(given: str | Path) -> list[Path]:
             raise CongealError(f"expected images (PNG, JPEG or TIFF) in {path}, found none")
         return files
     if not path.exists() and has_magic(str(given)):
-        matches = [Path(match) for match in glob(str(given), recursive=True)]
+        matches = [Path(match) for match in glob(_pattern(path), recursive=True)]
         images = [
             match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES
         ]
         if not images:
-            raise CongealError(f"expected images to match {str(given)!r}, found none")
+            raise CongealError(f"expected images to match {quoted(str(given))}, found none")
         return sorted(images, key=lambda image: natural_key(str(image)))
     return [path]
+
+
+def _pattern(path: Path) -> str:
+    """Take the part of a path that exists as it is: a folder may have brackets in its name."""
+    there = next((parent for parent in path.parents if parent.is_dir()), Path())
+    return str(Path(escape(str(there))) / path.relative_to(there))

@@ -23,6 +23,11 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
     The percentiles are taken over all channels together, from a regular subsample when the
     image is large. Microscopy images are often very dark, so fixed ranges do not do.
 
+    A burnt-in scale bar, a saturated rim or a dead row that covers more than ``100 - high`` percent
+    of the values takes the upper bound for itself, and the objects become dark: lower ``high``
+    below the share that the objects and darker pixels have, such as 98 for a bar of 1.6 percent.
+    Raise ``low`` likewise above the share of a black rim.
+
     Args:
         image: `(H, W, C)` or `(H, W)`, C = 1 or 3, any real type.
         low: lower percentile, 0 to 100.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from congeal.data.sample import LabelMap
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 
-__all__ = ["compress_runs", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
+__all__ = ["compress_runs", "is_empty", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
 
 Runs = NDArray[np.int64]
 
@@ -35,7 +36,9 @@ def parse_counts(text: str) -> list[int]:
     for character in text:
         code = ord(character) - 48
         if not 0 <= code < 64 or shift > 60:
-            raise CongealError(f"the run lengths hold {character!r}, which does not belong there")
+            raise CongealError(
+                f"the run lengths hold {quoted(character)}, which does not belong there"
+            )
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
@@ -59,16 +62,18 @@ def rle_runs(segmentation: dict[str, Any], height: int, width: int) -> Runs:
         [1, 2, 3]
     """
     size, counts = segmentation.get("size"), segmentation.get("counts")
-    if size is not None and list(size) != [height, width]:
-        raise CongealError(f"its size is {size}, the image is [{height}, {width}]")
+    if size is not None and (not isinstance(size, list | tuple) or [*size] != [height, width]):
+        raise CongealError(f"its size is {quoted(size)}, the image is [{height}, {width}]")
     if isinstance(counts, bytes):
         counts = counts.decode("ascii", "replace")
     if isinstance(counts, str):
         counts = parse_counts(counts)
     if not isinstance(counts, list) or not all(type(n) is int and n >= 0 for n in counts):
         raise CongealError("its run lengths are not whole numbers of 0 and up")
-    if sum(counts) != height * width:
-        raise CongealError(f"its runs cover {sum(counts)} pixels, the image has {height * width}")
+    covered = sum(counts)
+    if covered != height * width:
+        told = quoted(covered)
+        raise CongealError(f"its runs cover {told} pixels, the image has {height * width}")
     return np.array(counts, np.int64)
 
 
@@ -115,6 +120,16 @@ def compress_runs(runs: Runs, height: int) -> dict[str, Any]:
     size = [height, int(runs.sum()) // max(height, 1)]
     packed = coco_mask.frPyObjects({"size": size, "counts": runs.tolist()}, *size)
     return {"size": size, "counts": packed["counts"].decode("ascii")}
+
+
+def is_empty(rle: Mapping[str, Any]) -> bool:
+    """Whether a mask in COCO's compressed form has no pixel.
+
+    Example:
+        >>> is_empty(compress_runs(np.array([6]), 2)), is_empty(compress_runs(np.array([5, 1]), 2))
+        (True, False)
+    """
+    return not any(parse_counts(rle["counts"])[1::2])
 
 
 def paint_runs(labels: LabelMap, runs: Runs, value: int) -> None:

@@ -85,7 +85,8 @@ def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) ->
 
 
 def _place(name: str, seed: int) -> float:
-    digest = hashlib.sha1(f"{seed}:{name}".encode()).digest()
+    # Names of files may be no UTF-8; Python then holds their bytes as lone surrogates.
+    digest = hashlib.sha1(f"{seed}:{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 

@@ -79,7 +79,7 @@ def inline_file(path: Path) -> dict[str, Any]:
 
 
 def _size(content: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
         return image.width, image.height
 
 
