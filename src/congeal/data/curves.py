@@ -1,4 +1,4 @@
-"""Tubes around curves: rods, worms, fibres, stalks."""
+"""Tubes around curves: rods, worms, fibres."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from congeal.data.canvas import Floats
 
 __all__ = ["STEP", "Tube", "curve", "tube"]
 
-STEP = 0.7  # pixels between points of a curve
-_MARGIN = 3  # pixels around the outline that are drawn: smooth edges and shadows
+STEP = 0.9  # pixels between points of a curve
+_MARGIN = 2  # pixels around the outline that are drawn: smooth edges and shadows
 _OUTSIDE = -9.0
 
 
@@ -60,8 +60,8 @@ def curve(
         `(N, 2)` rows and columns.
 
     Example:
-        >>> curve((5.0, 5.0), 0.0, 2.1).round(2).tolist()
-        [[5.0, 3.95], [5.0, 4.65], [5.0, 5.35], [5.0, 6.05]]
+        >>> curve((5.0, 5.0), 0.0, 1.8).round(2).tolist()
+        [[5.0, 4.1], [5.0, 5.0], [5.0, 5.9]]
     """
     count = max(int(length / STEP + 1e-9), 1) + 1
     share = np.linspace(-0.5, 0.5, count)
@@ -89,12 +89,14 @@ def tube(points: NDArray[np.float64], radius: NDArray[np.float64], size: tuple[i
         >>> straight = curve((8.0, 8.0), 0.0, 10.0)
         >>> drawn = tube(straight, np.full(len(straight), 2.0), (16, 16))
         >>> drawn.depth.shape, round(float(drawn.depth.max()), 1)
-        ((11, 16), 2.0)
+        ((7, 14), 2.0)
     """
     y, x, near = _stamps(points, float(radius.max()), size)
     down, right = y - points[near, 0], x - points[near, 1]
-    depth = radius[near] - np.hypot(down, right)
-    order = np.argsort(depth, kind="stable")  # where points meet in a pixel, the deepest is last
+    depth = (radius[near] - np.hypot(down, right)).astype(np.float32)
+    close = np.flatnonzero(depth > -_MARGIN)
+    # Where several points mark a pixel, the one that it is deepest in comes last and stays.
+    order = close[np.argsort(depth[close], kind="stable")]
     y, x, near, depth = y[order], x[order], near[order], depth[order]
     top, left = (int(at.min()) if len(at) else 0 for at in (y, x))
     bottom, right_end = (int(at.max()) + 1 if len(at) else 0 for at in (y, x))

@@ -108,7 +108,7 @@ def draw_shapes(
 
 def _colours(rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Colour of the ground and four colours that shapes of every class have, unlike the ground."""
-    base = rng.uniform(0.15, 0.85, 3)
+    base = rng.uniform(0.2, 0.8) + rng.normal(0, 0.1, 3).clip(-0.18, 0.18)
     tints: list[Floats] = []
     while len(tints) < 4:
         tint = rng.uniform(0.1, 0.95, 3)
