@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from congeal.data.sample import LabelMap, Pixels
+from congeal.data.canvas import place_downwards
+from congeal.data.sample import LabelMap, Mask, Pixels
 from congeal.data.scenes import MIN_VISIBLE
 from congeal.errors import unknown
 
@@ -22,9 +23,23 @@ Floats = NDArray[np.float32]
 
 
 def draw_digits(
-    rng: np.random.Generator, height: int, width: int, split: str = "train"
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    split: str = "train",
+    count: int | None = None,
+    overlap: float = 1.0,
 ) -> tuple[Pixels, LabelMap]:
-    """Place 4 to 9 digits, 22 to 36 pixels high, later ones over earlier ones, bright on dark.
+    """Place digits, 22 to 36 pixels high, later ones over earlier ones, bright on dark.
+
+    Args:
+        rng: where everything random comes from.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        split: whose digits are drawn; no digit of scikit-learn is in two splits.
+        count: number of digits, more than 9 being drawn smaller; when None, 4 to 9 are drawn and
+            those that are hidden left out.
+        overlap: the largest share of a digit that others may hide, 0..1.
 
     Returns:
         Image `(H, W, 1)` uint8 and labels `(H, W)` of the ink that is seen of each digit.
@@ -38,8 +53,12 @@ def draw_digits(
         ((96, 96, 1), True)
     """
     glyphs = _glyphs(split)
-    ink = np.stack([_place(rng, glyphs, height, width) for _ in range(int(rng.integers(4, 10)))])
-    ink = ink[_is_visible(ink)]
+    number = int(rng.integers(4, 10)) if count is None else count
+    if count is None and overlap == 1:
+        ink = np.stack([_place(rng, glyphs, height, width) for _ in range(number)])
+        ink = ink[_is_visible(ink)]
+    else:
+        ink = _arrange(rng, glyphs, (height, width), number, overlap)
     scene = np.full((height, width), rng.uniform(0, 0.25), np.float32)
     for layer in ink:
         tone = rng.uniform(0.6, 1)
@@ -62,10 +81,27 @@ def _glyphs(split: str) -> Floats:
     return np.pad(chosen, ((0, 0), (1, 1), (1, 1)))
 
 
-def _place(rng: np.random.Generator, glyphs: Floats, height: int, width: int) -> Floats:
+def _arrange(
+    rng: np.random.Generator, glyphs: Floats, size: tuple[int, int], count: int, overlap: float
+) -> Floats:
+    """Place digits below each other so that enough can be seen of each."""
+    share = min(1.0, 9 * size[0] * size[1] / (count * 112 * 112)) ** 0.5
+
+    def draw(_: int, scale: float) -> Floats:
+        return _place(rng, glyphs, *size, scale * share)
+
+    def locate(ink: Floats) -> tuple[tuple[slice, slice], Mask]:
+        return (slice(None), slice(None)), ink > _INK
+
+    return np.stack(place_downwards(draw, locate, count, size, overlap, MIN_VISIBLE)[0])
+
+
+def _place(
+    rng: np.random.Generator, glyphs: Floats, height: int, width: int, size: float = 1.0
+) -> Floats:
     """One digit at a random place, size and angle on the whole canvas."""
     glyph = glyphs[rng.integers(len(glyphs))]
-    scale = 8 / rng.uniform(22, 36)
+    scale = 8 / (rng.uniform(22, 36) * size)
     angle = rng.normal(0, 0.25)
     down = np.arange(height)[:, None] - rng.uniform(0.15, 0.85) * height
     right = np.arange(width)[None, :] - rng.uniform(0.15, 0.85) * width

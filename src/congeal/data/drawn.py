@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import numpy as np
 
-from congeal.data.sample import Dataset, LabelMap, Pixels, Sample
-from congeal.data.scenes import draw_discs, draw_sticks
+from congeal.data.drawn_kinds import DRAWN_KINDS, draw_kind
+from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError, unknown
 
-__all__ = ["COUNTS", "KINDS", "DrawnDataset"]
+__all__ = ["COUNTS", "KINDS", "DrawnDataset", "split_drawing"]
 
 # How many samples a split has unless told otherwise.
 COUNTS = {"train": 512, "val": 32, "test": 64}
 
-Draw = Callable[[np.random.Generator, int, int], tuple[Pixels, LabelMap]]
-_KINDS: dict[str, Draw] = {"sticks": draw_sticks, "discs": draw_discs}
-KINDS = (*_KINDS, "digits")
-_SIDES = (96, 128)
+KINDS = tuple(DRAWN_KINDS)
+_CLASS_PROTOCOLS = ("miou", "apr")
+_MOST = 2000  # objects that may be asked for in an image
 
 
 class DrawnDataset(Dataset):
-    """Crossing sticks, overlapping discs or digits; the labels are what is seen of each object.
+    """Drawn images; the labels are what is seen of each object.
 
-    Sample i of a split depends on seed, kind, split, size and i only, on nothing drawn before.
+    Sample i of a split depends on seed, kind, split, size, objects, overlap and i only, on
+    nothing drawn before. Kinds with classes have them in ``classes`` and ``semantic``.
 
     Args:
-        kind: ``"sticks"``, ``"discs"`` (both RGB) or ``"digits"`` (gray).
+        kind: a name of ``KINDS``: ``"sticks"``, ``"discs"``, ``"digits"``, ``"shapes"``,
+            ``"shapes:two"``, ``"rods"``, ``"worms"``, ``"fibres"``, ``"rings"``, ``"cells"``,
+            ``"specks"`` or ``"rosettes"``.
         split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for one after the other.
         count: number of samples; 512, 32 or 64 by split when None.
-        size: side in pixels of a square image; each side 96 to 128 at random when None.
+        size: side in pixels of a square image; usual for the kind when None.
         seed: another seed, another world.
+        objects: number of objects of an image, or the fewest and the most; usual for the kind
+            when None. Objects are drawn smaller where there are too many for the image; only if
+            they find no place even so, there are fewer.
+        overlap: the largest share of an object that others may hide, 0..1; usual for the kind
+            when None.
 
     Raises:
-        CongealError: unknown kind or split, or a count, size or seed that makes no sense.
+        CongealError: unknown kind or split, or a count, size, seed, number of objects or overlap
+            that makes no sense.
 
     Example:
         >>> sticks = DrawnDataset("sticks", "val", size=96)
         >>> len(sticks), sticks[0].name, sticks[0].image.shape
         (32, 'val-00000', (96, 96, 3))
+        >>> int(DrawnDataset("rings", "val", size=96, objects=5)[0].labels.max())
+        5
     """
 
     def __init__(
@@ -52,43 +61,107 @@ class DrawnDataset(Dataset):
         count: int | None = None,
         size: int | None = None,
         seed: int = 0,
+        objects: int | tuple[int, int] | None = None,
+        overlap: float | None = None,
     ) -> None:
         if kind not in KINDS:
             raise unknown("kind of drawing", kind, KINDS)
-        self.name = kind
+        self.kind = kind
         self.split = split
         self.size = size
         self.seed = seed
+        self.objects = (objects, objects) if isinstance(objects, int) else objects
+        self.overlap = overlap
+        self.class_names = DRAWN_KINDS[kind].class_names
+        self.other_protocols = _CLASS_PROTOCOLS if self.class_names else ()
         self._keys = _sample_keys(split, count)
         _check_drawing(size, seed)
+        _check_objects(self.objects, overlap)
+        self.name = kind + _options_text(self.objects, overlap)
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __getitem__(self, index: int) -> Sample:
         split, number = self._keys[index]
-        rng = _generator(self.name, split, number, self.seed)
-        height, width = _draw_size(rng, self.size)
-        image, labels = _drawer(self.name, split)(rng, height, width)
-        return Sample(f"{split}-{number:05d}", image, labels)
+        rng = _generator(self.kind, split, number, self.seed)
+        size = _draw_size(rng, self.size, DRAWN_KINDS[self.kind].sides)
+        image, labels, classes = draw_kind(
+            self.kind, rng, size, split=split, objects=self.objects, overlap=self.overlap
+        )
+        semantic = None if classes is None else np.append(0, classes)[labels]
+        name = f"{split}-{number:05d}"
+        return Sample(name, image, labels, semantic=semantic, classes=classes)
 
     def names(self) -> list[str]:
         """The names of all samples in order, without drawing any."""
         return [f"{split}-{number:05d}" for split, number in self._keys]
 
 
-def _drawer(kind: str, split: str) -> Draw:
-    if kind in _KINDS:
-        return _KINDS[kind]
-    from congeal.data.digits import draw_digits
+def split_drawing(spec: str) -> tuple[str, dict[str, Any]] | None:
+    """Take the name of a drawing with options apart.
 
-    return partial(draw_digits, split=split)
+    After the kind and a colon come, with commas between them, ``objects=8`` or ``objects=4-9``
+    (``8`` and ``4-9`` alone mean the same), ``overlap=0.3`` and ``size=128``.
+
+    Args:
+        spec: such as ``"sticks:8"`` or ``"shapes:two:objects=2-5,overlap=0"``.
+
+    Returns:
+        The kind and arguments of `DrawnDataset`; None where it names no drawing.
+
+    Raises:
+        CongealError: the options cannot be read.
+
+    Example:
+        >>> split_drawing("sticks:8"), split_drawing("nuclei:histology")
+        (('sticks', {'objects': (8, 8)}), None)
+    """
+    if spec in KINDS:
+        return spec, {}
+    kind, mark, text = spec.rpartition(":")
+    if not mark or kind not in KINDS:
+        return None
+    return kind, dict(_option(spec, kind, part) for part in text.split(","))
 
 
-def _draw_size(rng: np.random.Generator, size: int | None) -> tuple[int, int]:
+def _option(spec: str, kind: str, text: str) -> tuple[str, Any]:
+    key, mark, value = text.strip().partition("=")
+    key, value = (key, value) if mark else ("objects", key)
+    try:
+        if key == "objects":
+            low, mark, high = value.partition("-")
+            return key, (int(low), int(high if mark else low))
+        if key in ("overlap", "size"):
+            return key, float(value) if key == "overlap" else int(value)
+    except ValueError:
+        pass
+    others = "".join(f", or the name {name}" for name in KINDS if name.startswith(f"{kind}:"))
+    raise CongealError(
+        f"expected options as in {kind}:8 or {kind}:objects=4-9,overlap=0.3,size=128{others}; "
+        f"got {spec[:80]!r}"
+    )
+
+
+def _options_text(objects: tuple[int, int] | None, overlap: float | None) -> str:
+    """The options as `split_drawing` reads them."""
+    parts = []
+    if objects is not None:
+        low, high = objects
+        parts.append(f"objects={low}" if low == high else f"objects={low}-{high}")
+    if overlap is not None:
+        parts.append(f"overlap={overlap:g}")
+    return ":" * bool(parts) + ",".join(parts)
+
+
+def _draw_size(
+    rng: np.random.Generator, size: int | None, sides: tuple[int, int]
+) -> tuple[int, int]:
     if size is not None:
         return size, size
-    height, width = rng.integers(_SIDES[0], _SIDES[1] + 1, 2).tolist()
+    if sides[0] == sides[1]:
+        return sides
+    height, width = rng.integers(sides[0], sides[1] + 1, 2).tolist()
     return height, width
 
 
@@ -108,6 +181,15 @@ def _check_drawing(size: int | None, seed: int) -> None:
         raise CongealError(f"expected a size of 32 pixels or more, got {size}")
     if seed < 0:
         raise CongealError(f"expected a seed of 0 or more, got {seed}")
+
+
+def _check_objects(objects: tuple[int, int] | None, overlap: float | None) -> None:
+    if objects is not None and not 1 <= objects[0] <= objects[1] <= _MOST:
+        raise CongealError(
+            f"expected 1 to {_MOST} objects, the fewest first, got {objects[0]} to {objects[1]}"
+        )
+    if overlap is not None and not 0 <= overlap <= 1:
+        raise CongealError(f"expected an overlap of 0 to 1, got {overlap:g}")
 
 
 def _generator(kind: str, split: str, number: int, seed: int) -> np.random.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from congeal.data.catalogue import DATASETS, DatasetInfo
-from congeal.data.drawn import KINDS, DrawnDataset
+from congeal.data.drawn import KINDS, DrawnDataset, split_drawing
 from congeal.data.folder import FolderDataset, folder_parts
 from congeal.data.layouts import NAMED, find_layout, find_named
 from congeal.data.packs import PackDataset, has_pack
@@ -38,7 +38,8 @@ def open_dataset(
     """Open a dataset by name or by path.
 
     Args:
-        spec: a name of ``DATASETS``, ``NAME=FOLDER`` for one that lies elsewhere, a folder, a
+        spec: a name of ``DATASETS``, ``NAME=FOLDER`` for one that lies elsewhere, a drawn set with
+            options such as ``sticks:8`` or ``shapes:objects=2-5,overlap=0.3``, a folder, a
             COCO ``.json``, a ``.npz`` or a Zarr group. The folders of the published datasets are
             recognised. A name wins over a folder of the same name; write ``./nuclei`` for the
             folder. In a folder, a COCO file wins over masks.
@@ -57,9 +58,12 @@ def open_dataset(
     """
     name, folder = split_spec(spec)
     folder = Path(root) if root is not None and folder is None else folder
-    if name in KINDS:
+    drawing = split_drawing(name)
+    if drawing is not None:
         _refuse_folder(name, folder)
-        return DrawnDataset(name, split, count=count, size=size, seed=seed)
+        kind, options = drawing
+        options["size"] = options.get("size") if size is None else size
+        return DrawnDataset(kind, split, count=count, seed=seed, **options)
     if size is not None:
         raise CongealError(f"expected a size for drawn images only, {spec} is read from files")
     if name in NAMED:
@@ -147,7 +151,7 @@ def stored_splits(spec: str | Path, lost: list[str] | None = None) -> tuple[str,
     name, folder = split_spec(spec)
     if name in NAMED:
         return NAMED[name].splits(find_named(name, folder))
-    if name in DATASETS:
+    if name in DATASETS or split_drawing(name) is not None:
         return _SPLITS
     path = Path(spec)
     _check_exists(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from congeal.data.sample import LabelMap, Pixels
+from congeal.data.canvas import place_downwards, smooth_noise
+from congeal.data.sample import LabelMap, Mask, Pixels
 
 __all__ = ["MIN_VISIBLE", "draw_discs", "draw_sticks"]
 
@@ -38,8 +40,21 @@ class Layers:
         return Layers(self.depth[keep], self.normal[:, keep], self.grain[keep])
 
 
-def draw_sticks(rng: np.random.Generator, height: int, width: int) -> tuple[Pixels, LabelMap]:
-    """Draw 4 to 9 round sticks of one material, at any angle, later ones over earlier ones.
+def draw_sticks(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    count: int | None = None,
+    overlap: float = 1.0,
+) -> tuple[Pixels, LabelMap]:
+    """Draw round sticks of one material, at any angle, later ones over earlier ones.
+
+    Args:
+        rng: where everything random comes from.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        count: number of sticks, more than 9 being drawn smaller; 4 to 9 when None.
+        overlap: the largest share of a stick that others may hide, 0..1.
 
     Returns:
         Image `(H, W, 3)` uint8 and labels `(H, W)` of what is seen of each stick.
@@ -49,6 +64,14 @@ def draw_sticks(rng: np.random.Generator, height: int, width: int) -> tuple[Pixe
         >>> image.shape, 4 <= int(labels.max()) <= 9
         ((96, 128, 3), True)
     """
+    if count is not None or overlap < 1:
+        number = int(rng.integers(4, 10)) if count is None else count
+        share = _share(number, 9, height, width)
+
+        def draw(_: int, scale: float) -> Layers:
+            return _stick_layers(rng, 1, height, width, scale * share**0.5, share**0.25)
+
+        return _render(rng, _place(draw, number, (height, width), overlap))
     for _ in range(_ATTEMPTS):
         layers = _visible(_stick_layers(rng, int(rng.integers(4, 10)), height, width))
         if len(layers.depth) >= 4:
@@ -56,8 +79,22 @@ def draw_sticks(rng: np.random.Generator, height: int, width: int) -> tuple[Pixe
     return _render(rng, layers)
 
 
-def draw_discs(rng: np.random.Generator, height: int, width: int) -> tuple[Pixels, LabelMap]:
-    """Draw 5 to 14 slightly domed discs of one material that overlap.
+def draw_discs(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    count: int | None = None,
+    overlap: float = 1.0,
+) -> tuple[Pixels, LabelMap]:
+    """Draw slightly domed discs of one material that overlap.
+
+    Args:
+        rng: where everything random comes from.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        count: number of discs, more than 14 being drawn smaller; when None, 5 to 14 are drawn and
+            those that are hidden left out.
+        overlap: the largest share of a disc that others may hide, 0..1.
 
     Returns:
         Image `(H, W, 3)` uint8 and labels `(H, W)` of what is seen of each disc.
@@ -67,8 +104,37 @@ def draw_discs(rng: np.random.Generator, height: int, width: int) -> tuple[Pixel
         >>> image.shape, int(labels.max()) > 3
         ((96, 96, 3), True)
     """
-    count = int(rng.integers(5, 15))
-    return _render(rng, _visible(_disc_layers(rng, count, height, width)))
+    number = int(rng.integers(5, 15)) if count is None else count
+    if count is None and overlap == 1:
+        return _render(rng, _visible(_disc_layers(rng, number, height, width)))
+    share = _share(number, 14, height, width)
+
+    def draw(_: int, scale: float) -> Layers:
+        return _disc_layers(rng, 1, height, width, scale * share**0.5)
+
+    return _render(rng, _place(draw, number, (height, width), overlap))
+
+
+def _share(count: int, usual: int, height: int, width: int) -> float:
+    """Area for each object relative to the usual number on 112 x 112 pixels, at most 1."""
+    return min(1.0, usual * height * width / (count * 112 * 112))
+
+
+def _place(
+    draw: Callable[[int, float], Layers], count: int, size: tuple[int, int], overlap: float
+) -> Layers:
+    """Place single shapes below each other so that enough can be seen of each."""
+
+    def locate(one: Layers) -> tuple[tuple[slice, slice], Mask]:
+        inside = one.depth[0, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN] > 0
+        return (slice(None), slice(None)), inside
+
+    placed, _ = place_downwards(draw, locate, count, size, overlap, MIN_VISIBLE)
+    return Layers(
+        np.concatenate([one.depth for one in placed]),
+        np.concatenate([one.normal for one in placed], axis=1),
+        np.concatenate([one.grain for one in placed]),
+    )
 
 
 def _canvas(height: int, width: int) -> tuple[Floats, Floats]:
@@ -81,7 +147,15 @@ def _column(values: NDArray[np.float64]) -> Floats:
     return values.astype(np.float32)[:, None, None]
 
 
-def _stick_layers(rng: np.random.Generator, count: int, height: int, width: int) -> Layers:
+def _stick_layers(
+    rng: np.random.Generator,
+    count: int,
+    height: int,
+    width: int,
+    length: float = 1.0,
+    thickness: float = 1.0,
+) -> Layers:
+    """Draw sticks of usual size, or of a multiple of the usual length and thickness."""
     y, x = _canvas(height, width)
     side = min(height, width)
     angle = rng.uniform(0, np.pi, count)
@@ -92,8 +166,8 @@ def _stick_layers(rng: np.random.Generator, count: int, height: int, width: int)
     across = down * cosine - right * sine
     # A real stick is never quite straight.
     across = across + _column(rng.normal(0, 0.0004, count)) * along * along
-    radius = _column(rng.uniform(2.5, 4.5, count))
-    half = _column(rng.uniform(0.33, 0.55, count) * side)
+    radius = _column(rng.uniform(2.5, 4.5, count) * thickness)
+    half = _column(rng.uniform(0.33, 0.55, count) * side * length)
     beyond = np.maximum(np.abs(along) - half, 0)
     distance = np.sqrt(beyond * beyond + across * across)
     slope = np.clip(across / radius, -1, 1)
@@ -113,11 +187,14 @@ def _grain(rng: np.random.Generator, along: Floats, across: Floats) -> Floats:
     return streaks
 
 
-def _disc_layers(rng: np.random.Generator, count: int, height: int, width: int) -> Layers:
+def _disc_layers(
+    rng: np.random.Generator, count: int, height: int, width: int, scale: float = 1.0
+) -> Layers:
+    """Draw discs of usual size, or of a multiple of it."""
     y, x = _canvas(height, width)
     down = y - _column(rng.uniform(0.08, 0.92, count) * height)
     right = x - _column(rng.uniform(0.08, 0.92, count) * width)
-    radius = _column(rng.uniform(7, 17, count))
+    radius = _column(rng.uniform(7, 17, count) * scale)
     distance = np.sqrt(down * down + right * right)
     dome = np.float32(rng.uniform(0.4, 0.95))
     scale = dome / np.maximum(radius, distance)
@@ -178,29 +255,11 @@ def _colours(rng: np.random.Generator, count: int) -> Floats:
     return clipped
 
 
-def _smooth_noise(rng: np.random.Generator, rows: int, columns: int, cells: int) -> Floats:
-    """Random values on a coarse grid, interpolated linearly to `(rows, columns)`."""
-    grid = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
-    return _interpolate(_interpolate(grid, rows).T, columns).T
-
-
-def _interpolate(values: Floats, length: int) -> Floats:
-    """Linear interpolation of `(cells + 1, n)` to `(length, n)`.
-
-    Without a matrix product: numpy's would put all cores to work on it, beside a training.
-    """
-    place = np.linspace(0, len(values) - 1, length)
-    before = np.minimum(place.astype(np.int64), len(values) - 2)
-    share = (place - before).astype(np.float32)[:, None]
-    mixed: Floats = values[before] * (1 - share) + values[before + 1] * share
-    return mixed
-
-
 def _ground(rng: np.random.Generator, rows: int, columns: int, colour: Floats) -> Floats:
     texture = np.ones((rows, columns), np.float32)
     for cells, most in ((3, 0.12), (14, 0.08), (48, 0.08)):
         amount = np.float32(rng.uniform(0.01, most))
-        texture += amount * _smooth_noise(rng, rows, columns, cells)
+        texture += amount * smooth_noise(rng, rows, columns, cells)
     ground: Floats = texture[..., None] * colour
     return ground
 

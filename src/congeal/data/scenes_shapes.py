@@ -1,0 +1,139 @@
+"""Drawn shapes of several classes: discs, squares, triangles and stars that overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from congeal.data.canvas import (
+    Floats,
+    Patch,
+    arrange,
+    ground,
+    local_grid,
+    paint,
+    photograph,
+    smooth_noise,
+)
+from congeal.data.sample import LabelMap, Pixels
+
+__all__ = ["SHAPES", "draw_shapes"]
+
+_STAR_INNER = 0.46  # radius of a star's notches, relative to its points
+
+
+def _disc(down: Floats, right: Floats, radius: float) -> Floats:
+    depth: Floats = 0.88 * radius - np.hypot(down, right)
+    return depth
+
+
+def _square(down: Floats, right: Floats, radius: float) -> Floats:
+    depth: Floats = 0.78 * radius - np.maximum(np.abs(down), np.abs(right))
+    return depth
+
+
+def _triangle(down: Floats, right: Floats, radius: float) -> Floats:
+    angles = 2 * np.pi / 3 * np.arange(3)
+    sides = [np.float32(np.sin(a)) * down + np.float32(np.cos(a)) * right for a in angles]
+    depth: Floats = 0.56 * radius - np.maximum.reduce(sides)
+    return depth
+
+
+def _star(down: Floats, right: Floats, radius: float) -> Floats:
+    """Distance from the edge between a point and a notch, in the tenth of the star it lies in."""
+    distance, tenth = np.hypot(down, right), np.pi / 5
+    turn = np.abs((np.arctan2(down, right) + tenth) % (2 * tenth) - tenth)
+    tip = 1.12 * radius
+    # The edge runs from (tip, 0) to the notch, both relative to the centre.
+    notch = np.array([np.sin(tenth), np.cos(tenth)]) * _STAR_INNER * tip
+    dy, dx = notch[0], notch[1] - tip
+    length = np.hypot(dy, dx)
+    y, x = distance * np.sin(turn), distance * np.cos(turn)
+    depth: Floats = (((x - tip) * -dy + y * dx) / length).astype(np.float32)
+    return depth
+
+
+_OUTLINES: dict[str, Callable[[Floats, Floats, float], Floats]] = {
+    "disc": _disc,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+}
+SHAPES = tuple(_OUTLINES)
+
+
+def draw_shapes(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    count: int,
+    overlap: float = 0.6,
+    least: int = 30,
+    shapes: Sequence[str] = SHAPES,
+) -> tuple[Pixels, LabelMap, LabelMap]:
+    """Draw shapes of several classes over each other; colour and size do not tell the class.
+
+    Args:
+        rng: where everything random comes from.
+        size: height and width in pixels.
+        count: number of shapes.
+        overlap: the largest share of a shape that others may hide, 0..1.
+        least: the fewest pixels that are seen of each.
+        shapes: the classes 1, 2, ..., some of `SHAPES`.
+
+    Returns:
+        Image `(H, W, 3)` uint8, labels `(H, W)` of what is seen of each shape, and the classes
+        `(K,)` of the shapes.
+
+    Example:
+        >>> image, labels, classes = draw_shapes(np.random.default_rng(0), (96, 96), 5)
+        >>> image.shape, int(labels.max()), classes.shape
+        ((96, 96, 3), 5, (5,))
+    """
+    base, tints = _colours(rng)
+
+    def draw(_: int, scale: float) -> Patch:
+        kind = int(rng.integers(len(shapes)))
+        radius = min(rng.uniform(10, 19), 0.3 * min(size)) * scale
+        tint = tints[rng.integers(len(tints))] + rng.normal(0, 0.05, 3)
+        return _shape(rng, size, radius, _OUTLINES[shapes[kind]], tint, kind + 1)
+
+    patches, labels = arrange(draw, count, size, overlap, least)
+    scene = ground(rng, size, base, 0.16)
+    offset = (int(rng.integers(-3, 4)), int(rng.integers(-3, 4)))
+    scene = paint(scene, patches, rng.uniform(0.1, 0.45), offset)
+    classes = np.array([patch.class_id for patch in patches], np.int64)
+    return photograph(rng, scene, (0.4, 0.9), (0.015, 0.05)), labels, classes
+
+
+def _colours(rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Colour of the ground and four colours that shapes of every class have, unlike the ground."""
+    base = rng.uniform(0.2, 0.8) + rng.normal(0, 0.1, 3).clip(-0.18, 0.18)
+    tints: list[Floats] = []
+    while len(tints) < 4:
+        tint = rng.uniform(0.1, 0.95, 3)
+        if np.abs(tint - base).mean() > 0.2:
+            tints.append(tint.astype(np.float32))
+    return base.astype(np.float32), np.stack(tints)
+
+
+def _shape(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    radius: float,
+    outline: Callable[[Floats, Floats, float], Floats],
+    tint: Floats,
+    class_id: int,
+) -> Patch:
+    """A shape, turned, with a slope of brightness, texture and a slightly darker rim."""
+    y, x = rng.uniform(0.1, 0.9, 2) * size
+    top, left, down, right = local_grid(y, x, 1.2 * radius + 4, size)
+    turn, light = rng.uniform(0, 2 * np.pi, 2)
+    sine, cosine = np.float32(np.sin(turn)), np.float32(np.cos(turn))
+    depth = outline(down * cosine - right * sine, right * cosine + down * sine, radius)
+    slope = (down * np.sin(light) + right * np.cos(light)) / radius
+    texture = smooth_noise(rng, *depth.shape, max(int(radius / 2), 1))
+    shade = 1 + rng.uniform(0.05, 0.2) * slope + rng.uniform(0.02, 0.12) * texture
+    shade *= 0.85 + 0.15 * np.clip(depth / 3, 0, 1)
+    colour = np.clip(tint, 0.03, 1) * shade[..., None]
+    return Patch(top, left, depth, np.clip(colour, 0, 1).astype(np.float32), class_id)
