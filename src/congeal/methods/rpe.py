@@ -147,7 +147,7 @@ class RPE(nn.Module):
             progress: share of the training that is done, for ``shift_from``.
 
         Returns:
-            Scalars ``embedding``, ``semantic`` and ``boundary``.
+            Scalars ``embedding``, ``semantic`` and ``touching``.
         """
         c = self.config
         if semantic is None:
@@ -171,7 +171,7 @@ class RPE(nn.Module):
                 functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none"),
                 semantic >= 0,
             ),
-            "boundary": c.boundary_weight * _boundary_loss(output.boundary[:, 0], labels),
+            "touching": c.boundary_weight * _touching_loss(output.touching[:, 0], labels),
         }
 
     @property
@@ -229,7 +229,7 @@ class RPE(nn.Module):
         cut = (slice(None), slice(size[0]), slice(size[1]))
         semantic = output.semantic[cut].float().softmax(0)  # (C + 1, H, W)
         objectness = 1 - semantic[0]
-        trust = (objectness * (1 - output.boundary[cut][0].float().sigmoid())).clamp_min(0)
+        trust = (objectness * (1 - output.touching[cut][0].float().sigmoid())).clamp_min(0)
         mask = objectness > self.config.foreground
         if self.config.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
@@ -359,7 +359,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
-def _boundary_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def _touching_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy of touching pixels, over the pixels of objects."""
     target = touching(labels).to(logits.dtype)
     weight = logits.new_tensor(3.0)  # touching pixels are the fewer

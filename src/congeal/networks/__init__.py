@@ -8,6 +8,7 @@ from congeal.networks.encoders import (
     CompactEncoder,
     TimmEncoder,
     build_encoder,
+    encoder_statistics,
     list_encoders,
 )
 from congeal.networks.heads import FullResolutionHead, ProjectedHead
@@ -23,6 +24,7 @@ __all__ = [
     "TimmEncoder",
     "build_encoder",
     "coordinate_channels",
+    "encoder_statistics",
     "freeze_batch_norm",
     "list_encoders",
 ]

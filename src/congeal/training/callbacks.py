@@ -44,7 +44,7 @@ class History(Callback):
         "loss",
         "embedding",
         "semantic",
-        "boundary",
+        "touching",
         *(f"matching_ap@{t}" for t in THRESHOLDS),
     )
 
