@@ -39,6 +39,7 @@ class CompactEncoder(nn.Module):
         reductions: stride of each feature map.
 
     Example:
+        >>> import torch
         >>> encoder = CompactEncoder(3)
         >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))][:2]
         [(24, 32, 32), (48, 16, 16)]
