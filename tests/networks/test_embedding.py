@@ -20,7 +20,7 @@ def test_shapes_are_as_promised(coordinates, stride):
     output = network(coordinates, stride=stride, classes=3)(torch.rand(2, 3, 32, 48))
     assert output.embedding.shape == (2, 4, 32 // stride, 48 // stride)
     assert output.semantic.shape == (2, 4, 32, 48)
-    assert output.boundary.shape == (2, 1, 32, 48)
+    assert output.touching.shape == (2, 1, 32, 48)
 
 
 @pytest.mark.parametrize("coordinates", MODES)

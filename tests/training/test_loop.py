@@ -71,7 +71,7 @@ def test_the_log_has_losses_and_scores_in_the_order_of_the_steps(unbroken):
     rows = log(unbroken)
     (losses,) = [row for row in rows if row["loss"]]
     assert losses["step"] == "10"
-    parts = [float(losses[name]) for name in ("embedding", "semantic", "boundary")]
+    parts = [float(losses[name]) for name in ("embedding", "semantic", "touching")]
     assert float(losses["loss"]) == pytest.approx(sum(parts), rel=1e-3)
     assert float(losses["lr"]) > 0
     assert rows[-1]["step"] == "12"

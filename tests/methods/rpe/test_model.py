@@ -201,7 +201,7 @@ def test_every_term_of_the_loss_is_finite_and_so_are_its_gradients(
 ):
     model = make(background=background, train_steps=steps, reach=reach)
     terms = model.losses(model(torch.rand(2, 3, 32, 32)), labels)
-    assert set(terms) == {"embedding", "semantic", "boundary"}
+    assert set(terms) == {"embedding", "semantic", "touching"}
     assert all(term.isfinite() and term >= 0 for term in terms.values())
     sum(terms.values()).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

@@ -48,7 +48,7 @@ def test_similarities_and_probabilities_are_means_over_the_views(model, views):
     close = {"atol": 1e-5, "rtol": 1e-4}
     torch.testing.assert_close(similarities(seen.embedding), sum(cosines) / views, **close)
     torch.testing.assert_close(seen.semantic.softmax(1), sum(semantic) / views, **close)
-    torch.testing.assert_close(seen.boundary.sigmoid(), sum(boundary) / views, **close)
+    torch.testing.assert_close(seen.touching.sigmoid(), sum(boundary) / views, **close)
     torch.testing.assert_close(seen.embedding.norm(dim=1), torch.ones(1, 16, 32))
 
 

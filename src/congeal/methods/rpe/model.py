@@ -207,7 +207,7 @@ class RPE(Method):
         return {
             "embedding": c.embedding_weight * pair,
             "semantic": _mean_where(entropy, batch.semantic >= 0),
-            "touching": c.touching_weight * _touching_loss(output.boundary[:, 0], batch.labels),
+            "touching": c.touching_weight * _touching_loss(output.touching[:, 0], batch.labels),
         }
 
     def effective(self, path: str) -> float:
@@ -307,7 +307,7 @@ class RPE(Method):
         c, embedding = self.config, maps.maps["embedding"]
         semantic = maps.maps["semantic"][cut].float().softmax(0)  # (C + 1, H, W)
         objectness = 1 - semantic[0]
-        touching_map = maps.maps["boundary"][cut][0].float().sigmoid()
+        touching_map = maps.maps["touching"][cut][0].float().sigmoid()
         trust = (objectness * (1 - touching_map)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":

@@ -53,11 +53,11 @@ def augmented_prediction(
     for turns, mirrored in ORIENTATIONS[tta]:
         shown = _turn(image, turns, mirrored).contiguous(memory_format=torch.channels_last)
         seen.append([_turn_back(part, turns, mirrored) for part in network(shown)])
-    embedding, semantic, boundary = zip(*seen, strict=True)
+    embedding, semantic, touching = zip(*seen, strict=True)
     return EmbeddingOutput(
         torch.cat(embedding, 1) / math.sqrt(tta),
         torch.stack([logits.softmax(1) for logits in semantic]).mean(0).clamp_min(LEAST).log(),
-        torch.stack([logits.sigmoid() for logits in boundary]).mean(0).logit(LEAST),
+        torch.stack([logits.sigmoid() for logits in touching]).mean(0).logit(LEAST),
     )
 
 

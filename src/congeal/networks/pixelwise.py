@@ -1,0 +1,99 @@
+"""What the networks of the registry share: named heads on one trunk, and any size of image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.errors import CongealError
+
+__all__ = ["PixelNetwork"]
+
+
+class PixelNetwork(nn.Module):
+    """Base of the networks that :func:`congeal.networks.build_network` makes.
+
+    A subclass computes its maps at ``native_stride`` in :meth:`maps`; this class pads the image
+    for it, resizes bilinearly to ``stride`` and cuts off what belongs to the padding.
+
+    Args:
+        in_channels: of the image, coordinate channels included.
+        out_channels: channels of each head by its name, such as
+            ``{"embedding": 8, "semantic": 3}``.
+        native_stride: pixels of the image per pixel of the maps as computed.
+        divisor: what the sides of the padded image must be divisible by.
+        stride: of the maps given back, a divisor of ``native_stride``; None: ``native_stride``.
+
+    Attributes:
+        stride: pixels of the image per pixel of the maps.
+        divisor: images whose sides are divisible by it need no padding.
+        out_channels: as given.
+
+    Raises:
+        CongealError: there is no head, a number of channels is below 1, or the stride does not
+            divide the native one.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: Mapping[str, int],
+        *,
+        native_stride: int,
+        divisor: int,
+        stride: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not out_channels or min(in_channels, *out_channels.values()) < 1:
+            raise CongealError(
+                "expected at least one head and at least 1 channel each, "
+                f"got {in_channels} in and {dict(out_channels)} out"
+            )
+        stride = native_stride if stride is None else stride
+        if stride < 1 or native_stride % stride:
+            raise CongealError(f"expected a stride that divides {native_stride}, got {stride}")
+        self.in_channels = in_channels
+        self.out_channels = dict(out_channels)
+        self.native_stride = native_stride
+        self.stride = stride
+        self.divisor = divisor
+
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        """``(B, C, H, W)``, sides divisible by ``divisor``, to maps at ``native_stride``."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Give the map of each head.
+
+        Args:
+            image: ``(B, C, H, W)``, normalised; sides of any length.
+
+        Returns:
+            ``(B, out_channels[name], ceil(H / stride), ceil(W / stride))`` by name of the head.
+        """
+        height, width = image.shape[-2:]
+        extra = (0, -width % self.divisor, 0, -height % self.divisor)
+        padded = functional.pad(image, extra, mode="replicate") if any(extra) else image
+        rows, columns = (-(-side // self.stride) for side in (height, width))
+        resized = {name: self._resized(x) for name, x in self.maps(padded).items()}
+        return {name: x[..., :rows, :columns] for name, x in resized.items()}
+
+    def _resized(self, x: Tensor) -> Tensor:
+        factor = self.native_stride // self.stride
+        if factor == 1:
+            return x
+        fine: Tensor = functional.interpolate(x, scale_factor=factor, mode="bilinear")
+        return fine
+
+
+def narrowed(channels: int, width_divisor: int) -> int:
+    """Channels of a layer in a network narrowed by a factor.
+
+    Raises:
+        CongealError: the factor does not divide the channels.
+    """
+    if width_divisor < 1 or channels % width_divisor:
+        raise CongealError(f"expected a width_divisor that divides {channels}, got {width_divisor}")
+    return channels // width_divisor

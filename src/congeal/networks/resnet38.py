@@ -1,0 +1,126 @@
+"""ResNet-38 (Wu, Shen, van den Hengel, 2016): a wide residual network, model A."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.networks.pixelwise import PixelNetwork, narrowed
+
+__all__ = ["ResNet38"]
+
+# Per level: channels of the convolutions of a unit, number of units, stride, dilation. Three
+# convolutions in a unit: 1 x 1, 3 x 3, 1 x 1. The last three levels would halve the sides once
+# or twice more in the network for whole images; here they are dilated instead.
+LEVELS: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
+    ((128, 128), 3, 2, 1),
+    ((256, 256), 3, 2, 1),
+    ((512, 512), 6, 2, 1),
+    ((512, 1024), 3, 1, 2),
+    ((512, 1024, 2048), 1, 1, 4),
+    ((1024, 2048, 4096), 1, 1, 4),
+)
+DROPOUT = (0.0, 0.0, 0.0, 0.0, 0.3, 0.5)  # inside the units of each level
+STEM, TOP = 64, 512  # channels of the first convolution and of the one before the heads
+TOP_DILATION = 12  # of the last two convolutions
+
+
+class ResNet38(PixelNetwork):
+    """ResNet-38, model A of "Wider or Deeper", at stride 8, with a convolution per head.
+
+    A 3 x 3 convolution (64 channels) and 17 residual units in pre-activation order, widened to
+    4096 channels; then, for maps, a 3 x 3 convolution of 512 channels and one per head in place
+    of the classifier. 124 million weights with one head of 19 classes: units 105.0, the first
+    convolution of the top 18.9, the head .1.
+
+    Source: Z. Wu, C. Shen, A. van den Hengel, "Wider or Deeper: Revisiting the ResNet Model for
+    Visual Recognition", 2016, Table 1 (model A) and the section on semantic segmentation. The
+    shortcut of a unit that changes channels starts from the normed input, as in the
+    pre-activation networks (He et al. 2016).
+
+    Args:
+        in_channels: of the image.
+        out_channels: channels of each head by name.
+        stride: of the maps: 8 (None), or 4, 2, 1 by bilinear interpolation.
+        width_divisor: all channels of the trunk are divided by it.
+
+    Raises:
+        CongealError: as :class:`PixelNetwork`, or ``width_divisor`` does not divide the channels.
+
+    Example:
+        >>> import torch
+        >>> network = ResNet38(3, {"embedding": 8}, width_divisor=32)
+        >>> tuple(network(torch.zeros(1, 3, 32, 45))["embedding"].shape)
+        (1, 8, 4, 6)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: Mapping[str, int],
+        *,
+        stride: int | None = None,
+        width_divisor: int = 1,
+    ) -> None:
+        super().__init__(in_channels, out_channels, native_stride=8, divisor=8, stride=stride)
+        stem, top = narrowed(STEM, width_divisor), narrowed(TOP, width_divisor)
+        self.stem = nn.Conv2d(in_channels, stem, 3, padding=1, bias=False)
+        units = list(_units(stem, width_divisor))
+        self.units = nn.Sequential(*units)
+        last = units[-1].channels
+        self.top = nn.Sequential(
+            nn.BatchNorm2d(last),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(last, top, 3, 1, TOP_DILATION, TOP_DILATION),
+            nn.ReLU(inplace=True),
+        )
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Conv2d(top, channels, 3, 1, TOP_DILATION, TOP_DILATION)
+                for name, channels in out_channels.items()
+            }
+        )
+
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        """``(B, C, H, W)``, sides divisible by 8, to maps ``(B, D, H / 8, W / 8)``."""
+        x = self.top(self.units(self.stem(image)))
+        return {name: head(x) for name, head in self.heads.items()}
+
+
+def _units(channels: int, width_divisor: int) -> Iterator[_Unit]:
+    for (widths, count, stride, dilation), dropout in zip(LEVELS, DROPOUT, strict=True):
+        inner = [narrowed(width, width_divisor) for width in widths]
+        for number in range(count):
+            yield _Unit([channels, *inner], 1 if number else stride, dilation, dropout)
+            channels = inner[-1]
+
+
+class _Unit(nn.Module):
+    """Batch norm, ReLU, convolution, two or three times, around a shortcut."""
+
+    def __init__(self, channels: list[int], stride: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        first, self.channels = channels[0], channels[-1]
+        kernels = (3, 3) if len(channels) == 3 else (1, 3, 1)
+        self.norm = nn.BatchNorm2d(first)
+        layers: list[nn.Module] = []
+        for number, kernel in enumerate(kernels):
+            before, after = channels[number], channels[number + 1]
+            if number:
+                layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+            step, spread = 1 if number else stride, dilation if kernel == 3 else 1
+            layers.append(
+                nn.Conv2d(before, after, kernel, step, spread * (kernel // 2), spread, bias=False)
+            )
+        self.body = nn.Sequential(*layers)
+        self.shortcut: nn.Module | None = None
+        if first != self.channels or stride > 1:
+            self.shortcut = nn.Conv2d(first, self.channels, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
+        ready = functional.relu(self.norm(x))
+        y: Tensor = self.body(ready) + (x if self.shortcut is None else self.shortcut(ready))
+        return y
