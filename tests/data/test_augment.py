@@ -13,9 +13,9 @@ from congeal.data.augment import (
     RandomTrim,
     RandomView,
     build_augmentation,
-    discriminative_augmentation,
-    rpe_augmentation,
-    segsort_augmentation,
+    debrabandere2017_augmentation,
+    kong2018_augmentation,
+    hwang2019_augmentation,
 )
 from congeal.errors import CongealError
 
@@ -63,7 +63,7 @@ def test_labels_after_are_labels_before_or_void(name, height, width, seed):
 @given(height=st.integers(30, 120), width=st.integers(30, 120), seed=seeds)
 def test_image_and_labels_move_together(name, height, width, seed):
     image, labels = scene(height, width, seed)
-    light = {"gain": 0.0, "gamma": 0.0} if name == "rpe" else {}
+    light = {"gain": 0.0, "gamma": 0.0} if name == "kong2018" else {}
     augment = build_augmentation(name, crop=64, **light)
     found, numbers = augment(image, labels, generator=seeded(seed))
     inside = inside_of_objects(numbers.numpy())
@@ -88,8 +88,8 @@ def test_objects_are_seen_at_all(name):
 @given(seed=seeds)
 def test_the_canvas_beyond_the_image_is_void_and_dark(name, seed):
     image, labels = torch.ones(3, 20, 30), torch.full((20, 30), 4)
-    settings = {"scale": (0.5, 0.9)} | ({"gain": 0.0} if name == "rpe" else {})
-    if name == "discriminative":
+    settings = {"scale": (0.5, 0.9)} | ({"gain": 0.0} if name == "kong2018" else {})
+    if name == "debrabandere2017":
         settings["scale"] = (0.3, 0.6)  # of the size that covers the window
     augment = build_augmentation(name, crop=64, **settings)
     found, numbers = augment(image, labels, generator=seeded(seed))
@@ -139,7 +139,7 @@ def test_transforms_of_torchvision_in_the_sequence_follow_the_generator():
 
 def test_several_label_maps_and_nests_of_tv_tensors_move_together():
     image, labels = scene(60, 60)
-    augment = segsort_augmentation(crop=40)
+    augment = hwang2019_augmentation(crop=40)
     plain = augment(image, labels, labels % 3, generator=seeded(1))
     assert torch.equal(
         plain[2], torch.where(plain[1] < 0, -1, plain[1] % 3)
@@ -157,7 +157,7 @@ def test_large_numbers_of_objects_stay_exact():
     labels = torch.arange(2**24 - 3600, 2**24).reshape(60, 60)
     image = torch.zeros(3, 60, 60)
     for seed in range(5):
-        augment = rpe_augmentation(crop=40, probability=1.0)
+        augment = kong2018_augmentation(crop=40, probability=1.0)
         numbers = augment(image, labels, generator=seeded(seed))[1]
         assert set(numbers.unique().tolist()) <= {-1, *labels.unique().tolist()}
         assert len(numbers.unique()) > 400
@@ -170,7 +170,7 @@ def test_large_numbers_of_objects_stay_exact():
 def test_integers_stay_integers_and_the_rest_becomes_single_precision(kind, wanted):
     image = (torch.rand(3, 50, 50) * 200).to(kind)
     labels = torch.ones(50, 50, dtype=torch.int16)
-    augment = rpe_augmentation(probability=1.0)
+    augment = kong2018_augmentation(probability=1.0)
     found, numbers = augment(tv_tensors.Image(image), tv_tensors.Mask(labels))
     assert (found.dtype, numbers.dtype) == (wanted, torch.int64)
     assert (type(found), type(numbers)) == (tv_tensors.Image, tv_tensors.Mask)
@@ -180,7 +180,7 @@ def test_integers_stay_integers_and_the_rest_becomes_single_precision(kind, want
 @given(height=st.integers(1, 150), width=st.integers(1, 150), seed=seeds)
 def test_the_paper_trims_to_a_size_that_the_network_can_halve(height, width, seed):
     image, labels = scene(height, width)
-    found, numbers = rpe_augmentation()(image, labels, generator=seeded(seed))
+    found, numbers = kong2018_augmentation()(image, labels, generator=seeded(seed))
     assert found.shape[1:] == numbers.shape
     for side, length in zip(numbers.shape, (height, width), strict=True):
         assert side % 8 == 0
@@ -217,13 +217,13 @@ def test_scale_and_turn_stay_in_their_ranges_and_are_drawn_as_often_as_told():
 @given(seed=seeds)
 def test_a_window_that_fits_lies_on_the_image(seed):
     image, labels = scene(150, 170)
-    augment = segsort_augmentation(crop=64)  # 150 * 0.5 is more than 64
+    augment = hwang2019_augmentation(crop=64)  # 150 * 0.5 is more than 64
     assert bool((augment(image, labels, generator=seeded(seed))[1] >= 0).all())
 
 
 def test_a_small_image_lies_whole_in_the_window():
     labels = torch.full((20, 25), 3)
-    augment = segsort_augmentation(crop=64, scale=(1.0, 1.0))
+    augment = hwang2019_augmentation(crop=64, scale=(1.0, 1.0))
     places = set()
     for seed in range(8):
         numbers = augment(torch.ones(3, 20, 25), labels, generator=seeded(seed))[1]
@@ -235,7 +235,7 @@ def test_a_small_image_lies_whole_in_the_window():
 @pytest.mark.parametrize("size", [(48, 96), (30, 70), (200, 150)])
 def test_the_discriminative_window_is_covered(size):
     image, labels = scene(*size)
-    augment = discriminative_augmentation(crop=(24, 48))
+    augment = debrabandere2017_augmentation(crop=(24, 48))
     for seed in range(5):
         numbers = augment(image, labels, generator=seeded(seed))[1]
         assert numbers.shape == (24, 48)
@@ -245,17 +245,21 @@ def test_the_discriminative_window_is_covered(size):
 def test_sizes_of_the_papers_are_the_defaults():
     image, labels = torch.zeros(3, 64, 128), torch.zeros(64, 128, dtype=torch.int64)
     shapes = {name: tuple(build_augmentation(name)(image, labels)[1].shape) for name in PAPERS[:2]}
-    assert shapes == {"discriminative": (384, 768), "dvis": (513, 513)}
-    assert tuple(build_augmentation("segsort")(image, labels)[1].shape) == (336, 336)
+    assert shapes == {"debrabandere2017": (384, 768), "yuan2020": (513, 513)}
+    assert tuple(build_augmentation("hwang2019")(image, labels)[1].shape) == (336, 336)
 
 
 @pytest.mark.parametrize(
     ("name", "given_settings", "said"),
     [
         ("rep", {}, "unknown augmentation 'rep'; did you mean 'rpe'"),
-        ("rpe", {"crops": 8}, "unknown setting of augmentation rpe 'crops'; did you mean 'crop'"),
-        ("segsort", {"scale": (2.0, 1.0)}, "scale: expected 0 < smallest <= largest"),
-        ("rpe", {"gamma": 1.5}, r"expected a relative change of light in \[0, 1\), got 1.5"),
+        (
+            "kong2018",
+            {"crops": 8},
+            "unknown setting of augmentation rpe 'crops'; did you mean 'crop'",
+        ),
+        ("hwang2019", {"scale": (2.0, 1.0)}, "scale: expected 0 < smallest <= largest"),
+        ("kong2018", {"gamma": 1.5}, r"expected a relative change of light in \[0, 1\), got 1.5"),
     ],
 )
 def test_what_does_not_fit_is_told(name, given_settings, said):
@@ -266,9 +270,9 @@ def test_what_does_not_fit_is_told(name, given_settings, said):
 def test_inputs_that_cannot_move_along_are_refused():
     boxes = tv_tensors.BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=(8, 8))
     with pytest.raises(CongealError, match="expected tensors Image and Mask, got BoundingBoxes"):
-        segsort_augmentation(crop=8)(tv_tensors.Image(torch.zeros(3, 8, 8)), boxes)
+        hwang2019_augmentation(crop=8)(tv_tensors.Image(torch.zeros(3, 8, 8)), boxes)
     with pytest.raises(CongealError, match="expected image and labels of one size"):
-        segsort_augmentation(crop=8)(torch.zeros(3, 8, 8), torch.zeros(8, 9).long())
+        hwang2019_augmentation(crop=8)(torch.zeros(3, 8, 8), torch.zeros(8, 9).long())
 
 
 def test_the_nuclei_keep_their_labels(pack):

@@ -1,7 +1,8 @@
-"""The papers' augmentations by name: torchvision v2 transforms on images and label maps.
+"""The papers' augmentations by name: torchvision v2 transforms on images and their maps.
 
 Each is a :class:`Augmentation`, a sequence of v2 transforms. Geometry is one resampling: images
-are interpolated, labels are picked from the nearest pixel, and the canvas beyond the image is void.
+are interpolated, labels are picked from the nearest pixel, and the canvas beyond the image is void;
+boundaries and locations are resampled as :mod:`congeal.data.view` says.
 The numbers of the papers are defaults; every one of them is a setting. What a paper does not say
 is marked as ours.
 """
@@ -22,7 +23,7 @@ from congeal.data.intensity import scale_intensity
 from congeal.data.light import RandomGain, RandomGamma, uniform
 from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.data.transforms import Augment, TrainTransform
-from congeal.data.view import View, view_image, view_labels
+from congeal.data.view import BoundaryMap, LocationMap, View, view_image, view_map
 from congeal.errors import CongealError, unknown
 
 __all__ = [
@@ -31,11 +32,11 @@ __all__ = [
     "RandomTrim",
     "RandomView",
     "build_augmentation",
-    "discriminative_augmentation",
-    "dvis_augmentation",
+    "debrabandere2017_augmentation",
     "example_draws",
-    "rpe_augmentation",
-    "segsort_augmentation",
+    "hwang2019_augmentation",
+    "kong2018_augmentation",
+    "yuan2020_augmentation",
 ]
 
 Range = tuple[float, float]
@@ -47,13 +48,15 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
 
     Takes what v2 transforms take: :class:`torchvision.tv_tensors.Image` and
     :class:`~torchvision.tv_tensors.Mask` in any nest of lists and dicts. Plain tensors do as well:
-    the first is the image, the others are label maps (instances, semantic classes).
+    the first is the image, the others are label maps (instances, semantic classes); a
+    :class:`~congeal.data.view.BoundaryMap` or :class:`~congeal.data.view.LocationMap` among them
+    is what it is, and all come back plain.
 
     Args:
         transforms: of torchvision, or the ones here.
 
     Example:
-        >>> augment = segsort_augmentation(crop=32)
+        >>> augment = hwang2019_augmentation(crop=32)
         >>> image, labels = torch.rand(3, 40, 60), torch.ones(40, 60, dtype=torch.int64)
         >>> image, labels = augment(image, labels, generator=torch.Generator().manual_seed(0))
         >>> tuple(image.shape), tuple(labels.shape), labels.dtype
@@ -72,10 +75,10 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
         if isinstance(inputs[-1], torch.Generator):
             *inputs, generator = inputs  # type: ignore[assignment]
         with _drawing_from(generator):
-            if not all(type(one) is Tensor for one in inputs):
+            if not all(type(one) in (Tensor, BoundaryMap, LocationMap) for one in inputs):
                 return super().forward(*inputs)
-            wrapped = [tv_tensors.Image(inputs[0]), *map(tv_tensors.Mask, inputs[1:])]
-            found = super().forward(*wrapped)
+            masks = (one if type(one) is not Tensor else tv_tensors.Mask(one) for one in inputs[1:])
+            found = super().forward(tv_tensors.Image(inputs[0]), *masks)
         if len(inputs) == 1:
             return found.as_subclass(Tensor)
         return tuple(one.as_subclass(Tensor) for one in found)
@@ -175,10 +178,9 @@ class RandomView(v2.Transform):  # type: ignore[misc]
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Look at one input."""
         view: View = params["view"]
-        plain = inpt.as_subclass(Tensor)
         if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.Mask(view_labels(plain, view))
-        seen = view_image(plain, view, self.fill)
+            return tv_tensors.wrap(view_map(inpt, view), like=inpt)
+        seen = view_image(inpt.as_subclass(Tensor), view, self.fill)
         if not inpt.is_floating_point():
             seen = seen.round_().to(inpt.dtype)  # between two values, so within their range
         return tv_tensors.wrap(seen, like=inpt)
@@ -218,7 +220,7 @@ class RandomTrim(RandomView):
         return kept, first + (length - first - last) / 2
 
 
-def rpe_augmentation(
+def kong2018_augmentation(
     crop: Size | None = None,
     *,
     scale: Range = (0.7, 1.5),
@@ -250,7 +252,7 @@ def rpe_augmentation(
 
     Example:
         >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
-        >>> image, labels = rpe_augmentation()(image, labels)
+        >>> image, labels = kong2018_augmentation()(image, labels)
         >>> labels.shape[0] % 8
         0
     """
@@ -262,7 +264,7 @@ def rpe_augmentation(
     return Augmentation([view, RandomGain(gain, probability), RandomGamma(gamma, probability)])
 
 
-def segsort_augmentation(
+def hwang2019_augmentation(
     crop: Size = 336, *, scale: Range = (0.5, 2.0), rotation: float = 0.0, flip: float = 0.5
 ) -> Augmentation:
     """Random scale, mirror and crop, as SegSort is trained (Hwang et al., ICCV 2019).
@@ -276,7 +278,7 @@ def segsort_augmentation(
     return Augmentation([RandomView(crop, scale=scale, rotation=rotation, flip=flip)])
 
 
-def dvis_augmentation(
+def yuan2020_augmentation(
     crop: Size = 513, *, scale: Range = (0.5, 2.0), rotation: float = 0.0, flip: float = 0.5
 ) -> Augmentation:
     """Random scale, mirror and crop of 513 x 513, as for deep variational segmentation.
@@ -292,7 +294,7 @@ def dvis_augmentation(
     return Augmentation([RandomView(crop, scale=scale, rotation=rotation, flip=flip)])
 
 
-def discriminative_augmentation(
+def debrabandere2017_augmentation(
     crop: Size = (384, 768),
     *,
     scale: Range = (1.0, 1.0),
@@ -316,10 +318,10 @@ def discriminative_augmentation(
 
 AUGMENTATIONS: dict[str, Callable[..., Augment]] = {
     "default": TrainTransform,
-    "rpe": rpe_augmentation,
-    "segsort": segsort_augmentation,
-    "dvis": dvis_augmentation,
-    "discriminative": discriminative_augmentation,
+    "kong2018": kong2018_augmentation,
+    "hwang2019": hwang2019_augmentation,
+    "yuan2020": yuan2020_augmentation,
+    "debrabandere2017": debrabandere2017_augmentation,
 }
 
 
@@ -334,7 +336,7 @@ def build_augmentation(name: str, **settings: Any) -> Augment:
         CongealError: there is no such augmentation, or no such setting of it.
 
     Example:
-        >>> augment = build_augmentation("rpe", crop=64)
+        >>> augment = build_augmentation("kong2018", crop=64)
         >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
         >>> image, labels = augment(image, labels, generator=torch.Generator().manual_seed(0))
         >>> tuple(image.shape)
@@ -363,7 +365,7 @@ def example_draws(
     Example:
         >>> from congeal.data import open_dataset
         >>> sample = open_dataset("sticks", "val", count=1)[0]
-        >>> [(image, labels)] = example_draws(sample, build_augmentation("rpe", crop=64), 1)
+        >>> [(image, labels)] = example_draws(sample, build_augmentation("kong2018", crop=64), 1)
         >>> image.shape, labels.shape
         ((64, 64, 3), (64, 64))
     """

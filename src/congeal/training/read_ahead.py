@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
 
-__all__ = ["Loaded", "ReadAhead"]
+__all__ = ["ReadAhead"]
 
-Loaded = tuple[Tensor, Tensor]
+Made = TypeVar("Made")
 
 
-class ReadAhead:
+class ReadAhead(Generic[Made]):
     """Makes coming samples in a thread, one after the other, while something else is computed.
 
     Args:
-        make: gives image and labels of a number; what it raises comes out where they are taken.
+        make: gives the sample of a number; what it raises comes out where they are taken.
 
     Example:
-        >>> reader = ReadAhead(lambda number: (torch.full((1,), number), torch.zeros(1)))
-        >>> int(reader.take(4, coming=[5, 6])[0]), int(reader.take(5)[0])
+        >>> reader = ReadAhead(lambda number: torch.full((1,), number))
+        >>> int(reader.take(4, coming=[5, 6])), int(reader.take(5))
         (4, 5)
         >>> reader.close()
     """
 
-    def __init__(self, make: Callable[[int], Loaded]) -> None:
+    def __init__(self, make: Callable[[int], Made]) -> None:
         self.make = make
-        self.coming: dict[int, Future[Loaded]] = {}
+        self.coming: dict[int, Future[Made]] = {}
         self.thread: ThreadPoolExecutor | None = None
 
-    def take(self, number: int, coming: Sequence[int] = ()) -> Loaded:
+    def take(self, number: int, coming: Sequence[int] = ()) -> Made:
         """Give a sample when it is there, and have those made that will be asked for next.
 
         What was to come and is not any more, is given up.

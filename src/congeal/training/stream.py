@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -11,17 +11,14 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler, get_worker_info
 
-from congeal.data.intensity import scale_intensity
-from congeal.data.sample import Dataset, Sample
+from congeal.data.batch import MAPS, Batch, TrainingImage, check_maps
+from congeal.data.sample import Dataset
 from congeal.data.transforms import Augment
-from congeal.data.zoom import magnification, zoom_image, zoom_labels
-from congeal.errors import CongealError
-from congeal.labels import areas, relabel
-from congeal.training.read_ahead import Loaded, ReadAhead
+from congeal.data.zoom import magnification
+from congeal.labels import areas
+from congeal.training.read_ahead import ReadAhead
 
 __all__ = ["DrawSampler", "TrainStream", "seeded_generator", "spread_draws", "start_worker"]
-
-LARGEST = 2**24  # number of an object that stays exact where a transform takes it through float32
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
@@ -38,7 +35,7 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
+class TrainStream(TorchDataset[Batch]):
     """An endless stream of augmented crops, addressed by number.
 
     Every image comes once in the first round. In later ones those with more objects come more
@@ -49,7 +46,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
     Without workers a thread makes the next samples while the network is busy.
 
     Args:
-        dataset: of images and labels.
+        dataset: of images with their objects.
         transform: the augmentation.
         seed: of order and augmentation.
         cache_gb: memory for decoded images, over all workers together; with none, an image is
@@ -62,6 +59,19 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         workers: processes that share it.
         ahead: how many samples the thread makes in advance.
         step: from one sample asked for to the next.
+        maps: which of labels, semantic, boundaries and location the batches have; the others
+            are not made. It changes nothing about the crops.
+
+    Raises:
+        CongealError: there is no such map.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> from congeal.data.transforms import TrainTransform
+        >>> data = open_dataset("discs", "train", count=2, size=64)
+        >>> stream = TrainStream(data, TrainTransform(crop=32), cache_gb=0, maps=["semantic"])
+        >>> stream[5].get("semantic").shape
+        torch.Size([1, 32, 32])
     """
 
     def __init__(
@@ -77,6 +87,7 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         workers: int = 0,
         ahead: int = 16,
         step: int = 1,
+        maps: Sequence[str] = MAPS,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -84,12 +95,13 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.budget = cache_gb * 2**30 / max(workers, 1)
         self.ahead = 0 if workers or not cache_gb else ahead
         self.step = step
+        self.maps = check_maps(maps)
         self.zoom = zoom
         self.magnify = magnify
         self.crowding = crowding
         self.objects: dict[int, int] = {}  # in each image read, where it matters
-        self.cache: dict[int, Loaded] = {}
-        self.reader = ReadAhead(self._make)
+        self.cache: dict[int, TrainingImage] = {}
+        self.reader: ReadAhead[Batch] = ReadAhead(self._make)
         self._round = lru_cache(maxsize=2)(self._order)
 
     def _order(self, number: int) -> list[int]:
@@ -116,35 +128,29 @@ class TrainStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.__dict__.update(state)
         self._round = lru_cache(maxsize=2)(self._order)
 
-    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
-        """Image ``(3, crop, crop)`` and labels ``(crop, crop)`` of draw number ``draw``."""
+    def __getitem__(self, draw: int) -> Batch:
+        """Draw number ``draw``: a batch of one, joined with others by :meth:`Batch.collate`."""
         if not self.ahead:
             return self._make(draw)
         last = draw + self.step * self.ahead
         return self.reader.take(draw, range(draw + self.step, last + 1, self.step))
 
-    def _make(self, draw: int) -> Loaded:
+    def _make(self, draw: int) -> Batch:
         number, place = divmod(draw, len(self.dataset))
-        image, labels = self._load(self._round(number)[place])
-        image = image.expand(3, -1, -1)  # gray is kept once
-        return self.transform(image, labels, seeded_generator(self.seed, draw, 2))
+        image = self._load(self._round(number)[place])
+        return image.draw(self.transform, seeded_generator(self.seed, draw, 2), self.maps)
 
-    def _load(self, index: int) -> Loaded:
+    def _load(self, index: int) -> TrainingImage:
         if index in self.cache:
             return self.cache[index]
-        image, labels = load_sample(self.dataset[index])
-        zoom = self._zoom(labels)
-        image, labels = zoom_image(image, zoom), zoom_labels(labels, zoom)
-        if (image == image[:1]).all():
-            image = image[:1]
+        image = TrainingImage.from_sample(self.dataset[index], self.maps)
+        image = image.scaled(self._zoom(image.labels)).compact()
         if self.crowding:
-            self.objects[index] = len(areas(labels.numpy())[0])
-        small = (image.half(), labels.int())  # a quarter of a byte's worth of light is not lost
-        size = sum(item.numel() * item.element_size() for item in small)
-        if size <= self.budget:
-            self.budget -= size
-            self.cache[index] = small
-        return small
+            self.objects[index] = len(areas(image.labels.numpy())[0])
+        if image.nbytes <= self.budget:
+            self.budget -= image.nbytes
+            self.cache[index] = image
+        return image
 
     def _zoom(self, labels: Tensor) -> float:
         if not self.magnify:
@@ -174,24 +180,6 @@ def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
     start = torch.rand((), generator=generator, dtype=torch.float64)
     marks = torch.arange(len(weights)) + start  # one in each stretch of length one
     return torch.searchsorted(ends, marks, right=True).clamp_max(len(weights) - 1)
-
-
-def load_sample(sample: Sample) -> Loaded:
-    """Network input ``(3, H, W)`` and labels ``(H, W)`` of a sample.
-
-    Raises:
-        CongealError: image and labels differ in size.
-    """
-    image = scale_intensity(sample.image)
-    if image.shape[1:] != sample.labels.shape:
-        raise CongealError(
-            f"expected labels of {tuple(image.shape[1:])} pixels for {sample.name}, "
-            f"got {sample.labels.shape}"
-        )
-    labels = sample.labels
-    if labels.max(initial=0) > LARGEST:
-        labels = relabel(labels)
-    return image, torch.from_numpy(labels)
 
 
 class DrawSampler(Sampler[int]):
