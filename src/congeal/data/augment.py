@@ -69,11 +69,9 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Any:
         """Augment; draws come from the generator, or from torch's own without one.
 
-        The generator may also be the last of the inputs. With it the result depends on it alone,
-        and torch's own is left as it was, also by transforms of torchvision in the sequence.
+        With a generator the result depends on it alone, and torch's own is left as it was, also by
+        transforms of torchvision in the sequence.
         """
-        if isinstance(inputs[-1], torch.Generator):
-            *inputs, generator = inputs  # type: ignore[assignment]
         with _drawing_from(generator):
             if not all(type(one) in (Tensor, BoundaryMap, LocationMap) for one in inputs):
                 return super().forward(*inputs)
