@@ -20,7 +20,7 @@ def scene(height, width, seed=0, block=9):
 
 
 def draw(transform, image, labels, seed=0):
-    return transform(image, labels, torch.Generator().manual_seed(seed))
+    return transform(image, labels, generator=torch.Generator().manual_seed(seed))
 
 
 sides = st.integers(1, 90)

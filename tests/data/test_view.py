@@ -9,7 +9,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from congeal.data.view import View, view_image, view_labels
+from congeal.data.view import (
+    View,
+    pixel_locations,
+    view_boundaries,
+    view_image,
+    view_labels,
+    view_locations,
+)
 
 sides = st.integers(1, 40)
 views = st.builds(
@@ -140,3 +147,68 @@ def test_what_is_given_is_left_alone(scale):
     view_labels(labels, view).zero_()
     assert torch.equal(image, before)
     assert bool((labels == 1).all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, view=views)
+def test_a_location_is_where_the_view_looks(height, width, view):
+    found = view_locations(pixel_locations(height, width), view).numpy()
+    assert found.shape == (2, *view.size)
+    for axis, length in enumerate((height, width)):
+        wanted = np.clip(all_seen(view)[axis], 0, length - 1)
+        off = 0.51 if view.upright else 2e-4  # an upright view is moved onto whole pixels
+        np.testing.assert_allclose(found[axis] * length - 0.5, wanted, atol=off)
+    assert found.min() >= 0
+    assert found.max() < 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=sides, width=sides, view=views)
+def test_boundaries_are_void_and_bounded_as_labels_are(height, width, view):
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(rng.integers(-1, 2, (height, width)))
+    strength = torch.from_numpy(rng.random((height, width), np.float32))
+    found = view_boundaries(strength.masked_fill(labels < 0, -1), view)
+    assert found.dtype == torch.float32
+    assert torch.equal(found == -1, view_labels(labels, view) == -1)
+    nearest = view_labels((strength * 1e6).long(), view) / 1e6
+    assert bool((found >= nearest - 1e-5)[found >= 0].all())  # a maximum of which it is one
+    assert found.max() <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    row=st.integers(12, 27),
+    column=st.integers(12, 27),
+    scale=st.sampled_from([0.26, 0.4, 0.5, 0.7, 0.99, 1.0, 1.2]),
+    angle=st.floats(-180, 180),
+)
+def test_a_single_marked_pixel_survives_any_turn_and_shrinking(row, column, scale, angle):
+    marked = torch.zeros(40, 40)
+    marked[row, column] = 1
+    view = View((20.0, 20.0), (40, 40), scale, angle, (False, True))
+    found = view_boundaries(marked, view)
+    assert found.max() == 1
+    places = all_seen(view)[:, (found == 1).numpy()]  # no farther than what the pixel covers
+    assert np.abs(places - [[row], [column]]).max() <= max(view.reach) / len(found) + 1
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 45.0])
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.8])
+def test_a_shrunken_outline_of_one_pixel_still_separates_inside_and_outside(angle, scale):
+    y, x = np.mgrid[:120, :120] - 59.5
+    disc = np.hypot(y, x) < 30
+    thin = disc & ~ndimage.binary_erosion(disc)
+    found = view_boundaries(
+        torch.from_numpy(thin.astype(np.float32)), View((60.0, 60.0), (60, 60), scale, angle)
+    )
+    parts, count = ndimage.label(found.numpy() < 1)
+    assert parts[30, 30] != parts[0, 0]
+    assert count == 2
+    assert (found == 1).float().mean() < 0.5
+
+
+def test_boundaries_seen_upright_or_enlarged_are_those_of_the_nearest_pixel():
+    marked = (torch.rand(20, 20) > 0.8).float()
+    for view in (View((9.0, 9.0), (30, 30)), View((9.0, 9.0), (30, 30), scale=2.0)):
+        assert torch.equal(view_boundaries(marked, view), view_labels(marked.long(), view).float())

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
-from congeal.data.zoom import magnification, zoom_image, zoom_labels, zoomed_size
+from congeal.data.zoom import (
+    magnification,
+    zoom_boundaries,
+    zoom_image,
+    zoom_labels,
+    zoomed_size,
+)
 
 sides = st.integers(1, 40)
 zooms = st.floats(0.05, 4)
@@ -64,6 +70,24 @@ def test_shrinking_keeps_the_mean_of_blocks_in_a_slope():
     shown = zoom_image(torch.from_numpy(slope[None]), 0.25)[0].numpy()
     blocks = block_reduce(slope, (4, 4), np.mean)
     np.testing.assert_allclose(shown[1:-1, 1:-1], blocks[1:-1, 1:-1])
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_shrunken_boundaries_are_the_maxima_of_blocks(factor):
+    strength = np.random.default_rng(0).random((30, 30), np.float32)
+    shown = zoom_boundaries(torch.from_numpy(strength), 1 / factor).numpy()
+    np.testing.assert_array_equal(shown, block_reduce(strength, (factor, factor), np.max))
+
+
+@examples
+@given(sides, sides, zooms)
+def test_every_boundary_pixel_is_in_some_zoomed_one_and_void_stays(height, width, zoom):
+    marked = torch.zeros(height, width)
+    marked[height // 2, width // 3] = 1
+    assert zoom_boundaries(marked, zoom).max() == 1
+    marked[:] = -1
+    assert bool((zoom_boundaries(marked, zoom) == -1).all())
+    assert zoom_boundaries(marked, 1.0) is marked
 
 
 areas = st.lists(st.floats(1, 5000), min_size=1, max_size=9)

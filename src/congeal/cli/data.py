@@ -158,8 +158,8 @@ def preview(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Show each image as this augmentation draws it, three times: default, rpe, "
-            "segsort, dvis or discriminative.",
+            help="Show each image as this augmentation draws it, three times: default, "
+            "kong2018, hwang2019, yuan2020 or debrabandere2017.",
             metavar="NAME",
         ),
     ] = None,

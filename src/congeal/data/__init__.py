@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from congeal.data.ade20k import Ade20kDataset
     from congeal.data.arrays import ArrayDataset
     from congeal.data.augment import AUGMENTATIONS, build_augmentation
+    from congeal.data.batch import Batch
     from congeal.data.bsds500 import Bsds500Dataset
     from congeal.data.camvid import CamVidDataset
     from congeal.data.catalogue import DATASETS, DatasetInfo
@@ -44,6 +45,7 @@ __all__ = [
     "DATASETS",
     "Ade20kDataset",
     "ArrayDataset",
+    "Batch",
     "Bsds500Dataset",
     "CamVidDataset",
     "CityscapesDataset",
@@ -81,6 +83,7 @@ _HOMES = {
     "DATASETS": "catalogue",
     "Ade20kDataset": "ade20k",
     "ArrayDataset": "arrays",
+    "Batch": "batch",
     "Bsds500Dataset": "bsds500",
     "CamVidDataset": "camvid",
     "CityscapesDataset": "cityscapes",

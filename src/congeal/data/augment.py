@@ -1,7 +1,8 @@
-"""The papers' augmentations by name: torchvision v2 transforms on images and label maps.
+"""The papers' augmentations by name: torchvision v2 transforms on images and their maps.
 
 Each is a :class:`Augmentation`, a sequence of v2 transforms. Geometry is one resampling: images
-are interpolated, labels are picked from the nearest pixel, and the canvas beyond the image is void.
+are interpolated, labels are picked from the nearest pixel, and the canvas beyond the image is void;
+boundaries and locations are resampled as :mod:`congeal.data.view` says.
 The numbers of the papers are defaults; every one of them is a setting. What a paper does not say
 is marked as ours.
 """
@@ -22,7 +23,7 @@ from congeal.data.intensity import scale_intensity
 from congeal.data.light import RandomGain, RandomGamma, uniform
 from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.data.transforms import Augment, TrainTransform
-from congeal.data.view import View, view_image, view_labels
+from congeal.data.view import BoundaryMap, LocationMap, View, view_image, view_map
 from congeal.errors import CongealError, unknown
 
 __all__ = [
@@ -47,7 +48,9 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
 
     Takes what v2 transforms take: :class:`torchvision.tv_tensors.Image` and
     :class:`~torchvision.tv_tensors.Mask` in any nest of lists and dicts. Plain tensors do as well:
-    the first is the image, the others are label maps (instances, semantic classes).
+    the first is the image, the others are label maps (instances, semantic classes); a
+    :class:`~congeal.data.view.BoundaryMap` or :class:`~congeal.data.view.LocationMap` among them
+    is what it is, and all come back plain.
 
     Args:
         transforms: of torchvision, or the ones here.
@@ -66,16 +69,14 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Any:
         """Augment; draws come from the generator, or from torch's own without one.
 
-        The generator may also be the last of the inputs. With it the result depends on it alone,
-        and torch's own is left as it was, also by transforms of torchvision in the sequence.
+        With a generator the result depends on it alone, and torch's own is left as it was, also by
+        transforms of torchvision in the sequence.
         """
-        if isinstance(inputs[-1], torch.Generator):
-            *inputs, generator = inputs  # type: ignore[assignment]
         with _drawing_from(generator):
-            if not all(type(one) is Tensor for one in inputs):
+            if not all(type(one) in (Tensor, BoundaryMap, LocationMap) for one in inputs):
                 return super().forward(*inputs)
-            wrapped = [tv_tensors.Image(inputs[0]), *map(tv_tensors.Mask, inputs[1:])]
-            found = super().forward(*wrapped)
+            masks = (one if type(one) is not Tensor else tv_tensors.Mask(one) for one in inputs[1:])
+            found = super().forward(tv_tensors.Image(inputs[0]), *masks)
         if len(inputs) == 1:
             return found.as_subclass(Tensor)
         return tuple(one.as_subclass(Tensor) for one in found)
@@ -175,10 +176,9 @@ class RandomView(v2.Transform):  # type: ignore[misc]
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Look at one input."""
         view: View = params["view"]
-        plain = inpt.as_subclass(Tensor)
         if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.Mask(view_labels(plain, view))
-        seen = view_image(plain, view, self.fill)
+            return tv_tensors.wrap(view_map(inpt, view), like=inpt)
+        seen = view_image(inpt.as_subclass(Tensor), view, self.fill)
         if not inpt.is_floating_point():
             seen = seen.round_().to(inpt.dtype)  # between two values, so within their range
         return tv_tensors.wrap(seen, like=inpt)

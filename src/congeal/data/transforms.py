@@ -1,4 +1,4 @@
-"""Joint augmentation of image and labels for training: fast, and labels never interpolated."""
+"""Joint augmentation of an image and its maps for training: fast, labels never interpolated."""
 
 from __future__ import annotations
 
@@ -9,18 +9,32 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from congeal.data.view import View, view_image, view_labels
+from congeal.data.view import View, view_image, view_map
 
 __all__ = ["Augment", "TrainTransform", "centre_crop"]
 
 
 class Augment(Protocol):
-    """What a training stream takes: new image and labels, drawn from the generator alone."""
+    """What a training stream takes: new image and maps, drawn from the generator alone."""
 
     def __call__(
-        self, image: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Augment an image ``(3, H, W)`` and maps ``(*, H, W)``; neither is written to."""
+        self, image: Tensor, labels: Tensor, *maps: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Augment an image, its labels and any other maps of it together.
+
+        The memory given is not written to.
+
+        Args:
+            image: ``(3, H, W)`` floats.
+            labels: ``(H, W)`` integers, -1 void.
+            maps: more label maps ``(H, W)``, such as semantic ones; or
+                :class:`congeal.data.view.BoundaryMap` and
+                :class:`congeal.data.view.LocationMap`.
+            generator: of all that is drawn. The maps change nothing about what is drawn.
+
+        Returns:
+            Plain tensors: image, labels, and the maps in the order given.
+        """
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -56,7 +70,7 @@ def centre_crop(image: Tensor, labels: Tensor, size: tuple[int, int]) -> tuple[T
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """Random window, scale, rotation, mirror, and light, the same for image and labels.
+    """Random window, scale, rotation, mirror, and light; the geometry is the same for all maps.
 
     Every number is drawn from the generator given, so a sample is a pure function of its seed:
     the order of workers, or a restart, changes nothing.
@@ -75,7 +89,7 @@ class TrainTransform:
     Example:
         >>> generator = torch.Generator().manual_seed(0)
         >>> image, labels = torch.rand(3, 40, 60), torch.ones(40, 60, dtype=torch.int64)
-        >>> image, labels = TrainTransform(crop=32)(image, labels, generator)
+        >>> image, labels = TrainTransform(crop=32)(image, labels, generator=generator)
         >>> tuple(image.shape), tuple(labels.shape), labels.dtype
         ((3, 32, 32), (32, 32), torch.int64)
     """
@@ -91,15 +105,15 @@ class TrainTransform:
     foreground: float = 0.5
 
     def __call__(
-        self, image: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Augment ``(3, H, W)`` float and ``(*, H, W)`` integer to crop size; empty canvas is void.
+        self, image: Tensor, labels: Tensor, *maps: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Augment image, labels and more maps to crop size, as :class:`Augment` says.
 
-        Several maps may be stacked, the label map of objects first. Whatever their precision,
-        what comes back is float32 and int64.
+        Whatever their precision, the image comes back as float32 and label maps as int64.
         """
-        view = self._view(labels.flatten(0, -3)[0] if labels.ndim > 2 else labels, generator)
-        return self._light(view_image(image, view), generator), view_labels(labels, view)
+        view = self._view(labels, generator)
+        seen = self._light(view_image(image, view), generator)
+        return seen, *(view_map(one, view) for one in (labels, *maps))
 
     def _centre(self, labels: Tensor, generator: torch.Generator) -> tuple[int, int]:
         height, width = labels.shape

@@ -1,4 +1,9 @@
-"""A turned, zoomed, mirrored window on an image: one resampling, and only of what it shows."""
+"""A turned, zoomed, mirrored window on an image: one resampling, and only of what it shows.
+
+Each kind of map is resampled in its own way, at the same positions: images are interpolated, label
+maps are picked from the nearest pixel, boundaries are the maximum over the pixels that a new one
+covers, and locations are interpolated without an end.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,43 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
 
-__all__ = ["View", "view_image", "view_labels"]
+__all__ = [
+    "BoundaryMap",
+    "LocationMap",
+    "View",
+    "pixel_locations",
+    "view_boundaries",
+    "view_image",
+    "view_labels",
+    "view_locations",
+    "view_map",
+]
+
+VOID = -1
+
+
+class BoundaryMap(tv_tensors.Mask):  # type: ignore[misc]  # torchvision has no types
+    """Boundary strengths ``(H, W)`` in [0, 1], -1 void; transforms of torchvision see a mask."""
+
+
+class LocationMap(tv_tensors.Mask):  # type: ignore[misc]
+    """Locations ``(2, H, W)`` of :func:`pixel_locations`; transforms of torchvision see a mask."""
+
+
+def pixel_locations(height: int, width: int) -> Tensor:
+    """Where the middle of each pixel lies in its image, as shares of height and width.
+
+    Returns:
+        Float32 ``(2, height, width)``, y then x, in [0, 1).
+
+    Example:
+        >>> pixel_locations(1, 4)[1].tolist()
+        [[0.125, 0.375, 0.625, 0.875]]
+    """
+    y, x = ((torch.arange(length) + 0.5) / length for length in (height, width))
+    return torch.stack([y[:, None].expand(height, width), x.expand(height, width)])
 
 
 @dataclass(frozen=True)
@@ -133,13 +173,13 @@ def view_image(image: Tensor, view: View, fill: float = 0.0) -> Tensor:
     return _interpolate(window - fill, at).add_(fill) if fill else _interpolate(window, at)
 
 
-def _interpolate(plane: Tensor, at: Tensor) -> Tensor:
-    """Values of ``(C, H, W)`` at positions ``(2, h, w)``, 0 outside."""
+def _interpolate(plane: Tensor, at: Tensor, beyond: str = "zeros") -> Tensor:
+    """Values of ``(C, H, W)`` at positions ``(2, h, w)``; outside 0, or with "border" the last."""
     for axis, length in enumerate((plane.shape[-1], plane.shape[-2])):
         at[axis].add_(0.5).mul_(2 / length).sub_(1)  # from -1, the outer edge, to 1
     grid = at.permute(1, 2, 0)[None]  # (1, h, w, 2); torch reads it as it lies, x's before y's
     seen: Tensor = torch.nn.functional.grid_sample(
-        plane[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        plane[None], grid, mode="bilinear", padding_mode=beyond, align_corners=False
     )
     return seen[0]
 
@@ -170,10 +210,94 @@ def view_labels(labels: Tensor, view: View, void: int = -1) -> Tensor:
     x, y = view.positions(rows.start, columns.start).add_(0.5).floor_()
     height, width = window.shape[-2:]
     empty = _outside(x, width) | _outside(y, height)  # (h, w), or a single no
-    places = (y.long() * width).add_(x.long()).masked_fill_(empty, 0)
-    picked = window.reshape(*labels.shape[:-2], -1).index_select(-1, places.reshape(-1))
-    found = picked.reshape(*labels.shape[:-2], *view.size)
-    return found.long().masked_fill_(empty, void)
+    return _pick(window, y, x, empty).long().masked_fill_(empty, void)
+
+
+def _pick(plane: Tensor, y: Tensor, x: Tensor, empty: Tensor) -> Tensor:
+    """Values of ``(*, H, W)`` at whole rows and columns ``(h, w)``; anything where it is empty."""
+    places = (y.long() * plane.shape[-1]).add_(x.long()).masked_fill_(empty, 0)
+    picked = plane.reshape(*plane.shape[:-2], -1).index_select(-1, places.reshape(-1))
+    return picked.reshape(*plane.shape[:-2], *y.shape)
+
+
+def view_boundaries(boundaries: Tensor, view: View) -> Tensor:
+    """Look at a boundary map: the maximum over the pixels that each pixel of the window covers.
+
+    A boundary is one pixel thin, so the nearest pixel would miss parts of it and a mean would fade
+    it. The pixels that count are those of the upright box around the turned pixel: every marked
+    pixel that the window shows marks at least one pixel of the window. A turned line may become
+    two pixels thick. A pixel is void where the nearest pixel of the map is, or where the map ends.
+
+    Args:
+        boundaries: ``(H, W)`` floats in [0, 1], -1 void.
+        view: the window.
+
+    Returns:
+        Float32 ``view.size``.
+
+    Example:
+        >>> thin = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
+        >>> view_boundaries(thin, View((0.5, 3.0), (1, 3), scale=0.5))
+        tensor([[0., 1., 0.]])
+    """
+    if view.upright:
+        return _set_in(boundaries, view, VOID, torch.float32)
+    rows, columns = view.box(*boundaries.shape)
+    window = boundaries[rows, columns].float()
+    if 0 in window.shape:
+        return torch.full(view.size, float(VOID))
+    at = view.positions(rows.start, columns.start).add_(0.5)  # (2, h, w), x then y
+    x, y = at.floor()
+    empty = _outside(x, window.shape[1]) | _outside(y, window.shape[0])
+    nearest = _pick(window, y, x, empty)
+    side = math.ceil(View((0, 0), (1, 1), view.scale, view.angle).reach[0] - 1e-6)
+    if side > 1:
+        padded = torch.nn.functional.pad(window, [side] * 4, value=VOID)
+        highest = torch.nn.functional.max_pool2d(padded[None], side, stride=1)[0]
+        x, y = at.add_(0.5 - side / 2 + side).floor_()  # first column and row of each block
+        found = torch.where(nearest < 0, nearest, _pick(highest, y, x, empty))
+    else:
+        found = nearest
+    return found.masked_fill_(empty, VOID)
+
+
+def view_locations(locations: Tensor, view: View) -> Tensor:
+    """Look at locations: interpolated; beyond the image they are those of its nearest pixel.
+
+    Args:
+        locations: ``(2, H, W)`` floats.
+        view: the window.
+
+    Returns:
+        Float32 ``(2, *view.size)``, within the range of ``locations``.
+
+    Example:
+        >>> view_locations(pixel_locations(1, 4), View((0.5, 2.0), (1, 6)))[1]
+        tensor([[0.1250, 0.1250, 0.3750, 0.6250, 0.8750, 0.8750]])
+    """
+    if not view.upright:
+        return _interpolate(locations.float(), view.positions(), "border")
+    rows, columns = (
+        (torch.arange(first, first + side)).clamp_(0, length - 1)
+        for first, side, length in zip(view.corner(), view.size, locations.shape[-2:], strict=True)
+    )
+    return _mirrored(locations.float()[:, rows[:, None], columns], view)
+
+
+def view_map(one: Tensor, view: View) -> Tensor:
+    """Look at a map as its type asks for; a plain tensor and any other mask is a label map.
+
+    Returns:
+        A plain tensor ``(*, *view.size)``.
+
+    Example:
+        >>> view_map(BoundaryMap(torch.zeros(4, 4)), View((2.0, 2.0), (2, 2))).dtype
+        torch.float32
+    """
+    plain = one.as_subclass(Tensor)
+    if isinstance(one, BoundaryMap):
+        return view_boundaries(plain, view)
+    return (view_locations if isinstance(one, LocationMap) else view_labels)(plain, view)
 
 
 def _outside(at: Tensor, length: int) -> Tensor:
@@ -197,5 +321,9 @@ def _set_in(plane: Tensor, view: View, fill: float, kind: torch.dtype) -> Tensor
         y, x = rows.start - top, columns.start - left
         if part.numel():
             seen[..., y : y + part.shape[-2], x : x + part.shape[-1]] = part
+    return _mirrored(seen, view)
+
+
+def _mirrored(seen: Tensor, view: View) -> Tensor:
     flipped = [axis for axis, mirrored in zip((-2, -1), view.mirror, strict=True) if mirrored]
     return seen.flip(flipped) if flipped else seen

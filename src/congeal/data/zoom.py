@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["magnification", "zoom_image", "zoom_labels", "zoomed_size"]
+__all__ = ["magnification", "zoom_boundaries", "zoom_image", "zoom_labels", "zoomed_size"]
 
 LARGEST = 2.0  # magnification: beyond it there are but blurs to see
 WORTHWHILE = 1.1  # a smaller one is not worth a second look
@@ -78,11 +78,11 @@ def zoom_labels(labels: Tensor, zoom: float) -> Tensor:
     """Enlarge or shrink a label map: each pixel has the label of the nearest one.
 
     Args:
-        labels: ``(*, H, W)`` of an integer type.
+        labels: ``(H, W)`` of an integer type.
         zoom: 0.5 halves both sides.
 
     Returns:
-        ``(*, h, w)`` of the same type; with a zoom of 1 the map itself.
+        ``(h, w)`` of the same type; with a zoom of 1 the map itself.
 
     Example:
         >>> zoom_labels(torch.tensor([[1, 1, 2, 2], [1, 1, 2, 2]]), 0.5)
@@ -90,9 +90,32 @@ def zoom_labels(labels: Tensor, zoom: float) -> Tensor:
     """
     if zoom == 1:
         return labels
-    height, width = labels.shape[-2:]
+    height, width = labels.shape
     rows, columns = (
         ((torch.arange(new) + 0.5) * (old / new)).long()
         for new, old in zip(zoomed_size((height, width), zoom), (height, width), strict=True)
     )
-    return labels[..., rows[:, None], columns]
+    return labels[rows[:, None], columns]
+
+
+def zoom_boundaries(boundaries: Tensor, zoom: float) -> Tensor:
+    """Enlarge or shrink a boundary map: what gets smaller is the maximum of what it covers.
+
+    So boundaries of one pixel stay whole. Void is what the nearest pixel says.
+
+    Args:
+        boundaries: ``(H, W)`` floats in [0, 1], -1 void.
+        zoom: 0.5 halves both sides.
+
+    Returns:
+        ``(h, w)`` of the same type; with a zoom of 1 the map itself.
+
+    Example:
+        >>> zoom_boundaries(torch.tensor([[0.0, 1, 0, 0], [0, 0.5, 0, 0]]), 0.5)
+        tensor([[1., 0.]])
+    """
+    nearest = zoom_labels(boundaries, zoom)
+    if zoom >= 1:
+        return nearest
+    highest = functional.adaptive_max_pool2d(boundaries[None].float(), nearest.shape)[0]
+    return torch.where(nearest < 0, nearest, highest.to(nearest.dtype))

@@ -161,6 +161,12 @@ class Method(nn.Module, ABC):
         return float(self.config.input.min_object_area) if known else 0.0
 
     @property
+    def percentiles(self) -> tuple[float, float]:
+        """Intensities that become 0 and 1, in training too."""
+        known = "input.percentiles" in self.Config.leaves()
+        return self.config.input.percentiles if known else (1.0, 99.8)
+
+    @property
     def context(self) -> float | None:
         """Radius in pixels within which objects need to differ; None: the whole image."""
         return None

@@ -10,31 +10,31 @@ import torch
 
 __all__ = ["ReadAhead"]
 
-T = TypeVar("T")
+Made = TypeVar("Made")
 
 
-class ReadAhead(Generic[T]):
+class ReadAhead(Generic[Made]):
     """Makes coming samples in a thread, one after the other, while something else is computed.
 
     Args:
         make: gives the sample of a number; what it raises comes out where they are taken.
 
     Example:
-        >>> reader = ReadAhead(lambda number: 10 * number)
-        >>> reader.take(4, coming=[5, 6]), reader.take(5)
-        (40, 50)
+        >>> reader = ReadAhead(lambda number: torch.full((1,), number))
+        >>> int(reader.take(4, coming=[5, 6])), int(reader.take(5))
+        (4, 5)
         >>> reader.close()
     """
 
-    def __init__(self, make: Callable[[int], T]) -> None:
+    def __init__(self, make: Callable[[int], Made]) -> None:
         self.make = make
-        self.coming: dict[int, Future[T]] = {}
+        self.coming: dict[int, Future[Made]] = {}
         self.thread: ThreadPoolExecutor | None = None
 
-    def take(self, number: int, coming: Sequence[int] = ()) -> T:
+    def take(self, number: int, coming: Sequence[int] = ()) -> Made:
         """Give a sample when it is there, and have those made that will be asked for next.
 
-        Prefetches that are no longer needed are cancelled.
+        What was to come and is not any more, is given up.
         """
         for stale in self.coming.keys() - {number, *coming}:
             self.coming.pop(stale).cancel()

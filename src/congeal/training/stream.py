@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler, get_worker_info
 
-from congeal.data.batch import MAPS, Batch
-from congeal.data.intensity import scale_intensity
-from congeal.data.sample import Dataset, Sample
+from congeal.data.batch import MAPS, Batch, TrainingImage, check_maps
+from congeal.data.sample import Dataset
 from congeal.data.transforms import Augment
-from congeal.data.zoom import magnification, zoom_image, zoom_labels
-from congeal.errors import CongealError
-from congeal.labels import areas, relabel
-from congeal.metrics.boundary_matching import corner_boundaries
+from congeal.data.zoom import magnification
+from congeal.labels import areas
 from congeal.training.read_ahead import ReadAhead
 
-__all__ = [
-    "DrawSampler",
-    "Loaded",
-    "TrainStream",
-    "seeded_generator",
-    "spread_draws",
-    "start_worker",
-]
-
-LARGEST = 2**24  # number of an object that stays exact where a transform takes it through float32
+__all__ = ["DrawSampler", "TrainStream", "seeded_generator", "spread_draws", "start_worker"]
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
@@ -51,32 +35,8 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A decoded image with its maps, as the cache holds it.
-
-    Attributes:
-        image: ``(3, H, W)``, or ``(1, H, W)`` where the channels are equal.
-        planes: ``(1 + S + A, H, W)``: labels, the semantic map if there is one, then what each of
-            A annotators drew.
-        classes: ``(K + 1,)`` class of each label, background first; None where the semantic map
-            is among the planes.
-        drawn: whether annotators drew boundaries, not segments.
-    """
-
-    image: Tensor
-    planes: Tensor
-    classes: Tensor | None
-    drawn: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes."""
-        return sum(t.numel() * t.element_size() for t in (self.image, self.planes))
-
-
 class TrainStream(TorchDataset[Batch]):
-    """An endless stream of augmented crops with their maps, addressed by number.
+    """An endless stream of augmented crops, addressed by number.
 
     Every image comes once in the first round. In later ones those with more objects come more
     often, if asked for: scores count objects, not images. Each round has an order of its own. As
@@ -86,7 +46,7 @@ class TrainStream(TorchDataset[Batch]):
     Without workers a thread makes the next samples while the network is busy.
 
     Args:
-        dataset: of images and labels.
+        dataset: of images with their objects.
         transform: the augmentation.
         seed: of order and augmentation.
         cache_gb: memory for decoded images, over all workers together; with none, an image is
@@ -99,8 +59,21 @@ class TrainStream(TorchDataset[Batch]):
         workers: processes that share it.
         ahead: how many samples the thread makes in advance.
         step: from one sample asked for to the next.
-        maps: of :class:`congeal.data.Batch` that are wanted.
-        semantic: whether the semantic map is of objects, or of all pixels that have a class.
+        maps: which of labels, semantic, boundaries and location the batches have; the others
+            are not made. It changes nothing about the crops.
+        objects_only: let semantic maps hold the classes of objects and nothing else.
+        percentiles: intensities that become 0 and 1.
+
+    Raises:
+        CongealError: there is no such map.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> from congeal.data.transforms import TrainTransform
+        >>> data = open_dataset("discs", "train", count=2, size=64)
+        >>> stream = TrainStream(data, TrainTransform(crop=32), cache_gb=0, maps=["semantic"])
+        >>> stream[5].get("semantic").shape
+        torch.Size([1, 32, 32])
     """
 
     def __init__(
@@ -116,23 +89,25 @@ class TrainStream(TorchDataset[Batch]):
         workers: int = 0,
         ahead: int = 16,
         step: int = 1,
-        maps: Sequence[str] = ("labels", "semantic"),
-        semantic: Literal["objects", "pixels"] = "objects",
+        maps: Sequence[str] = MAPS,
+        objects_only: bool = False,
+        percentiles: tuple[float, float] = (1.0, 99.8),
     ) -> None:
         self.dataset = dataset
-        self.maps = {name: name in maps for name in MAPS}
-        self.semantic = semantic
         self.transform = transform
         self.seed = seed
         self.budget = cache_gb * 2**30 / max(workers, 1)
         self.ahead = 0 if workers or not cache_gb else ahead
         self.step = step
+        self.maps = check_maps(maps)
+        self.objects_only = objects_only
+        self.percentiles = percentiles
         self.zoom = zoom
         self.magnify = magnify
         self.crowding = crowding
         self.objects: dict[int, int] = {}  # in each image read, where it matters
-        self.cache: dict[int, Loaded] = {}
-        self.reader = ReadAhead(self._make)
+        self.cache: dict[int, TrainingImage] = {}
+        self.reader: ReadAhead[Batch] = ReadAhead(self._make)
         self._round = lru_cache(maxsize=2)(self._order)
 
     def _order(self, number: int) -> list[int]:
@@ -160,7 +135,7 @@ class TrainStream(TorchDataset[Batch]):
         self._round = lru_cache(maxsize=2)(self._order)
 
     def __getitem__(self, draw: int) -> Batch:
-        """Draw number ``draw``, a batch of one crop."""
+        """Draw number ``draw``: a batch of one, joined with others by :meth:`Batch.collate`."""
         if not self.ahead:
             return self._make(draw)
         last = draw + self.step * self.ahead
@@ -168,48 +143,25 @@ class TrainStream(TorchDataset[Batch]):
 
     def _make(self, draw: int) -> Batch:
         number, place = divmod(draw, len(self.dataset))
-        loaded = self._load(self._round(number)[place])
-        image = loaded.image.expand(3, -1, -1)  # gray is kept once
-        planes = loaded.planes
-        if self.maps["location"]:
-            planes = torch.cat([planes, _pixel_numbers(planes)])
-        height, width = planes.shape[1:]
-        image, planes = self.transform(image, planes, seeded_generator(self.seed, draw, 2))
-        return self._batch(image, planes, loaded, (height, width))
+        image = self._load(self._round(number)[place])
+        return image.draw(self.transform, seeded_generator(self.seed, draw, 2), self.maps)
 
-    def _batch(self, image: Tensor, planes: Tensor, loaded: Loaded, size: tuple[int, int]) -> Batch:
-        """Name the planes ``(M, h, w)`` after the augmentation."""
-        labels, rest = planes[0], planes[1:]
-        semantic = boundaries = location = None
-        if self.maps["location"]:
-            location, rest = _location(rest[-1], size), rest[:-1]
-        if self.maps["semantic"] and loaded.classes is not None:
-            semantic = loaded.classes[labels.clamp_min(0)].masked_fill(labels < 0, -1)
-        elif self.maps["semantic"]:
-            semantic, rest = rest[0], rest[1:]
-        if self.maps["boundaries"]:
-            boundaries = _boundary_share(rest if len(rest) else labels[None], loaded.drawn)
-        made = (labels if self.maps["labels"] else None, semantic, boundaries, location)
-        return Batch(image[None], *(None if one is None else one[None] for one in made))
-
-    def _load(self, index: int) -> Loaded:
+    def _load(self, index: int) -> TrainingImage:
         if index in self.cache:
             return self.cache[index]
-        loaded = self._shown(load_sample(self.dataset[index], self.maps, self.semantic))
+        image = TrainingImage.from_sample(
+            self.dataset[index],
+            self.maps,
+            objects_only=self.objects_only,
+            percentiles=self.percentiles,
+        )
+        image = image.scaled(self._zoom(image.labels)).compact()
         if self.crowding:
-            self.objects[index] = len(areas(loaded.planes[0].numpy())[0])
-        if loaded.nbytes <= self.budget:
-            self.budget -= loaded.nbytes
-            self.cache[index] = loaded
-        return loaded
-
-    def _shown(self, loaded: Loaded) -> Loaded:
-        """At the size that the network sees, in half precision: 11 bits of intensity."""
-        zoom = self._zoom(loaded.planes[0])
-        image, planes = zoom_image(loaded.image, zoom), zoom_labels(loaded.planes, zoom)
-        if (image == image[:1]).all():
-            image = image[:1]
-        return Loaded(image.half(), planes.int(), loaded.classes, loaded.drawn)
+            self.objects[index] = len(areas(image.labels.numpy())[0])
+        if image.nbytes <= self.budget:
+            self.budget -= image.nbytes
+            self.cache[index] = image
+        return image
 
     def _zoom(self, labels: Tensor) -> float:
         if not self.magnify:
@@ -239,79 +191,6 @@ def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
     start = torch.rand((), generator=generator, dtype=torch.float64)
     marks = torch.arange(len(weights)) + start  # one in each stretch of length one
     return torch.searchsorted(ends, marks, right=True).clamp_max(len(weights) - 1)
-
-
-def load_sample(
-    sample: Sample,
-    maps: Mapping[str, bool] | None = None,
-    semantic: Literal["objects", "pixels"] = "objects",
-) -> Loaded:
-    """Network input and maps of a sample.
-
-    Args:
-        sample: to be shown.
-        maps: which are wanted; None: labels and semantic.
-        semantic: whether the semantic map is of objects, or of all pixels that have a class.
-
-    Raises:
-        CongealError: image and labels differ in size.
-    """
-    image = scale_intensity(sample.image)
-    if image.shape[1:] != sample.labels.shape:
-        raise CongealError(
-            f"expected labels of {tuple(image.shape[1:])} pixels for {sample.name}, "
-            f"got {sample.labels.shape}"
-        )
-    wanted = maps or {"labels": True, "semantic": True}
-    labels = sample.labels
-    classes: Tensor | None = torch.from_numpy(_label_classes(sample))
-    if labels.max(initial=0) > LARGEST:
-        labels, classes = relabel(labels), classes
-    planes = [labels]
-    if wanted.get("semantic") and semantic == "pixels" and sample.semantic is not None:
-        planes, classes = [labels, sample.semantic], None
-    drawn = bool(sample.boundaries) and not sample.annotations
-    if wanted.get("boundaries"):
-        planes += [np.asarray(one, np.int64) for one in sample.boundaries if drawn]
-        planes += sample.annotations
-    return Loaded(image, torch.from_numpy(np.stack(planes)), classes, drawn)
-
-
-def _label_classes(sample: Sample) -> NDArray[np.int64]:
-    """``(K + 1,)`` class of each label, 0 for background, -1 where an object has none."""
-    highest = int(sample.labels.max(initial=0))
-    if sample.classes is None:
-        count = highest if highest <= LARGEST else len(areas(sample.labels)[0])
-        return np.concatenate([[0], np.ones(count, np.int64)]).astype(np.int64)
-    return np.concatenate([[0], sample.classes]).astype(np.int64)
-
-
-def _pixel_numbers(planes: Tensor) -> Tensor:
-    """``(1, H, W)`` number of each pixel: moved with the labels, it says where a pixel was."""
-    height, width = planes.shape[1:]
-    return torch.arange(height * width, dtype=planes.dtype).reshape(1, height, width)
-
-
-def _location(number: Tensor, size: tuple[int, int]) -> Tensor:
-    """``(2, h, w)`` y and x in [0, 1) of pixels by number; -1 beyond the image."""
-    height, width = size
-    known = number.clamp_min(0)
-    y, x = known // width, known % width
-    place = torch.stack([(y + 0.5) / height, (x + 0.5) / width])
-    return place.masked_fill(number < 0, -1.0)
-
-
-def _boundary_share(drawn: Tensor, are_boundaries: bool) -> Tensor:
-    """``(h, w)`` share of annotators with a boundary at the pixel, -1 beyond the image.
-
-    Segments are moved, and their boundaries found afterwards: thin lines would be lost where an
-    image is shown smaller.
-    """
-    if are_boundaries:
-        marks = drawn > 0
-    else:
-        marks = torch.from_numpy(np.stack([corner_boundaries(one.numpy()) for one in drawn]))
-    return marks.float().mean(0).masked_fill(drawn[0] < 0, -1.0)
 
 
 class DrawSampler(Sampler[int]):

@@ -31,7 +31,7 @@ from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import suggest_settings
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
-from congeal.networks.encoders import build_encoder
+from congeal.networks.encoders import build_encoder, encoder_statistics
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE"]
@@ -83,6 +83,16 @@ class RPE(Method):
     }
 
     config: RPEConfig
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
+        """Make the model that stored settings describe, also those of version 0.1, without sections.
+
+        Then every encoder of timm was shown images scaled by ImageNet's moments.
+        """
+        old = "encoder" in settings and settings["encoder"] != "compact"
+        moments = {"network.mean": IMAGENET_MEAN, "network.deviation": IMAGENET_DEVIATION}
+        return super().from_settings({**moments, **_given(settings)} if old else settings)
 
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
@@ -186,12 +196,11 @@ class RPE(Method):
     ) -> dict[str, Tensor]:
         """The same terms for an output of :meth:`forward` that is there already."""
         c, stride = self.config.loss, self.config.network.stride
-        assert batch.semantic is not None
-        assert batch.labels is not None
+        labels, semantic = batch.get("labels"), batch.get("semantic")
         radius = c.repulsion_radius
         pair = pairwise_loss(
             output.embedding,
-            batch.labels[:, ::stride, ::stride],
+            labels[:, ::stride, ::stride],
             margin=c.margin,
             negative_weight=c.negative_weight,
             samples=c.samples,
@@ -201,13 +210,11 @@ class RPE(Method):
             grouping=self.shift if progress >= c.mean_shift_start else None,
             generator=generator,
         )
-        entropy = functional.cross_entropy(
-            output.semantic, batch.semantic.clamp_min(0), reduction="none"
-        )
+        entropy = functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none")
         return {
             "embedding": c.embedding_weight * pair,
-            "semantic": _mean_where(entropy, batch.semantic >= 0),
-            "touching": c.touching_weight * _touching_loss(output.touching[:, 0], batch.labels),
+            "semantic": _mean_where(entropy, semantic >= 0),
+            "touching": c.touching_weight * _touching_loss(output.touching[:, 0], labels),
         }
 
     def effective(self, path: str) -> float:
@@ -340,6 +347,12 @@ class RPE(Method):
         return result if sure.all() else result.select(sure)
 
 
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings, without those that say that pixel moments were left open."""
+    left_open = ("pixel_mean", "pixel_deviation")
+    return {k: v for k, v in settings.items() if not (k in left_open and v is None)}
+
+
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
@@ -369,7 +382,5 @@ def _without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _normalisation(config: RPEConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the settings, or those that the encoder was trained with."""
-    learned = config.network.encoder != "compact"
-    mean = config.network.mean or (IMAGENET_MEAN if learned else (0.0,))
-    deviation = config.network.deviation or (IMAGENET_DEVIATION if learned else (1.0,))
-    return mean, deviation
+    mean, deviation = encoder_statistics(config.network.encoder)
+    return config.network.mean or mean, config.network.deviation or deviation
