@@ -130,7 +130,14 @@ def _run(
     from congeal.training import run_training
 
     return run_training(
-        method, data, output=folder, resume=resume, on_plan=_tell_plan, **wish, **about
+        method,
+        data,
+        output=folder,
+        resume=resume,
+        on_plan=_tell_plan,
+        on_note=_note,
+        **wish,
+        **about,
     )
 
 
@@ -178,6 +185,10 @@ def _print_config(method: str | None, data: str, wish: dict[str, Any]) -> None:
         start=wish["start"],
     )
     say(yaml.safe_dump(plan.document(), sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _note(line: str) -> None:
+    say_note(f"note: {line}")
 
 
 def _tell_plan(plan: Plan) -> None:

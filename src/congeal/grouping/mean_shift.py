@@ -366,7 +366,7 @@ class MeanShift(nn.Module):
     ) -> Groups:
         """Group the pixels of one image by the modes that they converge to.
 
-        Shifts to convergence, whatever ``steps`` says. Large images go by anchors: see
+        Shifts until at rest, 20 steps at most. Large images go by anchors: see
         :class:`congeal.grouping.AnchorSearch`. A ``reach`` does not apply here.
 
         Args:
@@ -375,8 +375,7 @@ class MeanShift(nn.Module):
             weights: ``(*S)`` mass of each pixel, at least 0.
 
         Example:
-            >>> embedding = torch.eye(2)[:, :, None].expand(2, 2, 9)
-            >>> MeanShift().group(embedding).labels[:, 0].tolist()
+            >>> MeanShift().group(torch.eye(2)[:, :, None].expand(2, 2, 9)).labels[:, 0].tolist()
             [1, 2]
         """
         search = AnchorSearch(self, self.margin, self.anchors, self.smallest)

@@ -9,6 +9,8 @@ from typing import Any
 
 import lightning
 
+from congeal.data.check import quick_problems
+from congeal.data.classes import check_classes
 from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
@@ -127,6 +129,7 @@ def run_training(
     what: str = "",
     licence: str = "",
     on_plan: Callable[[Plan], None] = lambda plan: None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Do what :func:`train` does, and say how it ended.
 
@@ -143,8 +146,11 @@ def run_training(
         what: for the card.
         licence: for the card.
         on_plan: called with all settings before anything is written.
+        on_note: called with what looks wrong in the data, a line each, before time is spent.
     """
     training, validation = open_data(data, val)
+    for line in data_notes(training, validation):
+        on_note(line)
     with quiet_lightning():
         if isinstance(model, Method):
             if task or preset:
@@ -162,6 +168,16 @@ def run_training(
         job = Job(built, config, training, validation, Path(output), about)
         job.run(resume)
     return Outcome(Path(output), job.clock.signal)
+
+
+def data_notes(training: Dataset, validation: Dataset | None) -> list[str]:
+    """What looks wrong in the data, a line each, as ``congeal data check`` says it.
+
+    Raises:
+        CongealError: validation images have a class that training images do not name.
+    """
+    notes = quick_problems(training)
+    return notes if validation is None else notes + check_classes(training, validation)
 
 
 def plan_for(

@@ -22,7 +22,6 @@ from congeal.figures.maps import colour_classes
 from congeal.files import atomic_path
 from congeal.labels import boundaries
 from congeal.metrics.matching import MatchingMetric
-from congeal.metrics.metric import gather
 from congeal.metrics.protocols import PROTOCOLS
 from congeal.segmentation import Segmentation
 from congeal.tasks import Task
@@ -169,7 +168,7 @@ class Validation(Callback):
                 judge.look(Comparison(sample, result, self.dataset))
                 if self.overlays is not None and place < DRAWN:
                     self._draw(sample, result)
-        judge.metric = gather(judge.metric)
+        judge.gather()
         self.counted = _counted(judge)
         scores = judge.compute()
         return {name: float(scores[name]) for name in self.task.headline}

@@ -86,7 +86,7 @@ class RPE(Method):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
-        """Make the model that stored settings describe, also those of version 0.1, without sections.
+        """Make the model that stored settings describe, also those of version 0.1.
 
         Then every encoder of timm was shown images scaled by ImageNet's moments.
         """
