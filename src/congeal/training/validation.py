@@ -168,7 +168,7 @@ class Validation(Callback):
                 judge.look(Comparison(sample, result, self.dataset))
                 if self.overlays is not None and place < DRAWN:
                     self._draw(sample, result)
-        judge.gather()
+        judge = judge.gather()
         self.counted = _counted(judge)
         scores = judge.compute()
         return {name: float(scores[name]) for name in self.task.headline}
