@@ -1,7 +1,7 @@
 """Whether the loader feeds the network: samples a second alone, and the share of a step it takes.
 
     python benchmarks/loader.py [--steps 40] [--batch 8] [--crop 256] [--workers N]
-        [--shares N] [--augmentation default] [--quick] [--json FILE]
+        [--replicas N] [--augmentation default] [--quick] [--json FILE]
 
 A real training loop runs with the small network and the settings that training would choose for
 the images. ``waiting`` is the time inside ``next(loader)`` over that of whole steps: in the first
@@ -23,48 +23,52 @@ from torch.utils.data import DataLoader
 
 from congeal import RPE
 from congeal.data import Dataset, open_dataset
+from congeal.data.batch import Batch
 from congeal.data.registry import is_here
-from congeal.training import TrainConfig, suggest_settings
+from congeal.training import TrainConfig, make_plan
 from congeal.training.config import train_config
-from congeal.training.machine import choose_shares, choose_workers
+from congeal.training.machine import choose_replicas, choose_workers
 from congeal.training.module import Trainee
-from congeal.training.shares import Shares
+from congeal.training.replicas import Replicas
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
-Batch = list[Tensor]
+MAPS = ("labels", "semantic")  # those that RPE asks for
 WARM_UP = 2  # steps that are not counted: memory is laid out, kernels are chosen
 
 
 def make_loader(dataset: Dataset, config: TrainConfig, steps: int) -> DataLoader[Batch]:
     """The loader of training, that gives the same batches at every pass."""
     workers = choose_workers(config)
-    stream = TrainStream(dataset, config.augment(), cache_gb=config.cache_gb, workers=workers)
+    stream = TrainStream(
+        dataset, config.augment(), cache_gb=config.cache_gb, workers=workers, maps=MAPS
+    )
     return DataLoader(
-        stream,  # type: ignore[arg-type]
+        stream,
         batch_size=config.batch_size,
         sampler=DrawSampler(steps * config.batch_size),
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=start_worker,
+        collate_fn=Batch.collate,
         pin_memory=torch.cuda.is_available(),
     )
 
 
 def make_step(model: RPE, config: TrainConfig) -> Callable[[Batch], None]:
-    """A training step: forward, losses, backward, clip, update; in shares as training does it."""
+    """A training step: losses, backward, clip, update; over replicas as training does it."""
     device = next(model.parameters()).device
     optimiser = Trainee(model, config, total_steps=None).configure_optimizers()
-    count = choose_shares(config, model)
-    shares = Shares(model, count)
+    count = choose_replicas(config, model)
+    replicas = Replicas(model, count)
 
-    def terms(model: RPE, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        output = model(image.contiguous(memory_format=torch.channels_last))
-        return model.losses(output, labels, generator=torch.Generator().manual_seed(0))
+    def terms(model: RPE, batch: Batch) -> dict[str, Tensor]:
+        chance = torch.Generator().manual_seed(0)
+        return model.losses(batch.channels_last(), generator=chance)
 
     def step(batch: Batch) -> None:
-        image, labels = (part.to(device, non_blocking=True) for part in batch)
-        parts = list(zip(image.chunk(count), labels.chunk(count), strict=True))
-        found = terms(model, image, labels) if count == 1 else shares.forward(terms, parts)
+        batch = batch.to(device)
+        parts = [(part,) for part in batch.chunk(count)]
+        found = terms(model, batch) if count == 1 else replicas.forward(terms, parts)
         optimiser.zero_grad()
         torch.stack(list(found.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -104,10 +108,11 @@ def measure(name: str, chosen: argparse.Namespace, device: str) -> Row:
     steps, batch = chosen.steps, chosen.batch
     dataset = open_dataset(name, "train")
     workers = chosen.workers if chosen.workers >= 0 else None
-    shares = chosen.shares or None
-    own = {"crop": chosen.crop, "augmentation": chosen.augmentation, "shares": shares}
+    own = {"crop": chosen.crop, "augmentation": chosen.augmentation}
+    own["cpu_replicas"] = chosen.replicas or None
     config = train_config({"batch_size": batch, "workers": workers, **own})
-    model = RPE(**suggest_settings(dataset)).to(device).train()
+    plan = make_plan("rpe", dataset, {})
+    model = plan.method(plan.config).to(device).train()
     step = make_step(model.to(memory_format=torch.channels_last), config)
     loader = make_loader(dataset, config, steps)
     first_seconds, first_share = run_steps(iter(loader), step)
@@ -135,7 +140,7 @@ def main() -> None:
         batch=(8, "crops in a batch"),
         crop=(256, "side of the crops in pixels"),
         workers=(-1, "loader processes; -1: by the machine, as training does"),
-        shares=(0, "parts of a batch on a CPU; 0: by the machine, as training does"),
+        replicas=(0, "parts of a batch on a CPU; 0: by the machine, as training does"),
         augmentation=("default", "by name"),
         quick=(False, "few small steps, to see that it runs"),
     )

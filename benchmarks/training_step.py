@@ -19,6 +19,7 @@ from measure import Row, best_seconds, options, peak_megabytes, tell
 from torch import Tensor
 
 from congeal import RPE
+from congeal.data.batch import Batch
 from congeal.grouping import SphericalKMeans
 from congeal.losses import discriminative_loss, variational_loss, vmf_n_loss
 from congeal.networks.embedding import EmbeddingOutput
@@ -47,10 +48,13 @@ def loss_steps(
 
     def rpe(*names: str) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        terms = model.losses(seen, whole.labels, generator=generator)
+        batch = Batch(image, labels=whole.labels, semantic=whole.labels.clamp(max=1))
+        terms = model.losses_of(seen, batch, generator=generator)
         return torch.stack([terms[name] for name in names or terms]).sum()
 
-    drawn = f"{model.config.samples:,} pixels, {model.config.train_steps} step"
+    image = torch.empty(len(whole.labels), 3, *whole.labels.shape[1:])
+    c = model.config.loss
+    drawn = f"{c.samples:,} pixels, {c.mean_shift_steps} step"
     return {
         f"rpe: pairs, {drawn}": lambda: rpe("embedding"),
         "rpe: all terms": rpe,
@@ -85,7 +89,10 @@ def main() -> None:
         output = model(image)
     whole = draw_scene(batch, side, device, dimensions=1)
     coarse = draw_scene(
-        batch, side // model.config.stride, device, dimensions=model.config.dimensions
+        batch,
+        side // model.config.network.stride,
+        device,
+        dimensions=model.config.network.dimensions,
     )
     for name, loss in loss_steps(model, output, whole, coarse).items():
         seconds = best_seconds(lambda loss=loss: loss().backward())

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 import congeal
 from congeal.cli import app as cli
 from congeal.grouping import GROUPINGS
-from congeal.methods.rpe import RPEConfig
+from congeal.methods import find_method, method_names
 from congeal.metrics import PROTOCOLS
+from congeal.settings import Leaf, Settings
+from congeal.training import TrainConfig
 
 project = "congeal"
 author = "The congeal authors"
@@ -51,18 +52,27 @@ def write_references(app: Sphinx) -> None:
     folder.mkdir(exist_ok=True)
     commands = "\n".join(describe("congeal", typer.main.get_command(cli)))
     (folder / "command-line.md").write_text(commands, encoding="utf-8")
-    (folder / "rpe-settings.md").write_text(settings(RPEConfig), encoding="utf-8")
+    for name in method_names():
+        table = settings(find_method(name).Config)
+        (folder / f"settings-{name}.md").write_text(table, encoding="utf-8")
+    (folder / "settings-training.md").write_text(settings(TrainConfig), encoding="utf-8")
     (folder / "groupings.md").write_text(groupings(), encoding="utf-8")
     (folder / "protocols.md").write_text(protocols(), encoding="utf-8")
 
 
-def settings(config: type[BaseModel]) -> str:
-    """Markdown table of the fields of a configuration."""
-    rows = [
-        f"| `{name}` | `{field.default!r}` | {field.description or ''} |"
-        for name, field in config.model_fields.items()
-    ]
-    return "\n".join(["| setting | default | |", "|---|---|---|", *rows, ""])
+def settings(config: type[Settings]) -> str:
+    """Markdown table of the settings of a config."""
+    head = "| setting | default | range | paper | meaning |\n|---|---|---|---|---|"
+    return "\n".join([head, *(setting_row(leaf) for leaf in config.leaves().values()), ""])
+
+
+def setting_row(leaf: Leaf) -> str:
+    """One setting as a row: kinds have no bars, which would end a cell."""
+    star = "*" if leaf.adjustable else ""
+    default = "none" if leaf.default is None else f"{leaf.default}".lower()
+    kind = leaf.kind.replace(" | ", ", ")
+    span = f"{kind} {leaf.limits}".strip() + (f" {leaf.unit}" if leaf.unit else "")
+    return f"| `{leaf.path}`{star} | {default} | {span} | {leaf.paper} | {leaf.description} |"
 
 
 def groupings() -> str:
