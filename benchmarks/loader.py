@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from congeal import RPE
-from congeal.data import Dataset, open_dataset
+from congeal.data import Batch, Dataset, open_dataset
 from congeal.data.registry import is_here
 from congeal.training import TrainConfig, suggest_settings
 from congeal.training.config import train_config
@@ -31,21 +31,23 @@ from congeal.training.module import Trainee
 from congeal.training.shares import Shares
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
 
-Batch = list[Tensor]
 WARM_UP = 2  # steps that are not counted: memory is laid out, kernels are chosen
 
 
 def make_loader(dataset: Dataset, config: TrainConfig, steps: int) -> DataLoader[Batch]:
     """The loader of training, that gives the same batches at every pass."""
     workers = choose_workers(config)
-    stream = TrainStream(dataset, config.augment(), cache_gb=config.cache_gb, workers=workers)
+    stream = TrainStream(
+        dataset, config.augment(), cache_gb=config.cache_gb, workers=workers, maps=["labels"]
+    )
     return DataLoader(
-        stream,  # type: ignore[arg-type]
+        stream,
         batch_size=config.batch_size,
         sampler=DrawSampler(steps * config.batch_size),
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=start_worker,
+        collate_fn=Batch.collate,
         pin_memory=torch.cuda.is_available(),
     )
 
@@ -57,14 +59,15 @@ def make_step(model: RPE, config: TrainConfig) -> Callable[[Batch], None]:
     count = choose_shares(config, model)
     shares = Shares(model, count)
 
-    def terms(model: RPE, image: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        output = model(image.contiguous(memory_format=torch.channels_last))
-        return model.losses(output, labels, generator=torch.Generator().manual_seed(0))
+    def terms(model: RPE, batch: Batch) -> dict[str, Tensor]:
+        output = model(batch.image.contiguous(memory_format=torch.channels_last))
+        generator = torch.Generator().manual_seed(0)
+        return model.losses(output, batch.get("labels"), generator=generator)
 
     def step(batch: Batch) -> None:
-        image, labels = (part.to(device, non_blocking=True) for part in batch)
-        parts = list(zip(image.chunk(count), labels.chunk(count), strict=True))
-        found = terms(model, image, labels) if count == 1 else shares.forward(terms, parts)
+        batch = batch.to(device)
+        parts = [(part,) for part in batch.chunk(count)]
+        found = terms(model, batch) if count == 1 else shares.forward(terms, parts)
         optimiser.zero_grad()
         torch.stack(list(found.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
