@@ -119,12 +119,12 @@ def test_a_sheet_is_drawn(run, desk):
 
 
 def test_a_preview_shows_what_an_augmentation_draws(run, fails, desk):
-    result = run("data", "preview", "photos", "-n", "1", "--augment", "rpe", "-o", "rpe.png")
-    assert result.stdout == "1 image of 4: rpe.png\n"
+    result = run("data", "preview", "photos", "-n", "1", "--augment", "kong2018", "-o", "drawn.png")
+    assert result.stdout == "1 image of 4: drawn.png\n"
     assert run("data", "preview", "photos", "-n", "1", "-o", "plain.png").exit_code == 0
-    with Image.open(desk / "rpe.png") as drawn, Image.open(desk / "plain.png") as plain:
+    with Image.open(desk / "drawn.png") as drawn, Image.open(desk / "plain.png") as plain:
         assert drawn.width > 3 * plain.width  # the image and three draws
-    assert "did you mean 'rpe'" in fails("data", "preview", "photos", "--augment", "rp")
+    assert "did you mean 'kong2018'" in fails("data", "preview", "photos", "--augment", "kong18")
 
 
 def test_what_is_given_wrong_is_told_in_one_line(fails, desk):

@@ -211,7 +211,7 @@ def test_less_memory_changes_maps_by_nothing_and_light_by_little():
     batches = [one.draw(augmentation("default"), seeded()) for one in (image, small)]
     assert all(torch.equal(batches[0].get(name), batches[1].get(name)) for name in MAPS)
     assert float((batches[0].image - batches[1].image).abs().max()) < 1 / 1000
-    assert small.nbytes == 64 * 64 * ((2 if len(small.image) == 1 else 6) + 4 + 2 + 2)
+    assert small.nbytes == 64 * 64 * ((2 if len(small.image) == 1 else 6) + 4 + 2 + 4)
     deep = replace(image, semantic=torch.full((64, 64), 40_000)).compact()
     assert bool((deep.semantic == 40_000).all())
 
@@ -293,6 +293,17 @@ def test_lightning_moves_a_batch_to_a_device():
     moved = move_data_to_device(filled(2, ["labels"]), torch.device("meta"))
     assert type(moved) is Batch
     assert (moved.image.device.type, moved.get("labels").device.type) == ("meta", "meta")
+
+
+def test_a_loader_has_the_batch_pin_its_own_memory(monkeypatch):
+    from torch.utils.data._utils.pin_memory import pin_memory
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda one: one + 1)  # as no GPU is needed
+    batch = filled(2, ["labels"])
+    pinned = pin_memory(batch)
+    assert type(pinned) is Batch
+    assert torch.equal(pinned.image, batch.image + 1)
+    assert torch.equal(pinned.get("labels"), batch.get("labels") + 1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="pins memory for a GPU")

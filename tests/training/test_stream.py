@@ -209,7 +209,7 @@ class Annotated(Counted):
 
 
 def test_memory_counts_the_maps_that_are_kept():
-    one_image = 64 * 64 * (3 * 2 + 4 + 2 + 2) / 2**30  # image, labels, semantic, boundaries
+    one_image = 64 * 64 * (3 * 2 + 4 + 2 + 4) / 2**30  # image, labels, semantic, boundaries
     for budget, maps, kept in [(2.5, MAPS, 2), (0.9, MAPS, 0), (0.9, ("labels", "location"), 1)]:
         crops = stream(Annotated(), cache_gb=budget * one_image, maps=maps)
         for number in range(10):

@@ -245,7 +245,7 @@ class TrainingImage:
             image.half(),  # a quarter of a byte's worth of light is not lost
             self.labels.int(),
             None if self.semantic is None else self.semantic.to(_integers_for(self.semantic)),
-            None if self.boundaries is None else self.boundaries.half(),
+            self.boundaries,  # exact: losses compare shares with thresholds such as 0.2
             self.classes,
         )
 
