@@ -168,7 +168,7 @@ class _Up(nn.Module):
 
     def forward(self, x: Tensor, indices: Tensor) -> Tensor:
         """``(B, C, H, W)`` and indices of the pooling to ``(B, C_out, 2 H, 2 W)``."""
-        shortcut = functional.max_unpool2d(self.shortcut(x), indices, 2)
+        shortcut = functional.max_unpool2d(self.shortcut(x), indices, [2, 2])
         y: Tensor = self.activation(shortcut + self.body(x))
         return y
 

@@ -97,3 +97,11 @@ def narrowed(channels: int, width_divisor: int) -> int:
     if width_divisor < 1 or channels % width_divisor:
         raise CongealError(f"expected a width_divisor that divides {channels}, got {width_divisor}")
     return channels // width_divisor
+
+
+def initialise(*trunk: nn.Module) -> None:
+    """Draw the weights of convolutions so that ReLU layers keep the variance (He et al. 2015)."""
+    for part in trunk:
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from congeal.networks.pixelwise import PixelNetwork, narrowed
+from congeal.networks.pixelwise import PixelNetwork, initialise, narrowed
 
 __all__ = ["ResNet38"]
 
@@ -76,6 +76,7 @@ class ResNet38(PixelNetwork):
             nn.Conv2d(last, top, 3, 1, TOP_DILATION, TOP_DILATION),
             nn.ReLU(inplace=True),
         )
+        initialise(self.stem, self.units, self.top)
         self.heads = nn.ModuleDict(
             {
                 name: nn.Conv2d(top, channels, 3, 1, TOP_DILATION, TOP_DILATION)
