@@ -36,7 +36,7 @@ class Dilation(PixelNetwork):
     Args:
         in_channels: of the image.
         out_channels: channels of each head by name.
-        stride: of the maps: 8 (None), or 4, 2, 1 by bilinear interpolation.
+        stride: of the maps: 8 (None), 4, 2 or 1 by bilinear interpolation, or coarser.
         width_divisor: all channels of the front end are divided by it.
 
     Raises:

@@ -45,7 +45,7 @@ class ENet(PixelNetwork):
     Args:
         in_channels: of the image, at most 15: they are part of the initial block's 16.
         out_channels: channels of each head by name.
-        stride: of the maps; 1.
+        stride: of the maps: 1 (None), or coarser, by the mean.
         width_divisor: all channels are divided by it (tests and tiny models).
 
     Raises:

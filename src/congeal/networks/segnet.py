@@ -28,7 +28,7 @@ class SegNet(PixelNetwork):
     Args:
         in_channels: of the image.
         out_channels: channels of each head by name.
-        stride: of the maps; 1.
+        stride: of the maps: 1 (None), or coarser, by the mean.
         width_divisor: all channels are divided by it (tests and tiny models).
 
     Raises:
