@@ -123,6 +123,18 @@ def test_a_finer_stride_is_bilinear_interpolation():
     torch.testing.assert_close(fine, expected)
 
 
+def test_a_coarser_stride_is_the_mean():
+    network = small("enet", stride=4).eval()
+    image = torch.rand(1, 3, 24, 41)
+    with torch.inference_mode():
+        coarse = network(image)["semantic"]
+        fine = network.maps(nn.functional.pad(image, (0, 7, 0, 0), mode="replicate"))["semantic"]
+    assert coarse.shape == (1, 3, 6, 11)
+    expected = fine.unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2))[..., :11]
+    torch.testing.assert_close(coarse, expected)
+    assert small("enet", stride=16).divisor == 16
+
+
 def test_options_reach_the_network():
     light, wide = (build_network("encoder-decoder", 3, HEADS, decoder=d) for d in ("light", "wide"))
     assert weights(wide) > weights(light)
@@ -139,7 +151,7 @@ def test_options_reach_the_network():
         (("segnet", 3, {"a": 0}), {}, "at least 1 channel each"),
         (("segnet", 0, HEADS), {}, "at least 1 channel each"),
         (("enet", 16, HEADS), {}, "expected fewer than 16 input channels, got 16"),
-        (("dilation", 3, HEADS), {"stride": 3}, "a stride that divides 8, got 3"),
+        (("dilation", 3, HEADS), {"stride": 3}, "a stride that divides 8 or is a multiple, got 3"),
         (("segnet", 3, HEADS), {"width_divisor": 48}, "width_divisor that divides 64, got 48"),
         (("resnet38", 3, HEADS), {"width_divisor": 0}, "width_divisor that divides 64, got 0"),
     ],

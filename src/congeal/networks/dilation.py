@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from congeal.networks.pixelwise import PixelNetwork, narrowed
+from congeal.networks.pixelwise import PixelNetwork, initialise, narrowed
 from congeal.networks.vgg import VGG16
 
 __all__ = ["Dilation"]
@@ -36,7 +36,7 @@ class Dilation(PixelNetwork):
     Args:
         in_channels: of the image.
         out_channels: channels of each head by name.
-        stride: of the maps: 8 (None), or 4, 2, 1 by bilinear interpolation.
+        stride: of the maps: 8 (None), 4, 2 or 1 by bilinear interpolation, or coarser.
         width_divisor: all channels of the front end are divided by it.
 
     Raises:
@@ -59,9 +59,7 @@ class Dilation(PixelNetwork):
         super().__init__(in_channels, out_channels, native_stride=8, divisor=8, stride=stride)
         classes = sum(out_channels.values())
         self.front = nn.Sequential(*_front_end(in_channels, classes, width_divisor))
-        for layer in self.front:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        initialise(self.front)
         self.context = nn.Sequential(*_context(classes))
         self.heads = nn.ModuleDict(
             {name: nn.Conv2d(classes, c, 1) for name, c in out_channels.items()}
@@ -106,7 +104,8 @@ def _start_at_identity(heads: Iterable[nn.Module]) -> None:
     first = 0
     for head in heads:
         assert isinstance(head, nn.Conv2d)
-        nn.init.zeros_(head.weight)
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
         own = head.weight[:, first : first + head.out_channels, 0, 0]
         own.copy_(torch.eye(head.out_channels))
         first += head.out_channels

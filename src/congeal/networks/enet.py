@@ -45,7 +45,7 @@ class ENet(PixelNetwork):
     Args:
         in_channels: of the image, at most 15: they are part of the initial block's 16.
         out_channels: channels of each head by name.
-        stride: of the maps; 1.
+        stride: of the maps: 1 (None), or coarser, by the mean.
         width_divisor: all channels are divided by it (tests and tiny models).
 
     Raises:
@@ -168,7 +168,7 @@ class _Up(nn.Module):
 
     def forward(self, x: Tensor, indices: Tensor) -> Tensor:
         """``(B, C, H, W)`` and indices of the pooling to ``(B, C_out, 2 H, 2 W)``."""
-        shortcut = functional.max_unpool2d(self.shortcut(x), indices, 2)
+        shortcut = functional.max_unpool2d(self.shortcut(x), indices, [2, 2])
         y: Tensor = self.activation(shortcut + self.body(x))
         return y
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ class PixelNetwork(nn.Module):
     """Base of the networks that :func:`congeal.networks.build_network` makes.
 
     A subclass computes its maps at ``native_stride`` in :meth:`maps`; this class pads the image
-    for it, resizes bilinearly to ``stride`` and cuts off what belongs to the padding.
+    for it, brings the maps to ``stride`` (finer: bilinear interpolation; coarser: the mean) and
+    cuts off what belongs to the padding.
 
     Args:
         in_channels: of the image, coordinate channels included.
@@ -24,7 +26,8 @@ class PixelNetwork(nn.Module):
             ``{"embedding": 8, "semantic": 3}``.
         native_stride: pixels of the image per pixel of the maps as computed.
         divisor: what the sides of the padded image must be divisible by.
-        stride: of the maps given back, a divisor of ``native_stride``; None: ``native_stride``.
+        stride: of the maps given back, a divisor or a multiple of ``native_stride``; None:
+            ``native_stride``.
 
     Attributes:
         stride: pixels of the image per pixel of the maps.
@@ -32,8 +35,8 @@ class PixelNetwork(nn.Module):
         out_channels: as given.
 
     Raises:
-        CongealError: there is no head, a number of channels is below 1, or the stride does not
-            divide the native one.
+        CongealError: there is no head, a number of channels is below 1, or the stride is neither
+            a divisor nor a multiple of the native one.
     """
 
     def __init__(
@@ -52,13 +55,15 @@ class PixelNetwork(nn.Module):
                 f"got {in_channels} in and {dict(out_channels)} out"
             )
         stride = native_stride if stride is None else stride
-        if stride < 1 or native_stride % stride:
-            raise CongealError(f"expected a stride that divides {native_stride}, got {stride}")
+        if stride < 1 or (native_stride % stride and stride % native_stride):
+            raise CongealError(
+                f"expected a stride that divides {native_stride} or is a multiple, got {stride}"
+            )
         self.in_channels = in_channels
         self.out_channels = dict(out_channels)
         self.native_stride = native_stride
         self.stride = stride
-        self.divisor = divisor
+        self.divisor = math.lcm(divisor, stride)
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
         """``(B, C, H, W)``, sides divisible by ``divisor``, to maps at ``native_stride``."""
@@ -81,9 +86,12 @@ class PixelNetwork(nn.Module):
         return {name: x[..., :rows, :columns] for name, x in resized.items()}
 
     def _resized(self, x: Tensor) -> Tensor:
-        factor = self.native_stride // self.stride
-        if factor == 1:
+        if self.stride > self.native_stride:
+            coarse: Tensor = functional.avg_pool2d(x, self.stride // self.native_stride)
+            return coarse
+        if self.stride == self.native_stride:
             return x
+        factor = self.native_stride // self.stride
         fine: Tensor = functional.interpolate(x, scale_factor=factor, mode="bilinear")
         return fine
 
@@ -97,3 +105,11 @@ def narrowed(channels: int, width_divisor: int) -> int:
     if width_divisor < 1 or channels % width_divisor:
         raise CongealError(f"expected a width_divisor that divides {channels}, got {width_divisor}")
     return channels // width_divisor
+
+
+def initialise(*trunk: nn.Module) -> None:
+    """Draw the weights of convolutions so that ReLU layers keep the variance (He et al. 2015)."""
+    for part in trunk:
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

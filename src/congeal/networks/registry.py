@@ -30,7 +30,7 @@ class EncoderDecoder(PixelNetwork):
     Args:
         in_channels: of the image, coordinate channels included.
         out_channels: channels of each head by name.
-        stride: of the maps: that of the decoder (None), or a divisor of it, by interpolation.
+        stride: of the maps: that of the decoder (None), or a divisor or multiple of it.
         decoder_stride: of the decoder's map, 2 or 4.
         decoder: size of the :class:`LightDecoder`.
         encoder: name, see :func:`build_encoder`; so are the settings after it.

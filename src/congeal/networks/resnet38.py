@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from congeal.networks.pixelwise import PixelNetwork, narrowed
+from congeal.networks.pixelwise import PixelNetwork, initialise, narrowed
 
 __all__ = ["ResNet38"]
 
 # Per level: channels of the convolutions of a unit, number of units, stride, dilation. Three
-# convolutions in a unit: 1 x 1, 3 x 3, 1 x 1. The last three levels would halve the sides once
-# or twice more in the network for whole images; here they are dilated instead.
+# convolutions in a unit: 1 x 1, 3 x 3, 1 x 1. In the classifier later levels halve the sides too;
+# here they are dilated instead.
 LEVELS: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
     ((128, 128), 3, 2, 1),
     ((256, 256), 3, 2, 1),
@@ -36,14 +36,14 @@ class ResNet38(PixelNetwork):
     convolution of the top 18.9, the head .1.
 
     Source: Z. Wu, C. Shen, A. van den Hengel, "Wider or Deeper: Revisiting the ResNet Model for
-    Visual Recognition", 2016, Table 1 (model A) and the section on semantic segmentation. The
-    shortcut of a unit that changes channels starts from the normed input, as in the
-    pre-activation networks (He et al. 2016).
+    Visual Recognition", 2016, model A and its use for semantic segmentation. The shortcut of a
+    unit that changes channels starts from the normed input, as in the pre-activation networks
+    (He et al. 2016). The dilation of the top and the dropout rates carry no weights.
 
     Args:
         in_channels: of the image.
         out_channels: channels of each head by name.
-        stride: of the maps: 8 (None), or 4, 2, 1 by bilinear interpolation.
+        stride: of the maps: 8 (None), 4, 2 or 1 by bilinear interpolation, or coarser.
         width_divisor: all channels of the trunk are divided by it.
 
     Raises:
@@ -76,6 +76,7 @@ class ResNet38(PixelNetwork):
             nn.Conv2d(last, top, 3, 1, TOP_DILATION, TOP_DILATION),
             nn.ReLU(inplace=True),
         )
+        initialise(self.stem, self.units, self.top)
         self.heads = nn.ModuleDict(
             {
                 name: nn.Conv2d(top, channels, 3, 1, TOP_DILATION, TOP_DILATION)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.networks.blocks import ConvNorm
-from congeal.networks.pixelwise import PixelNetwork, narrowed
+from congeal.networks.pixelwise import PixelNetwork, initialise, narrowed
 from congeal.networks.vgg import VGG16
 
 __all__ = ["SegNet"]
@@ -28,7 +28,7 @@ class SegNet(PixelNetwork):
     Args:
         in_channels: of the image.
         out_channels: channels of each head by name.
-        stride: of the maps; 1.
+        stride: of the maps: 1 (None), or coarser, by the mean.
         width_divisor: all channels are divided by it (tests and tiny models).
 
     Raises:
@@ -62,6 +62,7 @@ class SegNet(PixelNetwork):
             for first, stage in zip(before[1:], widths[1:], strict=False)
         ]
         self.decoder = nn.ModuleList([_convolutions(list(reversed(widths[0]))), *mirrored])
+        initialise(self.encoder, self.decoder)
         self.heads = nn.ModuleDict(
             {name: nn.Conv2d(widths[0][0], c, 3, padding=1) for name, c in out_channels.items()}
         )
@@ -73,7 +74,7 @@ class SegNet(PixelNetwork):
             x, indices = functional.max_pool2d(stage(x), 2, return_indices=True)
             places.append(indices)
         for stage, indices in zip(reversed(self.decoder), reversed(places), strict=True):
-            x = stage(functional.max_unpool2d(x, indices, 2))
+            x = stage(functional.max_unpool2d(x, indices, [2, 2]))
         return {name: head(x) for name, head in self.heads.items()}
 
 
