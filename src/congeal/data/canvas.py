@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 T = TypeVar("T")
 
 _TRIES = 12  # places that are tried for an object before it is drawn smaller
-_SHRINK = (1.0, 0.8, 0.64, 0.5, 0.4)  # sizes that are tried one after the other
+_SIZES = tuple(0.8**step for step in range(9))  # relative sizes, down to 0.17
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def place_downwards(
 ) -> tuple[list[T], LabelMap]:
     """Place objects, each below those before it, so that what is seen of an object is final.
 
-    An object that fits nowhere is drawn smaller, down to 0.4 of its size, then left out.
+    An object that fits nowhere is drawn smaller, down to 0.17 of its size, then left out.
 
     Args:
         draw: makes object k (0 is the uppermost) at a random place, at a relative size.
@@ -140,9 +140,12 @@ def place_downwards(
     """
     labels = np.zeros(size, np.int64)
     placed: list[T] = []
+    step = 0
     for number in range(count):
-        for attempt in range(_TRIES * len(_SHRINK)):
-            one = draw(number, _SHRINK[attempt // _TRIES])
+        # Where the last object had to be small, large ones are not tried again.
+        for attempt in range(_TRIES * max(step - 1, 0), _TRIES * len(_SIZES)):
+            step = attempt // _TRIES
+            one = draw(number, _SIZES[step])
             box, inside = locate(one)
             below = labels[box]
             if fits(inside, below > 0, overlap, least):

@@ -20,6 +20,7 @@ from congeal.data.sample import LabelMap, Pixels
 
 __all__ = ["SHAPES", "draw_shapes"]
 
+_SMALLEST = 4.8  # radius in pixels at which the shapes can still be told apart
 _STAR_INNER = 0.46  # radius of a star's notches, relative to its points
 
 
@@ -76,7 +77,7 @@ def draw_shapes(
     Args:
         rng: where everything random comes from.
         size: height and width in pixels.
-        count: number of shapes.
+        count: number of shapes; more than 8 on 96 x 96 pixels are drawn smaller.
         overlap: the largest share of a shape that others may hide, 0..1.
         least: the fewest pixels that are seen of each.
         shapes: the classes 1, 2, ..., some of `SHAPES`.
@@ -91,10 +92,11 @@ def draw_shapes(
         ((96, 96, 3), 5, (5,))
     """
     base, tints = _colours(rng)
+    room = min(1.0, float(np.sqrt(8 * size[0] * size[1] / (count * 96 * 96))))
 
     def draw(_: int, scale: float) -> Patch:
         kind = int(rng.integers(len(shapes)))
-        radius = min(rng.uniform(10, 19), 0.3 * min(size)) * scale
+        radius = max(min(rng.uniform(10, 19) * room, 0.3 * min(size)) * scale, _SMALLEST)
         tint = tints[rng.integers(len(tints))] + rng.normal(0, 0.05, 3)
         return _shape(rng, size, radius, _OUTLINES[shapes[kind]], tint, kind + 1)
 
