@@ -131,3 +131,10 @@ def test_what_is_given_wrong_is_told_in_one_line(fails, desk):
     assert "no such folder" in fails("data", "check", "no/where")
     assert "did you mean 'train'" in fails("data", "check", "sticks", "--split", "trian")
     assert "--count" in fails("data", "preview", "photos", "--count", "0")
+
+
+def test_the_number_of_drawn_objects_can_be_part_of_the_name(said):
+    for name, low, high in (("sticks:8", 8, 8), ("shapes:two:objects=2-3,overlap=0.2", 2, 3)):
+        splits = said("data", "info", name, "--count", "6")["splits"]
+        spread = splits["train"]["objects_per_image"]
+        assert (spread["min"], spread["max"]) == (low, high)

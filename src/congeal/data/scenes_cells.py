@@ -153,7 +153,8 @@ def draw_cells(
     """
     spacing = float(np.sqrt(size[0] * size[1] * rng.uniform(0.55, 0.95) / count))
     seeds = _seeds(rng, size, count, (1 - 0.6 * overlap) * spacing)
-    labels, depth, distance = _divide(rng, size, seeds, spacing, rng.uniform(0.01, 0.06) * spacing)
+    gap = max(float(rng.uniform(-0.05, 0.05)), 0.0) * spacing  # cells touch in half of the images
+    labels, depth, distance = _divide(rng, size, seeds, spacing, gap)
     labels = _without_small(labels, least)
     return _photograph_cells(rng, labels, depth, distance / spacing), labels
 
