@@ -88,7 +88,7 @@ def test_a_local_grid_is_the_part_of_the_whole_grid_near_a_point() -> None:
 
 
 def test_noise_is_smooth_between_the_points_of_its_grid() -> None:
-    noise = smooth_noise(np.random.default_rng(0), 41, 41, 4)
+    noise = smooth_noise(np.random.default_rng(0), (41, 41), 4)
     grid = np.random.default_rng(0).standard_normal((5, 5), dtype=np.float32)
     np.testing.assert_allclose(noise[::10, ::10], grid, atol=1e-5)
     np.testing.assert_allclose(noise[5, 0], (grid[0, 0] + grid[1, 0]) / 2, atol=1e-5)

@@ -204,21 +204,20 @@ def _cast(scene: Floats, patch: Patch, shadow: float, offset: tuple[int, int]) -
     part *= 1 - np.float32(shadow) * soft[..., None]
 
 
-def smooth_noise(rng: np.random.Generator, rows: int, columns: int, cells: int) -> Floats:
-    """Random values on a coarse grid, interpolated linearly to `(rows, columns)`.
+def smooth_noise(rng: np.random.Generator, size: tuple[int, ...], cells: int) -> Floats:
+    """Random values on a coarse grid, interpolated linearly to `(H, W)`.
 
     Args:
         rng: where the values, normal with deviation 1, come from.
-        rows: height.
-        columns: width.
+        size: height and width.
         cells: cells of the grid in each direction.
 
     Example:
-        >>> smooth_noise(np.random.default_rng(0), 20, 30, 4).shape
+        >>> smooth_noise(np.random.default_rng(0), (20, 30), 4).shape
         (20, 30)
     """
     grid = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
-    return _interpolate(_interpolate(grid, rows).T, columns).T
+    return _interpolate(_interpolate(grid, size[0]).T, size[1]).T
 
 
 def _interpolate(values: Floats, length: int) -> Floats:
@@ -251,7 +250,7 @@ def ground(
     texture = np.ones(size, np.float32)
     for pixels in (64, 16, 5):
         amount = np.float32(rng.uniform(0.1, 1) * strength)
-        texture += amount * smooth_noise(rng, *size, max(max(size) // pixels, 1))
+        texture += amount * smooth_noise(rng, size, max(max(size) // pixels, 1))
     painted: Floats = np.maximum(texture, 0)[..., None] * colour
     return painted
 
@@ -277,10 +276,10 @@ def photograph(
         >>> photograph(np.random.default_rng(0), np.ones((4, 5, 1), np.float32)).shape
         (4, 5, 1)
     """
-    rows, columns = scene.shape[:2]
-    light = 1 + rng.uniform(0.03, 0.2) * smooth_noise(rng, rows, columns, 2).clip(-2, 2)
+    light = 1 + rng.uniform(0.03, 0.2) * smooth_noise(rng, scene.shape[:2], 2).clip(-2, 2)
     sigma = rng.uniform(*blur)
     seen = gaussian_filter(scene * light[..., None], (sigma, sigma, 0), mode="nearest")
     grain = rng.standard_normal(scene.shape, dtype=np.float32)
     seen += np.float32(rng.uniform(*noise)) * grain * (0.4 + np.sqrt(np.maximum(seen, 0)))
-    return (np.clip(seen, 0, 1) * 255 + 0.5).astype(np.uint8)
+    picture: Pixels = (np.clip(seen, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return picture

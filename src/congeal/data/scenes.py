@@ -261,7 +261,7 @@ def _ground(rng: np.random.Generator, rows: int, columns: int, colour: Floats) -
     texture = np.ones((rows, columns), np.float32)
     for cells, most in ((3, 0.12), (14, 0.08), (48, 0.08)):
         amount = np.float32(rng.uniform(0.01, most))
-        texture += amount * smooth_noise(rng, rows, columns, cells)
+        texture += amount * smooth_noise(rng, (rows, columns), cells)
     ground: Floats = texture[..., None] * colour
     return ground
 

@@ -25,12 +25,12 @@ _STAR_INNER = 0.46  # radius of a star's notches, relative to its points
 
 
 def _disc(down: Floats, right: Floats, radius: float) -> Floats:
-    depth: Floats = 0.88 * radius - np.hypot(down, right)
+    depth: Floats = (0.88 * radius - np.hypot(down, right)).astype(np.float32)
     return depth
 
 
 def _square(down: Floats, right: Floats, radius: float) -> Floats:
-    depth: Floats = 0.78 * radius - np.maximum(np.abs(down), np.abs(right))
+    depth: Floats = (0.78 * radius - np.maximum(np.abs(down), np.abs(right))).astype(np.float32)
     return depth
 
 
@@ -134,7 +134,7 @@ def _shape(
     sine, cosine = np.float32(np.sin(turn)), np.float32(np.cos(turn))
     depth = outline(down * cosine - right * sine, right * cosine + down * sine, radius)
     slope = (down * np.sin(light) + right * np.cos(light)) / radius
-    texture = smooth_noise(rng, *depth.shape, max(int(radius / 2), 1))
+    texture = smooth_noise(rng, depth.shape, max(int(radius / 2), 1))
     shade = 1 + rng.uniform(0.05, 0.2) * slope + rng.uniform(0.02, 0.12) * texture
     shade *= 0.85 + 0.15 * np.clip(depth / 3, 0, 1)
     colour = np.clip(tint, 0.03, 1) * shade[..., None]
