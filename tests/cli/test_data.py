@@ -215,3 +215,10 @@ def test_info_says_where_data_is_looked_for(run, said, tmp_path, monkeypatch):
 def test_info_says_where_data_was_found(run, pack):
     home = pack("nuclei")
     assert f"found in {home}\n" in run("data", "info", "nuclei:modality", "-n", "2").stdout
+
+
+def test_the_number_of_drawn_objects_can_be_part_of_the_name(said):
+    for name, low, high in (("sticks:8", 8, 8), ("shapes:two:objects=2-3,overlap=0.2", 2, 3)):
+        splits = said("data", "info", name, "--count", "6")["splits"]
+        spread = splits["train"]["objects_per_image"]
+        assert (spread["min"], spread["max"]) == (low, high)

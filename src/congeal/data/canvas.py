@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 T = TypeVar("T")
 
 _TRIES = 12  # places that are tried for an object before it is drawn smaller
-_SHRINK = (1.0, 0.8, 0.64, 0.5, 0.4)  # sizes that are tried one after the other
+_SIZES = tuple(0.8**step for step in range(9))  # relative sizes, down to 0.17
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def place_downwards(
 ) -> tuple[list[T], LabelMap]:
     """Place objects, each below those before it, so that what is seen of an object is final.
 
-    An object that fits nowhere is drawn smaller, down to 0.4 of its size, then left out.
+    An object that fits nowhere is drawn smaller, down to 0.17 of its size, then left out.
 
     Args:
         draw: makes object k (0 is the uppermost) at a random place, at a relative size.
@@ -140,9 +140,12 @@ def place_downwards(
     """
     labels = np.zeros(size, np.int64)
     placed: list[T] = []
+    step = 0
     for number in range(count):
-        for attempt in range(_TRIES * len(_SHRINK)):
-            one = draw(number, _SHRINK[attempt // _TRIES])
+        # Where the last object had to be small, large ones are not tried again.
+        for attempt in range(_TRIES * max(step - 1, 0), _TRIES * len(_SIZES)):
+            step = attempt // _TRIES
+            one = draw(number, _SIZES[step])
             box, inside = locate(one)
             below = labels[box]
             if fits(inside, below > 0, overlap, least):
@@ -201,21 +204,20 @@ def _cast(scene: Floats, patch: Patch, shadow: float, offset: tuple[int, int]) -
     part *= 1 - np.float32(shadow) * soft[..., None]
 
 
-def smooth_noise(rng: np.random.Generator, rows: int, columns: int, cells: int) -> Floats:
-    """Random values on a coarse grid, interpolated linearly to `(rows, columns)`.
+def smooth_noise(rng: np.random.Generator, size: tuple[int, ...], cells: int) -> Floats:
+    """Random values on a coarse grid, interpolated linearly to `(H, W)`.
 
     Args:
         rng: where the values, normal with deviation 1, come from.
-        rows: height.
-        columns: width.
+        size: height and width.
         cells: cells of the grid in each direction.
 
     Example:
-        >>> smooth_noise(np.random.default_rng(0), 20, 30, 4).shape
+        >>> smooth_noise(np.random.default_rng(0), (20, 30), 4).shape
         (20, 30)
     """
     grid = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
-    return _interpolate(_interpolate(grid, rows).T, columns).T
+    return _interpolate(_interpolate(grid, size[0]).T, size[1]).T
 
 
 def _interpolate(values: Floats, length: int) -> Floats:
@@ -248,7 +250,7 @@ def ground(
     texture = np.ones(size, np.float32)
     for pixels in (64, 16, 5):
         amount = np.float32(rng.uniform(0.1, 1) * strength)
-        texture += amount * smooth_noise(rng, *size, max(max(size) // pixels, 1))
+        texture += amount * smooth_noise(rng, size, max(max(size) // pixels, 1))
     painted: Floats = np.maximum(texture, 0)[..., None] * colour
     return painted
 
@@ -274,10 +276,10 @@ def photograph(
         >>> photograph(np.random.default_rng(0), np.ones((4, 5, 1), np.float32)).shape
         (4, 5, 1)
     """
-    rows, columns = scene.shape[:2]
-    light = 1 + rng.uniform(0.03, 0.2) * smooth_noise(rng, rows, columns, 2).clip(-2, 2)
+    light = 1 + rng.uniform(0.03, 0.2) * smooth_noise(rng, scene.shape[:2], 2).clip(-2, 2)
     sigma = rng.uniform(*blur)
     seen = gaussian_filter(scene * light[..., None], (sigma, sigma, 0), mode="nearest")
     grain = rng.standard_normal(scene.shape, dtype=np.float32)
     seen += np.float32(rng.uniform(*noise)) * grain * (0.4 + np.sqrt(np.maximum(seen, 0)))
-    return (np.clip(seen, 0, 1) * 255 + 0.5).astype(np.uint8)
+    picture: Pixels = (np.clip(seen, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return picture

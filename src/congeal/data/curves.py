@@ -69,7 +69,8 @@ def curve(
     steps = STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
     points = np.cumsum(steps, axis=0)
     half = (points[(count - 1) // 2] + points[count // 2]) / 2
-    return points - half + np.array(middle)
+    centred: NDArray[np.float64] = points - half + np.array(middle)
+    return centred
 
 
 def tube(points: NDArray[np.float64], radius: NDArray[np.float64], size: tuple[int, int]) -> Tube:
@@ -89,7 +90,7 @@ def tube(points: NDArray[np.float64], radius: NDArray[np.float64], size: tuple[i
         >>> straight = curve((8.0, 8.0), 0.0, 10.0)
         >>> drawn = tube(straight, np.full(len(straight), 2.0), (16, 16))
         >>> drawn.depth.shape, round(float(drawn.depth.max()), 1)
-        ((7, 14), 2.0)
+        ((7, 16), 2.0)
     """
     y, x, near = _stamps(points, float(radius.max()), size)
     down, right = y - points[near, 0], x - points[near, 1]

@@ -69,7 +69,8 @@ def draw_sticks(
         share = _share(number, 9, height, width)
 
         def draw(_: int, scale: float) -> Layers:
-            return _stick_layers(rng, 1, height, width, scale * share**0.5, share**0.25)
+            lengths = (scale * share**0.5, share**0.25)
+            return _stick_layers(rng, 1, height, width, *lengths, 0.28 if overlap == 1 else 0.45)
 
         return _render(rng, _place(draw, number, (height, width), overlap))
     for _ in range(_ATTEMPTS):
@@ -154,14 +155,15 @@ def _stick_layers(
     width: int,
     length: float = 1.0,
     thickness: float = 1.0,
+    spread: float = 0.28,
 ) -> Layers:
-    """Draw sticks of usual size, or of a multiple of the usual length and thickness."""
+    """Draw sticks around the centre, of usual size or a multiple of its length and thickness."""
     y, x = _canvas(height, width)
     side = min(height, width)
     angle = rng.uniform(0, np.pi, count)
     sine, cosine = _column(np.sin(angle)), _column(np.cos(angle))
-    down = y - _column(height / 2 + rng.uniform(-0.28, 0.28, count) * height)
-    right = x - _column(width / 2 + rng.uniform(-0.28, 0.28, count) * width)
+    down = y - _column(height / 2 + rng.uniform(-spread, spread, count) * height)
+    right = x - _column(width / 2 + rng.uniform(-spread, spread, count) * width)
     along = right * cosine + down * sine
     across = down * cosine - right * sine
     # A real stick is never quite straight.
@@ -259,7 +261,7 @@ def _ground(rng: np.random.Generator, rows: int, columns: int, colour: Floats) -
     texture = np.ones((rows, columns), np.float32)
     for cells, most in ((3, 0.12), (14, 0.08), (48, 0.08)):
         amount = np.float32(rng.uniform(0.01, most))
-        texture += amount * smooth_noise(rng, rows, columns, cells)
+        texture += amount * smooth_noise(rng, (rows, columns), cells)
     ground: Floats = texture[..., None] * colour
     return ground
 

@@ -67,7 +67,7 @@ def _ring(rng: np.random.Generator, size: tuple[int, int], radius: float, level:
     depth = half - np.abs(np.hypot(down, right) - 0.85 * radius * wobble)
     wall = np.clip(depth / half, 0, 1)
     shade = level * (0.7 + 0.3 * wall) * (1 + 0.15 * np.cos(angle + phase[1]))
-    shade *= 1 + 0.06 * smooth_noise(rng, *depth.shape, 8)
+    shade *= 1 + 0.06 * smooth_noise(rng, depth.shape, 8)
     colour = np.clip(shade, 0, 1)[..., None]
     return Patch(top, left, depth.astype(np.float32), colour.astype(np.float32))
 
@@ -153,7 +153,8 @@ def draw_cells(
     """
     spacing = float(np.sqrt(size[0] * size[1] * rng.uniform(0.55, 0.95) / count))
     seeds = _seeds(rng, size, count, (1 - 0.6 * overlap) * spacing)
-    labels, depth, distance = _divide(rng, size, seeds, spacing, rng.uniform(0.01, 0.06) * spacing)
+    gap = max(float(rng.uniform(-0.05, 0.05)), 0.0) * spacing  # cells touch in half of the images
+    labels, depth, distance = _divide(rng, size, seeds, spacing, gap)
     labels = _without_small(labels, least)
     return _photograph_cells(rng, labels, depth, distance / spacing), labels
 
@@ -162,7 +163,7 @@ def _seeds(
     rng: np.random.Generator, size: tuple[int, int], count: int, apart: float
 ) -> NDArray[np.float64]:
     """Points `(count, 2)` that keep their distance as well as they can; near some places first."""
-    dense = smooth_noise(rng, *size, 3)
+    dense = smooth_noise(rng, size, 3)
     seeds = np.empty((0, 2))
     for _ in range(count):
         tries = rng.uniform(0.01, 0.99, (10, 2)) * size
@@ -190,7 +191,7 @@ def _divide(
     # The bends are gentle enough that every cell stays in one piece.
     reach, bend = 0.78 * spacing, 0.06 * spacing
     cells = max(int(2 * max(size) / spacing), 1)
-    warp = [bend * smooth_noise(rng, *size, cells) for _ in range(2)]
+    warp = [bend * smooth_noise(rng, size, cells) for _ in range(2)]
     nearest = np.full((2, *size), 2 * reach, np.float32)
     labels = np.zeros(size, np.int64)
     for k, (y, x) in enumerate(seeds, 1):
@@ -225,9 +226,7 @@ def _photograph_cells(
     levels = np.concatenate([[0], base + 0.08 + rng.uniform(0.2, 0.75) * rng.random(count) ** 1.3])
     nuclei = np.concatenate([[0], rng.uniform(-0.4, 0.7) * rng.uniform(0.3, 1, count)])
     inside = levels[labels] * (1 + nuclei[labels] * np.exp(-((distance / 0.2) ** 2)))
-    inside *= (
-        1 + 0.16 * smooth_noise(rng, *size, 9) + 0.12 * smooth_noise(rng, *size, max(size) // 4)
-    )
+    inside *= 1 + 0.16 * smooth_noise(rng, size, 9) + 0.12 * smooth_noise(rng, size, max(size) // 4)
     inside *= 1 - rng.uniform(0.1, 0.6) * np.exp(-np.maximum(depth, 0) / 1.5)
     scene = ground(rng, (size[0], size[1]), np.full(1, base, np.float32), 0.3)
     cover = (np.clip(depth + 0.5, 0, 1) * (labels > 0))[..., None]

@@ -131,7 +131,7 @@ def draw_worms(
 def _worm(rng: np.random.Generator, shape: Tube, level: float, base: float) -> Patch:
     """Dark edges, a lighter middle with a gut that is granular, a clear head."""
     inner = np.clip(1 - np.abs(shape.across) ** 2, 0, 1)
-    grains = smooth_noise(rng, *shape.depth.shape, max(max(shape.depth.shape) // 4, 1))
+    grains = smooth_noise(rng, shape.depth.shape, max(max(shape.depth.shape) // 4, 1))
     head = np.clip(1 - shape.along * 8, 0, 1)
     shade = level + (base - level) * (0.45 * inner + 0.25 * head) + 0.06 * grains * inner
     return Patch(shape.top, shape.left, shape.depth, shade.astype(np.float32)[..., None])

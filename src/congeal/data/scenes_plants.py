@@ -108,15 +108,15 @@ def _outline(
     thick = np.float32(max(0.026 * length, 0.9))
     stalk = np.minimum(thick - aside, np.minimum(place, 0.7 - place) * np.float32(length))
     depth = np.maximum(ellipse, stalk).astype(np.float32)
-    return _Leaf(top, left, depth, place, np.clip(signed / wide, -1, 1))
+    return _Leaf(top, left, depth, place.astype(np.float32), np.clip(signed / wide, -1, 1))
 
 
 def _paint_leaf(rng: np.random.Generator, shape: _Leaf, tint: NDArray[np.float64]) -> Patch:
     """A blade with a light middle rib, side veins, a slope across and blotches."""
-    across, along, (rows, columns) = shape.across, shape.along, shape.depth.shape
+    across, along = shape.across, shape.along
     rib = np.exp(-((across * 9) ** 2))
     veins = np.cos((along * 9 - np.abs(across) * 1.2) * np.float32(2 * np.pi)) * (1 - rib)
-    blotches = smooth_noise(rng, rows, columns, max(max(rows, columns) // 7, 1))
+    blotches = smooth_noise(rng, shape.depth.shape, max(max(shape.depth.shape) // 7, 1))
     tilt = np.float32(rng.uniform(-0.25, 0.25))
     shade = 0.9 + 0.16 * rib + 0.04 * veins + 0.06 * blotches + tilt * across + 0.15 * along
     shade *= 0.85 + 0.15 * np.clip(shape.depth / 3, 0, 1)
@@ -129,9 +129,9 @@ def _soil(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
     """Brown crumbs with light grains and green specks, which are no leaves."""
     brown = np.array([0.34, 0.26, 0.2]) * rng.uniform(0.6, 1.3)
     soil = ground(rng, size, brown.astype(np.float32), 0.3)
-    grains = smooth_noise(rng, *size, max(max(size) // 3, 1))
+    grains = smooth_noise(rng, size, max(max(size) // 3, 1))
     soil *= (1 + 0.16 * grains)[..., None]
     soil += (0.25 * np.clip(grains - 2.1, 0, 1))[..., None]
-    moss = np.clip(smooth_noise(rng, *size, 12) + smooth_noise(rng, *size, 40) - 2.2, 0, 1)
+    moss = np.clip(smooth_noise(rng, size, 12) + smooth_noise(rng, size, 40) - 2.2, 0, 1)
     soil += (rng.uniform(0, 0.25) * moss)[..., None] * np.array([0.2, 0.6, 0.1], np.float32)
     return np.clip(soil, 0.01, 1).astype(np.float32)

@@ -20,16 +20,17 @@ from congeal.data.sample import LabelMap, Pixels
 
 __all__ = ["SHAPES", "draw_shapes"]
 
+_SMALLEST = 4.8  # radius in pixels at which the shapes can still be told apart
 _STAR_INNER = 0.46  # radius of a star's notches, relative to its points
 
 
 def _disc(down: Floats, right: Floats, radius: float) -> Floats:
-    depth: Floats = 0.88 * radius - np.hypot(down, right)
+    depth: Floats = (0.88 * radius - np.hypot(down, right)).astype(np.float32)
     return depth
 
 
 def _square(down: Floats, right: Floats, radius: float) -> Floats:
-    depth: Floats = 0.78 * radius - np.maximum(np.abs(down), np.abs(right))
+    depth: Floats = (0.78 * radius - np.maximum(np.abs(down), np.abs(right))).astype(np.float32)
     return depth
 
 
@@ -76,7 +77,7 @@ def draw_shapes(
     Args:
         rng: where everything random comes from.
         size: height and width in pixels.
-        count: number of shapes.
+        count: number of shapes; more than 8 on 96 x 96 pixels are drawn smaller.
         overlap: the largest share of a shape that others may hide, 0..1.
         least: the fewest pixels that are seen of each.
         shapes: the classes 1, 2, ..., some of `SHAPES`.
@@ -91,10 +92,11 @@ def draw_shapes(
         ((96, 96, 3), 5, (5,))
     """
     base, tints = _colours(rng)
+    room = min(1.0, float(np.sqrt(8 * size[0] * size[1] / (count * 96 * 96))))
 
     def draw(_: int, scale: float) -> Patch:
         kind = int(rng.integers(len(shapes)))
-        radius = min(rng.uniform(10, 19), 0.3 * min(size)) * scale
+        radius = max(min(rng.uniform(10, 19) * room, 0.3 * min(size)) * scale, _SMALLEST)
         tint = tints[rng.integers(len(tints))] + rng.normal(0, 0.05, 3)
         return _shape(rng, size, radius, _OUTLINES[shapes[kind]], tint, kind + 1)
 
@@ -132,7 +134,7 @@ def _shape(
     sine, cosine = np.float32(np.sin(turn)), np.float32(np.cos(turn))
     depth = outline(down * cosine - right * sine, right * cosine + down * sine, radius)
     slope = (down * np.sin(light) + right * np.cos(light)) / radius
-    texture = smooth_noise(rng, *depth.shape, max(int(radius / 2), 1))
+    texture = smooth_noise(rng, depth.shape, max(int(radius / 2), 1))
     shade = 1 + rng.uniform(0.05, 0.2) * slope + rng.uniform(0.02, 0.12) * texture
     shade *= 0.85 + 0.15 * np.clip(depth / 3, 0, 1)
     colour = np.clip(tint, 0.03, 1) * shade[..., None]

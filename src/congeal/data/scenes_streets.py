@@ -75,7 +75,7 @@ def _background(
     for number, colour in _STUFF.values():
         tint = np.array(colour) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.02, 3)
         scene[stuff == number] = np.clip(tint, 0.02, 1)
-    coarse, fine = smooth_noise(rng, *size, 12), smooth_noise(rng, *size, max(max(size) // 3, 1))
+    coarse, fine = smooth_noise(rng, size, 12), smooth_noise(rng, size, max(max(size) // 3, 1))
     rough = 0.05 + 0.2 * (stuff == _STUFF["vegetation"][0]) * np.abs(fine)
     scene *= (1 + 0.06 * coarse + rough * fine)[..., None]
     return stuff, np.clip(scene, 0, 1).astype(np.float32)
@@ -86,7 +86,7 @@ def _regions(rng: np.random.Generator, size: tuple[int, int], horizon: float) ->
     stuff: NDArray[np.int64] = np.full(size, _STUFF["sky"][0], np.int64)
     roofs = np.repeat(rng.uniform(0, 0.9, 12), size[1] // 12 + 1)[: size[1]] * horizon
     stuff[rows > roofs] = _STUFF["building"][0]
-    crowns = horizon * (0.75 + 0.35 * smooth_noise(rng, 1, size[1], 6)[0])
+    crowns = horizon * (0.75 + 0.35 * smooth_noise(rng, (1, size[1]), 6)[0])
     stuff[(rows > crowns) & (rows < horizon)] = _STUFF["vegetation"][0]
     depth = (rows - horizon) / (size[0] - horizon)  # 0 at the horizon, 1 at the lower edge
     aside = np.abs(columns / size[1] - rng.uniform(0.4, 0.6))
@@ -123,15 +123,16 @@ def _thing(
 def _figure(class_id: int, down: Floats, right: Floats, high: float, half: float) -> Floats:
     """Pixels inside the outline: a body with a head, two wheels with a frame, or a box."""
     across = np.abs(right)
+    depth: Floats
     if class_id == 24:
-        head = 0.3 * high - np.hypot(down + 0.7 * high, right)
-        body = np.minimum(
-            half * (1 - 0.3 * down / high) - across, 0.75 * high - np.abs(down - 0.25 * high)
-        )
-        return np.maximum(head, body)
-    if class_id == 33:
+        waist = half * (1 - 0.3 * down / high)
+        body = np.minimum(waist - across, 0.75 * high - np.abs(down - 0.25 * high))
+        depth = np.maximum(0.3 * high - np.hypot(down + 0.7 * high, right), body)
+    elif class_id == 33:
         wheel = np.hypot(down - 0.4 * high, across - 0.55 * half)
         frame = np.minimum(0.7 * half - across, 1.2 - np.abs(down + 0.1 * high))
-        return np.maximum(max(0.14 * high, 1.2) - np.abs(wheel - 0.42 * half), frame)
-    cabin = 0.3 * half * np.clip(-down / high, 0, 1) * (class_id == 26)
-    return np.minimum(half - cabin - across, high - np.abs(down))
+        depth = np.maximum(max(0.14 * high, 1.2) - np.abs(wheel - 0.42 * half), frame)
+    else:
+        cabin = 0.3 * half * np.clip(-down / high, 0, 1) * (class_id == 26)
+        depth = np.minimum(half - cabin - across, high - np.abs(down))
+    return depth
