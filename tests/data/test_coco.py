@@ -74,6 +74,14 @@ def test_crowds_are_void_where_no_object_is(tmp_path: Path) -> None:
     assert set(np.unique(labels)) == {-1, 1}
 
 
+def test_channels_of_the_images_may_be_chosen(tmp_path: Path) -> None:
+    write(tmp_path, SQUARE)
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images/a.png")
+    sample = CocoDataset(tmp_path, channels=[3, 1])[0]
+    np.testing.assert_array_equal(sample.image, pixels[..., [3, 1]])
+
+
 def test_images_without_objects_are_all_background(tmp_path: Path) -> None:
     assert not CocoDataset(write(tmp_path))[0].labels.any()
 

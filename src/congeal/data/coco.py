@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from congeal.data.coco_annotations import (
+    CocoImage,
+    coco_labels,
+    coco_masks,
+    is_key,
+    paint_masks,
+)
 from congeal.data.coco_paths import find_image, sample_name
 from congeal.data.images import read_image
-from congeal.data.runs import Runs, compress_runs, paint_runs, polygon_runs, rle_runs
-from congeal.data.sample import Dataset, LabelMap, ObjectMask, Sample
+from congeal.data.sample import Dataset, Sample
 from congeal.data.split import PARTS, select_split
 from congeal.errors import CongealError, quoted
 
@@ -31,17 +36,6 @@ __all__ = [
 _NAMES = ("annotations", "instances")
 
 
-@dataclass(frozen=True)
-class CocoImage:
-    """An image of a COCO file with its annotations as they are written there."""
-
-    name: str
-    path: Path
-    source: Path
-    size: tuple[int, int] | None
-    annotations: list[dict[str, Any]] = field(default_factory=list)
-
-
 class CocoDataset(Dataset):
     """Images with objects from COCO JSON.
 
@@ -57,6 +51,7 @@ class CocoDataset(Dataset):
         split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``; made by hash as in `FolderDataset`.
         seed: seed of that choice.
         name: what to call the dataset; its path when None.
+        channels: which channels of the images to take, as in `read_image`.
 
     Raises:
         CongealError: the file is missing or not COCO JSON, or an image is missing.
@@ -76,10 +71,17 @@ class CocoDataset(Dataset):
     other_protocols: tuple[str, ...] = ("coco",)
 
     def __init__(
-        self, path: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None
+        self,
+        path: str | Path,
+        split: str = "all",
+        *,
+        seed: int = 0,
+        name: str | None = None,
+        channels: Sequence[int] | None = None,
     ) -> None:
         self.name = name or str(path)
         self.split = split
+        self.channels = channels
         files = self.find_files(Path(path))
         if not files:
             raise CongealError(f"expected a COCO file, such as annotations.json, in {path}")
@@ -116,7 +118,7 @@ class CocoDataset(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         entry = self.images[index]
-        image = read_image(entry.path)
+        image = read_image(entry.path, self.channels)
         height, width = image.shape[:2]
         if entry.size is not None and entry.size != (height, width):
             told = " x ".join(map(quoted, entry.size))
@@ -125,7 +127,7 @@ class CocoDataset(Dataset):
                 f"says, it is {height} x {width}"
             )
         masks, runs = coco_masks(entry, height, width, self.class_of)
-        labels = _paint(masks, runs, height, width)
+        labels = paint_masks(masks, runs, height, width)
         if not self.class_of:
             return Sample(entry.name, image, labels, entry.path, masks=masks)
         classes = np.array([mask.class_id for mask in masks if not mask.crowd], np.int64)
@@ -199,7 +201,7 @@ def load_images(file: Path, content: Mapping[str, Any] | None = None) -> list[Co
         images[key] = entry
     for annotation in content["annotations"]:
         owner = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if not _is_key(owner) or owner not in images:
+        if not is_key(owner) or owner not in images:
             told = quoted(owner)
             raise CongealError(f"expected annotations of its images, {file} has one of {told}")
         images[owner].annotations.append(annotation)
@@ -229,16 +231,11 @@ def load_categories(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
             told = quoted(key)
             raise CongealError(f"expected an id of its own for every category, {file} has {told}")
         name = record.get("name", key)
-        if not _is_key(name):
+        if not is_key(name):
             told = quoted(name)
             raise CongealError(f"expected a name for category {key}, {file} has {told}")
         found[key] = str(name)
     return found
-
-
-def _is_key(value: Any) -> bool:
-    """Whether something may be an id: a number or text, of a length that people write."""
-    return isinstance(value, str) or (type(value) is int and abs(value) < 2**63)
 
 
 def parse_coco(file: Path) -> dict[str, Any]:
@@ -271,7 +268,7 @@ def parse_coco(file: Path) -> dict[str, Any]:
 
 def _image(record: Any, file: Path) -> CocoImage:
     told = record.get("file_name") if isinstance(record, dict) else None
-    if not isinstance(told, str) or not _is_key(record.get("id")):
+    if not isinstance(told, str) or not is_key(record.get("id")):
         what = quoted(record)
         raise CongealError(f"expected id and file_name for every image, {file} has {what}")
     path = find_image(file, told)
@@ -281,119 +278,3 @@ def _image(record: Any, file: Path) -> CocoImage:
     height, width = record.get("height"), record.get("width")
     size = (height, width) if type(height) is int and type(width) is int else None
     return CocoImage(sample_name(told), path, file, size)
-
-
-def coco_labels(entry: CocoImage, height: int, width: int) -> LabelMap:
-    """Paint the annotations of an image into a label map `(H, W)`.
-
-    Raises:
-        CongealError: an annotation has no mask, or one that does not fit the image.
-
-    Example:
-        >>> crowd = {"iscrowd": 1, "segmentation": {"size": [1, 3], "counts": [1, 2]}}
-        >>> coco_labels(CocoImage("a", Path("a"), Path("b"), None, [crowd]), 1, 3).tolist()
-        [[0, -1, -1]]
-    """
-    return _paint(*coco_masks(entry, height, width), height, width)
-
-
-def coco_masks(
-    entry: CocoImage, height: int, width: int, class_of: Mapping[int, int] | None = None
-) -> tuple[tuple[ObjectMask, ...], list[Runs]]:
-    """Give the objects of an image whole, in the file's order, then its crowds.
-
-    Args:
-        entry: the image.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        class_of: class id of each category id; objects have no class when there is none.
-
-    Returns:
-        The objects, and the run lengths of each.
-
-    Raises:
-        CongealError: an annotation has no mask, one that does not fit, or an unknown category.
-
-    Example:
-        >>> part = {"segmentation": {"size": [1, 3], "counts": [1, 2]}}
-        >>> masks, runs = coco_masks(CocoImage("a", Path("a"), Path("b"), None, [part]), 1, 3)
-        >>> masks[0].area, runs[0].tolist()
-        (2.0, [1, 2])
-    """
-    ordered = sorted(entry.annotations, key=lambda annotation: _is_crowd(annotation, entry))
-    runs = [_runs(annotation, entry, height, width) for annotation in ordered]
-    pairs = zip(ordered, runs, strict=True)
-    return tuple(_mask(one, drawn, entry, height, class_of or {}) for one, drawn in pairs), runs
-
-
-def _mask(
-    annotation: dict[str, Any],
-    runs: Runs,
-    entry: CocoImage,
-    height: int,
-    class_of: Mapping[int, int],
-) -> ObjectMask:
-    category, told = annotation.get("category_id"), annotation.get("area")
-    if class_of and (type(category) is not int or category not in class_of):
-        which = f"annotation {_which(annotation)} of {entry.path.name}"
-        raise CongealError(
-            f"expected a category that {entry.source} lists, {which} has {quoted(category)}"
-        )
-    key = annotation.get("id")
-    return ObjectMask(
-        compress_runs(runs, height),
-        class_id=class_of[category] if class_of and category is not None else None,
-        area=_area(told, runs),
-        crowd=_is_crowd(annotation, entry),
-        key=key if _is_key(key) else None,
-    )
-
-
-def _which(annotation: Mapping[str, Any]) -> str:
-    key = annotation.get("id", "without id")
-    return key if key == "without id" else quoted(key)
-
-
-def _area(told: Any, runs: Runs) -> float:
-    """Take the area that is told, and count the pixels when none is, or none that can be."""
-    if type(told) in (int, float) and 0 <= told < 2**63:
-        return float(told)
-    return float(runs[1::2].sum())
-
-
-def _is_crowd(annotation: Mapping[str, Any], entry: CocoImage) -> bool:
-    """Read iscrowd, which some tools write as text or leave out."""
-    told = annotation.get("iscrowd")
-    crowd = {"": False, "0": False, "1": True, "false": False, "true": True}
-    key = told.strip().lower() if isinstance(told, str) else told
-    if key is None or (isinstance(key, int | float) and key in (0, 1)):
-        return bool(key)
-    if isinstance(key, str) and key in crowd:
-        return crowd[key]
-    which = f"annotation {_which(annotation)} of {entry.path.name} in {entry.source}"
-    raise CongealError(f"expected 0 or 1 as iscrowd, {which} has {quoted(told)}")
-
-
-def _paint(masks: tuple[ObjectMask, ...], runs: list[Runs], height: int, width: int) -> LabelMap:
-    """Crowds first, then objects from the largest to the smallest."""
-    labels = np.zeros((height, width), np.int64)
-    count = sum(not mask.crowd for mask in masks)
-    for crowd in runs[count:]:
-        paint_runs(labels, crowd, -1)
-    areas = [int(mask[1::2].sum()) for mask in runs[:count]]
-    for k in sorted(range(count), key=lambda k: -areas[k]):
-        paint_runs(labels, runs[k], k + 1)
-    return labels
-
-
-def _runs(annotation: dict[str, Any], entry: CocoImage, height: int, width: int) -> Runs:
-    segmentation = annotation.get("segmentation")
-    try:
-        if isinstance(segmentation, list):
-            return polygon_runs(segmentation, height, width)
-        if isinstance(segmentation, dict):
-            return rle_runs(segmentation, height, width)
-        raise CongealError("it has no segmentation (polygons or run lengths)")
-    except CongealError as error:
-        what = f"annotation {_which(annotation)} of {entry.path.name} in {entry.source}"
-        raise CongealError(f"cannot use {what}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from congeal.data.matlab_tags import check_tags
 from congeal.data.sample import LabelMap
 from congeal.errors import CongealError
 
@@ -32,7 +33,10 @@ def read_mat(path: Path, name: str) -> Any:
     from scipy.io import loadmat
 
     try:
+        check_tags(path.read_bytes())
         content = loadmat(path, variable_names=[name], struct_as_record=False, squeeze_me=True)
+    except CongealError as error:
+        raise CongealError(f"{error} ({path})") from error
     except OSError as error:
         if error.strerror is None:  # not the system but the parser
             raise _damaged(path, error) from error
