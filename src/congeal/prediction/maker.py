@@ -65,11 +65,12 @@ class Maker:
         Raises:
             CongealError: some of the images have such results.
         """
-        others = [entry for entry in map(record.entry, images) if self.differs(entry)]
+        known = [entry for entry in map(record.entry, images) if entry is not None]
+        others = [entry for entry in known if self.differs(entry)]
         if others:
             same = str(others[0]["model"]).startswith(self.model)
-            what = "settings differ" if same else "the model is another"
+            what = "settings differ" if same else "another model made them"
             raise CongealError(
-                f"{record.folder} holds results of {len(others)} of {len(images)} images for which "
-                f"{what}: {ELSEWHERE}"
+                f"results of {len(others)} of {len(images)} images are in {record.folder} already, "
+                f"but {what}: {ELSEWHERE}"
             )

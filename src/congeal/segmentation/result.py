@@ -14,6 +14,7 @@ from congeal.figures import colour
 from congeal.labels import relabel
 from congeal.segmentation import drawing, formats, measure
 from congeal.segmentation.objects import Crop, LabelObjects, Objects, objects_from_masks
+from congeal.segmentation.source import Source, needs_image
 
 __all__ = ["Segmentation"]
 
@@ -201,7 +202,9 @@ class Segmentation:
             raise CongealError("expected each object at most once in a selection")
         scores, classes = self.scores[index], self.classes[index]
         objects = self._objects.select(index)
-        return Segmentation(objects, scores, classes, self.class_names, self.embedding)
+        chosen = Segmentation(objects, scores, classes, self.class_names, self.embedding)
+        chosen.source = self.source
+        return chosen
 
     def draw(self, image: ArrayLike, alpha: float = 0.3, outlines: bool = True) -> colour.RGB:
         """Draw the objects over their image `(H, W)` or `(H, W, C)`.
@@ -234,8 +237,13 @@ class Segmentation:
         """
         return measure.measure(self, self._objects.pixels(), image)
 
+    source: Source | None = None
+    """The image the result was made of, where that is known."""
+
     def save(self, path: str | Path, image: ArrayLike | None = None) -> Path:
         """Write the result in the format that the file name tells, and give the path back.
+
+        The image, when left out, is the one of :attr:`source`.
 
         ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
         ``.json``: COCO; ``.csv``: the measurements.
@@ -249,6 +257,10 @@ class Segmentation:
             >>> Segmentation.from_labels(np.eye(4, dtype=int)).save(target).name
             'cell.csv'
         """
+        if image is None and self.source is not None and needs_image(path):
+            image = self.source.pixels()
+        if Path(path).suffix.lower() == ".json" and self.source is not None:
+            return formats.save_coco(self, Path(path), self.source.name)
         return formats.save(self, Path(path), image)
 
     def save_as(
