@@ -98,6 +98,8 @@ def segment_files(
             on_file(run.files[-1])
     for kind in (kind for kind, wanted in whole.items() if wanted):
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
+    with record.locked():
+        record.compact()
     return run
 
 

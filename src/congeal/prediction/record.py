@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
-from congeal.files import claim
+from congeal.files import claim, write_text
 from congeal.segmentation.formats import FORMATS, find_output
 
 __all__ = ["RECORD", "Record", "assign_names", "list_results", "listed_files"]
@@ -54,7 +54,7 @@ class Record:
         self._path = folder / RECORD
         self._entries: dict[str, dict[str, Any]] = {}
         self._tables: set[str] = set()
-        self._read = 0
+        self._made, self._read = -1, 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._path.open("a").close()
@@ -72,6 +72,9 @@ class Record:
 
     def refresh(self) -> None:
         """Read what was added since; the last line of an image counts."""
+        made = self._path.stat().st_ino
+        if made != self._made:  # another run has rewritten it
+            self._made, self._read, self.odd = made, 0, []
         lines = _read_from(self._path, self._read)
         for line in lines.splitlines(keepends=True):
             text = line.decode("utf-8", "replace").strip()
@@ -133,6 +136,14 @@ class Record:
             raise CongealError(f"cannot write {self._path}: {error.strerror}") from error
         self._read += len(line)
         self._take(entry)
+
+    def compact(self) -> None:
+        """Leave one line on each image, unless there are lines of somebody else."""
+        if self.odd:
+            return
+        lines = [{"table": name} for name in sorted(self._tables)] + [*self._entries.values()]
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
+        self.refresh()
 
     def _source(self, image: Path) -> str:
         # Relative, so that a project moved as a whole still knows what it has done.
