@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -16,6 +16,30 @@ if TYPE_CHECKING:
     from congeal.prediction import FileOutcome, SegmentRun
 
 __all__ = ["segment", "split_model"]
+
+_Overwrite: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Make results again that are there; needed when the model or a setting changed. "
+        "Files that congeal.jsonl does not list are never replaced.",
+    ),
+]
+_Table: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--table",
+        help="Write objects.csv too, one table of all images, and the table of each (csv).",
+    ),
+]
+_Coco: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--coco",
+        help="Write coco.json too, one COCO document of all images under their own names, and "
+        "the document of each (coco).",
+    ),
+]
 
 
 def segment(
@@ -42,29 +66,9 @@ def segment(
             metavar="NAME",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Make results again that are there; needed when the model or a setting changed. "
-            "Files that congeal.jsonl does not list are never replaced.",
-        ),
-    ] = False,
-    table: Annotated[
-        bool,
-        typer.Option(
-            "--table",
-            help="Write objects.csv too, one table of all images, and the table of each (csv).",
-        ),
-    ] = False,
-    coco: Annotated[
-        bool,
-        typer.Option(
-            "--coco",
-            help="Write coco.json too, one COCO document of all images under their own names, "
-            "and the document of each (coco).",
-        ),
-    ] = False,
+    overwrite: _Overwrite = False,
+    table: _Table = False,
+    coco: _Coco = False,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
