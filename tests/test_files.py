@@ -6,13 +6,15 @@ import errno
 import json
 import math
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from congeal.errors import CongealError
-from congeal.files import atomic_path, write_json, write_text
+from congeal.files import atomic_path, claim, remove_parts, write_json, write_text
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
@@ -155,3 +157,66 @@ def test_json_that_other_tools_could_not_read_is_never_written(tmp_path: Path) -
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"score": math.nan})
     assert (tmp_path / "a.json").read_text() == "{}"
+
+
+def test_a_folder_is_claimed_by_one_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
+    with claim(tmp_path / "out"):
+        with pytest.raises(CongealError) as caught, claim(tmp_path / "out"):
+            pass
+        said = f"another congeal process (pid {os.getpid()}) is writing to {tmp_path / 'out'}"
+        assert str(caught.value) == said
+    with claim(tmp_path / "out"):
+        pass
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ends a process by a signal")
+def test_the_claim_of_a_killed_process_does_not_last(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from congeal.files import claim\n"
+        "with claim(sys.argv[1]): os.kill(os.getpid(), 9)\n"
+    )
+    source = str(Path(__file__).parents[1] / "src")
+    environment = {**os.environ, "PYTHONPATH": source}
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], env=environment)
+    assert done.returncode == -9
+    assert os.listdir(tmp_path) == [".congeal.lock"]
+    with claim(tmp_path):
+        pass
+
+
+def test_who_waits_for_a_claim_gets_it_in_turn(tmp_path: Path) -> None:
+    inside: list[int] = []
+
+    def work() -> None:
+        for _ in range(50):
+            with claim(tmp_path, wait=True):
+                inside.append(1)
+                assert len(inside) == 1
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside == []
+
+
+def test_old_parts_of_dead_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    gone = int(dead.stdout)
+    kept = [f".{os.getpid()}-0123abcd.part.png", f".{gone}-0123abcd.part", ".a-b.part", "a.part"]
+    for name in [*kept, f".{gone}-deadbeef.part.png"]:
+        (tmp_path / name).write_text("x")
+        if "0123abcd.part" not in name or ".png" in name:
+            os.utime(tmp_path / name, (1, 1))
+    assert [path.name for path in remove_parts(tmp_path)] == [f".{gone}-deadbeef.part.png"]
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_names_that_are_no_utf8_are_escaped(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", os.fsdecode(b"\xe9"))
+    assert (tmp_path / "a.txt").read_text() == r"\udce9"

@@ -1,5 +1,9 @@
 import json
+import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +12,9 @@ from PIL import Image
 from skimage.measure import label
 
 from congeal.errors import CongealError
-from congeal.prediction import input_files, segment, segment_files
+from congeal.prediction import input_files, memory, segment, segment_files
 from congeal.prediction import single as single_module
+from congeal.prediction.record import Record
 from congeal.segmentation import Segmentation
 from congeal.segmentation.formats import FORMATS
 
@@ -283,21 +288,20 @@ def folders(tmp_path, monkeypatch):
     return tmp_path / "one", tmp_path / "two"
 
 
-def test_results_of_another_model_are_kept_and_said_to_be_so(folders, tmp_path):
+def test_results_of_another_model_are_kept_until_they_may_be_overwritten(folders, tmp_path):
     image = write_image(tmp_path / "x.png")
     segment_files(folders[0], [image], tmp_path / "out")
-    run = segment_files(folders[1], [image], tmp_path / "out")
-    assert run.stale == [(image, "its result comes from another model")]
-    assert segment_files(folders[0], [image], tmp_path / "out").stale == []
+    with pytest.raises(CongealError, match=r"another model made them.*overwrite.*another folder"):
+        segment_files(folders[1], [image], tmp_path / "out")
+    assert segment_files(folders[0], [image], tmp_path / "out").skipped == [image]
     assert segment_files(folders[1], [image], tmp_path / "out", overwrite=True).done == [image]
 
 
-def test_results_of_two_models_are_not_mixed_for_one_image(folders, tmp_path):
+def test_overwriting_by_another_model_makes_all_files_of_an_image_again(folders, tmp_path):
     image = write_image(tmp_path / "x.png")
-    segment_files(folders[0], [image], tmp_path / "out", formats=["labels"])
-    run = segment_files(folders[1], [image], tmp_path / "out", formats=["labels", "csv"])
-    assert "another model" in run.failed[0][1]
-    assert names(tmp_path / "out") == ["x_labels.png"]
+    segment_files(folders[0], [image], tmp_path / "out", formats=["csv"])
+    run = segment_files(folders[1], [image], tmp_path / "out", formats=["labels"], overwrite=True)
+    assert sorted(path.name for path in run.files[0].files) == ["x_labels.png", "x_objects.csv"]
 
 
 def test_an_image_changed_since_is_said_to_be_so(model, tmp_path):
@@ -307,11 +311,15 @@ def test_an_image_changed_since_is_said_to_be_so(model, tmp_path):
     assert "earlier version" in segment_files(model, [image], tmp_path / "out").stale[0][1]
 
 
-def test_a_record_cut_off_by_a_kill_is_read_as_far_as_it_goes(model, tmp_path):
+def test_an_image_whose_line_was_cut_off_by_a_kill_is_done_again(model, tmp_path, monkeypatch):
     images = [write_image(tmp_path / "in" / name) for name in ("a.png", "b.png")]
-    segment_files(model, images, tmp_path / "out")
+    with monkeypatch.context() as killed:
+        killed.setattr(Record, "compact", lambda record: None)  # it is the last thing of a run
+        segment_files(model, images, tmp_path / "out")
     record = tmp_path / "out" / "congeal.jsonl"
     record.write_bytes(record.read_bytes()[:-9] + b"\xff")
+    run = segment_files(model, images, tmp_path / "out")
+    assert (run.skipped, run.done, run.notes) == (images[:1], images[1:], [])
     assert segment_files(model, images, tmp_path / "out").skipped == images
 
 
@@ -368,3 +376,170 @@ def test_a_model_that_is_not_there_is_told_before_anything_is_written(tmp_path):
     with pytest.raises(CongealError, match="model"):
         segment_files(tmp_path / "nowhere", [image], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# Files that are not of congeal
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_of_the_user_is_never_taken_for_a_result_nor_replaced(model, tmp_path, overwrite):
+    image = write_image(tmp_path / "a.png")
+    mine = write_image(tmp_path / "a_labels.png", 4)
+    before = mine.read_bytes()
+    run = segment_files(model, [image], tmp_path, formats=["labels"], overwrite=overwrite)
+    assert "not listed in congeal.jsonl" in run.failed[0][1]
+    assert mine.read_bytes() == before
+
+
+def test_images_called_like_results_are_segmented(model, tmp_path):
+    mine = write_image(tmp_path / "scan_overlay.png")
+    assert segment_files(model, [tmp_path], tmp_path, formats=["csv"]).done == [mine]
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil", "../evil", "a/b", "..", "", 3, None])
+def test_a_name_in_the_record_that_leads_elsewhere_is_passed_over_and_told(model, tmp_path, name):
+    image = write_image(tmp_path / "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    lines = [json.dumps({"source": "../a.png", "name": name}), "[" * 5000, "{}", "7"]
+    lines.append(json.dumps({"source": ["x"], "name": "a", "files": {"csv": "../b"}}))
+    (out / "congeal.jsonl").write_text("\n".join(lines) + "\n")
+    run = segment_files(model, [image], out, formats=["coco"])
+    assert names(out) == ["a_coco.json"]
+    assert len(run.notes) == 1
+    assert "5 lines" in run.notes[0]
+
+
+def test_a_kill_while_files_are_written_leaves_nothing_foreign(model, tmp_path, monkeypatch):
+    image = write_image(tmp_path / "a.png")
+
+    def killed(result, path, image=None):
+        path.write_bytes(b"written")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        Segmentation, "save_as", lambda r, k, f, n, i: killed(r, f / "a_labels.png")
+    )
+    with pytest.raises(KeyboardInterrupt):
+        segment_files(model, [image], tmp_path / "out", formats=["labels"])
+    monkeypatch.undo()
+    assert segment_files(model, [image], tmp_path / "out").done == [image]
+
+
+# Several runs at once
+
+
+def _work(folder: Path, out: Path) -> None:
+    segment_files(Bright(), [folder], out, formats=["labels"])
+
+
+def test_two_runs_of_equal_stems_into_one_folder_lose_nothing(tmp_path):
+    for plate in ("p1", "p2"):
+        for index in range(12):
+            write_image(tmp_path / plate / f"A{index}.png")
+    context = multiprocessing.get_context("fork")
+    runs = [
+        context.Process(target=_work, args=(tmp_path / plate, tmp_path / "out"))
+        for plate in ("p1", "p2")
+    ]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(60)
+    assert [run.exitcode for run in runs] == [0, 0]
+    assert len(names(tmp_path / "out")) == 24
+    lines = (tmp_path / "out" / "congeal.jsonl").read_text().splitlines()
+    assert len(lines) == len({json.loads(line)["name"] for line in lines}) == 24
+
+
+def test_what_another_run_did_meanwhile_is_skipped(model, tmp_path):
+    images = [write_image(tmp_path / name) for name in ("a.png", "b.png")]
+
+    def other(outcome) -> None:
+        if outcome.path == images[0]:
+            segment_files(model, images, tmp_path / "out")
+
+    run = segment_files(model, images, tmp_path / "out", on_file=other)
+    assert [file.state for file in run.files] == ["done", "skipped"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_after_a_computation_can_segment(tmp_path):
+    script = (
+        "import multiprocessing, numpy as np, torch, congeal\n"
+        "torch.set_num_threads(2)\n"
+        "model = congeal.load('nuclei')\n"
+        "image = np.zeros((64, 64), np.uint8)\n"
+        "congeal.segment(model, image)\n"
+        "def work(_): return congeal.segment(model, image).shape\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "    print(pool.map_async(work, [0]).get(60))\n"
+    )
+    source = str(Path(__file__).parents[1] / "src")
+    environment = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout == "[(64, 64)]\n", done.stderr
+
+
+# Several images in Python
+
+
+def test_a_list_or_a_folder_gives_a_list(model, tmp_path):
+    paths = [write_image(tmp_path / f"{k}.png", k) for k in (1, 2, 3)]
+    assert [len(found) for found in segment(model, tmp_path)] == [1, 2, 3]
+    assert [len(found) for found in segment(model, str(tmp_path / "*.png"))] == [1, 2, 3]
+    mixed = segment(model, [paths[2], np.zeros((5, 6))])
+    assert [found.shape for found in mixed] == [(20, 30), (5, 6)]
+
+
+@pytest.mark.parametrize(
+    "given", [[], 3, np.zeros((8, 64, 64)), [[1, 2]], [np.zeros((2, 4, 5, 3))]]
+)
+def test_what_is_no_list_of_images_is_told_in_one_line(model, given):
+    with pytest.raises(CongealError, match="expected") as error:
+        segment(model, given)
+    one_line(error)
+
+
+def test_a_result_knows_its_image(model, tmp_path):
+    found = segment(model, write_image(tmp_path / "a.png"))
+    with Image.open(found.save(tmp_path / "x_overlay.png")) as picture:
+        assert picture.size == (30, 20)
+    document = json.loads(found.save(tmp_path / "x.json").read_text())
+    assert document["images"][0]["file_name"] == "a.png"
+    again = pickle.loads(pickle.dumps(found.select([0])))
+    assert "mean_intensity" in again.save(tmp_path / "x.csv").read_text()
+
+
+# Memory
+
+
+def test_an_image_larger_than_memory_is_told_and_the_next_is_done(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 20 * 30 * 300)
+    large = tmp_path / "a.png"
+    Image.new("L", (31, 20)).save(large)
+    run = segment_files(model, [large, write_image(tmp_path / "b.png")], tmp_path / "out")
+    assert [file.state for file in run.files] == ["failed", "done"]
+    assert "not enough memory for an image of 20 x 31 pixels" in run.failed[0][1]
+    assert model.asked == 1
+    model.memory_for = lambda height, width: 0
+    assert segment_files(model, [large], tmp_path / "out").done == [large]
+
+
+def test_the_least_of_machine_and_control_groups_counts(tmp_path):
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    write("proc/meminfo", "MemTotal: 99 kB\nMemAvailable:  50 kB\n")
+    assert memory.available_memory(tmp_path) == 50 * 1024
+    write("proc/self/cgroup", "0::/a/b\n")
+    write("sys/fs/cgroup/a/b/memory.max", "max\n")
+    write("sys/fs/cgroup/a/b/memory.current", "5\n")
+    assert memory.available_memory(tmp_path) == 50 * 1024
+    write("sys/fs/cgroup/a/memory.max", "9000\n")
+    write("sys/fs/cgroup/a/memory.current", "4000\n")
+    write("sys/fs/cgroup/a/memory.stat", "anon 1\ninactive_file 1000\n")
+    assert memory.available_memory(tmp_path) == 6000

@@ -1,3 +1,5 @@
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from congeal import RPE
+from congeal.cli import progress
 from congeal.cli.segment import split_model
 from congeal.errors import CongealError
 from congeal.models import save_model
@@ -50,7 +53,7 @@ def test_a_second_run_says_what_it_skipped(run, model, desk):
     ]
 
 
-def test_results_of_another_model_are_named(run, model, shelf, desk):
+def test_results_of_another_model_are_refused_in_a_line(fails, run, model, shelf, desk):
     import torch
 
     from congeal.models import load, save_model
@@ -59,9 +62,9 @@ def test_results_of_another_model_are_named(run, model, shelf, desk):
     other = load(model)
     other.level.data = torch.tensor(50.0)
     save_model(other, desk / "other", card="")
-    result = run("segment", desk / "other", "photos/images")
-    assert result.stderr.count("another model") == 3
-    assert "and 1 more" in result.stderr
+    line = fails("segment", desk / "other", "photos/images")
+    assert "another model made them: use --overwrite" in line
+    assert run("segment", desk / "other", "photos/images", "-o", "elsewhere").exit_code == 0
 
 
 def test_a_broken_image_is_named_and_the_code_is_one(run, model, desk):
@@ -75,8 +78,6 @@ def test_a_broken_image_is_named_and_the_code_is_one(run, model, desk):
 
 
 def test_json_tells_every_file(run, model, desk):
-    import json
-
     (desk / "photos/images/cell2.png").write_bytes(b"no picture")
     result = run("segment", model, "photos/images", "--json")
     told = json.loads(result.stdout)
@@ -164,8 +165,71 @@ def test_a_setting_of_the_read_out_can_be_changed(run, desk):
     words = ["segment", "untrained", "photos/images/cell0.png", "-o", "out"]
     chosen = ["--set", "grouping=k-means", "--set", "grouping.grid=3", "--set", "smallest=2"]
     assert run(*words, *chosen).exit_code == 0
+    assert "1 image skipped" in run(*words, *chosen).stdout
     again = run(*words, "--set", "grouping=flat-shift")
-    assert "1 image skipped" in again.stdout
-    assert "another model" in again.stderr or "note" in again.stderr
+    assert again.exit_code == 2
+    assert "settings differ: use --overwrite" in again.stderr
+    again = run(*words, "--set", "grouping=flat-shift", "--overwrite")
+    assert "1 image segmented" in again.stdout
     assert "did you mean 'k-means'" in run(*words, "--overwrite", "--set", "grouping=kmean").stderr
     assert "expected NAME=VALUE" in run(*words, "--set", "smallest").stderr
+
+
+def test_one_table_and_one_document_tell_of_all_images_by_their_own_names(run, model, desk):
+    import csv
+
+    run("segment", model, "photos/images/cell1.png", "-o", "out")
+    words = ["segment", model, "photos/images", "-o", "out", "--table", "--coco"]
+    for _ in range(2):  # the second skips all and writes the same
+        assert run(*words).exit_code == 0
+        with (desk / "out/objects.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["image"] for row in rows].count("cell3.png") == 4
+        assert len(rows) == 10
+        document = json.loads((desk / "out/coco.json").read_text())
+        assert [image["file_name"] for image in document["images"]] == [
+            f"cell{k}.png" for k in range(4)
+        ]
+        assert [one["id"] for one in document["annotations"]] == list(range(1, 11))
+        assert [one["image_id"] for one in document["annotations"]].count(4) == 4
+
+
+def test_a_table_of_the_user_is_not_replaced(fails, model, desk):
+    (desk / "out").mkdir()
+    (desk / "out/objects.csv").write_text("mine")
+    line = fails("segment", model, "photos/images", "-o", "out", "--table", "--overwrite")
+    assert "objects.csv is there and not listed" in line
+    assert (desk / "out/objects.csv").read_text() == "mine"
+
+
+def test_names_that_are_no_text_are_segmented_and_shown_escaped(run, model, desk):
+    strange = os.fsdecode(b"zelle\xe9\x1b[2J.png")
+    (desk / "photos/images/cell0.png").rename(desk / "photos/images" / strange)
+    (desk / "photos/images/cell1.png").write_bytes(b"no picture")
+    (desk / "photos/images/cell1.png").rename(desk / os.fsdecode(b"\xe9\x1b.png"))
+    broken = os.fsdecode(b"\xe9\x1b.png")
+    result = run("segment", model, "photos/images", broken, "--table", "--coco")
+    assert result.exit_code == 1
+    assert r"\udce9\x1b.png" in result.stderr
+    assert "\x1b" not in result.stdout + result.stderr
+    assert r"zelle\udce9" in (desk / "segmented/objects.csv").read_text()
+
+
+def test_a_closed_stdout_is_no_fault(environment, desk):
+    command = f"{sys.executable} -m congeal.cli models >&-"
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_piped_run_says_how_far_it_is(run, model, desk, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST", 0.01)
+    real = batch.read_image
+
+    def slow(path):
+        time.sleep(0.05)
+        return real(path)
+
+    monkeypatch.setattr(batch, "read_image", slow)
+    lines = run("segment", model, "photos/images").stderr.splitlines()
+    assert lines[0].startswith("segmenting: 0 of 4")
+    assert all(len(line) < 80 for line in lines)

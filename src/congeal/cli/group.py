@@ -82,7 +82,8 @@ def exit_code(run: Callable[[], Any], debug: bool) -> int:
     """Run, tell what went wrong in one line, and give the exit code."""
     try:
         result = run()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None when who started us closed it
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except (ReaderLeft, BrokenPipeError):
         _close_quietly()
@@ -95,6 +96,8 @@ def exit_code(run: Callable[[], Any], debug: bool) -> int:
             traceback.print_exc()
         message, code = _explain(error)
         say_error(message)
+        if isinstance(error, OSError):  # perhaps our output: Python must not fail on it again
+            _close_if_broken()
         return code
 
 
@@ -127,6 +130,14 @@ def _usage(error: Any) -> str:
 def _options(words: Sequence[str]) -> Sequence[str]:
     """Everything before ``--``, behind which all words are arguments."""
     return words[: words.index("--")] if "--" in words else words
+
+
+def _close_if_broken() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _close_quietly()
 
 
 def _close_quietly() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -16,6 +16,30 @@ if TYPE_CHECKING:
     from congeal.prediction import FileOutcome, SegmentRun
 
 __all__ = ["segment", "split_model"]
+
+_Overwrite: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Make results again that are there; needed when the model or a setting changed. "
+        "Files that congeal.jsonl does not list are never replaced.",
+    ),
+]
+_Table: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--table",
+        help="Write objects.csv too, one table of all images, and the table of each (csv).",
+    ),
+]
+_Coco: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--coco",
+        help="Write coco.json too, one COCO document of all images under their own names, and "
+        "the document of each (coco).",
+    ),
+]
 
 
 def segment(
@@ -43,9 +67,9 @@ def segment(
             metavar="NAME",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make results again that are there.")
-    ] = False,
+    overwrite: _Overwrite = False,
+    table: _Table = False,
+    coco: _Coco = False,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -53,7 +77,8 @@ def segment(
     """Find the objects of images and write them as files.
 
     Results are named after their images. What is done is skipped, so the same command goes on
-    where an earlier one stopped. A broken image is reported and the others are done (exit code 1).
+    where an earlier one stopped, and several may write to one folder. A broken image is reported
+    and the others are done (exit code 1).
     """
     chosen, images = split_model(arguments, model)
     run = _run(
@@ -62,6 +87,8 @@ def segment(
         output,
         formats=tuple(format_ or ("labels", "overlay")),
         overwrite=overwrite,
+        table=table,
+        coco=coco,
         device=device,
         settings=parse_settings(set_),
     )
@@ -139,6 +166,10 @@ def _summarise(run: SegmentRun) -> None:
     say(f"{count(len(run.done), 'image')} segmented, {count(objects, 'object')}, in {run.output}")
     if run.skipped:
         say(f"{count(len(run.skipped), 'image')} skipped: done before (--overwrite to redo)")
+    for path in run.tables:
+        say(f"all images: {path}")
+    for note in run.notes:
+        say_note(f"note: {note}")
     for path, why in run.stale[:3]:
         say_note(f"note: {path}: {why}")
     if len(run.stale) > 3:
@@ -153,6 +184,8 @@ def _to_dict(run: SegmentRun) -> dict[str, Any]:
         "done": len(run.done),
         "skipped": len(run.skipped),
         "failed": len(run.failed),
+        "tables": [str(path) for path in run.tables],
+        "notes": run.notes,
         "files": [
             {
                 "path": str(file.path),

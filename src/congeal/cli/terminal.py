@@ -22,6 +22,7 @@ __all__ = [
     "make_progress",
     "one_line",
     "plural",
+    "printable",
     "say",
     "say_error",
     "say_note",
@@ -48,19 +49,35 @@ def show(renderable: RenderableType) -> None:
 
 def say(message: str) -> None:
     """Print a line of results; never wrapped, so that it can be searched and cut."""
-    print(message)
+    print(printable(message))
 
 
 def say_note(message: str) -> None:
     """Print a line for the person, not for the next program."""
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)
 
 
 def say_error(message: str) -> None:
     """Print the one line that tells an error."""
+    if sys.stderr is None:  # closed by who started us
+        return
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     label = "\x1b[1;31merror:\x1b[0m" if coloured else "error:"
-    print(f"{label} {message}", file=sys.stderr)
+    print(f"{label} {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    r"""Escape what is no text in the names of files: control characters, bytes that are no UTF-8.
+
+    Example:
+        >>> print(printable(f"a{chr(27)}[2J{chr(0xDCE9)}"))
+        a\x1b[2J\udce9
+    """
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def show_json(value: Any) -> None:
@@ -69,14 +86,10 @@ def show_json(value: Any) -> None:
 
 
 def make_progress(*columns: Any) -> Progress:
-    """Make a progress bar on stderr that is silent when stderr is not a terminal."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    """Make a progress bar on stderr; a line now and then when stderr is not a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from congeal.cli.progress import LineProgress
 
     terminal = console(stderr=True)
     shown = (
@@ -86,7 +99,7 @@ def make_progress(*columns: Any) -> Progress:
         *columns,
         TimeRemainingColumn(compact=True),
     )
-    return Progress(
+    return LineProgress(
         *shown, console=terminal, disable=not terminal.is_terminal, expand=True, transient=True
     )
 

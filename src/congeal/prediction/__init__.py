@@ -6,7 +6,8 @@ Example:
     []
 """
 
-from congeal.prediction.batch import FileOutcome, SegmentRun, input_files, segment_files
+from congeal.prediction.batch import input_files, segment_files
+from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.single import Model, segment
 
 __all__ = [

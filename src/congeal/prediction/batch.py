@@ -3,88 +3,31 @@
 from __future__ import annotations
 
 import errno
-import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
 from congeal.data.images import expand_images, read_image
 from congeal.errors import CongealError, unknown
-from congeal.models.shipped import DEFAULT_MODEL, describe, locate
-from congeal.prediction.record import Record, assign_names
+from congeal.files import remove_parts
+from congeal.models.shipped import DEFAULT_MODEL
+from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
+from congeal.prediction.memory import check_memory
+from congeal.prediction.outcome import FileOutcome, SegmentRun
+from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
 from congeal.prediction.single import Model, as_segmenter
+from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation, Segmenter
-from congeal.segmentation.formats import FORMATS, find_output
+from congeal.segmentation.formats import FORMATS, LIMIT
 
-__all__ = ["FileOutcome", "SegmentRun", "input_files", "segment_files"]
+__all__ = ["input_files", "segment_files"]
 
-
-@dataclass(frozen=True)
-class FileOutcome:
-    """What became of one image of a run.
-
-    Args:
-        path: the image.
-        state: ``"done"``, ``"skipped"`` (was done before) or ``"failed"``.
-        message: why it failed, or what is worth knowing of the skipped one; one line.
-        objects: how many objects were found, when it was done.
-        seconds: time spent on it.
-        files: what was written.
-
-    Example:
-        >>> FileOutcome(Path("cell.png"), "done", objects=3).state
-        'done'
-    """
-
-    path: Path
-    state: Literal["done", "skipped", "failed"]
-    message: str = ""
-    objects: int | None = None
-    seconds: float = 0.0
-    files: tuple[Path, ...] = ()
-
-
-@dataclass
-class SegmentRun:
-    """What became of all images of a run, in order.
-
-    Args:
-        output: folder of the results.
-        files: one outcome per image.
-
-    Example:
-        >>> run = SegmentRun("out", [FileOutcome(Path("a.png"), "failed", "cut short")])
-        >>> [(path.name, why) for path, why in run.failed], run.done
-        ([('a.png', 'cut short')], [])
-    """
-
-    output: str | Path
-    files: list[FileOutcome] = field(default_factory=list)
-
-    @property
-    def done(self) -> list[Path]:
-        """Images segmented in this run."""
-        return [file.path for file in self.files if file.state == "done"]
-
-    @property
-    def skipped(self) -> list[Path]:
-        """Images whose results were there already."""
-        return [file.path for file in self.files if file.state == "skipped"]
-
-    @property
-    def failed(self) -> list[tuple[Path, str]]:
-        """Images that could not be segmented, each with the reason."""
-        return [(file.path, file.message) for file in self.files if file.state == "failed"]
-
-    @property
-    def stale(self) -> list[tuple[Path, str]]:
-        """Skipped images whose results come from another model or an earlier image."""
-        skipped = [file for file in self.files if file.state == "skipped"]
-        return [(file.path, file.message) for file in skipped if file.message]
+WRITING = "writing"  # state of an image whose files a kill may have left half new, half old
 
 
 def segment_files(
@@ -97,27 +40,33 @@ def segment_files(
     device: str = "auto",
     strict: bool = False,
     settings: Mapping[str, Any] | None = None,
+    table: bool = False,
+    coco: bool = False,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
 
     Results are named after their images (``STEM_labels.png`` and so on); images that share a stem
-    get their folder before it or their ending behind it. What is done is skipped.
+    get their folder before it or their ending behind it. What is done is skipped, and several runs
+    may share a folder. Only files that ``congeal.jsonl`` lists are ever replaced.
 
     Args:
         model: a model, its folder, or the name of a shipped one; None for the default one.
         inputs: images, folders of images, patterns such as ``"scans/*.tif"``.
         output: folder of the results; made when missing.
         formats: names of :data:`congeal.segmentation.formats.FORMATS`.
-        overwrite: make results again that are there.
+        overwrite: make results again that are there; needed where they are of other settings.
         device: where a model given by path or name runs.
         strict: raise at the first image that fails.
         settings: of the read-out of a model given by path or name, in place of those stored.
+        table: write ``objects.csv`` on all images as well (and the table of each, ``csv``).
+        coco: write ``coco.json`` on all images as well (and the document of each, ``coco``).
         on_file: called with each outcome as it comes.
 
     Raises:
-        CongealError: no such model, format or input, or the output cannot be written (when the
-            disk fills up on the way, what was done so far stays).
+        CongealError: no such model, format or input, results are there of another model or
+            settings, or the output cannot be written (when the disk fills up on the way, what was
+            done so far stays).
 
     Example:
         >>> import tempfile
@@ -129,23 +78,48 @@ def segment_files(
         >>> run.files[0].files[0].name
         'cell_labels.png'
     """
-    kinds = _checked(formats)
+    whole = {"csv": table, "coco": coco}
+    kinds = _checked((*formats, *(kind for kind, wanted in whole.items() if wanted)))
     paths = input_files(inputs, output)
     model = DEFAULT_MODEL if model is None else model
-    fingerprint = _fingerprint(model, settings)
+    maker = Maker.of(model, settings)
     record = Record(Path(output))
-    names = assign_names(paths, record)
-    task = _Task(_Late(model, device, settings), fingerprint, record, kinds, overwrite, strict)
-    run = SegmentRun(output)
+    remove_parts(output)
+    with record.locked():
+        names = assign_names(paths, record)
+        if not overwrite:
+            maker.refuse_others(paths, record)
+        _claim_names(names, record)
+    task = _Task(_Late(model, device, settings), maker, record, kinds, overwrite, strict)
+    run = SegmentRun(output, notes=_notes(record))
     for path in paths:
         run.files.append(task.run(path, names[path]))
         if on_file is not None:
             on_file(run.files[-1])
+    for kind in (kind for kind, wanted in whole.items() if wanted):
+        run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
+    with record.locked():
+        record.compact()
     return run
 
 
+def _claim_names(names: Mapping[Path, str], record: Record) -> None:
+    """Let no other run take the names, before there is anything that has them."""
+    for path, name in names.items():
+        if record.entry(path) is None:
+            record.add(path, {"name": name, "files": {}})
+
+
+def _notes(record: Record) -> list[str]:
+    if not record.odd:
+        return []
+    which = f"{len(record.odd)} lines" if len(record.odd) > 1 else "a line"
+    text = f"{which} passed over that congeal did not write, such as {record.odd[0]!r}"
+    return [f"{record.folder / RECORD}: {text}"]
+
+
 def input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]:
-    """List the images meant by ``inputs``, without earlier results that lie among them.
+    """List the images meant by ``inputs``, without results among them that the record lists.
 
     Raises:
         CongealError: nothing was given, or a folder or pattern holds no image.
@@ -155,10 +129,10 @@ def input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]:
         ['b.png', 'a.png']
     """
     outright = {Path(path) for path in inputs}
-    home, endings = Path(output).absolute(), tuple(FORMATS.values())
+    home, results = Path(output).absolute(), list_results(Path(output))
 
     def is_result(path: Path) -> bool:
-        return path.absolute().parent == home and path.name.endswith(endings)
+        return path.absolute().parent == home and path.name in results
 
     # One image reached by two ways is one image.
     found: dict[Path, Path] = {}
@@ -190,66 +164,120 @@ class _Task:
     """What is done to each image."""
 
     model: _Late
-    fingerprint: str
+    maker: Maker
     record: Record
     kinds: tuple[str, ...]
     overwrite: bool
     strict: bool
 
     def run(self, path: Path, name: str) -> FileOutcome:
-        missing = [kind for kind in self.kinds if self.overwrite or not self._there(name, kind)]
-        stale = "" if self.overwrite else self._stale(path)
-        if not missing:
-            return FileOutcome(path, "skipped", stale)
-        if stale and len(missing) < len(self.kinds):
-            return FileOutcome(path, "failed", f"{stale}: overwrite it, or name another folder")
+        self.record.refresh()  # another run may have done it by now
+        settled = self._settled(path, name)
+        if settled is not None:
+            return settled
         model, started = self.model.get(), time.perf_counter()
         try:
             image = read_image(path)
+            check_memory(model, *image.shape[:2])
             result = model.segment(image)
         except Exception as error:
             if self.strict:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        return self._write(path, name, missing, image, result, started)
+        return self._finish(path, name, image, result, started)
 
-    def _write(
-        self,
-        path: Path,
-        name: str,
-        kinds: Sequence[str],
-        image: NDArray[Any],
-        result: Segmentation,
-        started: float,
+    def _settled(self, path: Path, name: str) -> FileOutcome | None:
+        """What becomes of an image that is not to be segmented; None for others."""
+        entry = self.record.entry(path)
+        wanted = self._wanted(entry, name)
+        stale = "" if self.overwrite else _stale(path, entry)
+        if not wanted:
+            return FileOutcome(path, "skipped", stale)
+        if not self.overwrite and self.maker.differs(entry):
+            return FileOutcome(path, "failed", f"its results are of other settings: {ELSEWHERE}")
+        if stale and listed_files(self.record.folder, entry) and not _unfinished(entry):
+            return FileOutcome(path, "failed", f"{stale}: {ELSEWHERE}")
+        own = listed_files(self.record.folder, entry).values()
+        for file in (f"{name}{ending}" for kind in wanted for ending in _endings(kind)):
+            if file not in own and _is_there(self.record.folder / file):
+                return FileOutcome(path, "failed", _foreign(self.record.folder / file))
+        return None
+
+    def _wanted(self, entry: dict[str, Any] | None, name: str) -> tuple[str, ...]:
+        """The formats to write, so that all files of an image are of one model and settings."""
+        known = listed_files(self.record.folder, entry)
+        if _unfinished(entry) or (self.overwrite and self.maker.differs(entry)):
+            return tuple(dict.fromkeys((*self.kinds, *known)))
+        if self.overwrite:
+            return self.kinds
+        folder = self.record.folder
+        return tuple(k for k in self.kinds if k not in known or not _is_there(folder / known[k]))
+
+    def _finish(
+        self, path: Path, name: str, image: NDArray[Any], result: Segmentation, started: float
     ) -> FileOutcome:
         try:
-            files = tuple(_save(result, self.record.folder, path, name, k, image) for k in kinds)
+            with self.record.locked():
+                settled = self._settled(path, name)
+                if settled is not None:
+                    return settled
+                files = self._write(path, name, image, result, started)
         except CongealError as error:
             if self.strict or _stops_everything(error):
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", str(error), seconds=seconds)
         seconds = time.perf_counter() - started
-        facts = {"name": name, "model": self.fingerprint, "modified": _modified(path)}
-        self.record.add(path, {**facts, "objects": len(result), "seconds": round(seconds, 3)})
         return FileOutcome(path, "done", "", len(result), seconds, files)
 
-    def _there(self, name: str, kind: str) -> bool:
-        try:
-            return find_output(self.record.folder, name, kind) is not None
-        except OSError:  # a name too long for the system: writing it tells so
-            return False
+    def _write(
+        self, path: Path, name: str, image: NDArray[Any], result: Segmentation, started: float
+    ) -> tuple[Path, ...]:
+        """Write the files, listed before so that they are known for results whatever happens."""
+        entry = self.record.entry(path)
+        wanted, known = self._wanted(entry, name), listed_files(self.record.folder, entry)
+        planned = {kind: f"{name}{_ending(kind, result)}" for kind in wanted}
+        facts = {"name": name, **self.maker.facts(), "modified": _modified(path)}
+        self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
+        files = {k: _save(result, self.record.folder, path, name, k, image) for k in wanted}
+        seconds = round(time.perf_counter() - started, 3)
+        listed = known | {kind: file.name for kind, file in files.items()}
+        self.record.add(
+            path, {**facts, "objects": len(result), "seconds": seconds, "files": listed}
+        )
+        return tuple(files.values())
 
-    def _stale(self, path: Path) -> str:
-        """Say why a result that is there is not the one this run would make, if it is not."""
-        entry = self.record.entry(path) or {}
-        if self.fingerprint and entry.get("model", self.fingerprint) != self.fingerprint:
-            return "its result comes from another model"
-        modified = _modified(path)
-        if modified is not None and entry.get("modified", modified) != modified:
-            return "its result comes from an earlier version of the image"
+
+def _stale(path: Path, entry: dict[str, Any] | None) -> str:
+    """Say why a result that is there is not the one this run would make, if it is not."""
+    modified = _modified(path)
+    if entry is None or modified is None or entry.get("modified", modified) == modified:
         return ""
+    return "its result comes from an earlier version of the image"
+
+
+def _unfinished(entry: dict[str, Any] | None) -> bool:
+    return entry is not None and entry.get("state") == WRITING
+
+
+def _foreign(path: Path) -> str:
+    return f"{path} is there and not listed in {RECORD} as a result: move it, or {ANOTHER}"
+
+
+def _endings(kind: str) -> tuple[str, ...]:
+    return (FORMATS[kind], FORMATS["tiff"]) if kind == "labels" else (FORMATS[kind],)
+
+
+def _ending(kind: str, result: Segmentation) -> str:
+    return FORMATS["tiff" if kind == "labels" and len(result) > LIMIT else kind]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return os.path.lexists(path)
+    except (OSError, ValueError):  # a name too long for the system: writing it tells so
+        return False
 
 
 def _modified(path: Path) -> int | None:
@@ -274,13 +302,6 @@ def _checked(formats: Sequence[str]) -> tuple[str, ...]:
     if not formats:
         raise CongealError(f"expected at least one format ({', '.join(FORMATS)}), got none")
     return tuple(dict.fromkeys(formats))
-
-
-def _fingerprint(model: Model, settings: Mapping[str, Any] | None) -> str:
-    if not isinstance(model, str | Path):
-        return ""
-    changed = json.dumps(settings, sort_keys=True, default=str) if settings else ""
-    return describe(locate(model)).fingerprint + changed
 
 
 def _stops_everything(error: CongealError) -> bool:

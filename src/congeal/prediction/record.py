@@ -1,8 +1,9 @@
 """What has been segmented into a folder, and what its images are called there.
 
 The record is ``congeal.jsonl`` beside the results, a line per image: where it came from, which
-model, how many objects. From it a later run knows what is done and by which model, and that two
-images of one name must not share a result.
+model and settings, which files. From it a later run knows what is done and by which model, that
+two images of one name must not share a result, and which files are results at all: what it does
+not list is somebody's own, and stays.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
+from congeal.files import claim, write_text
+from congeal.segmentation.formats import FORMATS, find_output
 
-__all__ = ["Record", "assign_names"]
+__all__ = ["RECORD", "Record", "assign_names", "list_results", "listed_files"]
 
-_NAME = "congeal.jsonl"
+RECORD = "congeal.jsonl"
+_SHOWN = 80  # characters of a line that is quoted
 
 
 class Record:
     """The record of a folder of results, made with the folder when there is none.
+
+    Several processes may write to one: each does so while it holds :meth:`locked`.
 
     Args:
         folder: the folder of results.
@@ -43,16 +50,48 @@ class Record:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / _NAME
+        self.odd: list[str] = []
+        self._path = folder / RECORD
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._tables: set[str] = set()
+        self._made, self._read = -1, 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a+", encoding="utf-8", errors="replace") as file:
-                file.seek(0)
-                # The last line of an image counts; one cut off by a kill does not.
-                self._entries = {entry["source"]: entry for entry in _entries(file)}
+            self._path.open("a").close()
+            self.refresh()
         except OSError as error:
             reason = error.strerror or str(error)
             raise CongealError(f"cannot write results to {folder}: {reason}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process write to the folder, and know what the others have written."""
+        with claim(self.folder, wait=True):
+            self.refresh()
+            yield
+
+    def refresh(self) -> None:
+        """Read what was added since; the last line of an image counts."""
+        made = self._path.stat().st_ino
+        if made != self._made:  # another run has rewritten it
+            self._made, self._read, self.odd = made, 0, []
+        lines = _read_from(self._path, self._read)
+        for line in lines.splitlines(keepends=True):
+            text = line.decode("utf-8", "replace").strip()
+            entry = _parse(text)
+            if entry is None and not line.endswith(b"\n"):  # cut off by a kill, or being written
+                break
+            self._read += len(line)
+            if entry is not None:
+                self._take(entry)
+            elif text:
+                self.odd.append(text[:_SHOWN])
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        if "table" in entry:
+            self._tables.add(entry["table"])
+        else:
+            self._entries[entry["source"]] = entry
 
     def entry(self, image: Path) -> dict[str, Any] | None:
         """Give what is known of an image, None for a new one."""
@@ -62,19 +101,49 @@ class Record:
         """Give the names that are in use."""
         return {entry["name"] for entry in self._entries.values()}
 
+    def results(self) -> set[str]:
+        """Give the names of all files that are results."""
+        entries = self._entries.values()
+        return self._tables.union(*(listed_files(self.folder, e).values() for e in entries))
+
     def add(self, image: Path, facts: dict[str, Any]) -> None:
         """Append a line on an image.
 
         Raises:
             CongealError: the record cannot be written.
         """
-        entry = {"source": self._source(image), **facts}
+        self._append({"source": self._source(image), **facts})
+
+    def add_table(self, file: str) -> None:
+        """Append a line on a table of the whole folder."""
+        if file not in self._tables:
+            self._append({"table": file})
+
+    def _append(self, entry: dict[str, Any]) -> None:
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            with self._path.open("r+b") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(self._read)
+                if self._read == size and size:
+                    file.seek(size - 1)
+                    start = b"" if file.read(1) == b"\n" else b"\n"
+                else:  # a line that a kill cut off ends here
+                    start = b""
+                    file.truncate()
+                line = start + json.dumps(entry).encode() + b"\n"
+                file.write(line)
         except OSError as error:
             raise CongealError(f"cannot write {self._path}: {error.strerror}") from error
-        self._entries[entry["source"]] = entry
+        self._read += len(line)
+        self._take(entry)
+
+    def compact(self) -> None:
+        """Leave one line on each image, unless there are lines of somebody else."""
+        if self.odd:
+            return
+        lines = [{"table": name} for name in sorted(self._tables)] + [*self._entries.values()]
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
+        self.refresh()
 
     def _source(self, image: Path) -> str:
         # Relative, so that a project moved as a whole still knows what it has done.
@@ -82,6 +151,32 @@ class Record:
             return Path(os.path.relpath(image.resolve(), self.folder.resolve())).as_posix()
         except ValueError:  # another drive
             return image.resolve().as_posix()
+
+
+def listed_files(folder: Path, entry: dict[str, Any] | None) -> dict[str, str]:
+    """Give the files that an entry lists, by format.
+
+    Example:
+        >>> listed_files(Path("out"), {"name": "a", "files": {"csv": "a_objects.csv"}})
+        {'csv': 'a_objects.csv'}
+    """
+    if entry is None:
+        return {}
+    if "files" in entry:
+        return {kind: file for kind, file in entry["files"].items() if kind in FORMATS}
+    # A record of version 0.1 listed images only.
+    found = ((kind, find_output(folder, entry["name"], kind)) for kind in FORMATS)
+    return {kind: path.name for kind, path in found if path is not None}
+
+
+def list_results(folder: Path) -> set[str]:
+    """Give the names of the files in a folder that its record lists; none without a record.
+
+    Example:
+        >>> list_results(Path("nowhere"))
+        set()
+    """
+    return Record(folder).results() if (folder / RECORD).is_file() else set()
 
 
 def assign_names(images: Sequence[Path], record: Record) -> dict[Path, str]:
@@ -137,11 +232,28 @@ def _candidate(image: Path, level: int) -> str:
     return "_".join([*folders[-depth:], image.stem]) + ending + tail
 
 
-def _entries(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(entry, dict) and {"source", "name"} <= entry.keys():
-            yield entry
+def _read_from(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """Read a line; None when it is not what this program writes."""
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict):
+        return None
+    if "table" in entry:
+        return entry if _is_bare(entry["table"]) else None
+    files = entry.get("files", {})
+    fits = isinstance(entry.get("source"), str) and _is_bare(entry.get("name"))
+    fits = fits and isinstance(files, dict) and all(map(_is_bare, files.values()))
+    return entry if fits else None
+
+
+def _is_bare(name: object) -> bool:
+    """Whether it is the name of a file in the folder, and leads nowhere else."""
+    return isinstance(name, str) and name not in ("", "..") and Path(name).name == name

@@ -1,18 +1,23 @@
-"""Segmenting one image."""
+"""Segmenting one image, or a few in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from glob import has_magic
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from congeal.data.images import read_image
+from congeal.data.images import expand_images, read_image
 from congeal.errors import CongealError
+from congeal.models import forks as forks  # before the first computation
 from congeal.models.folder import load
+from congeal.prediction.memory import check_memory
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.source import Source
 
 __all__ = ["Model", "as_segmenter", "segment"]
 
@@ -20,26 +25,79 @@ __all__ = ["Model", "as_segmenter", "segment"]
 Model: TypeAlias = str | Path | Segmenter
 
 
+@overload
 def segment(
-    model: Model, image: NDArray[Any] | str | Path, *, device: str = "auto"
-) -> Segmentation:
-    """Find the objects of one image.
+    model: Model, image: Sequence[NDArray[Any] | str | Path], *, device: str = "auto"
+) -> list[Segmentation]: ...
+@overload
+def segment(model: Model, image: NDArray[Any], *, device: str = "auto") -> Segmentation: ...
+@overload
+def segment(model: Model, image: str | Path, *, device: str = "auto") -> Any: ...
+def segment(
+    model: Model,
+    image: NDArray[Any] | str | Path | Sequence[NDArray[Any] | str | Path],
+    *,
+    device: str = "auto",
+) -> Segmentation | list[Segmentation]:
+    """Find the objects of one image, or of several.
 
     Args:
         model: a model, its folder, or the name of a shipped one.
-        image: `(H, W)` or `(H, W, C)` with gray, RGB or RGBA values, or the path of an image.
+        image: `(H, W)` or `(H, W, C)` with gray, RGB or RGBA values, or the path of an image: one
+            result. A list of these, or a folder or pattern of images: a list of results in the
+            order given, a folder's in natural order.
         device: where a model given by path or name runs.
 
+    Returns:
+        The objects; ``result.source`` knows the image, so that ``result.save("x_overlay.png")``
+        draws over it and ``result.save("x.json")`` tells its name.
+
     Raises:
-        CongealError: there is no such model or image, or the image is not one.
+        CongealError: there is no such model or image, it is not one, or there is not the memory
+            for it.
 
     Example:
         >>> import congeal
         >>> segment(congeal.RPE(), np.zeros((20, 30), np.uint8)).shape
         (20, 30)
+        >>> [found.shape for found in segment(congeal.RPE(), [np.zeros((20, 30), np.uint8)])]
+        [(20, 30)]
     """
-    pixels = read_image(image) if isinstance(image, str | Path) else as_image(image)
-    return as_segmenter(model, device).segment(pixels)
+    if isinstance(image, str | Path) and not _means_many(image):
+        return _segment_one(as_segmenter(model, device), image)
+    if isinstance(image, str | Path):
+        image = expand_images([image])
+    if isinstance(image, list | tuple):
+        if not image:
+            raise CongealError("expected images, got an empty list")
+        given = [one if isinstance(one, str | Path) else _given_image(one) for one in image]
+        loaded = as_segmenter(model, device)
+        return [_segment_one(loaded, one) for one in given]
+    return _segment_one(as_segmenter(model, device), _given_image(image))
+
+
+def _means_many(path: str | Path) -> bool:
+    return Path(path).is_dir() or (not Path(path).exists() and has_magic(str(path)))
+
+
+def _given_image(pixels: Any) -> NDArray[Any]:
+    if not isinstance(pixels, np.ndarray) and not hasattr(pixels, "__array__"):
+        kind = type(pixels).__name__
+        raise CongealError(f"expected an image as an array (H, W[, C]) or a path, got {kind}")
+    return as_image(pixels)
+
+
+def _segment_one(model: Segmenter, image: NDArray[Any] | str | Path) -> Segmentation:
+    if isinstance(image, str | Path):
+        # Read again when wanted, so that many results need no memory for their images.
+        source = Source(Path(image).name, partial(read_image, image))
+    else:
+        source = Source("image.png", partial(np.asarray, image))
+    pixels = source.pixels()
+    check_memory(model, *pixels.shape[:2])
+    result = model.segment(pixels)
+    result.source = source
+    return result
 
 
 def as_segmenter(
@@ -84,7 +142,10 @@ def as_image(pixels: NDArray[Any]) -> NDArray[Any]:
     array = np.asarray(pixels)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
-        raise CongealError(f"expected an image (H, W) or (H, W, C), got shape {np.shape(pixels)}")
+        raise CongealError(
+            f"expected an image (H, W) or (H, W, C) with C from 1 to 4, got shape "
+            f"{np.shape(pixels)}; give several images as a list"
+        )
     if array.dtype.kind not in "biuf":
         raise CongealError(f"expected an image of numbers, got {array.dtype}")
     array = array[..., : 1 if array.shape[2] <= 2 else 3]

@@ -16,6 +16,7 @@ from congeal.segmentation import drawing, formats, measure
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.maps import Maps, check_maps
 from congeal.segmentation.objects import LabelObjects, Objects, objects_from_masks
+from congeal.segmentation.source import Source, needs_image
 
 __all__ = ["Segmentation"]
 
@@ -199,7 +200,9 @@ class Segmentation(Contents):
         scores, classes = self.scores[index], self.classes[index]
         objects = self._objects.select(index)
         kept = (self.class_names, self.embedding, self.maps, self.has_objects)
-        return Segmentation(objects, scores, classes, *kept)
+        chosen = Segmentation(objects, scores, classes, *kept)
+        chosen.source = self.source
+        return chosen
 
     def draw(self, image: ArrayLike, alpha: float = 0.3, outlines: bool = True) -> colour.RGB:
         """Draw the objects over their image `(H, W)` or `(H, W, C)`.
@@ -234,8 +237,13 @@ class Segmentation(Contents):
         """
         return measure.measure(self, image)
 
+    source: Source | None = None
+    """The image the result was made of, where that is known."""
+
     def save(self, path: str | Path, image: ArrayLike | None = None) -> Path:
         """Write the result in the format that the file name tells, and give the path back.
+
+        The image, when left out, is the one of :attr:`source`.
 
         ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
         ``.json``: COCO; ``.csv``: the measurements; ``_semantic.png``: the classes of pixels in
@@ -252,6 +260,10 @@ class Segmentation(Contents):
             >>> Segmentation.from_labels(np.eye(4, dtype=int)).save(target).name
             'cell.csv'
         """
+        if image is None and self.source is not None and needs_image(path):
+            image = self.source.pixels()
+        if Path(path).suffix.lower() == ".json" and self.source is not None:
+            return formats.save_coco(self, Path(path), self.source.name)
         return formats.save(self, Path(path), image)
 
     def save_as(

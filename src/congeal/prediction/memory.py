@@ -1,0 +1,126 @@
+"""How much memory an image needs, and how much there is, told before the network runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from congeal.errors import CongealError
+
+__all__ = ["available_memory", "check_memory", "needed_memory"]
+
+BYTES_PER_PIXEL = 300
+"""Peak of a model of congeal on a CPU, measured over images of 1,024 to 6,144 pixels a side."""
+
+
+def needed_memory(model: object, height: int, width: int) -> int:
+    """Estimate the bytes that segmenting an image takes; a model may say it by ``memory_for``.
+
+    Args:
+        model: its method ``memory_for(height, width)`` is asked if it has one.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+
+    Example:
+        >>> needed_memory(None, 1000, 1000)
+        300000000
+    """
+    own: Any = getattr(model, "memory_for", None)
+    return int(own(height, width)) if callable(own) else BYTES_PER_PIXEL * height * width
+
+
+def available_memory(root: str | Path = "/") -> int | None:
+    """Tell the bytes a process can still have: of the machine, its control groups and its limit.
+
+    Args:
+        root: where ``proc`` and ``sys`` are.
+
+    Returns:
+        The least of them; None where the system does not tell.
+
+    Example:
+        >>> available_memory("/nowhere") is None
+        True
+    """
+    return min((*_of_machine(Path(root)), *_of_groups(Path(root)), *_of_limit(root)), default=None)
+
+
+def check_memory(model: object, height: int, width: int) -> None:
+    """Refuse an image that the memory left does not allow; a GPU's own is not looked at.
+
+    Raises:
+        CongealError: it needs more than there is.
+
+    Example:
+        >>> check_memory(None, 10, 10)
+    """
+    needed, available = needed_memory(model, height, width), available_memory()
+    if available is not None and needed > available and _on_cpu(model):
+        raise CongealError(
+            f"not enough memory for an image of {height:,} x {width:,} pixels: it takes about "
+            f"{_gigabytes(needed)}, {_gigabytes(available)} are free; cut it into smaller ones"
+        )
+
+
+def _on_cpu(model: object) -> bool:
+    parameters: Any = getattr(model, "parameters", None)
+    first = next(iter(parameters()), None) if callable(parameters) else None
+    return first is None or first.device.type == "cpu"
+
+
+def _of_machine(root: Path) -> Iterator[int]:
+    for line in _text(root / "proc/meminfo").splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            yield int(value.split()[0]) * 1024
+
+
+def _of_groups(root: Path) -> Iterator[int]:
+    """What each control group above this process leaves (version 2, and version 1)."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        kinds, _, path = rest.partition(":")
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("memory" if kinds else "")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        names = names if kinds else ("memory.max", "memory.current")
+        group = top / path.strip("/")
+        for folder in (group, *group.parents):
+            yield from _of_group(folder, *names)
+            if folder == top:
+                break
+
+
+def _of_group(folder: Path, limit: str, usage: str) -> Iterator[int]:
+    most, used = _text(folder / limit).strip(), _text(folder / usage).strip()
+    if most.isdecimal() and used.isdecimal():
+        # Pages of files that were read count as used, and are given up when needed.
+        facts = dict(line.split()[:2] for line in _text(folder / "memory.stat").splitlines())
+        spare = facts.get("total_inactive_file", facts.get("inactive_file", "0"))
+        yield max(int(most) - int(used) + int(spare), 0)
+
+
+def _of_limit(root: str | Path) -> Iterator[int]:
+    """What the limit of the address space (``ulimit -v``) leaves."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _text(Path(root) / "proc/self/statm").split()
+    if most != resource.RLIM_INFINITY and pages:
+        yield max(most - int(pages[0]) * resource.getpagesize(), 0)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
