@@ -12,7 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from cases.discs_and_squares import DiscsAndSquares
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "how-to" / "add-a-method.md"
@@ -97,6 +100,21 @@ def shell(package, tmp_path_factory):
     shell = Shell(package, tmp_path_factory.mktemp("desk"))
     yield shell
     shell.close()
+
+
+@pytest.fixture(scope="session")
+def folder(shell):
+    """Drawn discs and squares as a folder of images, masks and classes, some for validation."""
+    home = shell.folder / "shapes"
+    for split, count in (("train", 4), ("val", 2)):
+        for sample in DiscsAndSquares(split, count, 64):
+            maps = {"images": sample.image, "masks": sample.labels, "semantic": sample.semantic}
+            for kind, pixels in maps.items():
+                (home / kind / split).mkdir(parents=True, exist_ok=True)
+                path = home / kind / split / f"{sample.name}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(path)
+    (home / "classes.txt").write_text("background\ndisc\nsquare\n")
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -3,30 +3,14 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from safetensors.numpy import load_file
 
-from congeal.data import DrawnDataset
-
-TRAIN = ["--method", "toy", "--batch-size", 2, "--crop", 32, "--seed", 3, "--epochs", 20]
-TRAIN += ["--set", "learning_rate=0.02", "--set", "warmup=0", "--set", "keep=last"]
-
-
-@pytest.fixture(scope="module")
-def folder(shell):
-    """Drawn discs as a folder of images and masks, a third of them for validation."""
-    for split, count in (("train", 4), ("val", 2)):
-        for kind in ("images", "masks"):
-            (shell.folder / "discs" / kind / split).mkdir(parents=True)
-        for sample in DrawnDataset("discs", split, count=count, size=64):
-            name = f"{split}/{sample.name}.png"
-            Image.fromarray(sample.image).save(shell.folder / "discs/images" / name)
-            labels = sample.labels.astype(np.uint16)
-            Image.fromarray(labels).save(shell.folder / "discs/masks" / name)
-    return shell.folder / "discs"
+TRAIN = ["--method", "toy", "--batch-size", 2, "--crop", 32, "--seed", 3, "--epochs", 30]
+TRAIN += ["--set", "learning_rate=0.05", "--set", "warmup=0", "--set", "keep=last"]
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +37,8 @@ def test_it_is_listed_beside_the_methods_of_the_house(shell):
 
 def test_an_unknown_method_gets_one_line_with_the_nearest_name(shell):
     said = shell.run("train", "discs", "--method", "tay", "-o", "none", code=2)
-    assert said.strip().splitlines() == [
-        "error: unknown method 'tay'; did you mean 'toy'? (there are: rpe, toy, two-stage)"
-    ] or "did you mean 'toy'?" in said
-    assert len(said.strip().splitlines()) == 1
+    assert said.startswith("error: unknown method 'tay'; did you mean 'toy'?")
+    assert len(said.splitlines()) == 1
 
 
 def test_killed_and_resumed_it_ends_with_the_weights_of_an_unbroken_training(
@@ -76,6 +58,7 @@ def test_it_learns_and_its_losses_are_in_the_log(unbroken):
     told = json.loads((unbroken / "config.json").read_text())
     assert told["method"] == "toy"
     assert told["training"]["finished"]
+    assert told["settings"]["class_names"] == ["disc", "square"]
 
 
 def test_it_is_tuned_segments_and_is_evaluated(shell, folder, unbroken):
@@ -83,20 +66,26 @@ def test_it_is_tuned_segments_and_is_evaluated(shell, folder, unbroken):
     tuned = json.loads((shell.folder / "tuned" / "config.json").read_text())
     assert tuned["training"]["tuned"]["images"] == 2
     assert_same(shell.folder / "tuned", unbroken)
-    shell.run("segment", unbroken, folder / "images/val", "-o", "found", "-f", "labels", "-f", "csv")
+    shell.run(
+        "segment", unbroken, folder / "images/val", "-o", "found", "-f", "labels", "-f", "csv"
+    )
     assert len(list((shell.folder / "found").glob("*_labels.png"))) == 2
     told = json.loads(shell.run("evaluate", unbroken, folder, "--json", "--split", "val"))
     assert told["metrics"]["images"] == 2
+    assert told["metrics"]["matching_ap@0.5"] > 0.9
 
 
 def test_its_other_task_fills_the_semantic_map(shell, folder):
     shell.run("train", folder, "-o", "semantic", *TRAIN, "--epochs", 2, "--task", "semantic")
     shell.run("segment", "semantic", folder / "images/val", "-o", "maps", "-f", "semantic")
     assert len(list((shell.folder / "maps").glob("*_semantic.png"))) == 2
+    how = ["--protocol", "miou", "--split", "val", "--json"]
+    assert "miou" in json.loads(shell.run("evaluate", "semantic", folder, *how))["metrics"]
 
 
 def test_the_contract_suite_holds_for_both(shell):
-    suite = str(__file__).replace("toy/test_toy.py", "test_contract.py")
-    said = shell.run(suite, "-q", "-k", "toy or two-stage", "-p", "no:cacheprovider", module="pytest")
+    suite = Path(__file__).parents[1] / "test_contract.py"
+    wanted = ["-k", "toy or two-stage", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    said = shell.run(suite, "-q", *wanted, module="pytest")
     assert "failed" not in said
     assert "passed" in said

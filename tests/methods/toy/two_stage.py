@@ -97,9 +97,9 @@ class TwoStage(Method):
         return MapPrediction({"verified": verified, "pixels": pixels}, tuple(pixels.shape[1:]))
 
     def decode(self, maps, *, keep_embedding=False):
-        sure = maps.maps["verified"][0].sigmoid().cpu().numpy()
+        sure = maps.maps["verified"][0].float().sigmoid().cpu().numpy()
         labels = label(sure > self.config.decoding.threshold)
-        pixels = maps.maps["pixels"].cpu().numpy()
+        pixels = maps.maps["pixels"].float().cpu().numpy()
         colours = [pixels[:, labels == k].mean(1) for k in range(1, labels.max() + 1)]
         return Segmentation.from_labels(
             labels, [self._score(one) for one in colours], class_names=self.config.class_names
