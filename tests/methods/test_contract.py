@@ -94,8 +94,8 @@ def alike(one, other):
 # Training
 
 
-class Killed(Exception):
-    pass
+class KilledError(Exception):
+    """Raised in the middle of a training."""
 
 
 def test_killed_and_resumed_it_ends_with_the_weights_of_an_unbroken_training(
@@ -106,12 +106,12 @@ def test_killed_and_resumed_it_ends_with_the_weights_of_an_unbroken_training(
     def dying(self, *args, **kwargs):
         calls.append(kwargs["stage"])
         if len(calls) == 2:
-            raise Killed
+            raise KilledError
         return losses(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(case.kind, "losses", dying)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             case.train(tmp_path / "model")
     assert (tmp_path / "model" / "checkpoints" / "last.ckpt").exists()
     case.train(tmp_path / "model", resume=True)

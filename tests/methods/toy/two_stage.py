@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class TwoStageConfig(MethodSettings):
 class TwoStage(Method):
     name, title, reference = "two-stage", "A map, its verification, and a memory", "tests"
     Config, tasks = TwoStageConfig, ("instances",)
-    search_space = {"decoding.threshold": step}
+    search_space: ClassVar = {"decoding.threshold": step}
     variable_buffers = ("memory.colours",)
     fitted_images = 2
     couples_batch = True
