@@ -35,7 +35,8 @@ class DiscsAndSquares(Dataset):
         y, x = np.mgrid[: self.side, : self.side]
         image = rng.normal(110, 6, (self.side, self.side, 3))
         labels, classes = np.zeros((self.side, self.side), np.int64), []
-        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):  # one object in each quarter
+        quarters = ((0, 0), (0, 1), (1, 0), (1, 1))  # an object in each, or in three of them
+        for row, column in quarters[: 4 - index % 2]:
             half = self.side // 2
             down, right = rng.uniform(0.4, 0.6, 2) * half + (row * half, column * half)
             radius, kind = rng.uniform(0.2, 0.35) * half, 1 + (row + column + index) % 2

@@ -33,7 +33,7 @@ def test_each_stage_has_its_share_of_the_steps_and_its_own_terms_in_the_log(unbr
 
 def test_the_fitted_part_is_fitted_on_all_training_images_and_saved(unbroken):
     weights = load_file(unbroken[0] / "model.safetensors")
-    assert weights["memory.colours"].shape == (4 * 4, 3)  # four images of four objects
+    assert weights["memory.colours"].shape == (4 + 3 + 4 + 3, 3)  # objects of four images
 
 
 @pytest.mark.parametrize("place", ["map:4", "verification:3", "finish:1"])
