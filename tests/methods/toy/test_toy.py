@@ -81,6 +81,13 @@ def test_its_other_task_fills_the_semantic_map(shell, folder):
     assert "miou" in json.loads(shell.run("evaluate", "semantic", folder, *how))["metrics"]
 
 
+def test_data_without_classes_is_refused_for_it_before_anything_is_trained(shell):
+    said = shell.run("train", "discs", "-o", "bare", *TRAIN, "--task", "semantic", code=2)
+    line = "error: expected images with classes for task semantic, discs has none"
+    assert said.splitlines()[-1] == line
+    assert not (shell.folder / "bare").exists()
+
+
 def test_the_contract_suite_holds_for_both(shell):
     suite = Path(__file__).parents[1] / "test_contract.py"
     wanted = ["-k", "toy or two-stage", "-p", "no:cacheprovider", "-p", "no:xdist"]
