@@ -55,9 +55,10 @@ class Case:
 
 def short_training(name, task, output, **settings):
     """Two steps a stage, an epoch each."""
-    stages = find_method(name)(task=task).stages()
-    fixed = {"batch_size": 2, "crop": 64, "steps_per_epoch": 1, "validation_share": 1.0}
-    fixed |= {"epochs": 2 * len(stages), "threads": 1, "workers": 0, "device": "cpu"}
+    model = find_method(name)(task=task)
+    crop = model.divisor * -(-64 // model.divisor)
+    fixed = {"batch_size": 2, "crop": crop, "steps_per_epoch": 1, "validation_share": 1.0}
+    fixed |= {"epochs": 2 * len(model.stages()), "threads": 1, "workers": 0, "device": "cpu"}
     fixed |= {"keep": "last", "precision": "32", "tuning_share": 0.0, "overlays": False}
     data, val = DiscsAndSquares(), DiscsAndSquares("val", 2)
     training = {f"training.{key}": value for key, value in fixed.items()}
@@ -248,7 +249,8 @@ def test_what_the_task_fills_is_there_and_is_saved(case, tmp_path):
     image = DiscsAndSquares("test")[0].image
     result, fills = case.load().segment(image), TASKS[case.task].fills
     assert result.has_objects if fills == "objects" else getattr(result, fills) is not None
-    assert result.class_names == ("disc", "square")
+    if case.task in ("instances", "semantic"):
+        assert result.class_names == ("disc", "square")
     for name in FILES[fills]:
         path = result.save_as(name, tmp_path, "a.png", image)
         assert path.name == f"a{FORMATS[name]}"

@@ -1,12 +1,14 @@
-"""A stranger's package with two methods, and a shell in which it is installed.
+"""A stranger's package with three methods, and a shell in which it is installed.
 
-The package is a folder on PYTHONPATH: the toy of the documentation, a method with two stages, and
-the entry points that name them. Nothing of it is known to congeal, nor to the process of the tests.
+The package is a folder on PYTHONPATH: the toy of the documentation, a method with two stages, one
+for boundaries and proposals, and the entry points that name them. Neither congeal nor the process
+of the tests knows any of it.
 """
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "how-to" / "add-a-method.md"
 ENTRY_POINTS = "[congeal.methods]\ntoy = toy:Toy\ntwo-stage = two_stage:TwoStage\n"
+ENTRY_POINTS += "lines = lines:Lines\n"
 
 
 def toy_source():
@@ -68,6 +71,7 @@ class Shell:
 
     def close(self):
         self.server.stdin.close()
+        self.server.stdout.close()
         self.server.wait()
 
 
@@ -84,7 +88,8 @@ def package(tmp_path_factory):
     """The folder of the stranger's package."""
     folder = tmp_path_factory.mktemp("package")
     (folder / "toy.py").write_text(toy_source())
-    (folder / "two_stage.py").write_text(Path(__file__).with_name("two_stage.py").read_text())
+    for name in ("two_stage.py", "lines.py"):
+        shutil.copy(Path(__file__).with_name(name), folder)
     about = folder / "toy_methods-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-methods\nVersion: 1.0\n")
