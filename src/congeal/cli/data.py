@@ -158,8 +158,8 @@ def preview(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Show each image as this augmentation draws it, three times: default, or that "
-            "of a paper, such as kong2018.",
+            help="Show each image as this augmentation draws it, three times: default, rpe, "
+            "segsort, dvis or discriminative.",
             metavar="NAME",
         ),
     ] = None,

@@ -388,9 +388,7 @@ def test_the_read_out_follows_the_loss_where_nothing_else_is_said():
 def test_another_grouping_reads_the_same_model(name):
     image = np.zeros((64, 64, 3), np.uint8)
     image[8:30, 8:30], image[36:60, 34:60] = 200, 120
-    model = RPE(dimensions=4, coordinates="none", foreground_threshold=0.01).configure(
-        grouping=name
-    )
+    model = RPE(dimensions=4, coordinates="none", foreground_threshold=0.01).configure(grouping=name)
     assert model.read_out.grouping is not None
     assert model.segment(image).shape == (64, 64)
 
