@@ -102,7 +102,7 @@ def run(block: Block, page: Path, names: dict[str, Any]) -> None:
         assert runner.summarize(verbose=False).failed == 0, "".join(said)
     else:
         padded = "\n" * (block.line - 1) + code
-        exec(compile(padded, str(page), "exec"), names)
+        exec(compile(padded, str(page), "exec", dont_inherit=True), names)
 
 
 @pytest.mark.parametrize("page", with_language("python"), ids=name)

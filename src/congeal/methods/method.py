@@ -292,14 +292,17 @@ class Method(nn.Module, ABC):
         self.config = self.config.updated(changed)
         return self
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load weights; buffers of variable size take the size of what is loaded."""
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Load weights; buffers of variable size take the size of what is loaded.
+
+        PyTorch calls it also where the method is part of a larger module, as in a training.
+        """
         for name in self.variable_buffers:
-            if name in state_dict:
-                *path, last = name.split(".")
-                home = self.get_submodule(".".join(path))
+            if prefix + name in state_dict:
+                path, _, last = name.rpartition(".")
+                home = self.get_submodule(path)
                 like = getattr(home, last)
-                setattr(home, last, torch.empty_like(state_dict[name], device=like.device))
-        return super().load_state_dict(state_dict, strict, assign)
+                setattr(home, last, torch.empty_like(state_dict[prefix + name], device=like.device))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from congeal.errors import CongealError, unknown
+from congeal.tasks import find_task
 
 if TYPE_CHECKING:
     from congeal.methods.method import Method
@@ -48,7 +49,7 @@ def find_method(name: str) -> type[Method]:
 
     Raises:
         CongealError: there is none of that name (the nearest is suggested), or what is registered
-            cannot be imported or is no method.
+            cannot be imported, is no method, or has another name or no task.
 
     Example:
         >>> find_method("rpe").tasks
@@ -61,10 +62,33 @@ def find_method(name: str) -> type[Method]:
         raise unknown("method", name, points)
     try:
         found = points[name].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever another package does wrong
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise CongealError(
-            f"cannot import method {name} ({points[name].value}): {error}"
+            f"cannot import method {name} ({points[name].value}): {reason}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise CongealError(f"expected a subclass of Method for {name}, got {points[name].value}")
+    _require_whole(found, points[name])
     return found
+
+
+def _require_whole(found: type[Method], point: EntryPoint) -> None:
+    """Refuse a class that lacks what every method says of itself.
+
+    Raises:
+        CongealError: an attribute is missing, the name is another one, or a task is unknown.
+    """
+    wanted = ("name", "title", "reference", "Config", "tasks")
+    missing = [name for name in wanted if not hasattr(found, name)]
+    if missing:
+        raise CongealError(f"{point.value} lacks {', '.join(missing)}, which every method has")
+    if found.name != point.name:
+        raise CongealError(
+            f"expected {point.value} to be named {point.name!r}, as it is registered, "
+            f"got {found.name!r}"
+        )
+    if not found.tasks:
+        raise CongealError(f"expected at least one task of {point.value}, got none")
+    for task in found.tasks:
+        find_task(task)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from congeal.methods.method import Method
 
-__all__ = ["load", "save_model"]
+__all__ = ["load", "registered_name", "save_model"]
 
 _KEY = "congeal"
 
@@ -72,7 +72,7 @@ def save_model(
     state = _state(model, half)
     _require_finite(state, "to save")
     config = ModelConfig(
-        method=_method_of(model),
+        method=registered_name(model),
         settings=model.settings,
         training=dict(training or {}),
         metrics=dict(metrics or {}),
@@ -117,6 +117,30 @@ def load(
     return model.to(target).eval()
 
 
+def registered_name(model: nn.Module) -> str:
+    """Name of the registered method that a model is of.
+
+    Raises:
+        CongealError: it is of none, so that nobody could load it again.
+
+    Example:
+        >>> import congeal
+        >>> registered_name(congeal.RPE(dimensions=4))
+        'rpe'
+    """
+    from congeal.methods.method import Method
+    from congeal.methods.registry import find_method, method_names
+
+    if isinstance(model, Method):
+        name = type(model).name
+        if name in method_names() and isinstance(model, find_method(name)):
+            return name
+    known = ", ".join(method_names())
+    raise CongealError(
+        f"expected a model of a registered method to save ({known}), got {type(model).__name__}"
+    )
+
+
 def _write(folder: Path, state: Mapping[str, Tensor], config: str, card: str) -> None:
     from safetensors.torch import save
 
@@ -150,20 +174,6 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _method_of(model: nn.Module) -> str:
-    from congeal.methods.method import Method
-    from congeal.methods.registry import find_method, method_names
-
-    if isinstance(model, Method):
-        name = type(model).name
-        if name in method_names() and isinstance(model, find_method(name)):
-            return name
-    known = ", ".join(method_names())
-    raise CongealError(
-        f"expected a model of a registered method to save ({known}), got {type(model).__name__}"
-    )
 
 
 def _require_finite(state: Mapping[str, Tensor], where: str) -> None:

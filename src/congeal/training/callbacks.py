@@ -17,7 +17,7 @@ __all__ = ["Clock", "History"]
 
 
 class History(Callback):
-    """Appends to ``log.csv`` every few steps, and at each validation.
+    """Appends to ``log.csv`` every few steps, at the first of each stage, and at each validation.
 
     Columns are the step, the clock, the method's own loss terms and the scores of its task. A
     term that comes up later, in another stage, gets a column then.
@@ -47,8 +47,9 @@ class History(Callback):
     ) -> None:
         """Write a row now and then."""
         del outputs, batch, batch_idx
-        due = trainer.global_step % self.every == 0 and trainer.global_step > self.written
-        if trainer.is_global_zero and due:
+        first = trainer.global_step == pl_module.stages.first_step + 1
+        due = first or trainer.global_step % self.every == 0
+        if trainer.is_global_zero and due and trainer.global_step > self.written:
             self.written = trainer.global_step
             terms = {name: float(term) for name, term in pl_module.terms.items()}
             self.write(trainer, pl_module, {"lr": pl_module.rate, **terms})

@@ -15,7 +15,7 @@ from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.method import Method
-from congeal.models.folder import load
+from congeal.models.folder import load, registered_name
 from congeal.training.adapt import suggest_crop, suggest_sampling_power
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.folder import quiet_lightning
@@ -23,6 +23,7 @@ from congeal.training.job import Job
 from congeal.training.machine import is_on_cpu
 from congeal.training.plan import Plan, make_plan
 from congeal.training.start import start_from
+from congeal.training.validation import require_truth
 
 __all__ = ["Outcome", "open_data", "plan_for", "run_training", "train"]
 
@@ -163,6 +164,8 @@ def run_training(
         built = model if isinstance(model, Method) else plan.method(plan.config)
         if start is not None:
             start_from(built, start)
+        registered_name(built)  # before time is spent on what cannot be saved
+        require_truth(built.task, training, validation)
         config = _fitted(plan.training, training, built)
         about = {"what": what, "licence": licence}
         job = Job(built, config, training, validation, Path(output), about)

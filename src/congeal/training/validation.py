@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
+from congeal.evaluation.adapters import lacking
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.figures.colour import RGB, colour_labels, to_display
@@ -28,7 +29,7 @@ from congeal.tasks import Task
 from congeal.training.callbacks import History
 from congeal.training.module import Trainee
 
-__all__ = ["Validation", "headline", "judge_of", "spread"]
+__all__ = ["Validation", "headline", "judge_of", "require_truth", "spread"]
 
 DRAWN = 4  # validation images drawn
 
@@ -43,6 +44,32 @@ def judge_of(task: Task, dataset: Dataset) -> Judge:
         'matching_ap@0.5'
     """
     return make_judge(PROTOCOLS[task.protocol], dataset, dict(task.measure))
+
+
+def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> None:
+    """Refuse images without what the task learns from, or is judged by.
+
+    Raises:
+        CongealError: training images have no classes, or validation images lack what the task's
+            protocol needs.
+
+    Example:
+        >>> from congeal.data.drawn import DrawnDataset
+        >>> from congeal.tasks import TASKS
+        >>> require_truth(TASKS["instances"], DrawnDataset("discs"), None)
+        >>> require_truth(TASKS["semantic"], DrawnDataset("discs"), None)
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: expected images with classes for task semantic, discs has none
+    """
+    if task.learns_from == "semantic" and not training.class_names:
+        raise CongealError(
+            f"expected images with classes for task {task.name}, {training.name} has none"
+        )
+    if validation is not None and len(validation):
+        problem = lacking(PROTOCOLS[task.protocol], validation, validation[0])
+        if problem is not None:
+            raise CongealError(problem)
 
 
 def headline(task: Task, scores: Mapping[str, float]) -> float:

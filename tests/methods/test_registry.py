@@ -1,0 +1,103 @@
+"""Methods of other packages: what is registered is imported, and what is wrong told in a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from congeal.cli import app
+from congeal.data import DrawnDataset
+from congeal.errors import CongealError
+from congeal.methods import registry
+from congeal.methods.method import Method
+from congeal.methods.sections import MethodSettings
+from congeal.training import train
+
+WHOLE = """
+from congeal.methods import Method
+from congeal.methods.sections import MethodSettings
+
+class Found(Method):
+    name, title, reference = "stranger", "A stranger", "nowhere"
+    Config, tasks = MethodSettings, ("instances",)
+"""
+
+Register = Callable[[str], None]
+
+
+@pytest.fixture
+def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
+    """`register(source)` installs a package whose method `stranger` is `Found` of that source."""
+    about = tmp_path / "stranger-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[congeal.methods]\nstranger = stranger_home:Found\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(source: str) -> None:
+        (tmp_path / "stranger_home.py").write_text(source)
+        registry._points.cache_clear()
+
+    yield install
+    sys.modules.pop("stranger_home", None)
+    monkeypatch.undo()
+    registry._points.cache_clear()
+
+
+def test_a_method_of_another_package_is_found_by_name(register: Register) -> None:
+    register(WHOLE)
+    assert "stranger" in registry.method_names()
+    assert registry.find_method("stranger").title == "A stranger"
+
+
+def test_an_unknown_method_gets_the_nearest_name(register: Register) -> None:
+    register(WHOLE)
+    with pytest.raises(CongealError, match="unknown method 'strange'; did you mean 'stranger'"):
+        registry.find_method("strange")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_n"),
+        ("def broken(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("Other = 1", "no attribute 'Found'"),
+        ("Found = print", "expected a subclass of Method for stranger, got stranger_home:Found"),
+        (WHOLE.replace('"stranger"', '"other"'), "to be named 'stranger', as it is registered"),
+        (WHOLE.replace("instances", "instance"), "unknown task 'instance'; did you mean"),
+        (WHOLE.replace('("instances",)', "()"), "expected at least one task"),
+        (WHOLE.replace(", reference", "").replace(', "nowhere"', ""), "lacks reference, which"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told_in_one_line(
+    register: Register, source: str, said: str
+) -> None:
+    register(source)
+    with pytest.raises(CongealError) as caught:
+        registry.find_method("stranger")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broken_package_does_not_hide_the_methods_of_others(register: Register) -> None:
+    register("1 / 0")
+    said = CliRunner().invoke(app, ["methods"])
+    assert said.exit_code == 0
+    assert registry.DEFAULT_METHOD in said.output
+    assert "cannot import method stranger" in said.output
+
+
+def test_a_method_that_is_not_registered_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    class Unknown(Method):
+        name, title, reference = "unknown", "Not registered", "nowhere"
+        Config, tasks = MethodSettings, ("instances",)
+        losses = compute_maps = decode = None  # type: ignore[assignment]
+
+    with pytest.raises(CongealError, match="expected a model of a registered method"):
+        train(Unknown(), DrawnDataset("discs", count=2), output=tmp_path / "model", epochs=1)
+    assert not (tmp_path / "model").exists()
