@@ -2,47 +2,58 @@
 
 import json
 import os
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cases.registered import register
 from PIL import Image
 from skimage.measure import label
 from torch import nn
 from typer.testing import CliRunner, Result
 
 from congeal.cli import app
-from congeal.models import folder, save_model, shipped
+from congeal.methods.method import MapPrediction, Method
+from congeal.methods.sections import MethodSettings
+from congeal.models import save_model, shipped
 from congeal.segmentation import Segmentation
+from congeal.settings import setting
 
 
-class Bright(nn.Module):
+class BrightConfig(MethodSettings):
+    """Its settings."""
+
+    level: float = setting(128.0, "intensity of objects", adjustable=True)
+
+
+class Bright(Method):
     """Calls every bright patch an object."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.settings = {}
-        self.level = nn.Parameter(torch.tensor(128.0))
+    name, title, reference, Config, tasks = "bright", "Bright", "", BrightConfig, ("instances",)
 
-    @classmethod
-    def from_settings(cls, settings):
-        return cls(**settings)
+    def __init__(self, config=None, **settings) -> None:
+        super().__init__(config, **settings)
+        self.unused = nn.Parameter(torch.zeros(1))
 
-    def segment(self, image):
-        return Segmentation.from_labels(label(image[..., 0] > self.level.item()))
+    def losses(self, batch, *, stage="training", progress=1.0, generator=None):
+        return {"unused": self.unused.square().sum()}
+
+    def compute_maps(self, image):
+        return MapPrediction({"image": torch.from_numpy(image[..., 0].copy())}, image.shape[:2])
+
+    def decode(self, maps, *, keep_embedding=False):
+        bright = maps.maps["image"].numpy() > self.config.level
+        return Segmentation.from_labels(label(bright))
+
+    def segment(self, image, *, keep_embedding=False):
+        return self.decode(self.predict_maps(image))
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch) -> Path:
     """The folder of a model that works."""
-    module = types.ModuleType("stand_in")
-    module.Bright = Bright
-    monkeypatch.setattr(Bright, "__module__", "stand_in")
-    monkeypatch.setitem(sys.modules, "stand_in", module)
-    monkeypatch.setitem(folder.METHODS, "bright", ("stand_in", "Bright"))
+    register(monkeypatch, Bright)
     return save_model(Bright(), tmp_path / "bright", card="# Bright\n\nFinds what is bright.")
 
 

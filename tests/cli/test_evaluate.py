@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from PIL import Image
 from skimage import measure
 
 from congeal.cli.evaluate import default_folder
+from congeal.methods import find_method
 from congeal.segmentation import Segmentation, coco_document
 
 
@@ -139,7 +139,7 @@ def answers(monkeypatch, make):
     def segment(self, image):
         return make(measure.label(image[..., 0] > 128))
 
-    monkeypatch.setattr(sys.modules["stand_in"].Bright, "segment", segment)
+    monkeypatch.setattr(find_method("bright"), "segment", segment)
 
 
 def test_a_model_of_semantic_maps_is_scored_by_class_from_the_command_line(

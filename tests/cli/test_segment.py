@@ -60,7 +60,7 @@ def test_results_of_another_model_are_refused_in_a_line(fails, run, model, shelf
 
     run("segment", model, "photos/images")
     other = load(model)
-    other.level.data = torch.tensor(50.0)
+    other.unused.data = torch.tensor([50.0])
     save_model(other, desk / "other", card="")
     line = fails("segment", desk / "other", "photos/images")
     assert "another model made them: use --overwrite" in line

@@ -15,7 +15,7 @@ def test_the_card_tells_what_from_what_and_how_well():
     assert "licence of the weights: CC0-1.0" in card
     assert "- validation matching_ap@0.5: 0.877" in card
     assert "- minutes: 3.5" in card
-    assert "- dimensions: 4" in card
+    assert "- network.dimensions: 4" in card
 
 
 def test_what_is_not_known_is_said():

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from congeal.errors import CongealError
-from congeal.models import folder as module
 from congeal.models import load, read_config, save_model
 
 
@@ -37,7 +36,7 @@ def test_the_config_says_what_was_given(saved):
     config = json.loads((saved / "config.json").read_text())
     assert config["format"] == 1
     assert config["method"] == "tiny"
-    assert config["settings"] == {"width": 4}
+    assert config["settings"]["width"] == 4
     assert config["training"] == {"minutes": 4}
     assert read_config(saved).what == "toy"
     assert (saved / "README.md").read_text() == "# Card"
@@ -187,8 +186,27 @@ def test_something_that_is_no_method_is_not_saved(tmp_path):
         save_model(nn.Linear(2, 2), tmp_path, card="")
 
 
-def test_the_methods_named_exist():
-    assert module.METHODS["rpe"] == ("congeal.methods.rpe", "RPE")
+def test_damaged_weights_that_still_parse_are_refused(saved):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = saved / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = file.metadata()
+    tensors["norm.bias"] = tensors["norm.bias"] + 1e-3
+    save_file(tensors, path, header)
+    with pytest.raises(CongealError, match="damaged"):
+        load(saved)
+
+
+@pytest.mark.parametrize("name", ["norm.weight", "norm.running_var"])
+def test_weights_that_are_no_numbers_are_not_saved_over_good_ones(model, saved, name):
+    wrong = {**model.state_dict(), name: torch.full((4,), float("inf"))}
+    model.load_state_dict(wrong)
+    with pytest.raises(CongealError, match=f"{name} has NaN or infinity"):
+        save_model(model, saved, card="")
+    assert load(saved).norm.running_var.isfinite().all()
 
 
 def test_half_precision_takes_half_the_space_and_loads_as_float(model, saved, tmp_path):

@@ -109,9 +109,9 @@ def load(
     target = choose_device(device)
     state, embedded = _read_weights(folder / WEIGHTS)
     config = _agreed(read_config(folder), embedded, folder)
-    _require_whole(state, config, folder)
     model = _build(config, folder)
     _fill(model, state, folder)
+    _require_whole(state, config, folder)
     if settings:
         model.configure(**settings)
     return model.to(target).eval()

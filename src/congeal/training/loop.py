@@ -159,11 +159,11 @@ def run_training(
             plan = Plan(type(model), model.config, train_config(settings))
         else:
             plan = plan_for(model, training, settings, task=task, preset=preset, start=start)
-        on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)
         if start is not None:
             start_from(built, start)
+        on_plan(plan)
         registered_name(built)  # before time is spent on what cannot be saved
         require_truth(built.task, training, validation)
         config = _fitted(plan.training, training, built)

@@ -5,13 +5,16 @@ import pytest
 import torch
 from torch import nn
 
+from congeal.data.batch import Batch
 from congeal.errors import CongealError
-from congeal.methods.rpe import RPE, RPEConfig, pad_to
+from congeal.methods.image import pad_to
+from congeal.methods.method import MapPrediction
+from congeal.methods.rpe import RPE, RPEConfig
 from congeal.networks import EmbeddingOutput
 
 TINY = {"dimensions": 4, "samples": 64}
 # An untrained model that calls everything foreground and keeps the smallest object.
-EAGER = {**TINY, "foreground": 1e-6, "smallest": 0}
+EAGER = {**TINY, "foreground_threshold": 1e-6, "min_area": 0}
 
 
 def make(seed=0, **settings):
@@ -40,6 +43,24 @@ def perfect(labels, stride=2, classes=(0, 1, 1, 1), count=1):
     return EmbeddingOutput(embedding, semantic, torch.full((1, 1, *labels.shape), -20.0))
 
 
+def decode(model, output, size):
+    """What a model makes of each image of an output."""
+    stride = model.config.network.stride
+    return [
+        model.decode(MapPrediction(dict(zip(output._fields, parts, strict=True)), size, stride))
+        for parts in zip(*output, strict=True)
+    ]
+
+
+def batch_of(labels, semantic=None):
+    """A batch of arbitrary images with these labels; objects are of class 1 unless said."""
+    seed = torch.Generator().manual_seed(0)
+    image = torch.rand(len(labels), 3, *labels.shape[1:], generator=seed)
+    return Batch(
+        image, labels=labels, semantic=labels.clamp(max=1) if semantic is None else semantic
+    )
+
+
 @pytest.mark.parametrize("coordinates", ["rotary", "both", "projected"])
 @pytest.mark.parametrize(
     ("height", "width"), [(1, 1), (1, 7), (3, 200), (33, 65), (64, 32), (45, 31)]
@@ -55,9 +76,9 @@ def test_any_image_size_gives_labels_of_that_size(height, width, coordinates):
 
 
 @pytest.mark.parametrize("stride", [2, 4])
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_both_strides_and_both_ways_to_read_work_on_sizes_that_do_not_divide(stride, reach):
-    result = make(**EAGER, stride=stride, reach=reach).segment(speckled(37, 50))
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_both_strides_and_both_ways_to_decode_work_on_sizes_that_do_not_divide(stride, radius):
+    result = make(**EAGER, stride=stride, repulsion_radius=radius).segment(speckled(37, 50))
     assert result.shape == (37, 50)
     assert (result.labels > 0).all()
 
@@ -121,10 +142,10 @@ def test_padding_repeats_the_border():
 
 
 @pytest.mark.parametrize("stride", [2, 4])
-def test_perfect_outputs_are_read_as_the_objects_they_tell(stride):
+def test_perfect_outputs_are_decoded_as_the_objects_they_tell(stride):
     labels = np.repeat(np.repeat(scene(), 2, 0), 2, 1)
-    model = make(stride=stride, smallest=4)
-    (result,) = model.group(perfect(labels, stride), labels.shape)
+    model = make(stride=stride, min_area=4)
+    (result,) = decode(model, perfect(labels, stride), labels.shape)
     assert len(result) == 3
     for number in (1, 2, 3):
         found = np.unique(result.labels[labels == number])
@@ -137,8 +158,8 @@ def test_objects_get_the_class_that_most_of_their_pixels_have():
     labels = scene()
     output = perfect(labels, classes=(0, 2, 1, 2), count=2)
     output.semantic[0, :, 2, :4] = torch.tensor([0.0, 20.0, 0.0])[:, None]  # a few dissent
-    model = make(class_names=("square", "bar"), smallest=4)
-    (result,) = model.group(output, labels.shape)
+    model = make(class_names=("square", "bar"), min_area=4)
+    (result,) = decode(model, output, labels.shape)
     classes = {int(labels[result.labels == i][0]): int(c) for i, c in enumerate(result.classes, 1)}
     assert classes == {1: 2, 2: 1, 3: 2}
     assert tuple(result.class_names) == ("square", "bar")
@@ -146,7 +167,7 @@ def test_objects_get_the_class_that_most_of_their_pixels_have():
 
 def test_background_as_a_group_is_the_largest_and_is_left_out():
     labels = scene()
-    (result,) = make(background="group", smallest=4).group(perfect(labels), labels.shape)
+    (result,) = decode(make(background="group", min_area=4), perfect(labels), labels.shape)
     assert len(result) == 3
     assert np.array_equal(result.labels > 0, labels > 0)
 
@@ -154,38 +175,38 @@ def test_background_as_a_group_is_the_largest_and_is_left_out():
 @pytest.mark.parametrize("background", ["head", "group"])
 def test_an_image_without_objects_has_an_empty_result(background):
     labels = np.zeros((16, 24), np.int64)
-    (result,) = make(background=background).group(perfect(labels), labels.shape)
+    (result,) = decode(make(background=background), perfect(labels), labels.shape)
     assert len(result) == 0
     assert not result.labels.any()
 
 
-def test_a_batch_is_read_image_by_image():
+def test_a_batch_is_decoded_image_by_image():
     outputs = [perfect(scene()), perfect(np.zeros((16, 24), np.int64))]
     batch = EmbeddingOutput(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
-    assert [len(result) for result in make(smallest=4).group(batch, (16, 24))] == [3, 0]
+    assert [len(result) for result in decode(make(min_area=4), batch, (16, 24))] == [3, 0]
 
 
 def test_fragments_under_the_smallest_size_are_no_objects():
     labels = scene()
-    (result,) = make(smallest=40).group(perfect(labels), labels.shape)
+    (result,) = decode(make(min_area=40), perfect(labels), labels.shape)
     assert len(result) == 2  # the square of 36 pixels is gone
 
 
 def test_fragments_by_the_measure_of_their_image_are_no_objects():
     labels = scene()
-    (result,) = make(smallest=4, fragment=0.7).group(perfect(labels), labels.shape)
+    (result,) = decode(make(min_area=4, min_area_ratio=0.7), perfect(labels), labels.shape)
     assert len(result) == 2  # 36 pixels are under 0.7 of the median, 60
 
 
 def test_objects_the_semantic_map_is_unsure_of_are_dropped_when_asked():
-    labels, sure = scene(), {"smallest": 4, "least_score": 0.7}
+    labels, sure = scene(), {"min_area": 4, "min_score": 0.7}
     output = perfect(labels)
     output.semantic[0, :, 8:14, 12:22] = torch.tensor([0.0, 0.3])[:, None, None]
-    (result,) = make(**sure).group(output, labels.shape)
+    (result,) = decode(make(**sure), output, labels.shape)
     assert np.array_equal(result.labels > 0, (labels == 1) | (labels == 2))
     assert (result.scores > 0.7).all()
     output.semantic[0] = torch.tensor([0.0, 0.3])[:, None, None]
-    assert len(make(**sure).group(output, labels.shape)[0]) == 0
+    assert len(decode(make(**sure), output, labels.shape)[0]) == 0
 
 
 VOID, EMPTY = torch.full((2, 32, 32), -1), torch.zeros(2, 32, 32, dtype=torch.int64)
@@ -194,13 +215,13 @@ OBJECTS = torch.from_numpy(np.kron([[1, 2], [-1, 0]], np.ones((16, 16), int))).e
 
 @pytest.mark.parametrize("background", ["head", "group"])
 @pytest.mark.parametrize("steps", [0, 2])
-@pytest.mark.parametrize("reach", [None, 8.0])
+@pytest.mark.parametrize("radius", [None, 8.0])
 @pytest.mark.parametrize("labels", [VOID, EMPTY, OBJECTS], ids=["void", "empty", "objects"])
 def test_every_term_of_the_loss_is_finite_and_so_are_its_gradients(
-    background, steps, reach, labels
+    background, steps, radius, labels
 ):
-    model = make(background=background, train_steps=steps, reach=reach)
-    terms = model.losses(model(torch.rand(2, 3, 32, 32)), labels)
+    model = make(background=background, mean_shift_steps=steps, repulsion_radius=radius)
+    terms = model.losses(batch_of(labels))
     assert set(terms) == {"embedding", "semantic", "touching"}
     assert all(term.isfinite() and term >= 0 for term in terms.values())
     sum(terms.values()).backward()
@@ -209,13 +230,14 @@ def test_every_term_of_the_loss_is_finite_and_so_are_its_gradients(
 
 def test_the_loss_goes_through_mean_shift_once_the_training_is_that_far():
     model, plain = (
-        make(train_steps=2, shift_from=0.6, samples=999),
-        make(train_steps=0, samples=999),
+        make(mean_shift_steps=2, mean_shift_start=0.6, samples=999),
+        make(mean_shift_steps=0, samples=999),
     )
     output = model.eval()(torch.rand(1, 3, 32, 32))
 
     def loss(method, progress):
-        return method.losses(output, OBJECTS[:1], progress=progress)["embedding"].item()
+        terms = method.losses_of(output, batch_of(OBJECTS[:1]), progress=progress)
+        return terms["embedding"].item()
 
     assert loss(model, 0.5) == loss(plain, 0.5) == loss(plain, 1.0)
     assert loss(model, 0.6) == loss(model, 1.0) > loss(model, 0.5)
@@ -223,17 +245,19 @@ def test_the_loss_goes_through_mean_shift_once_the_training_is_that_far():
 
 def test_void_pixels_weigh_nothing():
     model = make()
-    terms = model.losses(model(torch.rand(2, 3, 32, 32)), VOID)
+    terms = model.losses(batch_of(VOID))
     assert [term.item() for term in terms.values()] == [0, 0, 0]
 
 
 def test_perfect_outputs_cost_next_to_nothing():
     labels = torch.from_numpy(np.kron(scene(), np.ones((4, 4), int)))[None]
     output = perfect(labels[0].numpy())
-    terms = make().losses(output, labels)
+    terms = make().losses_of(output, batch_of(labels))
     assert terms["embedding"] < 1e-3
     assert terms["semantic"] < 1e-3
-    worse = make().losses(output._replace(embedding=output.embedding.roll(4, 2)), labels)
+    worse = make().losses_of(
+        output._replace(embedding=output.embedding.roll(4, 2)), batch_of(labels)
+    )
     assert worse["embedding"] > 10 * terms["embedding"]
 
 
@@ -242,9 +266,8 @@ def test_what_objects_are_called_changes_no_loss():
     output = model.eval()(torch.rand(1, 3, 32, 32))
     labels = OBJECTS[:1]
     renamed = torch.where(labels > 0, 900 - 7 * labels, labels)
-    for a, b in zip(
-        model.losses(output, labels).values(), model.losses(output, renamed).values(), strict=True
-    ):
+    terms = [model.losses_of(output, batch_of(one)).values() for one in (labels, renamed)]
+    for a, b in zip(*terms, strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -254,7 +277,8 @@ def test_the_same_generator_draws_the_same_pixels():
 
     def loss(seed):
         generator = torch.Generator().manual_seed(seed)
-        return model.losses(output, OBJECTS, generator=generator)["embedding"].item()
+        terms = model.losses_of(output, batch_of(OBJECTS), generator=generator)
+        return terms["embedding"].item()
 
     assert loss(1) == loss(1)
     assert loss(1) != loss(2)
@@ -263,17 +287,18 @@ def test_the_same_generator_draws_the_same_pixels():
 def test_classes_are_learnt_from_a_semantic_map():
     model = make(class_names=("a", "b"))
     output = model.eval()(torch.rand(1, 3, 32, 32))
-    wrong = model.losses(output, OBJECTS[:1], semantic=OBJECTS[:1].clamp(max=1))["semantic"]
+    objects = OBJECTS[:1]
+    wrong = model.losses_of(output, batch_of(objects))["semantic"]
     sure = output._replace(
         semantic=20.0 * nn.functional.one_hot(OBJECTS[:1].clamp(0), 3).permute(0, 3, 1, 2)
     )
-    right = model.losses(sure, OBJECTS[:1], semantic=OBJECTS[:1])["semantic"]
+    right = model.losses_of(sure, batch_of(objects, semantic=objects))["semantic"]
     assert right < 1e-3 < wrong
 
 
 def test_a_learnable_concentration_learns():
     model = make(learn_concentration=True)
-    sum(model.losses(model(torch.rand(2, 3, 32, 32)), OBJECTS).values()).backward()
+    sum(model.losses(batch_of(OBJECTS)).values()).backward()
     assert model.shift.log_concentration.grad.abs() > 0
 
 
@@ -290,7 +315,12 @@ def test_the_same_seed_gives_the_same_model():
         {"encoder": "resnet10t", "freeze_norm": True, "output_stride": 16, "stride": 4},
         {"encoder": "resnet10t", "encoder_levels": 3, "frozen_levels": 1},
         {"coordinates": "both", "class_names": ("a", "b"), "learn_concentration": True},
-        {"background": "group", "reach": 20.5, "wavelengths": (9.0, 33.0), "merge": 0.3},
+        {
+            "background": "group",
+            "repulsion_radius": 20.5,
+            "wavelengths": (9.0, 33.0),
+            "merge_margin": 0.3,
+        },
     ],
 )
 def test_settings_and_weights_make_the_same_model_again(settings):
@@ -308,35 +338,53 @@ def test_of_a_file_of_encoder_weights_the_name_is_told_and_not_the_place(tmp_pat
     encoder = RPE(encoder="resnet10t", dimensions=4).network.encoder.model
     torch.save(encoder.state_dict(), tmp_path / "weights.pth")
     model = RPE(encoder="resnet10t", dimensions=4, encoder_weights=str(tmp_path / "weights.pth"))
-    assert model.settings["encoder_weights"] == "weights.pth"
+    assert model.settings["network"]["encoder_weights"] == "weights.pth"
     assert str(tmp_path) not in json.dumps(model.settings)
 
 
 def test_making_a_model_again_asks_for_no_weights():
-    settings = RPEConfig(encoder="resnet10t", encoder_weights="gone.pth").model_dump()
-    model = RPE.from_settings({**settings, "pretrained": True})
-    assert model.settings["encoder_weights"] is None
-    assert model.settings["pretrained"] is False
+    told = {"encoder": "resnet10t", "encoder_weights": "gone.pth", "pretrained": True}
+    model = RPE.from_settings(RPEConfig.from_settings(told).model_dump())
+    assert model.config.network.encoder_weights is None
+    assert model.config.network.pretrained is False
 
 
 def test_timm_encoders_see_what_they_were_trained_on():
     network = make(encoder="resnet10t").network
     assert network.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
-    assert make(encoder="resnet10t", pixel_mean=(0.5,)).network.mean.flatten().tolist() == [0.5]
+    assert make(encoder="resnet10t", mean=(0.5,)).network.mean.flatten().tolist() == [0.5]
     assert make().network.deviation.flatten().tolist() == [1.0]
 
 
-def test_tone_is_a_power_of_what_the_network_sees():
-    model, lifting = make().eval(), make(tone=0.5).eval()
+def test_gamma_is_a_power_of_what_the_network_sees():
+    model, lifting = make().eval(), make(gamma=0.5).eval()
     image = torch.rand(1, 3, 32, 32) - 0.1  # noise may be below zero
     for a, b in zip(lifting(image), model(image.clamp(min=0).sqrt()), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_settings_by_name_go_over_a_config():
-    config = RPEConfig(**TINY, margin=0.3)
+    config = RPEConfig.from_settings({**TINY, "margin": 0.3})
     assert RPE(config).config is config
-    assert RPE(config, margin=0.4).config == RPEConfig(**TINY, margin=0.4)
+    assert RPE(config, margin=0.4).config == RPEConfig.from_settings({**TINY, "margin": 0.4})
+
+
+def test_names_of_earlier_versions_mean_what_they_are_called_now():
+    old = {"tone": 0.5, "reach": 20, "train_steps": 2, "views": 4, "smallest": 9, "merge": 0.3}
+    config = make(**old, holes=True).config
+    assert (
+        config
+        == make(
+            gamma=0.5,
+            repulsion_radius=20,
+            mean_shift_steps=2,
+            tta=4,
+            min_area=9,
+            merge_margin=0.3,
+            fill_holes=True,
+        ).config
+    )
+    assert all(path in RPEConfig.leaves() for path in RPEConfig.renamed.values())
 
 
 @pytest.mark.parametrize(
@@ -353,8 +401,8 @@ def test_settings_by_name_go_over_a_config():
         ({"coordinates": "polar"}, "coordinates: .* got 'polar'"),
         ({"wavelengths": (9.0, 3.0)}, "0 < shortest <= longest"),
         ({"class_names": ()}, "class_names"),
-        ({"pixel_mean": (0.5, 0.5)}, r"pixel_mean: expected one number or three"),
-        ({"reach": 0}, "reach: .* greater than 0"),
+        ({"mean": (0.5, 0.5)}, r"mean: expected one number or three"),
+        ({"repulsion_radius": 0}, "repulsion_radius: .* greater than 0"),
         ({"encoder_weights": "w.pth"}, "expected a timm encoder"),
         ({"encoder": "vit_tiny_patch16_224"}, "expected features at stride 2"),
     ],
@@ -366,26 +414,28 @@ def test_settings_that_do_not_fit_are_told_in_one_line(settings, said):
     assert len(str(caught.value)) < 400
 
 
-def test_the_read_out_can_be_changed_afterwards_and_nothing_else():
+def test_the_decoding_can_be_changed_afterwards_and_nothing_else():
     model = make()
     assert model.configure(min_area=50, merge_margin=0.2) is model
     assert (model.read_out.smallest, model.read_out.margin) == (50, 0.2)
-    with pytest.raises(CongealError, match="unknown setting of the read-out 'dimensions'"):
+    with pytest.raises(
+        CongealError, match="unknown setting that may change after training 'network.dimensions'"
+    ):
         model.configure(dimensions=8)
     with pytest.raises(CongealError, match="foreground"):
         model.configure(foreground_threshold=2)
     assert model.config.decoding.min_area == 50
 
 
-def test_the_read_out_follows_the_loss_where_nothing_else_is_said():
-    read_out = make(margin=0.4, reach=30, holes=True).read_out
+def test_the_decoding_follows_the_loss_where_nothing_else_is_said():
+    read_out = make(margin=0.4, repulsion_radius=30, fill_holes=True).read_out
     assert (read_out.margin, read_out.reach, read_out.holes) == (0.4, 15, True)
     assert read_out.kappa == pytest.approx(9 / 0.6**2)
-    assert make(margin=0.4, merge=0.1, read_concentration=3).read_out.kappa == 3
+    assert make(margin=0.4, merge_margin=0.1, decode_concentration=3).read_out.kappa == 3
 
 
 @pytest.mark.parametrize("name", ["mean-shift", "k-means", "flat-shift", "proposals"])
-def test_another_grouping_reads_the_same_model(name):
+def test_another_grouping_decodes_the_same_model(name):
     image = np.zeros((64, 64, 3), np.uint8)
     image[8:30, 8:30], image[36:60, 34:60] = 200, 120
     model = RPE(dimensions=4, coordinates="none", foreground_threshold=0.01).configure(

@@ -1,4 +1,4 @@
-"""Zoom: the network sees an image at another size, and objects come back at the image's own."""
+"""Scale: the network sees an image at another size, and objects come back at the image's own."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
+from congeal.grouping.readout import ReadOut
 from congeal.methods.rpe import RPE
 from congeal.methods.rpe.rescale import unscale
 from congeal.networks import EmbeddingOutput
@@ -48,11 +49,11 @@ def blocks(side):
     return image
 
 
-@pytest.mark.parametrize("views", [1, 4])
-@pytest.mark.parametrize("zoom", [0.25, 0.4, 0.5, 1.0, 1.5, 2.0])
-def test_objects_come_back_at_the_size_of_the_image(zoom, views):
+@pytest.mark.parametrize("tta", [1, 4])
+@pytest.mark.parametrize("scale", [0.25, 0.4, 0.5, 1.0, 1.5, 2.0])
+def test_objects_come_back_at_the_size_of_the_image(scale, tta):
     image = blocks(24)
-    found = model(zoom=zoom, views=views).segment(image)
+    found = model(scale=scale, tta=tta).segment(image)
     truth = [image[..., channel] > 0 for channel in range(3)]
     assert len(found) == 3
     for mask in truth:
@@ -60,17 +61,17 @@ def test_objects_come_back_at_the_size_of_the_image(zoom, views):
         assert max(overlaps) > 0.8
 
 
-@pytest.mark.parametrize("zoom", [0.25, 0.5, 2.0])
-def test_the_network_sees_the_image_at_that_size(zoom):
-    seeing = model(zoom=zoom)
+@pytest.mark.parametrize("scale", [0.25, 0.5, 2.0])
+def test_the_network_sees_the_image_at_that_size(scale):
+    seeing = model(scale=scale)
     seeing.segment(blocks(16))
-    padded = [-(-round(side * zoom) // seeing.divisor) * seeing.divisor for side in (64, 96)]
+    padded = [-(-round(side * scale) // seeing.divisor) * seeing.divisor for side in (64, 96)]
     assert seeing.network.sizes == [tuple(padded)]
 
 
-def test_areas_of_settings_are_in_pixels_of_the_zoomed_image():
+def test_areas_of_settings_are_in_pixels_of_the_scaled_image():
     image = blocks(24)  # areas 576, 1,152, 1,152
-    half = model(zoom=0.5)
+    half = model(scale=0.5)
     assert len(half.configure(min_area=130).segment(image)) == 3
     assert len(half.configure(min_area=200).segment(image)) == 2
     assert len(half.configure(scale=1.0).segment(image)) == 3
@@ -78,15 +79,15 @@ def test_areas_of_settings_are_in_pixels_of_the_zoomed_image():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.floats(0.05, 4))
-def test_any_size_and_zoom_gives_a_result_of_the_images_size(height, width, zoom):
+def test_any_size_and_scale_gives_a_result_of_the_images_size(height, width, scale):
     image = np.arange(height * width, dtype=np.uint16).reshape(height, width)
-    assert model(zoom=zoom).segment(image).shape == (height, width)
+    assert model(scale=scale).segment(image).shape == (height, width)
 
 
-@pytest.mark.parametrize("zoom", [0, -1, 100])
-def test_impossible_zooms_are_refused_in_one_line(zoom):
-    with pytest.raises(CongealError, match=r"^zoom: "):
-        RPE(scale=zoom)
+@pytest.mark.parametrize("scale", [0, -1, 100])
+def test_impossible_scales_are_refused_in_one_line(scale):
+    with pytest.raises(CongealError, match=r"^input\.scale: "):
+        RPE(scale=scale)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_impossible_zooms_are_refused_in_one_line(zoom):
     ],
 )
 def test_an_image_of_small_objects_is_looked_at_again_enlarged(side, wanted, seen):
-    looking = model(magnify=wanted)
+    looking = model(min_object_area=wanted)
     found = looking.segment(blocks(side))
     height = 4 * side
     padded = [-(-round(height * zoom) // looking.divisor) * looking.divisor for zoom in seen]
@@ -110,46 +111,46 @@ def test_an_image_of_small_objects_is_looked_at_again_enlarged(side, wanted, see
 
 
 def test_what_is_looked_at_is_what_is_segmented():
-    looking = model(magnify=800.0, reach=40.0)
-    seen = looking.look(blocks(16))
-    assert seen.magnified == pytest.approx(1.25)
-    assert np.array_equal(looking.read(seen).labels, looking.segment(blocks(16)).labels)
+    looking = model(min_object_area=800.0, repulsion_radius=40.0)
+    seen = looking.predict_maps(blocks(16))
+    assert seen.scale == pytest.approx(1.25)
+    assert np.array_equal(looking.decode(seen).labels, looking.segment(blocks(16)).labels)
 
 
-def test_the_reach_is_in_pixels_that_the_network_sees(monkeypatch):
-    looking = model(magnify=512.0, reach=40.0)
-    reaches = []
-    group = looking._group_one
+def test_the_radius_is_in_pixels_that_the_network_sees(monkeypatch):
+    looking = model(min_object_area=512.0, repulsion_radius=40.0)
+    radii = []
+    group = ReadOut.__call__
 
-    def noting(output, size, stride, read_out, keep):
-        reaches.append(read_out.reach)
-        return group(output, size, stride, read_out, keep)
+    def noting(read_out, *args, **settings):
+        radii.append(read_out.reach)
+        return group(read_out, *args, **settings)
 
-    monkeypatch.setattr(looking, "_group_one", noting)
+    monkeypatch.setattr(ReadOut, "__call__", noting)
     looking.segment(blocks(8))
-    assert reaches == [20, 10]  # half of it in reading out, and of pixels half as large
+    assert radii == [20, 10]  # half of it in decoding, and of pixels half as large
 
 
 def test_a_negative_area_to_enlarge_to_is_refused_in_one_line():
-    with pytest.raises(CongealError, match=r"^magnify: .*got -1"):
+    with pytest.raises(CongealError, match=r"^input\.min_object_area: .*got -1"):
         RPE(min_object_area=-1)
 
 
 def test_an_image_without_objects_is_looked_at_once():
-    looking = model(magnify=800.0)
+    looking = model(min_object_area=800.0)
     assert len(looking.segment(np.zeros((40, 40), np.uint8))) == 0
     assert len(looking.network.sizes) == 1
 
 
-def test_how_far_an_image_is_enlarged_counts_from_the_zoomed_one():
-    shrunk = model(magnify=288.0, zoom=0.5)  # the median block has 128 pixels then
+def test_how_far_an_image_is_enlarged_counts_from_the_scaled_one():
+    shrunk = model(min_object_area=288.0, scale=0.5)  # the median block has 128 pixels then
     shrunk.segment(blocks(16))
     assert shrunk.network.sizes == [(32, 48), (48, 80)]  # 48 x 72, padded
 
 
 def test_the_smallest_object_is_as_small_as_ever_where_an_image_is_enlarged():
     image = blocks(8)  # areas 64, 128, 128
-    looking = model(magnify=512.0)
+    looking = model(min_object_area=512.0)
     assert len(looking.configure(min_area=60).segment(image)) == 3
     assert len(looking.configure(min_area=70).segment(image)) == 2
 
