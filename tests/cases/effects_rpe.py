@@ -66,11 +66,13 @@ def made_up_maps() -> MapPrediction:
     directions = torch.eye(5, 4)[labels[::2, ::2]].movedim(-1, 0).roll(1, 0)
     sure = torch.where(discs[2], 1.0, 4.0)
     logits = torch.where(labels > 0, sure, -sure)
+    touching = torch.where(discs[0] & (x > 46), 4.0, -4.0)[None]
     return MapPrediction(
         {
             "embedding": normalise(directions + 0.3 * noise, dim=0),
             "semantic": torch.stack([-logits / 2, logits / 2, logits / 4]),
-            "boundary": torch.where(discs[0] & (x > 46), 4.0, -4.0)[None],
+            "boundary": touching,
+            "touching": touching,
         },
         (64, 64),
         stride=2,
