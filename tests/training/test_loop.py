@@ -13,7 +13,7 @@ from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models import load
 from congeal.training import train
-from congeal.training.callbacks import Validation
+from congeal.training.validation import Validation
 from congeal.training.config import train_config
 from congeal.training.module import Trainee
 

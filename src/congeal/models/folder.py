@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from congeal.errors import CongealError
 from congeal.files import atomic_path
+from congeal.models import forks as forks  # before the first computation
 from congeal.models.config import CARD, CONFIG, WEIGHTS, ModelConfig, parse_config, read_config
 from congeal.models.device import choose_device
 from congeal.models.shipped import locate
