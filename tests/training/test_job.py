@@ -34,7 +34,7 @@ def test_the_folder_is_held_for_the_whole_training(brief, eventful, tmp_path):
             pass
         seen.append(True)
 
-    brief(output, eventful({6: look, 25: look}))  # after the look at the masks
+    brief(output, eventful({1: look, 24: look}))
     assert seen == [True, True]
 
 
