@@ -52,6 +52,8 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
     if not 0 <= low < high <= 100:
         raise CongealError(f"expected percentiles 0 <= low < high <= 100, got {low} and {high}")
     bottom, top = _bounds(image, low, high)
+    if not math.isfinite(bottom + top):
+        raise CongealError("expected an image of finite values, got NaN or infinity")
     if not top > bottom:
         return torch.zeros(3, *image.shape[:2])
     scaled = (image.astype(np.float32) - np.float32(bottom)) * np.float32(1 / (top - bottom))
