@@ -60,7 +60,7 @@ class AnchorSearch:
             instead where neighbours are alike: twice as many in 64 dimensions. With more anchors
             results come closer to those of exact mean shift.
         smallest: pixels under which a group goes to its neighbours in the embedding.
-        steps: most steps to convergence.
+        steps: most steps; points that are then not at rest stay where they are.
 
     Example:
         >>> from congeal.grouping import MeanShift

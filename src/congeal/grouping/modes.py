@@ -43,7 +43,7 @@ def converge(
     steps: int = 50,
     tolerance: float = 1e-4,
 ) -> Tensor:
-    """Repeat mean-shift steps until no point moves further than ``tolerance``.
+    """Repeat mean-shift steps until all points rest to ``tolerance``, or ``steps`` are done.
 
     Args:
         points: ``(N, D)`` unit vectors.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from congeal.errors import CongealError
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.hinged_pairs import hinged_pairs
-from congeal.sphere import normalise
+from congeal.sphere import FAINT, normalise
 
 __all__ = ["PairwiseLoss", "PixelSample", "pairwise_loss", "sample_pixels", "sampled_pairwise_loss"]
 
@@ -230,7 +230,7 @@ def _image_loss(
     reach: float | None,
     grouping: MeanShift | None,
 ) -> Tensor:
-    unit = normalise(sample.embedding, dim=1)
+    unit = normalise(sample.embedding, dim=1, eps=FAINT)
     steps = [unit]
     if grouping is not None:
         trail = grouping.shift(unit[None], location=sample.location[None])
