@@ -11,7 +11,7 @@ from torch import Tensor
 
 from congeal.errors import CongealError
 
-__all__ = ["full_precision", "once_differentiable"]
+__all__ = ["full_precision", "once_differentiable", "once_through"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +50,36 @@ def once_differentiable(gradient: Tensor, loss: str) -> Tensor:
         return gradient
     held: Tensor = _Once.apply(gradient.detach().requires_grad_(), loss)
     return held
+
+
+class _OnceThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, what: str) -> Tensor:
+        ctx.what = what
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return once_differentiable(grads[0], ctx.what), None
+
+
+def once_through(values: Tensor, what: str) -> Tensor:
+    """Give the same numbers; the second derivative of what is made of them is refused.
+
+    For what PyTorch differentiates once only, whose own message names none of our functions.
+
+    Args:
+        values: any shape.
+        what: is made of them, for the message.
+
+    Example:
+        >>> once_through(torch.ones(2), "mean shift").tolist()
+        [1.0, 1.0]
+    """
+    if not (torch.is_grad_enabled() and values.requires_grad) or torch.compiler.is_compiling():
+        return values
+    through: Tensor = _OnceThrough.apply(values, what)
+    return through
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:

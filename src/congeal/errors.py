@@ -75,9 +75,9 @@ def unknown(what: str, got: str, options: Iterable[str]) -> CongealError:
     """
     names = sorted(options)
     if not names:
-        return CongealError(f"unknown {what} {got!r} (there are none)")
+        return CongealError(f"unknown {what} {quoted(got)} (there are none)")
     folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(got.casefold(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(got[:_QUOTED_LENGTH].casefold(), folded, n=1, cutoff=0.5)
     hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
-    return CongealError(f"unknown {what} {got!r}{hint} (there are: {shown})")
+    return CongealError(f"unknown {what} {quoted(got)}{hint} (there are: {shown})")

@@ -18,6 +18,22 @@ from congeal.errors import CongealError
 __all__ = ["atomic_path", "claim", "remove_parts", "write_json", "write_text"]
 
 _LOCK = ".congeal.lock"
+_held: set[int] = set()  # descriptors of locks
+
+
+def _let_go() -> None:
+    """Close what a forked child, such as a loader, has of the claims of its parent.
+
+    Otherwise the claim of a parent that is killed would last as long as its children.
+    """
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -145,12 +161,15 @@ def claim(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise CongealError(f"cannot write to {folder}: {error.strerror or error}") from error
+    _held.add(descriptor)
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()  # before the lock goes: who waits for it sees that it is gone
-        os.close(descriptor)
+        if descriptor in _held:  # not in a forked child
+            _held.remove(descriptor)
+            with suppress(OSError):
+                path.unlink()  # before the lock goes: who waits for it sees that it is gone
+            os.close(descriptor)
 
 
 def _take(path: Path, wait: bool) -> int:

@@ -16,11 +16,9 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError, quoted, unknown
 
 __all__ = ["Leaf", "Settings", "setting"]
-
-QUOTED = 80  # characters of a value that an error repeats
 
 
 def setting(
@@ -221,7 +219,7 @@ def _flat(
         kind = None if info is None else info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             if not isinstance(value, Mapping):
-                raise CongealError(f"expected settings under {prefix}{name}, got {_quoted(value)}")
+                raise CongealError(f"expected settings under {prefix}{name}, got {quoted(value)}")
             yield from _flat(kind, value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
@@ -240,9 +238,4 @@ def _one_line(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error" and isinstance(first["input"], Mapping):
         return f"{where}: {said}" if where else said  # of several settings together
-    return f"{where}: {said}, got {_quoted(first['input'])}"
-
-
-def _quoted(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
+    return f"{where}: {said}, got {quoted(first['input'])}"

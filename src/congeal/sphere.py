@@ -21,6 +21,14 @@ __all__ = [
 ]
 
 
+FAINT = 1e-4
+"""Length below which the embedding of a pixel is not stretched to one.
+
+The gradient at such a pixel is that of the loss times 1e4 at most, so that clipping the norm of the
+gradient leaves something to the others.
+"""
+
+
 def normalise(x: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Scale vectors to length one; a zero vector stays zero, with a finite gradient.
 

@@ -65,6 +65,8 @@ def small_training(output, data=None, *, model=None, **settings):
         "device": "cpu",
     }
     data = Eventful() if data is None else data
+    if isinstance(data, Eventful):
+        data.read = -len(data)  # before the training, the masks are looked over
     return train(model, data, output=output, **{**defaults, **settings})
 
 

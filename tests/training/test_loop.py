@@ -13,9 +13,9 @@ from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models import load
 from congeal.training import train
-from congeal.training.callbacks import Validation
 from congeal.training.config import train_config
 from congeal.training.module import Trainee
+from congeal.training.validation import Validation
 
 
 def config(folder):

@@ -123,7 +123,7 @@ def evaluate(
         return
     show(found.table())
     for note in found.notes:
-        say_note(f"note: {note}")
+        _note(note)
     say(f"scores: {folder / 'evaluation.json'}")
     if report:
         say(f"report: {folder / 'report.html'}")
@@ -140,7 +140,13 @@ def _evaluate(model: str, data: str, **options: Any) -> Evaluation:
             text = "learning prototypes" if row is None else "evaluating"
             progress.update(task, completed=done, total=total, description=text)
 
-        return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, **options)
+        return evaluation.evaluate(
+            model, data, on_image=tell, on_memory=tell, on_note=_note, **options
+        )
+
+
+def _note(line: str) -> None:
+    say_note(f"note: {line}")
 
 
 def _list_protocols(as_json: bool) -> None:

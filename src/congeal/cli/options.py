@@ -59,5 +59,5 @@ def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[s
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON; integers of thousands of digits; deep nesting
         return text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from congeal.cli.options import Device, Json
-from congeal.cli.terminal import console, count, say, show_json
+from congeal.cli.terminal import console, count, say, say_note, show_json
 
 if TYPE_CHECKING:
     from congeal.training import Tuning
@@ -56,7 +56,14 @@ def tune(
             status.update(f"{count(tried, 'setting')} compared  mean AP {best:.3f}")
 
         found = training.tune(
-            model, data, split=split, output=output, limit=limit, device=device, on_try=tell
+            model,
+            data,
+            split=split,
+            output=output,
+            limit=limit,
+            device=device,
+            on_try=tell,
+            on_note=lambda line: say_note(f"note: {line}"),
         )
     folder = model if output is None else str(output)
     if as_json:

@@ -37,7 +37,8 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
         Float32 `(3, H, W)`; gray is repeated, a constant image gives zeros.
 
     Raises:
-        CongealError: the image is neither gray nor RGB, or the percentiles are out of order.
+        CongealError: the image is neither gray nor RGB, a value is NaN or infinite, or the
+            percentiles are out of order.
 
     Example:
         >>> ramp = np.linspace(0, 65535, 10_000).astype(np.uint16).reshape(100, 100)
@@ -51,6 +52,8 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
         raise CongealError(f"expected an image (H, W, 1 or 3), got {image.shape}")
     if not 0 <= low < high <= 100:
         raise CongealError(f"expected percentiles 0 <= low < high <= 100, got {low} and {high}")
+    if image.dtype.kind == "f" and not bool(np.isfinite(image).all()):
+        raise CongealError("expected an image of finite values, got NaN or infinity")
     bottom, top = _bounds(image, low, high)
     if not top > bottom:
         return torch.zeros(3, *image.shape[:2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from congeal.data.cityscapes import cityscapes_ids
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation.memory import Memory
-from congeal.labels import VOID, contingency
+from congeal.labels import VOID, check_labels, contingency, relabel
 from congeal.metrics.boundary_matching import corner_boundaries
 from congeal.metrics.objects import Objects
 from congeal.metrics.panoptic import panoptic_segments
@@ -58,6 +58,18 @@ class Comparison:
     result: Segmentation
     dataset: Dataset
     memory: Memory | None = None
+
+    def __post_init__(self) -> None:
+        """Number objects anew where numbers leave gaps: tables by number would be as large."""
+        labels = check_labels(self.sample.labels, f"labels of {self.sample.name}")
+        highest, classes = int(labels.max(initial=0)), self.sample.classes
+        if classes is not None and highest > len(classes):
+            raise CongealError(
+                f"expected labels of at most {len(classes)}, which have classes, in "
+                f"{self.sample.name}, got {highest}"
+            )
+        if classes is None and highest > labels.size:
+            object.__setattr__(self, "sample", replace(self.sample, labels=relabel(labels)))
 
     @cached_property
     def labels(self) -> Labels:

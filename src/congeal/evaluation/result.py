@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from congeal.evaluation.scores import COLUMNS, Scores
-from congeal.files import write_json
+from congeal.files import atomic_path, write_json
 
 __all__ = ["COLUMNS", "Evaluation"]
 
@@ -54,9 +55,12 @@ class Evaluation(Scores):
             True
         """
         folder = Path(folder)
-        write_json(folder / "evaluation.json", self.to_dict())
-        if report:
-            from congeal.evaluation.page import make_page  # late: matplotlib takes its time
+        with ExitStack() as both:  # the scores and their page, or neither
+            scores = both.enter_context(atomic_path(folder / "evaluation.json"))
+            write_json(scores, self.to_dict())
+            if report:
+                from congeal.evaluation.page import make_page  # late: matplotlib takes its time
 
-            make_page(self).save(folder / "report.html")
+                page = both.enter_context(atomic_path(folder / "report.html"))
+                make_page(self).save(page)
         return folder

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from congeal.data.check import quick_problems
 from congeal.data.registry import held_out_split, open_dataset
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
@@ -50,6 +51,7 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     on_image: Callable[[int, int, Row], None] | None = None,
     on_memory: Callable[[int, int], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Segment every image of a dataset and compare with its labels.
 
@@ -81,6 +83,7 @@ def evaluate(
         on_image: called after each image with its number from 1, their count, and its scores.
         on_memory: of ``"retrieval"``, called after each image that goes into the memory, which is
             made before anything is scored, with its number from 1 and their count.
+        on_note: called with what looks wrong in the masks, a line each, before time is spent.
 
     Raises:
         CongealError: model or data cannot be opened, there are no images, the protocol is
@@ -101,6 +104,8 @@ def evaluate(
     dataset = data if isinstance(data, Dataset) else _open_data(data, split)
     count = _check_dataset(dataset, limit)
     chosen, notes = _choose_protocol(chosen, dataset)
+    for line in quick_problems(dataset) if chosen.truth == "instances" else ():
+        on_note(line)
     wanted = dict(measure or {})
     learned = _memory_data(chosen, data, wanted)
     judge = make_judge(chosen, dataset, wanted, thresholds, quick)

@@ -21,7 +21,7 @@ from congeal.grouping.basins import UNITED, Flow, let_flow
 from congeal.grouping.groups import Groups
 from congeal.grouping.masked import Pixels, read_pixels
 from congeal.grouping.mixtures import find_mixtures
-from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine
+from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, merge_cosine, widest
 from congeal.grouping.nearest import (
     angles,
     nearest_in_runs,
@@ -60,7 +60,7 @@ class AnchorSearch:
             instead where neighbours are alike: twice as many in 64 dimensions. With more anchors
             results come closer to those of exact mean shift.
         smallest: pixels under which a group goes to its neighbours in the embedding.
-        steps: most steps to convergence.
+        steps: most steps; points that are then not at rest stay where they are.
 
     Example:
         >>> from congeal.grouping import MeanShift
@@ -147,7 +147,7 @@ class AnchorSearch:
             home = assign_to_modes(flow.rest, modes)
             return modes, home[flow.follow(normalise(points.T, dim=1))], similarity
         least = max(4, min(32, self.anchors // len(landmarks)))
-        edge = math.cos(FAR * self.width)
+        edge = math.cos(min(FAR * self.width, math.pi))
         chosen, share = draw_anchors(near, similarity, chosen, least=least, edge=edge)
         start = gather(points, near, chosen, share, mass, most=GATHER * self.anchors)
         flow = self._let_flow(*start)
@@ -232,8 +232,8 @@ class AnchorSearch:
 
     @property
     def width(self) -> float:
-        """One standard deviation of the kernel that goes with the margin, in radians."""
-        return (1 - self.margin) / 3
+        """One standard deviation of the kernel, or of that of the margin if wider, in radians."""
+        return widest(self.margin, float(self.shift.concentration))
 
     def _find(self, flow: Flow) -> Tensor:
         """Modes ``(M, D)`` of those with enough mass, or the heaviest.
@@ -245,7 +245,7 @@ class AnchorSearch:
 
     def _heavy(self, rest: Tensor, weights: Tensor) -> Tensor:
         """Modes ``(M, D)`` of places of rest ``(S, D)`` of so much mass, those with enough."""
-        modes = find_modes(rest, margin=self.margin, weights=weights)
+        modes = find_modes(rest, margin=self.margin, width=self.width, weights=weights)
         mass = torch.bincount(assign_to_modes(rest, modes), weights, len(modes))
         return modes[mass >= min(self.smallest, float(mass.max()))]
 

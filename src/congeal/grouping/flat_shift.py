@@ -121,6 +121,8 @@ class FlatMeanShift(OverBatch):
             parts = [kept & (classes == one) for one in torch.unique(classes).tolist() if one > 0]
         for part in parts:
             index = part.flatten().nonzero()[:, 0]
+            if not len(index):
+                continue
             points = embedding.flatten(1)[:, index].T.contiguous()
             instance = self._instances(points, mass.flatten()[index])
             labels[index] = torch.where(instance > 0, instance + labels.max(), 0)

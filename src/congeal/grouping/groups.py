@@ -131,7 +131,8 @@ def check_embedding(
     """Refuse what is no embedding of one image, or a mask or weights of another size.
 
     Raises:
-        CongealError: shapes do not fit, the embedding is no float, or it holds NaN or infinity.
+        CongealError: shapes do not fit, the embedding is no float, it holds NaN or infinity, or a
+            weight is not finite or negative.
 
     Example:
         >>> check_embedding(torch.zeros(4, 5, 6), torch.ones(5, 6, dtype=torch.bool))
@@ -146,7 +147,8 @@ def check_shapes(
     """Refuse what has not the shape of an embedding of one image, its mask or its weights.
 
     Raises:
-        CongealError: shapes do not fit, or the embedding is no float.
+        CongealError: shapes do not fit, the embedding is no float, or a weight is not finite or
+            negative.
     """
     if embedding.ndim < 2 or not embedding.is_floating_point():
         raise CongealError(
@@ -157,6 +159,8 @@ def check_shapes(
             raise CongealError(
                 f"expected a {name} of shape {tuple(embedding.shape[1:])}, got {tuple(part.shape)}"
             )
+    if weights is not None and not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+        raise CongealError("expected finite weights of at least 0, got others")
 
 
 def check_finite(embedding: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 
+from congeal.errors import CongealError
 from congeal.sphere import normalise
 
 __all__ = ["local_mean_shift"]
@@ -65,11 +67,18 @@ def local_mean_shift(
     Returns:
         ``(D, H, W)`` unit vectors.
 
+    Raises:
+        CongealError: the concentration or the reach is not above 0 and finite.
+
     Example:
         >>> embedding = normalise(torch.randn(4, 16, 16, generator=torch.Generator()), dim=0)
         >>> tuple(local_mean_shift(embedding, torch.ones(16, 16), concentration=9, reach=6).shape)
         (4, 16, 16)
     """
+    if not (0 < concentration < math.inf and 0 < reach < math.inf):
+        raise CongealError(
+            f"expected concentration and reach > 0 and finite, got {concentration} and {reach}"
+        )
     height, width = mass.shape
     pad = (0, -width % BLOCK, 0, -height % BLOCK)
     mass = functional.pad(mass, pad)
@@ -113,7 +122,9 @@ def _windows(mass: Tensor, reach: float) -> _Windows:
     queries = _tiles(index, BLOCK)
     active = mass.reshape(-1)[queries].amax(1) > 0
     cell_mass, heaviest = _cells(mass, index)
-    halo = -(-round(reach) // KEY)  # in cells, each way
+    # In cells, each way; beyond the image there is nothing, however far the kernel reaches.
+    halo = -(-round(min(reach, height + width)) // KEY)
+    halo = min(halo, -(-max(height, width) // KEY))
     side = BLOCK // KEY + 2 * halo
     padded = functional.pad(heaviest, (halo,) * 4, value=0)
     weight = functional.pad(cell_mass, (halo,) * 4)

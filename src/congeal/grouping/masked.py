@@ -82,8 +82,8 @@ def read_pixels(
     if not bool(length.isfinite().all()):
         check_finite(embedding)
     mass = None if weights is None else weights.flatten().to(image.dtype).clamp_min(LIGHTEST)
-    if mask is None or bool(mask.all()):
+    if mask is None or bool(mask.bool().all()):
         return Pixels(image, None, length, mass)
-    inside = mask.flatten().nonzero()[:, 0]
+    inside = mask.flatten().bool().nonzero()[:, 0]
     mass = None if mass is None else mass[inside]
     return Pixels(image, inside, length[inside], mass)

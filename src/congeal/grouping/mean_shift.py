@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from congeal.autograd import full_precision
+from congeal.autograd import full_precision, once_through
 from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
-from congeal.sphere import concentration_from_margin, normalise
+from congeal.sphere import FAINT, concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
 
@@ -135,7 +135,7 @@ def _means_by_attention(
     """
     # the kernel is slow on vectors that are not in one piece
     vectors = (queries * concentration, points, values)
-    query, key, value = (each.contiguous() for each in vectors)
+    query, key, value = (once_through(each.contiguous(), "mean shift") for each in vectors)
     if weights is not None or location is not None:
         query_extra, key_extra = _keys(queries, points, weights, location, spread)
         query = torch.cat([query, query_extra], -1)  # (B, M, D + E)
@@ -261,11 +261,14 @@ class MeanShift(nn.Module):
     ) -> None:
         super().__init__()
         kappa = concentration_from_margin(margin) if concentration is None else concentration
-        if kappa <= 0 or not 0 < step_size <= 1 or steps < 0 or (reach is not None and reach <= 0):
+        far = reach is None or 0 < reach < math.inf
+        if not (0 < kappa < math.inf and 0 < step_size <= 1 and steps >= 0 and far):
             raise CongealError(
-                "expected concentration > 0, step_size in (0, 1], steps >= 0 and reach > 0, got "
-                f"{kappa}, {step_size}, {steps} and {reach}"
+                "expected concentration > 0, step_size in (0, 1], steps >= 0 and reach > 0, all "
+                f"finite, got {kappa}, {step_size}, {steps} and {reach}"
             )
+        if not tolerance >= 0:
+            raise CongealError(f"expected tolerance >= 0, got {tolerance}")
         self.margin = margin
         self.steps = steps
         self.step_size = step_size
@@ -354,7 +357,7 @@ class MeanShift(nn.Module):
         """
         size = embedding.shape[2:]
         with torch.autocast(embedding.device.type, enabled=False):
-            points = normalise(embedding, dim=1).flatten(2).mT  # (B, N, D)
+            points = normalise(embedding, dim=1, eps=FAINT).flatten(2).mT  # (B, N, D)
             mass = _mass(points, mask, weights)
             location = _grid(size, points).expand(len(points), -1, -1) if self.reach else None
             trail = self.shift(points.contiguous(), mass, location)
@@ -366,8 +369,11 @@ class MeanShift(nn.Module):
     ) -> Groups:
         """Group the pixels of one image by the modes that they converge to.
 
-        Shifts until at rest, 20 steps at most. Large images go by anchors: see
-        :class:`congeal.grouping.AnchorSearch`. A ``reach`` does not apply here.
+        Shifts until at rest, 20 steps at most: since all pixels move (blurring mean shift), modes
+        attract each other, and would merge further in many more steps. Large images go by anchors:
+        see :class:`congeal.grouping.AnchorSearch`. A ``reach`` does not apply here. In an image
+        the order of the pixels matters: a group of few pixels scattered along borders, a mixture
+        of its two neighbours, is given up, and of shuffled pixels none is told to be one.
 
         Args:
             embedding: ``(D, *S)``, normalised here.

@@ -13,11 +13,16 @@ from torch import Tensor
 
 from congeal.sphere import normalise
 
-__all__ = ["Shifting", "assign_to_modes", "converge", "find_modes"]
+__all__ = ["Shifting", "assign_to_modes", "converge", "find_modes", "widest"]
 
 
 class Shifting(Protocol):
     """Whatever gives a mean-shift step, such as :class:`congeal.grouping.MeanShift`."""
+
+    @property
+    def concentration(self) -> Tensor:
+        """Kappa of the kernel, a scalar tensor."""
+        ...
 
     def step(
         self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
@@ -38,7 +43,7 @@ def converge(
     steps: int = 50,
     tolerance: float = 1e-4,
 ) -> Tensor:
-    """Repeat mean-shift steps until no point moves further than ``tolerance``.
+    """Repeat mean-shift steps until all points rest to ``tolerance``, or ``steps`` are done.
 
     Args:
         points: ``(N, D)`` unit vectors.
@@ -67,13 +72,18 @@ def converge(
 
 
 def find_modes(
-    points: Tensor, *, margin: float, weights: Tensor | None = None, smallest: float = 0.0
+    points: Tensor,
+    *,
+    margin: float,
+    width: float | None = None,
+    weights: Tensor | None = None,
+    smallest: float = 0.0,
 ) -> Tensor:
     """Pick modes among converged points by decreasing mass.
 
-    The point with the most mass close by, within (1 - margin) / 3 radians or one standard deviation
-    of the kernel, is a mode; what lies within the merge threshold of it (midway between the margin
-    and 1, in calibrated cosine) is taken out, and so on. Mass is counted close by because what
+    The point with the most mass close by, within one standard deviation of the kernel, is a mode;
+    what lies within the merge threshold of it (midway between the margin and 1, in calibrated
+    cosine) is taken out, and so on. Mass is counted close by because what
     settles between two objects may lie within the threshold of both: counted up to the threshold,
     it would weigh as much as the two together, and merge them. Of two with the same mass that is
     first which has more up to the threshold, by cosine; so the order of points does not matter.
@@ -81,6 +91,8 @@ def find_modes(
     Args:
         points: ``(N, D)`` converged unit vectors.
         margin: alpha, in [0, 1).
+        width: of what is close by, in radians; None: (1 - margin) / 3, one standard deviation of
+            the kernel that goes with the margin. See :func:`widest`.
         weights: ``(N,)`` mass of each point.
         smallest: modes that take out less mass than this are left out, and the search ends.
 
@@ -94,7 +106,7 @@ def find_modes(
     """
     mass = points.new_ones(len(points)) if weights is None else weights.to(points.dtype)
     cosine = points @ points.T  # (N, N), N at most the anchors
-    close = (cosine > math.cos((1 - margin) / 3)).fill_diagonal_(True)
+    close = (cosine > math.cos((1 - margin) / 3 if width is None else width)).fill_diagonal_(True)
     near = (cosine > merge_cosine(margin)).fill_diagonal_(True)  # so that the search ends
     lean = (cosine * near).fill_diagonal_(1.0) @ mass
     picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), smallest)
@@ -140,6 +152,21 @@ def _pick(
     picked.sort(key=lambda pick: (-pick[0], -lean[pick[1]]))
     taken = takewhile(lambda pick: not mass[pick[2]].sum() < smallest, picked)
     return [(first, gone) for _, first, gone in taken]
+
+
+def widest(margin: float, concentration: float) -> float:
+    """Width within which converged points are one, in radians: of the kernel, or of the margin.
+
+    One standard deviation of a kernel of concentration kappa is 1 / sqrt(kappa); of that which goes
+    with the margin, (1 - margin) / 3. The wider is taken. Measured at kappa 9 to 1,000 and margins
+    .3 to .8, as the adjusted Rand index to exact mean shift: with the margin's alone it was .87 at
+    kappa 9 and margin .8 (.94), with the kernel's alone .96 at kappa 400 and margin .3 (1.00).
+
+    Example:
+        >>> widest(0.5, 25.0), widest(0.4, 10_000.0)
+        (0.2, 0.19999999999999998)
+    """
+    return min(max((1 - margin) / 3, float(concentration) ** -0.5), math.pi / 2)
 
 
 def merge_cosine(margin: float) -> float:

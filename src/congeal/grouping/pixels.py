@@ -69,8 +69,6 @@ def take_pixels(
     size = embedding.shape[1:]
     kept = embedding.new_ones(size, dtype=torch.bool) if mask is None else mask.bool()
     mass = embedding.new_ones(size) if weights is None else weights.to(embedding.dtype)
-    if not bool((torch.isfinite(mass) & (mass >= 0)).all()):
-        raise CongealError("expected finite weights of at least 0, got others")
     return embedding, kept, mass * kept
 
 

@@ -17,7 +17,7 @@ from congeal.grouping.components import absorb_small, connect, fill_holes, split
 from congeal.grouping.groups import Grouping
 from congeal.grouping.local_shift import local_mean_shift
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.modes import assign_to_modes, find_modes, merge_cosine
+from congeal.grouping.modes import assign_to_modes, find_modes, merge_cosine, widest
 from congeal.grouping.sampling import spread_indices
 from congeal.sphere import concentration_from_margin, normalise
 
@@ -137,17 +137,19 @@ class ReadOut:
         points, weight = embedding[:, coarse].T, mass[coarse]
         chosen = spread_indices(len(points), self.anchors, points.device)
         share = len(points) / len(chosen)
-        shift = MeanShift(self.kappa).to(points.device)
+        shift, width = MeanShift(self.kappa).to(points.device), widest(self.margin, self.kappa)
         flow = let_flow(
             points[chosen],
             shift,
             weight[chosen],
-            width=UNITED * self.kappa**-0.5,
+            width=UNITED * width,
             steps=self.steps,
             tolerance=1e-4,
         )
         area = flow.count * (share * stride**2)  # however much each is trusted as a seed
-        modes = find_modes(flow.rest, margin=self.margin, weights=area, smallest=self.smallest)
+        modes = find_modes(
+            flow.rest, margin=self.margin, width=width, weights=area, smallest=self.smallest
+        )
         labels = np.zeros(tuple(coarse.shape), np.int64)
         if len(modes):
             labels[coarse.cpu().numpy()] = assign_to_modes(points, modes).cpu().numpy() + 1

@@ -241,7 +241,7 @@ class ScalarMeanShift:
         value = embedding[0].double()
         kept = value >= self.background
         if mask is not None:
-            kept &= mask
+            kept &= mask.bool()
         mass = None if weights is None else weights[kept]
         layers: list[_Layer] = []
         for layer in self._layers(value[kept], kept, mass):

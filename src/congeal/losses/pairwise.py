@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from congeal.errors import CongealError
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.hinged_pairs import hinged_pairs
-from congeal.sphere import normalise
+from congeal.sphere import FAINT, normalise
 
 __all__ = ["PairwiseLoss", "PixelSample", "pairwise_loss", "sample_pixels", "sampled_pairwise_loss"]
 
@@ -148,6 +148,8 @@ def _check(embedding: Tensor, labels: Tensor, margin: float) -> None:
         )
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise CongealError(f"expected labels of an integer type, got {labels.dtype}")
+    if labels.numel() and int(labels.min()) < -1:
+        raise CongealError(f"expected labels of at least -1 (void), got {int(labels.min())}")
     if not 0 <= margin < 1:
         raise CongealError(f"expected a margin in [0, 1), got {margin}")
 
@@ -191,7 +193,8 @@ def pairwise_loss(
         A scalar: the mean over the images of the batch. It can be differentiated once.
 
     Raises:
-        CongealError: shapes do not fit, labels are not integers, or the margin is out of range.
+        CongealError: shapes do not fit, labels are not integers or below -1, or the margin is out
+            of range.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -227,7 +230,7 @@ def _image_loss(
     reach: float | None,
     grouping: MeanShift | None,
 ) -> Tensor:
-    unit = normalise(sample.embedding, dim=1)
+    unit = normalise(sample.embedding, dim=1, eps=FAINT)
     steps = [unit]
     if grouping is not None:
         trail = grouping.shift(unit[None], location=sample.location[None])

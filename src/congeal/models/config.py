@@ -96,6 +96,10 @@ def parse_config(text: str, where: str) -> ModelConfig:
     except json.JSONDecodeError as error:
         problem = "empty" if not text.strip() else f"cut short or broken at line {error.lineno}"
         raise CongealError(f"expected JSON in {where}, but the file is {problem}") from error
+    except (RecursionError, ValueError) as error:  # deep nesting; integers of thousands of digits
+        raise CongealError(
+            f"expected the settings of a model in {where}, got other JSON"
+        ) from error
     if not isinstance(value, Mapping) or "format" not in value or "method" not in value:
         raise CongealError(f"{where} was not written by congeal: it has no 'format' and 'method'")
     if value["format"] != FORMAT:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from congeal.errors import CongealError
 from congeal.files import atomic_path
+from congeal.models import forks as forks  # before the first computation
 from congeal.models.config import CARD, CONFIG, WEIGHTS, ModelConfig, parse_config, read_config
 from congeal.models.device import choose_device
 from congeal.models.shipped import locate
@@ -163,7 +164,14 @@ def _state(model: nn.Module, half: bool) -> dict[str, Tensor]:
     }
     if not half:
         return state
-    return {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    for name, value in halved.items():
+        if not bool((value.isfinite() == state[name].isfinite()).all()):
+            raise CongealError(
+                f"expected weights up to 65504 for half precision, {name} has "
+                f"{float(state[name].abs().max()):.4g}; save without half"
+            )
+    return halved
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:

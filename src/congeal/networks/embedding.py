@@ -13,7 +13,7 @@ from congeal.networks.coordinates import RotaryPosition, coordinate_channels
 from congeal.networks.decoders import DecoderSize, LightDecoder
 from congeal.networks.encoders import CompactEncoder, TimmEncoder
 from congeal.networks.heads import FullResolutionHead, ProjectedHead
-from congeal.sphere import normalise
+from congeal.sphere import FAINT, normalise
 
 __all__ = ["Coordinates", "EmbeddingNetwork", "EmbeddingOutput"]
 
@@ -106,7 +106,7 @@ class EmbeddingNetwork(nn.Module):
         logits = self.draw(x, image).float()  # (B, classes + 2, H, W)
         if self.channels:
             x = torch.cat([x, coordinate_channels(x, self.stride)], 1)
-        embedding = normalise(self.rotary(self.embed(x).float()), dim=1)
+        embedding = normalise(self.rotary(self.embed(x).float()), dim=1, eps=FAINT)
         return EmbeddingOutput(embedding, logits[:, :-1], logits[:, -1:])
 
 

@@ -73,7 +73,12 @@ class TrainConfig(Settings):
     )
     patience: int | None = setting(None, "validations without gain before stopping", ge=1)
     validation_images: int = setting(32, "at most so many images a validation", ge=1)
-    validation_share: float = setting(0.05, "share of the time for validation", gt=0, le=1)
+    validation_share: float = setting(
+        0.05,
+        "share of the time for validation; of the images, if the length is in epochs",
+        gt=0,
+        le=1,
+    )
     tuning_share: float = setting(
         0.05, "share of the time to tune the decoding in the end; 0: none", ge=0, lt=1
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from congeal.data.batch import Batch
 from congeal.data.sample import Dataset
+from congeal.files import claim, remove_parts
 from congeal.methods.method import Method
 from congeal.models.card import model_card
 from congeal.models.config import CONFIG, read_config
@@ -93,6 +96,7 @@ class Job:
         self.output = output
         self.about = about
         per_step = config.batch_size * config.accumulate * config.devices * config.nodes
+        self._crops_per_step = per_step
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
         run = _identity(model, config, training)
@@ -109,21 +113,30 @@ class Job:
         """Train to the end, or until told to stop."""
         with one_line_errors(self.output):
             trainer = self._trainer()
-            checkpoint = prepare(self.output, resume)
-            try:
-                with self.signals, use_threads(self.config.threads):
-                    trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
-            finally:
-                self.progress.close()
-                self.trainee.close()
-                if self.stream is not None:
-                    self.stream.reader.close()
-        if trainer.is_global_zero and not self._was_finished():
-            if self.config.keep == "last" or not (self.output / CONFIG).exists():
-                self._save(self.check.last)
-            load(self.output)  # what is left behind is whole
-            if not self.clock.asked:
-                self._finish()
+        # Processes of one training share the folder; the first of them holds it.
+        with claim(self.output) if trainer.is_global_zero else nullcontext():
+            with one_line_errors(self.output):
+                self._fit(trainer, resume)
+            if trainer.is_global_zero and not self._was_finished():
+                if self.config.keep == "last" or not (self.output / CONFIG).exists():
+                    self._save(self.check.last)
+                load(self.output)  # what is left behind is whole
+                if not self.clock.asked:
+                    self._finish()
+
+    def _fit(self, trainer: lightning.Trainer, resume: bool) -> None:
+        checkpoint = prepare(self.output, resume)
+        if trainer.is_global_zero:
+            for folder in (self.output, self.output / CHECKPOINTS):
+                remove_parts(folder)
+        try:
+            with self.signals, use_threads(self.config.threads):
+                trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
+        finally:
+            self.progress.close()
+            self.trainee.close()
+            if self.stream is not None:
+                self.stream.reader.close()
 
     def _was_finished(self) -> bool:
         """Whether what is resumed had come to its end, fitting and tuning included."""
@@ -190,6 +203,7 @@ class Job:
             fitted_on=fitting_images(self.training, self.model.fitted_images),
             images=c.validation_images,
             share=c.validation_share,
+            crops=None if c.max_minutes else self._crops_per_step,
             patience=c.patience,
             overlays=self.output / "overlays" if c.overlays else None,
             history=self.history,
@@ -306,10 +320,17 @@ def _identity(model: Method, config: TrainConfig, training: Dataset) -> dict[str
     return {
         "data": training.name,
         "images": len(training),
+        "names of the images": _digest(training.names()),
         "method": model.name,
         **model.config.flat(),
         **{f"training.{name}": value for name, value in kept.items()},
     }
+
+
+def _digest(names: list[str]) -> str:
+    """Tells lists of names apart; of names that are no UTF-8 too."""
+    text = "\0".join(names).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:8]
 
 
 def _strategy(model: Method, config: TrainConfig) -> str:

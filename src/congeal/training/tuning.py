@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from congeal.data.check import quick_problems
 from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
@@ -64,6 +65,7 @@ def tune(
     limit: int = 64,
     device: str = "auto",
     on_try: OnTry = lambda tried, best: None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Tune the decoding of a model on labelled images and store the settings with it.
 
@@ -80,6 +82,7 @@ def tune(
         limit: at most so many images, evenly spread.
         device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
         on_try: called with the number of settings compared and the best mean so far.
+        on_note: called with what looks wrong in the data, a line each, before time is spent.
 
     Raises:
         CongealError: model or data cannot be opened, there are no objects, the model is a shipped
@@ -98,6 +101,8 @@ def tune(
     config = read_config(folder)
     tuned = load(folder, device=device)
     dataset = data if isinstance(data, Dataset) else open_dataset(data, split)
+    for line in quick_problems(dataset):
+        on_note(line)
     found = tune_decoding(tuned, dataset, limit=limit, on_try=on_try)
     if not found.objects and tuned.task.fills == "objects":
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")

@@ -92,7 +92,9 @@ class Validation(Callback):
         dataset: of validation images; may be empty.
         fitted_on: training images for what the method fits before it can predict, or None.
         images: at most so many are looked at.
-        share: of the training time that validation may take.
+        share: of the training time that validation may take; with ``crops``, of the images.
+        crops: seen at each step; validations are then due by the images looked at, so that a
+            training of so many epochs has the same ones on any machine. None: by the clock.
         patience: validations without gain before the training stops.
         overlays: folder for pictures, or None.
         history: takes the scores.
@@ -108,6 +110,7 @@ class Validation(Callback):
         fitted_on: Dataset | None,
         images: int,
         share: float,
+        crops: int | None = None,
         patience: int | None,
         overlays: Path | None,
         history: History,
@@ -118,6 +121,7 @@ class Validation(Callback):
         self.fitted_on = fitted_on
         self.images = images
         self.share = share
+        self.crops = crops
         self.patience = patience
         self.overlays = overlays
         self.history = history
@@ -128,10 +132,11 @@ class Validation(Callback):
         self.last: dict[str, float] = {}
         self.without_gain = 0
         self.spent = 0.0
+        self.looked = 0  # images, of validations that were due
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
-        names = ("best", "stage", "last", "without_gain", "spent")
+        names = ("best", "stage", "last", "without_gain", "spent", "looked")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -146,8 +151,8 @@ class Validation(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Validate, if it is time or the end."""
         require_finite(pl_module, trainer.global_step)
-        due = trainer.should_stop or self.spent <= self.share * pl_module.seconds
-        if not trainer.strategy.broadcast(due):  # the clocks of processes differ
+        due = trainer.strategy.broadcast(self._is_due(trainer, pl_module))  # clocks differ
+        if not due and not trainer.should_stop:
             return
         if self.dataset is None or not len(self.dataset):
             self.save({}, True)
@@ -155,7 +160,13 @@ class Validation(Callback):
         started = time.monotonic()
         self.last = self._score(trainer, pl_module)
         self.spent += time.monotonic() - started
+        self.looked += due * min(self.images, len(self.dataset))
         self._judge(trainer, pl_module)
+
+    def _is_due(self, trainer: lightning.Trainer, trainee: Trainee) -> bool:
+        if self.crops is None:
+            return self.spent <= self.share * trainee.seconds
+        return self.looked <= self.share * self.crops * trainer.global_step
 
     def _judge(self, trainer: lightning.Trainer, trainee: Trainee) -> None:
         score = headline(self.task, self.last)
