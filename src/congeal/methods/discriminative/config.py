@@ -20,6 +20,10 @@ DiscriminativeCoordinates = Literal["none", "channels", "rotary", "projected"]
 class DiscriminativeNetwork(NetworkSettings):
     """The network; settings of encoder and decoder count for encoder-decoder only."""
 
+    encoder: str = setting("compact", "compact, or the name of a timm model")
+    pretrained: bool = setting(False, "start from ImageNet weights of the encoder")
+    output_stride: int = setting(8, "of a timm encoder: 8, 16 or 32", unit="px")
+    freeze_norm: bool = setting(False, "keep the moments of the encoder's batch norm fixed")
     name: str = setting(
         "encoder-decoder",
         "encoder-decoder, enet, segnet, dilation or resnet38",
