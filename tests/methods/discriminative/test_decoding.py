@@ -132,6 +132,25 @@ def test_the_classes_may_come_from_elsewhere():
         model.decode(maps, semantic=np.ones((3, 3), int))
 
 
+def save(model, folder):
+    from congeal.models import save_model
+
+    return save_model(model, folder, card="")
+
+
+def test_another_model_may_tell_the_classes_by_name(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (24, 32), np.uint8)
+    other = Discriminative(task="semantic", class_names=["dirt", "cell"])
+    where = str(save(other, tmp_path / "other"))
+    model = make(class_names=["cell"]).configure(semantic=where)
+    odds = other.segment(image).probabilities[2]
+    found = model.segment(image)
+    assert np.array_equal(found.semantic, odds > 0.5)
+    assert set(model.state_dict()) == set(make(class_names=["cell"]).state_dict())
+    with pytest.raises(CongealError, match=r"expected the class leaf in .* knows dirt, cell"):
+        make(class_names=["leaf"]).configure(semantic=where).segment(image)
+
+
 def test_the_score_is_the_mean_probability_of_the_class():
     maps = perfect(np.array([[1, 1, 2]]), kinds=[1, 2], count=2)
     maps.maps["semantic"] = torch.tensor([[[0.2, 0.4, 0.1]], [[0.7, 0.5, 0.0]], [[0.1, 0.1, 0.9]]])

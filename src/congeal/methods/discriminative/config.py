@@ -97,6 +97,11 @@ class DiscriminativeDecoding(Settings):
     grouping_options: dict[str, bool | int | float | str | list[float]] = setting(
         {}, "settings of the grouping named", adjustable=True
     )
+    semantic: str | None = setting(
+        None,
+        "model folder that tells the classes of pixels, matched by name; none: the own head",
+        adjustable=True,
+    )
     min_area: float = setting(
         16.0, "smaller objects join a neighbour or go", ge=0, unit="px", adjustable=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +15,16 @@ from torch.nn import functional
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
-from congeal.errors import CongealError
+from congeal.errors import unknown
 from congeal.grouping.flat_shift import FlatMeanShift
 from congeal.grouping.registry import build_grouping
 from congeal.losses.discriminative import discriminative_terms
+from congeal.methods.companions import load_companion
 from congeal.methods.discriminative.config import DiscriminativeConfig
 from congeal.methods.discriminative.decoding import InstanceDecoder, SampledFlatShift, labels_by
 from congeal.methods.discriminative.network import EmbeddingAndClasses
 from congeal.methods.discriminative.search import SEARCH_SPACE
+from congeal.methods.discriminative.semantic import class_odds, odds_of_result
 from congeal.methods.discriminative.suggest import suggest_settings
 from congeal.methods.image import pad_to
 from congeal.methods.method import MapPrediction, Method, SearchStep
@@ -71,6 +74,7 @@ class Discriminative(Method):
     def __init__(self, config: DiscriminativeConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         self.network = EmbeddingAndClasses(self.config)
+        self._told_by: tuple[str, Method] | None = None
 
     @property
     def divisor(self) -> int:
@@ -152,12 +156,26 @@ class Discriminative(Method):
         """Embedding and class logits of one image of any size.
 
         An image whose median object is smaller than ``input.min_object_area`` is predicted again,
-        upscaled.
+        upscaled. With ``decoding.semantic`` the classes are those of that model.
 
         Raises:
-            CongealError: the array is no image.
+            CongealError: the array is no image, or the model that tells the classes is missing or
+                does not know one of them.
         """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        maps = predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        where = self.config.decoding.semantic
+        if where is None:
+            return maps
+        found = self._other_model(where).segment(image)
+        odds = odds_of_result(found, self.config.class_names, where)
+        return replace(maps, extra={"semantic": odds})
+
+    def _other_model(self, where: str) -> Method:
+        """The model that tells the classes; not a part of this one, so it is not saved with it."""
+        if self._told_by is None or self._told_by[0] != where:
+            device = next(self.parameters()).device
+            self._told_by = (where, load_companion(where).to(device).eval())
+        return self._told_by[1]
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
@@ -203,8 +221,9 @@ class Discriminative(Method):
         """
         height, width = maps.size
         odds = maps.maps["semantic"][:, :height, :width].float().softmax(0)  # (C + 1, H, W)
+        semantic = maps.extra.get("semantic") if semantic is None else semantic
         if semantic is not None:
-            odds = _given_odds(semantic, odds)
+            odds = class_odds(semantic, odds)
         if "embedding" not in maps.maps:
             return Segmentation.from_maps(
                 probabilities=odds.cpu().numpy(), class_names=self.config.class_names
@@ -233,10 +252,13 @@ class Discriminative(Method):
         options: dict[str, Any] = dict(c.grouping_options)
         if c.grouping not in ("flat-shift", "flat-shift-sampled"):
             return labels_by(build_grouping(c.grouping, **options))
-        radii = {name: self.effective(f"decoding.{name}") for name in ("bandwidth", "threshold")}
+        bandwidth, threshold = map(self.effective, ("decoding.bandwidth", "decoding.threshold"))
         if c.grouping == "flat-shift":
-            return labels_by(build_grouping("flat-shift", **(radii | options)))
-        return SampledFlatShift(FlatMeanShift(**radii), **options).label
+            options = {"bandwidth": bandwidth, "threshold": threshold} | options
+            return labels_by(build_grouping("flat-shift", **options))
+        if options.keys() - {"samples"}:
+            raise unknown("option of flat-shift-sampled", min(options), ["samples"])
+        return SampledFlatShift(FlatMeanShift(bandwidth, threshold), **options).label
 
     def _describe(
         self, labels: NDArray[np.int64], classes: Tensor, odds: Tensor, embedding: Tensor | None
@@ -262,18 +284,3 @@ class Discriminative(Method):
         )
         sure = result.scores >= self.config.decoding.min_score
         return result if sure.all() else result.select(sure)
-
-
-def _given_odds(semantic: NDArray[Any] | Tensor, own: Tensor) -> Tensor:
-    """Probabilities ``(C + 1, H, W)`` of what tells the classes from elsewhere; void is 0."""
-    given = torch.as_tensor(semantic, device=own.device)
-    if given.ndim == 2 and given.shape == own.shape[1:] and not given.is_floating_point():
-        ids = given.long().clamp(0, len(own) - 1)
-        return functional.one_hot(ids, len(own)).permute(2, 0, 1).to(own.dtype)
-    if given.shape != own.shape:
-        height, width = own.shape[1:]
-        raise CongealError(
-            f"expected class ids ({height}, {width}) or probabilities {tuple(own.shape)}, "
-            f"got shape {tuple(given.shape)}"
-        )
-    return given.to(own.dtype)
