@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from congeal.errors import CongealError
 from congeal.files import atomic_path
+from congeal.methods.companions import register_loader
 from congeal.models import forks as forks  # before the first computation
 from congeal.models.config import CARD, CONFIG, WEIGHTS, ModelConfig, parse_config, read_config
 from congeal.models.device import choose_device
@@ -254,3 +255,6 @@ def _fill(model: Method, state: Mapping[str, Tensor], folder: Path) -> None:
             f"{folder / WEIGHTS} does not fit the settings in {CONFIG}: weights {', '.join(found)}"
         )
     model.load_state_dict(dict(state))
+
+
+register_loader(load)

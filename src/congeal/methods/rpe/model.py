@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -14,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.data.batch import Batch
-from congeal.data.intensity import scale_intensity
 from congeal.data.measures import TrainingSurvey
-from congeal.data.zoom import magnification, zoom_image
+from congeal.data.zoom import zoom_image
 from congeal.grouping.groups import Grouping
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.readout import ReadOut
@@ -25,6 +23,7 @@ from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching
 from congeal.methods.image import pad_to
 from congeal.methods.method import MapPrediction, Method
+from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
@@ -262,19 +261,9 @@ class RPE(Method):
         Raises:
             CongealError: the array is no image.
         """
-        c = self.config.input
-        pixels = scale_intensity(image, *c.percentiles)  # (3, H, W)
-        maps = self._predict(pixels)
-        if not c.min_object_area:
-            return maps
-        found = self.decode(maps)
-        shown = c.scale**2  # pixels shown for each of the image
-        larger = magnification(
-            found.areas * shown, c.min_object_area, shown * math.prod(found.shape)
-        )
-        return maps if larger == 1 else self._predict(pixels, larger)
+        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
 
-    def _predict(self, pixels: Tensor, magnified: float = 1.0) -> MapPrediction:
+    def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
         height, width = pixels.shape[1:]
         scale = self.config.input.scale * magnified

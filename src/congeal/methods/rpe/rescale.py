@@ -1,11 +1,8 @@
-"""Maps of a rescaled image, resampled to the pixels of the image itself."""
+"""The output of RPE for a rescaled image, laid over the image itself."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
+from congeal.methods.rescale import resample_embedding, resample_map
 from congeal.networks.embedding import EmbeddingOutput
 from congeal.sphere import normalise
 
@@ -31,6 +28,7 @@ def unscale(
         image.
 
     Example:
+        >>> import torch
         >>> maps = torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32)
         >>> output, stride = unscale(
         ...     EmbeddingOutput(torch.ones(1, 4, 16, 16), *maps), (30, 32), (60, 64), stride=2
@@ -38,34 +36,6 @@ def unscale(
         >>> [tuple(part.shape) for part in output], stride
         ([(1, 4, 15, 16), (1, 2, 60, 64), (1, 1, 60, 64)], 4)
     """
-    whole = max(1, round(stride * max(size) / max(seen)))
-    maps = (
-        functional.interpolate(
-            part[..., : seen[0], : seen[1]].float(),
-            size=size,
-            mode="bilinear",
-            align_corners=False,
-        )
-        for part in output[1:]
-    )
-    embedding = _resample(output.embedding.float(), seen, size, stride, whole)
+    maps = (resample_map(part, seen, size) for part in output[1:])
+    embedding, whole = resample_embedding(output.embedding, seen, size, stride)
     return EmbeddingOutput(normalise(embedding, dim=1), *maps), whole
-
-
-def _resample(
-    embedding: Tensor, seen: tuple[int, int], size: tuple[int, int], stride: int, whole: int
-) -> Tensor:
-    """Interpolate an embedding ``(B, D, h, w)`` at the middles of blocks of the image."""
-    at = []
-    for length, of_seen, cells in zip(size, seen, embedding.shape[2:], strict=True):
-        middle = (torch.arange(-(-length // whole), device=embedding.device) + 0.5) * whole
-        at.append(middle * (2 * of_seen / (length * stride * cells)) - 1)
-    rows, columns = torch.meshgrid(*at, indexing="ij")
-    grid = torch.stack([columns, rows], -1).to(embedding.dtype)
-    found: Tensor = functional.grid_sample(
-        embedding,
-        grid.expand(len(embedding), -1, -1, -1),
-        padding_mode="border",
-        align_corners=False,
-    )
-    return found

@@ -8,17 +8,18 @@ import numpy as np
 
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import magnification
-from congeal.errors import CongealError
+from congeal.methods.suggestions import (
+    is_dark,
+    is_sparse,
+    object_areas,
+    scale_to_fit,
+    scale_to_size,
+    smallest_area,
+)
 
 __all__ = ["suggest_settings"]
 
-CROWD = 24  # objects in an image beyond which far-apart objects share directions
-LARGE = 96  # px, extent of objects beyond which they are shown smaller
-TYPICAL = 48  # px, extent that they are shown at then
-HAIRLINE = 2.5  # px, least width of objects in images that are shown smaller
-FITTING = 256  # px, side that a whole image of few objects is shown at
 SMALL_OBJECT = 200.0  # px, area of the median object below which an image is upscaled
-DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
 # Few long objects: each a direction of its own, told apart by where its line lies. Learning to
 # separate comes first, mean shift joins for the last stretch, and modes are found finely, from
@@ -61,14 +62,11 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         >>> suggest_settings(survey_training(sticks, "instances"))["network.coordinates"]
         'projected'
     """
-    areas = survey.pooled("areas")
-    if not len(areas):
-        raise CongealError(f"expected objects in the training images of {survey.name}, found none")
-    dark = np.median([one.brightness for one in survey.images]) < DARK
-    sparse = max(len(one.areas) for one in survey.images) <= CROWD
-    scale = _scale_to_fit(survey) if sparse else _scale_to_size(survey)
-    min_area = max(4.0, round(scale**2 * float(np.quantile(areas, 0.01))))
-    shown = {"input.scale": scale, "input.gamma": 0.5 if dark else 1.0}
+    object_areas(survey)
+    sparse = is_sparse(survey)
+    scale = scale_to_fit(survey) if sparse else scale_to_size(survey)
+    min_area = smallest_area(survey, scale)
+    shown = {"input.scale": scale, "input.gamma": 0.5 if is_dark(survey) else 1.0}
     if sparse:
         return shown | {"decoding.min_area": max(4.0, round(0.7 * min_area))} | SPARSE
     return shown | {"decoding.min_area": min_area} | _crowded(survey, scale)
@@ -91,21 +89,3 @@ def _crowded(survey: TrainingSurvey, scale: float) -> dict[str, Any]:
         "decoding.min_score": 0.7,
         "decoding.fill_holes": True,
     }
-
-
-def _scale_to_fit(survey: TrainingSurvey) -> float:
-    """Show whole images, as far as their objects do not become hairlines."""
-    side = float(np.median([max(one.size) for one in survey.images]))
-    width = float(np.median(survey.pooled("widths")))
-    return _round_scale(max(FITTING / side, HAIRLINE / width))
-
-
-def _scale_to_size(survey: TrainingSurvey) -> float:
-    """Show large objects at a size that the network takes in."""
-    extent = float(np.median(survey.pooled("extents")))
-    return _round_scale(1.0 if extent <= LARGE else TYPICAL / extent)
-
-
-def _round_scale(scale: float) -> float:
-    """The nearest 2 / k, k >= 2: embeddings at stride 2 then lie on whole pixels of the image."""
-    return round(2 / max(2, round(2 / scale)), 4)

@@ -1,0 +1,116 @@
+"""The network: any of the registry, with an embedding that is not normalised and a semantic map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.methods.discriminative.config import DiscriminativeConfig
+from congeal.networks.coordinates import RotaryPosition, coordinate_channels
+from congeal.networks.encoders import encoder_statistics
+from congeal.networks.heads import FullResolutionHead, ProjectedHead
+from congeal.networks.registry import build_network
+
+__all__ = ["EmbeddingAndClasses"]
+
+FEATURES = 24  # channels between the network and a head of several layers
+ENCODER_DECODER = "encoder-decoder"
+
+
+class EmbeddingAndClasses(nn.Module):
+    """An image to embeddings at the stride of the network, and to classes of all pixels.
+
+    Args:
+        config: settings of the method; those of network and task count.
+
+    Attributes:
+        stride: pixels of the image per pixel of the embedding.
+        divisor: what the sides of an image must be divisible by.
+
+    Raises:
+        CongealError: the network refuses its settings.
+
+    Example:
+        >>> network = EmbeddingAndClasses(DiscriminativeConfig())
+        >>> {name: tuple(x.shape) for name, x in network(torch.zeros(1, 3, 32, 64)).items()}
+        {'embedding': (1, 8, 16, 32), 'semantic': (1, 2, 32, 64)}
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: DiscriminativeConfig) -> None:
+        super().__init__()
+        c, classes = config.network, len(config.class_names)
+        self.with_channels = c.coordinates == "channels"
+        self.refined = c.name == ENCODER_DECODER
+        heads = {"semantic": FEATURES if self.refined else classes + 1}
+        if config.task == "instances":
+            heads["embedding"] = FEATURES if c.coordinates == "projected" else c.dimensions
+        channels_in = 3 + 2 * self.with_channels
+        self.trunk = build_network(c.name, channels_in, heads, **_options(config))
+        self.stride, self.divisor = self.trunk.stride, self.trunk.divisor
+        self.draw: nn.Module | None = None
+        if self.refined:
+            self.draw = FullResolutionHead(FEATURES, 3, classes + 1, stride=self.stride)
+        self.place: nn.Module = nn.Identity()
+        if c.coordinates == "projected":
+            self.place = ProjectedHead(FEATURES, c.dimensions, stride=self.stride)
+        elif c.coordinates == "rotary":
+            self.place = RotaryPosition(c.dimensions, c.wavelengths, self.stride)
+        if config.task != "instances":
+            self.place = nn.Identity()
+        encoder = c.encoder if self.refined else "compact"
+        for name, own, given in zip(
+            ("mean", "deviation"), encoder_statistics(encoder), (c.mean, c.deviation), strict=True
+        ):
+            moments = torch.tensor(given or own, dtype=torch.float32).reshape(1, -1, 1, 1)
+            self.register_buffer(name, moments, persistent=False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Compute the maps of ``(B, 3, H, W)``, sides divisible by :attr:`divisor`.
+
+        Returns:
+            ``semantic (B, C + 1, H, W)`` logits, and for the task instances
+            ``embedding (B, D, H / stride, W / stride)``; both in float32.
+        """
+        image = (image - self.mean) / self.deviation
+        seen = torch.cat([image, coordinate_channels(image)], 1) if self.with_channels else image
+        maps = self.trunk(seen)
+        found = {"semantic": self._classes(maps["semantic"], image)}
+        if "embedding" in maps:
+            found = {"embedding": self.place(maps["embedding"]).float(), **found}
+        return found
+
+    def _classes(self, x: Tensor, image: Tensor) -> Tensor:
+        """Logits at full resolution."""
+        if self.draw is not None:
+            return self.draw(x, image).float()  # type: ignore[no-any-return]
+        if self.stride == 1:
+            return x.float()
+        fine: Tensor = functional.interpolate(x.float(), size=image.shape[-2:], mode="bilinear")
+        return fine
+
+
+def _options(config: DiscriminativeConfig) -> dict[str, Any]:
+    """What :func:`build_network` takes of the settings."""
+    c = config.network
+    if c.name == "enet":
+        return {"stride": c.stride}
+    if c.name != ENCODER_DECODER:
+        return {"stride": c.stride, "width_divisor": c.width_divisor}
+    return {
+        "decoder_stride": max(2, c.stride or 2),
+        "stride": c.stride,
+        "decoder": c.decoder,
+        "encoder": c.encoder,
+        "pretrained": c.pretrained,
+        "weights": c.encoder_weights,
+        "output_stride": c.output_stride,
+        "freeze_norm": c.freeze_norm,
+        "levels": c.encoder_levels,
+        "frozen": c.frozen_levels,
+    }
