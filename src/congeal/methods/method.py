@@ -301,5 +301,9 @@ class Method(nn.Module, ABC):
                 *path, last = name.split(".")
                 home = self.get_submodule(".".join(path))
                 like = getattr(home, last)
-                setattr(home, last, torch.empty_like(state_dict[name], device=like.device))
+                setattr(
+                    home,
+                    last,
+                    torch.empty_like(state_dict[name], dtype=like.dtype, device=like.device),
+                )
         return super().load_state_dict(state_dict, strict, assign)
