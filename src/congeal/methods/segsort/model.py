@@ -20,7 +20,7 @@ from congeal.errors import CongealError
 from congeal.grouping.groups import Groups
 from congeal.grouping.kmeans import SphericalKMeans
 from congeal.grouping.retrieval import Neighbours, Retrieval
-from congeal.losses.memory_bank import PrototypeBank
+from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.index import IndexedImage
@@ -181,7 +181,7 @@ class SegSort(Method):
         loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **told)
         if self.training:
             now = segment_prototypes(embedding.detach(), clusters, truth)
-            self.bank.push(now.prototypes, now.classes)
+            self.bank.push(*gather_prototypes(now.prototypes, now.classes))
         return {"segments": loss}
 
     def _clusters(self, embedding: Tensor, known: Tensor, place: Tensor) -> Tensor:
