@@ -34,7 +34,7 @@ class SegSortLoss(Settings):
     concentration: float = setting(10.0, "kappa of the vMF losses", gt=0, paper="10")
     memory: int = setting(2, "earlier batches whose segments join the loss", ge=0, paper="2")
     samples: int | None = setting(
-        None, "pixels drawn from each image for the loss; none: all", ge=1, paper="all"
+        512, "pixels drawn from each image for the loss; none: all", ge=1, paper="all"
     )
 
 

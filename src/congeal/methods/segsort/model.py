@@ -77,6 +77,7 @@ class SegSort(Method):
             "loss.iterations": 10,
             "loss.concentration": 10.0,
             "loss.memory": 2,
+            "loss.samples": None,
             "decoding.k": 15,
             "training.batch_size": 8,
             "training.crop": 336,
