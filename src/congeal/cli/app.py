@@ -13,6 +13,7 @@ from congeal.cli import (
     demo,
     evaluate,
     experiments,
+    index,
     info,
     methods,
     models,
@@ -44,6 +45,7 @@ app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("index")(index.index)
 app.command("models")(models.models)
 app.command("methods")(methods.methods)
 app.add_typer(experiments_app, name="experiments", invoke_without_command=True)

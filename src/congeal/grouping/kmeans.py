@@ -68,7 +68,11 @@ class SphericalKMeans(OverBatch):
 
     @full_precision
     def group(
-        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+        self,
+        embedding: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+        location: Tensor | None = None,
     ) -> Groups:
         """Cut one image into segments.
 
@@ -77,6 +81,8 @@ class SphericalKMeans(OverBatch):
             mask: ``(*S)`` bool, the pixels to group; None: all.
             weights: ``(*S)`` mass of each pixel in the means; None: all the same. Pixels of mass
                 0 follow the others; where no pixel has any mass there are no groups.
+            location: ``(n, *S)`` place of each pixel along each axis, in [0, 1), where the image
+                is a crop of a larger one; None: its place in what is given.
 
         Returns:
             The segments, largest first, with prototypes of length one.
@@ -87,16 +93,22 @@ class SphericalKMeans(OverBatch):
         embedding, kept, mass = take_pixels(embedding, mask, weights)
         unit = normalise(embedding, dim=0)
         with torch.no_grad():
-            labels = self._cluster(unit.detach(), kept, mass)
+            place = _location(unit) if location is None else self._checked(location, unit)
+            labels = self._cluster(unit.detach(), kept, mass, place)
         return collect_groups(labels, unit, None if weights is None else mass)
 
-    def _cluster(self, unit: Tensor, kept: Tensor, mass: Tensor) -> Tensor:
+    def _checked(self, location: Tensor, unit: Tensor) -> Tensor:
+        wanted = (unit.ndim - 1, *unit.shape[1:])
+        if tuple(location.shape) != wanted:
+            raise CongealError(f"expected location {wanted}, got {tuple(location.shape)}")
+        return location.to(unit)
+
+    def _cluster(self, unit: Tensor, kept: Tensor, mass: Tensor, location: Tensor) -> Tensor:
         """``(*S)`` int64: 1 + the cell in which the pixel's cluster started, 0 for no cluster."""
         if not bool((mass > 0).any()):
             return torch.zeros_like(kept, dtype=torch.int64)
         cells = _Cells.over(unit.shape[1:], self.grid)
-        place = self.location_weight * _location(unit)
-        points = cells.cut(torch.cat([unit, place]))  # (C, P, E)
+        points = cells.cut(torch.cat([unit, self.location_weight * location]))  # (C, P, E)
         points /= torch.linalg.vector_norm(points, dim=2, keepdim=True).clamp_min(1e-12)
         sweep = _Sweep(points, cells.cut(mass[None])[..., 0], cells.near(self.search, unit))
         cluster = sweep.run(self.steps)

@@ -9,7 +9,40 @@ from torch import Tensor, nn
 
 from congeal.errors import CongealError
 
-__all__ = ["PrototypeBank"]
+__all__ = ["PrototypeBank", "gather_prototypes"]
+
+
+@torch.no_grad()
+def gather_prototypes(prototypes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Collect the segments of all processes that train together, in the order of their ranks.
+
+    Outside of distributed training they are given back as they are.
+
+    Args:
+        prototypes: ``(K, D)``; their number may differ between processes.
+        classes: ``(K,)`` int64.
+
+    Example:
+        >>> gather_prototypes(torch.eye(2), torch.tensor([1, 2]))[1].tolist()
+        [1, 2]
+    """
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return prototypes, classes
+    world = distributed.get_world_size()
+    own = classes.new_tensor([len(classes)])
+    sizes = [torch.zeros_like(own) for _ in range(world)]
+    distributed.all_gather(sizes, own)
+    counts = [int(size) for size in sizes]
+    found = []
+    for part in (prototypes.detach(), classes):
+        padded = part.new_zeros(max(counts), *part.shape[1:])
+        padded[: len(part)] = part
+        every = [torch.zeros_like(padded) for _ in range(world)]
+        distributed.all_gather(every, padded)
+        found.append(torch.cat([one[:number] for one, number in zip(every, counts, strict=True)]))
+    return found[0], found[1]
 
 
 class PrototypeBank(nn.Module):
@@ -17,8 +50,8 @@ class PrototypeBank(nn.Module):
 
     The bank starts empty and holds no gradient. What it holds are buffers: they move with the
     module and survive its ``state_dict``, whatever their number. Processes that train together
-    keep a bank each; wrap them with ``DistributedDataParallel(..., broadcast_buffers=False)``,
-    since the banks differ in length.
+    keep a bank each: fill it with what :func:`gather_prototypes` gives, and all are alike, or wrap
+    them with ``DistributedDataParallel(..., broadcast_buffers=False)``, since their lengths differ.
 
     Args:
         batches: how many batches are kept (2 in SegSort's experiments); 0 keeps none.

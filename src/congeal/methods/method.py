@@ -304,5 +304,8 @@ class Method(nn.Module, ABC):
                 path, _, last = name.rpartition(".")
                 home = self.get_submodule(path)
                 like = getattr(home, last)
-                setattr(home, last, torch.empty_like(state_dict[prefix + name], device=like.device))
+                stored = state_dict[prefix + name]
+                setattr(
+                    home, last, torch.empty_like(stored, dtype=like.dtype, device=like.device)
+                )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -8,10 +8,10 @@ from congeal.networks.decoders import DecoderSize
 from congeal.settings import Settings, setting
 from congeal.tasks import TaskName
 
-__all__ = ["InputSettings", "MethodSettings", "NetworkSettings"]
+__all__ = ["ImageSettings", "InputSettings", "MethodSettings", "NetworkSettings"]
 
 
-class InputSettings(Settings):
+class ImageSettings(Settings):
     """How an image is shown to the network."""
 
     scale: float = setting(
@@ -20,13 +20,6 @@ class InputSettings(Settings):
         "are in pixels of the scaled image",
         ge=0.01,
         le=16,
-        adjustable=True,
-    )
-    min_object_area: float = setting(
-        0.0,
-        "images whose median object is smaller are predicted again, upscaled at most twice; 0: off",
-        unit="px",
-        ge=0,
         adjustable=True,
     )
     gamma: float = setting(1.0, "power of the intensities; .5 lifts the dark", gt=0)
@@ -40,6 +33,18 @@ class InputSettings(Settings):
         if not 0 <= values[0] < values[1] <= 100:
             raise ValueError("expected 0 <= low < high <= 100")
         return values
+
+
+class InputSettings(ImageSettings):
+    """The same, for methods that look for objects."""
+
+    min_object_area: float = setting(
+        0.0,
+        "images whose median object is smaller are predicted again, upscaled at most twice; 0: off",
+        unit="px",
+        ge=0,
+        adjustable=True,
+    )
 
 
 class NetworkSettings(Settings):

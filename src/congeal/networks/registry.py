@@ -18,6 +18,7 @@ from congeal.networks.dilation import Dilation
 from congeal.networks.encoders import build_encoder
 from congeal.networks.enet import ENet
 from congeal.networks.pixelwise import PixelNetwork
+from congeal.networks.pyramid import PyramidPooling
 from congeal.networks.resnet38 import ResNet38
 from congeal.networks.segnet import SegNet
 
@@ -40,6 +41,7 @@ class EncoderDecoder(PixelNetwork):
         freeze_norm: hold the encoder's batch norm to its stored moments.
         levels: feature maps of the encoder to take.
         frozen: levels of the encoder that keep their weights.
+        pyramid_pooling: let means over large cells join the coarsest features.
 
     Raises:
         CongealError: as :class:`PixelNetwork` and :func:`build_encoder`.
@@ -66,6 +68,7 @@ class EncoderDecoder(PixelNetwork):
         freeze_norm: bool = False,
         levels: int | None = None,
         frozen: int = 0,
+        pyramid_pooling: bool = False,
     ) -> None:
         trunk = build_encoder(
             encoder,
@@ -85,6 +88,7 @@ class EncoderDecoder(PixelNetwork):
             stride=stride,
         )
         self.encoder = trunk
+        self.pyramid = PyramidPooling(trunk.channels[-1]) if pyramid_pooling else nn.Identity()
         self.decoder = LightDecoder(trunk.channels, trunk.reductions, decoder_stride, decoder)
         width = self.decoder.channels
         self.refine = ConvNorm(width, width)
@@ -94,7 +98,8 @@ class EncoderDecoder(PixelNetwork):
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
         """``(B, C, H, W)``, sides divisible by ``divisor``, to maps at the decoder's stride."""
-        x = self.refine(self.decoder(self.encoder(image)))
+        *fine, coarse = self.encoder(image)
+        x = self.refine(self.decoder([*fine, self.pyramid(coarse)]))
         return {name: head(x) for name, head in self.heads.items()}
 
 

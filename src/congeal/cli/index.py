@@ -1,0 +1,83 @@
+"""``congeal index``: the training images that a model answers by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from congeal.cli.options import Device, Json
+from congeal.cli.terminal import console, count, say, show, show_json
+
+if TYPE_CHECKING:
+    from congeal.methods.index import IndexedImage
+
+__all__ = ["index"]
+
+
+def index(
+    model: Annotated[str, typer.Argument(help="Model folder.")],
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add the images of this data, in place of those of the same name.",
+            metavar="DATA",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="Forget the image of this name.", metavar="NAME"),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Part of the data that is added.", metavar="NAME")
+    ] = "all",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """List the images of a model's index; add images to it, or forget some, without training.
+
+    What is added or forgotten changes the model's answers at once.
+    """
+    from congeal.models.index import edit_index
+
+    with console(stderr=True).status("looking at the index") as status:
+        rows = edit_index(
+            model,
+            add=add or (),
+            drop=drop or (),
+            split=split,
+            device=device,
+            on_image=lambda done, total: status.update(f"{done} of {count(total, 'image')} added"),
+        )
+    if as_json:
+        show_json({"model": model, **_totals(rows), "index": [vars(row) for row in rows]})
+    else:
+        _tell(rows)
+
+
+def _totals(rows: Sequence[IndexedImage]) -> dict[str, int]:
+    return {
+        "images": len(rows),
+        "segments": sum(row.segments for row in rows),
+        "classes": len({one for row in rows for one in row.classes}),
+        "bytes": sum(row.bytes for row in rows),
+    }
+
+
+def _tell(rows: Sequence[IndexedImage]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("image", "segments", "classes", "bytes"):
+        table.add_column(title, overflow="fold", justify="left" if title == "image" else "right")
+    for row in rows:
+        classes = " ".join(str(one) for one in row.classes)
+        table.add_row(row.name, str(row.segments), classes, str(row.bytes))
+    if rows:
+        show(table)
+    found = _totals(rows)
+    say(
+        f"{count(found['images'], 'image')}, {count(found['segments'], 'segment')}, "
+        f"{found['classes']} classes, {found['bytes']} bytes"
+    )

@@ -1,0 +1,374 @@
+"""SegSort (Hwang et al., ICCV 2019): segments sorted on the sphere, classes by retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.data.batch import Batch
+from congeal.data.intensity import scale_intensity
+from congeal.data.measures import TrainingSurvey
+from congeal.data.sample import Dataset, Sample
+from congeal.data.zoom import zoom_image
+from congeal.errors import CongealError
+from congeal.grouping.groups import Groups
+from congeal.grouping.kmeans import SphericalKMeans
+from congeal.grouping.retrieval import Neighbours, Retrieval
+from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
+from congeal.losses.segments import segment_prototypes
+from congeal.losses.vmf import vmf_loss, vmf_n_loss
+from congeal.methods.index import IndexedImage
+from congeal.methods.method import MapPrediction, Method
+from congeal.methods.segsort.config import SegSortConfig
+from congeal.methods.segsort.explain import Explanation, Match
+from congeal.methods.segsort.prototypes import ImageSegments, PrototypeIndex
+from congeal.methods.segsort.search import SEARCH_SPACE
+from congeal.methods.segsort.segments import boxes_of, class_map, refine, rows_of
+from congeal.networks.encoders import encoder_statistics
+from congeal.networks.registry import build_network
+from congeal.segmentation import Segmentation
+from congeal.sphere import normalise
+
+__all__ = ["SegSort"]
+
+
+class SegSort(Method):
+    """Segment sorting: k-means makes segments, the nearest training segments tell their classes.
+
+    The network gives unit embeddings. In training, spherical k-means over embedding and location
+    cuts each image into segments; the vMF losses draw pixels to segments of their class and away
+    from all others. :meth:`finish` keeps a prototype of every segment of every training image;
+    prediction gives each segment the class that most of its k nearest prototypes have.
+
+    Example:
+        >>> model = SegSort(dimensions=8)
+        >>> result = model.segment(np.zeros((30, 50, 3), np.uint8))
+        >>> result.shape, len(model.index)
+        ((30, 50), 0)
+    """
+
+    name = "segsort"
+    title = "SegSort"
+    reference = "Hwang et al., ICCV 2019"
+    Config = SegSortConfig
+    tasks = ("semantic",)
+    couples_batch = True
+    search_space = SEARCH_SPACE
+    variable_buffers = tuple(
+        [f"index.{name}" for name in ("prototypes", "classes", "images", "boxes", "text")]
+        + [f"bank.{name}" for name in ("prototypes", "classes", "sizes")]
+    )
+    fitted_images = 64
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fast": {},
+        "paper": {
+            "network.encoder": "resnet101",
+            "network.pretrained": True,
+            "network.pyramid_pooling": True,
+            "network.dimensions": 32,
+            "network.stride": 4,
+            "loss.grid": 5,
+            "loss.iterations": 10,
+            "loss.concentration": 10.0,
+            "loss.memory": 2,
+            "loss.samples": None,
+            "decoding.k": 15,
+            "training.batch_size": 8,
+            "training.crop": 336,
+            "training.optimizer": "sgd",
+            "training.learning_rate": 2e-3,
+            "training.weight_decay": 5e-4,
+            "training.encoder_rate": 0.1,
+            "training.rotation": 0.0,
+            "training.scale_range": (0.5, 2.0),
+        },
+    }
+
+    config: SegSortConfig
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: SegSortConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        c = self.config.network
+        self.network = build_network(
+            "encoder-decoder",
+            3,
+            {"embedding": c.dimensions},
+            decoder_stride=c.stride,
+            decoder=c.decoder,
+            pyramid_pooling=c.pyramid_pooling,
+            encoder=c.encoder,
+            pretrained=c.pretrained,
+            weights=c.encoder_weights,
+            output_stride=c.output_stride,
+            freeze_norm=c.freeze_norm,
+            levels=c.encoder_levels,
+            frozen=c.frozen_levels,
+        )
+        known = encoder_statistics(c.encoder)
+        for name, given, usual in zip(
+            ("mean", "deviation"), (c.mean, c.deviation), known, strict=True
+        ):
+            values = torch.tensor(given or usual).reshape(-1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.bank = PrototypeBank(self.config.loss.memory)
+        self.index = PrototypeIndex(c.dimensions)
+
+    @classmethod
+    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
+        """Nothing yet follows from the images; data without classes has foreground to learn."""
+        return super().suggest(survey)
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of a training crop must be divisible by."""
+        return self.network.divisor
+
+    @property
+    def wanted_maps(self) -> tuple[str, ...]:
+        """Classes unless unsupervised, and where each pixel lies in its whole image."""
+        learnt = "labels" if self.config.loss.unsupervised else "semantic"
+        return (learnt, "location")
+
+    @property
+    def default_optimizer(self) -> str:
+        """Muon for the compact network, AdamW for encoders of timm."""
+        return "muon" if self.config.network.encoder == "compact" else "adamw"
+
+    def encoder_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters that learn at the rate of the encoder."""
+        encoder = self.network.get_submodule("encoder")
+        return encoder.parameters()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` in [0, 1] to unit embeddings ``(B, D, ceil(H / s), ceil(W / s))``."""
+        if self.config.input.gamma != 1:
+            image = image.clamp_min(0) ** self.config.input.gamma
+        shown = (image - self.mean) / self.deviation
+        return normalise(self.network(shown)["embedding"], dim=1)
+
+    def losses(
+        self,
+        batch: Batch,
+        *,
+        stage: str = "training",
+        progress: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The term ``segments``: vMF-N with the memory bank, or vMF without classes.
+
+        In training mode the bank takes in the segments of the batch.
+        """
+        del stage, progress
+        c, stride = self.config.loss, self.config.network.stride
+        embedding = self(batch.image)
+        truth = batch.get(self.wanted_maps[0])[:, ::stride, ::stride]
+        place = batch.get("location")[:, :, ::stride, ::stride]
+        clusters = self._clusters(embedding.detach(), truth >= 0, place)
+        told: dict[str, Any] = {
+            "concentration": c.concentration,
+            "samples": c.samples,
+            "generator": generator,
+        }
+        if c.unsupervised:
+            return {"segments": vmf_loss(embedding, clusters, **told)}
+        loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **told)
+        if self.training:
+            now = segment_prototypes(embedding.detach(), clusters, truth)
+            self.bank.push(*gather_prototypes(now.prototypes, now.classes))
+        return {"segments": loss}
+
+    def _clusters(self, embedding: Tensor, known: Tensor, place: Tensor) -> Tensor:
+        """``(B, h, w)`` segments 1..K of each image, 0 where nothing is known."""
+        kmeans = self._kmeans(self.config.loss.grid)
+        images = zip(embedding, known, place, strict=True)
+        found = [kmeans.group(one, mask, location=at).labels for one, mask, at in images]
+        return torch.stack(found)
+
+    def _kmeans(self, grid: int) -> SphericalKMeans:
+        c = self.config.loss
+        return SphericalKMeans(grid, c.iterations, c.location_weight)
+
+    def finish(
+        self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Make the index anew, of all segments of these images."""
+        found = list(self._segments_of(dataset, on_image))
+        self.index.clear()
+        self.index.add(found)
+
+    def indexed_images(self) -> list[IndexedImage]:
+        """The images of the index, in the order in which they came."""
+        return self.index.rows()
+
+    def index_images(
+        self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
+    ) -> int:
+        """Add images to the index, in place of those of the same name; how many were added.
+
+        Classes are found by name; new ones get the next numbers.
+        """
+        numbers = self._class_numbers(dataset.class_names[1:])
+        found = [
+            one._replace(classes=numbers.to(one.classes.device)[one.classes])
+            for one in self._segments_of(dataset, on_image)
+        ]
+        self.index.add(found)
+        return len(found)
+
+    def _class_numbers(self, names: tuple[str, ...]) -> Tensor:
+        """The class ids of the model for those of a dataset, ``(C + 1,)``."""
+        own = list(self.config.class_names)
+        if not names:  # foreground
+            return torch.arange(2)
+        own += [name for name in names if name not in own]
+        self.config = self.config.updated({"class_names": tuple(own)})
+        return torch.tensor([0, *(own.index(name) + 1 for name in names)])
+
+    def forget_image(self, name: str) -> int:
+        """Take an image out of the index; how many segments went with it."""
+        return self.index.drop(name)
+
+    def _segments_of(
+        self, dataset: Dataset, on_image: Callable[[int, int], None]
+    ) -> Iterator[ImageSegments]:
+        for done, sample in enumerate(dataset):
+            on_image(done, len(dataset))
+            yield self._image_segments(sample)
+        on_image(len(dataset), len(dataset))
+
+    def _image_segments(self, sample: Sample) -> ImageSegments:
+        """Segments of the image, cut apart by class; void is left out."""
+        maps = self.predict_maps(sample.image)
+        embedding = maps.maps["embedding"]
+        at = [
+            rows_of(*axis, maps.stride)
+            for axis in zip(maps.size, maps.extra["shown"], embedding.shape[1:], strict=True)
+        ]
+        truth = torch.from_numpy(class_map(sample))[at[0]][:, at[1]].to(embedding.device)
+        clusters = self._kmeans(self.config.loss.grid).group(embedding, truth >= 0).labels
+        kinds = int(truth.max()) + 1
+        both = torch.where(clusters > 0, clusters * kinds + truth.clamp_min(0), 0)
+        present, own = torch.unique(both, return_inverse=True)
+        shift = int(bool(present[0] == 0))  # 0 stands for void
+        cut = own + 1 - shift
+        found = segment_prototypes(embedding[None], cut[None])
+        classes = present[shift:] % max(kinds, 1)
+        return ImageSegments(sample.name, found.prototypes, classes, boxes_of(cut, len(classes)))
+
+    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+        """The embedding of one image of any size.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        c = self.config.input
+        pixels = scale_intensity(image, *c.percentiles)  # (3, H, W)
+        shown = zoom_image(pixels, c.scale)  # (3, h, w)
+        device = next(self.parameters()).device
+        embedding = self(shown[None].to(device, memory_format=torch.channels_last))[0]
+        height, width = pixels.shape[1:]
+        seen = {"shown": (shown.shape[1], shown.shape[2])}
+        stride = int(self.config.network.stride)
+        return MapPrediction({"embedding": embedding}, (height, width), stride, extra=seen)
+
+    def effective(self, path: str) -> int:
+        """The grid of the loss, where decoding has none of its own."""
+        if path != "decoding.cells":
+            raise CongealError(f"{self.name} has no value for {path} that is left open")
+        return self.config.loss.grid
+
+    @torch.inference_mode()
+    def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
+        """Cut the image into segments and give each the class of its nearest prototypes.
+
+        Probabilities are shares of the votes. As long as the index is empty, all is background.
+        """
+        embedding = maps.maps["embedding"]
+        kept = embedding.float().cpu().numpy() if keep_embedding else None
+        names = self.config.class_names
+        if not len(self.index):
+            blank = np.zeros((len(names) + 1, *maps.size), np.float32)
+            blank[0] = 1
+            return Segmentation.from_maps(None, blank, None, names, kept)
+        groups, labels = self._cut(maps)
+        _, classes, share = self._vote(groups)
+        pixels = labels - 1
+        return Segmentation.from_maps(
+            classes[pixels].cpu().numpy(), share[:, pixels].cpu().numpy(), None, names, kept
+        )
+
+    def _cut(self, maps: MapPrediction) -> tuple[Groups, Tensor]:
+        """The segments of an image, and their map ``(H, W)`` at full resolution, 1..K."""
+        embedding = maps.maps["embedding"].float()
+        c = self.config
+        groups = self._kmeans(c.decoding.cells or c.loss.grid).group(embedding)
+        labels = refine(
+            groups.labels,
+            embedding,
+            maps.size,
+            shown=maps.extra["shown"],
+            stride=maps.stride,
+            location_weight=c.loss.location_weight,
+        )
+        return groups, labels
+
+    def _vote(self, groups: Groups) -> tuple[Neighbours, Tensor, Tensor]:
+        """Nearest prototypes, classes ``(K,)``, and share of each class in the votes ``(C, K)``."""
+        index = self.index
+        bank = Retrieval(index.prototypes, index.classes, self.config.decoding.k)
+        near = bank.neighbours(groups.prototypes)
+        classes, _ = bank.vote(near)
+        count = max(len(self.config.class_names), int(index.classes.max())) + 1
+        votes = functional.one_hot(index.classes[near.index], count).float()  # (K, k, C)
+        return near, classes, votes.mean(1).T
+
+    @torch.inference_mode()
+    def segments(self, maps: MapPrediction) -> NDArray[np.int64]:
+        """The map of segments ``(H, W)``, 1..K, that :meth:`explain` speaks of."""
+        return self._cut(maps)[1].cpu().numpy()
+
+    @torch.inference_mode()
+    def explain(self, maps: MapPrediction) -> list[Explanation]:
+        """For each segment of an image, the training segments that voted on its class.
+
+        Segments without a pixel at full resolution are left out.
+
+        Args:
+            maps: of :meth:`predict_maps`.
+
+        Raises:
+            CongealError: the index is empty.
+        """
+        if not len(self.index):
+            raise CongealError("expected an index of training images to explain by, it is empty")
+        groups, labels = self._cut(maps)
+        near, classes, share = self._vote(groups)
+        boxes = boxes_of(labels, len(groups)).tolist()
+        won = share.gather(0, classes[None])[0].tolist()
+        found = zip(near.index.cpu(), near.similarity.cpu(), strict=True)
+        matches = [self._matches(places, likeness) for places, likeness in found]
+        areas = torch.bincount(labels.flatten(), minlength=len(groups) + 1)[1:]
+        return [
+            Explanation(k + 1, int(classes[k]), won[k], tuple(boxes[k]), matches[k])
+            for k in areas.nonzero()[:, 0].tolist()
+        ]
+
+    def _matches(self, places: Tensor, similarity: Tensor) -> tuple[Match, ...]:
+        index, names = self.index, self.index.names
+        return tuple(
+            Match(
+                names[int(index.images[place])],
+                int(index.classes[place]),
+                float(likeness),
+                tuple(index.boxes[place].tolist()),
+            )
+            for place, likeness in zip(places.tolist(), similarity.tolist(), strict=True)
+        )

@@ -1,0 +1,146 @@
+"""The index of SegSort: a prototype for each segment of each training image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from congeal.errors import CongealError, unknown
+from congeal.methods.index import IndexedImage
+
+__all__ = ["ImageSegments", "PrototypeIndex"]
+
+COLUMNS = ("prototypes", "classes", "images", "boxes")
+
+
+class ImageSegments(NamedTuple):
+    """The segments of one training image.
+
+    Attributes:
+        name: of the image.
+        prototypes: ``(K, D)`` unit vectors.
+        classes: ``(K,)`` int64, at least 0.
+        boxes: ``(K, 4)`` y0, x0, y1, x1 as shares of the image's sides.
+    """
+
+    name: str
+    prototypes: Tensor
+    classes: Tensor
+    boxes: Tensor
+
+
+class PrototypeIndex(nn.Module):
+    """Prototypes with class, image and place; all of it in buffers, so that it is saved.
+
+    Args:
+        dimensions: D of the embedding.
+
+    Attributes:
+        prototypes: ``(M, D)`` float32 unit vectors.
+        classes: ``(M,)`` int64, class of each, 0 background.
+        images: ``(M,)`` int64, the image of each, a place in :attr:`names`.
+        boxes: ``(M, 4)`` float32, y0, x0, y1, x1 of the segment as shares of the image's sides.
+        text: ``(T,)`` uint8, the names of the images in UTF-8, a line each.
+
+    Example:
+        >>> index = PrototypeIndex(2)
+        >>> classes, boxes = torch.tensor([0, 3]), torch.zeros(2, 4)
+        >>> index.add([ImageSegments("field", torch.eye(2), classes, boxes)])
+        >>> len(index), index.names, index.rows()[0].classes
+        (2, ['field'], (0, 3))
+    """
+
+    prototypes: Tensor
+    classes: Tensor
+    images: Tensor
+    boxes: Tensor
+    text: Tensor
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("prototypes", torch.zeros(0, dimensions))
+        self.register_buffer("classes", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("images", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("boxes", torch.zeros(0, 4))
+        self.register_buffer("text", torch.zeros(0, dtype=torch.uint8))
+
+    def __len__(self) -> int:
+        """The number of prototypes."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images, in the order in which they came."""
+        return bytes(self.text.tolist()).decode().splitlines()
+
+    def _name(self, names: list[str]) -> None:
+        data = bytearray("".join(f"{name}\n" for name in names).encode())
+        self.text = torch.tensor(list(data), dtype=torch.uint8, device=self.classes.device)
+
+    def add(self, images: Sequence[ImageSegments]) -> None:
+        """Take in the segments of images; those of an image of the same name go.
+
+        Raises:
+            CongealError: the shapes of an image do not fit.
+        """
+        width = self.prototypes.shape[1]
+        new = {" ".join(one.name.split()): one for one in images}  # a name is a line of the text
+        for one in new.values():
+            count = len(one.classes)
+            if one.prototypes.shape != (count, width) or one.boxes.shape != (count, 4):
+                raise CongealError(
+                    f"expected prototypes ({count}, {width}) and boxes ({count}, 4) of {one.name}, "
+                    f"got {tuple(one.prototypes.shape)} and {tuple(one.boxes.shape)}"
+                )
+        self._forget({name for name in self.names if name in new})
+        names = self.names
+        for column in ("prototypes", "classes", "boxes"):
+            old = getattr(self, column)
+            rows = [getattr(one, column).detach().to(old) for one in new.values()]
+            setattr(self, column, torch.cat([old, *rows]))
+        counts = torch.tensor([len(one.classes) for one in new.values()], dtype=torch.int64)
+        places = torch.arange(len(names), len(names) + len(new)).repeat_interleave(counts)
+        self.images = torch.cat([self.images, places.to(self.images)])
+        self._name([*names, *new])
+
+    def drop(self, name: str) -> int:
+        """Forget an image; how many prototypes went with it.
+
+        Raises:
+            CongealError: there is no image of that name; the nearest is suggested.
+        """
+        if name not in self.names:
+            raise unknown("image in the index", name, self.names)
+        before = len(self)
+        self._forget({name})
+        return before - len(self)
+
+    def _forget(self, gone: set[str]) -> None:
+        if not gone:
+            return
+        kept = torch.tensor([name not in gone for name in self.names], device=self.images.device)
+        keep = kept[self.images]
+        for column in COLUMNS:
+            setattr(self, column, getattr(self, column)[keep].clone())
+        self.images = (kept.cumsum(0) - 1)[self.images]
+        self._name([name for name in self.names if name not in gone])
+
+    def clear(self) -> None:
+        """Forget all images."""
+        for column in (*COLUMNS, "text"):
+            setattr(self, column, getattr(self, column)[:0].clone())
+
+    def rows(self) -> list[IndexedImage]:
+        """Each image with its segments, their classes, and the memory that they take."""
+        each = sum(getattr(self, name)[0].nbytes for name in COLUMNS) if len(self) else 0
+        images, classes = self.images.cpu(), self.classes.cpu()
+        found = []
+        for place, name in enumerate(self.names):
+            own = classes[images == place]
+            kinds = tuple(own.unique().tolist())
+            size = len(own) * each + len(name.encode()) + 1
+            found.append(IndexedImage(name, len(own), kinds, size))
+        return found

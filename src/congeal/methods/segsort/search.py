@@ -1,0 +1,28 @@
+"""Decoding settings of SegSort that tuning varies, in steps either way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from congeal.methods.method import SearchStep
+
+__all__ = ["SEARCH_SPACE"]
+
+VOTERS = (1, 3, 5, 9, 15, 21, 31, 51)
+MOST_CELLS = 16
+
+
+def _voters(value: int, way: int) -> int | None:
+    ahead = [k for k in VOTERS[::way] if way * k > way * value]
+    return ahead[0] if ahead else None
+
+
+def _cells(value: int, way: int) -> int | None:
+    ahead = value + way * max(1, value // 4)
+    return ahead if 2 <= ahead <= MOST_CELLS else None
+
+
+SEARCH_SPACE: Mapping[str, SearchStep] = {
+    "decoding.cells": _cells,
+    "decoding.k": _voters,
+}
