@@ -73,6 +73,7 @@ def variational_terms(
     dilation: int = 8,
     count: int = 65536,
     different_weight: float = 1.0,
+    repulsion_radius: float | None = None,
     generator: torch.Generator | None = None,
 ) -> VariationalTerms:
     """The terms of :func:`variational_loss` one by one, for a log; see there for the arguments.
@@ -104,6 +105,7 @@ def variational_terms(
                 dilation=dilation,
                 count=count,
                 different_weight=different_weight,
+                repulsion_radius=repulsion_radius,
                 generator=generator,
             )
         if weights.mumford_shah:
@@ -129,6 +131,7 @@ def variational_loss(
     dilation: int = 8,
     count: int = 65536,
     different_weight: float = 1.0,
+    repulsion_radius: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Let one number per pixel tell objects from background and from each other (section 3).
@@ -138,7 +141,7 @@ def variational_loss(
     of an image, so that the weights mean the same at any size.
 
     Args:
-        values: ``(B, 1, *S)`` f before the final ReLU, which is applied here.
+        values: ``(B, C, *S)`` f before the final ReLU, which is applied here; C = 1 in the paper.
         labels: ``(B, *S)`` integers: -1 void (takes no part), 0 background, 1..K objects.
         weights: of the terms in the order above; 0 skips one.
         object_margin: m_1, what objects reach at least.
@@ -150,6 +153,7 @@ def variational_loss(
         dilation: further out every so many pixels one is.
         count: random pairs drawn from each image.
         different_weight: weight of pairs of different objects (1 in the paper, 3 in its code).
+        repulsion_radius: pixels beyond which different objects may share a value; None: never.
         generator: CPU generator of the draw.
 
     Returns:
@@ -178,6 +182,7 @@ def variational_loss(
         dilation=dilation,
         count=count,
         different_weight=different_weight,
+        repulsion_radius=repulsion_radius,
         generator=generator,
     ).total
 
@@ -204,6 +209,7 @@ class VariationalLoss(nn.Module):
         dilation: int = 8,
         count: int = 65536,
         different_weight: float = 1.0,
+        repulsion_radius: float | None = None,
     ) -> None:
         super().__init__()
         self.weights = weights
@@ -216,6 +222,7 @@ class VariationalLoss(nn.Module):
         self.dilation = dilation
         self.count = count
         self.different_weight = different_weight
+        self.repulsion_radius = repulsion_radius
 
     def terms(
         self, values: Tensor, labels: Tensor, generator: torch.Generator | None = None
@@ -234,11 +241,12 @@ class VariationalLoss(nn.Module):
             dilation=self.dilation,
             count=self.count,
             different_weight=self.different_weight,
+            repulsion_radius=self.repulsion_radius,
             generator=generator,
         )
 
     def forward(
         self, values: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Return the loss of ``(B, 1, *S)`` values and ``(B, *S)`` labels, a scalar."""
+        """Return the loss of ``(B, C, *S)`` values and ``(B, *S)`` labels, a scalar."""
         return self.terms(values, labels, generator).total

@@ -45,7 +45,7 @@ def huber(v: Tensor, theta: float = 0.1) -> Tensor:
 
 
 def check_values(values: Tensor, labels: Tensor) -> None:
-    """Refuse what is no map of one number per pixel with labels of its size.
+    """Refuse what is no map of numbers with labels of its size.
 
     Raises:
         CongealError: shapes do not fit, values are no floats, or labels no integers.
@@ -54,9 +54,9 @@ def check_values(values: Tensor, labels: Tensor) -> None:
         >>> check_values(torch.zeros(2, 1, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64))
     """
     expected = (len(values), *values.shape[2:]) if values.ndim >= 3 else None
-    if expected != tuple(labels.shape) or values.shape[1] != 1:
+    if expected != tuple(labels.shape) or values.shape[1] < 1:
         raise CongealError(
-            "expected values (B, 1, *S) and labels (B, *S), "
+            "expected values (B, C, *S) and labels (B, *S), "
             f"got {tuple(values.shape)} and {tuple(labels.shape)}"
         )
     if not values.is_floating_point():
@@ -66,12 +66,12 @@ def check_values(values: Tensor, labels: Tensor) -> None:
 
 
 def _prepare(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """``(B, *S)`` values in float32 or better, 0 in void, and ``(B, *S)`` where there is none."""
+    """``(B, C, *S)`` values in float32 or better, 0 in void; ``(B, *S)`` where there is none."""
     check_values(values, labels)
     if values.dtype in (torch.float16, torch.bfloat16):
         values = values.float()
     known = labels >= 0
-    return values[:, 0].masked_fill(~known, 0.0), known
+    return values.masked_fill(~known[:, None], 0.0), known
 
 
 def _mean(cost: Tensor, counted: Tensor) -> Tensor:
@@ -85,8 +85,10 @@ def binary_term(
 ) -> Tensor:
     """Background at most 0, objects at least m_1: mean Huber loss over all pixels but void.
 
+    Of several numbers per pixel the largest tells objects from background.
+
     Args:
-        values: ``(B, 1, *S)`` f before the ReLU.
+        values: ``(B, C, *S)`` f before the ReLU.
         labels: ``(B, *S)`` integers: -1 void, 0 background, 1..K objects.
         margin: m_1.
         theta: of the Huber loss.
@@ -102,6 +104,7 @@ def binary_term(
         0.4749999940395355
     """
     f, known = _prepare(values, labels)
+    f = f.amax(1)
     return _mean(huber(torch.where(labels > 0, margin - f, f).relu(), theta), known)
 
 
@@ -112,7 +115,7 @@ def mumford_shah_term(values: Tensor, labels: Tensor) -> Tensor:
     void counts as 0.
 
     Args:
-        values: ``(B, 1, *S)`` f before the ReLU.
+        values: ``(B, C, *S)`` f before the ReLU.
         labels: ``(B, *S)`` integers; only void matters.
 
     Returns:
@@ -127,14 +130,14 @@ def mumford_shah_term(values: Tensor, labels: Tensor) -> Tensor:
     """
     f, known = _prepare(values, labels)
     f = f.relu()
-    square = torch.zeros_like(f)
-    for axis in range(1, f.ndim):
-        last = f.shape[axis] - 1
+    square = torch.zeros_like(f[:, 0])
+    for axis in range(1, known.ndim):
+        last = known.shape[axis] - 1
         if last < 1:
             continue
         together = known.narrow(axis, 0, last) & known.narrow(axis, 1, last)
-        step = f.diff(dim=axis).masked_fill(~together, 0.0).square()
-        square = square + torch.cat([step, torch.zeros_like(f.narrow(axis, last, 1))], axis)
+        step = f.diff(dim=axis + 1).square().sum(1).masked_fill(~together, 0.0)
+        square = square + torch.cat([step, torch.zeros_like(square.narrow(axis, last, 1))], axis)
     return _mean(square.log1p(), known)
 
 
@@ -142,7 +145,7 @@ def quantisation_term(values: Tensor, labels: Tensor) -> Tensor:
     """Whole numbers: mean ``|f - round(f)|`` where f > 0; 0 where nothing is positive.
 
     Args:
-        values: ``(B, 1, *S)`` f before the ReLU.
+        values: ``(B, C, *S)`` f before the ReLU.
         labels: ``(B, *S)`` integers; only void matters.
 
     Returns:
@@ -156,7 +159,8 @@ def quantisation_term(values: Tensor, labels: Tensor) -> Tensor:
         0.25
     """
     f, known = _prepare(values, labels)
-    return _mean((f - f.detach().round()).abs(), known & (f > 0))
+    counted = known[:, None] & (f > 0)
+    return _mean((f - f.detach().round()).abs(), counted)
 
 
 def permutation_term(
@@ -171,16 +175,19 @@ def permutation_term(
     dilation: int = 8,
     count: int = 65536,
     different_weight: float = 1.0,
+    repulsion_radius: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """One value per object and m_2 between objects, whatever the objects are called.
+
+    Of several numbers per pixel the Euclidean distance counts.
 
     The mean over pairs of foreground pixels of the Huber loss of ``|f_1 - f_2|`` within an object,
     and of ``max(m_2 - |f_1 - f_2|, 0)`` between two. Where two objects have exactly the same
     value the slope is taken as 0.
 
     Args:
-        values: ``(B, 1, *S)`` f before the ReLU.
+        values: ``(B, C, *S)`` f before the ReLU.
         labels: ``(B, *S)`` integers: -1 void, 0 background, 1..K objects.
         margin: m_2.
         theta: of the Huber loss.
@@ -191,6 +198,7 @@ def permutation_term(
         dilation: further out every so many pixels one is.
         count: random pairs drawn from each image.
         different_weight: weight of pairs of different objects (1 in the paper, 3 in its code).
+        repulsion_radius: pixels beyond which different objects may share a value; None: never.
         generator: CPU generator of the draw.
 
     Returns:
@@ -208,7 +216,7 @@ def permutation_term(
     f = f.relu()
     if pairs == "window":
         cost = window_pair_cost(
-            f,
+            f[:, 0] if f.shape[1] == 1 else f,
             labels,
             window=window,
             centre=centre,
@@ -216,15 +224,39 @@ def permutation_term(
             margin=margin,
             theta=theta,
             different_weight=different_weight,
+            repulsion_radius=repulsion_radius,
         )
         return cost.sum() / max(len(f), 1)
     if pairs != "random":
         raise unknown("kind of pairs", pairs, ("window", "random"))
     total = f.sum() * 0.0
-    for one, its_labels in zip(f.flatten(1), labels.flatten(1), strict=True):
+    for one, its_labels in zip(f, labels, strict=True):
         first, second = random_pairs(its_labels, count, generator)
-        same = its_labels[first] == its_labels[second]  # (count,)
-        gap = (one[first] - one[second]).abs()
+        flat = its_labels.flatten()
+        same = flat[first] == flat[second]  # (count,)
+        counted = same | _near(first, second, its_labels.shape, repulsion_radius)
+        values_of = one.flatten(1)  # (C, N)
+        gap = _distance(values_of[:, first] - values_of[:, second])
         cost = huber(torch.where(same, gap, (margin - gap).relu()), theta)
-        total = total + torch.where(same, cost, different_weight * cost).sum() / max(len(first), 1)
+        cost = torch.where(same, cost, different_weight * cost).masked_fill(~counted, 0.0)
+        total = total + cost.sum() / counted.sum().clamp_min(1)
     return total / max(len(f), 1)
+
+
+def _distance(difference: Tensor) -> Tensor:
+    """``(N,)`` lengths of ``(C, N)`` differences; the slope at 0 is 0."""
+    if len(difference) == 1:
+        return difference[0].abs()
+    length: Tensor = torch.linalg.vector_norm(difference, dim=0)
+    return length
+
+
+def _near(first: Tensor, second: Tensor, size: torch.Size, radius: float | None) -> Tensor:
+    """``(N,)`` whether the pixels of flat indices lie within the radius of each other."""
+    if radius is None:
+        return torch.ones_like(first, dtype=torch.bool)
+    square = torch.zeros_like(first)
+    for side in reversed(size):
+        square += (first % side - second % side).square()
+        first, second = first // side, second // side
+    return square <= radius**2

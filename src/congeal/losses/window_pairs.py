@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import chain, product
 from typing import Any
@@ -74,8 +75,23 @@ def _ends(step: Offset, size: torch.Size) -> tuple[tuple[slice, ...], tuple[slic
     return (slice(None), *first), (slice(None), *second)
 
 
+def _difference(one: Tensor, other: Tensor, spatial: int) -> tuple[Tensor, Tensor]:
+    """Distance of two values ``(B, *S)``, and the direction from the other to the one."""
+    difference = one - other
+    if difference.ndim == spatial + 1:
+        return difference.abs(), difference.sign()
+    gap = difference.norm(dim=1)  # (B, *S) of (B, C, *S)
+    tiny = torch.finfo(gap.dtype).tiny
+    return gap, difference / gap.clamp_min(tiny)[:, None]
+
+
+def _within(step: Offset, radius: float | None) -> bool:
+    """Whether different objects repel each other that far apart."""
+    return radius is None or math.hypot(*step) <= radius
+
+
 def _compare(
-    values: Tensor,  # (B, *S)
+    values: Tensor,  # (B, *S) or (B, C, *S)
     labels: Tensor,  # (B, *S)
     window: int,
     centre: int,
@@ -83,9 +99,10 @@ def _compare(
     margin: float,
     theta: float,
     different_weight: float,
+    repulsion_radius: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean cost ``(B,)`` over the pairs of each image, and its gradient ``(B, *S)``."""
-    size = values.shape[1:]
+    """Mean cost ``(B,)`` over the pairs of each image, and its gradient, shaped like the values."""
+    size = labels.shape[1:]
     gradient = torch.zeros_like(values)
     cost = values.new_zeros(len(values))
     count = torch.zeros(len(values), dtype=torch.int64, device=values.device)
@@ -96,22 +113,25 @@ def _compare(
         a, b = _ends(step, size)
         both = foreground[a] & foreground[b]
         same = labels[a] == labels[b]
-        difference = values[a] - values[b]
-        gap = difference.abs()
+        if not _within(step, repulsion_radius):
+            both &= same
+        at_a, at_b = ((..., *place[1:]) for place in (a, b))
+        gap, direction = _difference(values[at_a], values[at_b], len(size))
         excess = torch.where(same, gap, (margin - gap).relu_())
         slope = (excess / theta).clamp_(max=1.0)
         scale = torch.where(same, 1.0, different_weight).to(values.dtype).mul_(both)
         # Huber: v^2 / (2 theta) while the slope v / theta is below 1, v - theta / 2 from there on
         cost += (slope * (excess - 0.5 * theta * slope)).mul_(scale).flatten(1).sum(1)
         count += both.flatten(1).sum(1)
-        pull = slope.mul_(scale).mul_(difference.sign()).mul_(same.to(values.dtype) * 2 - 1)
-        gradient[a] += pull
-        gradient[b] -= pull
+        strength = slope.mul_(scale).mul_(same.to(values.dtype) * 2 - 1)
+        pull = direction * (strength if values.ndim == labels.ndim else strength[:, None])
+        gradient[at_a] += pull
+        gradient[at_b] -= pull
     count = count.clamp_min(1)
-    return cost / count, gradient / count.reshape(-1, *[1] * len(size))
+    return cost / count, gradient / count.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def _shapes(values: Tensor, labels: Tensor, *settings: float) -> tuple[Tensor, Tensor]:
+def _shapes(values: Tensor, labels: Tensor, *settings: float | None) -> tuple[Tensor, Tensor]:
     """What :func:`_compare` would return, without its numbers."""
     return values.new_empty(len(values)), torch.empty_like(values)
 
@@ -123,7 +143,7 @@ def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _scale_gradient(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     (gradient,) = ctx.saved_tensors
     towards = grads[0].reshape(-1, *[1] * (gradient.ndim - 1)) * gradient
-    return once_differentiable(towards, "window loss"), *[None] * 7
+    return once_differentiable(towards, "window loss"), *[None] * 8
 
 
 # An operator of its own, so that a compiler takes the loop over the steps as one piece.
@@ -131,7 +151,7 @@ _OPERATOR = "congeal::window_pair_cost"
 torch.library.define(
     _OPERATOR,
     "(Tensor values, Tensor labels, int window, int centre, int dilation, float margin, "
-    "float theta, float different_weight) -> (Tensor, Tensor)",
+    "float theta, float different_weight, float? repulsion_radius=None) -> (Tensor, Tensor)",
 )
 torch.library.impl(_OPERATOR, "default", _compare)
 torch.library.register_fake(_OPERATOR, _shapes)
@@ -148,15 +168,17 @@ def window_pair_cost(
     margin: float = 1.0,
     theta: float = 0.1,
     different_weight: float = 1.0,
+    repulsion_radius: float | None = None,
 ) -> Tensor:
     """Mean cost of the pairs of foreground pixels in the stratified window around each other.
 
-    With v = |f_1 - f_2| within an object and max(margin - |f_1 - f_2|, 0) between two, a pair
-    costs the Huber loss of v. Shifted views of the map are compared one step at a time, and the
-    gradient is gathered on the way, so that memory does not grow with the number of steps.
+    With v = |f_1 - f_2| (Euclidean, where a pixel has several numbers) within an object and
+    max(margin - |f_1 - f_2|, 0) between two, a pair costs the Huber loss of v. Shifted views of
+    the map are compared one step at a time, and the gradient is gathered on the way, so that
+    memory does not grow with the number of steps.
 
     Args:
-        values: ``(B, *S)`` float32 or float64.
+        values: ``(B, *S)`` float32 or float64, or ``(B, C, *S)``.
         labels: ``(B, *S)`` integers; pixels of 0 and less make no pairs.
         window: side of the window, see :func:`window_offsets`.
         centre: closer than this every pixel is a partner.
@@ -164,6 +186,7 @@ def window_pair_cost(
         margin: m_2, the difference wanted between objects.
         theta: where the Huber loss turns from a square to a line.
         different_weight: weight of pairs of different objects, in the sum only.
+        repulsion_radius: pixels; pairs of different objects further apart are left out. None: none.
 
     Returns:
         ``(B,)``, 0 where an image has no pair. It can be differentiated once.
@@ -178,7 +201,7 @@ def window_pair_cost(
     """
     cost: Tensor
     cost, _ = torch.ops.congeal.window_pair_cost(
-        values, labels, window, centre, dilation, margin, theta, different_weight
+        values, labels, window, centre, dilation, margin, theta, different_weight, repulsion_radius
     )
     return cost
 

@@ -1,0 +1,321 @@
+"""Deep Variational Instance Segmentation (Yuan et al., NeurIPS 2020): the method whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from congeal.data.batch import Batch
+from congeal.data.measures import TrainingSurvey
+from congeal.data.zoom import zoom_image
+from congeal.losses.variational import variational_terms
+from congeal.methods.dvis.candidates import Candidates, find_candidates, suppress
+from congeal.methods.dvis.config import DVISConfig
+from congeal.methods.dvis.network import ValueNetwork, ValueOutput
+from congeal.methods.dvis.paste import Frame, sample_labels
+from congeal.methods.dvis.search import SEARCH_SPACE
+from congeal.methods.dvis.suggest import suggest_settings
+from congeal.methods.dvis.verification import (
+    Verdicts,
+    VerificationNetwork,
+    VerificationTargets,
+    verification_losses,
+    verification_targets,
+)
+from congeal.methods.image import pad_to
+from congeal.methods.method import MapPrediction, Method, Stage
+from congeal.methods.object_size import predict_at_object_size
+from congeal.segmentation import Segmentation
+
+__all__ = ["DVIS"]
+
+TERMS = ("binary", "permutation", "mumford_shah", "quantisation")
+
+
+class DVIS(Method):
+    """Every pixel one real number, constant within objects and apart between them.
+
+    The first stage learns the value map by a variational loss; mean shift of the values with two
+    bandwidths gives candidates. The second stage learns to verify candidates: how well each covers
+    an object, and of what class it is.
+
+    Example:
+        >>> model = DVIS(min_area=4)
+        >>> model.segment(np.zeros((30, 50, 3), np.uint8)).shape
+        (30, 50)
+    """
+
+    name = "dvis"
+    title = "Deep Variational Instance Segmentation"
+    reference = "Yuan et al., NeurIPS 2020"
+    Config = DVISConfig
+    tasks = ("instances",)
+    search_space = SEARCH_SPACE
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fast": {},
+        "paper": {
+            "network.encoder": "resnet50",
+            "network.pretrained": True,
+            "network.freeze_norm": True,
+            "network.output_stride": 8,
+            "network.stride": 4,
+            "network.coordinates": "none",
+            "network.verification_width": 256,
+            "network.box_margin": 0.0,
+            "loss.window": 129,
+            "loss.centre": 8,
+            "loss.dilation": 8,
+            "training.optimizer": "sgd",
+            "training.weight_decay": 5e-4,
+        },
+    }
+
+    config: DVISConfig
+    verified: Tensor
+
+    def __init__(self, config: DVISConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        c = self.config.network
+        self.network = ValueNetwork(c)
+        self.verification = VerificationNetwork(
+            self.network.feature_channels,
+            len(self.config.class_names),
+            c.verification_width,
+            c.box_margin,
+        )
+        # Until verification has learnt, candidates are ranked by how constant their values are.
+        self.register_buffer("verified", torch.tensor(False))
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of the network's input must be divisible by."""
+        return self.network.divisor
+
+    @property
+    def context(self) -> float | None:
+        """The repulsion radius."""
+        return self.config.loss.repulsion_radius
+
+    @property
+    def default_optimizer(self) -> str:
+        """Muon for the compact network, AdamW for encoders of timm."""
+        return "muon" if self.config.network.encoder == "compact" else "adamw"
+
+    @classmethod
+    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
+        """Choose scale, gamma, smallest object and repulsion radius by object sizes."""
+        return suggest_settings(survey)
+
+    def encoder_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters that learn at the rate of the encoder."""
+        return self.network.body.encoder.parameters()
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The value map, then the verification of its candidates."""
+        return (
+            Stage("map", 0.7, learns=("network",)),
+            Stage("verification", 0.3, learns=("verification",)),
+        )
+
+    def forward(self, image: Tensor) -> ValueOutput:
+        """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`ValueOutput`."""
+        if self.config.input.gamma != 1:
+            image = image.clamp_min(0) ** self.config.input.gamma
+        output: ValueOutput = self.network(image)
+        return output
+
+    def losses(
+        self,
+        batch: Batch,
+        *,
+        stage: str = "map",
+        progress: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Terms of the value map, or ``class`` and ``iou`` in the stage ``verification``."""
+        del progress
+        if stage == "verification":
+            self.verified.fill_(True)
+            return self._verification_losses(batch, generator)
+        labels = sample_labels(batch.get("labels"), self.config.network.stride)
+        return self.map_losses(self(batch.image).values, labels, generator)
+
+    def map_losses(
+        self, values: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The four weighted terms of values ``(B, C, h, w)`` and labels ``(B, h, w)``."""
+        c = self.config.loss
+        weights = tuple(float(getattr(c, f"{name}_weight")) for name in TERMS)
+        radius = c.repulsion_radius
+        terms = variational_terms(
+            values,
+            labels,
+            weights=weights,  # type: ignore[arg-type]
+            object_margin=c.object_margin,
+            margin=c.margin,
+            theta=c.theta,
+            pairs=c.pairs,
+            window=c.window,
+            centre=c.centre,
+            dilation=c.dilation,
+            count=c.pair_count,
+            different_weight=c.different_weight,
+            repulsion_radius=None if radius is None else radius / self.config.network.stride,
+            generator=generator,
+        )
+        found = {name: getattr(terms, name) for name in TERMS}
+        return {name: weight * found[name] for name, weight in zip(TERMS, weights, strict=True)}
+
+    def _verification_losses(
+        self, batch: Batch, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        """Losses of the verification of the candidates of all images together."""
+        c = self.config.loss
+        with torch.no_grad():
+            output = self(batch.image)
+        labels = sample_labels(batch.get("labels"), self.config.network.stride)
+        semantic = sample_labels(batch.get("semantic"), self.config.network.stride)
+        projected = self.verification.project(output.features)
+        said, targets = [], []
+        for i, values in enumerate(output.values.relu()):
+            found = self._draw(self.find(values), generator)
+            if len(found):
+                said.append(self.verification(projected[i : i + 1], found.masks, self._ratio))
+                targets.append(
+                    verification_targets(
+                        found.masks,
+                        labels[i],
+                        semantic[i],
+                        positive_iou=c.positive_iou,
+                        negative_iou=c.negative_iou,
+                    )
+                )
+        if not said:
+            nothing = projected.sum() * 0.0
+            return {"class": nothing, "iou": nothing}
+        losses = verification_losses(
+            Verdicts(*map(torch.cat, zip(*said, strict=True))),
+            VerificationTargets(*map(torch.cat, zip(*targets, strict=True))),
+            theta=c.theta,
+        )
+        return {"class": c.class_weight * losses["class"], "iou": c.iou_weight * losses["iou"]}
+
+    def _draw(self, found: Candidates, generator: torch.Generator | None) -> Candidates:
+        """As many candidates at random as an image gives in training."""
+        order = torch.randperm(len(found), generator=generator)[: self.config.loss.candidates]
+        return found.select(order.to(found.masks.device))
+
+    @property
+    def _ratio(self) -> float:
+        """Pixels of the features per pixel of the value map."""
+        return self.config.network.stride / self.network.feature_stride
+
+    def find(self, values: Tensor) -> Candidates:
+        """Candidates of one value map ``(C, h, w)`` after the ReLU, by the settings in force."""
+        c = self.config.decoding
+        split = c.split_components
+        return find_candidates(
+            values,
+            bandwidths=c.bandwidths,
+            foreground_threshold=c.foreground_threshold,
+            min_area=c.min_area / self.config.network.stride**2,
+            split_components=self.context is not None if split is None else split,
+            duplicate_iou=c.duplicate_iou,
+            max_candidates=c.max_candidates,
+            holes=c.fill_holes,
+        )
+
+    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+        """Run the network on one image of any size.
+
+        Maps are ``values (C, h, w)`` after the ReLU and ``features (n, h', w')``, those of the
+        encoder after the first layer of the verification.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+
+    def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
+        height, width = pixels.shape[1:]
+        shown = zoom_image(pixels, self.config.input.scale * magnified)  # (3, h, w)
+        device = next(self.parameters()).device
+        batch = pad_to(shown[None], self.divisor).to(device, memory_format=torch.channels_last)
+        output = self(batch)
+        stride = self.config.network.stride
+        rows, columns = (-(-side // stride) for side in shown.shape[1:])
+        maps = {
+            "values": output.values[0, :, :rows, :columns].relu(),
+            "features": self.verification.project(output.features)[0],
+        }
+        return MapPrediction(maps, (height, width), stride, magnified)
+
+    @torch.inference_mode()
+    def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
+        """Verified candidates as objects; of two that overlap much the better one.
+
+        Example:
+            >>> model = DVIS()
+            >>> maps = model.predict_maps(np.zeros((30, 50), np.uint8))
+            >>> model.configure(min_score=0.4).decode(maps).shape
+            (30, 50)
+        """
+        c = self.config.decoding
+        found, scores, classes = self._verify(maps)
+        sure = (scores >= c.min_score).nonzero()[:, 0]
+        kept = sure[suppress(found.masks[sure], scores[sure], c.max_overlap)]
+        return self._describe(maps, found.masks[kept], scores[kept], classes[kept], keep_embedding)
+
+    @torch.inference_mode()
+    def candidates(self, maps: MapPrediction) -> Segmentation:
+        """All candidates of an image with score and class, the rejected too; they may overlap.
+
+        Example:
+            >>> model = DVIS()
+            >>> model.candidates(model.predict_maps(np.zeros((30, 50), np.uint8))).shape
+            (30, 50)
+        """
+        found, scores, classes = self._verify(maps)
+        return self._describe(maps, found.masks, scores, classes)
+
+    def _verify(self, maps: MapPrediction) -> tuple[Candidates, Tensor, Tensor]:
+        """Candidates of an image, their scores ``(N,)`` and classes ``(N,)``."""
+        found = self.find(maps.maps["values"].float())
+        if not self.verified:
+            return found, found.cohesion, torch.ones_like(found.cohesion, dtype=torch.int64)
+        said = self.verification(maps.maps["features"][None], found.masks, self._ratio)
+        return found, *said.scores(self.config.decoding.iou_share)
+
+    def _describe(
+        self,
+        maps: MapPrediction,
+        masks: Tensor,
+        scores: Tensor,
+        classes: Tensor,
+        keep_embedding: bool = False,
+    ) -> Segmentation:
+        """Objects at the resolution of the image; a label map where none overlap."""
+        values = maps.maps["values"]
+        scale = self.config.input.scale * maps.scale
+        frame = Frame(maps.size, (values.shape[1], values.shape[2]), maps.stride, scale)
+        columns: dict[str, Any] = {
+            "scores": scores.float().cpu().numpy(),
+            "classes": classes.cpu().numpy(),
+            "class_names": self.config.class_names,
+            "embedding": values.float().cpu().numpy() if keep_embedding else None,
+        }
+        if bool((masks.sum(0) > 1).any()):
+            drawn = np.stack([frame.draw(mask) for mask in masks])
+            return Segmentation.from_masks(drawn, **columns)
+        labels = np.zeros(maps.size, np.int64)
+        for number, mask in enumerate(masks, 1):
+            window, part = frame.crop(mask)
+            labels[window][part] = number
+        there = np.unique(labels[labels > 0]) - 1  # a shrunken image loses some
+        columns |= {name: columns[name][there] for name in ("scores", "classes")}
+        return Segmentation.from_labels(labels, **columns)
