@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from skimage.measure import label
 
@@ -16,6 +17,7 @@ from congeal.prediction import input_files, memory, segment, segment_files
 from congeal.prediction import single as single_module
 from congeal.prediction.record import Record
 from congeal.segmentation import Segmentation
+from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import FORMATS
 
 
@@ -56,7 +58,7 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
 # One image
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 2), (4, 5, 3), (4, 5, 4), (1, 1)])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (1, 1)])
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.float32, np.float64, np.int32])
 def test_any_shape_and_type_of_image_reaches_the_model_in_one_form(shape, dtype):
     class Asks:
@@ -72,7 +74,9 @@ def test_any_shape_and_type_of_image_reaches_the_model_in_one_form(shape, dtype)
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (np.zeros((4, 5, 7)), "got shape"),
+        (np.zeros((4, 5, 7)), "7 channels; choose with --channels"),
+        (np.zeros((4, 5, 2)), "2 channels; choose with --channels"),
+        (np.zeros((4, 5, 4)), r"channels= in Python"),
         (np.zeros((2, 4, 5, 3)), "got shape"),
         (np.zeros((0, 5)), "got shape"),
         (np.full((4, 5), np.nan), "NaN"),
@@ -85,6 +89,32 @@ def test_what_is_no_image_is_told_in_one_line(model, image, said):
     with pytest.raises(CongealError, match=said) as error:
         segment(model, image)
     one_line(error)
+
+
+@pytest.mark.parametrize("chosen", [[1], [3, 0], [2, 1, 0]])
+def test_chosen_channels_of_an_array_or_a_file_reach_the_model_in_their_order(chosen, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 7, 4)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    seen = []
+
+    class Keeps:
+        def segment(self, image):
+            seen.append(image)
+            return Segmentation.from_labels(np.ones(image.shape[:2], int))
+
+    results = segment(Keeps(), [pixels, tmp_path / "a.png"], channels=chosen)
+    for image, result in zip(seen, results, strict=True):
+        np.testing.assert_array_equal(image, pixels[..., chosen])
+        np.testing.assert_array_equal(result.source.pixels(), pixels[..., chosen])
+
+
+def test_a_result_knows_the_pixel_size_of_its_file(model, tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((5, 6), np.uint8), resolution=(1e4, 1e4), resolutionunit="CENTIMETER"
+    )
+    again = segment(model, segment(model, path).save(tmp_path / "labels.tif"))
+    assert again.source.pixel_size == 1
 
 
 def test_an_image_can_be_given_by_its_path(model, tmp_path):
@@ -413,13 +443,11 @@ def test_a_name_in_the_record_that_leads_elsewhere_is_passed_over_and_told(model
 def test_a_kill_while_files_are_written_leaves_nothing_foreign(model, tmp_path, monkeypatch):
     image = write_image(tmp_path / "a.png")
 
-    def killed(result, path, image=None):
+    def killed(result, path, *rest):
         path.write_bytes(b"written")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(
-        Segmentation, "save_as", lambda r, k, f, n, i: killed(r, f / "a_labels.png")
-    )
+    monkeypatch.setattr(writers, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         segment_files(model, [image], tmp_path / "out", formats=["labels"])
     monkeypatch.undo()
@@ -510,7 +538,7 @@ def test_a_result_knows_its_image(model, tmp_path):
     document = json.loads(found.save(tmp_path / "x.json").read_text())
     assert document["images"][0]["file_name"] == "a.png"
     again = pickle.loads(pickle.dumps(found.select([0])))
-    assert "mean_intensity" in again.save(tmp_path / "x.csv").read_text()
+    assert "\na.png,1," in again.save(tmp_path / "x.csv").read_text()
 
 
 # Memory

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from congeal.cli import progress
 from congeal.cli.segment import split_model
 from congeal.errors import CongealError
 from congeal.models import save_model
-from congeal.prediction import batch
+from congeal.prediction import reading
 
 
 def written(folder):
@@ -124,20 +125,20 @@ def test_the_model_is_told_from_the_images(model, shelf, desk):
 
 
 def test_ctrl_c_says_how_far_it_got(run, model, desk, monkeypatch):
-    real, calls = batch.read_image, iter(range(9))
+    real, calls = reading.read_picture, iter(range(9))
 
-    def interrupted(path):
+    def interrupted(path, channels):
         if next(calls) == 2:
             raise KeyboardInterrupt
-        return real(path)
+        return real(path, channels)
 
-    monkeypatch.setattr(batch, "read_image", interrupted)
+    monkeypatch.setattr(reading, "read_picture", interrupted)
     result = run("segment", model, "photos/images", "-o", "out")
     assert result.exit_code == 130
     assert result.stderr.splitlines() == [
         "stopped: 2 of 4 images segmented into out; the same command goes on from there"
     ]
-    monkeypatch.setattr(batch, "read_image", real)
+    monkeypatch.setattr(reading, "read_picture", real)
     assert "2 images segmented" in run("segment", model, "photos/images", "-o", "out").stdout
 
 
@@ -176,7 +177,6 @@ def test_a_setting_of_the_read_out_can_be_changed(run, desk):
 
 
 def test_one_table_and_one_document_tell_of_all_images_by_their_own_names(run, model, desk):
-    import csv
 
     run("segment", model, "photos/images/cell1.png", "-o", "out")
     words = ["segment", model, "photos/images", "-o", "out", "--table", "--coco"]
@@ -223,13 +223,13 @@ def test_a_closed_stdout_is_no_fault(environment, desk):
 
 def test_a_piped_run_says_how_far_it_is(run, model, desk, monkeypatch):
     monkeypatch.setattr(progress, "FIRST", 0.01)
-    real = batch.read_image
+    real = reading.read_picture
 
-    def slow(path):
+    def slow(path, channels):
         time.sleep(0.05)
-        return real(path)
+        return real(path, channels)
 
-    monkeypatch.setattr(batch, "read_image", slow)
+    monkeypatch.setattr(reading, "read_picture", slow)
     lines = run("segment", model, "photos/images").stderr.splitlines()
     assert lines[0].startswith("segmenting: 0 of 4")
     assert all(len(line) < 80 for line in lines)

@@ -84,10 +84,18 @@ def test_scaling_does_not_depend_on_gain_and_offset(
 
 
 def test_wrong_shapes_and_percentiles_are_refused() -> None:
-    with pytest.raises(CongealError, match=r"\(4, 5, 2\)"):
-        scale_intensity(np.zeros((4, 5, 2)))
+    with pytest.raises(CongealError, match="got 4; choose with --channels"):
+        scale_intensity(np.zeros((4, 5, 4)))
     with pytest.raises(CongealError, match="99 and 1"):
         scale_intensity(np.zeros((4, 5, 1)), 99, 1)
+
+
+def test_two_channels_get_a_third_of_zeros() -> None:
+    pixels = RNG.integers(0, 255, (20, 30, 2)).astype(np.uint8)
+    scaled = scale_intensity(pixels)
+    assert scaled.shape == (3, 20, 30)
+    assert not scaled[2].any()
+    assert scaled[:2].amax((1, 2)).min() > 0.9
 
 
 def test_a_burnt_in_bar_is_left_out_by_other_percentiles() -> None:

@@ -87,10 +87,13 @@ def test_an_unknown_format_suggests_the_nearest(result, tmp_path):
         find_output(tmp_path, "a", "overlays")
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.json", "a.csv", "a_overlay.png"])
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.tif", "a.json", "a.csv", "a.zip", "a.geojson", "a_overlay.png"]
+)
 def test_the_file_name_tells_the_format(result, tmp_path, name):
     path = result.save(tmp_path / name, np.zeros(result.shape))
-    starts = {".png": b"\x89PNG", ".tif": b"II", ".json": b"{", ".csv": b"label,"}
+    starts = {".png": b"\x89PNG", ".tif": b"II", ".json": b"{", ".csv": b"image,label,"}
+    starts |= {".zip": b"PK", ".geojson": b"{"}
     assert path.read_bytes().startswith(starts[path.suffix])
     channels = io.imread(path).ndim if path.suffix == ".png" else None
     assert channels in (None, 3 if "overlay" in name else 2)
@@ -126,7 +129,31 @@ def test_the_table_has_one_line_an_object(result, tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["area"]) for row in rows] == [18, 15, 1]
     assert [float(row["score"]) for row in rows] == [0.5, 0.25, 1]
-    assert {float(row["mean_intensity"]) for row in rows} == {7}
+    assert {float(row["intensity_mean_0"]) for row in rows} == {7}
+
+
+def test_small_numbers_keep_their_digits_and_missing_ones_are_empty(tmp_path):
+    result = Segmentation.from_labels(np.array([[0, 0, 0], [0, 1, 0]]))
+    path = result.save(tmp_path / "a.csv", np.full((2, 3), 1.23456e-5))
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert float(row["intensity_mean_0"]) == pytest.approx(1.23456e-5, rel=1e-5)
+    assert (row["circularity"], row["pixel_size"]) == ("", "")
+
+
+@pytest.mark.parametrize("ending", [".tif", ".tiff"])
+def test_a_label_tiff_carries_the_pixel_size_for_imagej(result, tmp_path, ending):
+    path = result.save(tmp_path / f"a{ending}", pixel_size=0.25)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.imagej_metadata["unit"] == "um"
+        assert tiff.pages.first.tags["XResolution"].value == (4, 1)
+        assert np.array_equal(tiff.asarray(), result.labels)
+
+
+def test_a_label_tiff_of_32_bits_carries_the_pixel_size_for_ome(crowd, tmp_path):
+    path = crowd.save(tmp_path / "a.tif", pixel_size=0.25)
+    with tifffile.TiffFile(path) as tiff:
+        assert 'PhysicalSizeX="0.25" PhysicalSizeXUnit="µm"' in tiff.ome_metadata
+        assert np.array_equal(tiff.asarray(), crowd.labels)
 
 
 def test_no_objects_still_make_every_file(tmp_path):

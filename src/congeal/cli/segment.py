@@ -15,7 +15,7 @@ from congeal.errors import CongealError
 if TYPE_CHECKING:
     from congeal.prediction import FileOutcome, SegmentRun
 
-__all__ = ["segment", "split_model"]
+__all__ = ["parse_channels", "segment", "split_model"]
 
 _Overwrite: TypeAlias = Annotated[
     bool,
@@ -40,6 +40,35 @@ _Coco: TypeAlias = Annotated[
         "the document of each (coco).",
     ),
 ]
+_Channels: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--channels",
+        help="Which channels of the images to take, from 0, in this order, such as 0,2,1; one to "
+        "three. Left out: gray or RGB as stored, other images are refused.",
+        metavar="LIST",
+    ),
+]
+_Stack: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        help="Files of several pages: error, or each page an image called NAME_z001 (planes) or "
+        "NAME_t001 (time), and so on.",
+        metavar="NAME",
+    ),
+]
+_PixelSize: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-size",
+        help="Micrometres per pixel, for label TIFFs and tables. Left out: what a TIFF tells.",
+        metavar="UM",
+    ),
+]
+_Units: TypeAlias = Annotated[
+    str, typer.Option("--units", help="Units of tables: px, or um (micrometres).", metavar="NAME")
+]
 
 
 def segment(
@@ -61,15 +90,19 @@ def segment(
         typer.Option(
             "--format",
             "-f",
-            help="What to write: labels, tiff, overlay, coco, csv, semantic, boundary, "
-            "probabilities, as far as the model gives them. Give it several times for "
-            "several. Left out: labels and overlay.",
+            help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
+            "(QuPath), semantic, boundary, probabilities, as far as the model gives them. Give it "
+            "several times for several. Left out: labels and overlay.",
             metavar="NAME",
         ),
     ] = None,
     overwrite: _Overwrite = False,
     table: _Table = False,
     coco: _Coco = False,
+    channels: _Channels = None,
+    stack: _Stack = "error",
+    pixel_size: _PixelSize = None,
+    units: _Units = "px",
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -89,6 +122,10 @@ def segment(
         overwrite=overwrite,
         table=table,
         coco=coco,
+        channels=parse_channels(channels),
+        stack=stack,
+        pixel_size=pixel_size,
+        units=units,
         device=device,
         settings=parse_settings(set_),
     )
@@ -98,6 +135,24 @@ def segment(
         _summarise(run)
     if run.failed:
         raise typer.Exit(PARTLY)
+
+
+def parse_channels(text: str | None) -> list[int] | None:
+    """Read a list such as ``0,2,1``.
+
+    Raises:
+        CongealError: it is none.
+
+    Example:
+        >>> parse_channels("0,2,1")
+        [0, 2, 1]
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts):
+        raise CongealError(f"expected channels such as 0,2,1 for --channels, got {text!r:.80}")
+    return [int(part) for part in parts]
 
 
 def split_model(arguments: list[str], model: str | None) -> tuple[str | None, list[str]]:
@@ -140,7 +195,7 @@ def _means_a_model(text: str) -> bool:
 def _run(model: str | None, images: list[str], output: Path, **options: Any) -> SegmentRun:
     from congeal.prediction import input_files, segment_files
 
-    total, finished = len(input_files(images, output)), 0
+    total, finished = len(input_files(images, output, options["stack"])), 0
     with make_progress() as progress:
         task = progress.add_task("segmenting", total=total)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from congeal.data.jpeg2000 import JPEG2000_MAGIC, decode_jpeg2000
 from congeal.data.memory import check_memory
 from congeal.data.raster import Raster, turn_upright
 from congeal.data.sample import Pixels
-from congeal.data.tiff import ADVICE, decode_tiff
+from congeal.data.tiff import count_tiff_pages, decode_tiff, decode_tiff_pages
 from congeal.errors import CongealError
 
-__all__ = ["decode"]
+__all__ = ["count_pages", "decode", "decode_pages"]
 
 # What Pillow may open. It knows many more formats: one of them, PostScript, starts a program.
 # TIFF and JPEG 2000 are read by libraries that keep the depth.
@@ -48,10 +49,49 @@ def decode(path: str | Path) -> Raster:
         >>> decode(path).pixels.shape
         (4, 5, 3)
     """
-    path = Path(path)
+    return _checked(Path(path), lambda path, head: [_decode(path, head)])[0]
+
+
+def decode_pages(path: str | Path) -> list[Raster]:
+    """Read every page of a TIFF stack as a picture, and of any other file the one picture.
+
+    Raises:
+        CongealError: as for `decode`, or the stack has several axes.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.png"
+        >>> Image.new("RGB", (5, 4)).save(path)
+        >>> len(decode_pages(path))
+        1
+    """
+
+    def read(path: Path, head: bytes) -> list[Raster]:
+        return decode_tiff_pages(path) if head[:4] in _TIFF_MAGIC else [_decode(path, head)]
+
+    return _checked(Path(path), read)
+
+
+def count_pages(path: str | Path) -> int:
+    """Count the pictures that `decode_pages` gives; 1 for a file that cannot be read.
+
+    Example:
+        >>> count_pages("nowhere.tif")
+        1
+    """
+    try:
+        is_tiff = _head(Path(path))[:4] in _TIFF_MAGIC
+        return count_tiff_pages(Path(path)) if is_tiff else 1
+    # Reading the file tells what is wrong with it.
+    except Exception:
+        return 1
+
+
+def _checked(path: Path, read: Callable[[Path, bytes], list[Raster]]) -> list[Raster]:
+    """Read, and tell in one line whatever goes wrong."""
     head = _head(path)
     try:
-        raster = _decode(path, head)
+        rasters = read(path, head)
     except CongealError:
         raise
     except UnidentifiedImageError as error:
@@ -61,9 +101,9 @@ def decode(path: str | Path) -> Raster:
     # Decoders of broken files fail in any way there is, assertions and lost keys among them.
     except Exception as error:
         raise _broken(path, error) from error
-    if not raster.pixels.size:
+    if not all(raster.pixels.size for raster in rasters):
         raise CongealError(f"cannot read {path}: the image has no pixel")
-    return raster
+    return rasters
 
 
 def _decode(path: Path, head: bytes) -> Raster:
@@ -123,7 +163,9 @@ def _check_picture(path: Path, picture: Image.Image) -> None:
     frames = getattr(picture, "n_frames", 1)
     # Phones store a photograph and its depth or preview as two MPO frames.
     if frames > 1 and picture.format != "MPO":
-        raise CongealError(f"expected one picture, {path} has {frames} frames; {ADVICE}")
+        raise CongealError(
+            f"expected one picture, {path} has {frames} frames; save each as its own file"
+        )
     width, height = picture.size
     if width < 1 or height < 1:
         raise CongealError(f"cannot read {path}: the image has no pixel ({height} x {width})")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from congeal.data.decode import decode
+from congeal.data.decode import decode, decode_pages
 from congeal.data.raster import Raster
 from congeal.data.sample import LabelMap, Pixels
 from congeal.errors import CongealError, quoted
@@ -26,6 +26,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "read_picture",
+    "read_pictures",
 ]
 
 SUFFIXES = frozenset(
@@ -94,7 +95,26 @@ def read_picture(path: str | Path, channels: Sequence[int] | None = None) -> Pic
         >>> read_picture(path, channels=[2]).note
         'channels 0 and 1 of 3 left out'
     """
-    raster = decode(path)
+    return _picture(decode(path), path, channels)
+
+
+def read_pictures(path: str | Path, channels: Sequence[int] | None = None) -> list[Picture]:
+    """Read every page of a TIFF stack as `read_picture` does; any other file has one.
+
+    Raises:
+        CongealError: as `read_image`, or the stack has several axes.
+
+    Example:
+        >>> import tempfile, tifffile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+        >>> tifffile.imwrite(path, np.zeros((7, 4, 5), np.uint16), photometric="minisblack")
+        >>> len(read_pictures(path))
+        7
+    """
+    return [_picture(raster, path, channels) for raster in decode_pages(path)]
+
+
+def _picture(raster: Raster, path: str | Path, channels: Sequence[int] | None) -> Picture:
     coloured = _with_channels(_coloured(raster))
     kept = _kept_channels(coloured.shape[2], path, channels, raster.alpha)
     pixels = _stored_type(_take(coloured, kept), path)

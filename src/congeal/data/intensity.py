@@ -29,15 +29,16 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
     Raise ``low`` likewise above the share of a black rim.
 
     Args:
-        image: `(H, W, C)` or `(H, W)`, C = 1 or 3, any real type.
+        image: `(H, W, C)` or `(H, W)`, C from 1 to 3, any real type.
         low: lower percentile, 0 to 100.
         high: upper percentile, above ``low``.
 
     Returns:
-        Float32 `(3, H, W)`; gray is repeated, a constant image gives zeros.
+        Float32 `(3, H, W)`; gray is repeated, two channels get a third of zeros, a constant image
+        gives zeros.
 
     Raises:
-        CongealError: the image is neither gray nor RGB, a value is NaN or infinite, or the
+        CongealError: there are more than three channels, a value is NaN or infinite, or the
             percentiles are out of order.
 
     Example:
@@ -48,8 +49,13 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
     """
     if image.ndim == 2:
         image = image[..., None]
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
-        raise CongealError(f"expected an image (H, W, 1 or 3), got {image.shape}")
+    if image.ndim != 3 or 0 in image.shape:
+        raise CongealError(f"expected an image (H, W, 1 to 3), got {image.shape}")
+    if image.shape[2] > 3:
+        raise CongealError(
+            f"expected 1 to 3 channels for the network, got {image.shape[2]}; choose with "
+            "--channels (channels= in Python)"
+        )
     if not 0 <= low < high <= 100:
         raise CongealError(f"expected percentiles 0 <= low < high <= 100, got {low} and {high}")
     if image.dtype.kind == "f" and not bool(np.isfinite(image).all()):
@@ -60,6 +66,8 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
     scaled = (image.astype(np.float32) - np.float32(bottom)) * np.float32(1 / (top - bottom))
     np.clip(scaled, 0, _CEILING, out=scaled)
     planes = torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+    if len(planes) == 2:
+        return torch.cat([planes, torch.zeros_like(planes[:1])])
     return planes.expand(3, -1, -1).contiguous()
 
 

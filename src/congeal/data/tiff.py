@@ -16,9 +16,12 @@ from congeal.data.raster import Raster, turn_upright
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 
-__all__ = ["ADVICE", "decode_tiff"]
+__all__ = ["ADVICE", "count_tiff_pages", "decode_tiff", "decode_tiff_pages", "opened_tiff"]
 
-ADVICE = "save every page as its own file first (ImageJ: Stack to Images)"
+ADVICE = (
+    "take each page as an image by --stack planes (stack= in Python), or save every page as its "
+    "own file (ImageJ: Stack to Images)"
+)
 
 _MOST_PIXELS = 2**31
 _COPIES = 3  # of the pixels that reading them makes
@@ -49,6 +52,25 @@ class _Mute(logging.Filter):
         return False
 
 
+@contextmanager
+def opened_tiff(path: Path) -> Iterator[Any]:
+    """Open a TIFF without the files that it names: kinds that read those are plain pages.
+
+    Example:
+        >>> import tempfile, tifffile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+        >>> tifffile.imwrite(path, np.zeros((4, 5), np.uint16))
+        >>> with opened_tiff(path) as tiff:
+        ...     len(tiff.pages)
+        1
+    """
+    import tifffile
+
+    alone: dict[str, Any] = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
+    with _quiet("tifffile"), tifffile.TiffFile(path, **alone) as tiff:
+        yield tiff
+
+
 def decode_tiff(path: Path) -> Raster:
     """Read the one picture of a TIFF: pixels as stored, turned as tag Orientation says.
 
@@ -66,23 +88,74 @@ def decode_tiff(path: Path) -> Raster:
         >>> decode_tiff(path).pixels.dtype
         dtype('uint16')
     """
-    import tifffile
+    with opened_tiff(path) as tiff:
+        series, pixels = _read(path, tiff)
+        return _raster(series.keyframe, _plane(path, pixels, str(series.axes)))
 
-    # Kinds that name other files to read pixels from are taken as plain pages.
-    alone: dict[str, Any] = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
-    with _quiet("tifffile"), tifffile.TiffFile(path, **alone) as tiff:
-        if not tiff.pages:
-            raise CongealError(f"cannot read {path}: the TIFF has no page")
+
+def decode_tiff_pages(path: Path) -> list[Raster]:
+    """Read every plane of a stack as a picture of its own; channels stay together.
+
+    Raises:
+        CongealError: as for `decode_tiff`, or the stack has several axes.
+
+    Example:
+        >>> import tempfile, tifffile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+        >>> tifffile.imwrite(path, np.zeros((7, 4, 5), np.uint16), photometric="minisblack")
+        >>> len(decode_tiff_pages(path))
+        7
+    """
+    with opened_tiff(path) as tiff:
+        series, pixels = _read(path, tiff)
+        axes, stacked = str(series.axes), _stacked(series)
+        if len(stacked) > 1:
+            told = " and ".join(axes[axis] for axis in stacked)
+            raise CongealError(f"expected a stack along one axis, {path} has {told}; split it")
+        if not stacked:
+            return [_raster(series.keyframe, _plane(path, pixels, axes))]
+        rest = axes[: stacked[0]] + axes[stacked[0] + 1 :]
+        planes = np.moveaxis(pixels, stacked[0], 0)
+        return [_raster(series.keyframe, _plane(path, plane, rest)) for plane in planes]
+
+
+def count_tiff_pages(path: Path) -> int:
+    """Count the planes that `decode_tiff_pages` gives, from the tags alone.
+
+    Raises:
+        CongealError: the TIFF has no page, or pages that differ.
+
+    Example:
+        >>> import tempfile, tifffile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+        >>> tifffile.imwrite(path, np.zeros((4, 5), np.uint16))
+        >>> count_tiff_pages(path)
+        1
+    """
+    with opened_tiff(path) as tiff:
         series = _series(path, tiff)
-        page = series.keyframe
-        _check_complete(path, series)
-        _check_colours(path, page)
-        pixels = _plane(path, np.asarray(series.asarray()), str(series.axes))
-        return _raster(page, pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
+        return math.prod(series.shape[axis] for axis in _stacked(series))
+
+
+def _read(path: Path, tiff: Any) -> tuple[Any, Pixels]:
+    """Read all pixels of the one series of pages, after every check."""
+    series = _series(path, tiff)
+    _check_complete(path, series)
+    _check_colours(path, series.keyframe)
+    pixels: Pixels = np.asarray(series.asarray())
+    return series, pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _stacked(series: Any) -> list[int]:
+    """Give the axes that are neither rows, columns nor channels."""
+    sizes = enumerate(zip(str(series.axes), series.shape, strict=True))
+    return [place for place, (axis, size) in sizes if axis not in "YXSC" and size > 1]
 
 
 def _series(path: Path, tiff: Any) -> Any:
     """Choose what to read: of an OME-TIFF with one page that page, whatever its XML tells."""
+    if not tiff.pages:
+        raise CongealError(f"cannot read {path}: the TIFF has no page")
     if len(tiff.pages) == 1 and tiff.is_ome:
         page = tiff.pages.first
         import tifffile

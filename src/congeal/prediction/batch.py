@@ -12,18 +12,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from congeal.data.images import expand_images, read_image
+from congeal.data.images import expand_images
 from congeal.errors import CongealError, unknown
 from congeal.files import remove_parts
 from congeal.models.shipped import DEFAULT_MODEL
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
 from congeal.prediction.memory import check_memory
 from congeal.prediction.outcome import FileOutcome, SegmentRun
+from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
 from congeal.prediction.single import Model, as_segmenter
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import FORMATS, LIMIT
+from congeal.segmentation.scale import Scale
 
 __all__ = ["input_files", "segment_files"]
 
@@ -42,6 +45,10 @@ def segment_files(
     settings: Mapping[str, Any] | None = None,
     table: bool = False,
     coco: bool = False,
+    channels: Sequence[int] | None = None,
+    stack: str = "error",
+    pixel_size: float | None = None,
+    units: str = "px",
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
@@ -61,6 +68,12 @@ def segment_files(
         settings: of the read-out of a model given by path or name, in place of those stored.
         table: write ``objects.csv`` on all images as well (and the table of each, ``csv``).
         coco: write ``coco.json`` on all images as well (and the document of each, ``coco``).
+        channels: which channels of the images to take, from 0, in this order, 1 to 3 of them.
+        stack: what to do with files of several pages: ``"error"``, or take each page as an image
+            called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on.
+        pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
+            None.
+        units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
         on_file: called with each outcome as it comes.
 
     Raises:
@@ -80,9 +93,11 @@ def segment_files(
     """
     whole = {"csv": table, "coco": coco}
     kinds = _checked((*formats, *(kind for kind, wanted in whole.items() if wanted)))
-    paths = input_files(inputs, output)
+    reading = Reading(None if channels is None else tuple(channels), stack, pixel_size, units)
+    pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
+    paths = list(pages.of)
     model = DEFAULT_MODEL if model is None else model
-    maker = Maker.of(model, settings)
+    maker = Maker.of(model, {**(settings or {}), **reading.facts()})
     record = Record(Path(output))
     remove_parts(output)
     with record.locked():
@@ -90,7 +105,7 @@ def segment_files(
         if not overwrite:
             maker.refuse_others(paths, record)
         _claim_names(names, record)
-    task = _Task(_Late(model, device, settings), maker, record, kinds, overwrite, strict)
+    task = _Task(_Late(model, device, settings), maker, record, pages, kinds, overwrite, strict)
     run = SegmentRun(output, notes=_notes(record))
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -100,6 +115,7 @@ def segment_files(
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
     with record.locked():
         record.compact()
+    run.notes += pages.notes()
     return run
 
 
@@ -118,8 +134,12 @@ def _notes(record: Record) -> list[str]:
     return [f"{record.folder / RECORD}: {text}"]
 
 
-def input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]:
+def input_files(
+    inputs: Sequence[str | Path], output: str | Path, stack: str = "error"
+) -> list[Path]:
     """List the images meant by ``inputs``, without results among them that the record lists.
+
+    The pages of a file are told one by one where ``stack`` says so, by what they are called.
 
     Raises:
         CongealError: nothing was given, or a folder or pattern holds no image.
@@ -128,6 +148,10 @@ def input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]:
         >>> [path.name for path in input_files(["b.png", "a.png", "b.png"], "out")]
         ['b.png', 'a.png']
     """
+    return list(list_pages(_input_files(inputs, output), stack))
+
+
+def _input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]:
     outright = {Path(path) for path in inputs}
     home, results = Path(output).absolute(), list_results(Path(output))
 
@@ -159,6 +183,19 @@ class _Late:
         return self.loaded
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A result, with what its files are written from."""
+
+    result: Segmentation
+    image: NDArray[Any]
+    scale: Scale
+
+    def save(self, path: Path, file_name: str) -> Path:
+        """Write a file in the format its name tells; ``file_name`` is the image's own."""
+        return writers.save(self.result, path, self.image, self.scale, file_name)
+
+
 @dataclass(frozen=True)
 class _Task:
     """What is done to each image."""
@@ -166,6 +203,7 @@ class _Task:
     model: _Late
     maker: Maker
     record: Record
+    pages: Pages
     kinds: tuple[str, ...]
     overwrite: bool
     strict: bool
@@ -177,7 +215,7 @@ class _Task:
             return settled
         model, started = self.model.get(), time.perf_counter()
         try:
-            image = read_image(path)
+            image, scale = self.pages.read(path).pixels, self._scale(path)
             check_memory(model, *image.shape[:2])
             result = model.segment(image)
         except Exception as error:
@@ -185,13 +223,16 @@ class _Task:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        return self._finish(path, name, image, result, started)
+        return self._finish(path, name, _Found(result, image, scale), started)
+
+    def _scale(self, path: Path) -> Scale:
+        return self.pages.reading.scale(self.pages.file(path))
 
     def _settled(self, path: Path, name: str) -> FileOutcome | None:
         """What becomes of an image that is not to be segmented; None for others."""
         entry = self.record.entry(path)
         wanted = self._wanted(entry, name)
-        stale = "" if self.overwrite else _stale(path, entry)
+        stale = "" if self.overwrite else _stale(self.pages.file(path), entry)
         if not wanted:
             return FileOutcome(path, "skipped", stale)
         if not self.overwrite and self.maker.differs(entry):
@@ -214,38 +255,35 @@ class _Task:
         folder = self.record.folder
         return tuple(k for k in self.kinds if k not in known or not _is_there(folder / known[k]))
 
-    def _finish(
-        self, path: Path, name: str, image: NDArray[Any], result: Segmentation, started: float
-    ) -> FileOutcome:
+    def _finish(self, path: Path, name: str, found: _Found, started: float) -> FileOutcome:
         try:
             with self.record.locked():
                 settled = self._settled(path, name)
                 if settled is not None:
                     return settled
-                files = self._write(path, name, image, result, started)
+                files = self._write(path, name, found, started)
         except CongealError as error:
             if self.strict or _stops_everything(error):
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", str(error), seconds=seconds)
         seconds = time.perf_counter() - started
-        return FileOutcome(path, "done", "", len(result), seconds, files)
+        return FileOutcome(path, "done", "", len(found.result), seconds, files)
 
-    def _write(
-        self, path: Path, name: str, image: NDArray[Any], result: Segmentation, started: float
-    ) -> tuple[Path, ...]:
+    def _write(self, path: Path, name: str, found: _Found, started: float) -> tuple[Path, ...]:
         """Write the files, listed before so that they are known for results whatever happens."""
         entry = self.record.entry(path)
         wanted, known = self._wanted(entry, name), listed_files(self.record.folder, entry)
-        planned = {kind: f"{name}{_ending(kind, result)}" for kind in wanted}
-        facts = {"name": name, **self.maker.facts(), "modified": _modified(path)}
+        planned = {kind: f"{name}{_ending(kind, found.result)}" for kind in wanted}
+        modified = _modified(self.pages.file(path))
+        facts = {"name": name, **self.maker.facts(), "modified": modified}
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
-        files = {k: _save(result, self.record.folder, path, name, k, image) for k in wanted}
+        folder = self.record.folder
+        files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}
-        self.record.add(
-            path, {**facts, "objects": len(result), "seconds": seconds, "files": listed}
-        )
+        objects = len(found.result)
+        self.record.add(path, {**facts, "objects": objects, "seconds": seconds, "files": listed})
         return tuple(files.values())
 
 
@@ -285,14 +323,6 @@ def _modified(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _save(
-    result: Segmentation, folder: Path, path: Path, name: str, kind: str, image: NDArray[Any]
-) -> Path:
-    if kind == "coco":  # tells the image's own name, not the one its results have
-        return result.save_coco(folder / f"{name}{FORMATS[kind]}", path.name)
-    return result.save_as(kind, folder, f"{name}.png", image)
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from congeal.data.images import as_image as as_stored
 from congeal.data.images import expand_images, read_image
+from congeal.data.pixel_size import read_pixel_size
 from congeal.errors import CongealError
 from congeal.models import forks as forks  # before the first computation
 from congeal.models.folder import load
@@ -27,26 +29,45 @@ Model: TypeAlias = str | Path | Segmenter
 
 @overload
 def segment(
-    model: Model, image: Sequence[NDArray[Any] | str | Path], *, device: str = "auto"
+    model: Model,
+    image: Sequence[NDArray[Any] | str | Path],
+    *,
+    device: str = "auto",
+    channels: Sequence[int] | None = None,
 ) -> list[Segmentation]: ...
 @overload
-def segment(model: Model, image: NDArray[Any], *, device: str = "auto") -> Segmentation: ...
+def segment(
+    model: Model,
+    image: NDArray[Any],
+    *,
+    device: str = "auto",
+    channels: Sequence[int] | None = None,
+) -> Segmentation: ...
 @overload
-def segment(model: Model, image: str | Path, *, device: str = "auto") -> Any: ...
+def segment(
+    model: Model,
+    image: str | Path,
+    *,
+    device: str = "auto",
+    channels: Sequence[int] | None = None,
+) -> Any: ...
 def segment(
     model: Model,
     image: NDArray[Any] | str | Path | Sequence[NDArray[Any] | str | Path],
     *,
     device: str = "auto",
+    channels: Sequence[int] | None = None,
 ) -> Segmentation | list[Segmentation]:
     """Find the objects of one image, or of several.
 
     Args:
         model: a model, its folder, or the name of a shipped one.
-        image: `(H, W)` or `(H, W, C)` with gray, RGB or RGBA values, or the path of an image: one
+        image: `(H, W)` or `(H, W, C)` with gray or RGB values, or the path of an image: one
             result. A list of these, or a folder or pattern of images: a list of results in the
             order given, a folder's in natural order.
         device: where a model given by path or name runs.
+        channels: which channels of the images to take, from 0, in this order, 1 to 3 of them;
+            needed where there are others than gray or RGB, such as alpha in an array.
 
     Returns:
         The objects; ``result.source`` knows the image, so that ``result.save("x_overlay.png")``
@@ -64,33 +85,39 @@ def segment(
         [(20, 30)]
     """
     if isinstance(image, str | Path) and not _means_many(image):
-        return _segment_one(as_segmenter(model, device), image)
+        return _segment_one(as_segmenter(model, device), image, channels)
     if isinstance(image, str | Path):
         image = expand_images([image])
     if isinstance(image, list | tuple):
         if not image:
             raise CongealError("expected images, got an empty list")
-        given = [one if isinstance(one, str | Path) else _given_image(one) for one in image]
+        given = [
+            one if isinstance(one, str | Path) else _given_image(one, channels) for one in image
+        ]
         loaded = as_segmenter(model, device)
-        return [_segment_one(loaded, one) for one in given]
-    return _segment_one(as_segmenter(model, device), _given_image(image))
+        return [_segment_one(loaded, one, channels) for one in given]
+    return _segment_one(as_segmenter(model, device), _given_image(image, channels))
 
 
 def _means_many(path: str | Path) -> bool:
     return Path(path).is_dir() or (not Path(path).exists() and has_magic(str(path)))
 
 
-def _given_image(pixels: Any) -> NDArray[Any]:
+def _given_image(pixels: Any, channels: Sequence[int] | None) -> NDArray[Any]:
     if not isinstance(pixels, np.ndarray) and not hasattr(pixels, "__array__"):
         kind = type(pixels).__name__
         raise CongealError(f"expected an image as an array (H, W[, C]) or a path, got {kind}")
-    return as_image(pixels)
+    return as_image(pixels, channels)
 
 
-def _segment_one(model: Segmenter, image: NDArray[Any] | str | Path) -> Segmentation:
+def _segment_one(
+    model: Segmenter, image: NDArray[Any] | str | Path, channels: Sequence[int] | None = None
+) -> Segmentation:
+    """Segment a file, or pixels of which the channels are chosen already."""
     if isinstance(image, str | Path):
         # Read again when wanted, so that many results need no memory for their images.
-        source = Source(Path(image).name, partial(read_image, image))
+        pixel_size = read_pixel_size(image)
+        source = Source(Path(image).name, partial(read_image, image, channels), pixel_size)
     else:
         source = Source("image.png", partial(np.asarray, image))
     pixels = source.pixels()
@@ -127,30 +154,24 @@ def as_segmenter(
     return model
 
 
-def as_image(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Bring an array to the form images are read in: `(H, W, C)`, C = 1 or 3.
+def as_image(pixels: NDArray[Any], channels: Sequence[int] | None = None) -> NDArray[Any]:
+    """Bring an array to the form images are read in: `(H, W, C)`, C = 1 or 3 unless chosen.
 
-    Alpha is dropped; types other than uint8, uint16 and float32 become float32.
+    No channel is left out unasked: an array does not say which of them is alpha. Types other than
+    uint8, uint16 and float32 become float32.
 
     Raises:
-        CongealError: it has another shape, holds no numbers, no pixel, or NaN or infinity.
+        CongealError: it has another shape or other channels, holds no numbers, no pixel, or NaN or
+            infinity.
 
     Example:
-        >>> as_image(np.zeros((4, 5, 4))).shape
+        >>> as_image(np.zeros((4, 5, 4)), channels=[0, 1, 2]).shape
         (4, 5, 3)
     """
     array = np.asarray(pixels)
-    array = array[..., None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or not array.size:
+    if array.ndim not in (2, 3) or not array.size:
         raise CongealError(
-            f"expected an image (H, W) or (H, W, C) with C from 1 to 4, got shape "
-            f"{np.shape(pixels)}; give several images as a list"
+            f"expected an image (H, W) or (H, W, C), got shape {np.shape(pixels)}; give several "
+            "images as a list"
         )
-    if array.dtype.kind not in "biuf":
-        raise CongealError(f"expected an image of numbers, got {array.dtype}")
-    array = array[..., : 1 if array.shape[2] <= 2 else 3]
-    if array.dtype not in (np.uint8, np.uint16, np.float32):
-        array = array.astype(np.float32)
-    if array.dtype == np.float32 and not np.isfinite(array).all():
-        raise CongealError("expected finite pixels, the image has NaN or infinite values")
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(as_stored(array, "the array", channels))

@@ -1,8 +1,9 @@
-"""The files a result can be written to: label map, drawing, COCO JSON, table, maps."""
+"""The files a result can be written to: labels, drawing, COCO, outlines, table, maps."""
 
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from congeal.files import atomic_path, write_json
 from congeal.segmentation.coco import coco_document
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.drawing import draw
-from congeal.segmentation.measure import COLUMNS, measure
+from congeal.segmentation.measure import columns_of, measure
+from congeal.segmentation.outlines import save_geojson, save_rois
+from congeal.segmentation.scale import Scale
 
 __all__ = ["FORMATS", "find_output"]
 
@@ -27,6 +30,8 @@ FORMATS = {
     "overlay": "_overlay.png",
     "coco": "_coco.json",
     "csv": "_objects.csv",
+    "rois": "_rois.zip",
+    "geojson": "_objects.geojson",
     "semantic": "_semantic.png",
     "boundary": "_boundary.png",
     "probabilities": "_probabilities.npz",
@@ -62,8 +67,14 @@ def find_output(folder: str | Path, stem: str, name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def save(result: Contents, path: Path, image: ArrayLike | None) -> Path:
-    """Write in the format that the name of the file tells."""
+def save(
+    result: Contents,
+    path: Path,
+    image: ArrayLike | None,
+    scale: Scale | None = None,
+    file_name: str = "image.png",
+) -> Path:
+    """Write in the format that the name of the file tells; ``file_name`` is that of the image."""
     if path.name.lower().endswith(("_overlay.png", "_overlay.jpg")):
         return save_overlay(result, path, image)
     for name, write in MAP_WRITERS.items():
@@ -71,17 +82,26 @@ def save(result: Contents, path: Path, image: ArrayLike | None) -> Path:
             return write(result, path)
     ending = path.suffix.lower()
     if ending in LABEL_ENDINGS:
-        return save_labels(result, path)
+        return save_labels(result, path, scale)
     if ending == ".json":
-        return save_coco(result, path, path.name)
+        return save_coco(result, path, file_name)
     if ending == ".csv":
-        return save_csv(result, path, image)
-    known = ", ".join(["_overlay.png", *MAP_ENDINGS, ".png", ".tif", ".json or .csv"])
+        return save_csv(result, path, image, scale, file_name)
+    if ending in OUTLINES:
+        _require_objects(result, path, "file of outlines")
+        return OUTLINES[ending](result, path)
+    endings = [".png", ".tif", ".json", ".csv", *OUTLINES]
+    known = " or ".join([", ".join(["_overlay.png", *MAP_ENDINGS, *endings[:-1]]), endings[-1]])
     raise CongealError(f"expected a file name that ends in {known}, got {path.name}")
 
 
 def save_as(
-    result: Contents, name: str, folder: Path, source: str, image: ArrayLike | None
+    result: Contents,
+    name: str,
+    folder: Path,
+    source: str,
+    image: ArrayLike | None,
+    scale: Scale | None = None,
 ) -> Path:
     """Write in a named format, beside the other files of the same image."""
     if name not in FORMATS:
@@ -89,11 +109,14 @@ def save_as(
     if name == "labels" and len(result) > LIMIT:
         name = "tiff"
     path = folder / f"{Path(source).stem}{FORMATS[name]}"
-    return save_coco(result, path, source) if name == "coco" else save(result, path, image)
+    return save(result, path, image, scale, source)
 
 
-def save_labels(result: Contents, path: Path) -> Path:
-    """Write the label map, 16 bit, or 32 bit where a TIFF has to number more objects."""
+def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Path:
+    """Write the label map, 16 bit, or 32 bit where a TIFF has to number more objects.
+
+    A TIFF carries the size of a pixel: in the tags of ImageJ, or of OME where it is 32 bit.
+    """
     ending = path.suffix.lower()
     if ending not in LABEL_ENDINGS:
         raise CongealError(f"expected a label file .png or .tif, got {path.name}")
@@ -108,7 +131,8 @@ def save_labels(result: Contents, path: Path) -> Path:
         if ending == ".png":
             Image.fromarray(labels).save(temporary, format="PNG")
         else:
-            tifffile.imwrite(temporary, labels, compression="zlib", metadata={"axes": "YX"})
+            size = None if scale is None else scale.pixel_size
+            tifffile.imwrite(temporary, labels, compression="zlib", **_tags(size, many))
     return path
 
 
@@ -131,17 +155,52 @@ def save_coco(result: Contents, path: Path, file_name: str) -> Path:
     return path
 
 
-def save_csv(result: Contents, path: Path, image: ArrayLike | None) -> Path:
-    """Write the measurements, one line an object; no class name is taken for a formula."""
+def save_csv(
+    result: Contents,
+    path: Path,
+    image: ArrayLike | None,
+    scale: Scale | None = None,
+    file_name: str = "image.png",
+) -> Path:
+    """Write the measurements, one line an object; no name is taken for a formula."""
     _require_objects(result, path, "table of objects")
-    columns = COLUMNS if image is not None else COLUMNS[:-1]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+    rows = measure(result, image, scale)
+    channels = 0 if image is None else math.prod(np.shape(image)[2:])
+    with (
+        atomic_path(path) as temporary,
+        # Names that are no UTF-8 are escaped.
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.DictWriter(file, ["image", *columns_of(channels)], lineterminator="\n")
         writer.writeheader()
-        for row in measure(result, image):
-            short = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
-            writer.writerow({**short, "class": _no_formula(row["class"])})
+        for row in rows:
+            short = {name: _short(value) for name, value in row.items()}
+            names = {"image": _no_formula(file_name), "class": _no_formula(row["class"])}
+            writer.writerow({**short, **names})
     return path
+
+
+def _short(value: Any) -> Any:
+    """Give a number in seven digits at least, and nothing where there is none."""
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else round(value, max(4, 6 - _magnitude(value)))
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+
+
+def _tags(pixel_size: float | None, wide: bool) -> dict[str, Any]:
+    """What tifffile is told: micrometres per pixel by ImageJ's tags, which know no 32 bits."""
+    if pixel_size is None:
+        return {"metadata": {"axes": "YX"}}
+    if wide:
+        sizes = {f"PhysicalSize{axis}": pixel_size for axis in "XY"}
+        units = {f"PhysicalSize{axis}Unit": "\N{MICRO SIGN}m" for axis in "XY"}
+        return {"ome": True, "metadata": {"axes": "YX", **sizes, **units}}
+    resolution = (1 / pixel_size, 1 / pixel_size)
+    return {"imagej": True, "resolution": resolution, "metadata": {"axes": "YX", "unit": "um"}}
 
 
 def save_semantic(result: Contents, path: Path) -> Path:
@@ -178,6 +237,7 @@ def save_probabilities(result: Contents, path: Path) -> Path:
 
 
 MAP_WRITERS = dict(zip(MAPS, (save_semantic, save_boundary, save_probabilities), strict=True))
+OUTLINES = {".zip": save_rois, ".geojson": save_geojson}
 
 
 def _required(given: NDArray[Any] | None, result: Contents, path: Path, what: str) -> NDArray[Any]:

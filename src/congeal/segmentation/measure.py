@@ -9,14 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 from congeal.segmentation.contents import Contents
+from congeal.segmentation.perimeter import measure_perimeters
+from congeal.segmentation.scale import Scale
 
-__all__ = ["COLUMNS", "measure"]
+__all__ = ["COLUMNS", "INTENSITIES", "columns_of", "measure"]
 
 COLUMNS = (
     "label",
     "class",
-    "score",
     "area",
+    "perimeter",
+    "circularity",
     "centroid_y",
     "centroid_x",
     "x0",
@@ -26,17 +29,92 @@ COLUMNS = (
     "length",
     "width",
     "orientation",
-    "mean_intensity",
+    "touches_border",
+    "score",
+    "units",
+    "pixel_size",
 )
 """Names of the measurements, in the order of the columns of a CSV file.
 
-Lengths are in pixels. ``length`` and ``width`` are the axes of the ellipse with the same second
-moments; ``orientation`` is the angle of its long axis from the x axis, counter-clockwise as
-seen, from 0 up to 180 degrees; ``mean_intensity`` averages the channels and is left out when no
-image is given.
+``label``: number of the object in the label map, from 1. ``class``: its name. ``area``: in pixels,
+or square micrometres. ``perimeter``: as scikit-image's ``perimeter``. ``circularity``: 4 pi area /
+perimeter squared, at most 1; NaN (empty in a file) where the perimeter is 0, as of a single pixel.
+``centroid_y``, ``centroid_x``: from the middle of the upper left pixel. ``x0, y0, x1, y1``: the
+box, always in pixels, the far edges one past the last pixel. ``length``, ``width``: axes of the
+ellipse with the same second moments. ``orientation``: angle of its long axis from the x axis,
+counter-clockwise as seen, from 0 up to 180 degrees. ``touches_border``: whether a pixel is at the
+edge of the image. ``score``: 0 to 1. ``units``: ``px`` or ``um``, that of area, perimeter,
+centroid, length and width. ``pixel_size``: micrometres per pixel; NaN (empty) where not known.
+
+With an image, :data:`INTENSITIES` of each channel stand before ``touches_border``.
+"""
+
+INTENSITIES = ("mean", "std", "min", "max", "sum")
+"""What is measured of each channel: ``intensity_mean_0`` is the mean of channel 0, and so on.
+
+The channels are those the result was made of, numbered in their order there; the values are as
+stored in the file; ``std`` divides by the number of pixels.
 """
 
 Column = NDArray[Any]
+
+
+def columns_of(channels: int) -> tuple[str, ...]:
+    """Name the columns of a table on an image of so many channels.
+
+    Example:
+        >>> columns_of(1)[14:17]
+        ('intensity_mean_0', 'intensity_std_0', 'intensity_min_0')
+    """
+    own = [f"intensity_{name}_{c}" for c in range(channels) for name in INTENSITIES]
+    place = COLUMNS.index("touches_border")
+    return (*COLUMNS[:place], *own, *COLUMNS[place:])
+
+
+def measure(
+    result: Contents, image: ArrayLike | None = None, scale: Scale | None = None
+) -> list[dict[str, Any]]:
+    """Measure every object from the list of all pixels, in time linear in their number."""
+    scale, count = Scale() if scale is None else scale, len(result)
+    index, y, x = result.pixels()
+    table = _shapes(result, index, y, x)
+    for name in ("perimeter", "centroid_y", "centroid_x", "length", "width"):
+        table[name] = table[name] * scale.length
+    table["area"] = table["area"] * (1 if scale.units == "px" else scale.length**2)
+    size = np.nan if scale.pixel_size is None else scale.pixel_size
+    table |= {
+        "label": np.arange(1, count + 1),
+        "class": np.array([result.class_names[i - 1] for i in result.classes], object),
+        "score": result.scores.astype(float).round(6),
+        "units": np.full(count, scale.units, object),
+        "pixel_size": np.full(count, size, float),
+    }
+    values = np.empty((*result.shape, 0)) if image is None else _channels(image, result.shape)
+    for channel in range(values.shape[2]):
+        table |= _intensities(index, values[y, x, channel], count, channel)
+    names = columns_of(values.shape[2])
+    rows = zip(*(table[name].tolist() for name in names), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _shapes(result: Contents, index: Column, y: Column, x: Column) -> dict[str, Column]:
+    """Everything that pixels alone tell, in pixels."""
+    area = np.bincount(index, minlength=len(result))
+    centre_y, centre_x = (np.bincount(index, v, len(result)) / area for v in (y, x))
+    around = measure_perimeters(result)
+    with np.errstate(divide="ignore"):
+        round_ = np.minimum(4 * np.pi * area / around**2, 1)
+    boxes, (height, width) = result.boxes, result.shape
+    return {
+        "area": area,
+        "perimeter": around,
+        "circularity": np.where(around > 0, round_, np.nan),
+        "centroid_y": centre_y,
+        "centroid_x": centre_x,
+        **dict(zip(("x0", "y0", "x1", "y1"), boxes.T, strict=True)),
+        **_axes(index, y - centre_y[index], x - centre_x[index], area),
+        "touches_border": (boxes[:, :2] == 0).any(1) | (boxes[:, 2:] == (width, height)).any(1),
+    }
 
 
 def _axes(index: Column, y: Column, x: Column, area: Column) -> dict[str, Column]:
@@ -51,31 +129,22 @@ def _axes(index: Column, y: Column, x: Column, area: Column) -> dict[str, Column
     }
 
 
-def _intensity(image: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _channels(image: ArrayLike, shape: tuple[int, int]) -> Column:
     array = np.asarray(image)
     if array.shape[:2] != shape or array.ndim not in (2, 3):
         raise CongealError(f"expected an image of size {shape}, got {array.shape}")
-    gray: NDArray[np.float64] = array.reshape(*shape, -1).mean(-1, dtype=np.float64)
-    return gray
+    return array.reshape(*shape, -1)
 
 
-def measure(result: Contents, image: ArrayLike | None = None) -> list[dict[str, Any]]:
-    """Measure every object from the list of all pixels, in time linear in their number."""
-    index, y, x = result.pixels()
-    area = np.bincount(index, minlength=len(result))
-    centre_y, centre_x = (np.bincount(index, v, len(result)) / area for v in (y, x))
-    table: dict[str, Column] = {
-        "label": np.arange(1, len(result) + 1),
-        "class": np.array([result.class_names[i - 1] for i in result.classes], object),
-        "score": result.scores.astype(float).round(6),
-        "area": area,
-        "centroid_y": centre_y,
-        "centroid_x": centre_x,
-        **dict(zip(("x0", "y0", "x1", "y1"), result.boxes.T, strict=True)),
-        **_axes(index, y - centre_y[index], x - centre_x[index], area),
-    }
-    if image is not None:
-        values = _intensity(image, result.shape)[y, x]
-        table["mean_intensity"] = np.bincount(index, values, len(result)) / area
-    rows = zip(*(column.tolist() for column in table.values()), strict=True)
-    return [dict(zip(table, row, strict=True)) for row in rows]
+def _intensities(index: Column, stored: Column, count: int, channel: int) -> dict[str, Column]:
+    values = stored.astype(np.float64)
+    area = np.bincount(index, minlength=count)
+    total = np.bincount(index, values, count)
+    mean = total / area
+    # Around the mean, so that large values leave no rounding error in a small spread.
+    spread = np.sqrt(np.bincount(index, (values - mean[index]) ** 2, count) / area)
+    lowest, highest = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(lowest, index, values)
+    np.maximum.at(highest, index, values)
+    columns = dict(zip(INTENSITIES, (mean, spread, lowest, highest, total), strict=True))
+    return {f"intensity_{name}_{channel}": column for name, column in columns.items()}

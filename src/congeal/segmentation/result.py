@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from congeal.errors import CongealError
 from congeal.figures import colour
 from congeal.labels import relabel
 from congeal.segmentation import drawing, formats, measure
+from congeal.segmentation.columns import check_class_names, check_column
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.maps import Maps, check_maps
 from congeal.segmentation.objects import LabelObjects, Objects, objects_from_masks
+from congeal.segmentation.scale import Scale
 from congeal.segmentation.source import Source, needs_image
 
 __all__ = ["Segmentation"]
@@ -122,8 +124,8 @@ class Segmentation(Contents):
             raise CongealError(f"expected masks (N, H, W), got {array.shape}")
         array = array.astype(bool, copy=False)
         filled = array.any((1, 2))
-        scores = _column(scores, len(array), "scores", np.float32)[filled]
-        classes = _column(classes, len(array), "classes", np.int64)[filled]
+        scores = check_column(scores, len(array), "scores", np.float32)[filled]
+        classes = check_column(classes, len(array), "classes", np.int64)[filled]
         objects = objects_from_masks(array[filled])
         maps = check_maps(semantic, probabilities, boundary, objects.shape)
         return cls._build(objects, scores, classes, class_names, embedding, maps)
@@ -171,12 +173,12 @@ class Segmentation(Contents):
         maps: Maps,
         has_objects: bool = True,
     ) -> Segmentation:
-        kinds = _column(classes, len(objects), "classes", np.int64)
-        names = _class_names(kinds, class_names, maps.highest)
+        kinds = check_column(classes, len(objects), "classes", np.int64)
+        names = check_class_names(kinds, class_names, maps.highest)
         kept = None if embedding is None else np.asarray(embedding, np.float32)
         if kept is not None and kept.ndim != 3:
             raise CongealError(f"expected an embedding (D, h, w), got {kept.shape}")
-        trust = _column(scores, len(objects), "scores", np.float32)
+        trust = check_column(scores, len(objects), "scores", np.float32)
         return cls(objects, trust, kinds, names, kept, maps, has_objects)
 
     def select(self, keep: ArrayLike) -> Segmentation:
@@ -222,33 +224,55 @@ class Segmentation(Contents):
         """
         return drawing.draw(self, image, alpha, outlines)
 
-    def measurements(self, image: ArrayLike | None = None) -> list[dict[str, Any]]:
+    def measurements(
+        self,
+        image: ArrayLike | None = None,
+        *,
+        pixel_size: float | None = None,
+        units: str = "px",
+    ) -> list[dict[str, Any]]:
         """Measure every object; one dictionary each, see :data:`congeal.segmentation.COLUMNS`.
 
         Args:
-            image: `(H, W)` or `(H, W, C)`; with it the mean intensity is measured.
+            image: `(H, W)` or `(H, W, C)`; with it the intensities of each channel are measured.
+            pixel_size: micrometres per pixel; that of :attr:`source` when left out.
+            units: of lengths and areas: ``"px"``, or ``"um"`` where the pixel size is known.
 
         Raises:
-            CongealError: the image has another size.
+            CongealError: the image has another size, or the units need a pixel size.
 
         Example:
             >>> Segmentation.from_labels(np.ones((2, 6), int)).measurements()[0]["area"]
             12
         """
-        return measure.measure(self, image)
+        return measure.measure(self, image, self._scale(pixel_size, units))
 
     source: Source | None = None
     """The image the result was made of, where that is known."""
 
-    def save(self, path: str | Path, image: ArrayLike | None = None) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        image: ArrayLike | None = None,
+        *,
+        pixel_size: float | None = None,
+        units: str = "px",
+    ) -> Path:
         """Write the result in the format that the file name tells, and give the path back.
 
-        The image, when left out, is the one of :attr:`source`.
+        The image and its pixel size, when left out, are those of :attr:`source`.
 
         ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
-        ``.json``: COCO; ``.csv``: the measurements; ``_semantic.png``: the classes of pixels in
+        ``.json``: COCO; ``.csv``: the measurements; ``.zip``: regions for ImageJ and Fiji;
+        ``.geojson``: outlines for QuPath; ``_semantic.png``: the classes of pixels in
         colours of a palette; ``_boundary.png``: the boundary map, 16 bit, 65,535 for 1;
         ``_probabilities.npz``: half precision, with the names of the classes.
+
+        Args:
+            path: of the file; its ending tells the format.
+            image: `(H, W)` or `(H, W, C)`, for drawings and tables.
+            pixel_size: micrometres per pixel, for label TIFF and table.
+            units: of the table: ``"px"``, or ``"um"`` where the pixel size is known.
 
         Raises:
             CongealError: the ending is unknown, an image is needed, the result does not have
@@ -262,21 +286,35 @@ class Segmentation(Contents):
         """
         if image is None and self.source is not None and needs_image(path):
             image = self.source.pixels()
-        if Path(path).suffix.lower() == ".json" and self.source is not None:
-            return formats.save_coco(self, Path(path), self.source.name)
-        return formats.save(self, Path(path), image)
+        scale = self._scale(pixel_size, units)
+        name = Path(path).name if self.source is None else self.source.name
+        return formats.save(self, Path(path), image, scale, name)
+
+    def _scale(self, pixel_size: float | None, units: str) -> Scale:
+        if pixel_size is None and self.source is not None:
+            pixel_size = self.source.pixel_size
+        return Scale(pixel_size, units)
 
     def save_as(
-        self, name: str, folder: str | Path, source: str, image: ArrayLike | None = None
+        self,
+        name: str,
+        folder: str | Path,
+        source: str,
+        image: ArrayLike | None = None,
+        *,
+        pixel_size: float | None = None,
+        units: str = "px",
     ) -> Path:
         """Write one of the :data:`FORMATS` for an image and give the path back.
 
         Args:
-            name: ``labels``, ``tiff``, ``overlay``, ``coco``, ``csv``, ``semantic``, ``boundary``
-                or ``probabilities``.
+            name: ``labels``, ``tiff``, ``overlay``, ``coco``, ``csv``, ``rois``, ``geojson``,
+                ``semantic``, ``boundary`` or ``probabilities``.
             folder: where to; made when missing.
             source: file name of the image; its stem begins the name of the file.
             image: `(H, W)` or `(H, W, C)`, needed for ``overlay``.
+            pixel_size: micrometres per pixel, for label TIFF and table.
+            units: of the table: ``"px"``, or ``"um"`` where the pixel size is known.
 
         Raises:
             CongealError: there is no such format, an image is needed, the result does not have
@@ -288,10 +326,13 @@ class Segmentation(Contents):
             >>> result.save_as("coco", tempfile.mkdtemp(), "cell.tif").name
             'cell_coco.json'
         """
-        return formats.save_as(self, name, Path(folder), source, image)
+        scale = self._scale(pixel_size, units)
+        return formats.save_as(self, name, Path(folder), source, image, scale)
 
     def save_labels(self, path: str | Path) -> Path:
         """Write the label map: PNG of 16 bit, or TIFF of 16 bit, 32 beyond 65,535 objects.
+
+        A TIFF carries the pixel size of :attr:`source`.
 
         Raises:
             CongealError: another ending, too many objects for PNG, or writing fails.
@@ -302,7 +343,7 @@ class Segmentation(Contents):
             >>> Segmentation.from_labels(np.eye(4, dtype=int)).save_labels(target).name
             'cell.tif'
         """
-        return formats.save_labels(self, Path(path))
+        return formats.save_labels(self, Path(path), self._scale(None, "px"))
 
     def save_overlay(self, path: str | Path, image: ArrayLike) -> Path:
         """Write the drawing over the image `(H, W)` or `(H, W, C)` as PNG or JPEG.
@@ -334,7 +375,7 @@ class Segmentation(Contents):
         return formats.save_coco(self, Path(path), file_name)
 
     def save_csv(self, path: str | Path, image: ArrayLike | None = None) -> Path:
-        """Write the measurements, one line an object; with the image also mean intensity.
+        """Write the measurements, one line an object; with the image also intensities.
 
         Raises:
             CongealError: the image has another size, or writing fails.
@@ -345,30 +386,5 @@ class Segmentation(Contents):
             >>> Segmentation.from_labels(np.eye(4, dtype=int)).save_csv(target).name
             'cell.csv'
         """
-        return formats.save_csv(self, Path(path), image)
-
-
-def _column(given: ArrayLike | None, count: int, what: str, dtype: Any) -> NDArray[Any]:
-    """Check the values that belong to the objects, or make them all one."""
-    if given is None:
-        return np.ones(count, dtype)
-    values = np.array(given, dtype)
-    if values.shape != (count,):
-        raise CongealError(f"expected {what} for {count} objects, got shape {values.shape}")
-    if not np.isfinite(values).all():
-        raise CongealError(f"expected finite {what}, got NaN or infinity")
-    return values
-
-
-def _class_names(
-    classes: NDArray[np.int64], given: Sequence[str] | None, mapped: int
-) -> tuple[str, ...]:
-    """Check the names of classes, or number them; ``mapped`` is the highest class of the maps."""
-    highest = int(classes.max(initial=max(1, mapped)))
-    if classes.min(initial=1) < 1:
-        raise CongealError(f"expected classes from 1 up, got {int(classes.min())}")
-    if given is None:
-        return ("object",) if highest == 1 else tuple(f"class {i + 1}" for i in range(highest))
-    if len(given) < highest:
-        raise CongealError(f"expected {highest} class names, got {len(given)}")
-    return tuple(given)
+        name = Path(path).name if self.source is None else self.source.name
+        return formats.save_csv(self, Path(path), image, self._scale(None, "px"), name)

@@ -19,6 +19,7 @@ class Source:
     Args:
         name: file name of the image.
         pixels: gives `(H, W, C)`; a function that can be pickled lets the result be so.
+        pixel_size: micrometres per pixel; None where it is not known.
 
     Example:
         >>> import numpy as np
@@ -28,6 +29,7 @@ class Source:
 
     name: str
     pixels: Callable[[], NDArray[Any]]
+    pixel_size: float | None = None
 
 
 def needs_image(path: str | Path) -> bool:

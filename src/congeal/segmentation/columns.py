@@ -1,0 +1,39 @@
+"""Checks of the values that belong to the objects of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from congeal.errors import CongealError
+
+__all__ = ["check_class_names", "check_column"]
+
+
+def check_column(given: ArrayLike | None, count: int, what: str, dtype: Any) -> NDArray[Any]:
+    """Check the values that belong to the objects, or make them all one."""
+    if given is None:
+        return np.ones(count, dtype)
+    values = np.array(given, dtype)
+    if values.shape != (count,):
+        raise CongealError(f"expected {what} for {count} objects, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise CongealError(f"expected finite {what}, got NaN or infinity")
+    return values
+
+
+def check_class_names(
+    classes: NDArray[np.int64], given: Sequence[str] | None, mapped: int
+) -> tuple[str, ...]:
+    """Check the names of classes, or number them; ``mapped`` is the highest class of the maps."""
+    highest = int(classes.max(initial=max(1, mapped)))
+    if classes.min(initial=1) < 1:
+        raise CongealError(f"expected classes from 1 up, got {int(classes.min())}")
+    if given is None:
+        return ("object",) if highest == 1 else tuple(f"class {i + 1}" for i in range(highest))
+    if len(given) < highest:
+        raise CongealError(f"expected {highest} class names, got {len(given)}")
+    return tuple(given)
