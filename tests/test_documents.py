@@ -8,6 +8,7 @@ doctests. A block under the line `<!-- not run: reason -->` is only compiled.
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import re
 import shlex
 from dataclasses import dataclass
@@ -157,6 +158,42 @@ def test_the_links_of_the_page_lead_somewhere(page: Path) -> None:
     targets = {found["target"] for found in LINK.finditer(prose)}
     local = {target for target in targets if not re.match(r"[a-z]+:", target)}
     assert {target for target in local if not (page.parent / target).exists()} == set()
+
+
+def generator() -> Any:
+    """The script that writes docs/reference."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_generated_pages_are_current() -> None:
+    stored = {
+        path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs/reference").glob("*")
+    }
+    made = generator().pages()
+    changed = {page for page in {*made, *stored} if made.get(page) != stored.get(page)}
+    assert not changed, f"run python docs/generate.py: {sorted(changed)} changed"
+
+
+def test_the_generator_writes_its_pages_and_removes_old_ones(tmp_path: Path) -> None:
+    (tmp_path / "settings-gone.md").write_text("of a method that is gone")
+    generator().write(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(generator().pages())
+
+
+def test_every_command_and_public_name_is_on_its_page() -> None:
+    from congeal.cli.app import app
+
+    made = generator().pages()
+    for command in app.registered_commands:
+        assert f"## congeal {command.name}\n" in made["commands.md"]
+    for part in ("losses", "grouping", "metrics", "data"):
+        for public in importlib.import_module(f"congeal.{part}").__all__:
+            assert re.search(rf"^\| `{public}\b", made["python.md"], re.MULTILINE), public
 
 
 def test_a_failing_example_is_noticed() -> None:
