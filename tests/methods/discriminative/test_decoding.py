@@ -169,7 +169,7 @@ def test_every_decoding_setting_changes_the_result():
     before = make().decode(maps)
     for settings in (
         {"foreground_threshold": 0.9},
-        {"bandwidth": 4.0},
+        {"bandwidth": 30.0},
         {"threshold": 0.1},
         {"min_area": 2},
         {"min_score": 0.9},
