@@ -169,7 +169,7 @@ def test_every_decoding_setting_changes_the_result():
     before = make().decode(maps)
     for settings in (
         {"foreground_threshold": 0.9},
-        {"bandwidth": 4.0},
+        {"bandwidth": 30.0},
         {"threshold": 0.1},
         {"min_area": 2},
         {"min_score": 0.9},
@@ -183,12 +183,11 @@ def test_every_decoding_setting_changes_the_result():
         assert not np.array_equal(after.labels, before.labels), settings
 
 
-def test_bandwidth_left_open_is_delta_v_and_the_threshold_is_the_bandwidth():
-    model = make(delta_v=0.3)
-    assert model.effective("decoding.bandwidth") == model.effective("decoding.threshold") == 0.3
-    model.configure(bandwidth=0.7)
-    assert model.effective("decoding.threshold") == 0.7
-    model.configure(threshold=0.9)
+def test_radii_left_open_are_the_margins_of_the_loss():
+    model = make(delta_v=0.3, delta_d=1.2)
+    assert model.effective("decoding.bandwidth") == 0.3
+    assert model.effective("decoding.threshold") == 1.2
+    model.configure(bandwidth=0.7, threshold=0.9)
     assert model.effective("decoding.bandwidth") == 0.7
     assert model.effective("decoding.threshold") == 0.9
 

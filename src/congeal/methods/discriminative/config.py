@@ -83,7 +83,7 @@ class DiscriminativeDecoding(Settings):
     )
     threshold: float | None = setting(
         None,
-        "radius around the resting place that makes an object; none: the bandwidth",
+        "radius around the resting place that makes an object; none: delta_d",
         gt=0,
         adjustable=True,
         paper="bandwidth",

@@ -61,6 +61,7 @@ class Discriminative(Method):
         "paper": {
             "network.name": "enet",
             "network.coordinates": "none",
+            "decoding.threshold": 0.5,
             "training.optimizer": "adamw",
             "training.weight_decay": 0.0,  # Adam
             "training.learning_rate": 1e-4,
@@ -148,9 +149,10 @@ class Discriminative(Method):
 
     def effective(self, path: str) -> float:
         """The bandwidth and the threshold in force."""
-        c = self.config.decoding
-        bandwidth = self.config.loss.delta_v if c.bandwidth is None else c.bandwidth
-        return bandwidth if path == "decoding.bandwidth" else c.threshold or bandwidth
+        c, loss = self.config.decoding, self.config.loss
+        if path == "decoding.bandwidth":
+            return c.bandwidth or loss.delta_v
+        return c.threshold or loss.delta_d  # midway between two means that are apart
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Embedding and class logits of one image of any size.

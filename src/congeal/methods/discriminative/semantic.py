@@ -79,4 +79,7 @@ def _all_odds(found: Segmentation) -> NDArray[np.float32]:
     ids = found.semantic
     if ids is None:
         ids = np.concatenate([[0], found.classes])[found.labels]
-    return (ids == np.arange(len(found.class_names) + 1)[:, None, None]).astype(np.float32)
+    odds: NDArray[np.float32] = (
+        ids == np.arange(len(found.class_names) + 1)[:, None, None]
+    ).astype("f4")
+    return odds
