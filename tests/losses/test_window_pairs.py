@@ -178,3 +178,44 @@ def test_the_same_generator_draws_the_same_pairs():
 def test_a_negative_count_is_refused():
     with pytest.raises(CongealError, match="at least 0, got -1"):
         random_pairs(torch.ones(2, 2, dtype=torch.int64), -1)
+
+
+# --- several numbers per pixel, and a repulsion radius --------------------------------------------
+
+
+def naive_vector_cost(values, labels, offsets, radius):
+    """As naive_cost, of ``(C, *S)`` values; far pairs of two objects are left out."""
+    costs = []
+    for place in product(*map(range, labels.shape)):
+        for step in offsets:
+            other = tuple(p + d for p, d in zip(place, step, strict=True))
+            if any(not 0 <= o < side for o, side in zip(other, labels.shape, strict=True)):
+                continue
+            one, two = int(labels[place]), int(labels[other])
+            far = sum(d * d for d in step) > radius**2
+            if one <= 0 or two <= 0 or (one != two and far):
+                continue
+            gap = float((values[:, *place] - values[:, *other]).norm())
+            v = gap if one == two else max(1 - gap, 0.0)
+            costs.append(v * v / 0.2 if v < 0.1 else v - 0.05)
+    return sum(costs) / len(costs) if costs else 0.0
+
+
+@pytest.mark.parametrize("radius", [1.5, 3.0, 100.0])
+def test_vectors_and_the_radius_follow_their_definition(radius):
+    values, labels = drawn(batch=2)
+    several = torch.stack([values, values.flip(2)], 1).requires_grad_()
+    window = {"window": 7, "centre": 3, "dilation": 2}
+    found = window_pair_cost(several, labels, **window, repulsion_radius=radius)
+    for one, its_labels, its_cost in zip(several.detach(), labels, found, strict=True):
+        expected = naive_vector_cost(one, its_labels, window_offsets(2, **window), radius)
+        assert float(its_cost) == pytest.approx(expected)
+    assert torch.autograd.gradcheck(
+        lambda v: window_pair_cost(v, labels, **window, repulsion_radius=radius), several
+    )
+
+
+def test_one_channel_is_the_scalar_case():
+    values, labels = drawn()
+    one, several = window_pair_cost(values, labels), window_pair_cost(values[:, None], labels)
+    assert torch.allclose(one, several)

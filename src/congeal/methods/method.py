@@ -305,7 +305,5 @@ class Method(nn.Module, ABC):
                 home = self.get_submodule(path)
                 like = getattr(home, last)
                 stored = state_dict[prefix + name]
-                setattr(
-                    home, last, torch.empty_like(stored, dtype=like.dtype, device=like.device)
-                )
+                setattr(home, last, torch.empty_like(stored, dtype=like.dtype, device=like.device))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

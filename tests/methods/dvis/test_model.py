@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+
+from congeal.data.batch import Batch
+from congeal.errors import CongealError
+from congeal.losses.variational import variational_terms
+from congeal.methods.dvis import DVIS, DVISConfig
+from congeal.methods.dvis.verification import Verdicts
+from congeal.methods.method import MapPrediction
+
+
+def make(seed=0, **settings):
+    torch.manual_seed(seed)
+    return DVIS(**{"verification_width": 8, **settings})
+
+
+def speckled(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 200, (height, width, 3)).astype(np.uint8)
+
+
+def scene():
+    """Labels (32, 48): two bars that touch, a square, and a far square of the first bar's value."""
+    labels = np.zeros((32, 48), np.int64)
+    labels[4:10, :30], labels[10:16, :30] = 1, 2
+    labels[20:28, 4:12], labels[20:28, 36:44] = 3, 4
+    return labels
+
+
+def told(labels, levels, model):
+    """Maps of a network that gives each object its level."""
+    stride = model.config.network.stride
+    values = torch.tensor([0.0, *levels])[torch.from_numpy(labels[::stride, ::stride])][None]
+    features = torch.zeros(8, -(-labels.shape[0] // 8), -(-labels.shape[1] // 8))
+    return MapPrediction({"values": values, "features": features}, labels.shape, stride)
+
+
+def test_perfect_values_decode_to_the_objects():
+    model, labels = make(min_area=4), scene()
+    result = model.decode(told(labels, [2, 3, 4, 5], model))
+    assert len(result) == 4
+    for number in range(1, 5):
+        truth = labels == number
+        best = max((truth & m).sum() / (truth | m).sum() for m in result.masks)
+        assert best > 0.8  # a pixel of outline at stride 2
+    assert np.all(result.scores == 1)
+
+
+def test_far_objects_of_one_value_are_one_unless_there_is_a_repulsion_radius():
+    labels = scene()
+    for settings, count in (
+        ({}, 3),
+        ({"repulsion_radius": 16}, 4),
+        ({"split_components": True}, 4),
+    ):
+        model = make(min_area=4, **settings)
+        assert len(model.decode(told(labels, [2, 3, 4, 2], model))) == count
+
+
+def test_close_values_are_told_apart_by_the_small_bandwidth_once_verified(monkeypatch):
+    """Bars at 2 and 2.6: one candidate by .9, two by .4; the verdict decides."""
+    model, labels = make(min_area=4), scene()
+    maps = told(labels, [2, 2.6, 4, 5], model)
+    model.verified.fill_(True)
+
+    def judge(projected, masks, ratio):
+        areas = masks.sum((1, 2)).float()
+        good = torch.where(areas > 80, 0.1, 0.9)  # the union of the bars is no object
+        return Verdicts(torch.zeros(len(masks), 2), good)
+
+    monkeypatch.setattr(model.verification, "forward", judge)
+    assert len(model.candidates(maps)) == 5
+    assert len(model.decode(maps)) == 4
+    assert len(model.configure(min_score=0.95).decode(maps)) == 0
+    everything = model.configure(min_score=0.0, max_overlap=1.0).decode(maps)
+    assert len(everything) == 5
+
+
+def test_rejected_candidates_are_there_with_their_scores():
+    model, labels = make(min_area=4), scene()
+    model.verified.fill_(True)
+    maps = told(labels, [2, 3, 4, 5], model)
+    found = model.candidates(maps)
+    chosen = model.configure(min_score=0.99).decode(maps)
+    assert len(found) >= 4 > len(chosen)
+    assert (found.scores < 0.99).all()
+
+
+def test_the_score_mixes_by_the_share_in_force():
+    model, labels = make(min_area=4, class_names=("disc", "bar")), scene()
+    model.verified.fill_(True)
+    maps = told(labels, [2, 3, 4, 5], model)
+    by_class, mixed, by_iou = (
+        model.configure(iou_share=share).candidates(maps).scores for share in (0.0, 0.5, 1.0)
+    )
+    assert mixed == pytest.approx((by_class + by_iou) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"channels": 3}, {"stride": 4}, {"coordinates": "none"}])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 33), (45, 31)])
+def test_any_image_size_gives_a_result_of_that_size(size, settings):
+    model = make(**settings, min_area=0, foreground_threshold=1e-6, min_score=0.0)
+    for verified in (False, True):
+        model.verified.fill_(verified)
+        result = model.segment(speckled(*size), keep_embedding=True)
+        assert result.shape == size
+        assert np.isfinite(result.scores).all()
+        stride = model.config.network.stride
+        expected = (model.config.network.channels, *(-(-side // stride) for side in size))
+        assert result.embedding.shape == expected
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.7])
+def test_images_shown_at_another_size_come_back_at_their_own(scale):
+    assert make(scale=scale, min_object_area=200).segment(speckled(37, 50)).shape == (37, 50)
+
+
+def drawn_batch(size=32):
+    labels = torch.randint(-1, 4, (2, 4, 4), generator=torch.Generator().manual_seed(0))
+    labels = labels.repeat_interleave(size // 4, 1).repeat_interleave(size // 4, 2)
+    return Batch(torch.rand(2, 3, size, size), labels, semantic=labels.clamp(max=1))
+
+
+@pytest.mark.parametrize("pairs", ["window", "random"])
+def test_the_terms_are_those_of_the_functions_by_their_weights(pairs):
+    weights = {"binary": 3.0, "permutation": 0.7, "mumford_shah": 0.2, "quantisation": 0.4}
+    model = make(
+        pairs=pairs, window=17, centre=3, dilation=4, pair_count=50, repulsion_radius=20,
+        **{f"{name}_weight": value for name, value in weights.items()},
+    ).eval()  # fmt: skip
+    batch = drawn_batch()
+    found = model.losses(batch, stage="map", generator=torch.Generator().manual_seed(3))
+    values, labels = model(batch.image).values, batch.labels[:, ::2, ::2]
+    expected = variational_terms(
+        values, labels, pairs=pairs, window=17, centre=3, dilation=4, count=50,
+        repulsion_radius=10, generator=torch.Generator().manual_seed(3),
+    )  # fmt: skip
+    assert list(found) == list(weights)
+    for name, weight in weights.items():
+        assert found[name].item() == pytest.approx(weight * getattr(expected, name).item())
+
+
+def test_each_stage_moves_its_own_part_of_the_network():
+    model, batch = make(foreground_threshold=1e-6), drawn_batch()
+    for stage, learns in zip(("map", "verification"), ("network", "verification"), strict=True):
+        model.zero_grad()
+        sum(model.losses(batch, stage=stage).values()).backward()
+        moved = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+        assert moved == {learns}
+    assert [stage.learns for stage in model.stages()] == [("network",), ("verification",)]
+
+
+def test_without_candidates_the_verification_loss_is_zero_and_has_a_gradient():
+    model = make(foreground_threshold=1e6)
+    found = model.losses(drawn_batch(), stage="verification")
+    assert [float(term) for term in found.values()] == [0.0, 0.0]
+    sum(found.values()).backward()
+
+
+def test_bad_settings_are_told():
+    with pytest.raises(CongealError, match="odd"):
+        DVISConfig.from_settings({"window": 64})
+    with pytest.raises(CongealError, match="bandwidth"):
+        DVISConfig.from_settings({"bandwidths": [0.5, -1]})
+    with pytest.raises(CongealError, match="task of dvis"):
+        DVIS(task="semantic")

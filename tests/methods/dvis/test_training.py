@@ -1,0 +1,175 @@
+"""From the command line: train, kill, resume, segment, evaluate; and images that have little."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from congeal.cli import app
+from congeal.data import Dataset
+from congeal.data.sample import Sample
+from congeal.methods.dvis import DVIS
+from congeal.methods.registry import method_names
+from congeal.models import load
+from congeal.training import train
+
+pytestmark = pytest.mark.skipif(
+    "dvis" not in method_names(), reason="install the package again: its methods have changed"
+)
+
+# Twenty steps, fourteen of the map and six of the verification; a checkpoint after every fourth.
+SHORT = ["--method", "dvis", "--epochs", "5", "--batch-size", "2", "--crop", "32"]
+SHORT += ["--device", "cpu"]
+for setting in (
+    "steps_per_epoch=4", "validation_images=1", "workers=0", "keep=last", "overlays=false",
+    "tuning_share=0", "cpu_replicas=1", "verification_width=8", "window=9", "centre=2",
+):  # fmt: skip
+    SHORT += ["--set", setting]
+
+# The command, which hangs in one of its steps.
+VICTIM = """
+import sys, time
+from pathlib import Path
+from congeal.cli import app
+from congeal.methods.dvis import DVIS
+marker, at, *words = sys.argv[1:]
+usual, calls = DVIS.losses, []
+def losses(self, *args, **kwargs):
+    calls.append(0)
+    if len(calls) == int(at):
+        Path(marker).touch()
+        time.sleep(600)
+    return usual(self, *args, **kwargs)
+DVIS.losses = losses
+app(words)
+"""
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def train_words(folder):
+    return ["train", "discs", *SHORT, "-o", str(folder)]
+
+
+def logged(folder):
+    with (folder / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, one_thread):
+    folder = tmp_path_factory.mktemp("unbroken") / "model"
+    run(*train_words(folder))
+    return folder
+
+
+def test_the_log_holds_every_term_under_its_name(unbroken):
+    columns = {name for row in logged(unbroken) for name, value in row.items() if value}
+    terms = {"binary", "permutation", "mumford_shah", "quantisation", "class", "iou"}
+    assert terms <= columns
+
+
+def test_the_model_segments_and_is_evaluated(unbroken, tmp_path):
+    from skimage.io import imsave
+
+    image = np.zeros((37, 50, 3), np.uint8)
+    image[8:20, 10:30] = 200
+    imsave(tmp_path / "one.png", image, check_contrast=False)
+    run("segment", unbroken, tmp_path / "one.png", "-o", tmp_path / "found")
+    assert any((tmp_path / "found").iterdir())
+    run("evaluate", unbroken, "discs", "--limit", 2, "-o", tmp_path / "evaluation")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+@pytest.mark.parametrize("at", [7, 18], ids=["map", "verification"])
+def test_killed_in_either_stage_a_training_resumes_to_the_same_weights(
+    at, unbroken, one_thread, tmp_path
+):
+    folder, marker = tmp_path / "model", tmp_path / "marker"
+    source = str(Path(__file__).parents[3] / "src")
+    victim = subprocess.Popen(
+        [sys.executable, "-c", VICTIM, marker, str(at), *train_words(folder)],
+        env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not marker.exists():
+        assert victim.poll() is None, victim.stderr.read()
+        assert time.monotonic() < deadline, "the training never came so far"
+        time.sleep(0.1)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    run(*train_words(folder), "--resume")
+    found, expected = load(folder).state_dict(), load(unbroken).state_dict()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+    assert bool(found["verified"])
+
+
+class Cases(Dataset):
+    """Images of one kind: empty, all one object, one object, objects of a pixel."""
+
+    split = "train"
+
+    def __init__(self, kind):
+        self.name = self.kind = kind
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        labels = np.zeros((48, 48), np.int64)
+        if self.kind == "whole":
+            labels[:] = 1
+        elif self.kind == "one":
+            labels[10:30, 12:36] = 1
+        elif self.kind == "pixels":
+            labels[::12, ::12] = np.arange(1, 17).reshape(4, 4)
+        noise = np.random.default_rng(index).integers(0, 40, labels.shape)
+        image = np.where(labels > 0, 200, 20) + noise * (self.kind != "background")
+        return Sample(f"{index}", image.astype(np.uint8)[..., None], labels)
+
+    def names(self):
+        return [str(index) for index in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [("empty", 1), ("background", 1), ("whole", 1), ("one", 1), ("pixels", 1), ("pixels", 2)],
+)
+def test_images_that_have_little_train_to_finite_weights(kind, channels, one_thread, tmp_path):
+    torch.manual_seed(0)
+    model = DVIS(
+        channels=channels, verification_width=8, window=17, centre=3, min_area=0,
+        foreground_threshold=0.05,
+    )  # fmt: skip
+    data = Cases(kind)
+    folder = train(
+        model, data, output=tmp_path / "model", val=Cases("one"), epochs=1, steps_per_epoch=6,
+        batch_size=2, crop=32, workers=0, device="cpu", validation_images=1, tuning_share=0,
+        overlays=False,
+    )  # fmt: skip
+    assert all(torch.isfinite(x).all() for x in load(folder).state_dict().values())
+    values = [float(row["loss"]) for row in logged(folder) if row["loss"]]
+    assert np.isfinite(values).all()
+    result = load(folder).segment(data[0].image)
+    assert result.shape == (48, 48)
