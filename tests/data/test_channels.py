@@ -61,7 +61,7 @@ def test_a_path_that_ends_like_channels_is_a_path(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("sticks:channels=0", "option"),
+        ("sticks:channels=0", "your own images"),
         ("nuclei:channels=0", "your own images"),
         ("{}:channels=0,1,2,3", "1 to 3 channels"),
     ],
@@ -84,7 +84,8 @@ def test_data_check_reads_the_channels(folder: Path) -> None:
 
 def test_a_model_is_trained_on_two_channels(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    words = ["train", f"{folder}:channels=3,0", "-o", out, "--max-steps", "2", "--from-scratch"]
+    words = ["train", f"{folder}:channels=3,0", "-o", out, "--epochs", "1", "--batch-size", "2"]
+    words += ["--crop", "48", "--max-minutes", "1"]
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.output
     found = congeal.segment(out, folder / "images/0.png", channels=[3, 0])
