@@ -76,7 +76,7 @@ def test_any_shape_and_type_of_image_reaches_the_model_in_one_form(shape, dtype)
     [
         (np.zeros((4, 5, 7)), "7 channels; choose with --channels"),
         (np.zeros((4, 5, 2)), "2 channels; choose with --channels"),
-        (np.zeros((4, 5, 4)), r"channels= in Python"),
+        (np.zeros((4, 5, 4)), r"Python: channels="),
         (np.zeros((2, 4, 5, 3)), "got shape"),
         (np.zeros((0, 5)), "got shape"),
         (np.full((4, 5), np.nan), "NaN"),

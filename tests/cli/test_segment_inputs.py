@@ -64,7 +64,8 @@ def test_what_is_left_out_is_told(run, model, colours):
 
 def test_an_overlay_of_two_channels_is_drawn(run, model, colours):
     assert run("segment", model, colours, "--channels", "0,2", "-f", "overlay").exit_code == 0
-    assert Image.open(colours.parent / "segmented/colours_overlay.png").size == (40, 24)
+    with Image.open(colours.parent / "segmented/colours_overlay.png") as picture:
+        assert picture.size == (40, 24)
 
 
 @pytest.mark.parametrize("given", ["red", "0,1,2,3", "-1", "", "0,,1"])

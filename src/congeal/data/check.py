@@ -13,7 +13,7 @@ from congeal.data.classes import same_names
 from congeal.data.folder import FolderDataset, folder_notes
 from congeal.data.layouts import find_layout
 from congeal.data.matching import name_some
-from congeal.data.registry import DATASETS, open_dataset, split_spec, stored_splits
+from congeal.data.registry import DATASETS, open_dataset, split_channels, split_spec, stored_splits
 from congeal.data.sample import Dataset, Sample
 from congeal.data.tally import Tally
 from congeal.errors import CongealError
@@ -144,18 +144,19 @@ def check_spec(spec: str | Path, split: str = "all", on_sample: Tell | None = No
     first = next(iter(opened.values()))
     if isinstance(first, FolderDataset):
         lost += first.classes.problems
-        found.notes += folder_notes(spec)
+        found.notes += folder_notes(split_channels(spec)[0])
     found.problems[:0] = lost
     return found
 
 
 def _open(spec: str | Path, part: str) -> Dataset:
     """Open a split; of a folder, what has its counterpart."""
-    path = Path(spec)
-    named = split_spec(spec)[0] in DATASETS
+    where, channels = split_channels(spec)
+    path = Path(where)
+    named = split_spec(where)[0] in DATASETS
     if named or not path.is_dir() or find_layout(path) is not None:
         return open_dataset(spec, part)
-    return FolderDataset(path, part, lost=[])
+    return FolderDataset(path, part, lost=[], channels=channels)
 
 
 def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Findings:

@@ -65,6 +65,7 @@ class FolderDataset(PairedDataset):
             for validation, one in seven images is chosen by a hash of its name.
         seed: seed of that choice.
         lost: takes a line for each file without its counterpart, which is an error otherwise.
+        channels: which channels of the images to take, as in `read_image`.
 
     Raises:
         CongealError: a folder is missing or empty, an image has no mask or the reverse, the
@@ -88,7 +89,9 @@ class FolderDataset(PairedDataset):
         *,
         seed: int = 0,
         lost: list[str] | None = None,
+        channels: Sequence[int] | None = None,
     ) -> None:
+        self.channels = channels
         parts = folder_parts(root, lost)
         pairs = select_split(parts, split, name=lambda p: p.name, where=str(root), seed=seed)
         super().__init__(str(root), split, pairs)
@@ -101,7 +104,7 @@ class FolderDataset(PairedDataset):
             self.protocol, self.other_protocols = "miou", ()
 
     def __getitem__(self, index: int) -> Sample:
-        return read_marked(self.pairs[index], self.classes)
+        return read_marked(self.pairs[index], self.classes, self.channels)
 
     def stored(self, index: int) -> LabelMap | None:
         """The labels of a sample as numbered in its file; None where they are those of the sample.

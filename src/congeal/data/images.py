@@ -161,8 +161,8 @@ def _kept_channels(
         if len(kept) in (1, 3):
             return kept
         raise CongealError(
-            f"expected a gray or RGB image, {where} has {count} channels; "
-            "choose with --channels (channels= in Python)"
+            f"expected a gray or RGB image, {where} has {count} channels; choose with --channels "
+            "(training: FOLDER:channels=0,2; Python: channels=[0, 2])"
         )
     kept = [int(channel) for channel in chosen]
     if not kept or not all(0 <= channel < count for channel in kept):

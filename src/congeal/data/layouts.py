@@ -38,6 +38,7 @@ class Layout:
         find: gives the folder of the dataset within a path, None when it is not there.
         splits: gives the splits of the dataset in that folder, or ``("all",)``.
         open: reads a split: folder, split, and the keywords ``seed`` and ``name``.
+        channels: whether ``open`` takes the keyword ``channels`` as well.
         folders: what the folder is called below ``CONGEAL_DATA``, for a named dataset.
     """
 
@@ -45,6 +46,7 @@ class Layout:
     splits: Callable[[Path], tuple[str, ...]]
     open: Callable[..., Dataset]
     folders: tuple[str, ...] = ()
+    channels: bool = False
 
 
 def _standard(reader: type[StandardDataset], *folders: str) -> Layout:
@@ -66,9 +68,9 @@ def _leaves(subset: str) -> Layout:
 
 
 _CVPPP = ("cvppp", "CVPPP", "CVPPP2017_LSC_training")
-_OWN_COCO = Layout(_if(coco_files), _keys(coco_files), CocoDataset)
+_OWN_COCO = Layout(_if(coco_files), _keys(coco_files), CocoDataset, channels=True)
 _EXPORT = Layout(_if(export_files), _keys(export_files), CocoExportDataset)
-_ARRAYS = Layout(_if(find_arrays), array_splits, ArrayDataset)
+_ARRAYS = Layout(_if(find_arrays), array_splits, ArrayDataset, channels=True)
 
 
 NAMED: dict[str, Layout] = {

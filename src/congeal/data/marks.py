@@ -21,12 +21,15 @@ __all__ = ["merge_class_masks", "read_marked", "read_semantic", "stored_labels",
 _VOID_CLASSES = (255, 65535)
 
 
-def read_marked(pair: Pair, classes: FolderClasses) -> Sample:
+def read_marked(
+    pair: Pair, classes: FolderClasses, channels: Sequence[int] | None = None
+) -> Sample:
     """Read an image with its objects and classes.
 
     Args:
         pair: the files.
         classes: what the folder says about classes.
+        channels: which channels of the image to take, as in `read_image`.
 
     Raises:
         CongealError: a file cannot be read, sizes differ, or a map has a class without a name.
@@ -42,8 +45,8 @@ def read_marked(pair: Pair, classes: FolderClasses) -> Sample:
         ([-1, 1], [[0, -1], [-1, 1]])
     """
     if not classes.names:
-        return read_pair(pair)
-    image = read_image(pair.image)
+        return read_pair(pair, channels)
+    image = read_image(pair.image, channels)
     semantic = None if pair.semantic is None else read_semantic(pair.semantic, classes)
     if semantic is not None and pair.semantic is not None:
         check_sizes(image.shape[:2], pair.image, semantic.shape, pair.semantic)

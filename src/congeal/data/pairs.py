@@ -79,8 +79,12 @@ class PairedDataset(Dataset):
         return [pair.name for pair in self.pairs]
 
 
-def read_pair(pair: Pair) -> Sample:
+def read_pair(pair: Pair, channels: Sequence[int] | None = None) -> Sample:
     """Read the image and the labels of one pair.
+
+    Args:
+        pair: the files.
+        channels: which channels of the image to take, as in `read_image`.
 
     Raises:
         CongealError: either cannot be read, or their sizes differ.
@@ -93,7 +97,7 @@ def read_pair(pair: Pair) -> Sample:
         >>> read_pair(Pair("a", folder / "a.png", folder / "a.png")).labels.shape
         (4, 5)
     """
-    image = read_image(pair.image)
+    image = read_image(pair.image, channels)
     labels = read_masks(pair.mask) if pair.mask.is_dir() else read_labels(pair.mask)
     check_sizes(image.shape[:2], pair.image, labels.shape, pair.mask)
     return Sample(pair.name, image, labels, pair.image)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from congeal.data.catalogue import DATASETS, DatasetInfo
 from congeal.data.drawn import KINDS, DrawnDataset, split_drawing
@@ -19,11 +22,14 @@ __all__ = [
     "held_out_split",
     "is_here",
     "open_dataset",
+    "split_channels",
     "split_spec",
     "stored_splits",
 ]
 
 _SPLITS = ("train", "val", "test")
+_CHANNELS = re.compile(r"(.+):channels=(\d{1,5}(?:,\d{1,5})*)", re.ASCII)
+_MOST_CHANNELS = 3  # that the network takes
 
 
 def open_dataset(
@@ -34,6 +40,7 @@ def open_dataset(
     count: int | None = None,
     size: int | None = None,
     seed: int = 0,
+    channels: Sequence[int] | None = None,
 ) -> Dataset:
     """Open a dataset by name or by path.
 
@@ -42,12 +49,15 @@ def open_dataset(
             options such as ``sticks:8`` or ``shapes:objects=2-5,overlap=0.3``, a folder, a
             COCO ``.json``, a ``.npz`` or a Zarr group. The folders of the published datasets are
             recognised. A name wins over a folder of the same name; write ``./nuclei`` for the
-            folder. In a folder, a COCO file wins over masks.
+            folder. In a folder, a COCO file wins over masks. Behind a path may stand channels:
+            ``my_folder:channels=0,2``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         root: folder of a named dataset; below ``CONGEAL_DATA`` when None.
         count: only the first so many samples (drawn sets: how many to draw).
         size: side of drawn images in pixels; not for images from files.
         seed: seed of drawn sets and of divisions into training and validation.
+        channels: which channels of the images to take, from 0, in this order, 1 to 3 of them; for
+            folders of masks, COCO files and arrays.
 
     Raises:
         CongealError: no such name or folder, or it cannot be read.
@@ -56,6 +66,8 @@ def open_dataset(
         >>> open_dataset("sticks", "train", count=10)
         <sticks (train): 10 images>
     """
+    spec, told = split_channels(spec)
+    channels = _checked_channels(spec, told if channels is None else channels)
     name, folder = split_spec(spec)
     folder = Path(root) if root is not None and folder is None else folder
     drawing = split_drawing(name)
@@ -72,7 +84,7 @@ def open_dataset(
         dataset = PackDataset(name, split, folder)
     else:
         _refuse_folder(str(spec), folder)
-        dataset = _open_path(Path(spec), split, seed)
+        dataset = _open_path(Path(spec), split, seed, channels)
     if count is None:
         return dataset
     if count < 1:
@@ -98,13 +110,45 @@ def split_spec(spec: str | Path) -> tuple[str, Path | None]:
     return str(spec), None
 
 
-def _open_path(path: Path, split: str, seed: int) -> Dataset:
+def split_channels(spec: str | Path) -> tuple[str | Path, tuple[int, ...] | None]:
+    """Take ``FOLDER:channels=0,2`` apart; None where no channels are named.
+
+    Example:
+        >>> split_channels("cells:channels=2,0"), split_channels("sticks:8")
+        (('cells', (2, 0)), ('sticks:8', None))
+    """
+    found = _CHANNELS.fullmatch(str(spec))
+    if found is None or Path(spec).exists():
+        return spec, None
+    return found[1], tuple(int(channel) for channel in found[2].split(","))
+
+
+def _checked_channels(spec: str | Path, channels: Sequence[int] | None) -> tuple[int, ...] | None:
+    if channels is None:
+        return None
+    name = split_spec(spec)[0]
+    if name in DATASETS or split_drawing(name) is not None:
+        raise CongealError(f"expected channels for your own images only, {name} has its own")
+    if not 1 <= len(channels) <= _MOST_CHANNELS:
+        raise CongealError(
+            f"expected 1 to 3 channels of {spec} (channels=0,2), for the network takes no more; "
+            f"got {len(channels)}"
+        )
+    return tuple(channels)
+
+
+def _open_path(
+    path: Path, split: str, seed: int, channels: tuple[int, ...] | None = None
+) -> Dataset:
     _check_exists(path)
     known = find_layout(path)
     if known is None:
-        return FolderDataset(path, split, seed=seed)
+        return FolderDataset(path, split, seed=seed, channels=channels)
     layout, home = known
-    return layout.open(home, split, seed=seed, name=str(path))
+    chosen: dict[str, Any] = {} if channels is None else {"channels": channels}
+    if chosen and not layout.channels:
+        raise CongealError(f"expected channels for your own images only, {path} has its own")
+    return layout.open(home, split, seed=seed, name=str(path), **chosen)
 
 
 def _check_exists(path: Path) -> None:
@@ -148,6 +192,7 @@ def stored_splits(spec: str | Path, lost: list[str] | None = None) -> tuple[str,
         >>> stored_splits("sticks")
         ('train', 'val', 'test')
     """
+    spec = split_channels(spec)[0]
     name, folder = split_spec(spec)
     if name in NAMED:
         return NAMED[name].splits(find_named(name, folder))

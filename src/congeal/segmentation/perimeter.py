@@ -47,7 +47,7 @@ def measure_perimeters(result: Contents) -> NDArray[np.float64]:
     edges[place[border]] = own[border]
     beside, corners = alike(edges)
     lengths = np.where(border, _LENGTHS[1 + 2 * beside + 10 * corners], 0)
-    return np.bincount(index, lengths, len(result))
+    return np.bincount(index, lengths, len(result)).astype(np.float64)
 
 
 def _canvas(

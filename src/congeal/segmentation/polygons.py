@@ -102,7 +102,8 @@ def _part_inside(ring: Ring, parts: NDArray[np.int32]) -> int:
 def _corners(ring: Ring) -> Ring:
     """Leave the corners at which the path turns."""
     steps = np.roll(ring, -1, 0) - ring
-    return ring[(steps != np.roll(steps, 1, 0)).any(1)]
+    turns: Ring = ring[(steps != np.roll(steps, 1, 0)).any(1)]
+    return turns
 
 
 def _area(ring: Ring) -> float:
