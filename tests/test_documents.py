@@ -159,6 +159,7 @@ def test_the_commands_of_the_page_exist_with_their_options(
     assert given <= options | {"--help"}, f"{name(page)}:{line}: {command}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("desk")
 def test_the_quickstart_works_word_by_word() -> None:
     from congeal.cli import app
