@@ -1,14 +1,15 @@
 """The pages tell the truth: their Python runs, their commands exist, their links lead somewhere.
 
 Python blocks of a page run in order and share names, in a folder that holds what a reader would
-have: `my_folder/images`, `my_folder/masks`, `photos/` and `photo.png`. Blocks with `>>>` are
-doctests. A block under the line `<!-- not run: reason -->` is only compiled.
+have: `my_folder/images`, `my_folder/masks`, `photos/`, `labelme/` and `photo.png`. Blocks with
+`>>>` are doctests. A block under the line `<!-- not run: reason -->` is only compiled.
 """
 
 from __future__ import annotations
 
 import doctest
 import importlib.util
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -86,8 +87,22 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Image.fromarray(labels).save(tmp_path / f"my_folder/masks/{sample.name}.png")
         Image.fromarray(sample.image).save(tmp_path / f"photos/{sample.name}.png")
     Image.fromarray(sample.image).save(tmp_path / "photo.png")
+    write_labelme(tmp_path / "labelme", sample.image)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_labelme(folder: Path, image: Any) -> None:
+    """An image with two squares, as Labelme stores it."""
+    folder.mkdir()
+    Image.fromarray(image).save(folder / "a.png")
+    squares = [
+        {"label": kind, "points": [[at, at], [at + 9, at], [at + 9, at + 9], [at, at + 9]]}
+        for kind, at in (("disc", 4), ("square", 30))
+    ]
+    height, width = image.shape[:2]
+    about = {"imagePath": "a.png", "imageHeight": height, "imageWidth": width}
+    (folder / "a.json").write_text(json.dumps({"shapes": squares, **about}), encoding="utf-8")
 
 
 def quicker(code: str) -> str:
@@ -122,6 +137,18 @@ def test_the_python_of_the_page_runs(page: Path) -> None:
             run(block, page, names)
         elif block.language == "python" and ">>>" not in block.code:
             compile(block.code, str(page), "exec")
+
+
+def test_the_script_for_labelme_writes_what_congeal_reads(desk: Path) -> None:
+    from congeal.data import open_dataset
+
+    page = ROOT / "docs/how-to/draw-masks.md"
+    script = next(block for block in blocks(page) if "def convert" in block.code)
+    run(script, page, {"__name__": "__main__"})
+    (sample,) = open_dataset(desk / "from_labelme", "all")
+    assert np.bincount(sample.labels.ravel())[1:].tolist() == [100, 100]
+    assert sample.classes is not None
+    assert sample.classes.tolist() == [1, 2]
 
 
 def command_lines(page: Path) -> list[tuple[int, str]]:
@@ -159,6 +186,7 @@ def test_the_commands_of_the_page_exist_with_their_options(
     assert given <= options | {"--help"}, f"{name(page)}:{line}: {command}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("desk")
 def test_the_quickstart_works_word_by_word() -> None:
     from congeal.cli import app
