@@ -166,7 +166,7 @@ def widest(margin: float, concentration: float) -> float:
         >>> widest(0.5, 25.0), widest(0.4, 10_000.0)
         (0.2, 0.19999999999999998)
     """
-    return min(max((1 - margin) / 3, float(concentration) ** -0.5), math.pi / 2)
+    return min(max((1 - margin) / 3, 1 / math.sqrt(concentration)), math.pi / 2)
 
 
 def merge_cosine(margin: float) -> float:
