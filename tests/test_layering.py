@@ -23,7 +23,7 @@ PACKAGE = SOURCE / "congeal"
 # docs/architecture.md shows the same list.
 LAYERS = (
     ("errors", "version"),
-    ("files",),
+    ("files", "settings", "tasks"),
     ("sphere", "labels", "autograd"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping
@@ -35,7 +35,7 @@ LAYERS = (
     ("models",),
     ("prediction", "evaluation"),
     ("training",),
-    ("demo", "theory"),
+    ("demo", "experiments"),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
