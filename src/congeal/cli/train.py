@@ -20,71 +20,73 @@ if TYPE_CHECKING:
 __all__ = ["default_folder", "train"]
 
 
+Data = Annotated[
+    str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
+]
+Method = Annotated[
+    str | None, typer.Option(help="Method by name; congeal methods lists them.", metavar="NAME")
+]
+Task = Annotated[
+    str | None, typer.Option(help="instances, semantic, boundaries or proposals.", metavar="NAME")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder of the model.", metavar="FOLDER")
+]
+Val = Annotated[str | None, typer.Option(help="Validation images, if not of DATA.", metavar="DATA")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Length in minutes (default: 20).", metavar="N")
+]
+Epochs = Annotated[int | None, typer.Option(help="Length in rounds of the images.", metavar="N")]
+BatchSize = Annotated[int | None, typer.Option(help="Crops in a batch (default: 8).", metavar="N")]
+Crop = Annotated[
+    int | None, typer.Option(help="Side of the crops (default: by the images).", metavar="PX")
+]
+Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
+Precision = Annotated[
+    str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
+]
+Start = Annotated[
+    str | None, typer.Option(help="Model whose weights to begin with.", metavar="MODEL")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")]
+Preset = Annotated[str | None, typer.Option(help="Settings: fast or paper.", metavar="NAME")]
+Config = Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")]
+SetAny = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting, such as loss.margin=0.4.", metavar="NAME=VALUE"),
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print the settings as YAML; train nothing.")
+]
+Half = Annotated[bool, typer.Option("--half", help="Store weights in half precision.")]
+What = Annotated[str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT")]
+Licence = Annotated[str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT")]
+
+
 def train(
-    data: Annotated[
-        str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
-    ],
+    data: Data,
     *,
-    method: Annotated[
-        str | None,
-        typer.Option(help="Method by name; congeal methods lists them.", metavar="NAME"),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="instances, semantic, boundaries or proposals.", metavar="NAME"),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the model.", metavar="FOLDER"),
-    ] = None,
-    val: Annotated[
-        str | None, typer.Option(help="Validation images, if not of DATA.", metavar="DATA")
-    ] = None,
-    max_minutes: Annotated[
-        float | None, typer.Option(help="Length in minutes (default: 20).", metavar="N")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Length in rounds of the images.", metavar="N")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Crops in a batch (default: 8).", metavar="N")
-    ] = None,
-    crop: Annotated[
-        int | None, typer.Option(help="Side of the crops (default: by the images).", metavar="PX")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Model whose weights to begin with.", metavar="MODEL")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")] = False,
-    preset: Annotated[
-        str | None, typer.Option(help="Settings: fast or paper.", metavar="NAME")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, such as loss.margin=0.4.", metavar="NAME=VALUE"),
-    ] = None,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the settings as YAML; train nothing.")
-    ] = False,
-    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision.")] = False,
-    what: Annotated[
-        str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT")
-    ] = "",
-    licence: Annotated[
-        str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT")
-    ] = "",
+    method: Method = None,
+    task: Task = None,
+    output: Folder = None,
+    val: Val = None,
+    max_minutes: Minutes = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    crop: Crop = None,
+    seed: Seed = None,
+    device: Device = None,
+    precision: Precision = None,
+    start: Start = None,
+    resume: Resume = False,
+    preset: Preset = None,
+    config: Config = None,
+    settings: SetAny = None,
+    print_config: PrintConfig = False,
+    half: Half = False,
+    what: What = "",
+    licence: Licence = "",
     as_json: Json = False,
 ) -> None:
     """Train a model on images and masks.
@@ -92,7 +94,6 @@ def train(
     Settings follow from the images unless given. Ctrl-C stops early and leaves a usable model.
     All settings of a method: congeal methods NAME.
     """
-    document = _read_config(config)
     given = {
         "max_minutes": max_minutes,
         "epochs": epochs,
@@ -104,17 +105,15 @@ def train(
         "half": half or None,
     }
     named = {f"training.{name}": value for name, value in given.items() if value is not None}
-    chosen: dict[str, Any] = {**document, **named, **parse_settings(settings)}
-    method = method or chosen.pop("method", None)
-    task = task or chosen.pop("task", None)
-    chosen.pop("method", None), chosen.pop("task", None)
+    chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
+    written = {name: chosen.pop(name, None) for name in ("method", "task")}
+    method, task = method or written["method"], task or written["task"]
     wish = {"settings": chosen, "val": val, "task": task, "preset": preset, "start": start}
     if print_config:
         _print_config(method, data, wish)
         return
     folder = default_folder(data) if output is None else output
-    about = {"what": what, "licence": licence}
-    outcome = _run(method, data, folder, resume, wish, about)
+    outcome = _run(method, data, folder, resume, wish, {"what": what, "licence": licence})
     _stop_if_stopped(outcome)
     _tell(folder, data, as_json)
 

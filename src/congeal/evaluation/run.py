@@ -24,10 +24,18 @@ from congeal.evaluation.result import Evaluation
 from congeal.evaluation.segments import KeepsEmbedding, learn_memory
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.tasks import Task
 
 __all__ = ["evaluate"]
 
 Row = dict[str, Any]
+
+# What a result with objects, or with a map alone, can be compared with; objects can be painted.
+_JUDGES = {
+    "objects": ("instances", "objects", "panoptic", "semantic", "annotators"),
+    "semantic": ("semantic",),
+    "boundary": ("annotators",),
+}
 
 EXAMPLES = 12
 """Images shown in a report."""
@@ -63,8 +71,9 @@ def evaluate(
         model: folder of a model, name of a shipped one, or anything with ``segment(image)``.
         data: name or path of a dataset, or a dataset.
         protocol: how to measure, a name of :data:`congeal.metrics.PROTOCOLS`. The default is the
-            protocol that belongs to the dataset, or ``"matching"`` where its images lack what
-            that one needs.
+            protocol that belongs to the dataset, or that of the model's task where the model
+            makes nothing that the former compares, or ``"matching"`` where images lack what is
+            needed.
         split: part of a dataset that is opened by name or path: ``"train"``, ``"val"``,
             ``"test"`` or ``"all"``. The default is the one a model is not trained on: the test
             images where there are some, else those for validation.
@@ -79,7 +88,7 @@ def evaluate(
         limit: stop after so many images.
         report: keep the worst images and write the report page.
         device: where a model that is opened runs: ``"auto"``, ``"cpu"``, ``"cuda"``.
-        settings: of the read-out of a model that is opened, in place of those stored.
+        settings: of the decoding of a model that is opened, in place of those stored.
         on_image: called after each image with its number from 1, their count, and its scores.
         on_memory: of ``"retrieval"``, called after each image that goes into the memory, which is
             made before anything is scored, with its number from 1 and their count.
@@ -103,13 +112,15 @@ def evaluate(
     _check_output(output)
     dataset = data if isinstance(data, Dataset) else _open_data(data, split)
     count = _check_dataset(dataset, limit)
+    segmenter, name = _open_model(model, device, settings)
+    if chosen is None:
+        chosen = _protocol_of_task(getattr(segmenter, "task", None), dataset)
     chosen, notes = _choose_protocol(chosen, dataset)
     for line in quick_problems(dataset) if chosen.truth == "instances" else ():
         on_note(line)
     wanted = dict(measure or {})
     learned = _memory_data(chosen, data, wanted)
     judge = make_judge(chosen, dataset, wanted, thresholds, quick)
-    segmenter, name = _open_model(model, device, settings)
     memory = None
     if learned is not None:
         segmenter = KeepsEmbedding(segmenter)
@@ -123,6 +134,14 @@ def evaluate(
     if output is not None:
         found.save(output, report=report)
     return found
+
+
+def _protocol_of_task(task: Task | None, dataset: Dataset) -> Protocol | None:
+    """The protocol of a model's task, where that of the data compares what it does not make."""
+    named = PROTOCOLS.get(dataset.protocol)
+    if task is None or named is None or named.truth in _JUDGES[task.fills]:
+        return None
+    return PROTOCOLS[task.protocol]
 
 
 def _choose_protocol(asked: Protocol | None, dataset: Dataset) -> tuple[Protocol, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from congeal.grouping.groups import check_finite, check_shapes
 from congeal.grouping.nearest import lengths, take
 
-__all__ = ["Pixels", "read_pixels"]
+__all__ = ["Pixels", "pixel_grid", "pixel_mass", "read_pixels"]
 
 LIGHTEST = 1e-6  # mass of a pixel
 
@@ -87,3 +87,18 @@ def read_pixels(
     inside = mask.flatten().bool().nonzero()[:, 0]
     mass = None if mass is None else mass[inside]
     return Pixels(image, inside, length[inside], mass)
+
+
+def pixel_mass(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    """Mass ``(B, N)`` of each pixel, 0 outside the mask; None where all are alike."""
+    mass = None if weights is None else weights.flatten(1).to(points.dtype)
+    if mask is None:
+        return mass
+    kept = mask.flatten(1).to(points.dtype)
+    return kept if mass is None else mass * kept
+
+
+def pixel_grid(size: torch.Size, like: Tensor) -> Tensor:
+    """``(N, n)`` positions of the pixels of a map of this size."""
+    axes = [torch.arange(side, dtype=like.dtype, device=like.device) for side in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(size))

@@ -14,6 +14,7 @@ from congeal.errors import CongealError
 from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
+from congeal.grouping.masked import pixel_grid, pixel_mass
 from congeal.sphere import FAINT, concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
@@ -358,8 +359,8 @@ class MeanShift(nn.Module):
         size = embedding.shape[2:]
         with torch.autocast(embedding.device.type, enabled=False):
             points = normalise(embedding, dim=1, eps=FAINT).flatten(2).mT  # (B, N, D)
-            mass = _mass(points, mask, weights)
-            location = _grid(size, points).expand(len(points), -1, -1) if self.reach else None
+            mass = pixel_mass(points, mask, weights)
+            location = pixel_grid(size, points).expand(len(points), -1, -1) if self.reach else None
             trail = self.shift(points.contiguous(), mass, location)
         return [step.mT.unflatten(2, size) for step in trail]
 
@@ -390,17 +391,3 @@ class MeanShift(nn.Module):
 
 def _at_rest(before: Tensor, after: Tensor, tolerance: float) -> bool:
     return bool((after.detach() - before.detach()).abs().amax() < tolerance) if len(after) else True
-
-
-def _mass(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
-    mass = None if weights is None else weights.flatten(1).to(points.dtype)
-    if mask is None:
-        return mass
-    kept = mask.flatten(1).to(points.dtype)
-    return kept if mass is None else mass * kept
-
-
-def _grid(size: torch.Size, like: Tensor) -> Tensor:
-    """``(N, n)`` positions of the pixels of a map of this size."""
-    axes = [torch.arange(side, dtype=like.dtype, device=like.device) for side in size]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(size))
