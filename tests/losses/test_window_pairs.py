@@ -207,7 +207,7 @@ def test_vectors_and_the_radius_follow_their_definition(radius):
     several = torch.stack([values, values.flip(2)], 1).requires_grad_()
     window = {"window": 7, "centre": 3, "dilation": 2}
     found = window_pair_cost(several, labels, **window, repulsion_radius=radius)
-    for one, its_labels, its_cost in zip(several.detach(), labels, found, strict=True):
+    for one, its_labels, its_cost in zip(several.detach(), labels, found.detach(), strict=True):
         expected = naive_vector_cost(one, its_labels, window_offsets(2, **window), radius)
         assert float(its_cost) == pytest.approx(expected)
     assert torch.autograd.gradcheck(

@@ -289,7 +289,7 @@ class Job:
             "date": datetime.now(UTC).date().isoformat(),
             **self.config.model_dump(mode="json"),
         }
-        metrics = {f"validation {name}": value for name, value in scores.items()}
+        metrics = {f"validation {n}": v for n, v in scores.items() if not math.isnan(v)}
         card = model_card(self.model, training, metrics, **self.about)
         save_model(
             self.model,

@@ -178,7 +178,8 @@ def store_tuned(
     """
     told = {"data": data, "images": found.images, "objects": found.objects, **found.settings}
     training = {**config.training, "tuned": told}
-    scores = {f"tuned {name}": round(value, 4) for name, value in found.after.items()}
+    defined = {name: value for name, value in found.after.items() if not math.isnan(value)}
+    scores = {f"tuned {name}": round(value, 4) for name, value in defined.items()}
     metrics = {**config.metrics, **scores}
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}

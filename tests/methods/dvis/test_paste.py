@@ -38,7 +38,7 @@ def test_masks_of_a_map_come_back_where_they_were(stride, scale):
         assert shared > (0.85 if stride / scale <= 4 else 0.75)
         rows, columns = (np.nonzero(mask) for mask in (truth, drawn))
         offset = np.mean(rows, axis=1) - np.mean(columns, axis=1)
-        assert np.abs(offset).max() < 0.5 * max(1, stride / scale / 2)
+        assert np.abs(offset).max() < 0.6 * max(1, stride / scale / 2)
 
 
 def test_masks_apart_stay_apart_and_leave_no_gap():
