@@ -115,13 +115,8 @@ def _compare(
         same = labels[a] == labels[b]
         if not _within(step, repulsion_radius):
             both &= same
-<<<<<<< HEAD
-        at_a: Any = (..., *a[1:])
-        at_b: Any = (..., *b[1:])
-=======
         at_a: Any = (Ellipsis, *a[1:])
         at_b: Any = (Ellipsis, *b[1:])
->>>>>>> h/dvis
         gap, direction = _difference(values[at_a], values[at_b], len(size))
         excess = torch.where(same, gap, (margin - gap).relu_())
         slope = (excess / theta).clamp_(max=1.0)

@@ -66,13 +66,9 @@ class Frame:
     def crop(self, mask: Tensor) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
         """The same, as the window that holds it and what is in the window."""
         inside = mask.float().cpu().numpy()
-<<<<<<< HEAD
-        rows, columns = (_span(np.asarray(inside.any(axis))) for axis in (1, 0))
-=======
         rows, columns = (_span(inside.max(axis) > 0) for axis in (1, 0))
->>>>>>> h/dvis
         above, across = self.rows[:, rows], self.columns[:, columns]
-        window = tuple(_span(np.asarray(matrix.sum(1) > 0.5)) for matrix in (above, across))
+        window = tuple(_span(matrix.sum(1) > 0.5) for matrix in (above, across))
         part = above[window[0]] @ inside[rows, columns] @ across[window[1]].T > 0.5
         return (window[0], window[1]), part
 

@@ -100,13 +100,7 @@ class VerificationNetwork(nn.Module):
         )
         self.classify = _head(4 * width, 2 * width, classes + 1)
         self.cover = _head(4 * width, 2 * width, 1)
-<<<<<<< HEAD
-        last = self.cover[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.constant_(last.bias, 0.5)  # ReLU: it must not start dead
-=======
         self.cover[-1].bias.data.fill_(0.5)  # type: ignore[operator]  # no dead ReLU
->>>>>>> h/dvis
 
     def forward(self, projected: Tensor, masks: Tensor, ratio: float) -> Verdicts:
         """Judge the candidates of one image.
