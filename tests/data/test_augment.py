@@ -253,7 +253,11 @@ def test_sizes_of_the_papers_are_the_defaults():
     ("name", "given_settings", "said"),
     [
         ("rep", {}, "unknown augmentation 'rep'; did you mean 'rpe'"),
-        ("kong2018", {"crops": 8}, "unknown setting of augmentation rpe 'crops'; did you mean 'crop'"),
+        (
+            "kong2018",
+            {"crops": 8},
+            "unknown setting of augmentation rpe 'crops'; did you mean 'crop'",
+        ),
         ("hwang2019", {"scale": (2.0, 1.0)}, "scale: expected 0 < smallest <= largest"),
         ("kong2018", {"gamma": 1.5}, r"expected a relative change of light in \[0, 1\), got 1.5"),
     ],

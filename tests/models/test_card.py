@@ -11,11 +11,12 @@ def test_the_card_tells_what_from_what_and_how_well():
         what="cells in phase contrast",
         licence="CC0-1.0",
     )
+    assert card.startswith("# A congeal model (rpe, instances)\n")
     assert "cells in phase contrast" in card
     assert "licence of the weights: CC0-1.0" in card
     assert "- validation matching_ap@0.5: 0.877" in card
     assert "- minutes: 3.5" in card
-    assert "- dimensions: 4" in card
+    assert "- network.dimensions: 4" in card
 
 
 def test_what_is_not_known_is_said():

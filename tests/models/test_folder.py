@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from congeal.errors import CongealError
-from congeal.models import folder as module
+from congeal.methods.rpe import RPE
 from congeal.models import load, read_config, save_model
 
 
@@ -37,7 +37,7 @@ def test_the_config_says_what_was_given(saved):
     config = json.loads((saved / "config.json").read_text())
     assert config["format"] == 1
     assert config["method"] == "tiny"
-    assert config["settings"] == {"width": 4}
+    assert config["settings"]["width"] == 4
     assert config["training"] == {"minutes": 4}
     assert read_config(saved).what == "toy"
     assert (saved / "README.md").read_text() == "# Card"
@@ -141,8 +141,11 @@ def test_a_truncated_file_is_named(saved, name, keep):
         ('{"format": 1, "method": "rpe"}', "'settings'"),
         ('{"format": 1, "method": "rpe", "settings": 3}', "'settings'"),
         ('{"format": 1, "method": "rep", "settings": {}}', "did you mean 'rpe'"),
-        ('{"format": 1, "method": "tiny", "settings": {"breadth": 3}}', "breadth"),
-        ('{"format": 1, "method": "tiny", "settings": {"width": 0}}', "at least 1"),
+        ('{"format": 1, "method": "tiny", "settings": {"widht": 3}}', "mean 'width'"),
+        (
+            '{"format": 1, "method": "tiny", "settings": {"width": 0}}',
+            "width: .*greater than or equal to 1",
+        ),
     ],
 )
 def test_a_foreign_config_is_told_in_one_line(saved, text, said):
@@ -187,8 +190,82 @@ def test_something_that_is_no_method_is_not_saved(tmp_path):
         save_model(nn.Linear(2, 2), tmp_path, card="")
 
 
-def test_the_methods_named_exist():
-    assert module.METHODS["rpe"] == ("congeal.methods.rpe", "RPE")
+def test_a_method_that_is_not_registered_is_not_saved(tiny, tmp_path):
+    class Other(tiny):
+        name = "other"
+
+    with pytest.raises(CongealError, match=r"registered method to save \(.*rpe.*got Other"):
+        save_model(Other(), tmp_path, card="")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_saved(model, saved, value):
+    before = [path.read_bytes() for path in sorted(saved.iterdir())]
+    with torch.no_grad():
+        model.norm.bias[1] = value
+    with pytest.raises(CongealError, match=r"norm\.bias has NaN or infinity") as error:
+        save_model(model, saved, card="new")
+    one_line(error)
+    assert [path.read_bytes() for path in sorted(saved.iterdir())] == before
+
+
+def test_weights_too_large_for_half_precision_are_not_saved(model, tmp_path):
+    with torch.no_grad():
+        model.norm.bias[1] = 1e6
+    with pytest.raises(CongealError, match=r"norm\.bias has NaN or infinity"):
+        save_model(model, tmp_path / "half", card="", half=True)
+
+
+def change_weights(folder, change):
+    """Write the weights again after a change, header and all."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata=metadata)
+
+
+def test_weights_that_changed_since_they_were_saved_are_refused(saved):
+    change_weights(saved, lambda weights: weights["norm.bias"].add_(1))
+    with pytest.raises(CongealError, match=r"model\.safetensors is damaged") as error:
+        load(saved)
+    one_line(error)
+
+
+def test_infinite_weights_are_refused_where_there_is_no_fingerprint(saved):
+    change_weights(saved, lambda weights: weights["norm.bias"].fill_(float("inf")))
+    strip_embedded(saved)
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, "weights": ""}))
+    with pytest.raises(CongealError, match=r"norm\.bias has NaN or infinity") as error:
+        load(saved)
+    assert "model.safetensors" in one_line(error)
+
+
+def test_a_buffer_has_the_size_it_was_saved_with(model, tmp_path):
+    model.seen = torch.arange(6.0).reshape(3, 2)
+    assert torch.equal(load(save_model(model, tmp_path / "m", card="")).seen, model.seen)
+
+
+def test_settings_of_the_decoding_can_be_given_when_loading(saved):
+    assert load(saved, settings={"level": 0.25}).config.level == 0.25
+    with pytest.raises(CongealError, match="may change after training 'width'"):
+        load(saved, settings={"width": 5})
+
+
+def test_a_folder_of_an_earlier_version_loads_by_the_names_it_has(tmp_path):
+    model = RPE(dimensions=4, repulsion_radius=20, tta=2, min_area=9, merge_margin=0.3)
+    folder = save_model(model, tmp_path / "old", card="")
+    flat = {"dimensions": 4, "reach": 20.0, "views": 2, "smallest": 9.0, "merge": 0.3}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "settings": flat}))
+    again = load(folder)
+    assert again.config == model.config
+    assert same(again, model)
 
 
 def test_half_precision_takes_half_the_space_and_loads_as_float(model, saved, tmp_path):

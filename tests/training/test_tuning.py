@@ -180,7 +180,10 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
     monkeypatch.setattr("congeal.training.tuning.tune_read_out", change)
     assert tune(folder, Scenes(1), output=tmp_path / "tuned") is found
     tuned = load(tmp_path / "tuned")
-    assert (tuned.config.decoding.merge_margin, tuned.config.decoding.foreground_threshold) == (0.3, 0.45)
+    assert (tuned.config.decoding.merge_margin, tuned.config.decoding.foreground_threshold) == (
+        0.3,
+        0.45,
+    )
     assert all(torch.equal(value, stored[name]) for name, value in tuned.state_dict().items())
     told = json.loads((tmp_path / "tuned" / "config.json").read_text())
     assert told["training"]["tuned"] == {
