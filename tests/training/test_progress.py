@@ -29,15 +29,17 @@ def run(terminal, note=""):
 def test_a_line_says_loss_rate_score_and_time_left():
     said = run(terminal=False)
     assert said.startswith("training 25%")
-    for part in ("step 7", "loss 1.500", "lr 2.0e-03", "val matching_ap@0.5 0.810", "3:00 left"):
+    for part in ("step 7", "loss 1.500", "lr 2.0e-03", "val ap@0.5 0.810", "3:00 left"):
         assert part in said
 
 
 def test_a_terminal_gets_a_bar():
-    assert "training" in run(terminal=True)
+    said = run(terminal=True)  # of 80 columns
+    assert "training" in said
+    assert "3:00 left" in said
 
 
 def test_where_the_method_has_something_to_say_no_score_alarms():
     said = run(terminal=False, note=RPE(dimensions=4, mean_shift_start=0.8).note(0.25))
     assert "mean shift joins at 80%" in said
-    assert "matching_ap" not in said
+    assert "ap@" not in said

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from congeal.data import Dataset, DrawnDataset
+from congeal.data.batch import Batch
 from congeal.data.sample import Sample
 from congeal.data.transforms import TrainTransform
 from congeal.data.zoom import zoomed_size
@@ -46,7 +47,8 @@ def stream(dataset=None, **settings):
 
 
 def equal(first, second):
-    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    return all(a is b is None or torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -57,11 +59,12 @@ def test_a_sample_is_a_function_of_seed_and_number_whatever_the_workers(workers)
         batch_size=2,
         num_workers=workers,
         worker_init_fn=start_worker,
+        collate_fn=Batch.collate,
     )
-    images = torch.cat([batch[0] for batch in loader])
+    images = torch.cat([batch.image for batch in loader])
     alone = stream(cache_gb=0)
     for number, image in zip(reversed(range(3, 9)), reversed(images), strict=True):
-        assert torch.equal(alone[number][0], image)
+        assert torch.equal(alone[number].image[0], image)
 
 
 def test_another_seed_gives_other_samples():
@@ -100,7 +103,7 @@ class Crowds(Dataset):
 
 
 def which(crops, draws):
-    return [round(int((crops[draw][1] > 0).sum()) ** 0.5) for draw in draws]
+    return [round(int((crops[draw].labels > 0).sum()) ** 0.5) for draw in draws]
 
 
 def plain(image, labels, generator):
@@ -143,15 +146,15 @@ def test_each_is_drawn_its_share_of_times_rounded_up_or_down(weights, seed):
     assert bool((times <= (share + 1e-9).ceil()).all())
 
 
-def test_samples_are_of_the_zoomed_image():
+def test_samples_are_of_the_scaled_image():
     dataset = DrawnDataset("discs", "train", count=1, size=128)
     plain = TrainTransform(crop=64, scale=(1, 1), rotation=0)
-    image, labels = TrainStream(dataset, plain, zoom=0.5)[0]
-    truth = dataset[0].labels
+    batch = TrainStream(dataset, plain, zoom=0.5)[0]
+    truth, labels = dataset[0].labels, batch.labels
     shown = labels[labels >= 0]  # all of it lies in the crop; what it does not fill is void
     assert len(shown) == np.prod(zoomed_size(truth.shape, 0.5))
     assert abs((shown > 0).float().mean() - (truth > 0).mean()) < 0.02
-    assert image.shape == (3, 64, 64)
+    assert (batch.image.shape, labels.shape) == ((1, 3, 64, 64), (1, 64, 64))
 
 
 @pytest.mark.parametrize(("share", "shown"), [(0.5, 1.0), (2.25, 1.5), (100, 2.0)])
@@ -159,7 +162,7 @@ def test_samples_of_small_objects_are_shown_as_large_as_at_prediction(share, sho
     dataset = DrawnDataset("discs", "train", count=1, size=64)
     plain = TrainTransform(crop=128, scale=(1, 1), rotation=0)
     wanted = share * float(np.median(areas(dataset[0].labels)[1]))
-    _, labels = TrainStream(dataset, plain, magnify=wanted)[0]
+    labels = TrainStream(dataset, plain, magnify=wanted)[0].labels
     assert int((labels >= 0).sum()) == round(64 * shown) ** 2
 
 
@@ -206,7 +209,7 @@ def test_a_sample_whose_labels_do_not_fit_is_named():
 def test_large_label_numbers_stay_apart():
     drawn = DrawnDataset("sticks", count=1, size=64)[0]
     labels = np.where(drawn.labels > 0, drawn.labels + 2**40, drawn.labels)
-    _, found = load_sample(Sample("large", drawn.image, labels))
+    found = load_sample(Sample("large", drawn.image, labels)).planes[0]
     assert torch.equal(found > 0, torch.from_numpy(labels > 0))
     assert found.unique().tolist() == list(range(len(np.unique(labels))))
 

@@ -418,7 +418,7 @@ def test_the_decoding_can_be_changed_afterwards_and_nothing_else():
     model = make()
     assert model.configure(min_area=50, merge_margin=0.2) is model
     assert (model.read_out.smallest, model.read_out.margin) == (50, 0.2)
-    with pytest.raises(CongealError, match=r"may change after training .network\.dim":
+    with pytest.raises(CongealError, match=r"may change after training 'network\.dimensions'"):
         model.configure(dimensions=8)
     with pytest.raises(CongealError, match="foreground"):
         model.configure(foreground_threshold=2)
