@@ -11,6 +11,7 @@ def test_the_card_tells_what_from_what_and_how_well():
         what="cells in phase contrast",
         licence="CC0-1.0",
     )
+    assert card.startswith("# A congeal model (rpe, instances)\n")
     assert "cells in phase contrast" in card
     assert "licence of the weights: CC0-1.0" in card
     assert "- validation matching_ap@0.5: 0.877" in card

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 import pytest
 
 from congeal.errors import CongealError
+from congeal.methods import Stage
 from congeal.training.callbacks import Clock, History
 
-TRAINEE = SimpleNamespace(seconds=2.0)
+TRAINEE = SimpleNamespace(seconds=2.0, stage=Stage("map"))
 
 
 def trainer(step, **more):
@@ -46,6 +47,22 @@ def test_a_row_cut_short_by_a_kill_is_left_out(tmp_path):
     path.write_text(path.read_text() + "2")
     History(path).on_train_start(trainer(30), TRAINEE)
     assert [row["step"] for row in rows(path)] == ["10"]
+
+
+def test_a_term_that_comes_up_later_gets_a_column(tmp_path):
+    path = tmp_path / "log.csv"
+    history = History(path)
+    history.on_train_start(trainer(0), TRAINEE)
+    history.write(trainer(10), TRAINEE, {"loss": 1.0, "map": 0.75})
+    later = SimpleNamespace(seconds=4.0, stage=Stage("verification"))
+    history.write(trainer(20), later, {"loss": 0.5, "verdict": 0.5})
+    first, second = rows(path)
+    assert (first["stage"], first["map"], first["verdict"]) == ("map", "0.75", "")
+    assert (second["stage"], second["map"], second["verdict"]) == ("verification", "", "0.5")
+    resumed = History(path)
+    resumed.on_train_start(trainer(20), later)
+    resumed.write(trainer(30), later, {"loss": 0.25, "verdict": 0.125})
+    assert [row["verdict"] for row in rows(path)] == ["", "0.5", "0.125"]
 
 
 def test_a_new_training_begins_a_new_log(tmp_path):

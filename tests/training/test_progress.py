@@ -3,22 +3,22 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
+from congeal.methods.rpe import RPE
 from congeal.training.progress import LiveProgress
 
 
-def trainee(shift_from=0.0):
-    model = SimpleNamespace(config=SimpleNamespace(shift_from=shift_from))
+def trainee(note=""):
+    model = SimpleNamespace(note=lambda progress: note if progress < 0.8 else "")
     terms = {"loss": 1.5}
     return SimpleNamespace(terms=terms, rate=2e-3, seconds=60.0, progress=0.25, model=model)
 
 
-def run(terminal, shift_from=0.0):
+def run(terminal, note=""):
     file = io.StringIO()
     progress = LiveProgress(Console(file=file, force_terminal=terminal, width=160))
-    trainer = SimpleNamespace(
-        is_global_zero=True, global_step=7, congeal_scores={"matching_ap@0.5": 0.81}
-    )
-    training = trainee(shift_from)
+    progress.scores = {"matching_ap@0.5": 0.81}
+    trainer = SimpleNamespace(is_global_zero=True, global_step=7)
+    training = trainee(note)
     progress.on_train_start(trainer, training)
     progress.on_train_batch_end(trainer, training, None, None, 0)
     progress.close()
@@ -29,15 +29,17 @@ def run(terminal, shift_from=0.0):
 def test_a_line_says_loss_rate_score_and_time_left():
     said = run(terminal=False)
     assert said.startswith("training 25%")
-    for part in ("step 7", "loss 1.500", "lr 2.0e-03", "val AP@.5 0.810", "3:00 left"):
+    for part in ("step 7", "loss 1.500", "lr 2.0e-03", "val ap@0.5 0.810", "3:00 left"):
         assert part in said
 
 
 def test_a_terminal_gets_a_bar():
-    assert "training" in run(terminal=True)
+    said = run(terminal=True)  # of 80 columns
+    assert "training" in said
+    assert "3:00 left" in said
 
 
-def test_before_mean_shift_joins_no_score_alarms():
-    said = run(terminal=False, shift_from=0.8)
+def test_where_the_method_has_something_to_say_no_score_alarms():
+    said = run(terminal=False, note=RPE(dimensions=4, mean_shift_start=0.8).note(0.25))
     assert "mean shift joins at 80%" in said
-    assert "AP" not in said
+    assert "ap@" not in said

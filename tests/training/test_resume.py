@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from congeal.data import DrawnDataset
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models import load
+from congeal.training import run_training
 
 # Runs the training of conftest.py in a process of its own, which hangs in the middle of the
 # fourth of six epochs, at the third of its four readings.
@@ -26,6 +28,10 @@ shared.torch.set_num_threads(1)
 at = 3 * shared.STEPS * shared.BATCH + 3
 shared.small_training(output, shared.Eventful({at: lambda: shared.hang(marker)}))
 """
+
+
+# Settings of the model of conftest.py.
+SMALL = {"dimensions": 4, "samples": 64, "min_area": 4}
 
 
 def weights(folder):
@@ -111,6 +117,16 @@ def test_the_end_of_a_batch_job_leaves_a_usable_model_too(brief, eventful, tmp_p
     output = brief(tmp_path / "model", terminate)
     assert steps_saved(output) == 3
     assert load(output).segment(eventful()[0].image).shape == (96, 96)
+
+
+def test_how_a_training_was_stopped_is_told(eventful, tmp_path):
+    settings = {"epochs": 2, "batch_size": 2, "crop": 32, "cache_gb": 0, "workers": 0}
+    terminate = eventful({1: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    for data, expected in ((terminate, signal.SIGTERM), (eventful(), None)):
+        outcome = run_training(
+            RPE(**SMALL), data, output=tmp_path / f"{expected}", settings=settings
+        )
+        assert outcome.signal == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -246,6 +262,27 @@ def test_a_checkpoint_of_other_settings_is_told_in_one_line(brief, unbroken, tmp
     assert_same_weights(folder, unbroken)
 
 
+@pytest.mark.parametrize(
+    ("data", "settings", "said"),
+    [
+        (DrawnDataset("discs", "train", count=4, size=96), {}, "data was sticks, is discs"),
+        (DrawnDataset("sticks", "train", count=5, size=96), {}, "images was 4, is 5"),
+        (None, {"seed": 1}, r"training\.seed was 0, is 1"),
+        (None, {"learning_rate": 0.001}, r"training\.learning_rate was None, is 0\.001"),
+        (None, {"model": RPE(**SMALL, margin=0.4)}, r"loss\.margin was 0\.5, is 0\.4"),
+    ],
+)
+def test_a_training_is_not_resumed_with_other_data_or_settings(
+    brief, unbroken, tmp_path, data, settings, said
+):
+    folder = shutil.copytree(unbroken, tmp_path / "model")
+    before = contents(folder)
+    with pytest.raises(CongealError, match=f"to resume: {said}; name another folder") as caught:
+        brief(folder, data, resume=True, epochs=7, **settings)
+    assert "\n" not in str(caught.value)
+    assert contents(folder) == before
+
+
 def full_disk(*_, **__):
     raise OSError(28, "No space left on device")
 
@@ -261,6 +298,6 @@ def test_a_full_disk_is_told_in_one_line_and_what_was_saved_is_kept(
         brief(output, eventful(at))
     monkeypatch.undo()
     assert steps_saved(output) == 6
-    assert load(output).config.dimensions == 4
+    assert load(output).config.network.dimensions == 4
     brief(output, resume=True)
     assert_same_weights(output, unbroken)

@@ -8,12 +8,14 @@ import torch
 from congeal.data import Dataset
 from congeal.data.sample import Sample
 from congeal.errors import CongealError
-from congeal.methods.rpe import RPE, Seen
-from congeal.methods.rpe_config import READ_OUT
+from congeal.methods import MapPrediction
+from congeal.methods.rpe import RPE
 from congeal.models import load, save_model, shipped
 from congeal.networks import EmbeddingOutput
 from congeal.training import tune
-from congeal.training.tuning import SEARCHED, Tuning, tune_read_out
+from congeal.training.tuning import Tuning, tune_decoding
+
+FOREGROUND, MERGE = "decoding.foreground_threshold", "decoding.merge_margin"
 
 
 class Told(RPE):
@@ -23,11 +25,11 @@ class Told(RPE):
     """
 
     def __init__(self, sure, **settings):
-        super().__init__(dimensions=8, smallest=0, **settings)
+        super().__init__(dimensions=8, min_area=0, **settings)
         self.sure = sure
         self.looks = 0
 
-    def look(self, image):
+    def compute_maps(self, image):
         self.looks += 1
         labels = torch.from_numpy(image[..., 0].astype(np.int64))
         embedding = torch.nn.functional.one_hot(labels, 8).permute(2, 0, 1).float()[:, ::2, ::2]
@@ -35,7 +37,7 @@ class Told(RPE):
         object_logit = torch.where(labels > 0, odds, -20.0)
         semantic = torch.stack([torch.zeros_like(object_logit), object_logit])
         output = EmbeddingOutput(embedding, semantic, torch.full((1, *labels.shape), -20.0))
-        return Seen(output, tuple(labels.shape), 2)
+        return MapPrediction(output._asdict(), tuple(labels.shape), 2)
 
 
 def scene(count=3):
@@ -70,25 +72,25 @@ class Scenes(Dataset):
 def test_each_step_has_to_pay():
     """At .42 one step from .5 (.45) finds nothing yet, so the search stays; at .46 it finds all."""
     near, far = Told(0.46), Told(0.42)
-    found = tune_read_out(near, Scenes(2))
-    assert found.settings == {"foreground": 0.45}
+    found = tune_decoding(near, Scenes(2))
+    assert found.settings == {FOREGROUND: 0.45}
     assert found.after == {"matching_ap@0.5": 1, "matching_ap@0.7": 1}
     assert near.config.decoding.foreground_threshold == 0.45
-    assert tune_read_out(far, Scenes(2)).settings == {}
+    assert tune_decoding(far, Scenes(2)).settings == {}
     assert far.config == Told(0.42).config
 
 
 def test_what_is_perfect_is_left_alone():
     model = Told(0.9)
-    found = tune_read_out(model, Scenes(3))
+    found = tune_decoding(model, Scenes(3))
     assert (found.settings, found.images, found.objects) == ({}, 3, 9)
     assert found.before == found.after
-    assert found.tried == 1 + 2 * len(SEARCHED)  # a step either way for each
+    assert found.tried == 1 + 2 * len(RPE.search_space)  # a step either way for each
 
 
 def test_the_network_looks_at_each_image_once():
     model = Told(0.46)
-    tune_read_out(model, Scenes(3))
+    tune_decoding(model, Scenes(3))
     assert model.looks == 3
 
 
@@ -100,15 +102,15 @@ def test_at_most_so_many_images_are_looked_at_spread_evenly():
             seen.append(index)
             return super().__getitem__(index)
 
-    assert tune_read_out(Told(0.9), Noted(9), limit=3).images == 3
+    assert tune_decoding(Told(0.9), Noted(9), limit=3).images == 3
     assert seen == [0, 3, 6]
     with pytest.raises(CongealError, match="limit: expected at least 1 image, got 0"):
-        tune_read_out(Told(0.9), Noted(9), limit=0)
+        tune_decoding(Told(0.9), Noted(9), limit=0)
 
 
 def test_very_large_images_are_fewer(monkeypatch):
     monkeypatch.setattr("congeal.training.tuning.PIXELS", 2 * scene().size)
-    assert tune_read_out(Told(0.9), Scenes(9)).images == 2
+    assert tune_decoding(Told(0.9), Scenes(9)).images == 2
 
 
 def test_when_it_is_time_the_best_so_far_is_kept():
@@ -119,40 +121,41 @@ def test_when_it_is_time_the_best_so_far_is_kept():
         return len(asked) > 5  # two images looked at after the first, three comparisons
 
     model = Told(0.46)
-    found = tune_read_out(model, Scenes(3), stop=stop)
-    assert found.settings == {"foreground": 0.45}
+    found = tune_decoding(model, Scenes(3), stop=stop)
+    assert found.settings == {FOREGROUND: 0.45}
     assert found.tried == 4
 
 
 def test_objects_that_are_void_or_absent_leave_everything_as_it_is():
     for labels in (np.zeros((16, 16), np.int64), np.full((16, 16), -1, np.int64)):
-        found = tune_read_out(Told(0.46), Scenes(2, labels))
+        found = tune_decoding(Told(0.46), Scenes(2, labels))
         assert (found.settings, found.objects, found.tried) == ({}, 0, 1)
 
 
 def test_a_few_objects_have_to_gain_two():
     """One of three objects more is within chance, so with a few of them nothing moves for it."""
     labels = scene(1)
-    assert tune_read_out(Told(0.46), Scenes(1, labels)).settings == {}
-    assert tune_read_out(Told(0.46), Scenes(2, labels)).settings == {"foreground": 0.45}
+    assert tune_decoding(Told(0.46), Scenes(1, labels)).settings == {}
+    assert tune_decoding(Told(0.46), Scenes(2, labels)).settings == {FOREGROUND: 0.45}
 
 
-@pytest.mark.parametrize("name", SEARCHED)
+@pytest.mark.parametrize("name", RPE.search_space)
 def test_steps_stay_in_range_and_lead_back(name):
-    start = {"foreground": 0.5, "merge": 0.5, "read_concentration": 36.0}[name]
+    start = {FOREGROUND: 0.5, MERGE: 0.5}.get(name, 36.0)
     for way in (-1, 1):
         value, visited = start, []
-        while (ahead := SEARCHED[name](value, way)) is not None:
+        while (ahead := RPE.search_space[name](value, way)) is not None:
             RPE(dimensions=4, **{name: ahead})  # in range
             assert (ahead - value) * way > 0
             value = ahead
             visited.append(value)
             assert len(visited) < 40
-        assert SEARCHED[name](visited[0], -way) == pytest.approx(start, rel=0.01)
+        assert RPE.search_space[name](visited[0], -way) == pytest.approx(start, rel=0.01)
 
 
-def test_what_is_searched_changes_no_more_than_the_read_out():
-    assert set(SEARCHED) <= set(READ_OUT)
+def test_what_is_searched_may_change_after_training():
+    leaves = RPE.Config.leaves()
+    assert all(leaves[path].adjustable for path in RPE.search_space)
 
 
 @pytest.fixture
@@ -171,13 +174,13 @@ def folder(tmp_path):
 
 def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_path, monkeypatch):
     stored = {name: value.clone() for name, value in load(folder).state_dict().items()}
-    found = Tuning({"merge": 0.3}, {"matching_ap@0.5": 0.1}, {"matching_ap@0.5": 0.2}, 1, 2, 3)
+    found = Tuning({MERGE: 0.3}, {"matching_ap@0.5": 0.1}, {"matching_ap@0.5": 0.2}, 1, 2, 3)
 
     def change(model, dataset, **options):
         model.configure(**found.settings)
         return found
 
-    monkeypatch.setattr("congeal.training.tuning.tune_read_out", change)
+    monkeypatch.setattr("congeal.training.tuning.tune_decoding", change)
     assert tune(folder, Scenes(1), output=tmp_path / "tuned") is found
     tuned = load(tmp_path / "tuned")
     assert (tuned.config.decoding.merge_margin, tuned.config.decoding.foreground_threshold) == (
@@ -190,25 +193,25 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
         "data": "scenes, val",
         "images": 1,
         "objects": 2,
-        "merge": 0.3,
+        MERGE: 0.3,
     }
     assert told["metrics"] == {"tuned matching_ap@0.5": 0.2}
     assert (told["what"], told["licence"]) == ("toy", "CC0-1.0")
-    assert load(folder).config.merge is None  # the model tuned elsewhere is as it was
+    assert load(folder).config.decoding.merge_margin is None  # the model tuned elsewhere is as it was
     tune(folder, Scenes(1))
-    assert load(folder).config.merge == 0.3
+    assert load(folder).config.decoding.merge_margin == 0.3
 
 
 def test_what_people_wrote_on_the_card_stays(folder, monkeypatch):
     def change(model, dataset, **options):
-        return Tuning({"merge": 0.3}, {"matching_ap@0.5": 0.1}, {"matching_ap@0.5": 0.2}, 1, 2, 3)
+        return Tuning({MERGE: 0.3}, {"matching_ap@0.5": 0.1}, {"matching_ap@0.5": 0.2}, 1, 2, 3)
 
-    monkeypatch.setattr("congeal.training.tuning.tune_read_out", change)
+    monkeypatch.setattr("congeal.training.tuning.tune_decoding", change)
     for _ in range(2):  # a second tuning replaces the section of the first
         tune(folder, Scenes(1))
         card = (folder / "README.md").read_text()
         assert card.startswith("# Mine\n\nWhat I know of it.\n\n## Tuned\n")
-        assert card.count("## Tuned") == card.count("- merge: 0.3\n") == 1
+        assert card.count("## Tuned") == card.count("- decoding.merge_margin: 0.3\n") == 1
         assert card.endswith("- tuned matching_ap@0.5: 0.2\n")
 
 
@@ -235,7 +238,7 @@ def test_training_ends_with_it_and_says_so(brief, tmp_path, capsys):
     folder = brief(tmp_path / "model", epochs=1)
     tuned = json.loads((folder / "config.json").read_text())["training"]["tuned"]
     assert (tuned["data"], tuned["images"]) == ("sticks, val", 1)
-    assert "tuning the read-out" in capsys.readouterr().err
+    assert "tuning the decoding" in capsys.readouterr().err
 
 
 def test_training_can_do_without_it(brief, tmp_path):
@@ -265,7 +268,7 @@ def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, m
 
     whole = brief(tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("congeal.training.loop.tune_read_out", die)
+        patch.setattr("congeal.training.job.tune_decoding", die)
         with pytest.raises(KeyboardInterrupt):
             brief(tmp_path / "cut")
     assert "tuned" not in json.loads((tmp_path / "cut" / "config.json").read_text())["training"]

@@ -112,8 +112,9 @@ def load(
     state, embedded = _read_weights(folder / WEIGHTS)
     config = _agreed(read_config(folder), embedded, folder)
     model = _build(config, folder)
-    _fill(model, state, folder)
+    _require_fit(model, state, folder)
     _require_whole(state, config, folder)
+    model.load_state_dict(dict(state))
     if settings:
         model.configure(**settings)
     return model.to(target).eval()
@@ -238,7 +239,7 @@ def _build(config: ModelConfig, folder: Path) -> Method:
         raise CongealError(f"settings in {folder / CONFIG} build no model: {reason}") from error
 
 
-def _fill(model: Method, state: Mapping[str, Tensor], folder: Path) -> None:
+def _require_fit(model: Method, state: Mapping[str, Tensor], folder: Path) -> None:
     wanted = model.state_dict()
     problems = {
         "missing": sorted(set(wanted) - set(state)),
@@ -254,7 +255,6 @@ def _fill(model: Method, state: Mapping[str, Tensor], folder: Path) -> None:
         raise CongealError(
             f"{folder / WEIGHTS} does not fit the settings in {CONFIG}: weights {', '.join(found)}"
         )
-    model.load_state_dict(dict(state))
 
 
 register_loader(load)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class Job:
         """Whether what is resumed had come to its end, fitting and tuning included."""
         if self.trainee.stepped is not None or not (self.output / CONFIG).exists():
             return False
-        return "finished" in read_config(self.output).training
+        return bool(read_config(self.output).training.get("finished"))
 
     def _finish(self) -> None:
         """Fit what is not learnt, then tune the decoding, of the weights given back."""
@@ -154,7 +155,7 @@ class Job:
                 model.finish(self.training, lambda done, total: tell(f"{done} of {total} images"))
             if self.clock.asked:
                 return
-            self._store(model, {})
+            self._store(model, finished=not c.tuning_share)
             if c.tuning_share:
                 self._tune(model)
 
@@ -177,12 +178,13 @@ class Job:
             )
         data = f"{self.validation.name}, {self.validation.split}"
         config = read_config(self.output)
-        store_tuned(model, config, found, data, self.output)
+        training = {**config.training, "finished": not self.clock.asked}
+        store_tuned(model, replace(config, training=training), found, data, self.output)
 
-    def _store(self, model: Method, more: dict[str, Any]) -> None:
-        """Save a model that :meth:`Method.finish` has changed, and note that it is complete."""
+    def _store(self, model: Method, *, finished: bool) -> None:
+        """Save a model that :meth:`Method.finish` has changed, and note whether it is complete."""
         config = read_config(self.output)
-        training = {**config.training, "finished": True, **more}
+        training = {**config.training, "finished": finished}
         about = {"what": config.what, "licence": config.licence}
         card = model_card(model, training, config.metrics, **about)
         save_model(

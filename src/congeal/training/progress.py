@@ -75,7 +75,8 @@ class LiveProgress(Callback):
             parts.append(note)
         elif self.scores:
             name, score = next(iter(self.scores.items()))
-            parts.append(f"val {name} {score:.3f}")
+            short = name.rpartition("_")[2]  # the line has to fit a terminal of 80 columns
+            parts.append(f"val {short} {score:.3f}")
         parts.append("" if left is None else f"{int(left // 60)}:{int(left % 60):02d} left")
         return "  ".join(parts)
 

@@ -1,0 +1,125 @@
+"""Settings that follow from the objects in the training images."""
+
+import numpy as np
+import pytest
+
+from congeal.data import Dataset, DrawnDataset
+from congeal.data.measures import survey_training
+from congeal.data.sample import Sample
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+
+
+class Grid(Dataset):
+    """Images of square objects in rows."""
+
+    name, split = "grid", "train"
+
+    def __init__(self, per_side, side, images=3):
+        labels = np.arange(1, per_side**2 + 1).reshape(per_side, per_side)
+        self.labels = np.zeros((per_side * (side + 4),) * 2, np.int64)
+        for row in range(per_side):
+            for column in range(per_side):
+                y, x = row * (side + 4), column * (side + 4)
+                self.labels[y : y + side, x : x + side] = labels[row, column]
+        self.images = images
+
+    def __len__(self):
+        return self.images
+
+    def __getitem__(self, index):
+        if index >= self.images:
+            raise IndexError(index)
+        return Sample(f"{index}", (self.labels > 0).astype(np.uint8)[..., None], self.labels)
+
+    def names(self):
+        return [str(index) for index in range(self.images)]
+
+
+def suggested(dataset):
+    return RPE.suggest(survey_training(dataset, "instances"))
+
+
+def test_crowds_get_a_radius_that_grows_with_their_objects():
+    small, large = (suggested(Grid(8, side)) for side in (20, 40))
+    assert 20 < small["loss.repulsion_radius"] < large["loss.repulsion_radius"]
+    assert small["network.coordinates"] == "rotary"
+    assert small["network.wavelengths"][0] < small["network.wavelengths"][1]
+
+
+def test_crowds_of_small_objects_are_shown_larger_and_repel_over_what_is_shown():
+    small, same = (suggested(Grid(8, side)) for side in (9, 15))
+    assert small["input.min_object_area"] == same["input.min_object_area"] > 15**2 / 1.22
+    shown = 9 * np.sqrt(small["input.min_object_area"] / 9**2)
+    assert small["loss.repulsion_radius"] == pytest.approx(2 * shown, abs=0.5)
+    assert same["loss.repulsion_radius"] == 30
+    assert "input.min_object_area" not in suggested(Grid(3, 9))
+
+
+def test_few_objects_have_a_direction_each():
+    settings = suggested(Grid(3, 30))
+    assert settings["loss.repulsion_radius"] is None
+    assert suggested(DrawnDataset("sticks", count=8))["loss.repulsion_radius"] is None
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_no_object_that_was_seen_is_taken_for_a_fragment(per_side):
+    assert 4 <= suggested(Grid(per_side, 12))["decoding.min_area"] <= 12**2
+    assert suggested(Grid(per_side, 1))["decoding.min_area"] == 4
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_dark_ground_is_lifted(per_side):
+    sparse = Grid(per_side, 4)
+    sparse.labels = np.pad(sparse.labels, 60)
+    assert suggested(sparse)["input.gamma"] < suggested(Grid(per_side, 40))["input.gamma"] == 1
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_what_is_suggested_makes_a_model(per_side):
+    assert RPE.from_settings(suggested(Grid(per_side, 20)))
+
+
+@pytest.mark.parametrize(
+    ("per_side", "side", "expected"),
+    [
+        (2, 60, 1.0),  # 128 pixels, few objects: nothing to fit
+        (2, 300, 0.4),  # 608: the next 2 / k to 256 / 608
+        (6, 20, 1.0),  # a crowd of small objects
+        (6, 90, 1.0),
+        (6, 120, 0.4),  # a crowd of large ones, shown at 48 pixels
+    ],
+)
+def test_what_is_large_is_shown_smaller(per_side, side, expected):
+    assert suggested(Grid(per_side, side))["input.scale"] == expected
+
+
+def test_thin_objects_are_not_shown_as_hairlines():
+    thin = Grid(1, 2000, images=1)
+    thin.labels[:] = 0
+    thin.labels[1000:1006] = 1  # a line of six pixels
+    assert 1.5 < 6 * suggested(thin)["input.scale"] <= 3
+
+
+@pytest.mark.parametrize("per_side", [2, 8])
+def test_lengths_and_areas_are_those_of_the_scaled_image(per_side):
+    large = Grid(per_side, 240)
+    shown = suggested(large)
+    scale = shown["input.scale"]
+    assert scale <= 0.5
+    assert shown["decoding.min_area"] == pytest.approx(
+        scale**2 * 240**2 * (0.7 if per_side == 2 else 1), rel=0.01
+    )
+    if per_side == 8:
+        assert shown["loss.repulsion_radius"] == pytest.approx(2 * 240 * scale, abs=1)
+
+
+def test_one_image_is_enough_and_many_are_sampled():
+    assert suggested(Grid(8, 20, images=1)) == suggested(Grid(8, 20, images=500))
+
+
+def test_images_without_objects_are_told_in_one_line():
+    empty = Grid(3, 5)
+    empty.labels[:] = 0
+    with pytest.raises(CongealError, match="expected objects in the training images of grid"):
+        suggested(empty)
