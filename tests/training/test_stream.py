@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from congeal.data import Dataset, DrawnDataset
-from congeal.data.batch import Batch
+from congeal.data.batch import MAPS, Batch
 from congeal.data.sample import Sample
 from congeal.data.transforms import TrainTransform
 from congeal.data.zoom import zoomed_size
@@ -15,7 +17,6 @@ from congeal.labels import areas
 from congeal.training.stream import (
     DrawSampler,
     TrainStream,
-    load_sample,
     seeded_generator,
     spread_draws,
     start_worker,
@@ -47,8 +48,8 @@ def stream(dataset=None, **settings):
 
 
 def equal(first, second):
-    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
-    return all(a is b is None or torch.equal(a, b) for a, b in pairs)
+    assert first.maps == second.maps
+    return all(torch.equal(getattr(first, n), getattr(second, n)) for n in ("image", *first.maps))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -61,10 +62,25 @@ def test_a_sample_is_a_function_of_seed_and_number_whatever_the_workers(workers)
         worker_init_fn=start_worker,
         collate_fn=Batch.collate,
     )
-    images = torch.cat([batch.image for batch in loader])
+    crops = [crop for batch in loader for crop in batch.chunk(2)]
     alone = stream(cache_gb=0)
-    for number, image in zip(reversed(range(3, 9)), reversed(images), strict=True):
-        assert torch.equal(alone[number].image[0], image)
+    for number, crop in zip(reversed(range(3, 9)), reversed(crops), strict=True):
+        assert equal(alone[number], crop)
+
+
+@pytest.mark.parametrize("maps", [(), ("semantic",), ("labels", "boundaries"), MAPS])
+def test_maps_that_are_not_wanted_are_not_there_and_change_nothing(maps):
+    whole, part = stream(cache_gb=0), stream(maps=maps)
+    for number in range(3):
+        assert part[number].maps == maps
+        for name in ("image", *maps):
+            assert torch.equal(getattr(part[number], name), getattr(whole[number], name))
+    part.reader.close()
+
+
+def test_a_map_that_does_not_exist_is_told():
+    with pytest.raises(CongealError, match="unknown map of a batch 'boundary'; did you mean 'boun"):
+        stream(maps=["boundary"])
 
 
 def test_another_seed_gives_other_samples():
@@ -106,12 +122,13 @@ def which(crops, draws):
     return [round(int((crops[draw].labels > 0).sum()) ** 0.5) for draw in draws]
 
 
-def plain(image, labels, generator):
-    return image, labels
+def plain(*maps, generator):
+    del generator
+    return maps
 
 
 def test_crowded_images_come_more_often_after_a_first_round_of_all():
-    crops = TrainStream(Crowds(), plain, crowding=0.5)
+    crops = TrainStream(Crowds(), plain, crowding=0.5, maps=["labels"])
     drawn = which(crops, range(5 + 5 * 200))
     assert sorted(drawn[:5]) == [0, 1, 2, 3, 4]
     shares = np.bincount(drawn[5:]) / 1000
@@ -120,7 +137,7 @@ def test_crowded_images_come_more_often_after_a_first_round_of_all():
 
 
 def test_without_crowding_all_images_come_equally_often():
-    drawn = which(TrainStream(Crowds(), plain), range(50))
+    drawn = which(TrainStream(Crowds(), plain, maps=["labels"]), range(50))
     assert np.bincount(drawn).tolist() == [10] * 5
 
 
@@ -146,15 +163,16 @@ def test_each_is_drawn_its_share_of_times_rounded_up_or_down(weights, seed):
     assert bool((times <= (share + 1e-9).ceil()).all())
 
 
-def test_samples_are_of_the_scaled_image():
+def test_samples_are_of_the_zoomed_image():
     dataset = DrawnDataset("discs", "train", count=1, size=128)
     plain = TrainTransform(crop=64, scale=(1, 1), rotation=0)
-    batch = TrainStream(dataset, plain, zoom=0.5)[0]
-    truth, labels = dataset[0].labels, batch.labels
+    crop = TrainStream(dataset, plain, zoom=0.5)[0]
+    image, labels = crop.image[0], crop.get("labels")[0]
+    truth = dataset[0].labels
     shown = labels[labels >= 0]  # all of it lies in the crop; what it does not fill is void
     assert len(shown) == np.prod(zoomed_size(truth.shape, 0.5))
     assert abs((shown > 0).float().mean() - (truth > 0).mean()) < 0.02
-    assert (batch.image.shape, labels.shape) == ((1, 3, 64, 64), (1, 64, 64))
+    assert image.shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize(("share", "shown"), [(0.5, 1.0), (2.25, 1.5), (100, 2.0)])
@@ -162,7 +180,7 @@ def test_samples_of_small_objects_are_shown_as_large_as_at_prediction(share, sho
     dataset = DrawnDataset("discs", "train", count=1, size=64)
     plain = TrainTransform(crop=128, scale=(1, 1), rotation=0)
     wanted = share * float(np.median(areas(dataset[0].labels)[1]))
-    labels = TrainStream(dataset, plain, magnify=wanted)[0].labels
+    labels = TrainStream(dataset, plain, magnify=wanted)[0].get("labels")
     assert int((labels >= 0).sum()) == round(64 * shown) ** 2
 
 
@@ -179,6 +197,25 @@ def test_images_are_read_once_where_memory_allows():
     for number in range(15):
         frugal[number]
     assert len(frugal.cache) == 2
+
+
+class Annotated(Counted):
+    """The same drawings, with a semantic map of their own and two annotators."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        semantic = (sample.labels > 0) * 7
+        return replace(sample, semantic=semantic, boundaries=(semantic > 0, semantic < 0))
+
+
+def test_memory_counts_the_maps_that_are_kept():
+    one_image = 64 * 64 * (3 * 2 + 4 + 2 + 4) / 2**30  # image, labels, semantic, boundaries
+    for budget, maps, kept in [(2.5, MAPS, 2), (0.9, MAPS, 0), (0.9, ("labels", "location"), 1)]:
+        crops = stream(Annotated(), cache_gb=budget * one_image, maps=maps)
+        for number in range(10):
+            crops[number]
+        crops.reader.close()
+        assert len(crops.cache) == kept
 
 
 def test_the_next_samples_are_made_while_one_is_worked_on():
@@ -198,20 +235,6 @@ def test_without_memory_for_images_none_is_read_before_it_is_asked_for():
     crops[0]
     assert len(dataset.read) == 1
     assert crops.reader.thread is None
-
-
-def test_a_sample_whose_labels_do_not_fit_is_named():
-    good = DrawnDataset("sticks", count=1, size=64)[0]
-    with pytest.raises(CongealError, match=r"expected labels of \(64, 64\) pixels for odd"):
-        load_sample(Sample("odd", good.image, good.labels[:-1]))
-
-
-def test_large_label_numbers_stay_apart():
-    drawn = DrawnDataset("sticks", count=1, size=64)[0]
-    labels = np.where(drawn.labels > 0, drawn.labels + 2**40, drawn.labels)
-    found = load_sample(Sample("large", drawn.image, labels)).planes[0]
-    assert torch.equal(found > 0, torch.from_numpy(labels > 0))
-    assert found.unique().tolist() == list(range(len(np.unique(labels))))
 
 
 @given(draws=st.integers(1, 12), world=st.integers(1, 5), before=st.integers(0, 40))
