@@ -83,10 +83,9 @@ def test_data_check_reads_the_channels(folder: Path) -> None:
 
 
 def test_a_model_is_trained_on_two_channels(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    words = ["train", f"{folder}:channels=3,0", "-o", out, "--epochs", "1", "--batch-size", "2"]
-    words += ["--crop", "48", "--max-minutes", "1"]
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    found = congeal.segment(out, folder / "images/0.png", channels=[3, 0])
+    model = congeal.RPE(dimensions=4, samples=64, min_area=4)
+    spec = f"{folder}:channels=3,0"
+    quick = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 2, "crop": 32, "workers": 0}
+    congeal.train(model, spec, output=tmp_path / "run", device="cpu", keep="last", **quick)
+    found = congeal.segment(tmp_path / "run", folder / "images/0.png", channels=[3, 0])
     assert found.shape == (48, 64)

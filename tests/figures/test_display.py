@@ -58,7 +58,15 @@ def test_a_mask_is_black_and_white():
     assert set(np.unique(to_display(np.eye(3, dtype=bool)))) == {0, 255}
 
 
-@pytest.mark.parametrize("image", [np.zeros(4), np.zeros((2, 2, 2)), np.array([["a"]])])
+def test_two_channels_are_red_and_green():
+    image = np.full((3, 4, 2), 200, np.uint8)
+    image[0, 0, 1] = 0
+    picture = to_display(image)
+    assert picture[0, 0].tolist() == [200, 0, 0]
+    assert picture[1, 1].tolist() == [200, 200, 0]
+
+
+@pytest.mark.parametrize("image", [np.zeros(4), np.zeros((2, 2, 5)), np.array([["a"]])])
 def test_what_is_no_image_is_refused(image):
     with pytest.raises(CongealError, match="expected an image"):
         to_display(image)

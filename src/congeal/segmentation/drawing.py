@@ -16,21 +16,12 @@ def draw(
     result: Contents, image: ArrayLike, alpha: float = 0.3, outlines: bool = True
 ) -> colour.RGB:
     """Draw the objects, or of a result of maps alone the classes, or else the boundaries."""
-    image = _shown(image)
     if result.has_objects:
         return _draw_objects(result, image, alpha, outlines)
     if result.semantic is not None:
         return maps.overlay_classes(image, result.semantic, alpha, outlines)
     assert result.boundary is not None  # there is a map
     return maps.overlay_boundary(image, result.boundary)
-
-
-def _shown(image: ArrayLike) -> ArrayLike:
-    """Show two channels as the network has them: red and green, and no blue."""
-    array = np.asarray(image)
-    if array.ndim != 3 or array.shape[2] != 2:
-        return image
-    return np.concatenate([array, np.zeros_like(array[..., :1])], axis=2)
 
 
 def _draw_objects(result: Contents, image: ArrayLike, alpha: float, outlines: bool) -> colour.RGB:
