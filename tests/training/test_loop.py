@@ -69,8 +69,8 @@ def test_the_model_folder_says_how_the_model_came_about(unbroken):
 
 def test_the_log_has_losses_and_scores_in_the_order_of_the_steps(unbroken):
     rows = log(unbroken)
-    (losses,) = [row for row in rows if row["loss"]]
-    assert losses["step"] == "10"
+    first, losses = [row for row in rows if row["loss"]]
+    assert (first["step"], losses["step"]) == ("1", "10")
     parts = [float(losses[name]) for name in ("embedding", "semantic", "touching")]
     assert float(losses["loss"]) == pytest.approx(sum(parts), rel=1e-3)
     assert float(losses["lr"]) > 0
@@ -90,7 +90,7 @@ def test_updates_are_counted_when_batches_are_gathered(brief, tmp_path):
     folder = brief(tmp_path / "model", accumulate=3, epochs=5)
     assert config(folder)["training"]["steps"] == 10
     steps = [row["step"] for row in log(folder) if row["loss"]]
-    assert steps == ["10"]  # one row, not one for each batch
+    assert steps == ["1", "10"]  # one row, not one for each batch
 
 
 @pytest.mark.parametrize("minutes", [1e-9, 0.01])
@@ -155,10 +155,14 @@ def test_the_sampling_power_is_chosen_by_the_method_unless_given(
 
 
 @pytest.mark.parametrize(("epochs", "same"), [(1, True), (3, False)])
-def test_the_sampling_power_changes_what_is_drawn_after_the_first_round(brief, tmp_path, epochs, same):
+def test_the_sampling_power_changes_what_is_drawn_after_the_first_round(
+    brief, tmp_path, epochs, same
+):
     data = DrawnDataset("sticks", "train", count=4, size=96)  # two batches of two make a round
     even, crowded = (
-        load(brief(tmp_path / str(power), data, epochs=epochs, object_sampling_power=power)).state_dict()
+        load(
+            brief(tmp_path / str(power), data, epochs=epochs, object_sampling_power=power)
+        ).state_dict()
         for power in (0, 1)
     )
     assert all(torch.equal(even[name], crowded[name]) for name in even) == same
@@ -317,7 +321,7 @@ def test_a_device_that_is_not_there_is_told_in_one_line(brief, tmp_path):
 
 def test_an_output_that_is_a_file_is_told_in_one_line(brief, tmp_path):
     (tmp_path / "model").write_text("mine")
-    with pytest.raises(CongealError, match=r"cannot write to .*model: Not a directory") as caught:
+    with pytest.raises(CongealError, match=r"cannot write to .*model") as caught:
         brief(tmp_path / "model")
     assert "\n" not in str(caught.value)
     assert (tmp_path / "model").read_text() == "mine"

@@ -114,9 +114,9 @@ def test_a_constant_image_has_a_result():
     assert make(**EAGER).segment(np.full((20, 30), 7, np.uint16)).shape == (20, 30)
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 2), (0, 4, 3), (4,)])
+@pytest.mark.parametrize("shape", [(4, 4, 4), (0, 4, 3), (4,)])
 def test_what_is_no_image_is_refused(shape):
-    with pytest.raises(CongealError, match="expected an image"):
+    with pytest.raises(CongealError, match=r"expected (an image|1 to 3 channels)"):
         make().segment(np.zeros(shape, np.uint8))
 
 
