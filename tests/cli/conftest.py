@@ -2,8 +2,6 @@
 
 import json
 import os
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -15,34 +13,50 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from congeal.cli import app
-from congeal.models import folder, save_model, shipped
+from congeal.methods import MapPrediction, Method, registry
+from congeal.methods.sections import MethodSettings
+from congeal.models import save_model, shipped
 from congeal.segmentation import Segmentation
 
 
-class Bright(nn.Module):
+class Bright(Method):
     """Calls every bright patch an object."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.settings = {}
+    name = "bright"
+    title = "Bright"
+    reference = "none"
+    Config = MethodSettings
+    tasks = ("instances",)
+
+    def __init__(self, config=None, **settings) -> None:
+        super().__init__(config, **settings)
         self.level = nn.Parameter(torch.tensor(128.0))
 
-    @classmethod
-    def from_settings(cls, settings):
-        return cls(**settings)
+    def losses(self, batch, *, stage="training", progress=1.0, generator=None):
+        return {"level": self.level * batch.image.mean()}
 
-    def segment(self, image):
-        return Segmentation.from_labels(label(image[..., 0] > self.level.item()))
+    def compute_maps(self, image):
+        gray = torch.from_numpy(image[..., 0].astype(float))
+        return MapPrediction({"gray": gray}, image.shape[:2])
+
+    def decode(self, maps, *, keep_embedding=False):
+        return Segmentation.from_labels(label((maps.maps["gray"] > self.level).numpy()))
+
+
+class Registered:
+    """What a package's entry point would be."""
+
+    value, module, attr = "stand_in:Bright", "stand_in", "Bright"
+
+    def load(self):
+        return Bright
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch) -> Path:
     """The folder of a model that works."""
-    module = types.ModuleType("stand_in")
-    module.Bright = Bright
-    monkeypatch.setattr(Bright, "__module__", "stand_in")
-    monkeypatch.setitem(sys.modules, "stand_in", module)
-    monkeypatch.setitem(folder.METHODS, "bright", ("stand_in", "Bright"))
+    points = {**registry._points(), "bright": Registered()}
+    monkeypatch.setattr(registry, "_points", lambda: points)
     return save_model(Bright(), tmp_path / "bright", card="# Bright\n\nFinds what is bright.")
 
 

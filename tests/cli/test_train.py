@@ -6,16 +6,30 @@ import sys
 import time
 
 import pytest
+import torch
+import yaml
 
 from congeal import training
-from congeal.cli.settings import METHOD, TRAINING
 from congeal.cli.train import default_folder
-from congeal.errors import CongealError
+from congeal.methods.rpe import RPE, RPEConfig
 from congeal.models import load, save_model
+from congeal.training import Outcome, TrainConfig
 
 # A training of a few seconds.
-SHORT = ["--epochs", 1, "--steps-per-epoch", 1, "--batch-size", 2, "--crop", 64]
-SHORT += ["--validation-images", 1, "--dimensions", 4, "--samples", 64]
+SHORT = ["--epochs", 1, "--set", "steps_per_epoch=1", "--batch-size", 2, "--crop", 64]
+SHORT += ["--set", "validation_images=1", "--set", "dimensions=4", "--set", "samples=64"]
+
+
+@pytest.fixture
+def planned(run):
+    """The settings that a training would have, by `--print-config`."""
+
+    def plan(*words):
+        result = run("train", "photos", *words, "--print-config")
+        assert result.exit_code == 0, result.output
+        return yaml.safe_load(result.stdout)
+
+    return plan
 
 
 @pytest.fixture
@@ -23,106 +37,143 @@ def asked(monkeypatch):
     """What the training is asked for, in place of doing it."""
     calls = []
 
-    def train(model, data, *, output, **settings):
-        calls.append({"model": model, "data": data, "output": output, **settings})
-        return save_model(
-            model or stand_in(), output, card="", metrics={"validation matching_ap@0.5": 0.5}
-        )
+    def run_training(method, data, *, output, **wish):
+        calls.append({"method": method, "data": data, "output": output, **wish})
+        metrics = {"validation matching_ap@0.5": 0.5}
+        save_model(RPE(dimensions=4), output, card="", metrics=metrics)
+        return Outcome(output)
 
-    def stand_in():
-        from congeal.methods.rpe import RPE
-
-        return RPE(dimensions=4)
-
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(training, "run_training", run_training)
     return calls
 
 
-VALUES = {
-    "int": "2",
-    "float": "0.75",
-    "bool": "",
-    "floats": "0.5,2",
-    "names": "cell,dirt",
-    "options": "grid=6",
+# Values of settings of which any other one would not do.
+SPECIAL = {
+    "class_names": ["cell", "dirt"],
+    "input.percentiles": [2, 99],
+    "network.encoder": "resnet18",
+    "network.encoder_weights": "w.pth",
+    "network.output_stride": 16,
+    "network.wavelengths": [9, 30],
+    "network.mean": [0.5],
+    "network.deviation": [0.5],
+    "decoding.grouping": "k-means",
+    "decoding.grouping_options": {"grid": 6},
+    "training.device": "cpu",
+    "training.precision": "32",
+    "training.augmentation": "kong2018",
+    "training.scale_range": [0.5, 2],
+    "training.crop": 64,
 }
-EXPECTED = {
-    "1": 1,
-    "2": 2,
-    "0.75": 0.75,
-    "": True,
-    "0.5,2": (0.5, 2.0),
-    "cell,dirt": ("cell", "dirt"),
-    "grid=6": {"grid": 6},
-}
 
 
-@pytest.mark.parametrize("setting", TRAINING, ids=lambda setting: setting.name)
-def test_every_training_setting_reaches_the_training(run, asked, desk, setting):
-    value = setting.choices[0] if setting.choices else VALUES.get(setting.kind, "auto")
-    result = run("train", "photos", setting.option, *([value] if value else []))
-    assert result.exit_code == 0, result.output
-    assert asked[0][setting.name] == (value if setting.kind == "str" else EXPECTED[value])
+def another(path, leaf):
+    """A value of a setting that is not its default."""
+    if path in SPECIAL:
+        return SPECIAL[path]
+    if leaf.kind == "true | false":
+        return not leaf.default
+    if "|" in leaf.kind:
+        values = [int(one) if one.isdecimal() else one for one in leaf.kind.split(" | ")]
+        return next(value for value in values if value != leaf.default)
+    return 0.25 if "float" in leaf.kind else 2
 
 
-def test_every_method_setting_reaches_the_model(run, monkeypatch, desk):
-    from congeal.methods import rpe
+def test_every_setting_can_be_set(planned, desk):
+    leaves = {
+        **RPEConfig.leaves(),
+        **{f"training.{path}": leaf for path, leaf in TrainConfig.leaves().items()},
+    }
+    del leaves["task"]  # there is one only
+    wanted = {path: another(path, leaf) for path, leaf in leaves.items()}
+    texts = {path: v if type(v) is str else json.dumps(v) for path, v in wanted.items()}
+    found = planned(*(word for path in texts for word in ("--set", f"{path}={texts[path]}")))
+    for path, value in wanted.items():
+        place = found
+        for part in path.split("."):
+            place = place[part]
+        assert place == value != leaves[path].default, path
 
-    given = {}
 
-    def record(**settings):
-        given.update(settings)
-        raise CongealError("enough")
-
-    monkeypatch.setattr(rpe, "RPE", record)
-    for setting in METHOD:
-        value = setting.choices[0] if setting.choices else VALUES.get(setting.kind, "compact")
-        run("train", "photos", setting.option, *([value] if value else []))
-        expected = value if setting.kind == "str" else EXPECTED[value]
-        assert given[setting.name] == expected
+def test_without_settings_they_follow_from_the_images(planned, desk):
+    found = planned()
+    assert found["method"] == "rpe"
+    assert found["network"]["coordinates"] == "projected"  # few objects
+    assert (found["loss"]["margin"], found["loss"]["mean_shift_start"]) == (0.75, 0.8)
+    assert found["training"]["max_minutes"] == 20
 
 
-def test_without_settings_the_training_chooses(run, asked, desk):
-    result = run("train", "photos", "--what", "cells", "--licence", "CC0-1.0")
-    assert asked[0]["model"] is None
+@pytest.mark.parametrize("words", [["--set", "margin=0.4"], ["--set", "loss.margin=0.4"]])
+def test_what_is_given_goes_over_what_the_images_suggest(planned, desk, words):
+    found = planned(*words)
+    assert found["loss"]["margin"] == 0.4
+    assert found["loss"]["mean_shift_start"] == 0.8
+
+
+def test_options_are_settings_of_the_training(planned, desk):
+    words = ["--max-minutes", 3, "--epochs", 4, "--batch-size", 5, "--crop", 64, "--seed", 6]
+    words += ["--device", "cpu", "--precision", "32", "--half"]
+    expected = {"max_minutes": 3, "epochs": 4, "batch_size": 5, "crop": 64, "seed": 6}
+    expected |= {"device": "cpu", "precision": "32", "half": True}
+    assert expected.items() <= planned(*words)["training"].items()
+
+
+def test_a_preset_goes_over_the_images_and_under_what_is_given(planned, desk):
+    found = planned("--preset", "paper", "--set", "dimensions=32", "--batch-size", 3)
+    assert found["network"]["encoder"] == "resnet101"
+    assert found["loss"]["sampling"] == "uniform"
+    assert found["network"]["dimensions"] == 32
+    assert (found["training"]["optimizer"], found["training"]["batch_size"]) == ("sgd", 3)
+    assert planned("--preset", "fast") == planned()
+
+
+def test_a_printed_config_gives_the_same_settings_again(planned, desk):
+    found = planned("--set", "dimensions=6", "--set", "grouping.grid=6", "--epochs", 3)
+    (desk / "mine.yaml").write_text(yaml.safe_dump(found))
+    assert planned("--config", "mine.yaml") == found
+    assert found["decoding"]["grouping_options"] == {"grid": 6}
+
+
+def test_a_config_may_name_settings_by_section_path_or_name(planned, desk):
+    lines = ["method: rpe", "loss:", "  margin: 0.3", "decoding.tta: 8", "samples: 99", "epochs: 3"]
+    (desk / "mine.yaml").write_text("\n".join(lines))
+    found = planned("--config", "mine.yaml")
+    assert (found["loss"]["margin"], found["loss"]["samples"]) == (0.3, 99)
+    assert (found["decoding"]["tta"], found["training"]["epochs"]) == (8, 3)
+
+
+def test_options_go_over_the_config(planned, desk):
+    (desk / "mine.yaml").write_text(
+        "loss:\n  margin: 0.3\n  samples: 99\ntraining:\n  epochs: 3\n  batch_size: 5\n"
+    )
+    words = ["--set", "margin=0.4", "--epochs", 7]
+    found = planned("--config", "mine.yaml", *words)
+    assert (found["loss"]["margin"], found["loss"]["samples"]) == (0.4, 99)
+    assert (found["training"]["epochs"], found["training"]["batch_size"]) == (7, 5)
+
+
+def test_printing_the_config_trains_nothing(run, desk):
+    before = sorted(desk.rglob("*"))
+    assert run("train", "photos", "--print-config").exit_code == 0
+    assert sorted(desk.rglob("*")) == before
+
+
+def test_purpose_licence_and_folder_reach_the_training(run, asked, desk):
+    result = run("train", "photos", "--what", "cells", "--licence", "CC0-1.0", "--val", "photos")
     assert (asked[0]["what"], asked[0]["licence"]) == ("cells", "CC0-1.0")
-    assert asked[0].keys() == {"model", "data", "output", "val", "resume", "what", "licence"}
+    assert (asked[0]["method"], asked[0]["settings"], asked[0]["val"]) == (None, {}, "photos")
+    assert not asked[0]["resume"]
     assert result.stdout.splitlines()[:2] == [
         f"model: {os.path.join('runs', 'photos')}",
         "  validation matching_ap@0.5 0.500",
     ]
 
 
-def test_settings_of_the_method_join_those_chosen_by_the_images(run, asked, desk):
-    run("train", "photos", "--dimensions", 6)
-    config = asked[0]["model"].config
-    assert config.dimensions == 6
-    assert config.coordinates == training.suggest_settings(open_photos())["coordinates"]
-
-
-def open_photos():
-    from congeal.data import open_dataset
-
-    return open_dataset("photos", "train")
-
-
-def test_the_same_seed_gives_the_same_weights(run, asked, desk):
-    import torch
-
-    for seed in (1, 1, 2):
-        run("train", "photos", "--dimensions", 6, "--seed", seed)
-    first, second, third = (
-        torch.cat([p.flatten() for p in call["model"].parameters()]) for call in asked
-    )
-    assert torch.equal(first, second)
-    assert not torch.equal(first, third)
-
-
 def test_json_tells_folder_scores_and_settings(run, asked, desk):
     told = json.loads(run("train", "photos", "-o", "m", "--json").stdout)
     assert told["model"] == "m"
     assert told["metrics"] == {"validation matching_ap@0.5": 0.5}
-    assert told["settings"]["dimensions"] == 4
+    assert told["settings"]["network"]["dimensions"] == 4
 
 
 def test_the_folder_is_named_after_the_data(desk):
@@ -133,49 +184,101 @@ def test_the_folder_is_named_after_the_data(desk):
     assert default_folder(".").as_posix() == "runs/desk"
 
 
-def test_a_small_training_leaves_a_model_that_segments(run, desk):
+def test_a_small_training_leaves_a_model_that_segments_and_resumes(run, fails, desk):
     result = run("train", "photos", "-o", "m", *SHORT)
     assert result.exit_code == 0, result.output
+    config = load("m").config
+    assert (config.network.dimensions, config.loss.samples) == (4, 64)
     assert run("segment", "m", "photos/images").exit_code == 0
     again = run("train", "photos", "-o", "m", *SHORT)
     assert again.exit_code == 2
     assert "holds a training already" in again.stderr
     assert run("train", "photos", "-o", "m", *SHORT, "--resume").exit_code == 0
+    for words, said in (
+        (["photos", "--set", "margin=0.4"], "loss.margin was 0.75, is 0.4"),
+        (["photos", "--seed", 1], "training.seed was 0, is 1"),
+        (["discs", "--set", 'class_names=["object"]'], "data was photos, is discs"),
+    ):
+        line = run("train", *words, "-o", "m", *SHORT, "--resume").stderr.splitlines()[-1]
+        assert line.startswith("error: expected the data and settings of the training to resume")
+        assert said in line
 
 
-def test_a_training_can_begin_with_another_model(run, asked, desk):
-    from congeal.methods.rpe import RPE
+def test_the_same_seed_gives_the_same_weights(run, desk):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        result = run("train", "photos", "-o", name, *SHORT, "--seed", seed, "--device", "cpu")
+        assert result.exit_code == 0, result.output
+    first, second, third = (
+        torch.cat([p.flatten() for p in load(name).parameters()]) for name in "abc"
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
 
-    first = save_model(RPE(dimensions=8), desk / "first", card="")
-    assert run("train", "photos", "--start", first).exit_code == 0
-    assert asked[0]["model"].settings == load(first).settings
+
+def test_a_training_can_begin_with_another_model(planned, run, desk):
+    first = save_model(RPE(dimensions=8, margin=0.4), desk / "first", card="")
+    assert planned("--start", first)["loss"] == load(first).settings["loss"]
+    words = ["--set", "learning_rate=1e-12", "--set", "keep=last", "--set", "weight_decay=0"]
+    words += ["--set", "dimensions=8"]
+    result = run("train", "photos", "-o", "m", *SHORT, *words, "--start", first)
+    assert result.exit_code == 0, result.output
+    begun, found = load(first), load("m")
+    assert found.config.network == begun.config.network
+    for name, parameter in found.named_parameters():
+        torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["stiks"], "did you mean 'sticks'"),
-        (["photos", "--optimizer", "adam"], "did you mean 'adamw'"),
-        (["photos", "--encoder", "compactt"], "did you mean 'compact'"),
-        (["photos", "--encoder", "resnet18d0"], "did you mean 'resnet18d'"),
+        (["photos", "--set", "optimizer=adam"], "optimizer: Input should be 'auto', 'adamw'"),
+        (["photos", "--set", "encoder=compactt"], "did you mean 'compact'"),
+        (["photos", "--set", "encoder=resnet18d0"], "did you mean 'resnet18d'"),
+        (["photos", "--set", "dimension=4"], "did you mean 'dimensions'"),
+        (["photos", "--set", "dimensions"], "expected NAME=VALUE for --set"),
         (["photos", "--method", "rep"], "did you mean 'rpe'"),
-        (["photos", "--background", "heads"], "did you mean 'head'"),
-        (["photos", "--margin", "1.5"], "margin"),
+        (["photos", "--preset", "papr"], "did you mean 'paper'"),
+        (["photos", "--task", "semantics"], "did you mean 'semantic'"),
+        (["photos", "--task", "semantic"], "unknown task of rpe 'semantic'"),
+        (["photos", "--set", "background=heads"], "background: Input should be 'head' or 'group'"),
+        (["photos", "--set", "margin=1.5"], "margin"),
         (["photos", "--batch-size", "0"], "batch_size"),
-        (["photos", "--scale", "a"], "--scale"),
+        (["photos", "--set", "scale_range=a"], "scale_range"),
         (["photos", "--start", "nowhere/x"], "found nothing"),
-        (["photos", "--start", "first", "--dimensions", "8"], "leave out: dimensions"),
         (["photos", "--batch", "3"], "did you mean --batch-size?"),
-        (["photos", "--output", "photos/images/cell0.png"], "cannot write"),
         (["photos", "--val", "nowhere/x"], "no such folder"),
+        (["photos", "--config", "none.yaml"], "cannot read none.yaml: No such file"),
+        (["photos", "--config", "photos/images/cell0.png"], "expected YAML in photos"),
     ],
 )
 def test_what_is_given_wrong_is_told_in_one_line(fails, desk, words, said):
     assert said in fails("train", *words)
+    assert not (desk / "runs").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(run, desk):
+    result = run("train", "photos", *SHORT, "--output", "photos/images/cell0.png")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("error: cannot write")
+
+
+def test_the_help_fits_a_screen():
+    from typer.main import get_command
+    from typer.testing import CliRunner
+
+    from congeal.cli import app
+
+    told = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "80"}).stdout
+    assert max(map(len, told.splitlines())) <= 80
+    assert len(told.splitlines()) <= 48
+    options = [one for one in get_command(app).commands["train"].params if one.opts[0][:1] == "-"]
+    assert 10 < len(options) <= 24
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_model_and_says_so(environment, desk):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_model_and_says_so(environment, desk, number, code):
     words = ["train", "photos", "-o", "m", "--max-minutes", "5", *map(str, SHORT[2:])]
     process = subprocess.Popen(
         [sys.executable, "-m", "congeal.cli", *words],
@@ -187,9 +290,9 @@ def test_ctrl_c_leaves_a_model_and_says_so(environment, desk):
     log = desk / "m" / "log.csv"
     while process.poll() is None and not (log.exists() and log.read_text().count("\n") > 1):
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130, stderr
+    assert process.returncode == code, stderr
     assert stdout == ""
     assert stderr.splitlines()[-1] == "stopped: m holds the model so far; --resume goes on"
     assert "Traceback" not in stderr

@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from congeal.data.drawn import DrawnDataset
-from congeal.models.folder import load
-from congeal.models.shipped import DEFAULT_MODEL
 from congeal.experiments.similarities import (
     draw_similarities,
     pair_similarities,
     shift_image,
     wrong_share,
 )
+from congeal.models.folder import load
+from congeal.models.shipped import DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")

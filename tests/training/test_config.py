@@ -21,9 +21,7 @@ def test_without_a_length_a_training_takes_twenty_minutes():
         ({"learning_rate": 0.1}, "muon", "muon", 0.1),
     ],
 )
-def test_optimizer_and_rate_follow_from_the_method_where_left_open(
-    given, suited, optimizer, rate
-):
+def test_optimizer_and_rate_follow_from_the_method_where_left_open(given, suited, optimizer, rate):
     chosen = train_config(given).with_optimizer(suited)
     assert (chosen.optimizer, chosen.learning_rate) == (optimizer, rate)
     assert chosen.with_optimizer(suited) == chosen

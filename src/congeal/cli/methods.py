@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from congeal.cli.options import Json
-from congeal.cli.terminal import say, show, show_json
+from congeal.cli.terminal import say, say_note, show, show_json
+from congeal.errors import CongealError
 
 if TYPE_CHECKING:
     from congeal.methods.method import Method
@@ -27,9 +28,20 @@ def methods(
     from congeal.methods.registry import find_method, method_names
 
     if name is None:
-        _list([find_method(one) for one in method_names()], as_json)
+        _list(list(_importable(method_names())), as_json)
     else:
         _describe(find_method(name), as_json)
+
+
+def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
+    """The methods; a package whose method is broken hides none of the others."""
+    from congeal.methods.registry import find_method
+
+    for name in names:
+        try:
+            yield find_method(name)
+        except CongealError as error:
+            say_note(f"left out: {error}")
 
 
 def _list(kinds: list[type[Method]], as_json: bool) -> None:

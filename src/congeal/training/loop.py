@@ -152,12 +152,12 @@ def run_training(
             plan = Plan(type(model), model.config, train_config(settings))
         else:
             plan = plan_for(model, training, settings, task=task, preset=preset, start=start)
-        on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)
         if start is not None:
             start_from(built, start)
         config = _fitted(plan.training, training, built)
+        on_plan(plan)
         about = {"what": what, "licence": licence}
         job = Job(built, config, training, validation, Path(output), about)
         job.run(resume)

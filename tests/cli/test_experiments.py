@@ -5,22 +5,22 @@ import pytest
 
 
 @pytest.mark.parametrize("words", [[], ["list"]])
-def test_figures_are_listed(run, words):
-    result = run("figures", *words)
+def test_experiments_are_listed(run, words):
+    result = run("experiments", *words)
     assert result.exit_code == 0
-    for name in ("loss", "margins", "convergence", "digits", "gradient", "similarities"):
+    for name in ("rpe.loss", "rpe.margins", "rpe.convergence", "rpe.digits", "rpe.gradient"):
         assert name in result.stdout
-    assert "congeal figures NAME" in result.stdout
+    assert "congeal experiments run NAME" in result.stdout
 
 
 def test_the_list_is_json_too(said):
-    found = {row["name"]: row["what"] for row in said("figures", "list")}
-    assert "trajectories" in found
+    found = {row["name"]: row["what"] for row in said("experiments", "list")}
+    assert "rpe.trajectories" in found
     assert all(found.values())
 
 
-def test_a_figure_leaves_a_picture_and_its_numbers(run, desk):
-    result = run("figures", "loss", "--quick", "-o", "out")
+def test_an_experiment_leaves_a_picture_and_its_numbers(run, desk):
+    result = run("experiments", "run", "rpe.loss", "--quick", "-o", "out")
     assert result.exit_code == 0, result.output
     assert (desk / "out" / "loss.png").is_file()
     assert (desk / "out" / "loss.csv").read_text().startswith("similarity,positive")
@@ -29,8 +29,8 @@ def test_a_figure_leaves_a_picture_and_its_numbers(run, desk):
 
 
 def test_json_tells_files_and_numbers(said, desk):
-    (made,) = said("figures", "loss", "--quick", "--output", "out", "--seed", 2)
-    assert made["name"] == "loss"
+    (made,) = said("experiments", "run", "rpe.loss", "--quick", "--output", "out", "--seed", 2)
+    assert made["name"] == "rpe.loss"
     assert made["png"] == "out/loss.png"
     assert made["numbers"]["gap_to_formula"] < 1e-12
 
@@ -38,20 +38,20 @@ def test_json_tells_files_and_numbers(said, desk):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["los"], "did you mean 'loss'"),
-        (["loss", "--seed", "-1"], "--seed"),
-        (["loss", "--quik"], "did you mean --quick"),
+        (["rpe.los"], "did you mean 'rpe.loss'"),
+        (["rpe.loss", "--seed", "-1"], "--seed"),
+        (["rpe.loss", "--quik"], "did you mean --quick"),
     ],
 )
 def test_what_is_given_wrong_is_told_in_one_line(fails, desk, words, said):
-    assert said in fails("figures", *words)
+    assert said in fails("experiments", "run", *words)
 
 
 def test_help_explains_without_loading_anything_heavy(run, environment):
-    assert "Usage" in run("figures", "--help").stdout
+    assert "Usage" in run("experiments", "--help").stdout
     code = (
         "import sys\n"
-        "sys.argv = ['congeal', 'figures', '--help']\n"
+        "sys.argv = ['congeal', 'experiments', '--help']\n"
         "from congeal.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
