@@ -14,8 +14,8 @@ from congeal.data.augment import (
     RandomView,
     build_augmentation,
     debrabandere2017_augmentation,
-    kong2018_augmentation,
     hwang2019_augmentation,
+    kong2018_augmentation,
 )
 from congeal.errors import CongealError
 
