@@ -1,23 +1,65 @@
+"""What there is to train, and every setting of it."""
+
+import pytest
+
+from congeal.methods import registry
 from congeal.methods.rpe import RPEConfig
 from congeal.training import TrainConfig
 
 
-def test_methods_are_listed_with_paper_and_tasks(run, said):
-    (rpe,) = [one for one in said("methods") if one["name"] == "rpe"]
-    assert rpe["reference"] == "Kong & Fowlkes, CVPR 2018"
-    assert "instances" in rpe["tasks"]
-    assert "congeal methods NAME" in run("methods").stdout
+def test_methods_are_listed_with_their_papers_and_tasks(run):
+    text = run("methods").stdout
+    for part in ("rpe", "Recurrent Pixel Embedding", "Kong & Fowlkes, CVPR 2018", "instances"):
+        assert part in text
 
 
-def test_the_settings_of_a_method_are_all_listed(run, said):
-    told = said("methods", "rpe")
-    names = {one["name"] for one in told["settings"]}
-    training = {f"training.{path}" for path in TrainConfig.leaves()}
-    assert names == {*RPEConfig.leaves(), *training}
-    shown = run("methods", "rpe").stdout
-    assert "loss.margin" in shown
-    assert "--preset paper: network.encoder=resnet101" in shown
+def test_json_lists_them_for_machines(said):
+    (found,) = [row for row in said("methods") if row["name"] == "rpe"]
+    assert found["tasks"] == ["instances"]
 
 
-def test_an_unknown_method_gets_the_nearest(fails):
-    assert "did you mean 'rpe'" in fails("methods", "rep")
+def test_another_package_may_bring_a_method(run, said, model):
+    assert "bright" in run("methods").stdout
+    assert said("methods", "bright")["name"] == "bright"
+
+
+def test_every_setting_of_a_method_is_shown(run, said):
+    text = run("methods", "rpe").stdout
+    paths = [*RPEConfig.leaves(), *(f"training.{path}" for path in TrainConfig.leaves())]
+    assert all(path in text for path in paths)
+    assert [row["name"] for row in said("methods", "rpe")["settings"]] == paths
+
+
+def test_a_setting_is_told_with_default_range_paper_and_whether_it_may_change(said):
+    rows = {row["name"]: row for row in said("methods", "rpe")["settings"]}
+    margin = rows["loss.margin"]
+    assert (margin["default"], margin["kind"], margin["limits"]) == (0.5, "float", ">= 0, < 1")
+    assert (margin["paper"], margin["adjustable"]) == ("0.5", False)
+    assert rows["decoding.min_area"]["adjustable"]
+    assert rows["decoding.min_area"]["unit"] == "px"
+    assert all(row["description"] for row in rows.values())
+
+
+def test_presets_are_told(run, said):
+    assert "--preset paper: network.encoder=resnet101" in run("methods", "rpe").stdout
+    assert said("methods", "rpe")["presets"]["paper"]["loss.samples"] == 4000
+
+
+def test_a_method_that_cannot_be_imported_hides_no_other(run, model, monkeypatch):
+    class Broken:
+        value, module, attr = "gone:Gone", "gone", "Gone"
+
+        def load(self):
+            raise ImportError("No module named 'gone'")
+
+    points = {**registry._points(), "broken": Broken()}
+    monkeypatch.setattr(registry, "_points", lambda: points)
+    result = run("methods")
+    assert result.exit_code == 0
+    assert "bright" in result.stdout
+    assert "left out: cannot import method broken (gone:Gone)" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["rep", "RPE"])
+def test_an_unknown_method_suggests_the_nearest(fails, name):
+    assert "did you mean 'rpe'" in fails("methods", name)

@@ -3,26 +3,26 @@ import inspect
 import pytest
 
 from congeal.errors import CongealError
-from congeal.experiments import FIGURES, choose_figures
+from congeal.experiments import EXPERIMENTS, choose_experiments
 from congeal.experiments.result import new_figure, save_figure
 
 
-def test_all_is_every_figure_and_a_name_is_itself():
-    assert choose_figures("all") == tuple(FIGURES)
-    assert choose_figures("margins") == ("margins",)
+def test_all_is_every_experiment_and_a_name_is_itself():
+    assert choose_experiments("all") == tuple(EXPERIMENTS)
+    assert choose_experiments("rpe.margins") == ("rpe.margins",)
 
 
-def test_an_unknown_figure_gets_the_nearest():
-    with pytest.raises(CongealError, match="did you mean 'gradient'"):
-        choose_figures("gradeint")
+def test_an_unknown_experiment_gets_the_nearest():
+    with pytest.raises(CongealError, match=r"did you mean 'rpe\.gradient'"):
+        choose_experiments("rpe.gradeint")
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_has_the_same_options_and_a_short_line(name):
-    parameters = inspect.signature(FIGURES[name].draw).parameters
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_the_same_options_and_a_short_line(name):
+    parameters = inspect.signature(EXPERIMENTS[name].draw).parameters
     assert list(parameters) == ["folder", "quick", "seed"]
-    assert FIGURES[name].draw.__name__ == f"draw_{name}"
-    assert 10 < len(FIGURES[name].what) < 80
+    assert EXPERIMENTS[name].draw.__name__ == f"draw_{name.removeprefix('rpe.')}"
+    assert 10 < len(EXPERIMENTS[name].what) < 80
 
 
 def test_the_same_figure_is_the_same_file(tmp_path):

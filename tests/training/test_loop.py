@@ -155,15 +155,11 @@ def test_the_sampling_power_is_chosen_by_the_method_unless_given(
 
 
 @pytest.mark.parametrize(("epochs", "same"), [(1, True), (3, False)])
-def test_the_sampling_power_changes_what_is_drawn_after_the_first_round(
-    brief, tmp_path, epochs, same
-):
+def test_the_sampling_power_changes_what_is_drawn_after_round_one(brief, tmp_path, epochs, same):
     data = DrawnDataset("sticks", "train", count=4, size=96)  # two batches of two make a round
     even, crowded = (
-        load(
-            brief(tmp_path / str(power), data, epochs=epochs, object_sampling_power=power)
-        ).state_dict()
-        for power in (0, 1)
+        load(brief(tmp_path / name, data, epochs=epochs, object_sampling_power=power)).state_dict()
+        for name, power in (("even", 0), ("crowded", 1))
     )
     assert all(torch.equal(even[name], crowded[name]) for name in even) == same
 

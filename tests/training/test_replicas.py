@@ -149,9 +149,7 @@ def test_a_training_in_replicas_has_the_same_weights_every_time(brief, tmp_path)
     assert not all(torch.equal(first[name], whole[name]) for name in first)
 
 
-def test_a_training_in_replicas_resumes_to_the_weights_of_an_unbroken_one(
-    brief, eventful, tmp_path
-):
+def test_a_training_in_replicas_resumes_to_the_same_weights(brief, eventful, tmp_path):
     settings = {"batch_size": 4, "cpu_replicas": 2, "accumulate": 2, "epochs": 3}
     whole = load(brief(tmp_path / "whole", **settings)).state_dict()
     interrupt = eventful({12: lambda: os.kill(os.getpid(), signal.SIGINT)})

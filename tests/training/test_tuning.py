@@ -197,9 +197,7 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
     }
     assert told["metrics"] == {"tuned matching_ap@0.5": 0.2}
     assert (told["what"], told["licence"]) == ("toy", "CC0-1.0")
-    assert (
-        load(folder).config.decoding.merge_margin is None
-    )  # the model tuned elsewhere is as it was
+    assert load(folder).config.decoding.merge_margin is None  # the one tuned elsewhere
     tune(folder, Scenes(1))
     assert load(folder).config.decoding.merge_margin == 0.3
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from congeal.cli.options import Json
-from congeal.cli.terminal import say, say_error, show, show_json
+from congeal.cli.terminal import say, say_note, show, show_json
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ def methods(
 
 
 def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
-    """The methods that can be imported; of others, one line each on what is wrong."""
+    """The methods; a package whose method is broken hides none of the others."""
     from congeal.methods.registry import find_method
 
     for name in names:
         try:
             yield find_method(name)
         except CongealError as error:
-            say_error(str(error))
+            say_note(f"left out: {error}")
 
 
 def _list(kinds: list[type[Method]], as_json: bool) -> None:

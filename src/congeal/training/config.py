@@ -95,6 +95,12 @@ class TrainConfig(Settings):
         "crowding": "object_sampling_power",
     }
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """``32`` is a number to YAML and to ``--set``."""
+        return str(value) if type(value) is int else value
+
     @field_validator("augmentation")
     @classmethod
     def _known_augmentation(cls, name: str) -> str:

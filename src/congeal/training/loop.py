@@ -167,6 +167,7 @@ def run_training(
         registered_name(built)  # before time is spent on what cannot be saved
         require_truth(built.task, training, validation)
         config = _fitted(plan.training, training, built)
+        on_plan(plan)
         about = {"what": what, "licence": licence}
         job = Job(built, config, training, validation, Path(output), about)
         job.run(resume)

@@ -1,0 +1,63 @@
+"""Weights of another model to begin with: what fits is taken, the rest is fresh."""
+
+import json
+
+import pytest
+import torch
+
+from congeal.errors import CongealError
+from congeal.methods.rpe import RPE
+from congeal.models import load, save_model
+from congeal.training.plan import make_plan
+from congeal.training.start import start_from
+
+
+@pytest.fixture
+def first(tmp_path):
+    torch.manual_seed(1)
+    model = RPE(dimensions=8, margin=0.4, min_area=5)
+    return save_model(model, tmp_path / "first", card="")
+
+
+def test_a_model_of_the_same_settings_takes_every_weight(first):
+    model = RPE(dimensions=8)
+    assert start_from(model, first) == len(model.state_dict())
+    theirs = load(first).state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
+
+
+def test_what_depends_on_other_settings_keeps_its_fresh_values(first):
+    torch.manual_seed(2)
+    model = RPE(dimensions=4, class_names=("a", "b"))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    theirs = load(first).state_dict()
+    start_from(model, first)
+    fresh = 0
+    for name, value in model.state_dict().items():
+        fits = theirs[name].shape == value.shape
+        fresh += not fits
+        assert torch.equal(value, theirs[name] if fits else before[name])
+    assert 0 < fresh < len(before) / 4
+
+
+def test_a_model_of_which_nothing_fits_is_told(first, monkeypatch):
+    monkeypatch.setattr("congeal.training.start.load", lambda start: torch.nn.Linear(2, 2))
+    with pytest.raises(CongealError, match=r"expected weights in .*first that fit rpe"):
+        start_from(RPE(dimensions=4), first)
+
+
+def test_a_training_begins_with_the_settings_of_the_model(brief, first, eventful, tmp_path):
+    still = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1, "tuning_share": 0}
+    folder = brief(tmp_path / "model", eventful(), model="rpe", start=first, **still)
+    begun, found = load(first), load(folder)
+    assert found.config.flat() == {**begun.config.flat(), "class_names": ["object"]}
+    for name, parameter in found.named_parameters():
+        torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
+    assert json.loads((folder / "config.json").read_text())["training"]["steps"] == 2
+
+
+def test_what_is_given_goes_over_the_settings_of_the_model(first, eventful):
+    base = load(first).config
+    plan = make_plan(None, eventful(), {"margin": 0.3}, base=base)
+    assert (plan.config.loss.margin, plan.config.network.dimensions) == (0.3, 8)
+    assert plan.config.network.coordinates == base.network.coordinates
