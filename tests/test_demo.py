@@ -1,4 +1,5 @@
 import json
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from congeal.demo.run import spread
 from congeal.errors import CongealError
 from congeal.evaluation import Evaluation
 from congeal.segmentation import Segmentation
+from congeal.training import Outcome
 
 
 class Bright:
@@ -30,14 +32,14 @@ def quick(monkeypatch):
     """Training, loading and shelf replaced; gives what the training was asked for."""
     asked = {}
 
-    def train(model, data, *, output, **settings):
-        asked.update(settings, data=data)
+    def run_training(method, data, *, output, settings, **wish):
+        asked.update(wish, **settings["training"], data=data)
         output.mkdir(parents=True)
         rows = "step,seconds,loss,lr,matching_ap@0.5\n0,0.5,2.0,0.1,\n1,1.0,1.0,0.05,0.4\n"
         (output / "log.csv").write_text(rows)
-        return output
+        return Outcome(output)
 
-    monkeypatch.setattr(demo_run, "train", train)
+    monkeypatch.setattr(demo_run, "run_training", run_training)
     monkeypatch.setattr(demo_run, "load", lambda name, device: Bright())
     monkeypatch.setattr(demo_run, "PHOTOGRAPHS", demo.PHOTOGRAPHS[:1])
     monkeypatch.setattr(demo_run, "list_models", lambda: [SimpleNamespace(name="nuclei")])
@@ -139,11 +141,11 @@ def test_sticks_of_training_and_scoring_are_not_the_same(quick, tmp_path):
     assert quick["val"].split == "val"
 
 
-@pytest.mark.parametrize(("threads", "shares"), [(2, 2), (1, None)])
-def test_two_cores_share_each_batch(quick, tmp_path, monkeypatch, threads, shares):
+@pytest.mark.parametrize(("threads", "replicas"), [(2, 2), (1, None)])
+def test_two_cores_share_each_batch(quick, tmp_path, monkeypatch, threads, replicas):
     monkeypatch.setattr(demo_run.torch, "get_num_threads", lambda: threads)
     run_demo(tmp_path, images=1, device="cpu")
-    assert quick.get("shares") == shares
+    assert quick.get("cpu_replicas") == replicas
 
 
 def test_a_second_demo_replaces_the_first(quick, tmp_path):
@@ -166,6 +168,15 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_training(quick, tmp_
     with pytest.raises(CongealError, match="cannot write"):
         run_demo(tmp_path / "taken", images=1)
     assert quick == {}
+
+
+def test_a_demo_whose_training_was_stopped_ends_there(quick, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        demo_run, "run_training", lambda *args, output, **wish: Outcome(output, signal.SIGINT)
+    )
+    assert run_demo(tmp_path, images=1, on_stage=told.append) is None
+    assert [text.split()[0] for text in told] == ["training"]
 
 
 @pytest.mark.slow

@@ -74,10 +74,9 @@ def test_what_does_not_fit_is_told_in_one_line(method, settings, more, said):
 
 
 def test_classes_are_those_of_the_data():
-    class Named(DrawnDataset):
-        class_names = ("background", "stick", "ball")
-
-    plan = make_plan(None, Named("sticks", "train", count=2, size=96), {})
+    named = DrawnDataset("sticks", "train", count=2, size=96)
+    named.class_names = ("background", "stick", "ball")
+    plan = make_plan(None, named, {})
     assert plan.config.class_names == ("stick", "ball")
     assert make_plan(None, STICKS, {}).config.class_names == ("object",)
     assert make_plan(None, STICKS, {"class_names": ["rod"]}).config.class_names == ("rod",)

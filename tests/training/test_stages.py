@@ -7,10 +7,11 @@ import signal
 
 import pytest
 import torch
+from cases.registered import register
 from torch import nn
 
 from congeal.errors import CongealError
-from congeal.methods import MapPrediction, Method, Stage, registry
+from congeal.methods import MapPrediction, Method, Stage
 from congeal.methods.sections import MethodSettings
 from congeal.models import load
 from congeal.segmentation import Segmentation
@@ -58,15 +59,6 @@ class TwoStage(Method):
         return Segmentation.from_labels((gray > gray.mean()).long().numpy())
 
 
-class Registered:
-    """What a package's entry point would be."""
-
-    value, module, attr = "stand_in:TwoStage", "stand_in", "TwoStage"
-
-    def load(self):
-        return TwoStage
-
-
 def fresh():
     torch.manual_seed(0)
     return TwoStage()
@@ -74,8 +66,7 @@ def fresh():
 
 @pytest.fixture
 def model(monkeypatch):
-    points = {**registry._points(), "two-stage": Registered()}
-    monkeypatch.setattr(registry, "_points", lambda: points)
+    register(monkeypatch, TwoStage)
     return fresh()
 
 

@@ -53,6 +53,11 @@ class RPELoss(Settings):
     )
     learn_concentration: bool = setting(False, "learn kappa")
     embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
+    class_weight: float = setting(
+        3.0,
+        "weight of the loss of classes among the pixels of objects, where there are several",
+        ge=0,
+    )
     touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
 
 

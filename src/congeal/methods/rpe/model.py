@@ -177,7 +177,7 @@ class RPE(Method):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms ``embedding``, ``semantic`` and ``touching``, weighted.
+        """Terms ``embedding``, ``semantic``, ``touching`` and, of several, ``classes``, weighted.
 
         The embedding term runs through mean-shift steps once ``progress`` has reached
         ``loss.mean_shift_start``.
@@ -210,8 +210,10 @@ class RPE(Method):
             generator=generator,
         )
         entropy = functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none")
-        return {
-            "embedding": c.embedding_weight * pair,
+        terms = {"embedding": c.embedding_weight * pair}
+        if len(self.config.class_names) > 1:
+            terms["classes"] = c.class_weight * _class_loss(output.semantic, semantic)
+        return terms | {
             "semantic": _mean_where(entropy, semantic >= 0),
             "touching": c.touching_weight * _touching_loss(output.touching[:, 0], labels),
         }
@@ -344,6 +346,19 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def _class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
+    """Cross-entropy among the classes of objects, over their pixels, every class the same weight.
+
+    In the cross-entropy of all pixels background and outlines weigh most.
+    """
+    inside = semantic > 0
+    target = (semantic - 1).clamp_min(0)
+    entropy = functional.cross_entropy(logits[:, 1:], target, reduction="none")
+    count = torch.bincount(target[inside], minlength=logits.shape[1] - 1)
+    weight = inside / count.clamp_min(1).to(logits.dtype)[target]
+    return (entropy * weight).sum() / (count > 0).sum().clamp_min(1)
 
 
 def _touching_loss(logits: Tensor, labels: Tensor) -> Tensor:
