@@ -5,14 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sphinx.application import Sphinx
-
 import congeal
-from congeal.methods import find_method, method_names
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from generate import settings
 
 project = "congeal"
 author = "The congeal authors"
@@ -36,16 +32,3 @@ python_use_unqualified_type_names = True
 html_theme = "furo"
 html_title = f"congeal {release}"
 html_show_sourcelink = False
-
-
-def setup(app: Sphinx) -> None:
-    app.connect("builder-inited", write_includes)
-
-
-def write_includes(app: Sphinx) -> None:
-    """Write the tables of settings for the pages of methods that include them."""
-    folder = Path(app.srcdir) / "_build"
-    folder.mkdir(exist_ok=True)
-    for name in method_names():
-        table = settings(find_method(name).Config)
-        (folder / f"settings-{name}.md").write_text(table, encoding="utf-8")
