@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from congeal.cli import app
@@ -64,6 +65,32 @@ def test_the_embedding_is_not_normalised():
     maps = Discriminative(coordinates="none").predict_maps(speckled(32, 64))
     lengths = maps.maps["embedding"].norm(dim=0)
     assert (lengths - 1).abs().min() > 0.1
+
+
+def test_weights_of_the_encoder_come_from_a_file(tmp_path):
+    timm = pytest.importorskip("timm")
+    stored = timm.create_model("resnet10t").state_dict()
+    path = tmp_path / "encoder.safetensors"
+    save_file(stored, path)
+    model = Discriminative(encoder="resnet10t", encoder_weights=str(path))
+    loaded = model.network.trunk.encoder.model.state_dict()
+    assert loaded
+    assert all(torch.equal(x, stored[name]) for name, x in loaded.items())
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_pretrained_weights_are_asked_of_timm(pretrained, monkeypatch):
+    timm = pytest.importorskip("timm")
+    asked = []
+    create = timm.create_model
+
+    def offline(*names, **options):
+        asked.append(options["pretrained"])
+        return create(*names, **{**options, "pretrained": False})
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    Discriminative(encoder="resnet10t", pretrained=pretrained)
+    assert asked == [pretrained]
 
 
 def test_what_does_not_fit_is_told_in_one_line():
