@@ -2,10 +2,8 @@
 
 import csv
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,42 +23,44 @@ pytestmark = pytest.mark.skipif(
     "dvis" not in method_names(), reason="install the package again: its methods have changed"
 )
 
-# Twenty steps, fourteen of the map and six of the verification; a checkpoint after every fourth.
-SHORT = ["--method", "dvis", "--epochs", "5", "--batch-size", "2", "--crop", "32"]
-SHORT += ["--device", "cpu"]
+SOURCE = str(Path(__file__).parents[3] / "src")
+
+# Ten steps, seven of the map and three of the verification; a checkpoint after every second.
+TRAIN = ["train", "discs", "--method", "dvis", "--epochs", "5", "--batch-size", "2", "--crop", "32"]
+TRAIN += ["--device", "cpu"]
 for setting in (
-    "steps_per_epoch=4", "validation_images=1", "workers=0", "keep=last", "overlays=false",
+    "steps_per_epoch=2", "validation_images=1", "workers=0", "keep=last", "overlays=false",
     "tuning_share=0", "cpu_replicas=1", "verification_width=8", "window=9", "centre=2",
 ):  # fmt: skip
-    SHORT += ["--set", setting]
+    TRAIN += ["--set", setting]
 
-# The command, which hangs in one of its steps.
-VICTIM = """
-import sys, time
-from pathlib import Path
+# The command, once for each step that it is killed in.
+VICTIMS = """
+import os, signal, sys
+import lightning
 from congeal.cli import app
 from congeal.methods.dvis import DVIS
-marker, at, *words = sys.argv[1:]
 usual, calls = DVIS.losses, []
 def losses(self, *args, **kwargs):
     calls.append(0)
-    if len(calls) == int(at):
-        Path(marker).touch()
-        time.sleep(600)
+    if len(calls) == at:
+        os.kill(os.getpid(), signal.SIGKILL)
     return usual(self, *args, **kwargs)
 DVIS.losses = losses
-app(words)
+steps, folder, *words = sys.argv[1:]
+for at in map(int, steps.split()):
+    child = os.fork()
+    if not child:
+        app([*words, "-o", f"{folder}/{at}"])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
+KILLED_IN = {"map": 4, "verification": 10}
 
 
 def run(*words):
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def train_words(folder):
-    return ["train", "discs", *SHORT, "-o", str(folder)]
 
 
 def logged(folder):
@@ -79,7 +79,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, one_thread):
     folder = tmp_path_factory.mktemp("unbroken") / "model"
-    run(*train_words(folder))
+    run(*TRAIN, "-o", folder)
     return folder
 
 
@@ -100,26 +100,25 @@ def test_the_model_segments_and_is_evaluated(unbroken, tmp_path):
     run("evaluate", unbroken, "discs", "--limit", 2, "-o", tmp_path / "evaluation")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
-@pytest.mark.parametrize("at", [7, 18], ids=["map", "verification"])
-def test_killed_in_either_stage_a_training_resumes_to_the_same_weights(
-    at, unbroken, one_thread, tmp_path
-):
-    folder, marker = tmp_path / "model", tmp_path / "marker"
-    source = str(Path(__file__).parents[3] / "src")
-    victim = subprocess.Popen(
-        [sys.executable, "-c", VICTIM, marker, str(at), *train_words(folder)],
-        env={**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, one_thread):
+    """Where the trainings are that were killed, each in a folder of the step's name."""
+    folder = tmp_path_factory.mktemp("killed")
+    steps = " ".join(map(str, KILLED_IN.values()))
+    subprocess.run(
+        [sys.executable, "-c", VICTIMS, steps, folder, *TRAIN],
+        env={**os.environ, "PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1"},
+        check=True, stdout=subprocess.DEVNULL, timeout=300,
     )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not marker.exists():
-        assert victim.poll() is None, victim.stderr.read()
-        assert time.monotonic() < deadline, "the training never came so far"
-        time.sleep(0.1)
-    victim.send_signal(signal.SIGKILL)
-    victim.communicate()
-    run(*train_words(folder), "--resume")
+    return folder
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+@pytest.mark.parametrize("stage", KILLED_IN)
+def test_killed_in_either_stage_a_training_resumes_to_the_same_weights(stage, killed, unbroken):
+    folder = killed / str(KILLED_IN[stage])
+    assert logged(folder)[-1]["stage"] == stage
+    run(*TRAIN, "-o", folder, "--resume")
     found, expected = load(folder).state_dict(), load(unbroken).state_dict()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
     assert bool(found["verified"])

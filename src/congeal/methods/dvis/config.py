@@ -84,7 +84,7 @@ class DVISLoss(Settings):
 
 
 class DVISDecoding(Settings):
-    """From the value map to objects; the weights do not depend on these settings."""
+    """From the value map to objects, and to the candidates that the verification learns from."""
 
     bandwidths: tuple[float, ...] = setting(
         (0.9, 0.4), "of mean shift, one set of candidates each", adjustable=True, paper="0.9, 0.4"
