@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
 
@@ -121,6 +122,17 @@ def test_a_tie_of_votes_goes_to_the_smallest_class():
     model.index.classes = torch.tensor([3, 1])
     model.index.images, model.index.boxes = torch.zeros(2).long(), torch.zeros(2, 4)
     assert (model.segment(Painted(np.full((8, 8), 2))[0].image).semantic == 1).all()
+
+
+def test_a_class_without_a_prototype_has_no_votes():
+    image = Painted(quarters())[0].image
+    for names in (NAMES, (*NAMES, "sea")):
+        model = perfect(class_names=names)
+        model.finish(Painted(quarters()))
+        result = model.segment(image)
+        assert result.class_names == names
+        assert len(result.probabilities) == 1 + len(names)
+        assert (result.probabilities[1 + len(NAMES) :] == 0).all()
 
 
 def test_void_has_no_prototype():
@@ -246,7 +258,7 @@ def test_the_memory_starts_empty_and_keeps_the_last_two_batches():
 
 
 def test_the_memory_joins_the_loss():
-    batch = batch_of(quarters()[None])
+    batch = batch_of(quarters()[None].repeat(2, 0))
     losses = []
     for memory in (0, 2):
         model = trainee(memory=memory)
@@ -303,6 +315,30 @@ def test_gradient_steps_bring_the_pixels_of_a_class_together():
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_weights_of_the_encoder_come_from_a_file(tmp_path):
+    timm = pytest.importorskip("timm")
+    stored = timm.create_model("resnet10t").state_dict()
+    save_file(stored, tmp_path / "encoder.safetensors")
+    told = {"encoder": "resnet10t", "encoder_weights": str(tmp_path / "encoder.safetensors")}
+    held = trainee(**told).network.get_submodule("encoder").state_dict()
+    (first,) = (value for name, value in held.items() if name.endswith("layer1.0.conv1.weight"))
+    assert torch.equal(first, stored["layer1.0.conv1.weight"])
+
+
+def test_pretrained_weights_are_asked_for(monkeypatch):
+    timm = pytest.importorskip("timm")
+    asked, create = [], timm.create_model
+
+    def offline(*names, pretrained=False, **more):
+        asked.append(pretrained)
+        return create(*names, pretrained=False, **more)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    for pretrained in (False, True):
+        trainee(encoder="resnet10t", pretrained=pretrained)
+    assert asked == [False, True]
+
+
 def test_only_methods_that_look_images_up_have_an_index():
     assert isinstance(trainee(), Indexed)
     assert not isinstance(RPE(dimensions=4), Indexed)
@@ -345,8 +381,8 @@ def test_from_the_command_line_train_resume_segment_evaluate_and_index(run, tmp_
 
     before = load("model").index.classes
     assert "6 images" in run("index", "model")
-    run("index", "model", "--add", "shapes:two,size=48", "--split", "test")
+    run("index", "model", "--add", data, "--split", "test")
     assert len(load("model").index.classes) > len(before)
     run("index", "model", "--drop", "test-00000", "--drop", "test-00001")
     assert torch.equal(load("model").index.classes, before)
-    run("index", "model", "--drop", "nobody", code=1)
+    run("index", "model", "--drop", "nobody", code=2)
