@@ -82,9 +82,10 @@ def test_decoding_gives_the_same_objects_under_autocast(reach):
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_a_training_in_bfloat16_runs_to_its_end(tmp_path, data, optimizer):
     folder = tmp_path / "model"
-    options = ["--precision", "bf16-mixed", "--optimizer", optimizer, "--epochs", "1"]
-    options += ["--steps-per-epoch", "2", "--batch-size", "2", "--crop", "64", "--device", "cpu"]
-    options += ["--validation-images", "1", "--dimensions", "4", "--samples", "64"]
+    options = ["--precision", "bf16-mixed", "--epochs", "1", "--batch-size", "2", "--crop", "64"]
+    named = {"optimizer": optimizer, "steps_per_epoch": 2, "validation_images": 1}
+    named |= {"dimensions": 4, "samples": 64, "device": "cpu", "tuning_share": 0}
+    options += [word for name, value in named.items() for word in ("--set", f"{name}={value}")]
     ran = CliRunner().invoke(app, ["train", data, "-o", str(folder), *options])
     assert ran.exit_code == 0, ran.output
     assert json.loads((folder / "config.json").read_text())["training"]["steps"] == 2

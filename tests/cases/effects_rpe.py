@@ -36,7 +36,7 @@ EFFECTS: dict[str, Effect] = {
     "loss.concentration": Trained(5.0, {"loss.mean_shift_start": 0.0}),
     "loss.learn_concentration": Trained(True, {"loss.mean_shift_start": 0.0}),
     "loss.embedding_weight": Trained(3.0),
-    "loss.class_weight": Trained(1.0),
+    "loss.class_weight": Trained(4.0),
     "loss.touching_weight": Trained(3.0),
     "decoding.tta": Decoded(2),
     "decoding.foreground_threshold": Decoded(0.9),

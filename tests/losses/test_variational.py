@@ -292,7 +292,6 @@ def test_labels_of_any_integer_type_are_taken(dtype):
     ("values", "labels"),
     [
         ((1, 1, 4, 5), (1, 5, 4)),
-        ((1, 2, 4, 5), (1, 4, 5)),
         ((2, 1, 4, 5), (1, 4, 5)),
         ((1, 4, 5), (1, 4, 5)),
         ((4, 5), (4, 5)),
@@ -300,7 +299,7 @@ def test_labels_of_any_integer_type_are_taken(dtype):
 )
 def test_shapes_that_do_not_fit_are_told_in_one_line(values, labels):
     for loss in (variational_loss, *TERMS):
-        with pytest.raises(CongealError, match=r"expected values \(B, 1, \*S\)") as error:
+        with pytest.raises(CongealError, match=r"expected values \(B, C, \*S\)") as error:
             loss(torch.ones(values), torch.ones(labels, dtype=torch.int64))
         assert str(labels) in str(error.value)
         assert "\n" not in str(error.value)

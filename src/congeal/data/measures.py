@@ -71,7 +71,7 @@ def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> Trai
     Example:
         >>> from congeal.data.drawn import DrawnDataset
         >>> survey_training(DrawnDataset("sticks", count=3), "instances").images[0].size
-        (128, 128)
+        (100, 119)
     """
     images = tuple(_measure(sample) for sample in some_samples(dataset, limit))
     return TrainingSurvey(dataset.name, task, images, len(dataset), dataset.class_names)

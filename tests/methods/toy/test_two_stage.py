@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 # Eight epochs of two steps: a stage has eight steps.
-TRAIN = ["train", "shapes", "--method", "two-stage", "--batch-size", 4, "--crop", 32]
+TRAIN = ["train", "./shapes", "--method", "two-stage", "--batch-size", 4, "--crop", 32]
 TRAIN += ["--epochs", 8, "--set", "steps_per_epoch=2", "--set", "validation_images=1"]
 TRAIN += ["--set", "learning_rate=0.02", "--set", "keep=last", "--set", "threads=2"]
 

@@ -218,8 +218,8 @@ class Discriminative(Method):
         Example:
             >>> model = Discriminative(dimensions=4)
             >>> maps = model.predict_maps(np.zeros((6, 8), np.uint8))
-            >>> model.decode(maps, semantic=np.ones((6, 8), int)).foreground.all()
-            np.True_
+            >>> model.decode(maps, semantic=np.ones((6, 8), int)).shape
+            (6, 8)
         """
         height, width = maps.size
         odds = maps.maps["semantic"][:, :height, :width].float().softmax(0)  # (C + 1, H, W)

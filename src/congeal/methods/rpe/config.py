@@ -54,7 +54,7 @@ class RPELoss(Settings):
     learn_concentration: bool = setting(False, "learn kappa")
     embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
     class_weight: float = setting(
-        3.0,
+        1.0,
         "weight of the loss of classes among the pixels of objects, where there are several",
         ge=0,
     )
