@@ -1,4 +1,4 @@
-"""``congeal tune``: the read-out of a model, fitted to labelled images without training."""
+"""``congeal tune``: the decoding of a model, fitted to labelled images without training."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def tune(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit the read-out of a model to labelled images, without training.
+    """Fit the decoding of a model to labelled images, without training.
 
-    Compares settings (merge, foreground, read_concentration) by matching AP at IoU .5 and .7 and
+    Compares settings of the decoding by the headline score of the model's task and
     keeps the best with the model. Training does so at its end.
     """
     from congeal import training

@@ -158,7 +158,7 @@ def widest(margin: float, concentration: float) -> float:
     """Width within which converged points are one, in radians: of the kernel, or of the margin.
 
     One standard deviation of a kernel of concentration kappa is 1 / sqrt(kappa); of that which goes
-    with the margin, (1 - margin) / 3. The wider is taken. Measured at kappa 9 to 1,000 and margins
+    with the margin, (1 - margin) / 3. The wider is taken. Measured at kappa 9 to 400 and margins
     .3 to .8, as the adjusted Rand index to exact mean shift: with the margin's alone it was .87 at
     kappa 9 and margin .8 (.94), with the kernel's alone .96 at kappa 400 and margin .3 (1.00).
 
