@@ -182,8 +182,15 @@ class Method(nn.Module, ABC):
 
     @property
     def default_optimizer(self) -> str:
-        """Optimiser for a training that names none: ``adamw``, ``muon`` or ``sgd``."""
-        return "adamw"
+        """Optimiser for a training that names none: Muon for the compact encoder, else AdamW.
+
+        The compact network learned more by Muon in as many minutes, on drawn sticks and on
+        nuclei; with a pretrained encoder the two were alike on nuclei, and a step of Muon costs
+        the more the larger the matrices are.
+        """
+        leaves = self.Config.leaves()
+        compact = "network.encoder" in leaves and self.config.network.encoder == "compact"
+        return "muon" if compact else "adamw"
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:

@@ -101,11 +101,6 @@ class DVIS(Method):
         """The repulsion radius."""
         return self.config.loss.repulsion_radius
 
-    @property
-    def default_optimizer(self) -> str:
-        """Muon for the compact network, AdamW for encoders of timm."""
-        return "muon" if self.config.network.encoder == "compact" else "adamw"
-
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
         """Choose scale, gamma, smallest object and repulsion radius by object sizes."""

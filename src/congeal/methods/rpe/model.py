@@ -138,16 +138,6 @@ class RPE(Method):
         """The repulsion radius."""
         return self.config.loss.repulsion_radius
 
-    @property
-    def default_optimizer(self) -> str:
-        """Muon for the compact network, AdamW for encoders of timm.
-
-        The compact network learned more by Muon in as many minutes, on drawn sticks and on
-        nuclei; with a pretrained encoder the two were alike on nuclei, and a step of Muon costs
-        the more the larger the matrices are.
-        """
-        return "muon" if self.config.network.encoder == "compact" else "adamw"
-
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
         """Choose scale, radius, coordinates, gamma and the smallest object by object sizes."""

@@ -137,11 +137,6 @@ class SegSort(Method):
         learnt = "labels" if self.config.loss.unsupervised else "semantic"
         return (learnt, "location")
 
-    @property
-    def default_optimizer(self) -> str:
-        """Muon for the compact network, AdamW for encoders of timm."""
-        return "muon" if self.config.network.encoder == "compact" else "adamw"
-
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""
         encoder = self.network.get_submodule("encoder")
