@@ -23,6 +23,7 @@ EFFECTS: dict[str, Effect] = {
     "network.dimensions": Trained(8),
     "network.stride": Trained(4),
     "network.coordinates": Trained("none"),
+    "network.classifier": Trained("vote"),
     "network.wavelengths": Trained((16.0, 64.0), {"network.coordinates": "rotary"}),
     "loss.background": Trained("group"),
     "loss.margin": Trained(0.3),

@@ -70,7 +70,8 @@ def test_a_table_gives_every_object_its_class(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.labels, np.select([LABELS == 3, LABELS == 7], [1, 2]))
     np.testing.assert_array_equal(first.semantic, np.select([LABELS == 3, LABELS == 7], [2, 1]))
     np.testing.assert_array_equal(second.semantic, np.select([LABELS == 3, LABELS == 7], [-1, 2]))
-    assert data.protocol == "matching"
+    assert data.protocol == "coco"
+    assert data.other_protocols == ("matching", "miou")
     assert pickle.loads(pickle.dumps(data))[0].classes.tolist() == [2, 1]
 
 

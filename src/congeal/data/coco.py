@@ -93,6 +93,8 @@ class CocoDataset(Dataset):
         if categories:
             self.class_ids = (0, *self.class_of)
             self.class_names = ("background", *(categories[key] for key in self.class_of))
+        if len(categories) > 1 and self.protocol == "matching":  # which looks at no class
+            self.protocol, self.other_protocols = "coco", ("matching", "miou")
 
     def find_files(self, path: Path) -> dict[str, Path]:
         """The file of each split, or of all images under ``"all"``."""

@@ -100,6 +100,8 @@ class FolderDataset(PairedDataset):
         self.has_background = not self.classes.zero_is_void
         if self.class_names:
             self.other_protocols = ("coco", "miou")
+        if len(self.class_names) > 2:  # matching looks at no class
+            self.protocol, self.other_protocols = "coco", ("matching", "miou")
         if pairs and all(pair.mask == pair.semantic for pair in pairs):
             self.protocol, self.other_protocols = "miou", ()
 

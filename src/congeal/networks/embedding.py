@@ -27,11 +27,17 @@ class EmbeddingOutput(NamedTuple):
         embedding: ``(B, D, h, w)`` unit vectors in float32.
         semantic: ``(B, C + 1, H, W)`` logits, background first.
         touching: ``(B, 1, H, W)`` logits of lying where objects touch.
+        features: ``(B, F, h, w)``, what the embedding is made of, if kept.
     """
 
     embedding: Tensor
     semantic: Tensor
     touching: Tensor
+    features: Tensor | None = None
+
+    def maps(self) -> dict[str, Tensor]:
+        """By name, those that are there."""
+        return {name: part for name, part in self._asdict().items() if part is not None}
 
 
 class EmbeddingNetwork(nn.Module):
@@ -51,10 +57,11 @@ class EmbeddingNetwork(nn.Module):
         channels_image: of the image.
         mean: taken from the image before the network.
         deviation: that the image is then divided by.
+        keep_features: hand out the decoder's features too.
 
     Example:
         >>> network = EmbeddingNetwork(CompactEncoder(3), dimensions=8)
-        >>> [tuple(o.shape[1:]) for o in network(torch.zeros(1, 3, 64, 64))]
+        >>> [tuple(map.shape[1:]) for map in network(torch.zeros(1, 3, 64, 64)).maps().values()]
         [(8, 32, 32), (2, 64, 64), (1, 64, 64)]
     """
 
@@ -74,9 +81,11 @@ class EmbeddingNetwork(nn.Module):
         channels_image: int = 3,
         mean: float | tuple[float, ...] = 0.0,
         deviation: float | tuple[float, ...] = 1.0,
+        keep_features: bool = False,
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.keep_features = keep_features
         self.channels = coordinates in ("channels", "both")
         self.encoder = encoder
         self.decoder = LightDecoder(encoder.channels, encoder.reductions, stride, decoder)
@@ -104,10 +113,11 @@ class EmbeddingNetwork(nn.Module):
         seen = torch.cat([image, coordinate_channels(image)], 1) if self.channels else image
         x = self.decoder(self.encoder(seen))  # (B, width, h, w)
         logits = self.draw(x, image).float()  # (B, classes + 2, H, W)
+        features = x if self.keep_features else None
         if self.channels:
             x = torch.cat([x, coordinate_channels(x, self.stride)], 1)
         embedding = normalise(self.rotary(self.embed(x).float()), dim=1, eps=FAINT)
-        return EmbeddingOutput(embedding, logits[:, :-1], logits[:, -1:])
+        return EmbeddingOutput(embedding, logits[:, :-1], logits[:, -1:], features)
 
 
 def _per_channel(value: float | tuple[float, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Heads: what is read off the decoder's map."""
+"""Heads: what is read off the decoder's map, pixel by pixel or object by object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 from congeal.networks.blocks import ConvNorm
 from congeal.networks.coordinates import coordinate_channels
 
-__all__ = ["FullResolutionHead", "ProjectedHead"]
+__all__ = ["FullResolutionHead", "ObjectHead", "ProjectedHead", "pool_objects"]
 
 UNIT = 32.0  # pixels of the image per radian at a direction of length one
 
@@ -108,3 +108,65 @@ class ProjectedHead(nn.Module):
         told = torch.cat([x, phase.sin().to(x.dtype), phase.cos().to(x.dtype)], 1)
         embedding: Tensor = self.decide(told)
         return embedding
+
+
+class ObjectHead(nn.Module):
+    """Class logits of whole objects, from features pooled over their pixels.
+
+    What tells two kinds apart may show at a few pixels only (the corners of a square), so the
+    mean over the object is joined by the largest value.
+
+    Args:
+        channels_in: of the map.
+        classes: C.
+        hidden: channels between the two layers.
+
+    Example:
+        >>> head = ObjectHead(16, classes=3)
+        >>> logits, first = head(torch.zeros(1, 16, 2, 2), torch.tensor([[[0, 7], [4, 7]]]))
+        >>> tuple(logits.shape), first.tolist()
+        ((2, 3), [2, 1])
+    """
+
+    def __init__(self, channels_in: int, classes: int, *, hidden: int = 64) -> None:
+        super().__init__()
+        self.channels_in = channels_in
+        self.decide = nn.Sequential(
+            nn.Linear(2 * channels_in, hidden), nn.GELU(), nn.Linear(hidden, classes)
+        )
+
+    def forward(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, C_in, h, w)`` and ``(B, h, w)`` to ``(K, C)``, and as :func:`pool_objects`."""
+        pooled, first = pool_objects(x, labels)
+        logits: Tensor = self.decide(pooled)
+        return logits, first
+
+
+def pool_objects(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and largest value of each channel over the pixels of every object.
+
+    Args:
+        x: ``(B, C, h, w)``.
+        labels: ``(B, h, w)`` int64; 0 and below are no objects.
+
+    Returns:
+        ``(K, 2 C)`` in float32, objects by image and label, and ``(K,)``: the first pixel of each
+        in ``labels.flatten()``.
+
+    Example:
+        >>> x, labels = torch.tensor([[[[1.0, 3.0, 9.0]]]]), torch.tensor([[[5, 5, 0]]])
+        >>> pooled, first = pool_objects(x, labels)
+        >>> pooled.tolist(), first.tolist()
+        ([[2.0, 3.0]], [0])
+    """
+    inside = (labels > 0).flatten().nonzero()[:, 0]
+    image = inside // max(1, labels.shape[1] * labels.shape[2])
+    keys = torch.stack([image, labels.flatten()[inside]], 1)
+    objects, of = torch.unique(keys, dim=0, return_inverse=True)
+    values = x.permute(0, 2, 3, 1).flatten(0, 2)[inside].float()  # (N, C)
+    start = values.new_zeros(len(objects), x.shape[1])
+    at = of[:, None].expand_as(values)
+    mean = start.scatter_reduce(0, at, values, "mean", include_self=False)
+    largest = start.scatter_reduce(0, at, values, "amax", include_self=False)
+    first = inside.new_full((len(objects),), labels.numel())
+    return torch.cat([mean, largest], 1), first.scatter_reduce(0, of, inside, "amin")

@@ -47,8 +47,8 @@ def decode(model, output, size):
     """What a model makes of each image of an output."""
     stride = model.config.network.stride
     return [
-        model.decode(MapPrediction(dict(zip(output._fields, parts, strict=True)), size, stride))
-        for parts in zip(*output, strict=True)
+        model.decode(MapPrediction(dict(zip(output.maps(), parts, strict=True)), size, stride))
+        for parts in zip(*output.maps().values(), strict=True)
     ]
 
 
@@ -182,7 +182,9 @@ def test_an_image_without_objects_has_an_empty_result(background):
 
 def test_a_batch_is_decoded_image_by_image():
     outputs = [perfect(scene()), perfect(np.zeros((16, 24), np.int64))]
-    batch = EmbeddingOutput(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+    batch = EmbeddingOutput(
+        *(torch.cat(parts) for parts in zip(*(one[:3] for one in outputs), strict=True))
+    )
     assert [len(result) for result in decode(make(min_area=4), batch, (16, 24))] == [3, 0]
 
 
@@ -330,8 +332,8 @@ def test_settings_and_weights_make_the_same_model_again(settings):
     assert twin.settings == model.settings
     assert twin.config == model.config
     image = torch.rand(1, 3, 32, 32)
-    for a, b in zip(model(image), twin.eval()(image), strict=True):
-        assert torch.equal(a, b)
+    said, told = model(image).maps(), twin.eval()(image).maps()
+    assert all(torch.equal(said[name], told[name]) for name in said)
 
 
 def test_of_a_file_of_encoder_weights_the_name_is_told_and_not_the_place(tmp_path):
@@ -359,7 +361,7 @@ def test_timm_encoders_see_what_they_were_trained_on():
 def test_gamma_is_a_power_of_what_the_network_sees():
     model, lifting = make().eval(), make(gamma=0.5).eval()
     image = torch.rand(1, 3, 32, 32) - 0.1  # noise may be below zero
-    for a, b in zip(lifting(image), model(image.clamp(min=0).sqrt()), strict=True):
+    for a, b in zip(lifting(image)[:3], model(image.clamp(min=0).sqrt())[:3], strict=True):
         torch.testing.assert_close(a, b)
 
 

@@ -28,7 +28,7 @@ def similarities(embedding):
 @torch.no_grad()
 def test_one_orientation_is_what_the_network_says(model):
     seen, plain = augmented_prediction(model, image()), model(image())
-    assert all(torch.equal(a, b) for a, b in zip(seen, plain, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(seen[:3], plain[:3], strict=True))
 
 
 @torch.no_grad()
@@ -38,7 +38,7 @@ def test_similarities_and_probabilities_are_means_over_the_orientations(model, t
     cosines, semantic, boundary = [], [], []
     for turns, mirrored in ORIENTATIONS[tta]:
         turned = np.rot90(shown.numpy()[..., ::-1] if mirrored else shown.numpy(), turns, (2, 3))
-        said = [part.numpy() for part in model(torch.from_numpy(turned.copy()))]
+        said = [part.numpy() for part in model(torch.from_numpy(turned.copy()))[:3]]
         said = [np.rot90(part, -turns, (2, 3)) for part in said]
         said = [torch.from_numpy((p[..., ::-1] if mirrored else p).copy()) for p in said]
         cosines.append(similarities(said[0]))
@@ -63,7 +63,7 @@ def test_with_all_orientations_the_result_turns_as_the_image_does(model, turns, 
         augmented_prediction(model, image(), 8),
         augmented_prediction(model, turn(image()), 8),
     )
-    for one, other in zip(plain[1:], turned[1:], strict=True):
+    for one, other in zip(plain[1:3], turned[1:3], strict=True):
         torch.testing.assert_close(turn(one), other, atol=1e-4, rtol=1e-4)
     expected = similarities(turn(plain.embedding))
     torch.testing.assert_close(similarities(turned.embedding), expected, atol=1e-5, rtol=1e-4)
@@ -78,7 +78,7 @@ def test_sure_maps_stay_finite():
         return EmbeddingOutput(embedding, semantic, torch.full((1, 1, *size), -200.0))
 
     seen = augmented_prediction(sure, image(), 4)
-    assert all(part.isfinite().all() for part in seen)
+    assert all(part.isfinite().all() for part in seen.maps().values())
     assert (seen.semantic[:, 0] > seen.semantic[:, 1]).all()
 
 

@@ -26,6 +26,12 @@ class RPENetwork(NetworkSettings):
     wavelengths: tuple[float, float] = setting(
         (32.0, 160.0), "shortest and longest of rotary coordinates", unit="px"
     )
+    classifier: Literal["pooled", "vote"] = setting(
+        "pooled",
+        "class of an object, where there are several: from features pooled over it, or by the "
+        "vote of its pixels",
+        paper="vote",
+    )
 
 
 class RPELoss(Settings):
@@ -55,7 +61,7 @@ class RPELoss(Settings):
     embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
     class_weight: float = setting(
         1.0,
-        "weight of the loss of classes among the pixels of objects, where there are several",
+        "weight of the loss of the classes of objects, where there are several",
         ge=0,
     )
     touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)

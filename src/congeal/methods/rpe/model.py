@@ -20,10 +20,16 @@ from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.readout import ReadOut
 from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
-from congeal.losses.touching import touching
+from congeal.losses.touching import touching_loss
 from congeal.methods.image import pad_to
 from congeal.methods.method import MapPrediction, Method
 from congeal.methods.object_size import predict_at_object_size
+from congeal.methods.rpe.classes import (
+    mean_inside,
+    object_class_loss,
+    pixel_class_loss,
+    pooled_classes,
+)
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
@@ -31,6 +37,7 @@ from congeal.methods.rpe.suggest import suggest_settings
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder, encoder_statistics
+from congeal.networks.heads import ObjectHead
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE"]
@@ -87,8 +94,12 @@ class RPE(Method):
     def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
         """Make the model that stored settings describe, also those of version 0.1.
 
-        Then every encoder of timm was shown images scaled by ImageNet's moments.
+        Then every encoder of timm was shown images scaled by ImageNet's moments, and classes were
+        voted for.
         """
+        told = {**settings, **settings.get("network", {})}
+        if not {"classifier", "network.classifier"} & {*told}:
+            settings = {**settings, "network.classifier": "vote"}
         old = "encoder" in settings and settings["encoder"] != "compact"
         moments = {"network.mean": IMAGENET_MEAN, "network.deviation": IMAGENET_DEVIATION}
         return super().from_settings({**moments, **_given(settings)} if old else settings)
@@ -117,7 +128,11 @@ class RPE(Method):
             decoder=c.decoder,
             mean=mean,
             deviation=deviation,
+            keep_features=self.pools_classes,
         )
+        if self.pools_classes:
+            channels = self.network.decoder.channels
+            self.classify = ObjectHead(channels, len(self.config.class_names))
         radius = loss.repulsion_radius
         self.shift = MeanShift(
             loss.concentration,
@@ -127,6 +142,11 @@ class RPE(Method):
             learnable=loss.learn_concentration,
             reach=None if radius is None else radius / c.stride,
         )
+
+    @property
+    def pools_classes(self) -> bool:
+        """Whether a head names the classes of objects (of several, and unless pixels vote)."""
+        return len(self.config.class_names) > 1 and self.config.network.classifier == "pooled"
 
     @property
     def divisor(self) -> int:
@@ -202,11 +222,17 @@ class RPE(Method):
         entropy = functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none")
         terms = {"embedding": c.embedding_weight * pair}
         if len(self.config.class_names) > 1:
-            terms["classes"] = c.class_weight * _class_loss(output.semantic, semantic)
+            terms["classes"] = c.class_weight * self._class_loss(output, labels, semantic)
         return terms | {
-            "semantic": _mean_where(entropy, semantic >= 0),
-            "touching": c.touching_weight * _touching_loss(output.touching[:, 0], labels),
+            "semantic": mean_inside(entropy, semantic >= 0),
+            "touching": c.touching_weight * touching_loss(output.touching[:, 0], labels),
         }
+
+    def _class_loss(self, output: EmbeddingOutput, labels: Tensor, semantic: Tensor) -> Tensor:
+        if output.features is None:
+            return pixel_class_loss(output.semantic, semantic)
+        coarse = (slice(None), *2 * [slice(None, None, self.config.network.stride)])
+        return object_class_loss(self.classify, output.features, labels[coarse], semantic[coarse])
 
     def effective(self, path: str) -> float:
         """The loss's margin and concentration, where decoding has none of its own."""
@@ -264,7 +290,7 @@ class RPE(Method):
         if scale != 1:
             within = (shown.shape[1], shown.shape[2])
             output, stride = unscale(output, within, (height, width), stride)
-        maps = {name: part[0] for name, part in output._asdict().items()}
+        maps = {name: part[0] for name, part in output.maps().items()}
         return MapPrediction(maps, (height, width), stride, magnified)
 
     def _predict_padded(self, image: Tensor) -> EmbeddingOutput:
@@ -274,7 +300,11 @@ class RPE(Method):
         shown = batch.to(device, memory_format=torch.channels_last)
         output = augmented_prediction(self, shown, self.config.decoding.tta)
         rows, columns = (-(-side // self.config.network.stride) for side in image.shape[1:])
-        return output._replace(embedding=output.embedding[..., :rows, :columns])
+        features = output.features
+        return output._replace(
+            embedding=output.embedding[..., :rows, :columns],
+            features=None if features is None else features[..., :rows, :columns],
+        )
 
     @torch.inference_mode()
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
@@ -303,12 +333,16 @@ class RPE(Method):
         labels = read_out(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
         if c.loss.background == "group":
             labels = _without_largest(labels)
-        return self._describe(labels, semantic, embedding if keep_embedding else None)
+        return self._describe(labels, semantic, maps, keep_embedding)
 
     def _describe(
-        self, labels: NDArray[np.int64], semantic: Tensor, embedding: Tensor | None
+        self,
+        labels: NDArray[np.int64],
+        semantic: Tensor,
+        maps: MapPrediction,
+        keep_embedding: bool,
     ) -> Segmentation:
-        """Class of each object by vote, score by how sure the semantic map is of it."""
+        """Class of each object by its head or by vote, score by how sure its foreground is."""
         count = int(labels.max(initial=0))
         index = torch.from_numpy(labels).to(semantic.device).reshape(-1)
         sums = semantic.new_zeros(count + 1, len(semantic))
@@ -316,13 +350,17 @@ class RPE(Method):
         area = torch.bincount(index, minlength=count + 1).clamp_min(1)
         mean = (sums / area[:, None])[1:]  # (K, C + 1)
         classes = mean[:, 1:].argmax(1) + 1
+        if "features" in maps.maps:
+            coarse = index.reshape(maps.size)[:: maps.stride, :: maps.stride]
+            classes = pooled_classes(self.classify, maps.maps["features"], coarse, classes)
+        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
         scores = 1 - mean[:, 0]
         result = Segmentation.from_labels(
             labels,
             scores=scores.cpu().numpy(),
             classes=classes.cpu().numpy(),
             class_names=self.config.class_names,
-            embedding=None if embedding is None else embedding.float().cpu().numpy(),
+            embedding=embedding,
         )
         sure = result.scores >= self.config.decoding.min_score
         return result if sure.all() else result.select(sure)
@@ -332,33 +370,6 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings, without those that say that pixel moments were left open."""
     left_open = ("pixel_mean", "pixel_deviation")
     return {k: v for k, v in settings.items() if not (k in left_open and v is None)}
-
-
-def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp_min(1)
-
-
-def _class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
-    """Cross-entropy among the classes of objects, over their pixels, every class the same weight.
-
-    In the cross-entropy of all pixels background and outlines weigh most.
-    """
-    inside = semantic > 0
-    target = (semantic - 1).clamp_min(0)
-    entropy = functional.cross_entropy(logits[:, 1:], target, reduction="none")
-    count = torch.bincount(target[inside], minlength=logits.shape[1] - 1)
-    weight = inside / count.clamp_min(1).to(logits.dtype)[target]
-    return (entropy * weight).sum() / (count > 0).sum().clamp_min(1)
-
-
-def _touching_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy of touching pixels, over the pixels of objects."""
-    target = touching(labels).to(logits.dtype)
-    weight = logits.new_tensor(3.0)  # touching pixels are the fewer
-    loss = functional.binary_cross_entropy_with_logits(
-        logits, target, pos_weight=weight, reduction="none"
-    )
-    return _mean_where(loss, labels > 0)
 
 
 def _without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:

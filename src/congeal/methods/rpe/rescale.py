@@ -14,8 +14,8 @@ def unscale(
 ) -> tuple[EmbeddingOutput, int]:
     """Lay embedding and maps of a zoomed image over the image.
 
-    The embedding goes to the grid of whole pixels that is nearest to its own, so that it gets no
-    larger than it has to be; the maps go to full resolution.
+    The embedding, and features if any, go to the grid of whole pixels that is nearest to their
+    own, so that they get no larger than they have to be; the maps go to full resolution.
 
     Args:
         output: of a network, for one or several images; padding is at the right and below.
@@ -33,9 +33,12 @@ def unscale(
         >>> output, stride = unscale(
         ...     EmbeddingOutput(torch.ones(1, 4, 16, 16), *maps), (30, 32), (60, 64), stride=2
         ... )
-        >>> [tuple(part.shape) for part in output], stride
+        >>> [tuple(part.shape) for part in output.maps().values()], stride
         ([(1, 4, 15, 16), (1, 2, 60, 64), (1, 1, 60, 64)], 4)
     """
-    maps = (resample_map(part, seen, size) for part in output[1:])
+    maps = [resample_map(part, seen, size) for part in (output.semantic, output.touching)]
     embedding, whole = resample_embedding(output.embedding, seen, size, stride)
-    return EmbeddingOutput(normalise(embedding, dim=1), *maps), whole
+    features = output.features
+    if features is not None:
+        features = resample_embedding(features, seen, size, stride)[0]
+    return EmbeddingOutput(normalise(embedding, dim=1), maps[0], maps[1], features), whole

@@ -29,8 +29,8 @@ def augmented_prediction(
 
     Embeddings of different orientations are not comparable, but their similarities are: the
     vectors of a pixel are concatenated and divided by the root of their number, so that the
-    cosine of two pixels is the mean of their cosines. Probabilities are averaged. With all eight
-    orientations the result rotates as the image does.
+    cosine of two pixels is the mean of their cosines. Probabilities are averaged, features are
+    concatenated. With all eight orientations the result rotates as the image does.
 
     Args:
         network: gives an :class:`EmbeddingOutput`.
@@ -44,7 +44,7 @@ def augmented_prediction(
         >>> from congeal import RPE
         >>> model = RPE(dimensions=4).eval()
         >>> output = augmented_prediction(model, torch.rand(1, 3, 32, 64), 4)
-        >>> [tuple(part.shape) for part in output]
+        >>> [tuple(part.shape) for part in output.maps().values()]
         [(1, 16, 16, 32), (1, 2, 32, 64), (1, 1, 32, 64)]
     """
     if tta == 1:
@@ -52,12 +52,14 @@ def augmented_prediction(
     seen = []
     for turns, mirrored in ORIENTATIONS[tta]:
         shown = _turn(image, turns, mirrored).contiguous(memory_format=torch.channels_last)
-        seen.append([_turn_back(part, turns, mirrored) for part in network(shown)])
-    embedding, semantic, touching = zip(*seen, strict=True)
+        maps = network(shown).maps()
+        seen.append({name: _turn_back(part, turns, mirrored) for name, part in maps.items()})
+    embedding, semantic, touching, *features = ([maps[name] for maps in seen] for name in seen[0])
     return EmbeddingOutput(
         torch.cat(embedding, 1) / math.sqrt(tta),
         torch.stack([logits.softmax(1) for logits in semantic]).mean(0).clamp_min(LEAST).log(),
         torch.stack([logits.sigmoid() for logits in touching]).mean(0).logit(LEAST),
+        torch.cat(features[0], 1) if features else None,
     )
 
 
