@@ -50,7 +50,10 @@ def test_a_training_begins_with_the_settings_of_the_model(brief, first, eventful
     still = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1, "tuning_share": 0}
     folder = brief(tmp_path / "model", eventful(), model="rpe", start=first, **still)
     begun, found = load(first), load(folder)
-    assert found.config.flat() == {**begun.config.flat(), "class_names": ["object"]}
+    before, after = begun.config.flat(), found.config.flat()
+    # What follows from the sizes of objects is fitted to these images.
+    fitted = {"input.scale", "input.gamma", "decoding.min_area"}
+    assert {name for name in after if after[name] != before[name]} <= fitted
     for name, parameter in found.named_parameters():
         torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
     assert json.loads((folder / "config.json").read_text())["training"]["steps"] == 2
