@@ -130,11 +130,12 @@ def _start(start: str | None, from_scratch: bool) -> str | None:
     Raises:
         CongealError: both were asked for.
     """
+    from congeal.training.plan import SCRATCH
     from congeal.training.start import AUTO
 
     if start and from_scratch:
         raise CongealError(f"expected --start or --from-scratch, got both (--start {start})")
-    return None if from_scratch else start or AUTO
+    return None if from_scratch or start == SCRATCH else start or AUTO
 
 
 def _run(

@@ -38,7 +38,7 @@ from congeal.training.machine import (
     use_threads,
 )
 from congeal.training.module import Trainee
-from congeal.training.plan import Plan, store_plan
+from congeal.training.plan import SCRATCH, Plan, store_plan
 from congeal.training.progress import LiveProgress
 from congeal.training.signals import StopSignals
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
@@ -117,7 +117,7 @@ class Job:
         self.progress = LiveProgress()
         self.stream: TrainStream | None = None
         self.check = self._validation()
-        self.parent = "scratch" if plan.start is None else _parent(plan.start)
+        self.parent = SCRATCH if plan.start is None else _parent(plan.start)
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""

@@ -20,9 +20,10 @@ from congeal.settings import Settings
 from congeal.tasks import find_task
 from congeal.training.config import TrainConfig, train_config
 
-__all__ = ["PRESETS", "Plan", "make_plan", "split_settings", "store_plan", "stored_plan"]
+__all__ = ["PRESETS", "SCRATCH", "Plan", "make_plan", "split_settings", "store_plan", "stored_plan"]
 
 PRESETS = ("fast", "paper")
+SCRATCH = "scratch"  # in place of a model to start from, where there is none
 PLAN = "plan.yaml"  # in the folder of a training
 # Settings that are chosen by the images and the clock, where they are left open.
 CHOSEN = ("crop", "batch_size", "steps_per_epoch", "warmup", "object_sampling_power")
@@ -48,7 +49,7 @@ class Plan:
         """Everything by section, as ``--print-config`` writes it and ``--config`` reads it."""
         return {
             "method": self.method.name,
-            **({} if self.start is None else {"start": self.start}),
+            "start": SCRATCH if self.start is None else self.start,
             **self.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
         }
@@ -127,7 +128,8 @@ def stored_plan(output: Path) -> tuple[str | None, dict[str, Any]] | None:
     try:
         plan = yaml.safe_load((output / PLAN).read_text(encoding="utf-8"))
         training = plan["training"]
-        return plan.get("start"), {name: training[name] for name in CHOSEN}
+        begun = None if plan["start"] == SCRATCH else str(plan["start"])
+        return begun, {name: training[name] for name in CHOSEN}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         raise CongealError(
             f"expected the plan of the training to resume in {output / PLAN}, which is no plan of "
