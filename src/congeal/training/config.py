@@ -54,8 +54,8 @@ class TrainConfig(Settings):
     power: float = setting(0.9, "of the poly schedule (1 - t/T)^power", ge=0)
     warmup: int = setting(
         50,
-        "updates over which the rate rises; a tenth of all at most, if the length is in minutes and "
-        "none is given",
+        "updates over which the rate rises; where the length is in minutes and none is given: a "
+        "tenth of all at most",
         ge=0,
     )
     clip: float = setting(1.0, "largest norm of the gradient", gt=0)

@@ -79,8 +79,7 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     How the model tells objects apart stays: one with a repulsion radius keeps to neighbours, of
     sparse images too, for its weights know no other way. The radius becomes smaller with small
     objects and never larger: neighbours of any size differ where they meet, and a wider radius has
-    more to learn. (Validation images drawn apart, 250 updates of 4 x 128 px from ``nuclei``: AP at
-    .5 on rosettes .87 with its radius of 48, .72 with 128; on specks .75 with 48, .95 with 24.)
+    more to learn.
 
     Args:
         survey: of the training images.
