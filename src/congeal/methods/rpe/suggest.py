@@ -100,6 +100,7 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
         ... ]
         48.0
     """
+    object_areas(survey)  # refuses images without objects
     radius = base.loss.repulsion_radius
     if radius is None:
         kept = ("input.scale", "input.gamma", "decoding.min_area")
