@@ -166,7 +166,7 @@ def tell(config: TrainConfig, updates: float) -> list[str]:
     """
     number = int(float(f"{max(updates, 1):.2g}"))
     lines = [
-        f"about {number:,} updates of {config.batch_size} x {config.crop} px "
+        f"about {number:,} update{'s' * (number > 1)} of {config.batch_size} x {config.crop} px "
         f"in {config.max_minutes:g} minutes"
     ]
     if number < FEW:
