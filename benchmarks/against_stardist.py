@@ -56,7 +56,13 @@ def train_congeal(data: str, minutes: float, folder: Path, seed: int) -> Row:
 
     start = time.perf_counter()
     made = congeal.train(
-        None, data, output=folder / "congeal", max_minutes=minutes, seed=seed, overlays=False
+        None,
+        data,
+        output=folder / "congeal",
+        start=None,  # the model that ships has seen these images
+        max_minutes=minutes,
+        seed=seed,
+        overlays=False,
     )
     spent = (time.perf_counter() - start) / 60
     model = congeal.load(made)

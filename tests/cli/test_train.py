@@ -64,6 +64,21 @@ def test_method_task_preset_start_and_the_card_reach_the_training(run, asked, de
     assert tuple(call[name] for name in names) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], "auto"), (["--from-scratch"], None), (["--start", "first"], "first")],
+)
+def test_a_training_starts_from_a_model_unless_from_scratch(run, asked, desk, words, expected):
+    run("train", "photos", *words)
+    assert asked[0]["start"] == expected
+
+
+def test_two_ways_to_start_are_refused_in_one_line(run, asked, desk):
+    result = run("train", "photos", "--start", "first", "--from-scratch")
+    assert (result.exit_code, asked) == (2, [])
+    assert "expected --start or --from-scratch, got both (--start first)" in result.stderr
+
+
 def test_the_end_says_where_the_model_is_and_how_good(run, asked, desk):
     result = run("train", "photos")
     assert asked[0]["method"] is None

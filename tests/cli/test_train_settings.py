@@ -76,8 +76,9 @@ def test_every_setting_can_be_set(planned, desk):
 
 
 def test_without_settings_they_follow_from_the_images(planned, desk):
-    found = planned()
+    found = planned("--from-scratch")
     assert found["method"] == "rpe"
+    assert found["start"] == "scratch"
     assert found["network"]["coordinates"] == "projected"  # few objects
     assert (found["loss"]["margin"], found["loss"]["mean_shift_start"]) == (0.75, 0.8)
     assert found["training"]["max_minutes"] == 20
@@ -85,9 +86,23 @@ def test_without_settings_they_follow_from_the_images(planned, desk):
 
 @pytest.mark.parametrize("words", [["--set", "margin=0.4"], ["--set", "loss.margin=0.4"]])
 def test_what_is_given_goes_over_what_the_images_suggest(planned, desk, words):
-    found = planned(*words)
+    found = planned("--from-scratch", *words)
     assert found["loss"]["margin"] == 0.4
     assert found["loss"]["mean_shift_start"] == 0.8
+
+
+def test_the_model_that_ships_is_the_start_where_its_weights_fit(planned, desk):
+    assert planned()["start"] == "nuclei"
+    assert planned()["loss"]["repulsion_radius"] >= 24  # how that model tells objects apart
+    assert planned("--set", "encoder=resnet18")["start"] == "scratch"
+    assert planned("--method", "discriminative")["start"] == "scratch"
+
+
+def test_a_config_says_what_to_start_from(planned, desk):
+    for words in ([], ["--from-scratch"]):
+        found = planned(*words)
+        (desk / "mine.yaml").write_text(yaml.safe_dump(found))
+        assert planned("--config", "mine.yaml") == found
 
 
 def test_options_are_settings_of_the_training(planned, desk):

@@ -187,7 +187,8 @@ def test_the_first_to_end_wins_of_time_and_epochs(brief, tmp_path):
 @pytest.mark.parametrize(("keep", "steps", "score"), [("best", 4, 0.5), ("last", 8, 0.2)])
 def test_the_best_or_the_last_weights_are_kept(brief, scores, tmp_path, keep, steps, score):
     scores([0.1, 0.5, 0.3, 0.2])
-    folder = brief(tmp_path / "model", epochs=4, validation_share=1, keep=keep)
+    settings = {"validation_share": 1, "tuning_share": 0}
+    folder = brief(tmp_path / "model", epochs=4, keep=keep, **settings)
     told = config(folder)
     assert told["training"]["steps"] == steps
     assert told["metrics"]["validation matching_ap@0.5"] == score
@@ -255,9 +256,8 @@ def test_a_folder_is_trained_on_whether_or_not_it_leaves_images_for_validation(
 
 
 def test_settings_are_chosen_by_the_images_when_none_are_given(tmp_path, eventful):
-    folder = train(
-        None, eventful(), output=tmp_path / "m", epochs=1, steps_per_epoch=1, batch_size=2, crop=32
-    )
+    brief = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 2, "crop": 32}
+    folder = train(None, eventful(), output=tmp_path / "m", start=None, **brief)
     assert load(folder).config.loss.repulsion_radius is None
 
 

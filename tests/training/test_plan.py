@@ -50,6 +50,7 @@ def test_the_document_gives_the_same_plan_again():
     plan = make_plan(None, STICKS, {"tta": 8, "epochs": 3})
     document = yaml.safe_load(yaml.safe_dump(plan.document()))
     assert document.pop("method") == "rpe"
+    assert document.pop("start") == "scratch"
     assert make_plan("rpe", STICKS, document) == plan
 
 

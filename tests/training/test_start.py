@@ -5,9 +5,12 @@ import json
 import pytest
 import torch
 
+from congeal.data import DrawnDataset
+from congeal.data.measures import survey_training
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
 from congeal.models import load, save_model
+from congeal.models.shipped import describe, locate
 from congeal.training.plan import make_plan
 from congeal.training.start import start_from
 
@@ -50,10 +53,67 @@ def test_a_training_begins_with_the_settings_of_the_model(brief, first, eventful
     still = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1, "tuning_share": 0}
     folder = brief(tmp_path / "model", eventful(), model="rpe", start=first, **still)
     begun, found = load(first), load(folder)
-    assert found.config.flat() == {**begun.config.flat(), "class_names": ["object"]}
+    before, after = begun.config.flat(), found.config.flat()
+    # What follows from the sizes of objects is fitted to these images.
+    fitted = {"input.scale", "input.gamma", "decoding.min_area"}
+    assert {name for name in after if after[name] != before[name]} <= fitted
     for name, parameter in found.named_parameters():
         torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
     assert json.loads((folder / "config.json").read_text())["training"]["steps"] == 2
+
+
+BRIEF = {"epochs": 1, "tuning_share": 0, "learning_rate": 1e-12, "weight_decay": 0}
+
+
+def test_a_training_starts_from_the_model_that_ships_and_its_card_says_so(
+    brief, eventful, tmp_path, capsys
+):
+    folder = brief(tmp_path / "model", eventful(), model="rpe", **BRIEF)
+    begun, found = load("nuclei"), load(folder)
+    for name, parameter in found.named_parameters():
+        torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
+    assert "starts from the weights of nuclei" in capsys.readouterr().err
+    fingerprint = describe(locate("nuclei")).fingerprint
+    assert f"- start: nuclei (weights {fingerprint})" in (folder / "README.md").read_text()
+    assert "start: nuclei" in (folder / "plan.yaml").read_text()
+
+
+def test_from_scratch_nothing_is_taken(brief, eventful, tmp_path, capsys):
+    folder = brief(tmp_path / "model", eventful(), model="rpe", start=None, **BRIEF)
+    theirs = dict(load("nuclei").named_parameters())
+    found = dict(load(folder).named_parameters())
+    same = [n for n in found if n in theirs and found[n].shape == theirs[n].shape]
+    weights = [n for n in same if found[n].ndim > 1]
+    assert weights
+    assert not any(torch.allclose(found[n], theirs[n], atol=1e-3) for n in weights)
+    assert "weights of nuclei" not in capsys.readouterr().err
+    assert "- start: scratch" in (folder / "README.md").read_text()
+
+
+def test_weights_that_do_not_fit_are_left_with_one_line(brief, eventful, tmp_path, capsys):
+    small = {"network.encoder": "mobilenetv3_small_050", "dimensions": 4, "crop": 64}
+    folder = brief(tmp_path / "model", eventful(), model="rpe", **small, **BRIEF)
+    said = [line for line in capsys.readouterr().err.splitlines() if "nuclei" in line]
+    assert said == [
+        "starts from scratch, not from the weights of nuclei: network.encoder is "
+        "mobilenetv3_small_050, not compact"
+    ]
+    assert "- start: scratch" in (folder / "README.md").read_text()
+
+
+def test_a_resumed_training_keeps_to_its_start(brief, eventful, tmp_path):
+    folder = brief(tmp_path / "model", eventful(), model="rpe", start=None, **BRIEF)
+    brief(folder, eventful(), model="rpe", resume=True, **{**BRIEF, "epochs": 2})
+    assert "- start: scratch" in (folder / "README.md").read_text()
+
+
+def test_the_radius_of_a_start_model_shrinks_with_the_objects_but_does_not_grow():
+    base, task = load("nuclei").config, "instances"
+    for kind, same in (("rosettes", True), ("specks", False)):
+        survey = survey_training(DrawnDataset(kind, count=2), task)
+        found = RPE.adapt(survey, base)
+        assert (found["loss.repulsion_radius"] == base.loss.repulsion_radius) == same
+        assert ("network.wavelengths" in found) != same
 
 
 def test_what_is_given_goes_over_the_settings_of_the_model(first, eventful):

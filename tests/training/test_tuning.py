@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from congeal.data import Dataset
+from congeal.data import Dataset, DrawnDataset
 from congeal.data.sample import Sample
 from congeal.errors import CongealError
 from congeal.methods import MapPrediction
@@ -260,6 +260,21 @@ def test_the_time_for_it_is_part_of_the_minutes(brief, tmp_path):
     told = json.loads((folder / "config.json").read_text())["training"]
     assert told["minutes"] < 0.05
     assert "tuned" in told
+
+
+def test_all_images_are_looked_at_however_little_time_there_is():
+    found = tune_decoding(RPE(dimensions=4), Scenes(3), seconds=0)
+    assert (found.images, found.tried) == (3, 1)
+
+
+def test_tuning_and_validation_look_at_the_same_images(brief, tmp_path):
+    val = DrawnDataset("sticks", "val", count=6, size=96)
+    settings = {"epochs": None, "steps_per_epoch": 1, "max_minutes": 0.02, "val": val}
+    folder = brief(tmp_path / "model", **settings)
+    told = json.loads((folder / "config.json").read_text())
+    assert told["training"]["tuned"]["images"] == 4  # for more there is no time
+    name = "matching_ap@0.5"
+    assert told["metrics"][f"validation {name}"] <= told["metrics"][f"tuned {name}"]
 
 
 def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):

@@ -37,9 +37,11 @@ Minutes = Annotated[
     float | None, typer.Option(help="Length in minutes (default: 20).", metavar="N")
 ]
 Epochs = Annotated[int | None, typer.Option(help="Length in rounds of the images.", metavar="N")]
-BatchSize = Annotated[int | None, typer.Option(help="Crops in a batch (default: 8).", metavar="N")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Crops in a batch (default: by the time).", metavar="N")
+]
 Crop = Annotated[
-    int | None, typer.Option(help="Side of the crops (default: by the images).", metavar="PX")
+    int | None, typer.Option(help="Side of crops (default: by images, time).", metavar="PX")
 ]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
@@ -47,8 +49,10 @@ Precision = Annotated[
     str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
 ]
 Start = Annotated[
-    str | None, typer.Option(help="Model whose weights to begin with.", metavar="MODEL")
+    str | None,
+    typer.Option(help="Model to begin with (default: the method's).", metavar="MODEL"),
 ]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Begin with fresh weights.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")]
 Preset = Annotated[str | None, typer.Option(help="Settings: fast or paper.", metavar="NAME")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")]
@@ -79,6 +83,7 @@ def train(
     device: Device = None,
     precision: Precision = None,
     start: Start = None,
+    from_scratch: FromScratch = False,
     resume: Resume = False,
     preset: Preset = None,
     config: Config = None,
@@ -106,9 +111,10 @@ def train(
     }
     named = {f"training.{name}": value for name, value in given.items() if value is not None}
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
-    written = {name: chosen.pop(name, None) for name in ("method", "task")}
+    written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}
     method, task = method or written["method"], task or written["task"]
-    wish = {"settings": chosen, "val": val, "task": task, "preset": preset, "start": start}
+    begin = _start(start or written["start"], from_scratch)
+    wish = {"settings": chosen, "val": val, "task": task, "preset": preset, "start": begin}
     if print_config:
         _print_config(method, data, wish)
         return
@@ -116,6 +122,20 @@ def train(
     outcome = _run(method, data, folder, resume, wish, {"what": what, "licence": licence})
     _stop_if_stopped(outcome)
     _tell(folder, data, as_json)
+
+
+def _start(start: str | None, from_scratch: bool) -> str | None:
+    """Which model to begin with; None: with none.
+
+    Raises:
+        CongealError: both were asked for.
+    """
+    from congeal.training.plan import SCRATCH
+    from congeal.training.start import AUTO
+
+    if start and from_scratch:
+        raise CongealError(f"expected --start or --from-scratch, got both (--start {start})")
+    return None if from_scratch or start == SCRATCH else start or AUTO
 
 
 def _run(
@@ -135,6 +155,7 @@ def _run(
         resume=resume,
         on_plan=_tell_plan,
         on_note=_note,
+        on_line=say_note,
         **wish,
         **about,
     )

@@ -104,6 +104,7 @@ def run_demo(
         DrawnDataset("sticks", "train", count=DRAWINGS, seed=seed),
         val=DrawnDataset("sticks", "val", seed=seed),
         output=output / "model",
+        start=None,
         settings={
             "training": {
                 "max_minutes": minutes,

@@ -88,6 +88,7 @@ class Method(nn.Module, ABC):
         presets: settings by path, those of training too (``training.epochs``), by preset.
         variable_buffers: names of buffers whose size is not known before loading.
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
+        starts: by task, the model that ships whose weights a training begins with by default.
     """
 
     name: ClassVar[str]
@@ -100,6 +101,7 @@ class Method(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
     variable_buffers: ClassVar[tuple[str, ...]] = ()
     fitted_images: ClassVar[int] = 0
+    starts: ClassVar[Mapping[str, str]] = {}
 
     config: Any
 
@@ -206,6 +208,20 @@ class Method(nn.Module, ABC):
             CongealError: the data does not hold what the method learns from.
         """
         del survey
+        return {}
+
+    @classmethod
+    def adapt(cls, survey: TrainingSurvey, base: Any) -> dict[str, Any]:
+        """Choose settings that go over those of a model which a training starts from.
+
+        Args:
+            survey: of the training images.
+            base: settings of the model.
+
+        Returns:
+            Settings by path; what is not chosen stays as the model has it.
+        """
+        del survey, base
         return {}
 
     def stages(self) -> tuple[Stage, ...]:

@@ -10,7 +10,7 @@ from congeal.data.zoom import zoomed_size
 from congeal.methods.method import Method
 from congeal.training.config import LARGEST_CROP
 
-__all__ = ["suggest_crop", "suggest_sampling_power"]
+__all__ = ["crop_range", "suggest_crop", "suggest_sampling_power"]
 
 MEASURED = 16  # images whose size is looked at
 LEAST_CROP = 96  # px
@@ -48,6 +48,30 @@ def suggest_crop(dataset: Dataset, model: Method, *, small: bool) -> int:
     divisor = model.divisor
     least = max(2 * divisor, LEAST_CROP)
     return divisor * math.ceil(min(max(wanted, least), LARGEST_CROP) / divisor)
+
+
+def crop_range(dataset: Dataset, model: Method, *, small: bool) -> tuple[int, int]:
+    """Sides of crops among which the time decides: that of :func:`suggest_crop`, and half of it.
+
+    Args:
+        dataset: of training images.
+        model: to be trained.
+        small: whether to go down to what the context needs, as on a CPU.
+
+    Returns:
+        The smallest and the largest, in pixels, multiples of the model's divisor.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> from congeal.methods import find_method
+        >>> model = find_method("rpe")(repulsion_radius=80.0)
+        >>> crop_range(open_dataset("rods", "train", count=2), model, small=True)
+        (128, 224)
+    """
+    most = suggest_crop(dataset, model, small=small)
+    divisor = model.divisor
+    least = divisor * math.ceil(max(most / 2, LEAST_CROP, 2 * divisor) / divisor)
+    return min(least, most), most
 
 
 def suggest_sampling_power(dataset: Dataset, model: Method) -> float:

@@ -15,6 +15,8 @@ from congeal.files import atomic_path
 
 __all__ = [
     "OPTIMIZER",
+    "PREPARED",
+    "RESERVE",
     "RUN",
     "SECONDS",
     "STAGE",
@@ -24,6 +26,8 @@ __all__ = [
 ]
 
 SECONDS = "congeal_seconds"
+PREPARED = "congeal_prepared"  # seconds of making ready
+RESERVE = "congeal_reserve"  # seconds kept for what comes after the last step
 OPTIMIZER = "congeal_optimizer"
 STAGE = "congeal_stage"
 RUN = "congeal_run"  # data and settings, as plain values

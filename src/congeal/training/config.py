@@ -27,16 +27,21 @@ class TrainConfig(Settings):
     """
 
     max_minutes: float | None = setting(
-        None, "stop after so many minutes; none: 20, unless epochs are given", unit="min", gt=0
+        None,
+        "length of the whole, tuning included; none: 20, unless epochs are given",
+        unit="min",
+        gt=0,
     )
     epochs: int | None = setting(None, "rounds of the training images", ge=1)
     steps_per_epoch: int | None = setting(
-        None, "updates that make a round; none: one round of the images", ge=1
+        None, "updates that make a round; none: by the time, or one round of the images", ge=1
     )
-    batch_size: int = setting(8, "crops in a batch", ge=1)
+    batch_size: int = setting(
+        8, "crops in a batch; where the length is in minutes and none is given: by the time", ge=1
+    )
     accumulate: int = setting(1, "batches gathered before each update", ge=1)
     crop: int | None = setting(
-        None, "side of the training crops; none: by the images", unit="px", ge=32
+        None, "side of the training crops; none: by the images and the time", unit="px", ge=32
     )
     learning_rate: float | None = setting(
         None, "highest learning rate; none: .004 with muon, .002 otherwise", gt=0
@@ -47,7 +52,12 @@ class TrainConfig(Settings):
     )
     weight_decay: float = setting(0.01, "decay of weights, norms and biases left out", ge=0)
     power: float = setting(0.9, "of the poly schedule (1 - t/T)^power", ge=0)
-    warmup: int = setting(50, "updates over which the rate rises", ge=0)
+    warmup: int = setting(
+        50,
+        "updates over which the rate rises; where the length is in minutes and none is given: a "
+        "tenth of all at most",
+        ge=0,
+    )
     clip: float = setting(1.0, "largest norm of the gradient", gt=0)
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = setting(
         "auto", "auto: bfloat16 where the hardware multiplies it"
@@ -80,7 +90,7 @@ class TrainConfig(Settings):
         le=1,
     )
     tuning_share: float = setting(
-        0.05, "share of the time to tune the decoding in the end; 0: none", ge=0, lt=1
+        0.1, "largest share of the time to tune the decoding in the end; 0: none", ge=0, lt=1
     )
     keep: Literal["best", "last"] = setting(
         "best", "weights given in the end; best: the last as good as the best within chance"

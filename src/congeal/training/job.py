@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,6 +24,7 @@ from congeal.methods.method import Method
 from congeal.models.card import model_card
 from congeal.models.config import CONFIG, read_config
 from congeal.models.folder import load, save_model
+from congeal.models.shipped import describe, locate
 from congeal.training.callbacks import Clock, History
 from congeal.training.checkpoint import WholeCheckpoints
 from congeal.training.config import TrainConfig
@@ -38,6 +38,7 @@ from congeal.training.machine import (
     use_threads,
 )
 from congeal.training.module import Trainee
+from congeal.training.plan import SCRATCH, Plan, store_plan
 from congeal.training.progress import LiveProgress
 from congeal.training.signals import StopSignals
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
@@ -46,6 +47,9 @@ from congeal.training.validation import Validation, fitting_images
 
 __all__ = ["Job"]
 
+COMPARISONS = 8  # validations that a whole tuning takes as long as: its settings, one by one
+LOOKS = 5  # validations that the time for tuning lasts for at least, by the images looked at
+LEAST_TUNING = 0.2  # of its time that tuning has when all before it took longer than thought
 Loader = DataLoader[Batch]
 # What a resumed training may change: its length, and the machine it is on.
 FREE = (
@@ -73,22 +77,25 @@ class Job:
 
     Args:
         model: to be trained.
-        config: settings of the training, complete.
+        plan: how; its settings of the training are complete.
         training: images to learn from.
         validation: images to score, or None.
         output: folder of the model.
         about: purpose (``what``) and ``licence`` for the card.
+        born: time by the monotonic clock from which the minutes count; None: the first step.
     """
 
     def __init__(
         self,
         model: Method,
-        config: TrainConfig,
+        plan: Plan,
         training: Dataset,
         validation: Dataset | None,
         output: Path,
         about: dict[str, str],
+        born: float | None = None,
     ) -> None:
+        config = plan.training
         if validation is None or not len(validation):
             config = config.model_copy(update={"tuning_share": 0.0})
         self.model = model.to(memory_format=torch.channels_last)
@@ -96,12 +103,13 @@ class Job:
         self.validation = validation
         self.output = output
         self.about = about
+        self.plan = plan
         per_step = config.batch_size * config.accumulate * config.devices * config.nodes
         self._crops_per_step = per_step
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
         run = _identity(model, config, training)
-        self.trainee = Trainee(model, config, total, choose_replicas(config, model), run)
+        self.trainee = Trainee(model, config, total, choose_replicas(config, model), run, born)
         self.config = self.trainee.settings  # with optimiser and rate
         self.history = History(output / LOG)
         self.clock = Clock()
@@ -109,6 +117,7 @@ class Job:
         self.progress = LiveProgress()
         self.stream: TrainStream | None = None
         self.check = self._validation()
+        self.parent = SCRATCH if plan.start is None else _parent(plan.start)
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""
@@ -130,6 +139,8 @@ class Job:
         if trainer.is_global_zero:
             for folder in (self.output, self.output / CHECKPOINTS):
                 remove_parts(folder)
+            if checkpoint is None:
+                store_plan(self.plan, self.output)
         try:
             with self.signals, use_threads(self.config.threads):
                 trainer.fit(self.trainee, datamodule=_Crops(self._loader), ckpt_path=checkpoint)
@@ -160,26 +171,42 @@ class Job:
                 self._tune(model)
 
     def _tune(self, model: Method) -> None:
-        """Tune the decoding in the time that was kept for it.
-
-        On the images that validation looked at: more would leave time for fewer settings.
-        """
-        c = self.config
+        """Tune the decoding in the time that is left, on the images that validation looked at."""
         assert self.validation is not None
-        share = math.inf if c.max_minutes is None else c.max_minutes * c.tuning_share
-        ends = time.monotonic() + 60 * share
         with self.progress.tuning() as tell:
             found = tune_decoding(
                 model,
                 self.validation,
-                limit=c.validation_images,
-                stop=lambda: self.clock.asked or time.monotonic() > ends,
+                limit=max(1, len(self.check.places)),
+                stop=lambda: self.clock.asked,
+                seconds=self._seconds_left(),
                 on_try=tell,
             )
         data = f"{self.validation.name}, {self.validation.split}"
         config = read_config(self.output)
         training = {**config.training, "finished": not self.clock.asked}
-        store_tuned(model, replace(config, training=training), found, data, self.output)
+        metrics = config.metrics
+        if found.images == len(self.check.places):  # as predicted from what was stored
+            metrics = {**metrics, **_validation_scores(found.before)}
+        told = replace(config, training=training, metrics=metrics)
+        store_tuned(model, told, found, data, self.output)
+
+    def _seconds_left(self) -> float:
+        """What is left of the minutes for tuning, and a little where nothing is."""
+        c = self.config
+        if c.max_minutes is None:
+            return math.inf
+        whole = 60 * c.max_minutes
+        left = whole - self.trainee.prepared - self.trainee.seconds
+        return max(left, LEAST_TUNING * c.tuning_share * whole)
+
+    def _keep_time(self) -> None:
+        """Keep as much time as the last validation says that the end will take."""
+        c, check = self.config, self.check
+        if c.max_minutes is None or self.trainee.trainer.should_stop:
+            return
+        tuning = min(60 * c.max_minutes * c.tuning_share, COMPARISONS * check.cost)
+        self.trainee.reserve = check.cost + check.fit_cost * len(self.training) + tuning
 
     def _store(self, model: Method, *, finished: bool) -> None:
         """Save a model that :meth:`Method.finish` has changed, and note whether it is complete."""
@@ -206,11 +233,19 @@ class Job:
             images=c.validation_images,
             share=c.validation_share,
             crops=None if c.max_minutes else self._crops_per_step,
+            seconds=self._seconds_of_validation(),
             patience=c.patience,
             overlays=self.output / "overlays" if c.overlays else None,
             history=self.history,
             save=self._save_if_better,
         )
+
+    def _seconds_of_validation(self) -> float | None:
+        """What one may take, so that tuning has time for several settings on as many images."""
+        c = self.config
+        if c.max_minutes is None:
+            return None
+        return 60 * c.max_minutes * (c.tuning_share / LOOKS or c.validation_share)
 
     def _trainer(self) -> lightning.Trainer:
         c = self.config
@@ -279,6 +314,7 @@ class Job:
 
     def _save_if_better(self, scores: dict[str, float], better: bool) -> None:
         self.progress.scores = scores
+        self._keep_time()
         if better and self.trainee.trainer.is_global_zero:
             self._save(scores)
 
@@ -286,12 +322,13 @@ class Job:
         training = {
             "data": f"{self.training.name}, {self.training.split}",
             "images": len(self.training),
+            "start": self.parent,
             "minutes": round(self.trainee.spent / 60, 2),
             "steps": self.trainee.global_step,
             "date": datetime.now(UTC).date().isoformat(),
             **self.config.model_dump(mode="json"),
         }
-        metrics = {f"validation {n}": v for n, v in scores.items() if not math.isnan(v)}
+        metrics = _validation_scores(scores)
         card = model_card(self.model, training, metrics, **self.about)
         save_model(
             self.model,
@@ -304,6 +341,11 @@ class Job:
         )
 
 
+def _validation_scores(scores: dict[str, float]) -> dict[str, float]:
+    """As the card names them."""
+    return {f"validation {name}": v for name, v in scores.items() if not math.isnan(v)}
+
+
 class _Crops(lightning.LightningDataModule):
     """Makes the loader once Lightning knows which of how many processes this is."""
 
@@ -314,6 +356,11 @@ class _Crops(lightning.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Make it."""
         return self.make()
+
+
+def _parent(start: str) -> str:
+    """The model that lent its weights, as the card names it."""
+    return f"{Path(start).name} (weights {describe(locate(start)).fingerprint})"
 
 
 def _identity(model: Method, config: TrainConfig, training: Dataset) -> dict[str, Any]:

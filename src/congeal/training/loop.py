@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,16 @@ from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.method import Method
+from congeal.methods.registry import DEFAULT_METHOD, find_method
 from congeal.models.folder import load, registered_name
-from congeal.training.adapt import suggest_crop, suggest_sampling_power
+from congeal.training.adapt import crop_range, suggest_crop, suggest_sampling_power
+from congeal.training.budget import fit_to_time, is_timed, tell
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.folder import quiet_lightning
 from congeal.training.job import Job
 from congeal.training.machine import is_on_cpu
-from congeal.training.plan import Plan, make_plan
-from congeal.training.start import start_from
+from congeal.training.plan import Plan, make_plan, split_settings, stored_plan
+from congeal.training.start import AUTO, misfit, start_from
 from congeal.training.validation import require_truth
 
 __all__ = ["Outcome", "open_data", "plan_for", "run_training", "train"]
@@ -51,7 +56,7 @@ def train(
     val: Data | None = None,
     task: str | None = None,
     preset: str | None = None,
-    start: str | Path | None = None,
+    start: str | Path | None = AUTO,
     resume: bool = False,
     what: str = "",
     licence: str = "",
@@ -63,7 +68,8 @@ def train(
     ends the training after the step in hand and saves. After that, or a kill, the same call with
     ``resume=True`` goes on from the last checkpoint, which is written at the end of each epoch
     and after such a stop. When the length is given in epochs it ends with the same weights as an
-    unbroken run.
+    unbroken run. When it is given in minutes, crops and batches that are left open follow from how
+    long the first updates take; ``plan.yaml`` in the folder says what was chosen.
 
     Args:
         model: what to train: a method, or the name of one, whose settings then follow from the
@@ -73,7 +79,8 @@ def train(
         val: validation images; None takes those that ``data`` sets aside.
         task: what the model is for, such as ``"semantic"``; None: the first that the method does.
         preset: ``"fast"`` or ``"paper"``; None: fast.
-        start: model whose weights are taken to begin with, by folder or name.
+        start: model whose weights are taken to begin with, by folder or name; None: from scratch;
+            ``"auto"``: the model that ships for the method and task, where its weights fit.
         resume: go on from the last checkpoint in ``output``, if there is one.
         what: a line on what the model is for, for its card.
         licence: of the weights, for its card.
@@ -113,6 +120,7 @@ def train(
         what=what,
         licence=licence,
         settings=settings,
+        on_line=lambda line: print(line, file=sys.stderr),
     ).folder
 
 
@@ -125,12 +133,13 @@ def run_training(
     val: Data | None = None,
     task: str | None = None,
     preset: str | None = None,
-    start: str | Path | None = None,
+    start: str | Path | None = AUTO,
     resume: bool = False,
     what: str = "",
     licence: str = "",
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_note: Callable[[str], None] = lambda line: None,
+    on_line: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Do what :func:`train` does, and say how it ended.
 
@@ -148,28 +157,36 @@ def run_training(
         licence: for the card.
         on_plan: called with all settings before anything is written.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
+        on_line: called with what was chosen, a line each.
     """
+    born = time.monotonic()
     training, validation = open_data(data, val)
     for line in data_notes(training, validation):
         on_note(line)
+    stored = stored_plan(Path(output)) if resume else None
+    if stored is not None and start == AUTO:
+        start = stored[0]
+    chosen = stored[1] if stored else {}
     with quiet_lightning():
         if isinstance(model, Method):
             if task or preset:
                 raise CongealError("task and preset go with the name of a method, not with a model")
-            plan = Plan(type(model), model.config, train_config(settings))
+            begin = None if start in (AUTO, None) else str(start)
+            length = train_config({**chosen, **settings})
+            plan = Plan(type(model), model.config, length, begin)
         else:
-            plan = plan_for(model, training, settings, task=task, preset=preset, start=start)
+            wish: dict[str, Any] = {"task": task, "preset": preset, "start": start}
+            plan = plan_for(model, training, settings, **wish, stored=chosen, on_line=on_line)
+        on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)
-        if start is not None:
-            start_from(built, start)
-        on_plan(plan)
+        if plan.start is not None:
+            start_from(built, plan.start)
         registered_name(built)  # before time is spent on what cannot be saved
         require_truth(built.task, training, validation)
-        config = _fitted(plan.training, training, built)
-        on_plan(plan)
+        plan = replace(plan, training=_fitted(plan.training, training, built, born, on_line))
         about = {"what": what, "licence": licence}
-        job = Job(built, config, training, validation, Path(output), about)
+        job = Job(built, plan, training, validation, Path(output), about, born)
         job.run(resume)
     return Outcome(Path(output), job.clock.signal)
 
@@ -191,18 +208,43 @@ def plan_for(
     *,
     task: str | None = None,
     preset: str | None = None,
-    start: str | Path | None = None,
+    start: str | Path | None = AUTO,
+    stored: Mapping[str, Any] | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
 ) -> Plan:
     """Decide on all settings; a model to start from lends its own, where its method is the same."""
-    base = None if start is None else load(start)
-    return make_plan(
-        method or (base.name if base else None),
-        training,
-        settings,
-        task=task,
-        preset=preset,
-        base=base.config if base and method in (None, base.name) else None,
-    )
+    plan = partial(make_plan, settings=settings, task=task, preset=preset, stored=stored)
+    if start == AUTO:
+        return _plan_by_default(method, training, settings, task, plan, on_line)
+    if start is None:
+        return plan(method, training)
+    base = load(start)
+    lent = base.config if method in (None, base.name) else None
+    return plan(method or base.name, training, base=lent, start=str(start))
+
+
+def _plan_by_default(
+    method: str | None,
+    training: Dataset,
+    settings: Mapping[str, Any],
+    task: str | None,
+    plan: Callable[..., Plan],
+    on_line: Callable[[str], None],
+) -> Plan:
+    """Start from the model that the method names, if there is one and its weights fit."""
+    kind = find_method(method or DEFAULT_METHOD)
+    own, _ = split_settings(kind, settings)
+    named = kind.starts.get(task or own.get("task") or kind.tasks[0])
+    if named is None:
+        return plan(kind.name, training)
+    base = load(named)
+    started = plan(kind.name, training, base=base.config, start=named)
+    reason = misfit(kind.from_settings(started.config.flat()), base)
+    if reason is None:
+        on_line(f"starts from the weights of {named}; --from-scratch does not")
+        return started
+    on_line(f"starts from scratch, not from the weights of {named}: {reason}")
+    return plan(kind.name, training)
 
 
 def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:
@@ -225,18 +267,39 @@ def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:
     return training, validation
 
 
-def _fitted(config: TrainConfig, training: Dataset, model: Method) -> TrainConfig:
-    """Choose crop and sampling where they are left open; refuse a crop that does not divide."""
-    chosen: dict[str, Any] = {}
+def _fitted(
+    config: TrainConfig,
+    training: Dataset,
+    model: Method,
+    born: float,
+    on_line: Callable[[str], None],
+) -> TrainConfig:
+    """Choose what is left open by the images and the clock; refuse a crop that does not divide."""
+    given = set(config.model_fields_set)
     if config.object_sampling_power is None:
         power = suggest_sampling_power(training, model) if config.cache_gb else 0.0
-        chosen["object_sampling_power"] = power
-    if config.crop is None:
-        chosen["crop"] = suggest_crop(training, model, small=is_on_cpu(config.device))
-    elif config.crop % model.divisor:
+        config = config.model_copy(update={"object_sampling_power": power})
+    if config.crop is not None:
+        _check_crop(config, model)
+    small = is_on_cpu(config.device)
+    if is_timed(config, given):
+        assert config.max_minutes is not None
+        crops = crop_range(training, model, small=small) if config.crop is None else (0, 0)
+        seconds = 60 * config.max_minutes - (time.monotonic() - born)
+        config, updates = fit_to_time(config, given, model, training, crops, seconds)
+        for line in tell(config, updates):
+            on_line(line)
+    elif config.crop is None:
+        crop = suggest_crop(training, model, small=small)
+        config = config.model_copy(update={"crop": crop})
+    return config
+
+
+def _check_crop(config: TrainConfig, model: Method) -> None:
+    assert config.crop is not None
+    if config.crop % model.divisor:
         raise CongealError(f"crop: expected a multiple of {model.divisor}, got {config.crop}")
-    elif config.crop == model.divisor and config.batch_size == 1:
+    if config.crop == model.divisor and config.batch_size == 1:
         raise CongealError(
             f"crop: expected at least {2 * model.divisor} with batches of one, got {config.crop}"
         )
-    return config.model_copy(update=chosen)

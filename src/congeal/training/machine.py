@@ -20,6 +20,7 @@ __all__ = [
     "choose_replicas",
     "choose_workers",
     "is_on_cpu",
+    "precision_context",
     "use_threads",
 ]
 
@@ -96,6 +97,16 @@ def choose_precision(config: TrainConfig) -> Any:
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     fast = any(getattr(torch.cpu, name, bool)() for name in names)  # not in every version
     return "bf16-mixed" if fast else "32-true"
+
+
+def precision_context(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:
+    """What a step computes in, where Lightning is not there to say."""
+    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    kind = kinds.get(choose_precision(config))
+    if kind is None:
+        return contextlib.nullcontext()
+    device = "cpu" if is_on_cpu(config.device) else "cuda"
+    return torch.autocast(device, kind)
 
 
 def _fair_parts(batch: int, cores: int) -> int:

@@ -15,6 +15,8 @@ from congeal.data.batch import Batch
 from congeal.methods.method import Method, Stage
 from congeal.training.checkpoint import (
     OPTIMIZER,
+    PREPARED,
+    RESERVE,
     RUN,
     SECONDS,
     STAGE,
@@ -29,6 +31,8 @@ from congeal.training.stages import StageClock
 from congeal.training.stream import seeded_generator
 
 __all__ = ["Trainee", "poly_rate"]
+
+LEAST_SHARE = 0.1  # of the minutes for steps, however long all else takes
 
 
 def poly_rate(progress: float, step: int, *, power: float, warmup: int) -> float:
@@ -57,6 +61,7 @@ class Trainee(lightning.LightningModule):
         total_steps: updates in all, or None when only the clock ends it.
         parts: replicas of the model that a batch is split over, on a CPU.
         run: what a resumed training must have in common with this one.
+        born: time by the monotonic clock from which the minutes count; None: the first step.
     """
 
     def __init__(
@@ -66,8 +71,10 @@ class Trainee(lightning.LightningModule):
         total_steps: int | None,
         parts: int = 1,
         run: Mapping[str, Any] | None = None,
+        born: float | None = None,
     ) -> None:
         super().__init__()
+        self.born = born
         self.model = model
         self.settings = config.with_optimizer(model.default_optimizer)
         self.highest_rate = self.settings.learning_rate or 0.0
@@ -76,6 +83,9 @@ class Trainee(lightning.LightningModule):
         self.stages = StageClock(model.stages())
         self.seconds_before = 0.0  # of earlier runs, when resumed
         self.started: float | None = None
+        self.prepared = 0.0  # seconds before the first step, which are part of the minutes
+        minutes = self.settings.max_minutes or 0.0
+        self.reserve = 60 * minutes * self.settings.tuning_share  # seconds for what comes after
         self.stepped: float | None = None  # when the last step ended
         self.rate = 0.0
         self.terms: dict[str, Tensor] = {}
@@ -102,9 +112,12 @@ class Trainee(lightning.LightningModule):
         if self.total_steps:
             shares.append(self.global_step / self.total_steps)
         if self.settings.max_minutes:
-            minutes = self.settings.max_minutes * (1 - self.settings.tuning_share)
-            shares.append(self.seconds / (60 * minutes))
+            shares.append(self.seconds / self._seconds_to_train(60 * self.settings.max_minutes))
         return min(1.0, max(shares))
+
+    def _seconds_to_train(self, whole: float) -> float:
+        """What is left for steps when making ready, the last validation and tuning have theirs."""
+        return max(whole - self.prepared - self.reserve, LEAST_SHARE * whole)
 
     @property
     def stage(self) -> Stage:
@@ -114,6 +127,8 @@ class Trainee(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Start the clock once everything is loaded."""
         self.started = time.monotonic()
+        if self.born is not None:
+            self.prepared += self.started - self.born
         if self.parts > 1:  # now that parameters are where they stay
             self.replicas = Replicas(self.model, self.parts)
 
@@ -201,6 +216,8 @@ class Trainee(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the clock, the stage, the settings, and by which optimiser the state is."""
         checkpoint[SECONDS] = self.spent
+        checkpoint[PREPARED] = self.prepared
+        checkpoint[RESERVE] = self.reserve
         checkpoint[OPTIMIZER] = self.settings.optimizer
         checkpoint[STAGE] = self.stages.state()
         checkpoint[RUN] = self.run
@@ -214,6 +231,8 @@ class Trainee(lightning.LightningModule):
         require_same_run(checkpoint.get(RUN, {}), self.run)
         self.stages.load(checkpoint.get(STAGE))
         self.seconds_before = float(checkpoint[SECONDS])
+        self.prepared = float(checkpoint.get(PREPARED, 0.0))
+        self.reserve = float(checkpoint.get(RESERVE, self.reserve))
 
 
 def _parameter_groups(model: Method, decay: float, encoder_rate: float) -> list[dict[str, Any]]:

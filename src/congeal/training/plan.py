@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from congeal.data.measures import TrainingSurvey, survey_training
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError, unknown
+from congeal.files import atomic_path
 from congeal.methods.method import Method
 from congeal.methods.registry import DEFAULT_METHOD, find_method
 from congeal.methods.sections import MethodSettings
@@ -16,9 +20,13 @@ from congeal.settings import Settings
 from congeal.tasks import find_task
 from congeal.training.config import TrainConfig, train_config
 
-__all__ = ["PRESETS", "Plan", "make_plan", "split_settings"]
+__all__ = ["PRESETS", "SCRATCH", "Plan", "make_plan", "split_settings", "store_plan", "stored_plan"]
 
 PRESETS = ("fast", "paper")
+SCRATCH = "scratch"  # in place of a model to start from, where there is none
+PLAN = "plan.yaml"  # in the folder of a training
+# Settings that are chosen by the images and the clock, where they are left open.
+CHOSEN = ("crop", "batch_size", "steps_per_epoch", "warmup", "object_sampling_power")
 
 
 @dataclass(frozen=True)
@@ -29,16 +37,19 @@ class Plan:
         method: class of the method.
         config: its settings.
         training: settings of the training.
+        start: model whose weights it begins with; None: from scratch.
     """
 
     method: type[Method]
     config: MethodSettings
     training: TrainConfig
+    start: str | None = None
 
     def document(self) -> dict[str, Any]:
         """Everything by section, as ``--print-config`` writes it and ``--config`` reads it."""
         return {
             "method": self.method.name,
+            "start": SCRATCH if self.start is None else self.start,
             **self.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
         }
@@ -52,6 +63,8 @@ def make_plan(
     task: str | None = None,
     preset: str | None = None,
     base: MethodSettings | None = None,
+    start: str | None = None,
+    stored: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Decide on all settings: defaults, then a survey of the images, the preset, what was given.
 
@@ -61,7 +74,10 @@ def make_plan(
         settings: of method and training, by path, by name or by section.
         task: what the model is for; None: the first that the method does.
         preset: ``"fast"`` or ``"paper"``; None: fast.
-        base: settings of a model to start from, in place of the defaults and the survey's.
+        base: settings of a model to start from, in place of the defaults; what follows from the
+            sizes of objects is fitted to the images even so (:meth:`Method.adapt`).
+        start: the model whose settings they are.
+        stored: settings of the training that an earlier run of it chose (:func:`stored_plan`).
 
     Raises:
         CongealError: a name or setting is unknown or out of range, or the data does not hold what
@@ -84,8 +100,41 @@ def make_plan(
     chosen = {"class_names": _class_names(survey), **wished}
     if base is None:
         base, chosen = kind.default_config(), {**kind.suggest(survey), **chosen}
+    else:
+        chosen = {**kind.adapt(survey, base), **chosen}
     config = base.updated({**chosen, **own, "task": task})
-    return Plan(kind, config, train_config({**planned, **training}))
+    length = train_config({**planned, **(stored or {}), **training})
+    return Plan(kind, config, length, start)
+
+
+def store_plan(plan: Plan, output: Path) -> None:
+    """Write what was decided on beside the model, as ``--config`` reads it."""
+    text = yaml.safe_dump(plan.document(), sort_keys=False, allow_unicode=True)
+    with atomic_path(output / PLAN) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def stored_plan(output: Path) -> tuple[str | None, dict[str, Any]] | None:
+    """What a training in this folder began with, and its settings that nobody gave.
+
+    Returns:
+        The model it started from, and settings of the training; None where there is no plan.
+
+    Raises:
+        CongealError: there is one that cannot be read.
+    """
+    if not (output / PLAN).exists():
+        return None
+    try:
+        plan = yaml.safe_load((output / PLAN).read_text(encoding="utf-8"))
+        training = plan["training"]
+        begun = None if plan["start"] == SCRATCH else str(plan["start"])
+        return begun, {name: training[name] for name in CHOSEN}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        raise CongealError(
+            f"expected the plan of the training to resume in {output / PLAN}, which is no plan of "
+            "this version; name another folder"
+        ) from None
 
 
 def split_settings(

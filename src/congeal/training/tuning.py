@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,7 @@ def tune_decoding(
     *,
     limit: int = 64,
     stop: Callable[[], bool] = lambda: False,
+    seconds: float = math.inf,
     on_try: OnTry = lambda tried, best: None,
 ) -> Tuning:
     """Tune the decoding of a model in memory, in place.
@@ -126,7 +128,8 @@ def tune_decoding(
         model: is left with the best settings found.
         dataset: of labelled images.
         limit: at most so many of them, evenly spread; fewer where they are very large.
-        stop: asked before each comparison; true ends the search with the best so far.
+        stop: asked before each image and comparison; true ends the search with the best so far.
+        seconds: from now, after which no comparison is begun; all images are looked at even so.
         on_try: as for :func:`tune`.
 
     Raises:
@@ -145,9 +148,11 @@ def tune_decoding(
             f"expected images in {dataset.name}, split {dataset.split}, found none; all of a "
             'folder are in the split "all"'
         )
+    ends = time.monotonic() + seconds
     predicted = list(_predict(model, dataset, limit, stop))
     objects = sum(len(np.unique(s.labels[s.labels > 0])) for _, s in predicted)
-    search = _Search(model, dataset, predicted, max(LEAST_GAIN, 2 / max(objects, 1)), stop, on_try)
+    gain = max(LEAST_GAIN, 2 / max(objects, 1))
+    search = _Search(model, dataset, predicted, gain, lambda: stop() or _is_past(ends), on_try)
     if objects or model.task.fills != "objects":
         search.climb()
     model.config = search.start
@@ -196,6 +201,10 @@ def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
     kept = card.partition(f"\n{HEADING}\n")[0].rstrip()
     lines = [kept, "", HEADING, "", line, ""]
     return "\n".join([*lines, *(f"- {name}: {value}" for name, value in facts.items()), ""])
+
+
+def _is_past(moment: float) -> bool:
+    return time.monotonic() > moment
 
 
 class _Search:

@@ -22,6 +22,7 @@ from congeal.figures.colour import RGB, colour_labels, to_display
 from congeal.figures.maps import colour_classes
 from congeal.files import atomic_path
 from congeal.labels import boundaries
+from congeal.methods.method import Method
 from congeal.metrics.matching import MatchingMetric
 from congeal.metrics.protocols import PROTOCOLS
 from congeal.segmentation import Segmentation
@@ -32,6 +33,7 @@ from congeal.training.module import Trainee
 __all__ = ["Validation", "headline", "judge_of", "require_truth", "spread"]
 
 DRAWN = 4  # validation images drawn
+LEAST_LOOKED = 4  # validation images, however long they take: below, chance decides
 
 
 def judge_of(task: Task, dataset: Dataset) -> Judge:
@@ -95,6 +97,7 @@ class Validation(Callback):
         share: of the training time that validation may take; with ``crops``, of the images.
         crops: seen at each step; validations are then due by the images looked at, so that a
             training of so many epochs has the same ones on any machine. None: by the clock.
+        seconds: that one may take; then fewer images are looked at, four at least. None: no end.
         patience: validations without gain before the training stops.
         overlays: folder for pictures, or None.
         history: takes the scores.
@@ -111,6 +114,7 @@ class Validation(Callback):
         images: int,
         share: float,
         crops: int | None = None,
+        seconds: float | None = None,
         patience: int | None,
         overlays: Path | None,
         history: History,
@@ -122,6 +126,7 @@ class Validation(Callback):
         self.images = images
         self.share = share
         self.crops = crops
+        self.seconds = seconds
         self.patience = patience
         self.overlays = overlays
         self.history = history
@@ -133,10 +138,13 @@ class Validation(Callback):
         self.without_gain = 0
         self.spent = 0.0
         self.looked = 0  # images, of validations that were due
+        self.fitting: int | None = None  # images that there is time for
+        self.cost = 0.0  # seconds of the last one
+        self.fit_cost = 0.0  # seconds of fitting before it, for each image
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
-        names = ("best", "stage", "last", "without_gain", "spent", "looked")
+        names = ("best", "stage", "last", "without_gain", "spent", "looked", "fitting")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -159,9 +167,32 @@ class Validation(Callback):
             return
         started = time.monotonic()
         self.last = self._score(trainer, pl_module)
-        self.spent += time.monotonic() - started
-        self.looked += due * min(self.images, len(self.dataset))
+        self.cost = time.monotonic() - started
+        self.spent += self.cost
+        self.looked += due * len(self.places)
         self._judge(trainer, pl_module)
+
+    @property
+    def places(self) -> list[int]:
+        """Of the images that are looked at, within the dataset."""
+        most = self.images if self.fitting is None else min(self.images, self.fitting)
+        return [] if self.dataset is None else spread(len(self.dataset), most)
+
+    def _fit(self, model: Method) -> None:
+        """Fit what the method needs before it can predict."""
+        if self.fitted_on is not None:
+            started = time.monotonic()
+            model.finish(self.fitted_on)
+            self.fit_cost = (time.monotonic() - started) / len(self.fitted_on)
+
+    def _see_how_many(self, model: Method) -> int:
+        """Images that the time of a validation lasts for, by how long the first one takes."""
+        assert self.dataset is not None
+        assert self.seconds is not None
+        sample = self.dataset[0]
+        started = time.monotonic()
+        model.segment(sample.image)
+        return max(LEAST_LOOKED, int(self.seconds / (time.monotonic() - started)))
 
     def _is_due(self, trainer: lightning.Trainer, trainee: Trainee) -> bool:
         if self.crops is None:
@@ -192,14 +223,15 @@ class Validation(Callback):
     def _score(self, trainer: lightning.Trainer, trainee: Trainee) -> dict[str, float]:
         assert self.dataset is not None
         judge = judge_of(self.task, self.dataset)
-        places = spread(len(self.dataset), self.images)
         model = trainee.model
         with (
             torch.autocast(trainee.device.type, enabled=False),
             trainer.precision_plugin.forward_context(),
         ):
-            if self.fitted_on is not None:
-                model.finish(self.fitted_on)
+            self._fit(model)
+            if self.seconds is not None and self.fitting is None:
+                self.fitting = trainer.strategy.broadcast(self._see_how_many(model))
+            places = self.places
             for place in range(trainer.global_rank, len(places), trainer.world_size):
                 sample = self.dataset[places[place]]
                 result = model.segment(sample.image)

@@ -33,7 +33,7 @@ from congeal.methods.rpe.classes import (
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
-from congeal.methods.rpe.suggest import suggest_settings
+from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder, encoder_statistics
@@ -67,6 +67,7 @@ class RPE(Method):
     Config = RPEConfig
     tasks = ("instances",)
     search_space = SEARCH_SPACE
+    starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fast": {},
         "paper": {
@@ -162,6 +163,11 @@ class RPE(Method):
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
         """Choose scale, radius, coordinates, gamma and the smallest object by object sizes."""
         return suggest_settings(survey)
+
+    @classmethod
+    def adapt(cls, survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
+        """Fit scale, radius and the smallest object to other images than the model's own."""
+        return adapt_settings(survey, base)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""

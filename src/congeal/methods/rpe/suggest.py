@@ -8,6 +8,7 @@ import numpy as np
 
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import magnification
+from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.suggestions import (
     is_dark,
     is_sparse,
@@ -17,7 +18,7 @@ from congeal.methods.suggestions import (
     smallest_area,
 )
 
-__all__ = ["suggest_settings"]
+__all__ = ["adapt_settings", "suggest_settings"]
 
 SMALL_OBJECT = 200.0  # px, area of the median object below which an image is upscaled
 
@@ -62,7 +63,7 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         >>> suggest_settings(survey_training(sticks, "instances"))["network.coordinates"]
         'projected'
     """
-    object_areas(survey)
+    object_areas(survey)  # refuses images without objects
     sparse = is_sparse(survey)
     scale = scale_to_fit(survey) if sparse else scale_to_size(survey)
     min_area = smallest_area(survey, scale)
@@ -70,6 +71,49 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     if sparse:
         return shown | {"decoding.min_area": max(4.0, round(0.7 * min_area))} | SPARSE
     return shown | {"decoding.min_area": min_area} | _crowded(survey, scale)
+
+
+def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
+    """Choose what follows from the sizes of objects, for a model that has learnt others.
+
+    How the model tells objects apart stays: one with a repulsion radius keeps to neighbours, of
+    sparse images too, for its weights know no other way. The radius becomes smaller with small
+    objects and never larger: neighbours of any size differ where they meet, and a wider radius has
+    more to learn.
+
+    Args:
+        survey: of the training images.
+        base: settings of the model that the training starts from.
+
+    Returns:
+        Settings of :class:`congeal.methods.rpe.RPEConfig` by path.
+
+    Raises:
+        CongealError: no image has any object.
+
+    Example:
+        >>> from congeal.data import open_dataset
+        >>> from congeal.data.measures import survey_training
+        >>> sticks = survey_training(open_dataset("sticks", "train", count=8), "instances")
+        >>> adapt_settings(sticks, RPEConfig.from_settings({"repulsion_radius": 48}))[
+        ...     "loss.repulsion_radius"
+        ... ]
+        48.0
+    """
+    object_areas(survey)  # refuses images without objects
+    radius = base.loss.repulsion_radius
+    if radius is None:
+        kept = ("input.scale", "input.gamma", "decoding.min_area")
+        return {path: value for path, value in suggest_settings(survey).items() if path in kept}
+    scale = scale_to_size(survey)
+    gamma = 0.5 if is_dark(survey) else 1.0
+    shown = {"input.scale": scale, "input.gamma": gamma}
+    found = shown | {"decoding.min_area": smallest_area(survey, scale)} | _crowded(survey, scale)
+    left = {"network.coordinates"}
+    if found["loss.repulsion_radius"] >= radius:
+        found["loss.repulsion_radius"] = radius
+        left.add("network.wavelengths")
+    return {path: value for path, value in found.items() if path not in left}
 
 
 def _crowded(survey: TrainingSurvey, scale: float) -> dict[str, Any]:
