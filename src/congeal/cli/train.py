@@ -115,7 +115,7 @@ def train(
     folder = default_folder(data) if output is None else output
     outcome = _run(method, data, folder, resume, wish, {"what": what, "licence": licence})
     _stop_if_stopped(outcome)
-    _tell(folder, data, as_json)
+    _tell(folder, data, as_json, outcome.advice)
 
 
 def _run(
@@ -203,15 +203,20 @@ def _stop_if_stopped(outcome: Outcome) -> None:
         raise Stopped(line, code=128 + int(signal.Signals(outcome.signal)))
 
 
-def _tell(folder: Path, data: str, as_json: bool) -> None:
+def _tell(folder: Path, data: str, as_json: bool, advice: tuple[str, ...]) -> None:
     from congeal.models.config import read_config
 
     config = read_config(folder)
     if as_json:
         facts = {"metrics": config.metrics, "training": config.training}
-        show_json({"model": str(folder), **facts, "settings": config.settings})
+        told = {"advice": list(advice)} if advice else {}
+        show_json({"model": str(folder), **facts, "settings": config.settings, **told})
         return
     say(f"model: {folder}")
     for name, value in config.metrics.items():
         say(f"  {name} {value:.3f}")
     say(f"next: congeal evaluate {folder} {data}, congeal segment {folder} IMAGES")
+    if advice:
+        say_note("the score is near zero; what is likely wrong:")
+    for line in advice:
+        say_note(f"  {line}")

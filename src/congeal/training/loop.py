@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.method import Method
+from congeal.models.config import read_config
 from congeal.models.folder import load, registered_name
 from congeal.training.adapt import suggest_crop, suggest_sampling_power
 from congeal.training.config import TrainConfig, train_config
+from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
 from congeal.training.folder import quiet_lightning
 from congeal.training.job import Job
 from congeal.training.machine import is_on_cpu
@@ -37,10 +40,12 @@ class Outcome:
     Attributes:
         folder: of the model.
         signal: number of the signal that stopped it early, or None.
+        advice: what is likely wrong where the score is near zero, a line each.
     """
 
     folder: Path
     signal: int | None = None
+    advice: tuple[str, ...] = ()
 
 
 def train(
@@ -86,6 +91,10 @@ def train(
     Raises:
         CongealError: data, settings or folder do not fit, each told in one line.
 
+    Warns:
+        UserWarning: what looks wrong in the data, and, where the score is near zero at the end,
+            what is likely wrong.
+
     Example:
         >>> import tempfile
         >>> folder = train(
@@ -101,7 +110,7 @@ def train(
         >>> (folder / "model.safetensors").exists()
         True
     """
-    return run_training(
+    outcome = run_training(
         model,
         data,
         output=output,
@@ -113,7 +122,15 @@ def train(
         what=what,
         licence=licence,
         settings=settings,
-    ).folder
+        on_note=_warn,
+    )
+    for line in outcome.advice:
+        _warn(line)
+    return outcome.folder
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)  # at the call of train
 
 
 def run_training(
@@ -171,7 +188,17 @@ def run_training(
         about = {"what": what, "licence": licence}
         job = Job(built, config, training, validation, Path(output), about)
         job.run(resume)
-    return Outcome(Path(output), job.clock.signal)
+        advice = () if job.clock.signal else _advice(Path(output), training)
+    return Outcome(Path(output), job.clock.signal, advice)
+
+
+def _advice(folder: Path, training: Dataset) -> tuple[str, ...]:
+    """What is likely wrong, where the final score is near zero."""
+    config, model = read_config(folder), load(folder)
+    score = final_score(model.task, config.metrics)
+    if score is None or score >= NEAR_ZERO:
+        return ()
+    return tuple(diagnose(model, training, int(config.training["steps"])))
 
 
 def data_notes(training: Dataset, validation: Dataset | None) -> list[str]:
