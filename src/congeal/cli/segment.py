@@ -193,11 +193,13 @@ def _means_a_model(text: str) -> bool:
 
 
 def _run(model: str | None, images: list[str], output: Path, **options: Any) -> SegmentRun:
-    from congeal.prediction import input_files, segment_files
-
-    total, finished = len(input_files(images, output, options["stack"])), 0
+    finished = 0
     with make_progress() as progress:
-        task = progress.add_task("segmenting", total=total)
+        task = progress.add_task("segmenting", total=None)
+        from congeal.prediction import input_files, segment_files
+
+        total = len(input_files(images, output, options["stack"]))
+        progress.reset(task, total=total)  # its time counts from here
 
         def tell(outcome: FileOutcome) -> None:
             nonlocal finished

@@ -11,7 +11,7 @@ import typer
 
 from congeal.cli.group import Stopped
 from congeal.cli.options import Json, parse_settings
-from congeal.cli.terminal import say, say_note, show_json
+from congeal.cli.terminal import make_progress, say, say_note, show_json
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
@@ -126,18 +126,24 @@ def _run(
     wish: dict[str, Any],
     about: dict[str, Any],
 ) -> Outcome:
-    from congeal.training import run_training
+    with make_progress() as progress:
+        progress.add_task(f"reading {data}", total=None)
+        from congeal.training import run_training
 
-    return run_training(
-        method,
-        data,
-        output=folder,
-        resume=resume,
-        on_plan=_tell_plan,
-        on_note=_note,
-        **wish,
-        **about,
-    )
+        def tell_plan(plan: Plan) -> None:
+            progress.stop()  # training shows its own
+            _tell_plan(plan)
+
+        return run_training(
+            method,
+            data,
+            output=folder,
+            resume=resume,
+            on_plan=tell_plan,
+            on_note=_note,
+            **wish,
+            **about,
+        )
 
 
 def default_folder(data: str) -> Path:

@@ -109,6 +109,7 @@ class Job:
         self.progress = LiveProgress()
         self.stream: TrainStream | None = None
         self.check = self._validation()
+        self.check.on_image = self.progress.validating
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""

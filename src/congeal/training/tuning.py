@@ -28,7 +28,8 @@ NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
-OnTry = Callable[[int, float], None]
+OnImage = Callable[[int, int], None]
+OnTry = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def tune(
     output: str | Path | None = None,
     limit: int = 64,
     device: str = "auto",
-    on_try: OnTry = lambda tried, best: None,
+    on_image: OnImage = lambda done, total: None,
+    on_try: OnTry = lambda tried, total, best: None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Tune the decoding of a model on labelled images and store the settings with it.
@@ -81,7 +83,9 @@ def tune(
         output: folder for the tuned model; None changes the model's own.
         limit: at most so many images, evenly spread.
         device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
-        on_try: called with the number of settings compared and the best mean so far.
+        on_image: called with the number of images the network has run on, and their count.
+        on_try: called with the number of settings compared, about how many it will be, and the
+            best mean so far.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
 
     Raises:
@@ -103,7 +107,7 @@ def tune(
     dataset = data if isinstance(data, Dataset) else open_dataset(data, split)
     for line in quick_problems(dataset):
         on_note(line)
-    found = tune_decoding(tuned, dataset, limit=limit, on_try=on_try)
+    found = tune_decoding(tuned, dataset, limit=limit, on_image=on_image, on_try=on_try)
     if not found.objects and tuned.task.fills == "objects":
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")
     if found.settings or target != folder:
@@ -118,7 +122,8 @@ def tune_decoding(
     *,
     limit: int = 64,
     stop: Callable[[], bool] = lambda: False,
-    on_try: OnTry = lambda tried, best: None,
+    on_image: OnImage = lambda done, total: None,
+    on_try: OnTry = lambda tried, total, best: None,
 ) -> Tuning:
     """Tune the decoding of a model in memory, in place.
 
@@ -127,6 +132,7 @@ def tune_decoding(
         dataset: of labelled images.
         limit: at most so many of them, evenly spread; fewer where they are very large.
         stop: asked before each comparison; true ends the search with the best so far.
+        on_image: as for :func:`tune`.
         on_try: as for :func:`tune`.
 
     Raises:
@@ -145,7 +151,7 @@ def tune_decoding(
             f"expected images in {dataset.name}, split {dataset.split}, found none; all of a "
             'folder are in the split "all"'
         )
-    predicted = list(_predict(model, dataset, limit, stop))
+    predicted = list(_predict(model, dataset, limit, stop, on_image))
     objects = sum(len(np.unique(s.labels[s.labels > 0])) for _, s in predicted)
     search = _Search(model, dataset, predicted, max(LEAST_GAIN, 2 / max(objects, 1)), stop, on_try)
     if objects or model.task.fills != "objects":
@@ -219,12 +225,23 @@ class _Search:
         self.on_try = on_try
         self.settings: dict[str, Any] = {}
         self.seen: dict[tuple[tuple[str, Any], ...], dict[str, float]] = {}
+        self.ahead = 2 * len(model.search_space)  # comparisons to come in this round, about
         self.best = self.score({})
+        self._tell()
 
     def climb(self) -> None:
         """Go on until no setting gets better by a step, or it is time to stop."""
-        while sum([self._along(path) for path in self.model.search_space]):
-            pass
+        space = list(self.model.search_space)
+        moved = True
+        while moved:
+            moved = False
+            for place, path in enumerate(space):
+                self.ahead = 2 * (len(space) - place) - 1  # a step each way, this one done
+                moved |= self._along(path)
+
+    def _tell(self) -> None:
+        tried = len(self.seen)
+        self.on_try(tried, tried + self.ahead, max(self.best, 0.0))
 
     def score(self, settings: Mapping[str, Any]) -> float:
         """Headline score with these settings over those of the start."""
@@ -249,11 +266,12 @@ class _Search:
         while (ahead := step(self._value(path), way)) is not None and not self.stop():
             trial = dict(sorted({**self.settings, path: ahead}.items()))
             score = self.score(trial)
-            if score < self.best + self.least_gain:
+            pays = score >= self.best + self.least_gain
+            if pays:
+                self.settings, self.best, moved = trial, score, True
+            self._tell()
+            if not pays:
                 break
-            self.settings, self.best, moved = trial, score, True
-            self.on_try(len(self.seen), self.best)
-        self.on_try(len(self.seen), self.best)
         return moved
 
     def _value(self, path: str) -> Any:
@@ -266,16 +284,18 @@ class _Search:
 
 
 def _predict(
-    model: Method, dataset: Dataset, limit: int, stop: Callable[[], bool]
+    model: Method, dataset: Dataset, limit: int, stop: Callable[[], bool], on_image: OnImage
 ) -> Iterator[tuple[MapPrediction, Sample]]:
     """Maps of each image, beside the truth."""
     pixels = 0
-    for place in spread(len(dataset), limit):
+    places = spread(len(dataset), limit)
+    for done, place in enumerate(places):
         sample = dataset[place]
         pixels += sample.labels.size
         if place and (pixels > PIXELS or stop()):
             return
         yield model.predict_maps(sample.image), sample
+        on_image(done + 1, len(places))
 
 
 def _check_target(folder: Path, target: Path) -> None:

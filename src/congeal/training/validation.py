@@ -133,6 +133,7 @@ class Validation(Callback):
         self.without_gain = 0
         self.spent = 0.0
         self.looked = 0  # images, of validations that were due
+        self.on_image: Callable[[int, int], None] = lambda done, total: None  # for progress
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
@@ -204,6 +205,7 @@ class Validation(Callback):
                 sample = self.dataset[places[place]]
                 result = model.segment(sample.image)
                 judge.look(Comparison(sample, result, self.dataset))
+                self.on_image(place + 1, len(places))
                 if self.overlays is not None and place < DRAWN:
                     self._draw(sample, result)
         judge = judge.gather()
