@@ -18,8 +18,8 @@ class Ticker:
 
     Args:
         line: gives what to say now; None: nothing.
-        first: seconds until the first line.
-        every: seconds between two.
+        first: seconds until the first line; None: 3.
+        every: seconds between two; None: 10.
 
     Example:
         >>> with Ticker(lambda: "reading", first=60):
@@ -27,10 +27,15 @@ class Ticker:
     """
 
     def __init__(
-        self, line: Callable[[], str | None], *, first: float = FIRST, every: float = EVERY
+        self,
+        line: Callable[[], str | None],
+        *,
+        first: float | None = None,
+        every: float | None = None,
     ) -> None:
         self.line = line
-        self.first, self.every = first, every
+        self.first = FIRST if first is None else first
+        self.every = EVERY if every is None else every
         self._over = Event()
         self._teller: Thread | None = None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from congeal.cli.group import Stopped
-from congeal.cli.options import Json, parse_settings
+from congeal.cli.options import Json, parse_channels, parse_settings
 from congeal.cli.terminal import make_progress, say, say_note, show_json
 from congeal.errors import CongealError
 
@@ -42,6 +42,9 @@ Crop = Annotated[
     int | None, typer.Option(help="Side of the crops (default: by the images).", metavar="PX")
 ]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")]
+Channels = Annotated[
+    str | None, typer.Option(help="Of the images, such as 0,2 (default: all).", metavar="LIST")
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 Precision = Annotated[
     str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
@@ -75,6 +78,7 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     crop: Crop = None,
+    channels: Channels = None,
     seed: Seed = None,
     device: Device = None,
     precision: Precision = None,
@@ -104,7 +108,11 @@ def train(
         "precision": precision,
         "half": half or None,
     }
-    named = {f"training.{name}": value for name, value in given.items() if value is not None}
+    named: dict[str, Any] = {
+        f"training.{name}": value for name, value in given.items() if value is not None
+    }
+    if channels is not None:
+        named["input.channels"] = parse_channels(channels)
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
     written = {name: chosen.pop(name, None) for name in ("method", "task")}
     method, task = method or written["method"], task or written["task"]
@@ -178,9 +186,10 @@ def _read_config(path: Path | None) -> dict[str, Any]:
 def _print_config(method: str | None, data: str, wish: dict[str, Any]) -> None:
     import yaml
 
+    from congeal.training.channels import channels_wanted
     from congeal.training.loop import open_data, plan_for
 
-    training, _ = open_data(data, wish["val"])
+    training, _ = open_data(data, wish["val"], channels_wanted(wish["settings"]))
     plan = plan_for(
         method,
         training,

@@ -155,8 +155,8 @@ def _open(spec: str | Path, part: str) -> Dataset:
     path = Path(where)
     named = split_spec(where)[0] in DATASETS
     if named or not path.is_dir() or find_layout(path) is not None:
-        return open_dataset(spec, part)
-    return FolderDataset(path, part, lost=[], channels=channels)
+        return open_dataset(spec, part, channels=channels or "all")
+    return FolderDataset(path, part, lost=[], channels=channels or "all")
 
 
 def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Findings:

@@ -167,6 +167,18 @@ class Method(nn.Module, ABC):
         return self.config.input.percentiles if known else (1.0, 99.8)
 
     @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Channels of the images that the network is shown, in this order; None: gray or RGB."""
+        known = "input.channels" in self.Config.leaves()
+        return self.config.input.channels if known else None
+
+    @property
+    def planes(self) -> int | None:
+        """Channels of the network's input; None: the method takes any number."""
+        known = "input.channels" in self.Config.leaves()
+        return int(self.config.input.planes) if known else None
+
+    @property
     def context(self) -> float | None:
         """Radius in pixels within which objects need to differ; None: the whole image."""
         return None

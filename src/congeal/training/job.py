@@ -257,6 +257,7 @@ class Job:
             maps=self.model.wanted_maps,
             objects_only=self.model.task.learns_from != "semantic",
             percentiles=self.model.percentiles,
+            planes=self.model.planes,
             workers=workers,
             ahead=2 * c.batch_size,
             step=trainer.world_size,

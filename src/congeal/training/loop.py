@@ -12,13 +12,15 @@ import lightning
 
 from congeal.data.check import quick_problems
 from congeal.data.classes import check_classes
-from congeal.data.registry import open_dataset
+from congeal.data.images import Channels
+from congeal.data.registry import open_dataset, split_channels
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.method import Method
 from congeal.models.config import read_config
 from congeal.models.folder import load, registered_name
 from congeal.training.adapt import suggest_crop, suggest_sampling_power
+from congeal.training.channels import channels_of, channels_wanted
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
 from congeal.training.folder import quiet_lightning
@@ -166,7 +168,7 @@ def run_training(
         on_plan: called with all settings before anything is written.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
     """
-    training, validation = open_data(data, val)
+    training, validation = open_data(data, val, channels_wanted(settings))
     for line in data_notes(training, validation):
         on_note(line)
     with quiet_lightning():
@@ -232,24 +234,34 @@ def plan_for(
     )
 
 
-def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:
+def open_data(
+    data: Data, val: Data | None, channels: Channels = "all"
+) -> tuple[Dataset, Dataset | None]:
     """Open training and validation images.
+
+    Args:
+        data: to train on.
+        val: to validate on; None: what ``data`` sets aside.
+        channels: of the images, unless the name of the data tells them.
 
     Raises:
         CongealError: there is no training image.
     """
+    validation = val if isinstance(val, Dataset) else None
     if isinstance(data, Dataset):
         training = data
-        validation = open_dataset(val, "all") if isinstance(val, (str, Path)) else val
     else:
-        training = open_dataset(data, "train")
-        if val is None:
-            validation = open_dataset(data, "val")
-        else:
-            validation = val if isinstance(val, Dataset) else open_dataset(val, "all")
+        training = _open(data, "train", channels)
+        validation = _open(data, "val", channels) if val is None else validation
+    if isinstance(val, str | Path):
+        validation = _open(val, "all", channels_of(training) or channels)
     if not len(training):
         raise CongealError(f"expected training images in {data}, found none")
     return training, validation
+
+
+def _open(data: str | Path, split: str, channels: Channels) -> Dataset:
+    return open_dataset(data, split, channels=split_channels(data)[1] or channels)
 
 
 def _fitted(config: TrainConfig, training: Dataset, model: Method) -> TrainConfig:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from congeal.data.check import quick_problems
-from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
 from congeal.methods.method import MapPrediction, Method
 from congeal.models import shipped
 from congeal.models.card import HEADING, model_card
+from congeal.models.channels import open_for
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
 from congeal.training.validation import headline, judge_of, spread
@@ -104,7 +104,7 @@ def tune(
     _check_target(folder, target)
     config = read_config(folder)
     tuned = load(folder, device=device)
-    dataset = data if isinstance(data, Dataset) else open_dataset(data, split)
+    dataset = data if isinstance(data, Dataset) else open_for(folder, data, split)
     for line in quick_problems(dataset):
         on_note(line)
     found = tune_decoding(tuned, dataset, limit=limit, on_image=on_image, on_try=on_try)
