@@ -77,6 +77,10 @@ class Batch:
     boundaries: Tensor | None = None
     location: Tensor | None = None
 
+    def __repr__(self) -> str:
+        maps = "".join(f", {name}" for name in self.maps)
+        return f"Batch(image {tuple(self.image.shape)}{maps})"
+
     def __len__(self) -> int:
         """Number of images."""
         return len(self.image)

@@ -64,6 +64,10 @@ class MapPrediction:
     scale: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        maps = ", ".join(f"{name} {tuple(one.shape)}" for name, one in self.maps.items())
+        return f"MapPrediction({self.size[0]} x {self.size[1]}: {maps})"
+
 
 class Method(nn.Module, ABC):
     """Base of all methods. A subclass builds its network from ``self.config``.
@@ -114,6 +118,11 @@ class Method(nn.Module, ABC):
         self.config = base.updated(settings)
         if self.config.task not in self.tasks:
             raise unknown(f"task of {self.name}", self.config.task, self.tasks)
+
+    def __repr__(self) -> str:
+        """Name, task and size; ``named_children`` has the layers."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"{type(self).__name__}({self.config.task}, {count:,} parameters)"
 
     @classmethod
     def default_config(cls) -> MethodSettings:
