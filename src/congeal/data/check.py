@@ -167,7 +167,8 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
     16 pixels, the same picture twice (worst in two splits), objects under 4 pixels or with such
     pieces apart from the rest, annotations without a pixel, more objects than 8 bits can number, a
     top number that looks like void, no objects at all, masks that look binary or like maps of
-    classes, and masks without background. Notes are numbers with gaps, objects in pieces, and classes without objects.
+    classes, and masks without background. Notes are numbers with gaps, objects in pieces, and
+    classes without objects.
 
     Args:
         parts: datasets by the name of their split.
