@@ -23,8 +23,8 @@ from congeal.tasks import Task
 __all__ = ["NEAR_ZERO", "diagnose", "final_score"]
 
 NEAR_ZERO = 0.05  # headline score; trainings that work pass it early
-# 100 updates of 4 x 128 px on drawn cells scored .005, 300 scored .927 (AP at IoU .5, compact network
-# from scratch, seed 0, two shared CPU cores, 30 November 2026: congeal train cells --epochs 1
+# 100 updates of 4 x 128 px on drawn cells scored .005, 300 scored .927 (AP at IoU .5, compact
+# network from scratch, seed 0, one thread, 30 November 2026: congeal train cells --epochs 1
 # --set steps_per_epoch=300 --batch-size 4 --crop 128 --set tuning_share=0).
 FEW_UPDATES = 300
 LOOKED_AT = 16  # training images
