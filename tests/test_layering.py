@@ -23,7 +23,7 @@ PACKAGE = SOURCE / "congeal"
 # docs/architecture.md shows the same list.
 LAYERS = (
     ("errors", "version"),
-    ("files", "settings", "tasks"),
+    ("files", "progress", "settings", "tasks"),
     ("sphere", "labels", "autograd"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["CongealError", "quoted", "unknown"]
+__all__ = ["CongealError", "quoted", "require_tensor", "unknown"]
 
 _QUOTED_LENGTH = 80
 _NOT_SHOWN = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
@@ -38,6 +38,25 @@ def _escaped(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(match[0])[1:-1]
+
+
+def require_tensor(value: object, name: str) -> None:
+    """Refuse what is no PyTorch tensor, such as a NumPy array.
+
+    Raises:
+        CongealError: it is none.
+
+    Example:
+        >>> require_tensor([1.0], "embedding")
+        Traceback (most recent call last):
+        ...
+        congeal.errors.CongealError: expected a PyTorch tensor as embedding, got list
+    """
+    if hasattr(value, "is_floating_point"):  # row 1 of the layers does without torch
+        return
+    kind = type(value).__name__
+    hint = "; torch.from_numpy makes one of it" if kind == "ndarray" else ""
+    raise CongealError(f"expected a PyTorch tensor as {name}, got {kind}{hint}")
 
 
 def quoted(value: object) -> str:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, require_tensor
 
 __all__ = [
     "angle_from_margin",
@@ -44,6 +44,7 @@ def normalise(x: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
         >>> normalise(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
+    require_tensor(x, "vectors")
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     length = x.square().sum(dim, keepdim=True).clamp_min(eps * eps).sqrt()

@@ -59,6 +59,9 @@ INPUT: dict[str, Effect] = {
     "input.scale": Trained(0.5),
     "input.min_object_area": Trained(900.0),
     "input.gamma": Trained(0.5),
+    "input.channels": Elsewhere(
+        "tests/cli/test_channels.py::test_more_than_three_channels_are_trained_on_as_given"
+    ),
     "input.percentiles": Decoded((20.0, 60.0)),
 }
 

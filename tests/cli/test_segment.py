@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from congeal import RPE
-from congeal.cli import progress
+from congeal import RPE, progress
 from congeal.cli.segment import split_model
 from congeal.errors import CongealError
 from congeal.models import save_model
@@ -223,6 +222,7 @@ def test_a_closed_stdout_is_no_fault(environment, desk):
 
 def test_a_piped_run_says_how_far_it_is(run, model, desk, monkeypatch):
     monkeypatch.setattr(progress, "FIRST", 0.01)
+    monkeypatch.setattr(progress, "EVERY", 0.01)
     real = reading.read_picture
 
     def slow(path, channels):
@@ -231,5 +231,6 @@ def test_a_piped_run_says_how_far_it_is(run, model, desk, monkeypatch):
 
     monkeypatch.setattr(reading, "read_picture", slow)
     lines = run("segment", model, "photos/images").stderr.splitlines()
-    assert lines[0].startswith("segmenting: 0 of 4")
+    assert lines[0].startswith("segmenting: ")
+    assert any(line.startswith("segmenting: 1 of 4, ") for line in lines)
     assert all(len(line) < 80 for line in lines)

@@ -68,7 +68,7 @@ def test_an_overlay_of_two_channels_is_drawn(run, model, colours):
         assert picture.size == (40, 24)
 
 
-@pytest.mark.parametrize("given", ["red", "0,1,2,3", "-1", "", "0,,1"])
+@pytest.mark.parametrize("given", ["red", "-1", "", "0,,1"])
 def test_channels_that_make_no_sense_are_told(fails, model, colours, given):
     assert "--channels" in fails("segment", model, colours, f"--channels={given}")
 

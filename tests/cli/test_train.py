@@ -205,7 +205,7 @@ def test_a_folder_that_is_a_file_is_told(run, desk):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_model_and_says_so(environment, desk, number):
     words = ["train", "photos", "-o", "m", "--max-minutes", "5", *map(str, SHORT[2:])]
     process = subprocess.Popen(

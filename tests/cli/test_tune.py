@@ -16,8 +16,11 @@ def test_it_says_what_it_compared_and_how_to_go_on(run, mine, desk):
     result = run("tune", mine, "photos", "--split", "all", "--limit", 2)
     assert result.exit_code == 0, result.output
     first, *others = result.stdout.splitlines()
-    assert first.startswith("2 images, 4 objects; ")  # of one and of three patches
-    assert any(line.startswith("  matching_ap@0.5 ") for line in others)
+    assert first.startswith("2 images with 4 objects, ")  # of one and of three patches
+    assert first.endswith(" settings compared")
+    before, after = others[0].removeprefix("  matching_ap@0.5 ").split(" -> ")
+    assert float(after) >= float(before)
+    assert ("better with" in result.stdout) != ("nothing is changed" in result.stdout)
     assert others[-1] == f"next: congeal evaluate {mine} photos, congeal segment {mine} IMAGES"
 
 

@@ -63,7 +63,6 @@ def test_a_path_that_ends_like_channels_is_a_path(folder: Path) -> None:
     [
         ("sticks:channels=0", "your own images"),
         ("nuclei:channels=0", "your own images"),
-        ("{}:channels=0,1,2,3", "1 to 3 channels"),
     ],
 )
 def test_channels_that_cannot_be_are_told(folder: Path, spec: str, said: str) -> None:

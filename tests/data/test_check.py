@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -299,3 +300,20 @@ def test_the_packs_have_no_problems(pack, name: str) -> None:
     from congeal.data.packs import PackDataset
 
     assert check_dataset(PackDataset(name, "val", pack(name).parent)) == []
+
+
+def test_annotations_without_a_pixel_are_told(tmp_path):
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / "a.png")
+    square = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    marks = [
+        {"id": key, "image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": part}
+        for key, part in ((1, square), (7, []))
+    ]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": marks,
+        "categories": [{"id": 1, "name": "x"}],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    problems = check_spec(tmp_path).problems
+    assert any("annotations without a pixel: 1 (id 7)" in line for line in problems)

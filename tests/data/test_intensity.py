@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -84,8 +86,8 @@ def test_scaling_does_not_depend_on_gain_and_offset(
 
 
 def test_wrong_shapes_and_percentiles_are_refused() -> None:
-    with pytest.raises(CongealError, match="got 4; choose with --channels"):
-        scale_intensity(np.zeros((4, 5, 4)))
+    with pytest.raises(CongealError, match="expected an image"):
+        scale_intensity(np.zeros((4, 5, 4, 3)))
     with pytest.raises(CongealError, match="99 and 1"):
         scale_intensity(np.zeros((4, 5, 1)), 99, 1)
 
@@ -98,13 +100,63 @@ def test_two_channels_get_a_third_of_zeros() -> None:
     assert scaled[:2].amax((1, 2)).min() > 0.9
 
 
-def test_a_burnt_in_bar_is_left_out_by_other_percentiles() -> None:
+def scene(objects: int = 2000) -> np.ndarray:
     image = RNG.normal(400, 60, (128, 128, 1))
-    image[32:64, 32:64] += 2000
-    clean = scale_intensity(image.astype(np.uint16), 1, 98)
+    image[32:64, 32:64] += objects
+    return image.astype(np.uint16)
+
+
+def bar(image: np.ndarray) -> None:
     image[:2] = 65535  # 1.6 % of the pixels
-    barred = image.astype(np.uint16)
-    assert scale_intensity(barred)[0, 32:64, 32:64].max() < 0.1
+
+
+def rim(image: np.ndarray) -> None:
+    image[[0, -1]] = image[:, [0]] = 65535  # 2.3 %
+
+
+@pytest.mark.parametrize("spoil", [bar, rim])
+def test_what_is_burnt_in_or_saturated_hides_no_objects(spoil: Callable[..., None]) -> None:
+    image = scene()
+    clean = scale_intensity(image)
+    spoil(image)
+    spoilt = scale_intensity(image)
+    inside = (slice(None), slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(spoilt[inside].numpy(), clean[inside].numpy(), atol=0.06)
+    assert spoilt.max() == 1.5
+
+
+def test_bright_objects_count_for_the_upper_percentile() -> None:
+    """Objects of one value, without a bright rest, or of many pixels, are no burnt-in bar."""
+    alone = scene(0)
+    alone[40:48, 40:48] = 65535
+    many = scene()
+    many[80:120, 80:120] = 65535
+    for image in (alone, many):
+        low, high = np.percentile(image, (1, 99.8))
+        expected = ((image[..., 0] - low) / (high - low)).clip(0, 1.5)
+        np.testing.assert_allclose(scale_intensity(image)[0].numpy(), expected, atol=1e-4)
+
+
+def test_values_just_below_the_highest_are_no_gap() -> None:
+    image = RNG.integers(0, 256, (100, 100, 1)).astype(np.uint8)
+    image[:4] = 255
+    assert scale_intensity(image).max() <= 1.0
+
+
+def test_of_more_than_three_channels_each_is_scaled_by_itself() -> None:
+    ramp = np.linspace(0, 1, 10_000).reshape(100, 100)
+    image = np.stack([ramp * 10 ** (power - 2) for power in range(5)], axis=2)
+    scaled = scale_intensity(image)
+    assert scaled.shape == (5, 100, 100)
+    for plane in scaled[1:]:
+        np.testing.assert_allclose(plane.numpy(), scaled[0].numpy(), atol=1e-4)
+
+
+def test_a_burnt_in_bar_of_several_values_is_left_out_by_other_percentiles() -> None:
+    image = scene()
+    clean = scale_intensity(image, 1, 98)
+    image[:2] = RNG.integers(60000, 65536, (2, 128, 1))
+    assert scale_intensity(image)[0, 32:64, 32:64].max() < 0.1
     np.testing.assert_allclose(
-        scale_intensity(barred, 1, 98)[:, 2:].numpy(), clean[:, 2:].numpy(), atol=0.06
+        scale_intensity(image, 1, 98)[:, 2:].numpy(), clean[:, 2:].numpy(), atol=0.06
     )

@@ -71,3 +71,18 @@ def test_what_comes_with_the_package_is_small_loads_and_tells_where_it_comes_fro
     assert info.metrics["matching_ap@0.5"] > 0.8
     assert f"--output {info.name}" in info.card  # the command that made it
     assert congeal.load(info.name).segment(np.zeros((40, 50), np.uint8)).shape == (40, 50)
+
+
+@pytest.mark.parametrize("spoilt", [(slice(0, 2), slice(None)), (slice(None), slice(-3, None))])
+def test_a_burnt_in_bar_or_a_saturated_rim_hides_no_cells(spoilt):
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:128, :128]
+    places = [(y, x) for y in range(16, 120, 24) for x in range(16, 120, 24)]
+    cells = np.any([(rows - y) ** 2 + (columns - x) ** 2 < 60 for y, x in places], axis=0)
+    image = (400 + 2000 * cells + rng.normal(0, 60, cells.shape)).astype(np.uint16)
+    model = congeal.load("nuclei")
+    assert len(congeal.segment(model, image)) == 25
+    image[spoilt] = 65535
+    found = congeal.segment(model, image)
+    centres = {int(found.labels[y, x]) for y, x in places} - {0}
+    assert len(centres) == 25

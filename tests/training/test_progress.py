@@ -34,8 +34,8 @@ def test_a_line_says_loss_rate_score_and_time_left():
 
 
 def test_a_terminal_gets_a_bar():
-    said = run(terminal=True)  # of 80 columns
-    assert "training" in said
+    said = run(terminal=True)
+    assert "25%" in said
     assert "3:00 left" in said
 
 
@@ -43,3 +43,28 @@ def test_where_the_method_has_something_to_say_no_score_alarms():
     said = run(terminal=False, note=RPE(dimensions=4, mean_shift_start=0.8).note(0.25))
     assert "mean shift joins at 80%" in said
     assert "ap@" not in said
+
+
+def test_on_80_columns_nothing_is_cut():
+    file = io.StringIO()
+    progress = LiveProgress(Console(file=file, force_terminal=True, width=80, height=25))
+    progress.scores = {"matching_ap@0.5": 0.81}
+    training = trainee()
+    training.seconds, training.progress = 7000.0, 0.5
+    trainer = SimpleNamespace(is_global_zero=True, global_step=12345)
+    progress.on_train_start(trainer, training)
+    progress.on_train_batch_end(trainer, training, None, None, 0)
+    progress.close()
+    assert "116:40 left" in file.getvalue()
+
+
+def test_validation_and_tuning_say_how_far_they_are_where_there_is_no_terminal(capsys):
+    file = io.StringIO()
+    progress = LiveProgress(Console(file=file, width=80))
+    progress.validating(3, 32)
+    assert progress.said == "validating: 3 of 32"
+    with progress.tuning() as tell:
+        tell(4, 9, 0.81)
+    assert file.getvalue().splitlines()[-1] == (
+        "tuning the decoding: 4 of about 9 settings compared, best score 0.810"
+    )

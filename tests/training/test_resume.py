@@ -130,7 +130,7 @@ def test_how_a_training_was_stopped_is_told(eventful, tmp_path):
         assert outcome.signal == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_after_a_stop_the_signal_means_what_it_did(brief, eventful, tmp_path, number):
     before = signal.getsignal(number)
     brief(tmp_path / "model", eventful({1: lambda: os.kill(os.getpid(), number)}))

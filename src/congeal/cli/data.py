@@ -165,10 +165,11 @@ def preview(
     ] = None,
 ) -> None:
     """Draw images with their objects on one sheet."""
-    from congeal.data.registry import open_dataset, split_spec
+    from congeal.data.registry import open_dataset, split_channels, split_spec
     from congeal.figures.plots import contact_sheet
 
-    dataset = open_dataset(where, split)
+    told = split_channels(where)[1]
+    dataset = open_dataset(where, split, channels=told or "all")
     stem = (Path(split_spec(where)[0]).stem or "data").replace(":", "-")
     pictures = _pictures(dataset, number, augment)
     path = contact_sheet(pictures, output or Path(f"{stem}.png"))
@@ -203,9 +204,12 @@ def _picture(title: str, image: Any, labels: Any) -> tuple[str, Any]:
 
 def _open_splits(where: str) -> dict[str, Dataset]:
     """Open each split that has any image."""
-    from congeal.data.registry import dataset_splits, open_dataset
+    from congeal.data.registry import dataset_splits, open_dataset, split_channels
 
-    opened = {split: open_dataset(where, split) for split in dataset_splits(where)}
+    told = split_channels(where)[1]
+    opened = {
+        split: open_dataset(where, split, channels=told or "all") for split in dataset_splits(where)
+    }
     return {split: dataset for split, dataset in opened.items() if len(dataset)}
 
 

@@ -15,6 +15,8 @@ from congeal.cli.options import Device, Json, Set, parse_settings
 from congeal.cli.terminal import make_progress, say, say_note, show, show_json
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from congeal.evaluation import Evaluation
 
 __all__ = ["default_folder", "evaluate"]
@@ -109,15 +111,17 @@ def evaluate(
     if protocol == "list":
         _list_protocols(as_json)
         return
-    from congeal.data.registry import held_out_split
-
-    part = held_out_split(data) if split is None else split
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
     given |= {"protocol": protocol, "quick": quick, "limit": limit}
-    folder = default_folder(model, data, part, given) if output is None else output
-    given["report"] = report
-    found = _evaluate(model, data, split=part, output=folder, device=device, **given)
+    with make_progress() as progress:
+        task = progress.add_task("evaluating", total=None)
+        from congeal.data.registry import held_out_split  # takes its time
+
+        part = held_out_split(data) if split is None else split
+        folder = default_folder(model, data, part, given) if output is None else output
+        given |= {"split": part, "output": folder, "device": device, "report": report}
+        found = _evaluate(progress, task, model, data, **given)
     if as_json:
         show_json({"output": str(folder), **found.to_dict()})
         return
@@ -129,20 +133,23 @@ def evaluate(
         say(f"report: {folder / 'report.html'}")
 
 
-def _evaluate(model: str, data: str, **options: Any) -> Evaluation:
+def _evaluate(
+    progress: Progress, task: TaskID, model: str, data: str, **options: Any
+) -> Evaluation:
     """Evaluate behind a progress bar."""
     from congeal import evaluation
 
-    with make_progress() as progress:
-        task = progress.add_task("evaluating", total=None)
+    said = ""
 
-        def tell(done: int, total: int, row: object = None) -> None:
-            text = "learning prototypes" if row is None else "evaluating"
-            progress.update(task, completed=done, total=total, description=text)
+    def tell(done: int, total: int, row: object = None) -> None:
+        nonlocal said
+        text = "learning prototypes" if row is None else "evaluating"
+        if text != said:  # its time counts from here
+            progress.reset(task, total=total, description=text)
+            said = text
+        progress.update(task, completed=done)
 
-        return evaluation.evaluate(
-            model, data, on_image=tell, on_memory=tell, on_note=_note, **options
-        )
+    return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, on_note=_note, **options)
 
 
 def _note(line: str) -> None:

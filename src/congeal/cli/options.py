@@ -11,7 +11,7 @@ import typer
 
 from congeal.errors import CongealError
 
-__all__ = ["Device", "Json", "Output", "Set", "parse_settings"]
+__all__ = ["Device", "Json", "Output", "Set", "parse_channels", "parse_settings"]
 
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON for machines on stdout, nothing else.")
@@ -31,6 +31,24 @@ Set: TypeAlias = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+
+
+def parse_channels(text: str | None) -> list[int] | None:
+    """Read a list such as ``0,2,1``.
+
+    Raises:
+        CongealError: it is none.
+
+    Example:
+        >>> parse_channels("0,2,1")
+        [0, 2, 1]
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts):
+        raise CongealError(f"expected channels such as 0,2,1 for --channels, got {text!r:.80}")
+    return [int(part) for part in parts]
 
 
 def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:

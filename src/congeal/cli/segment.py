@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from congeal.cli.group import PARTLY, Stopped
-from congeal.cli.options import Device, Json, Output, Set, parse_settings
+from congeal.cli.options import Device, Json, Output, Set, parse_channels, parse_settings
 from congeal.cli.terminal import count, make_progress, say, say_error, say_note, show_json
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
     from congeal.prediction import FileOutcome, SegmentRun
 
-__all__ = ["parse_channels", "segment", "split_model"]
+__all__ = ["segment", "split_model"]
 
 _Overwrite: TypeAlias = Annotated[
     bool,
@@ -44,8 +44,8 @@ _Channels: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--channels",
-        help="Which channels of the images to take, from 0, in this order, such as 0,2,1; one to "
-        "three. Left out: gray or RGB as stored, other images are refused.",
+        help="Which channels of the images to take, from 0, in this order, such as 0,2,1. Left "
+        "out: those that the model was trained on, for most models gray or RGB.",
         metavar="LIST",
     ),
 ]
@@ -92,7 +92,7 @@ def segment(
             "-f",
             help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
             "(QuPath), semantic, boundary, probabilities, as far as the model gives them. Give it "
-            "several times for several. Left out: labels and overlay.",
+            "several times for several. Left out: overlay, and labels or semantic or boundary.",
             metavar="NAME",
         ),
     ] = None,
@@ -118,7 +118,7 @@ def segment(
         chosen,
         images,
         output,
-        formats=tuple(format_ or ("labels", "overlay")),
+        formats=None if format_ is None else tuple(format_),
         overwrite=overwrite,
         table=table,
         coco=coco,
@@ -135,24 +135,6 @@ def segment(
         _summarise(run)
     if run.failed:
         raise typer.Exit(PARTLY)
-
-
-def parse_channels(text: str | None) -> list[int] | None:
-    """Read a list such as ``0,2,1``.
-
-    Raises:
-        CongealError: it is none.
-
-    Example:
-        >>> parse_channels("0,2,1")
-        [0, 2, 1]
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts):
-        raise CongealError(f"expected channels such as 0,2,1 for --channels, got {text!r:.80}")
-    return [int(part) for part in parts]
 
 
 def split_model(arguments: list[str], model: str | None) -> tuple[str | None, list[str]]:
@@ -193,11 +175,13 @@ def _means_a_model(text: str) -> bool:
 
 
 def _run(model: str | None, images: list[str], output: Path, **options: Any) -> SegmentRun:
-    from congeal.prediction import input_files, segment_files
-
-    total, finished = len(input_files(images, output, options["stack"])), 0
+    finished = 0
     with make_progress() as progress:
-        task = progress.add_task("segmenting", total=total)
+        task = progress.add_task("segmenting", total=None)
+        from congeal.prediction import input_files, segment_files
+
+        total = len(input_files(images, output, options["stack"]))
+        progress.reset(task, total=total)  # its time counts from here
 
         def tell(outcome: FileOutcome) -> None:
             nonlocal finished

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from congeal.cli.group import Stopped
-from congeal.cli.options import Json, parse_settings
-from congeal.cli.terminal import say, say_note, show_json
+from congeal.cli.options import Json, parse_channels, parse_settings
+from congeal.cli.terminal import make_progress, say, say_note, show_json
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ Crop = Annotated[
     int | None, typer.Option(help="Side of crops (default: by images, time).", metavar="PX")
 ]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")]
+Channels = Annotated[
+    str | None, typer.Option(help="Of the images, such as 0,2 (default: all).", metavar="LIST")
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 Precision = Annotated[
     str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
@@ -79,6 +82,7 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     crop: Crop = None,
+    channels: Channels = None,
     seed: Seed = None,
     device: Device = None,
     precision: Precision = None,
@@ -109,7 +113,11 @@ def train(
         "precision": precision,
         "half": half or None,
     }
-    named = {f"training.{name}": value for name, value in given.items() if value is not None}
+    named: dict[str, Any] = {
+        f"training.{name}": value for name, value in given.items() if value is not None
+    }
+    if channels is not None:
+        named["input.channels"] = parse_channels(channels)
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
     written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}
     method, task = method or written["method"], task or written["task"]
@@ -121,7 +129,7 @@ def train(
     folder = default_folder(data) if output is None else output
     outcome = _run(method, data, folder, resume, wish, {"what": what, "licence": licence})
     _stop_if_stopped(outcome)
-    _tell(folder, data, as_json)
+    _tell(folder, data, as_json, outcome.advice)
 
 
 def _start(start: str | None, from_scratch: bool) -> str | None:
@@ -146,19 +154,29 @@ def _run(
     wish: dict[str, Any],
     about: dict[str, Any],
 ) -> Outcome:
-    from congeal.training import run_training
+    with make_progress() as progress:
+        progress.add_task(f"reading {data}", total=None)
+        from congeal.training import run_training
 
-    return run_training(
-        method,
-        data,
-        output=folder,
-        resume=resume,
-        on_plan=_tell_plan,
-        on_note=_note,
-        on_line=say_note,
-        **wish,
-        **about,
-    )
+        def tell_plan(plan: Plan) -> None:
+            progress.stop()  # training shows its own
+            _tell_plan(plan)
+
+        def tell_line(line: str) -> None:
+            progress.stop()
+            say_note(line)
+
+        return run_training(
+            method,
+            data,
+            output=folder,
+            resume=resume,
+            on_plan=tell_plan,
+            on_note=_note,
+            on_line=tell_line,
+            **wish,
+            **about,
+        )
 
 
 def default_folder(data: str) -> Path:
@@ -193,9 +211,10 @@ def _read_config(path: Path | None) -> dict[str, Any]:
 def _print_config(method: str | None, data: str, wish: dict[str, Any]) -> None:
     import yaml
 
+    from congeal.training.channels import channels_wanted
     from congeal.training.loop import open_data, plan_for
 
-    training, _ = open_data(data, wish["val"])
+    training, _ = open_data(data, wish["val"], channels_wanted(wish["settings"]))
     plan = plan_for(
         method,
         training,
@@ -224,15 +243,20 @@ def _stop_if_stopped(outcome: Outcome) -> None:
         raise Stopped(line, code=128 + int(signal.Signals(outcome.signal)))
 
 
-def _tell(folder: Path, data: str, as_json: bool) -> None:
+def _tell(folder: Path, data: str, as_json: bool, advice: tuple[str, ...]) -> None:
     from congeal.models.config import read_config
 
     config = read_config(folder)
     if as_json:
         facts = {"metrics": config.metrics, "training": config.training}
-        show_json({"model": str(folder), **facts, "settings": config.settings})
+        told = {"advice": list(advice)} if advice else {}
+        show_json({"model": str(folder), **facts, "settings": config.settings, **told})
         return
     say(f"model: {folder}")
     for name, value in config.metrics.items():
         say(f"  {name} {value:.3f}")
     say(f"next: congeal evaluate {folder} {data}, congeal segment {folder} IMAGES")
+    if advice:
+        say_note("the score is near zero; what is likely wrong:")
+    for line in advice:
+        say_note(f"  {line}")

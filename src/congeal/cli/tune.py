@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from congeal.cli.options import Device, Json
-from congeal.cli.terminal import console, count, say, say_note, show_json
+from congeal.cli.terminal import count, make_progress, say, say_note, show_json
 
 if TYPE_CHECKING:
     from congeal.training import Tuning
@@ -48,12 +48,20 @@ def tune(
     Compares settings of the decoding by the headline score of the model's task and
     keeps the best with the model. Training does so at its end.
     """
-    from congeal import training
+    with make_progress() as progress:
+        task = progress.add_task("looking at the images", total=None)
+        from congeal import training
 
-    with console(stderr=True).status("looking at the images") as status:
+        def look(done: int, total: int) -> None:
+            if done == 1:  # its time counts from here
+                progress.reset(task)
+            progress.update(task, completed=done, total=total)
 
-        def tell(tried: int, best: float) -> None:
-            status.update(f"{count(tried, 'setting')} compared  mean AP {best:.3f}")
+        def tell(tried: int, total: int, best: float) -> None:
+            if tried == 1:
+                progress.reset(task)
+            said = f"comparing settings, best score {best:.3f}"
+            progress.update(task, completed=tried, total=total, description=said)
 
         found = training.tune(
             model,
@@ -62,6 +70,7 @@ def tune(
             output=output,
             limit=limit,
             device=device,
+            on_image=look,
             on_try=tell,
             on_note=lambda line: say_note(f"note: {line}"),
         )
@@ -73,11 +82,13 @@ def tune(
 
 
 def _tell(found: Tuning, folder: str, data: str) -> None:
-    say(f"{count(found.images, 'image')}, {count(found.objects, 'object')}; {found.tried} compared")
+    images = f"{count(found.images, 'image')} with {count(found.objects, 'object')}"
+    say(f"{images}, {count(found.tried, 'setting')} compared")
     for name, value in found.before.items():
-        say(f"  {name} {value:.3f}, tuned {found.after[name]:.3f}")
-    for name, value in found.settings.items():
-        say(f"  {name} = {value:g}")
-    if not found.settings:
-        say("  the settings stay as they were: no step made them better")
+        say(f"  {name} {value:.3f} -> {found.after[name]:.3f}")
+    if found.settings:
+        changed = ", ".join(f"{name}={value:g}" for name, value in found.settings.items())
+        say(f"better with {changed}: stored in {folder}")
+    else:
+        say("no setting was better than those of the model: nothing is changed")
     say(f"next: congeal evaluate {folder} {data}, congeal segment {folder} IMAGES")

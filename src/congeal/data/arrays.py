@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from congeal.data.images import as_image, as_whole
+from congeal.data.images import Channels, as_image, as_whole
 from congeal.data.memory import check_memory
 from congeal.data.sample import Dataset, Pixels, Sample
 from congeal.data.split import PARTS, select_split
@@ -61,7 +61,7 @@ class ArrayDataset(Dataset):
         *,
         seed: int = 0,
         name: str | None = None,
-        channels: Sequence[int] | None = None,
+        channels: Channels = None,
     ) -> None:
         self.name = name or str(path)
         self.split = split

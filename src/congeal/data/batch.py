@@ -53,7 +53,8 @@ class Batch:
     All maps show the same crops. What lies outside the whole image is void in each but location.
 
     Attributes:
-        image: `(B, 3, H, W)` float32, about [0, 1]; 0 outside the whole image.
+        image: `(B, C, H, W)` float32, about [0, 1], C = 3 for gray, two channels and RGB, more
+            where images have more; 0 outside the whole image.
         labels: `(B, H, W)` int64, 0 background, 1..K objects, -1 void.
         semantic: `(B, H, W)` int64 class ids, 0 background, -1 void. Without classes in the data
             every object is of class 1.
@@ -75,6 +76,10 @@ class Batch:
     semantic: Tensor | None = None
     boundaries: Tensor | None = None
     location: Tensor | None = None
+
+    def __repr__(self) -> str:
+        maps = "".join(f", {name}" for name in self.maps)
+        return f"Batch(image {tuple(self.image.shape)}{maps})"
 
     def __len__(self) -> int:
         """Number of images."""
@@ -269,7 +274,7 @@ class TrainingImage:
             A batch of one.
         """
         found = {"labels": self.labels, **self._stored(maps)}
-        image = self.image.expand(3, -1, -1)  # gray is kept once
+        image = self.image.expand(max(3, len(self.image)), -1, -1)  # gray is kept once
         seen, *drawn = augment(image, *found.values(), generator=generator)
         found = dict(zip(found, drawn, strict=True))
         if "semantic" in maps and "semantic" not in found:

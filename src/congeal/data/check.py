@@ -14,6 +14,7 @@ from congeal.data.folder import FolderDataset, folder_notes
 from congeal.data.layouts import find_layout
 from congeal.data.matching import name_some
 from congeal.data.registry import DATASETS, open_dataset, split_channels, split_spec, stored_splits
+from congeal.data.runs import is_empty
 from congeal.data.sample import Dataset, Sample
 from congeal.data.tally import Tally
 from congeal.errors import CongealError
@@ -155,8 +156,8 @@ def _open(spec: str | Path, part: str) -> Dataset:
     path = Path(where)
     named = split_spec(where)[0] in DATASETS
     if named or not path.is_dir() or find_layout(path) is not None:
-        return open_dataset(spec, part)
-    return FolderDataset(path, part, lost=[], channels=channels)
+        return open_dataset(spec, part, channels=channels or "all")
+    return FolderDataset(path, part, lost=[], channels=channels or "all")
 
 
 def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Findings:
@@ -164,9 +165,10 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
 
     Problems are files that cannot be read or do not fit together, constant images, images under
     16 pixels, the same picture twice (worst in two splits), objects under 4 pixels or with such
-    pieces apart from the rest, more objects than 8 bits can number, a top number that looks like
-    void, no objects at all, masks that look binary or like maps of classes, and masks without
-    background. Notes are numbers with gaps, objects in pieces, and classes without objects.
+    pieces apart from the rest, annotations without a pixel, more objects than 8 bits can number, a
+    top number that looks like void, no objects at all, masks that look binary or like maps of
+    classes, and masks without background. Notes are numbers with gaps, objects in pieces, and
+    classes without objects.
 
     Args:
         parts: datasets by the name of their split.
@@ -189,6 +191,7 @@ def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Fi
             try:
                 sample = dataset[index]
                 problems = [*_check_image(sample), *_check_twin(sample, part, title, seen)]
+                problems += _check_masks(sample)
                 problems += _check_marks(sample, dataset, index, title, seen)
                 _count_classes(sample, dataset, part, found, seen)
             except CongealError as error:
@@ -226,6 +229,19 @@ def _check_twin(sample: Sample, part: str, title: str, seen: _Seen) -> list[str]
         f"the image is the same as {twin}, so scores on {part} would be too good; "
         "keep it in one split only"
     ]
+
+
+def _check_masks(sample: Sample) -> list[str]:
+    """Annotated objects of which no pixel is left, such as an empty list of polygons."""
+    whole = [mask for mask in sample.masks if not mask.crowd]
+    bare = [place for place, mask in enumerate(whole, 1) if is_empty(mask.rle)]
+    if not bare:
+        return []
+    keys = [whole[place - 1].key for place in bare]
+    which = name_some(
+        str(place if key is None else key) for place, key in zip(bare, keys, strict=True)
+    )
+    return [f"annotations without a pixel: {len(bare)} (id {which}); draw or remove them"]
 
 
 def _check_marks(

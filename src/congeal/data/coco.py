@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from congeal.data.coco_annotations import (
     paint_masks,
 )
 from congeal.data.coco_paths import find_image, sample_name
-from congeal.data.images import read_image
+from congeal.data.images import Channels, read_image
 from congeal.data.sample import Dataset, Sample
 from congeal.data.split import PARTS, select_split
 from congeal.errors import CongealError, quoted
@@ -77,7 +77,7 @@ class CocoDataset(Dataset):
         *,
         seed: int = 0,
         name: str | None = None,
-        channels: Sequence[int] | None = None,
+        channels: Channels = None,
     ) -> None:
         self.name = name or str(path)
         self.split = split

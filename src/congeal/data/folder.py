@@ -25,7 +25,7 @@ from congeal.data.classes import (
     read_class_names,
     read_class_rows,
 )
-from congeal.data.images import image_files
+from congeal.data.images import Channels, image_files
 from congeal.data.marks import read_marked, stored_labels, unknown_rows
 from congeal.data.matching import name_some, pair_files, passed_over
 from congeal.data.pairs import Pair, PairedDataset
@@ -89,7 +89,7 @@ class FolderDataset(PairedDataset):
         *,
         seed: int = 0,
         lost: list[str] | None = None,
-        channels: Sequence[int] | None = None,
+        channels: Channels = None,
     ) -> None:
         self.channels = channels
         parts = folder_parts(root, lost)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import escape, glob, has_magic
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from congeal.errors import CongealError, quoted
 
 __all__ = [
     "SUFFIXES",
+    "Channels",
     "Picture",
     "as_image",
     "as_whole",
@@ -40,6 +42,10 @@ _PHOTOGRAPH_VALUES = 24
 _PHOTOGRAPH_EDGES = 0.2
 
 
+Channels = Sequence[int] | Literal["all"] | None
+"""Which channels of an image to take: by number, all but alpha, or those of gray or RGB only."""
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """What an image file gives.
@@ -53,7 +59,7 @@ class Picture:
     note: str = ""
 
 
-def read_image(path: str | Path, channels: Sequence[int] | None = None) -> Pixels:
+def read_image(path: str | Path, channels: Channels = None) -> Pixels:
     """Read an image as `(H, W, C)` uint8, uint16 or float32, C = 1 or 3 unless chosen.
 
     Alpha is dropped where the file itself says it is alpha; palettes are resolved, the
@@ -63,7 +69,7 @@ def read_image(path: str | Path, channels: Sequence[int] | None = None) -> Pixel
     Args:
         path: the file.
         channels: which of its channels to take, alpha counted as well, from 0, in this order;
-            any number of them.
+            any number of them; ``"all"``: all but alpha. None: those of a gray or RGB image.
 
     Raises:
         CongealError: the file is missing, truncated, no image, has several pages, channels that
@@ -81,7 +87,7 @@ def read_image(path: str | Path, channels: Sequence[int] | None = None) -> Pixel
     return read_picture(path, channels).pixels
 
 
-def read_picture(path: str | Path, channels: Sequence[int] | None = None) -> Picture:
+def read_picture(path: str | Path, channels: Channels = None) -> Picture:
     """Read an image as `read_image` does, with a note of what was left out.
 
     Raises:
@@ -98,7 +104,7 @@ def read_picture(path: str | Path, channels: Sequence[int] | None = None) -> Pic
     return _picture(decode(path), path, channels)
 
 
-def read_pictures(path: str | Path, channels: Sequence[int] | None = None) -> list[Picture]:
+def read_pictures(path: str | Path, channels: Channels = None) -> list[Picture]:
     """Read every page of a TIFF stack as `read_picture` does; any other file has one.
 
     Raises:
@@ -114,7 +120,7 @@ def read_pictures(path: str | Path, channels: Sequence[int] | None = None) -> li
     return [_picture(raster, path, channels) for raster in decode_pages(path)]
 
 
-def _picture(raster: Raster, path: str | Path, channels: Sequence[int] | None) -> Picture:
+def _picture(raster: Raster, path: str | Path, channels: Channels) -> Picture:
     coloured = _with_channels(_coloured(raster))
     kept = _kept_channels(coloured.shape[2], path, channels, raster.alpha)
     pixels = _stored_type(_take(coloured, kept), path)
@@ -125,13 +131,13 @@ def _picture(raster: Raster, path: str | Path, channels: Sequence[int] | None) -
     return Picture(np.ascontiguousarray(pixels), note)
 
 
-def as_image(pixels: Pixels, where: str | Path, channels: Sequence[int] | None = None) -> Pixels:
+def as_image(pixels: Pixels, where: str | Path, channels: Channels = None) -> Pixels:
     """Bring pixels `(H, W)` or `(H, W, C)` of any real type to the form that `Sample` has.
 
     Args:
         pixels: of one or three channels, or of any number when some are chosen.
         where: what they are, for a message.
-        channels: which channels to take, from 0, in this order.
+        channels: which channels to take, from 0, in this order, or ``"all"``.
 
     Returns:
         `(H, W, C)` uint8, uint16 or float32, C = 1 or 3 unless chosen.
@@ -153,16 +159,16 @@ def _with_channels(pixels: Pixels) -> Pixels:
 
 
 def _kept_channels(
-    count: int, where: str | Path, chosen: Sequence[int] | None, alpha: Sequence[int] = ()
+    count: int, where: str | Path, chosen: Channels, alpha: Sequence[int] = ()
 ) -> list[int]:
     """Which channels to take; none is ever left out because of its number alone."""
-    if chosen is None:
+    if chosen is None or chosen == "all":
         kept = [channel for channel in range(count) if channel not in alpha]
-        if len(kept) in (1, 3):
+        if len(kept) in (1, 3) or (chosen and kept):
             return kept
         raise CongealError(
             f"expected a gray or RGB image, {where} has {count} channels; choose with --channels "
-            "(training: FOLDER:channels=0,2; Python: channels=[0, 2])"
+            "(or FOLDER:channels=0,2; Python: channels=[0, 2])"
         )
     kept = [int(channel) for channel in chosen]
     if not kept or not all(0 <= channel < count for channel in kept):

@@ -15,31 +15,34 @@ __all__ = ["scale_intensity"]
 
 _SAMPLED_VALUES = 1_000_000
 _CEILING = 1.5
+_MOST_BURNT = 0.05  # share of the values that a burnt-in bar or a saturated rim has at most
+_TAIL = 8.0  # median deviations from the median to the high percentile, where there are objects
 
 
 def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tensor:
     """Scale an image so that its low percentile becomes 0 and its high one 1, clipped to [0, 1.5].
 
-    The percentiles are taken over all channels together, from a regular subsample when the
-    image is large. Microscopy images are often very dark, so fixed ranges do not do.
+    The percentiles are taken over up to three channels together, over each by itself where there
+    are more, from a regular subsample when the image is large. Microscopy images are often very
+    dark, so fixed ranges do not do.
 
-    A burnt-in scale bar, a saturated rim or a dead row that covers more than ``100 - high`` percent
-    of the values takes the upper bound for itself, and the objects become dark: lower ``high``
-    below the share that the objects and darker pixels have, such as 98 for a bar of 1.6 percent.
-    Raise ``low`` likewise above the share of a black rim.
+    A burnt-in scale bar or a saturated rim (one value far above all others, in at most 5 % of the
+    image, above a rest that has bright parts of its own) does not count for the upper percentile.
+    One of several values does: lower ``high`` below the share that all else has, such as 98 for a
+    bar of 1.6 percent. Raise ``low`` likewise above the share of a black rim.
 
     Args:
-        image: `(H, W, C)` or `(H, W)`, C from 1 to 3, any real type.
+        image: `(H, W, C)` or `(H, W)`, any real type.
         low: lower percentile, 0 to 100.
         high: upper percentile, above ``low``.
 
     Returns:
-        Float32 `(3, H, W)`; gray is repeated, two channels get a third of zeros, a constant image
-        gives zeros.
+        Float32 `(max(C, 3), H, W)`; gray is repeated, two channels get a third of zeros, a
+        constant image gives zeros.
 
     Raises:
-        CongealError: there are more than three channels, a value is NaN or infinite, or the
-            percentiles are out of order.
+        CongealError: it is no image, a value is NaN or infinite, or the percentiles are out of
+            order.
 
     Example:
         >>> ramp = np.linspace(0, 65535, 10_000).astype(np.uint16).reshape(100, 100)
@@ -50,31 +53,47 @@ def scale_intensity(image: Pixels, low: float = 1.0, high: float = 99.8) -> Tens
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or 0 in image.shape:
-        raise CongealError(f"expected an image (H, W, 1 to 3), got {image.shape}")
-    if image.shape[2] > 3:
-        raise CongealError(
-            f"expected 1 to 3 channels for the network, got {image.shape[2]}; choose with "
-            "--channels (channels= in Python)"
-        )
+        raise CongealError(f"expected an image (H, W) or (H, W, C), got {image.shape}")
     if not 0 <= low < high <= 100:
         raise CongealError(f"expected percentiles 0 <= low < high <= 100, got {low} and {high}")
     if image.dtype.kind == "f" and not bool(np.isfinite(image).all()):
         raise CongealError("expected an image of finite values, got NaN or infinity")
-    bottom, top = _bounds(image, low, high)
-    if not top > bottom:
-        return torch.zeros(3, *image.shape[:2])
-    scaled = (image.astype(np.float32) - np.float32(bottom)) * np.float32(1 / (top - bottom))
-    np.clip(scaled, 0, _CEILING, out=scaled)
-    planes = torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+    if image.shape[2] > 3:
+        return torch.cat([_scale(image[..., c, None], low, high) for c in range(image.shape[2])])
+    planes = _scale(image, low, high)
     if len(planes) == 2:
         return torch.cat([planes, torch.zeros_like(planes[:1])])
     return planes.expand(3, -1, -1).contiguous()
 
 
+def _scale(image: Pixels, low: float, high: float) -> Tensor:
+    """Scale `(H, W, C)` by the percentiles of all its values, to `(C, H, W)`."""
+    bottom, top = _bounds(image, low, high)
+    if not top > bottom:
+        return torch.zeros(image.shape[2], *image.shape[:2])
+    scaled = (image.astype(np.float32) - np.float32(bottom)) * np.float32(1 / (top - bottom))
+    np.clip(scaled, 0, _CEILING, out=scaled)
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+
+
 def _bounds(image: Pixels, low: float, high: float) -> tuple[float, float]:
     step = max(1, math.ceil(math.sqrt(image.size / _SAMPLED_VALUES)))
-    bottom, top = np.percentile(image[::step, ::step], (low, high)).tolist()
+    values = image[::step, ::step]
+    bottom, top = np.percentile(values, (low, high)).tolist()
     if top > bottom:
-        return bottom, top
+        return bottom, _without_burnt(values, bottom, top, high)
     # A few bright points on an even ground: the percentiles miss them, the extremes do not.
     return float(image.min()), float(image.max())
+
+
+def _without_burnt(values: Pixels, bottom: float, top: float, high: float) -> float:
+    """The high percentile without what is burnt in or saturated, where that has it for itself."""
+    if top < values.max():
+        return top
+    rest = values[values < top].astype(np.float64)
+    few = 0 < values.size - rest.size <= _MOST_BURNT * values.size
+    if not few or rest.max() - bottom > 0.5 * (top - bottom):
+        return top
+    middle, below = np.percentile(rest, (50, high)).tolist()
+    deviation = float(np.median(np.abs(rest - middle)))
+    return below if below > max(bottom, middle + _TAIL * deviation) else top

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from congeal.data.classes import FolderClasses, paint_classes
-from congeal.data.images import read_image, read_labels
+from congeal.data.images import Channels, read_image, read_labels
 from congeal.data.pairs import Pair, check_sizes, mask_files, read_masks, read_pair
 from congeal.data.sample import LabelMap, Sample
 from congeal.data.semantic import class_regions, object_classes
@@ -21,9 +21,7 @@ __all__ = ["merge_class_masks", "read_marked", "read_semantic", "stored_labels",
 _VOID_CLASSES = (255, 65535)
 
 
-def read_marked(
-    pair: Pair, classes: FolderClasses, channels: Sequence[int] | None = None
-) -> Sample:
+def read_marked(pair: Pair, classes: FolderClasses, channels: Channels = None) -> Sample:
     """Read an image with its objects and classes.
 
     Args:

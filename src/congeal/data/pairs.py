@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from congeal.data.images import image_files, read_image, read_labels
+from congeal.data.images import Channels, image_files, read_image, read_labels
 from congeal.data.sample import Dataset, LabelMap, Sample
 from congeal.errors import CongealError
 
@@ -79,7 +79,7 @@ class PairedDataset(Dataset):
         return [pair.name for pair in self.pairs]
 
 
-def read_pair(pair: Pair, channels: Sequence[int] | None = None) -> Sample:
+def read_pair(pair: Pair, channels: Channels = None) -> Sample:
     """Read the image and the labels of one pair.
 
     Args:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from congeal.data.catalogue import DATASETS, DatasetInfo
 from congeal.data.drawn import KINDS, DrawnDataset, split_drawing
 from congeal.data.folder import FolderDataset, folder_parts
+from congeal.data.images import Channels
 from congeal.data.layouts import NAMED, find_layout, find_named
 from congeal.data.packs import PackDataset, has_pack
 from congeal.data.sample import Dataset, Subset
@@ -19,6 +19,7 @@ __all__ = [
     "DATASETS",
     "DatasetInfo",
     "dataset_splits",
+    "has_own_channels",
     "held_out_split",
     "is_here",
     "open_dataset",
@@ -29,7 +30,6 @@ __all__ = [
 
 _SPLITS = ("train", "val", "test")
 _CHANNELS = re.compile(r"(.+):channels=(\d{1,5}(?:,\d{1,5})*)", re.ASCII)
-_MOST_CHANNELS = 3  # that the network takes
 
 
 def open_dataset(
@@ -40,7 +40,7 @@ def open_dataset(
     count: int | None = None,
     size: int | None = None,
     seed: int = 0,
-    channels: Sequence[int] | None = None,
+    channels: Channels = None,
 ) -> Dataset:
     """Open a dataset by name or by path.
 
@@ -56,8 +56,9 @@ def open_dataset(
         count: only the first so many samples (drawn sets: how many to draw).
         size: side of drawn images in pixels; not for images from files.
         seed: seed of drawn sets and of divisions into training and validation.
-        channels: which channels of the images to take, from 0, in this order, 1 to 3 of them; for
-            folders of masks, COCO files and arrays.
+        channels: which channels of the images to take, from 0, in this order, any number of them,
+            for folders of masks, COCO files and arrays; ``"all"``: all but alpha. None: the images
+            have to be gray or RGB.
 
     Raises:
         CongealError: no such name or folder, or it cannot be read.
@@ -123,29 +124,37 @@ def split_channels(spec: str | Path) -> tuple[str | Path, tuple[int, ...] | None
     return found[1], tuple(int(channel) for channel in found[2].split(","))
 
 
-def _checked_channels(spec: str | Path, channels: Sequence[int] | None) -> tuple[int, ...] | None:
-    if channels is None:
-        return None
+def has_own_channels(spec: str | Path) -> bool:
+    """Whether a dataset is a named or drawn one, of which no channels are chosen.
+
+    Example:
+        >>> has_own_channels("sticks"), has_own_channels("./my_folder")
+        (True, False)
+    """
     name = split_spec(spec)[0]
-    if name in DATASETS or split_drawing(name) is not None:
-        raise CongealError(f"expected channels for your own images only, {name} has its own")
-    if not 1 <= len(channels) <= _MOST_CHANNELS:
-        raise CongealError(
-            f"expected 1 to 3 channels of {spec} (channels=0,2), for the network takes no more; "
-            f"got {len(channels)}"
-        )
-    return tuple(channels)
+    return name in DATASETS or split_drawing(name) is not None
 
 
-def _open_path(
-    path: Path, split: str, seed: int, channels: tuple[int, ...] | None = None
-) -> Dataset:
+def _checked_channels(spec: str | Path, channels: Channels) -> Channels:
+    own = has_own_channels(spec)
+    if channels is None or (own and channels == "all"):
+        return None
+    if own:
+        raise CongealError(f"expected channels for your own images only, {spec} has its own")
+    if not len(channels):
+        raise CongealError(f"expected at least one channel of {spec}, got none")
+    return "all" if channels == "all" else tuple(channels)
+
+
+def _open_path(path: Path, split: str, seed: int, channels: Channels = None) -> Dataset:
     _check_exists(path)
     known = find_layout(path)
     if known is None:
         return FolderDataset(path, split, seed=seed, channels=channels)
     layout, home = known
     chosen: dict[str, Any] = {} if channels is None else {"channels": channels}
+    if channels == "all" and not layout.channels:
+        chosen = {}
     if chosen and not layout.channels:
         raise CongealError(f"expected channels for your own images only, {path} has its own")
     return layout.open(home, split, seed=seed, name=str(path), **chosen)

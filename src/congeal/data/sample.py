@@ -75,6 +75,11 @@ class Sample:
     boundaries: tuple[Mask, ...] = ()
     masks: tuple[ObjectMask, ...] = ()
 
+    def __repr__(self) -> str:
+        shape, kind = " x ".join(map(str, self.image.shape)), self.image.dtype
+        count = len(np.unique(self.labels[self.labels > 0]))
+        return f"Sample({self.name!r}, {shape} {kind}, {count} object{'s' * (count != 1)})"
+
 
 class Dataset(ABC):
     """A list of samples that are read or drawn when asked for.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from congeal.data.check import quick_problems
-from congeal.data.registry import held_out_split, open_dataset
+from congeal.data.registry import held_out_split
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
@@ -23,6 +23,7 @@ from congeal.evaluation.memory import Memory
 from congeal.evaluation.result import Evaluation
 from congeal.evaluation.segments import KeepsEmbedding, learn_memory
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
+from congeal.models.channels import open_for
 from congeal.segmentation import Segmentation, Segmenter
 from congeal.tasks import Task
 
@@ -110,7 +111,7 @@ def evaluate(
     """
     chosen = None if protocol is None else find_protocol(protocol)
     _check_output(output)
-    dataset = data if isinstance(data, Dataset) else _open_data(data, split)
+    dataset = data if isinstance(data, Dataset) else _open_data(model, data, split)
     count = _check_dataset(dataset, limit)
     segmenter, name = _open_model(model, device, settings)
     if chosen is None:
@@ -119,7 +120,7 @@ def evaluate(
     for line in quick_problems(dataset) if chosen.truth == "instances" else ():
         on_note(line)
     wanted = dict(measure or {})
-    learned = _memory_data(chosen, data, wanted)
+    learned = _memory_data(chosen, model, data, wanted)
     judge = make_judge(chosen, dataset, wanted, thresholds, quick)
     memory = None
     if learned is not None:
@@ -160,7 +161,7 @@ def _choose_protocol(asked: Protocol | None, dataset: Dataset) -> tuple[Protocol
 
 
 def _memory_data(
-    protocol: Protocol, data: str | Path | Dataset, wanted: dict[str, Any]
+    protocol: Protocol, model: object, data: str | Path | Dataset, wanted: dict[str, Any]
 ) -> Dataset | None:
     """Open what is retrieved from, and take it out of the settings; None for other protocols."""
     if protocol.name != "retrieval":
@@ -169,7 +170,7 @@ def _memory_data(
     if not isinstance(memory, Dataset):
         if isinstance(data, Dataset):
             raise CongealError("expected a dataset as memory for protocol retrieval, got a name")
-        memory = open_dataset(data, memory)
+        memory = open_for(model, data, memory)
     if limit is None:
         return memory
     if not isinstance(limit, int) or limit < 1:
@@ -213,8 +214,8 @@ def _collect(
     )
 
 
-def _open_data(data: str | Path, split: str | None) -> Dataset:
-    return open_dataset(data, held_out_split(data) if split is None else split)
+def _open_data(model: object, data: str | Path, split: str | None) -> Dataset:
+    return open_for(model, data, held_out_split(data) if split is None else split)
 
 
 def _check_dataset(dataset: Dataset, limit: int | None) -> int:

@@ -18,10 +18,9 @@ def _channels(image: ArrayLike) -> NDArray[Any]:
     """Bring an image to `(H, W, C)` with one or three channels; two are red and green."""
     array = np.asarray(image)
     array = array[..., None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.dtype.kind not in "biuf":
+    if array.ndim != 3 or not array.shape[2] or array.dtype.kind not in "biuf":
         raise CongealError(
-            "expected an image (H, W) or (H, W, 1 to 3) of numbers, "
-            f"got {array.shape} {array.dtype}"
+            f"expected an image (H, W) or (H, W, C) of numbers, got {array.shape} {array.dtype}"
         )
     if array.shape[2] == 2:  # as the network has them
         return np.concatenate([array, np.zeros_like(array[..., :1])], axis=2)
@@ -35,8 +34,8 @@ def to_display(image: ArrayLike, low: float = 1.0, high: float = 99.8) -> RGB:
     stretched between two percentiles. A constant image is black; NaN is black too.
 
     Args:
-        image: `(H, W)` or `(H, W, C)` with C from 1 to 4: two channels are red and green, a
-            fourth (alpha) is left out.
+        image: `(H, W)` or `(H, W, C)` with two channels are red and green; of more than
+            three the first three are shown.
         low: percentile that becomes black.
         high: percentile that becomes white.
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, require_tensor
 
 __all__ = [
     "Grouping",
@@ -18,6 +18,9 @@ __all__ = [
     "check_shapes",
     "groups_from_labels",
 ]
+
+
+UNIT = 1e-3  # largest error of the length of a unit vector, in half precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,9 @@ class Groups:
     prototypes: Tensor
     scores: Tensor
     classes: Tensor | None = None
+
+    def __repr__(self) -> str:
+        return f"Groups({len(self)} in {' x '.join(map(str, self.layers.shape[1:]))})"
 
     def __len__(self) -> int:
         """The number of groups."""
@@ -150,9 +156,15 @@ def check_shapes(
         CongealError: shapes do not fit, the embedding is no float, or a weight is not finite or
             negative.
     """
+    require_tensor(embedding, "embedding")
     if embedding.ndim < 2 or not embedding.is_floating_point():
         raise CongealError(
             f"expected a float embedding (D, *S), got {embedding.dtype} {tuple(embedding.shape)}"
+        )
+    if _is_batch(embedding):
+        raise CongealError(
+            f"expected an embedding (D, *S) of one image, got {tuple(embedding.shape)}, which is a "
+            "batch (B, D, H, W) by its unit vectors; group one image after the other"
         )
     for name, part in (("mask", mask), ("weights", weights)):
         if part is not None and part.shape != embedding.shape[1:]:
@@ -161,6 +173,15 @@ def check_shapes(
             )
     if weights is not None and not bool((torch.isfinite(weights) & (weights >= 0)).all()):
         raise CongealError("expected finite weights of at least 0, got others")
+
+
+def _is_batch(embedding: Tensor) -> bool:
+    """Whether the second axis of four has unit vectors, and not the first, as a volume has."""
+    if embedding.ndim != 4 or embedding.shape[1] < 2:
+        return False
+    lengths = (embedding.detach()[..., 0, 0].float().norm(dim=axis) - 1 for axis in (0, 1))
+    first, second = (bool((off.abs() < UNIT).all()) for off in lengths)
+    return second and not first
 
 
 def check_finite(embedding: Tensor) -> None:

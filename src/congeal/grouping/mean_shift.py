@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from congeal.autograd import full_precision, once_through
-from congeal.errors import CongealError
+from congeal.errors import CongealError, require_tensor
 from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
@@ -356,6 +356,7 @@ class MeanShift(nn.Module):
         Returns:
             ``steps`` tensors ``(B, D, *S)``, the embeddings after each step.
         """
+        require_tensor(embedding, "embedding")
         size = embedding.shape[2:]
         with torch.autocast(embedding.device.type, enabled=False):
             points = normalise(embedding, dim=1, eps=FAINT).flatten(2).mT  # (B, N, D)

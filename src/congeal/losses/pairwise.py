@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, require_tensor
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.hinged_pairs import hinged_pairs
 from congeal.sphere import FAINT, normalise
@@ -141,6 +141,8 @@ def sample_pixels(
 
 
 def _check(embedding: Tensor, labels: Tensor, margin: float) -> None:
+    require_tensor(embedding, "embedding")
+    require_tensor(labels, "labels")
     if embedding.ndim < 3 or embedding.shape[:1] + embedding.shape[2:] != labels.shape:
         raise CongealError(
             "expected embedding (B, D, *S) and labels (B, *S), "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, require_tensor
 from congeal.sphere import normalise
 
 __all__ = [
@@ -104,11 +104,13 @@ def check_maps(embedding: Tensor, **maps: Tensor | None) -> None:
         ...
         congeal.errors.CongealError: expected labels of an integer type, got torch.float32
     """
+    require_tensor(embedding, "embedding")
     if not embedding.is_floating_point():
         raise CongealError(f"expected an embedding of a floating type, got {embedding.dtype}")
     for name, given in maps.items():
         if given is None:
             continue
+        require_tensor(given, name)
         if embedding.ndim < 3 or embedding.shape[:1] + embedding.shape[2:] != given.shape:
             raise CongealError(
                 f"expected embedding (B, D, *S) and {name} (B, *S), "
@@ -120,6 +122,8 @@ def check_maps(embedding: Tensor, **maps: Tensor | None) -> None:
 def _check_integers(name: str, given: Tensor) -> None:
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise CongealError(f"expected {name} of an integer type, got {given.dtype}")
+    if given.numel() and int(given.min()) < -1:
+        raise CongealError(f"expected {name} of at least -1 (void), got {int(given.min())}")
 
 
 def _number(labels: Tensor, semantic: Tensor | None, first: int, first_class: int) -> _Numbers:

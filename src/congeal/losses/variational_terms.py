@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError, require_tensor, unknown
 from congeal.losses.window_pairs import random_pairs, window_pair_cost
 
 __all__ = [
@@ -48,11 +48,13 @@ def check_values(values: Tensor, labels: Tensor) -> None:
     """Refuse what is no map of numbers with labels of its size.
 
     Raises:
-        CongealError: shapes do not fit, values are no floats, or labels no integers.
+        CongealError: shapes do not fit, values are no floats, or labels no integers from -1 up.
 
     Example:
         >>> check_values(torch.zeros(2, 1, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64))
     """
+    require_tensor(values, "values")
+    require_tensor(labels, "labels")
     expected = (len(values), *values.shape[2:]) if values.ndim >= 3 else None
     if expected != tuple(labels.shape) or values.shape[1] < 1:
         raise CongealError(
@@ -63,6 +65,8 @@ def check_values(values: Tensor, labels: Tensor) -> None:
         raise CongealError(f"expected float values, got {values.dtype}")
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise CongealError(f"expected labels of an integer type, got {labels.dtype}")
+    if labels.numel() and int(labels.min()) < -1:
+        raise CongealError(f"expected labels of at least -1 (void), got {int(labels.min())}")
 
 
 def _prepare(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

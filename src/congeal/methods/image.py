@@ -5,12 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["evaluation_mode", "pad_to"]
+from congeal.data.intensity import scale_intensity
+from congeal.errors import CongealError
+from congeal.methods.sections import ImageSettings
+
+__all__ = ["evaluation_mode", "network_input", "pad_to"]
 
 _LOCK = threading.Lock()
 _PREDICTING: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # threads in a prediction
@@ -47,6 +53,28 @@ def _leave(model: nn.Module) -> None:
         if not _PREDICTING[model]:
             del _PREDICTING[model]
             model.train()
+
+
+def network_input(image: NDArray[Any], settings: ImageSettings) -> Tensor:
+    """Scale an image ``(H, W)`` or ``(H, W, C)`` for the network, ``(planes, H, W)`` in [0, 1.5].
+
+    Raises:
+        CongealError: the array is no image, or has other channels than the network takes.
+
+    Example:
+        >>> import numpy as np
+        >>> tuple(network_input(np.zeros((4, 5), np.uint8), ImageSettings()).shape)
+        (3, 4, 5)
+    """
+    pixels = scale_intensity(image, *settings.percentiles)
+    if len(pixels) == settings.planes:
+        return pixels
+    chosen = settings.channels
+    expected = "gray or RGB" if chosen is None else f"{len(chosen)} channels"
+    raise CongealError(
+        f"expected an image of {expected} for the network, got {image.shape[2]} channels; choose "
+        "with --channels (channels= in Python)"
+    )
 
 
 def pad_to(image: Tensor, divisor: int) -> Tensor:

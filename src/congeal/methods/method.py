@@ -64,6 +64,10 @@ class MapPrediction:
     scale: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        maps = ", ".join(f"{name} {tuple(one.shape)}" for name, one in self.maps.items())
+        return f"MapPrediction({self.size[0]} x {self.size[1]}: {maps})"
+
 
 class Method(nn.Module, ABC):
     """Base of all methods. A subclass builds its network from ``self.config``.
@@ -117,6 +121,11 @@ class Method(nn.Module, ABC):
         if self.config.task not in self.tasks:
             raise unknown(f"task of {self.name}", self.config.task, self.tasks)
 
+    def __repr__(self) -> str:
+        """Name, task and size; ``named_children`` has the layers."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"{type(self).__name__}({self.config.task}, {count:,} parameters)"
+
     @classmethod
     def default_config(cls) -> MethodSettings:
         """Settings when nothing is said, for the first of the method's tasks."""
@@ -167,6 +176,18 @@ class Method(nn.Module, ABC):
         """Intensities that become 0 and 1, in training too."""
         known = "input.percentiles" in self.Config.leaves()
         return self.config.input.percentiles if known else (1.0, 99.8)
+
+    @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Channels of the images that the network is shown, in this order; None: gray or RGB."""
+        known = "input.channels" in self.Config.leaves()
+        return self.config.input.channels if known else None
+
+    @property
+    def planes(self) -> int | None:
+        """Channels of the network's input; None: the method takes any number."""
+        known = "input.channels" in self.Config.leaves()
+        return int(self.config.input.planes) if known else None
 
     @property
     def context(self) -> float | None:

@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from congeal.data.intensity import scale_intensity
 from congeal.data.zoom import magnification
+from congeal.methods.image import network_input
 from congeal.methods.method import MapPrediction
 from congeal.methods.sections import InputSettings
 from congeal.segmentation import Segmentation
@@ -27,15 +27,16 @@ def predict_at_object_size(
     """Predict an image, and again upscaled where its median object is small.
 
     Args:
-        image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type.
-        settings: percentiles, scale and the smallest median object that needs no upscaling.
-        predict: maps of an image ``(3, H, W)`` in [0, 1] that is shown larger by a factor.
+        image: ``(H, W)`` or ``(H, W, C)``, any real type.
+        settings: channels, percentiles, scale, and the smallest median object that needs no
+            upscaling.
+        predict: maps of an image ``(planes, H, W)`` in [0, 1] that is shown larger by a factor.
         decode: the objects of these maps.
 
     Raises:
         CongealError: the array is no image.
     """
-    pixels = scale_intensity(image, *settings.percentiles)  # (3, H, W)
+    pixels = network_input(image, settings)
     maps = predict(pixels, 1.0)
     if not settings.min_object_area:
         return maps

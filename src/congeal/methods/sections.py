@@ -14,6 +14,10 @@ __all__ = ["ImageSettings", "InputSettings", "MethodSettings", "NetworkSettings"
 class ImageSettings(Settings):
     """How an image is shown to the network."""
 
+    channels: tuple[int, ...] | None = setting(
+        None,
+        "channels of the images that the network is shown, in this order; none: gray or RGB",
+    )
     scale: float = setting(
         1.0,
         "relative size at which the network sees an image; lengths and areas of other settings "
@@ -26,6 +30,18 @@ class ImageSettings(Settings):
     percentiles: tuple[float, float] = setting(
         (1.0, 99.8), "intensities that become 0 and 1", unit="%", adjustable=True
     )
+
+    @property
+    def planes(self) -> int:
+        """Channels of the network's input: three for gray, two or RGB, else as many as chosen."""
+        return max(3, len(self.channels or ()))
+
+    @field_validator("channels")
+    @classmethod
+    def _from_zero(cls, values: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if values is not None and (not values or min(values) < 0):
+            raise ValueError("expected channels from 0 up, such as 0,2")
+        return values
 
     @field_validator("percentiles")
     @classmethod

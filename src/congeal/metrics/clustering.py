@@ -16,6 +16,7 @@ from sklearn import metrics as sklearn_metrics
 
 from congeal.errors import CongealError
 from congeal.labels import VOID, check_labels
+from congeal.metrics.metric import require_image
 
 __all__ = ["ClusteringMetric", "ClusteringScores", "clustering_scores"]
 
@@ -82,6 +83,7 @@ class ClusteringMetric:
 
     def update(self, true: ArrayLike, pred: ArrayLike) -> ClusteringScores:
         """Add one image; give its own scores (see :func:`clustering_scores`)."""
+        require_image(true)
         found = clustering_scores(true, pred, self.background)
         values = np.array(list(asdict(found).values()))
         self.images += 1

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from congeal.errors import CongealError, unknown
 from congeal.labels import Contingency, contingency
-from congeal.metrics.metric import means
+from congeal.metrics.metric import means, require_image
 
 __all__ = ["NUMBERINGS", "LeafMetric", "LeafScores", "leaf_scores"]
 
@@ -79,6 +79,7 @@ class LeafMetric:
             >>> LeafMetric().update([[1, 2]], [[1, 1]]).dic
             -1
         """
+        require_image(true)
         found = leaf_scores(true, pred, self.numbering)
         self.images += 1
         self._sums += [

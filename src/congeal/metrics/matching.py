@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from congeal.errors import CongealError, unknown
 from congeal.labels import Contingency, contingency
-from congeal.metrics.metric import ratio
+from congeal.metrics.metric import ratio, require_image
 
 __all__ = ["CRITERIA", "THRESHOLDS", "Matching", "MatchingMetric", "matching"]
 
@@ -149,16 +149,20 @@ class MatchingMetric:
         self.images = 0
         self._pooled = [Matching(threshold, 0, 0, 0, 0.0) for threshold in self.thresholds]
 
+    def __repr__(self) -> str:
+        return f"MatchingMetric({self.images} images, thresholds={self.thresholds})"
+
     def update(self, true: ArrayLike, pred: ArrayLike) -> list[Matching]:
         """Add one image, label maps of one shape; give its own matchings, one per threshold.
 
         Raises:
-            CongealError: one is not a label map, or the shapes differ.
+            CongealError: one is not a label map `(H, W)`, or the shapes differ.
 
         Example:
             >>> [m.tp for m in MatchingMetric((0.5, 0.9)).update([[1, 1, 1]], [[2, 2, 0]])]
             [1, 0]
         """
+        require_image(true)
         found = matching(true, pred, self.thresholds, self.criterion)
         self._add(found, images=1)
         return found

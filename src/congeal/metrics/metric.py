@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 
-__all__ = ["Metric", "gather", "means", "merge_all", "ratio"]
+__all__ = ["Metric", "gather", "means", "merge_all", "ratio", "require_image"]
 
 
 @runtime_checkable
@@ -39,6 +39,23 @@ class Metric(Protocol):
 
 
 M = TypeVar("M", bound=Metric)
+
+
+def require_image(true: ArrayLike) -> None:
+    """Refuse a batch where one image is added to a metric.
+
+    Raises:
+        CongealError: the label map has more than two axes.
+
+    Example:
+        >>> require_image([[0, 1]])
+    """
+    shape = np.shape(true)
+    if len(shape) > 2:
+        raise CongealError(
+            f"expected the label map (H, W) of one image, got {shape}: add the images of a batch "
+            "one after the other; the functions take volumes"
+        )
 
 
 def ratio(above: float, below: float) -> float:

@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from congeal.labels import Contingency, contingency
-from congeal.metrics.metric import means, ratio
+from congeal.metrics.metric import means, ratio, require_image
 
 __all__ = ["NucleiMetric", "NucleiScores", "nuclei_scores"]
 
@@ -84,6 +84,7 @@ class NucleiMetric:
             >>> NucleiMetric().update([[1, 1, 1]], [[2, 2, 0]]).n_pred
             1
         """
+        require_image(true)
         found = nuclei_scores(true, pred)
         self.images += 1
         self._scored += bool(found.n_true or found.n_pred)

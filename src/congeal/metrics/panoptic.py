@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 from congeal.labels import BACKGROUND, VOID, Contingency, check_labels, contingency
-from congeal.metrics.metric import ratio
+from congeal.metrics.metric import ratio, require_image
 
 __all__ = ["PanopticClass", "PanopticMetric", "panoptic_counts", "panoptic_segments"]
 
@@ -121,6 +121,7 @@ class PanopticMetric:
             >>> PanopticMetric([3]).update([[1, 1]], [[8, 8]], {1: 3}, {8: 3})
             {3: PanopticClass(tp=1, fp=0, fn=0, iou_sum=1.0)}
         """
+        require_image(true)
         found = panoptic_counts(true, pred, true_classes, pred_classes, crowds)
         _known_classes(found, self._classes)
         self._add(found, images=1)

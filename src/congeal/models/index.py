@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from congeal.data.registry import open_dataset
 from congeal.errors import CongealError
 from congeal.methods.index import Indexed, IndexedImage
 from congeal.methods.method import Method
 from congeal.models import shipped
+from congeal.models.channels import open_for
 from congeal.models.config import CARD, read_config
 from congeal.models.folder import load, save_model
 
@@ -58,7 +58,7 @@ def edit_index(
         for name in drop:
             model.forget_image(name)
         for data in add:
-            model.index_images(open_dataset(data, split), on_image)
+            model.index_images(open_for(model, data, split), on_image)
         _store(model, folder, add, drop)
     return model.indexed_images()
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from congeal.data.images import expand_images
 from congeal.errors import CongealError, unknown
 from congeal.files import remove_parts
-from congeal.models.shipped import DEFAULT_MODEL
+from congeal.models.channels import stored_channels
+from congeal.models.config import read_config
+from congeal.models.shipped import DEFAULT_MODEL, locate
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
 from congeal.prediction.memory import check_memory
 from congeal.prediction.outcome import FileOutcome, SegmentRun
@@ -27,6 +29,7 @@ from congeal.segmentation import Segmentation, Segmenter
 from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import FORMATS, LIMIT
 from congeal.segmentation.scale import Scale
+from congeal.tasks import TASKS, Task
 
 __all__ = ["input_files", "segment_files"]
 
@@ -38,7 +41,7 @@ def segment_files(
     inputs: Sequence[str | Path],
     output: str | Path,
     *,
-    formats: Sequence[str] = ("labels", "overlay"),
+    formats: Sequence[str] | None = None,
     overwrite: bool = False,
     device: str = "auto",
     strict: bool = False,
@@ -61,14 +64,16 @@ def segment_files(
         model: a model, its folder, or the name of a shipped one; None for the default one.
         inputs: images, folders of images, patterns such as ``"scans/*.tif"``.
         output: folder of the results; made when missing.
-        formats: names of :data:`congeal.segmentation.formats.FORMATS`.
+        formats: names of :data:`congeal.segmentation.formats.FORMATS`; None: an overlay, and labels
+            or what else the task of the model gives.
         overwrite: make results again that are there; needed where they are of other settings.
         device: where a model given by path or name runs.
         strict: raise at the first image that fails.
         settings: of the read-out of a model given by path or name, in place of those stored.
         table: write ``objects.csv`` on all images as well (and the table of each, ``csv``).
         coco: write ``coco.json`` on all images as well (and the document of each, ``coco``).
-        channels: which channels of the images to take, from 0, in this order, 1 to 3 of them.
+        channels: which channels of the images to take, from 0, in this order; None: those that
+            the model was trained on.
         stack: what to do with files of several pages: ``"error"``, or take each page as an image
             called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on.
         pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
@@ -92,11 +97,13 @@ def segment_files(
         'cell_labels.png'
     """
     whole = {"csv": table, "coco": coco}
-    kinds = _checked((*formats, *(kind for kind, wanted in whole.items() if wanted)))
-    reading = Reading(None if channels is None else tuple(channels), stack, pixel_size, units)
+    model = DEFAULT_MODEL if model is None else model
+    named = _usual_formats(model) if formats is None else formats
+    kinds = _checked((*named, *(kind for kind, wanted in whole.items() if wanted)))
+    chosen = stored_channels(model) if channels is None else tuple(channels)
+    reading = Reading(chosen, stack, pixel_size, units)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths = list(pages.of)
-    model = DEFAULT_MODEL if model is None else model
     maker = Maker.of(model, {**(settings or {}), **reading.facts()})
     record = Record(Path(output))
     remove_parts(output)
@@ -323,6 +330,16 @@ def _modified(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
+
+
+def _usual_formats(model: Model) -> tuple[str, str]:
+    """What to write where nothing is said: a picture, and what the task of the model gives."""
+    if isinstance(model, str | Path):
+        task = TASKS.get(str(read_config(locate(model)).settings.get("task")))
+    else:
+        task = getattr(model, "task", None)
+    fills = task.fills if isinstance(task, Task) else "objects"
+    return {"objects": "labels"}.get(fills, fills), "overlay"
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:

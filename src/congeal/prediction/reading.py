@@ -20,7 +20,6 @@ STACKS = ("error", "planes", "time")
 """What to do with a file of several pages: refuse it, or take each as an image of its own."""
 
 _LETTERS = {"planes": "z", "time": "t"}
-_MOST_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Reading:
     """How to read the images of a run.
 
     Args:
-        channels: which channels to take, from 0, in this order, 1 to 3 of them; all when None.
+        channels: which channels to take, from 0, in this order; None: those of gray or RGB.
         stack: a name of :data:`STACKS`.
         pixel_size: micrometres per pixel; what each file tells when None.
         units: of tables, ``"px"`` or ``"um"``.
@@ -48,11 +47,9 @@ class Reading:
 
     def __post_init__(self) -> None:
         chosen = self.channels
-        if chosen is not None and not (
-            1 <= len(chosen) <= _MOST_CHANNELS and all(channel >= 0 for channel in chosen)
-        ):
+        if chosen is not None and not (chosen and all(channel >= 0 for channel in chosen)):
             raise CongealError(
-                f"expected 1 to 3 channels from 0 up for --channels (channels= in Python), got "
+                f"expected channels from 0 up for --channels (channels= in Python), got "
                 f"{list(chosen)!r:.80}"
             )
         if self.stack not in STACKS:

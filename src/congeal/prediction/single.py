@@ -16,6 +16,7 @@ from congeal.data.images import expand_images, read_image
 from congeal.data.pixel_size import read_pixel_size
 from congeal.errors import CongealError
 from congeal.models import forks as forks  # before the first computation
+from congeal.models.channels import stored_channels
 from congeal.models.folder import load
 from congeal.prediction.memory import check_memory
 from congeal.segmentation import Segmentation, Segmenter
@@ -66,8 +67,9 @@ def segment(
             result. A list of these, or a folder or pattern of images: a list of results in the
             order given, a folder's in natural order.
         device: where a model given by path or name runs.
-        channels: which channels of the images to take, from 0, in this order, 1 to 3 of them;
-            needed where there are others than gray or RGB, such as alpha in an array.
+        channels: which channels of the images to take, from 0, in this order; None: those that
+            the model was trained on. Needed for a model of gray or RGB images where there are
+            others, such as alpha in an array.
 
     Returns:
         The objects; ``result.source`` knows the image, so that ``result.save("x_overlay.png")``
@@ -84,6 +86,7 @@ def segment(
         >>> [found.shape for found in segment(congeal.RPE(), [np.zeros((20, 30), np.uint8)])]
         [(20, 30)]
     """
+    channels = stored_channels(model) if channels is None else channels
     if isinstance(image, str | Path) and not _means_many(image):
         return _segment_one(as_segmenter(model, device), image, channels)
     if isinstance(image, str | Path):

@@ -118,6 +118,7 @@ class Job:
         self.stream: TrainStream | None = None
         self.check = self._validation()
         self.parent = SCRATCH if plan.start is None else _parent(plan.start)
+        self.check.on_image = self.progress.validating
 
     def run(self, resume: bool) -> None:
         """Train to the end, or until told to stop."""
@@ -291,6 +292,7 @@ class Job:
             maps=self.model.wanted_maps,
             objects_only=self.model.task.learns_from != "semantic",
             percentiles=self.model.percentiles,
+            planes=self.model.planes,
             workers=workers,
             ahead=2 * c.batch_size,
             step=trainer.world_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,15 +15,19 @@ import lightning
 
 from congeal.data.check import quick_problems
 from congeal.data.classes import check_classes
-from congeal.data.registry import open_dataset
+from congeal.data.images import Channels
+from congeal.data.registry import open_dataset, split_channels
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.method import Method
 from congeal.methods.registry import DEFAULT_METHOD, find_method
+from congeal.models.config import read_config
 from congeal.models.folder import load, registered_name
 from congeal.training.adapt import crop_range, suggest_crop, suggest_sampling_power
 from congeal.training.budget import fit_to_time, is_timed, tell
+from congeal.training.channels import channels_of, channels_wanted
 from congeal.training.config import TrainConfig, train_config
+from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
 from congeal.training.folder import quiet_lightning
 from congeal.training.job import Job
 from congeal.training.machine import is_on_cpu
@@ -42,10 +47,12 @@ class Outcome:
     Attributes:
         folder: of the model.
         signal: number of the signal that stopped it early, or None.
+        advice: what is likely wrong where the score is near zero, a line each.
     """
 
     folder: Path
     signal: int | None = None
+    advice: tuple[str, ...] = ()
 
 
 def train(
@@ -93,6 +100,10 @@ def train(
     Raises:
         CongealError: data, settings or folder do not fit, each told in one line.
 
+    Warns:
+        UserWarning: what looks wrong in the data, and, where the score is near zero at the end,
+            what is likely wrong.
+
     Example:
         >>> import tempfile
         >>> folder = train(
@@ -108,7 +119,7 @@ def train(
         >>> (folder / "model.safetensors").exists()
         True
     """
-    return run_training(
+    outcome = run_training(
         model,
         data,
         output=output,
@@ -120,8 +131,16 @@ def train(
         what=what,
         licence=licence,
         settings=settings,
+        on_note=_warn,
         on_line=lambda line: print(line, file=sys.stderr),
-    ).folder
+    )
+    for line in outcome.advice:
+        _warn(line)
+    return outcome.folder
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)  # at the call of train
 
 
 def run_training(
@@ -160,7 +179,7 @@ def run_training(
         on_line: called with what was chosen, a line each.
     """
     born = time.monotonic()
-    training, validation = open_data(data, val)
+    training, validation = open_data(data, val, channels_wanted(settings))
     for line in data_notes(training, validation):
         on_note(line)
     stored = stored_plan(Path(output)) if resume else None
@@ -188,7 +207,17 @@ def run_training(
         about = {"what": what, "licence": licence}
         job = Job(built, plan, training, validation, Path(output), about, born)
         job.run(resume)
-    return Outcome(Path(output), job.clock.signal)
+        advice = () if job.clock.signal else _advice(Path(output), training)
+    return Outcome(Path(output), job.clock.signal, advice)
+
+
+def _advice(folder: Path, training: Dataset) -> tuple[str, ...]:
+    """What is likely wrong, where the final score is near zero."""
+    config, model = read_config(folder), load(folder)
+    score = final_score(model.task, config.metrics)
+    if score is None or score >= NEAR_ZERO:
+        return ()
+    return tuple(diagnose(model, training, int(config.training["steps"])))
 
 
 def data_notes(training: Dataset, validation: Dataset | None) -> list[str]:
@@ -247,24 +276,34 @@ def _plan_by_default(
     return plan(kind.name, training)
 
 
-def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:
+def open_data(
+    data: Data, val: Data | None, channels: Channels = "all"
+) -> tuple[Dataset, Dataset | None]:
     """Open training and validation images.
+
+    Args:
+        data: to train on.
+        val: to validate on; None: what ``data`` sets aside.
+        channels: of the images, unless the name of the data tells them.
 
     Raises:
         CongealError: there is no training image.
     """
+    validation = val if isinstance(val, Dataset) else None
     if isinstance(data, Dataset):
         training = data
-        validation = open_dataset(val, "all") if isinstance(val, (str, Path)) else val
     else:
-        training = open_dataset(data, "train")
-        if val is None:
-            validation = open_dataset(data, "val")
-        else:
-            validation = val if isinstance(val, Dataset) else open_dataset(val, "all")
+        training = _open(data, "train", channels)
+        validation = _open(data, "val", channels) if val is None else validation
+    if isinstance(val, str | Path):
+        validation = _open(val, "all", channels_of(training) or channels)
     if not len(training):
         raise CongealError(f"expected training images in {data}, found none")
     return training, validation
+
+
+def _open(data: str | Path, split: str, channels: Channels) -> Dataset:
+    return open_dataset(data, split, channels=split_channels(data)[1] or channels)
 
 
 def _fitted(

@@ -18,6 +18,7 @@ from congeal.methods.registry import DEFAULT_METHOD, find_method
 from congeal.methods.sections import MethodSettings
 from congeal.settings import Settings
 from congeal.tasks import find_task
+from congeal.training.channels import channels_of
 from congeal.training.config import TrainConfig, train_config
 
 __all__ = ["PRESETS", "SCRATCH", "Plan", "make_plan", "split_settings", "store_plan", "stored_plan"]
@@ -98,6 +99,8 @@ def make_plan(
     survey = survey_training(dataset, task)
     wished, planned = split_settings(kind, _preset(kind, preset))
     chosen = {"class_names": _class_names(survey), **wished}
+    if "input.channels" in kind.Config.leaves():
+        chosen["input.channels"] = channels_of(dataset)
     if base is None:
         base, chosen = kind.default_config(), {**kind.suggest(survey), **chosen}
     else:

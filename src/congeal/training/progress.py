@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,16 +12,19 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from congeal.progress import EVERY, Ticker
+
 __all__ = ["LiveProgress"]
 
-QUIET_EVERY = 10.0  # seconds between lines where there is no terminal
 SMOOTH = 0.95
+WIDE = 100  # columns of a terminal that all parts of the line fit in
 
 
 class LiveProgress(Callback):
     """A progress bar with loss, learning rate, validation score and time left.
 
-    Where the output is no terminal, a line every ten seconds instead.
+    Where the output is no terminal, a line every ten seconds instead, also while validation and
+    tuning go on.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -30,15 +32,19 @@ class LiveProgress(Callback):
         self.bar: Progress | None = None
         self.task = TaskID(0)
         self.loss: float | None = None
-        self.spoken = 0.0
         self.scores: dict[str, float] = {}  # of the last validation
+        self.said = ""  # what the next line says
+        self.ticker = Ticker(lambda: self.said, first=EVERY)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Show the bar."""
-        if trainer.is_global_zero and self.console.is_terminal:
+        """Show the bar, or begin to say lines."""
+        if not trainer.is_global_zero:
+            return
+        if self.console.is_terminal:
+            wide = self.console.width >= WIDE
             self.bar = Progress(
-                TextColumn("training"),
-                BarColumn(bar_width=24),
+                *([TextColumn("training")] if wide else []),
+                BarColumn(bar_width=24 if wide else 8),
                 TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}"),
                 console=self.console,
             )
@@ -48,28 +54,35 @@ class LiveProgress(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar."""
+        """Move the bar; say the first line."""
         del outputs, batch, batch_idx
         if not trainer.is_global_zero:
             return
         loss = float(pl_module.terms["loss"])
+        first = self.loss is None
         self.loss = loss if self.loss is None else SMOOTH * self.loss + (1 - SMOOTH) * loss
+        text = self._text(trainer, pl_module)
         if self.bar is not None:
-            text = self._text(trainer, pl_module)
             self.bar.update(self.task, completed=pl_module.progress, text=text)
-        elif time.monotonic() - self.spoken > QUIET_EVERY:
-            self.spoken = time.monotonic()
-            share = f"{100 * pl_module.progress:.0f}%"
-            self.console.print(f"training {share}  {self._text(trainer, pl_module)}")
+            return
+        self.said = f"training {100 * pl_module.progress:.0f}%  {text}"
+        if first:
+            print(self.said, file=self.console.file, flush=True)
+            self.ticker.start()
+
+    def validating(self, done: int, total: int) -> None:
+        """Show how far a validation is."""
+        text = f"validating: {done} of {total}"
+        if self.bar is not None:
+            self.bar.update(self.task, text=text)
+        self.said = text
 
     def _text(self, trainer: lightning.Trainer, trainee: Any) -> str:
         progress = trainee.progress
         left = trainee.seconds * (1 - progress) / progress if progress > 0.005 else None
-        parts = [
-            f"step {trainer.global_step}",
-            f"loss {self.loss:.3f}",
-            f"lr {trainee.rate:.1e}",
-        ]
+        parts = [f"step {trainer.global_step}", f"loss {self.loss:.3f}"]
+        if self.bar is None or self.console.width >= WIDE:
+            parts.append(f"lr {trainee.rate:.1e}")
         note = trainee.model.note(progress)
         if note:
             parts.append(note)
@@ -81,29 +94,30 @@ class LiveProgress(Callback):
         return "  ".join(parts)
 
     @contextlib.contextmanager
-    def tuning(self) -> Iterator[Callable[[int, float], None]]:
+    def tuning(self) -> Iterator[Callable[[int, int, float], None]]:
         """Show that the decoding is being tuned; gives what to tell of it."""
-        said = "tuning the decoding"
-        with self.console.status(said) as status:
-
-            def tell(tried: int, best: float) -> None:
-                nonlocal said
-                said = (
-                    f"tuning the decoding  {tried} settings compared  validation score {best:.3f}"
-                )
-                status.update(said)
-
-            yield tell
-        self.console.print(said)
+        with self.status("tuning the decoding") as show:
+            yield lambda tried, total, best: show(
+                f"{tried} of about {total} settings compared, best score {best:.3f}"
+            )
+        print(self.said, file=self.console.file, flush=True)
 
     @contextlib.contextmanager
     def status(self, title: str) -> Iterator[Callable[[str], None]]:
         """Show that something goes on; gives what to tell of it."""
-        with self.console.status(title) as status:
-            yield lambda said: status.update(f"{title}  {said}")
+        self.said = title
+        quiet = contextlib.nullcontext() if self.console.is_terminal else Ticker(lambda: self.said)
+        with self.console.status(title) as status, quiet:
+
+            def show(what: str) -> None:
+                self.said = f"{title}: {what}"
+                status.update(self.said)
+
+            yield show
 
     def close(self) -> None:
         """Take the bar down, also after an error."""
+        self.ticker.stop()
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -15,6 +15,7 @@ from congeal.data.batch import MAPS, Batch, TrainingImage, check_maps
 from congeal.data.sample import Dataset
 from congeal.data.transforms import Augment
 from congeal.data.zoom import magnification
+from congeal.errors import CongealError
 from congeal.labels import areas
 from congeal.training.read_ahead import ReadAhead
 
@@ -63,6 +64,7 @@ class TrainStream(TorchDataset[Batch]):
             are not made. It changes nothing about the crops.
         objects_only: let semantic maps hold the classes of objects and nothing else.
         percentiles: intensities that become 0 and 1.
+        planes: channels that the network takes; None: any number.
 
     Raises:
         CongealError: there is no such map.
@@ -92,6 +94,7 @@ class TrainStream(TorchDataset[Batch]):
         maps: Sequence[str] = MAPS,
         objects_only: bool = False,
         percentiles: tuple[float, float] = (1.0, 99.8),
+        planes: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -102,6 +105,7 @@ class TrainStream(TorchDataset[Batch]):
         self.maps = check_maps(maps)
         self.objects_only = objects_only
         self.percentiles = percentiles
+        self.planes = planes
         self.zoom = zoom
         self.magnify = magnify
         self.crowding = crowding
@@ -149,12 +153,15 @@ class TrainStream(TorchDataset[Batch]):
     def _load(self, index: int) -> TrainingImage:
         if index in self.cache:
             return self.cache[index]
+        sample = self.dataset[index]
         image = TrainingImage.from_sample(
-            self.dataset[index],
-            self.maps,
-            objects_only=self.objects_only,
-            percentiles=self.percentiles,
+            sample, self.maps, objects_only=self.objects_only, percentiles=self.percentiles
         )
+        if self.planes not in (None, len(image.image)):
+            raise CongealError(
+                f"expected {self.planes} channels for the network, {sample.path or sample.name} "
+                f"has {sample.image.shape[2]}; choose with --channels"
+            )
         image = image.scaled(self._zoom(image.labels)).compact()
         if self.crowding:
             self.objects[index] = len(areas(image.labels.numpy())[0])

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from congeal.data.check import quick_problems
-from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
 from congeal.methods.method import MapPrediction, Method
 from congeal.models import shipped
 from congeal.models.card import HEADING, model_card
+from congeal.models.channels import open_for
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
 from congeal.training.validation import headline, judge_of, spread
@@ -29,7 +29,8 @@ NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
-OnTry = Callable[[int, float], None]
+OnImage = Callable[[int, int], None]
+OnTry = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def tune(
     output: str | Path | None = None,
     limit: int = 64,
     device: str = "auto",
-    on_try: OnTry = lambda tried, best: None,
+    on_image: OnImage = lambda done, total: None,
+    on_try: OnTry = lambda tried, total, best: None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Tune the decoding of a model on labelled images and store the settings with it.
@@ -82,7 +84,9 @@ def tune(
         output: folder for the tuned model; None changes the model's own.
         limit: at most so many images, evenly spread.
         device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
-        on_try: called with the number of settings compared and the best mean so far.
+        on_image: called with the number of images the network has run on, and their count.
+        on_try: called with the number of settings compared, about how many it will be, and the
+            best mean so far.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
 
     Raises:
@@ -101,10 +105,10 @@ def tune(
     _check_target(folder, target)
     config = read_config(folder)
     tuned = load(folder, device=device)
-    dataset = data if isinstance(data, Dataset) else open_dataset(data, split)
+    dataset = data if isinstance(data, Dataset) else open_for(folder, data, split)
     for line in quick_problems(dataset):
         on_note(line)
-    found = tune_decoding(tuned, dataset, limit=limit, on_try=on_try)
+    found = tune_decoding(tuned, dataset, limit=limit, on_image=on_image, on_try=on_try)
     if not found.objects and tuned.task.fills == "objects":
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")
     if found.settings or target != folder:
@@ -120,7 +124,8 @@ def tune_decoding(
     limit: int = 64,
     stop: Callable[[], bool] = lambda: False,
     seconds: float = math.inf,
-    on_try: OnTry = lambda tried, best: None,
+    on_image: OnImage = lambda done, total: None,
+    on_try: OnTry = lambda tried, total, best: None,
 ) -> Tuning:
     """Tune the decoding of a model in memory, in place.
 
@@ -130,6 +135,7 @@ def tune_decoding(
         limit: at most so many of them, evenly spread; fewer where they are very large.
         stop: asked before each image and comparison; true ends the search with the best so far.
         seconds: from now, after which no comparison is begun; all images are looked at even so.
+        on_image: as for :func:`tune`.
         on_try: as for :func:`tune`.
 
     Raises:
@@ -149,7 +155,7 @@ def tune_decoding(
             'folder are in the split "all"'
         )
     ends = time.monotonic() + seconds
-    predicted = list(_predict(model, dataset, limit, stop))
+    predicted = list(_predict(model, dataset, limit, stop, on_image))
     objects = sum(len(np.unique(s.labels[s.labels > 0])) for _, s in predicted)
     gain = max(LEAST_GAIN, 2 / max(objects, 1))
     search = _Search(model, dataset, predicted, gain, lambda: stop() or _is_past(ends), on_try)
@@ -228,12 +234,23 @@ class _Search:
         self.on_try = on_try
         self.settings: dict[str, Any] = {}
         self.seen: dict[tuple[tuple[str, Any], ...], dict[str, float]] = {}
+        self.ahead = 2 * len(model.search_space)  # comparisons to come in this round, about
         self.best = self.score({})
+        self._tell()
 
     def climb(self) -> None:
         """Go on until no setting gets better by a step, or it is time to stop."""
-        while sum([self._along(path) for path in self.model.search_space]):
-            pass
+        space = list(self.model.search_space)
+        moved = True
+        while moved:
+            moved = False
+            for place, path in enumerate(space):
+                self.ahead = 2 * (len(space) - place) - 1  # a step each way, this one done
+                moved |= self._along(path)
+
+    def _tell(self) -> None:
+        tried = len(self.seen)
+        self.on_try(tried, tried + self.ahead, max(self.best, 0.0))
 
     def score(self, settings: Mapping[str, Any]) -> float:
         """Headline score with these settings over those of the start."""
@@ -258,11 +275,12 @@ class _Search:
         while (ahead := step(self._value(path), way)) is not None and not self.stop():
             trial = dict(sorted({**self.settings, path: ahead}.items()))
             score = self.score(trial)
-            if score < self.best + self.least_gain:
+            pays = score >= self.best + self.least_gain
+            if pays:
+                self.settings, self.best, moved = trial, score, True
+            self._tell()
+            if not pays:
                 break
-            self.settings, self.best, moved = trial, score, True
-            self.on_try(len(self.seen), self.best)
-        self.on_try(len(self.seen), self.best)
         return moved
 
     def _value(self, path: str) -> Any:
@@ -275,16 +293,18 @@ class _Search:
 
 
 def _predict(
-    model: Method, dataset: Dataset, limit: int, stop: Callable[[], bool]
+    model: Method, dataset: Dataset, limit: int, stop: Callable[[], bool], on_image: OnImage
 ) -> Iterator[tuple[MapPrediction, Sample]]:
     """Maps of each image, beside the truth."""
     pixels = 0
-    for place in spread(len(dataset), limit):
+    places = spread(len(dataset), limit)
+    for done, place in enumerate(places):
         sample = dataset[place]
         pixels += sample.labels.size
         if place and (pixels > PIXELS or stop()):
             return
         yield model.predict_maps(sample.image), sample
+        on_image(done + 1, len(places))
 
 
 def _check_target(folder: Path, target: Path) -> None:

@@ -141,6 +141,7 @@ class Validation(Callback):
         self.fitting: int | None = None  # images that there is time for
         self.cost = 0.0  # seconds of the last one
         self.fit_cost = 0.0  # seconds of fitting before it, for each image
+        self.on_image: Callable[[int, int], None] = lambda done, total: None  # for progress
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
@@ -236,6 +237,7 @@ class Validation(Callback):
                 sample = self.dataset[places[place]]
                 result = model.segment(sample.image)
                 judge.look(Comparison(sample, result, self.dataset))
+                self.on_image(place + 1, len(places))
                 if self.overlays is not None and place < DRAWN:
                     self._draw(sample, result)
         judge = judge.gather()

@@ -116,7 +116,7 @@ def test_a_constant_image_has_a_result():
 
 @pytest.mark.parametrize("shape", [(4, 4, 4), (0, 4, 3), (4,)])
 def test_what_is_no_image_is_refused(shape):
-    with pytest.raises(CongealError, match=r"expected (an image|1 to 3 channels)"):
+    with pytest.raises(CongealError, match=r"expected an image"):
         make().segment(np.zeros(shape, np.uint8))
 
 

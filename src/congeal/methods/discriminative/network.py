@@ -50,12 +50,13 @@ class EmbeddingAndClasses(nn.Module):
         heads = {"semantic": FEATURES if self.refined else classes + 1}
         if config.task == "instances":
             heads["embedding"] = FEATURES if c.coordinates == "projected" else c.dimensions
-        channels_in = 3 + 2 * self.with_channels
+        planes = config.input.planes
+        channels_in = planes + 2 * self.with_channels
         self.trunk = build_network(c.name, channels_in, heads, **_options(config))
         self.stride, self.divisor = self.trunk.stride, self.trunk.divisor
         self.draw: nn.Module | None = None
         if self.refined:
-            self.draw = FullResolutionHead(FEATURES, 3, classes + 1, stride=self.stride)
+            self.draw = FullResolutionHead(FEATURES, planes, classes + 1, stride=self.stride)
         self.place: nn.Module = nn.Identity()
         if c.coordinates == "projected":
             self.place = ProjectedHead(FEATURES, c.dimensions, stride=self.stride)

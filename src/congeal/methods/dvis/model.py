@@ -81,7 +81,7 @@ class DVIS(Method):
     def __init__(self, config: DVISConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         c = self.config.network
-        self.network = ValueNetwork(c)
+        self.network = ValueNetwork(c, self.config.input.planes)
         self.verification = VerificationNetwork(
             self.network.feature_channels,
             len(self.config.class_names),

@@ -38,6 +38,7 @@ class ValueNetwork(nn.Module):
 
     Args:
         config: of the network.
+        planes: channels of its input.
 
     Attributes:
         feature_channels: F.
@@ -54,11 +55,11 @@ class ValueNetwork(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, config: DVISNetwork) -> None:
+    def __init__(self, config: DVISNetwork, planes: int = 3) -> None:
         super().__init__()
         self.told = config.coordinates == "channels"
         self.body = EncoderDecoder(
-            3 + 2 * self.told,
+            planes + 2 * self.told,
             {"value": config.channels},
             decoder_stride=config.stride,
             decoder=config.decoder,

@@ -111,7 +111,7 @@ class RPE(Method):
         mean, deviation = _normalisation(self.config)
         encoder = build_encoder(
             c.encoder,
-            3 + 2 * (c.coordinates in ("channels", "both")),
+            self.config.input.planes + 2 * (c.coordinates in ("channels", "both")),
             pretrained=c.pretrained,
             weights=c.encoder_weights,
             output_stride=c.output_stride,
@@ -127,6 +127,7 @@ class RPE(Method):
             coordinates=c.coordinates,
             wavelengths=c.wavelengths,
             decoder=c.decoder,
+            channels_image=self.config.input.planes,
             mean=mean,
             deviation=deviation,
             keep_features=self.pools_classes,

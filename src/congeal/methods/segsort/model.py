@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.data.batch import Batch
-from congeal.data.intensity import scale_intensity
 from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset, Sample
 from congeal.data.zoom import zoom_image
@@ -23,6 +22,7 @@ from congeal.grouping.retrieval import Neighbours, Retrieval
 from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
+from congeal.methods.image import network_input
 from congeal.methods.index import IndexedImage
 from congeal.methods.method import MapPrediction, Method
 from congeal.methods.segsort.config import SegSortConfig
@@ -99,7 +99,7 @@ class SegSort(Method):
         c = self.config.network
         self.network = build_network(
             "encoder-decoder",
-            3,
+            self.config.input.planes,
             {"embedding": c.dimensions},
             decoder_stride=c.stride,
             decoder=c.decoder,
@@ -265,8 +265,8 @@ class SegSort(Method):
             CongealError: the array is no image.
         """
         c = self.config.input
-        pixels = scale_intensity(image, *c.percentiles)  # (3, H, W)
-        shown = zoom_image(pixels, c.scale)  # (3, h, w)
+        pixels = network_input(image, c)
+        shown = zoom_image(pixels, c.scale)
         device = next(self.parameters()).device
         embedding = self(shown[None].to(device, memory_format=torch.channels_last))[0]
         height, width = pixels.shape[1:]
