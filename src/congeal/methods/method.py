@@ -88,6 +88,7 @@ class Method(nn.Module, ABC):
         presets: settings by path, those of training too (``training.epochs``), by preset.
         variable_buffers: names of buffers whose size is not known before loading.
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
+        learns_unlabelled: some settings learn from images alone.
     """
 
     name: ClassVar[str]
@@ -100,6 +101,7 @@ class Method(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
     variable_buffers: ClassVar[tuple[str, ...]] = ()
     fitted_images: ClassVar[int] = 0
+    learns_unlabelled: ClassVar[bool] = False
 
     config: Any
 
@@ -175,6 +177,15 @@ class Method(nn.Module, ABC):
     def wanted_maps(self) -> tuple[str, ...]:
         """Maps of a batch that the losses read: labels, semantic, boundaries, location."""
         return ("labels", "semantic")
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether these settings learn from what the task names, not from images alone."""
+        return True
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """The images that the losses see, made of the training images; mostly as they are."""
+        return dataset
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""

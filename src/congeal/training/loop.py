@@ -13,6 +13,7 @@ from congeal.data.check import quick_problems
 from congeal.data.classes import check_classes
 from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset
+from congeal.data.unlabelled import UnlabelledDataset, find_images
 from congeal.errors import CongealError
 from congeal.methods.method import Method
 from congeal.models.folder import load, registered_name
@@ -165,7 +166,7 @@ def run_training(
             start_from(built, start)
         on_plan(plan)
         registered_name(built)  # before time is spent on what cannot be saved
-        require_truth(built.task, training, validation)
+        validation = _judged(built, training, validation)
         config = _fitted(plan.training, training, built)
         on_plan(plan)
         about = {"what": what, "licence": licence}
@@ -215,14 +216,43 @@ def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:
         training = data
         validation = open_dataset(val, "all") if isinstance(val, (str, Path)) else val
     else:
-        training = open_dataset(data, "train")
-        if val is None:
+        training = _open_training(data)
+        if training.lacks_truth:
+            validation = None
+        elif val is None:
             validation = open_dataset(data, "val")
         else:
             validation = val if isinstance(val, Dataset) else open_dataset(val, "all")
     if not len(training):
         raise CongealError(f"expected training images in {data}, found none")
     return training, validation
+
+
+def _open_training(data: str | Path) -> Dataset:
+    """The training images; a folder of images alone is one too, for methods that learn so."""
+    try:
+        return open_dataset(data, "train")
+    except CongealError as error:
+        if not find_images(Path(data)):
+            raise
+        return UnlabelledDataset(data, str(error))
+
+
+def _judged(model: Method, training: Dataset, validation: Dataset | None) -> Dataset | None:
+    """Validation images; none where the model is to learn from images and has no truth.
+
+    Raises:
+        CongealError: the model learns from what the images do not have.
+    """
+    if model.needs_truth and training.lacks_truth:
+        raise CongealError(training.lacks_truth)
+    try:
+        require_truth(model.task, training, validation)
+    except CongealError:
+        if model.needs_truth:
+            raise
+        return None
+    return validation
 
 
 def _fitted(config: TrainConfig, training: Dataset, model: Method) -> TrainConfig:
