@@ -66,6 +66,14 @@ _PixelSize: TypeAlias = Annotated[
         metavar="UM",
     ),
 ]
+_Explain: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Show what each segment is like in the training images: a sheet for each image and "
+        "a page, in the folder explanations. For models with an index (congeal index).",
+    ),
+]
 _Units: TypeAlias = Annotated[
     str, typer.Option("--units", help="Units of tables: px, or um (micrometres).", metavar="NAME")
 ]
@@ -105,6 +113,7 @@ def segment(
     units: _Units = "px",
     set_: Set = None,
     device: Device = "auto",
+    explain: _Explain = False,
     as_json: Json = False,
 ) -> None:
     """Find the objects of images and write them as files.
@@ -129,10 +138,14 @@ def segment(
         device=device,
         settings=parse_settings(set_),
     )
+    good = [file.path for file in run.files if file.good]
+    page = _explain(chosen, good, output, device, channels, set_) if explain and good else None
     if as_json:
-        show_json(_to_dict(run))
+        show_json({**_to_dict(run), **({"explanations": str(page)} if page else {})})
     else:
         _summarise(run)
+        if page:
+            say(f"explanations: {page}")
     if run.failed:
         raise typer.Exit(PARTLY)
 
@@ -214,6 +227,27 @@ def _run(model: str | None, images: list[str], output: Path, **options: Any) -> 
                 f"stopped: {finished} of {count(total, 'image')} segmented into {output}; "
                 "the same command goes on from there"
             ) from None
+
+
+def _explain(
+    model: str | None,
+    images: list[Path],
+    output: Path,
+    device: str,
+    channels: str | None,
+    settings: list[str] | None,
+) -> Path:
+    from congeal.models.shipped import DEFAULT_MODEL
+    from congeal.prediction.explaining import explain_files
+
+    return explain_files(
+        model or DEFAULT_MODEL,
+        images,
+        output,
+        device=device,
+        settings=parse_settings(settings),
+        channels=parse_channels(channels),
+    )
 
 
 def _summarise(run: SegmentRun) -> None:
