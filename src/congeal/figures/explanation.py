@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from congeal.figures.colour import RGB, label_colours, outline
 from congeal.figures.display import to_display
-from congeal.figures.maps import class_colours
+from congeal.figures.maps import LINE, class_colours
 from congeal.figures.plots import INK, SOFT, STYLE
 
 __all__ = ["Candidate", "ExplainedSegment", "draw_prototypes", "explanation_sheet"]
@@ -64,7 +64,8 @@ def explanation_sheet(
         2
     """
     columns = 1 + max((len(row.candidates) for row in rows), default=0)
-    told = [one.class_id for row in rows for one in (row, *row.candidates)]
+    told = [row.class_id for row in rows]
+    told += [one.class_id for row in rows for one in row.candidates]
     colours = class_colours(max(told, default=1)) / 255
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         size = (CELL * columns + 0.2, CELL * 1.2 * max(len(rows), 1) + 0.5)
@@ -86,7 +87,7 @@ def _highlight(image: ArrayLike, mask: NDArray[np.bool_]) -> RGB:
     shown = to_display(image)
     dim = np.where(mask[..., None], shown, (0.35 * shown + 110).astype(np.uint8))
     width = max(1, round(max(mask.shape) / 160))
-    return np.where(outline(mask.astype(np.int64), width)[..., None], np.uint8([255, 80, 60]), dim)
+    return np.where(outline(mask.astype(np.int64), width)[..., None], np.array(LINE, np.uint8), dim)
 
 
 def _show(axes: Any, picture: RGB, caption: str, colour: NDArray[np.float64]) -> None:
@@ -135,7 +136,7 @@ def draw_prototypes(
         for kind in np.unique(kinds):
             at = place[kinds[chosen] == kind]
             label = f"{names[kind]} {int((kinds == kind).sum())}"
-            axes.scatter(*at.T, s=9, color=colours[kind], label=label, linewidths=0)
+            axes.scatter(at[:, 0], at[:, 1], s=9, color=colours[kind], label=label, linewidths=0)
         axes.set_axis_off()
         note = f"{len(chosen)} of {len(points)} training segments; near ones are alike (t-SNE)"
         axes.set_title(note, fontsize=9, fontweight="normal", color=SOFT)

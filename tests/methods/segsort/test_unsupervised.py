@@ -12,9 +12,10 @@ from congeal.data.drawn import DrawnDataset
 from congeal.data.unlabelled import UnlabelledDataset
 from congeal.errors import CongealError
 from congeal.grouping.contours import region_hierarchy
-from congeal.methods.segsort import SegSort
+from congeal.methods.segsort import SegSort, oversegmentation
 from congeal.methods.segsort.oversegmentation import ContourSegments, boundary_source
 from congeal.models import load
+from congeal.segmentation import Segmentation
 
 SHORT = ["--epochs", "1", "--batch-size", "2", "--crop", "64"]
 SHORT += ["--set", "steps_per_epoch=2", "--set", "dimensions=8", "--set", "workers=0"]
@@ -77,15 +78,27 @@ def test_boundary_maps_of_a_folder_make_other_segments(photos, tmp_path):
     assert not (found[0] == found[2]).all()
 
 
-def test_a_model_for_boundaries_gives_the_contours(photos, tmp_path):
-    words = ["train", "shapes:size=64", "--method", "rpe", "--task", "boundaries", *SHORT]
-    words += ["--set", "tuning_share=0", "--set", "validation_images=1"]
-    call(*words, "-o", tmp_path / "edges")
-    data = ContourSegments(UnlabelledDataset(photos), str(tmp_path / "edges"), 0.5)
-    image = data.dataset[0].image
-    strength = load(tmp_path / "edges").segment(image).boundary
-    wanted = region_hierarchy(strength).segments(0.5)
-    assert (data[0].labels == wanted).all()
+class Edges:
+    """A model for boundaries that finds a line across the middle."""
+
+    def eval(self):
+        return self
+
+    def segment(self, image):
+        strength = np.zeros(image.shape[:2])
+        strength[32] = 0.9
+        return Segmentation.from_maps(boundary=strength)
+
+
+def test_a_model_for_boundaries_gives_the_contours(photos, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(oversegmentation, "load_companion", lambda at: asked.append(at) or Edges())
+    call("train", photos, "--method", "segsort", "-o", tmp_path / "m", *SHORT,
+         "--set", "contours=edges")  # fmt: skip
+    assert asked == ["edges"]
+    labels = ContourSegments(UnlabelledDataset(photos), "edges", 0.5)[0].labels
+    assert labels.max() == 2
+    assert (labels[:31] == labels[0, 0]).all()
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "npy", "mat"])
