@@ -4,8 +4,8 @@
                                    [--json FILE]
 
 The nearest 15 of so many prototypes of D = 32 for the segments of an image, against one product
-of queries and prototypes taken in parts of 64 MB of result. Ten steps of spherical k-means (5 x 5 cells)
-over a 480 x 360 x 32 embedding and its location, against ten products of pixels and centres.
+of queries and prototypes (in parts of 64 MB of result). Ten steps of spherical k-means (5 x 5
+cells) over a 480 x 360 x 32 embedding and its location, against ten products of pixels and centres.
 The two of a row take turns, since the machine may be shared.
 """
 

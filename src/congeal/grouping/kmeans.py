@@ -237,14 +237,15 @@ class _Sweep:
         share = score.ge_(score.amax(0, keepdim=True))
         told = share.new_ones(2, count)
         told[1] = torch.arange(count)
-        won, chosen = told @ share
-        if bool((won > 1).any()):
+        found = told @ share
+        chosen = found[1]
+        if bool((found[0] > 1).any()):
             best = share.argmax(0)  # of equals the first
             share.zero_().scatter_(0, best[None], 1.0)
             chosen = best
         sums[:-1] += share @ heavy
         total[:-1] += share @ mass
-        return chosen.long()
+        return chosen.to(torch.int64)
 
     def _near(
         self, block: Block, centres: Tensor, barred: Tensor, sums: Tensor, total: Tensor
@@ -257,7 +258,7 @@ class _Sweep:
         share = score.zero_().scatter_(2, best, mass[..., None])
         sums.index_add_(0, near.flatten(), (share.mT @ points).flatten(0, 1))
         total.index_add_(0, near.flatten(), share.sum(1).flatten())
-        return torch.flatten(chosen)
+        return chosen.flatten()
 
     def _rescue(self, cluster: Tensor, centres: Tensor, alive: Tensor) -> None:
         """Give pixels around which every cluster has vanished to the nearest one anywhere.

@@ -11,8 +11,8 @@ from congeal.data.measures import TrainingSurvey
 
 __all__ = ["suggest_settings"]
 
-LEAST_CELLS, MOST_CELLS = 5, 12  # along a side: the paper's, and what 144 segments cost on a CPU
-CELL = 1.5  # widths of a region that make a cell; a disc is two of them across
+LEAST_CELLS, MOST_CELLS = 5, 8  # along a side: the paper's, and as many as a CPU clusters quickly
+CELL = 2.0  # widths of a region that make a cell; a disc is two of them across
 MANY = 32  # classes beyond which segments of a rare one need a longer memory to meet each other
 VOTERS = (1, 3, 5, 9, 15)  # k, up to the paper's
 
@@ -20,9 +20,8 @@ VOTERS = (1, 3, 5, 9, 15)  # k, up to the paper's
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     """Choose how finely images are cut, how many dimensions, voters and batches of memory.
 
-    - ``loss.grid``: cells of about the size of the median region, 5 to 12 along a side.
-    - ``loss.iterations``: 10 for the 5 x 5 cells of the paper, more for more cells, since a
-      cluster moves by about a cell in two iterations.
+    - ``loss.grid``: cells of about the size of the median region, 5 to 8 along a side.
+    - ``loss.iterations``: 10 for up to 6 x 6 cells, as in the paper, 15 for more.
     - ``network.dimensions``: room for twice as many directions as classes, 16 to 64.
     - ``loss.concentration``, ``loss.memory``: the paper's, for 32 classes and fewer; more classes
       leave fewer segments of each, and more that are near.
