@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from congeal.figures.colour import RGB, label_colours, outline
+from congeal.figures.colour import RGB, outline
 from congeal.figures.display import to_display
 from congeal.figures.maps import LINE, class_colours
 from congeal.figures.plots import INK, SOFT, STYLE
@@ -23,6 +23,7 @@ Box = tuple[float, float, float, float]
 CELL = 1.5  # inches of a picture in the sheet
 DPI = 100
 BOX = "#ff503c"
+GROUND = 0.75  # gray of the background in a map
 MOST_POINTS = 2000  # prototypes that are placed on a map
 LEAST_POINTS = 4  # that a map needs
 
@@ -129,7 +130,8 @@ def draw_prototypes(
     points, kinds = np.asarray(vectors, np.float64), np.asarray(classes, np.int64)
     chosen = np.random.default_rng(seed).permutation(len(points))[:MOST_POINTS]
     place = _map(points[chosen], seed)
-    colours = label_colours(len(names)) / 255
+    colours = class_colours(len(names) - 1) / 255
+    colours[0] = GROUND
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(7.5, 5.5), dpi=DPI, layout="constrained")
         axes = figure.subplots()

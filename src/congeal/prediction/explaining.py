@@ -78,7 +78,9 @@ def explain_files(
         _save_segments(segments, folder / f"{path.stem}_segments.png")
         picture = _save(sheet, folder / f"{path.stem}_explanation.png")
         report.add_heading(path.name).add_image(picture, _caption(found))
-        report.add_table([_row(one, names) for one in found], "All segments, the largest first")
+        report.add_table(
+            [_row(one, names) for one in found], "All segments, the largest first, background last"
+        )
         on_file(path)
     vectors, classes = explaining.training_vectors()
     figure = draw_prototypes(vectors.cpu().numpy(), classes.cpu().numpy(), names)
@@ -98,7 +100,8 @@ def explain_image(
         title: of the sheet.
 
     Returns:
-        The sheet, the map of segments ``(H, W)``, and what is known of each, the largest first.
+        The sheet, the map of segments ``(H, W)``, and what is known of each, the largest first,
+        those of the background last.
 
     Raises:
         CongealError: there is nothing to explain by.
@@ -106,7 +109,7 @@ def explain_image(
     maps = model.predict_maps(image)  # type: ignore[attr-defined]
     found, segments = model.explain(maps), model.segments(maps)
     areas = np.bincount(segments.ravel())
-    found = sorted(found, key=lambda one: -areas[one.segment])
+    found = sorted(found, key=lambda one: (one.class_id == 0, -areas[one.segment]))
     rows = [_explained(model, one) for one in found[:SEGMENTS]]
     return explanation_sheet(image, segments, rows, title), segments, found
 
@@ -140,7 +143,7 @@ def _candidate(model: Explaining, match: Match, names: Sequence[str]) -> Candida
 
 def _caption(found: Sequence[Explanation]) -> str:
     shown = min(len(found), SEGMENTS)
-    return f"The {shown} largest of {len(found)} segments, each with the training segments nearest"
+    return f"{shown} of {len(found)} segments, each with the training segments that are nearest"
 
 
 def _row(one: Explanation, names: Sequence[str]) -> dict[str, Any]:
