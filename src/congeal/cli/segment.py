@@ -99,7 +99,8 @@ def segment(
             "--format",
             "-f",
             help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-            "(QuPath), semantic, boundary, probabilities, as far as the model gives them. Give it "
+            "(QuPath), semantic, boundary, probabilities, ucm "
+            "(regions by boundary strength), as far as the model gives them. Give it "
             "several times for several. Left out: labels and overlay.",
             metavar="NAME",
         ),

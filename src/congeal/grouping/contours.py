@@ -7,11 +7,13 @@ weight of their common boundary -> :class:`RegionHierarchy` -> segments or a con
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster
+from scipy.io import savemat
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, sobel
 from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
@@ -19,6 +21,7 @@ from skimage.graph import RAG, merge_hierarchical
 from skimage.segmentation import watershed
 
 from congeal.errors import CongealError
+from congeal.files import atomic_path
 
 __all__ = ["RegionHierarchy", "gradient_boundary", "region_hierarchy"]
 
@@ -100,6 +103,16 @@ class RegionHierarchy:
     def boundary(self) -> Values:
         """The contours at the size of the image ``(H, W)``, as the benchmark scores them."""
         return self.contours()[2::2, 2::2]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the contour map as ``ucm2`` of a MATLAB file, as the Berkeley benchmark does.
+
+        Raises:
+            CongealError: the file cannot be written.
+        """
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+            savemat(file, {"ucm2": self.contours()}, do_compression=True)
+        return Path(path)
 
     def _tree(self) -> tuple[Labels, Values]:
         """Parent of each region and merge (the last its own), and the strength of each."""
