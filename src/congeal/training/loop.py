@@ -217,6 +217,8 @@ def open_data(data: Data, val: Data | None) -> tuple[Dataset, Dataset | None]:
         validation = open_dataset(val, "all") if isinstance(val, (str, Path)) else val
     else:
         training = _open_training(data)
+        if training.lacks_truth and val is not None:  # nothing to compare them with
+            raise CongealError(training.lacks_truth)
         if training.lacks_truth:
             validation = None
         elif val is None:

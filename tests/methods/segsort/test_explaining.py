@@ -1,5 +1,7 @@
 """Explanations from the command line: sheets, segments, the page, the map of prototypes."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +11,7 @@ from congeal.cli import app
 from congeal.data.drawn import DrawnDataset
 from congeal.methods import RPE
 from congeal.methods.segsort import SegSort
+from congeal.methods.segsort.prototypes import INDEXED
 from congeal.models import load, save_model
 
 NAMES = ("disc", "square", "triangle", "star")
@@ -60,6 +63,30 @@ def test_the_sheet_names_what_the_vote_was_of(model, photo):
         assert one.share == pytest.approx(found.count(one.class_id) / 3)
         likeness = [match.similarity for match in one.matches]
         assert likeness == sorted(likeness, reverse=True)
+
+
+def test_what_is_dropped_from_the_index_changes_the_answers_at_once(model, photo, tmp_path):
+    def classes(folder):
+        call("segment", model, photo, "-o", tmp_path / folder, "-f", "semantic")
+        return set(np.unique(np.asarray(Image.open(tmp_path / folder / "photo_semantic.png"))))
+
+    before = classes("before")
+    kept, *others = load(model).index.rows()
+    call("index", model, *(word for row in others for word in ("--drop", row.name)))
+    assert classes("after") <= set(kept.classes)
+    call("index", model, "--drop", kept.name)
+    assert classes("empty") == {0}
+    assert before
+
+
+def test_the_list_tells_images_segments_classes_and_bytes(model):
+    told = json.loads(call("index", model, "--json"))
+    learnt = load(model)
+    assert told["images"] == 5
+    assert told["segments"] == len(learnt.index) == sum(row["segments"] for row in told["index"])
+    held = [getattr(learnt.index, name) for name in INDEXED if name != "picture_sizes"]
+    assert told["bytes"] == sum(one.nbytes for one in held)
+    assert all(0 in row["classes"] for row in told["index"])
 
 
 def test_pictures_of_training_images_stay_with_their_names(model):

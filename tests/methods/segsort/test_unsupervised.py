@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from congeal.cli import app
 from congeal.data import drawn
 from congeal.data.drawn import DrawnDataset
+from congeal.data.sample import Sample
 from congeal.data.unlabelled import UnlabelledDataset
 from congeal.errors import CongealError
 from congeal.grouping.contours import region_hierarchy
@@ -123,6 +124,18 @@ def test_missing_and_misfitting_boundary_maps_are_told_with_their_file(tmp_path)
     np.save(tmp_path / f"{sample.name}.npy", np.zeros((3, 4)))
     with pytest.raises(CongealError, match=r"\(64, 64\) pixels, got \(3, 4\)"):
         boundary_source(str(tmp_path))(sample)
+
+
+def test_large_images_are_cut_at_a_smaller_size(tmp_path):
+    strength = np.zeros((130, 1301))
+    strength[:, 700] = 0.9
+    np.save(tmp_path / "wide.npy", strength)
+    wide = Sample("wide", np.zeros((130, 1301, 1), np.uint8), np.zeros((130, 1301), np.int64))
+    source = oversegmentation.boundary_source(str(tmp_path))
+    labels = oversegmentation._segments(source(wide), 0.5)
+    assert labels.shape == (130, 1301)
+    assert labels.max() == 2
+    assert (labels[:, :690] != labels[0, -1]).all()
 
 
 def test_a_labelled_dataset_may_be_learnt_without_its_labels():
