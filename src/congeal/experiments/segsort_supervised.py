@@ -23,7 +23,7 @@ from congeal.experiments.segsort_training import (
 )
 from congeal.figures.plots import LINES
 
-__all__ = ["draw_labels", "draw_memory", "draw_supervised"]
+__all__ = ["draw_labels", "draw_memory", "draw_supervised", "half_width", "settings_curve"]
 
 LABELLED = (1, 5, 20, None)
 MEMORIES = (0, 1, 2, 4)

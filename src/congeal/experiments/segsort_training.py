@@ -30,7 +30,18 @@ from congeal.metrics.boundaries import ContourF1Metric
 from congeal.metrics.semantic import SemanticMetric, TrimapMetric
 from congeal.training.stream import TrainStream
 
-__all__ = ["FULL", "QUICK", "Effort", "Softmax", "score", "some", "train_segsort", "train_softmax"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "Effort",
+    "Softmax",
+    "by_retrieval",
+    "score",
+    "some",
+    "train_segsort",
+    "train_softmax",
+    "training_images",
+]
 
 Predict = Callable[[NDArray[Any]], NDArray[Any]]
 WARMUP = 50  # updates over which the rate rises
@@ -84,7 +95,12 @@ def some(dataset: Dataset, count: int | None) -> Dataset:
 
 
 def training_images(effort: Effort) -> Dataset:
-    """The images to learn from."""
+    """The images to learn from.
+
+    Example:
+        >>> len(training_images(QUICK))
+        4
+    """
     return some(open_dataset(effort.data, "train"), effort.images)
 
 
