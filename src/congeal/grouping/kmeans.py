@@ -236,11 +236,11 @@ class _Sweep:
             score += barred[:-1, None]
         share = score.ge_(score.amax(0, keepdim=True))
         told = share.new_ones(2, count)
-        told[1] = torch.arange(count)
+        told[1] = torch.arange(count, device=told.device)
         found = told @ share
         chosen = found[1]
         if bool((found[0] > 1).any()):
-            best = share.argmax(0)  # of equals the first
+            best = (share * (count - told[1])[:, None]).argmax(0)  # of equals the first
             share.zero_().scatter_(0, best[None], 1.0)
             chosen = best
         sums[:-1] += share @ heavy
