@@ -51,7 +51,7 @@ class UnlabelledDataset(Dataset):
         >>> from PIL import Image
         >>> root = Path(tempfile.mkdtemp())
         >>> Image.new("L", (5, 4)).save(root / "a.png")
-        >>> UnlabelledDataset(root)[0].labels.max()
+        >>> int(UnlabelledDataset(root)[0].labels.max())
         -1
     """
 
