@@ -139,14 +139,8 @@ def segment(
         device=device,
         settings=parse_settings(set_),
     )
-    good = [file.path for file in run.files if file.good]
-    page = _explain(chosen, good, output, device, channels, set_) if explain and good else None
-    if as_json:
-        show_json({**_to_dict(run), **({"explanations": str(page)} if page else {})})
-    else:
-        _summarise(run)
-        if page:
-            say(f"explanations: {page}")
+    page = _explain(run, chosen, device, channels, set_) if explain else None
+    _tell(run, page, as_json)
     if run.failed:
         raise typer.Exit(PARTLY)
 
@@ -231,24 +225,36 @@ def _run(model: str | None, images: list[str], output: Path, **options: Any) -> 
 
 
 def _explain(
+    run: SegmentRun,
     model: str | None,
-    images: list[Path],
-    output: Path,
     device: str,
     channels: str | None,
     settings: list[str] | None,
-) -> Path:
+) -> Path | None:
+    """Explain the images that have results; None where there is none."""
     from congeal.models.shipped import DEFAULT_MODEL
     from congeal.prediction.explaining import explain_files
 
+    good = [file.path for file in run.files if file.good]
+    if not good:
+        return None
     return explain_files(
         model or DEFAULT_MODEL,
-        images,
-        output,
+        good,
+        run.output,
         device=device,
         settings=parse_settings(settings),
         channels=parse_channels(channels),
     )
+
+
+def _tell(run: SegmentRun, page: Path | None, as_json: bool) -> None:
+    if as_json:
+        show_json({**_to_dict(run), **({"explanations": str(page)} if page else {})})
+        return
+    _summarise(run)
+    if page:
+        say(f"explanations: {page}")
 
 
 def _summarise(run: SegmentRun) -> None:
