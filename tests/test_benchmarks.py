@@ -17,6 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("mean_shift.py", ["--most", "1024", "--dimensions", "3"], 3),  # three ways to do it
         ("training_step.py", ["--quick"], None),
         ("own_data.py", ["--quick"], 4),  # two sets, their median and the lowest
+        ("retrieval.py", ["--prototypes", "2000", "--queries", "20"], 2),
     ],
 )
 def test_a_benchmark_runs_and_writes_its_table(script, options, rows, tmp_path):

@@ -27,13 +27,18 @@ EFFECTS: dict[str, Effect] = {
     "network.stride": Trained(4),
     "network.pyramid_pooling": Trained(True),
     "loss.unsupervised": Trained(True),
+    "loss.contours": Elsewhere(
+        "tests/methods/segsort/test_unsupervised.py::"
+        "test_boundary_maps_of_a_folder_make_other_segments"
+    ),
+    "loss.contour_threshold": Trained(0.95, {"loss.unsupervised": True}),
     "loss.grid": Trained(3),
     "loss.iterations": Trained(1),
     "loss.location_weight": Trained(0.2),
     "loss.concentration": Trained(20.0),
     "loss.memory": Trained(0),
     "loss.samples": Trained(64),
-    "decoding.k": Decoded(1),
+    "decoding.k": Decoded(1, {"decoding.k": 15}),
     "decoding.cells": Decoded(2),
 }
 

@@ -13,7 +13,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from skimage import io
 
+from congeal.data.matlab import read_mat
 from congeal.errors import CongealError
+from congeal.metrics.bsds_regions import segments_from_contours
 from congeal.segmentation import Segmentation, find_output
 
 SHAPE = (6, 9)
@@ -154,6 +156,18 @@ def test_the_probabilities_file_names_its_classes(tmp_path):
         assert file["probabilities"].dtype == np.float16
         np.testing.assert_allclose(file["probabilities"], odds, atol=1e-3)
         assert file["class_names"].tolist() == ["background", "cat", "dog"]
+
+
+def test_ucm_holds_the_regions_of_the_boundary_map(tmp_path):
+    boundary = np.zeros((20, 30), np.float32)
+    boundary[:, 15] = 0.8
+    path = Segmentation.from_maps(boundary=boundary).save(tmp_path / "a_ucm.mat")
+    contours = read_mat(path, "ucm2")
+    assert contours.shape == (41, 61)
+    (cut,) = segments_from_contours(contours, [0.5])
+    assert cut.max() == 2
+    with pytest.raises(CongealError, match="a boundary map"):
+        Segmentation.from_maps(semantic=[[1]]).save(tmp_path / "b_ucm.mat")
 
 
 @pytest.mark.parametrize("name", ["labels", "tiff", "coco", "csv", "boundary", "probabilities"])

@@ -66,6 +66,14 @@ _PixelSize: TypeAlias = Annotated[
         metavar="UM",
     ),
 ]
+_Explain: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Show what each segment is like in the training images: a sheet for each image and "
+        "a page, in the folder explanations. For models with an index (congeal index).",
+    ),
+]
 _Units: TypeAlias = Annotated[
     str, typer.Option("--units", help="Units of tables: px, or um (micrometres).", metavar="NAME")
 ]
@@ -91,8 +99,9 @@ def segment(
             "--format",
             "-f",
             help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-            "(QuPath), semantic, boundary, probabilities, as far as the model gives them. Give it "
-            "several times for several. Left out: overlay, and labels or semantic or boundary.",
+            "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), as far "
+            "as the model gives them. Give it several times for several. Left out: overlay, and "
+            "labels or semantic or boundary.",
             metavar="NAME",
         ),
     ] = None,
@@ -105,6 +114,7 @@ def segment(
     units: _Units = "px",
     set_: Set = None,
     device: Device = "auto",
+    explain: _Explain = False,
     as_json: Json = False,
 ) -> None:
     """Find the objects of images and write them as files.
@@ -129,10 +139,8 @@ def segment(
         device=device,
         settings=parse_settings(set_),
     )
-    if as_json:
-        show_json(_to_dict(run))
-    else:
-        _summarise(run)
+    page = _explain(run, chosen, device, channels, set_) if explain else None
+    _tell(run, page, as_json)
     if run.failed:
         raise typer.Exit(PARTLY)
 
@@ -198,6 +206,39 @@ def _run(model: str | None, images: list[str], output: Path, **options: Any) -> 
                 f"stopped: {finished} of {count(total, 'image')} segmented into {output}; "
                 "the same command goes on from there"
             ) from None
+
+
+def _explain(
+    run: SegmentRun,
+    model: str | None,
+    device: str,
+    channels: str | None,
+    settings: list[str] | None,
+) -> Path | None:
+    """Explain the images that have results; None where there is none."""
+    from congeal.models.shipped import DEFAULT_MODEL
+    from congeal.prediction.explaining import explain_files
+
+    good = [file.path for file in run.files if file.good]
+    if not good:
+        return None
+    return explain_files(
+        model or DEFAULT_MODEL,
+        good,
+        run.output,
+        device=device,
+        settings=parse_settings(settings),
+        channels=parse_channels(channels),
+    )
+
+
+def _tell(run: SegmentRun, page: Path | None, as_json: bool) -> None:
+    if as_json:
+        show_json({**_to_dict(run), **({"explanations": str(page)} if page else {})})
+        return
+    _summarise(run)
+    if page:
+        say(f"explanations: {page}")
 
 
 def _summarise(run: SegmentRun) -> None:

@@ -51,6 +51,7 @@ class TrainingSurvey:
         images: measures of each image looked at.
         count: training images in all.
         class_names: of the data, background first; empty without classes.
+        labelled: whether anything but the images is known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TrainingSurvey:
     images: tuple[ImageMeasures, ...]
     count: int
     class_names: tuple[str, ...] = ()
+    labelled: bool = True
 
     def pooled(self, column: str) -> Column:
         """One column of all objects of all images."""
@@ -74,7 +76,8 @@ def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> Trai
         (100, 119)
     """
     images = tuple(_measure(sample) for sample in some_samples(dataset, limit))
-    return TrainingSurvey(dataset.name, task, images, len(dataset), dataset.class_names)
+    labelled = not dataset.lacks_truth
+    return TrainingSurvey(dataset.name, task, images, len(dataset), dataset.class_names, labelled)
 
 
 def some_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:

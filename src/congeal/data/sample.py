@@ -96,6 +96,8 @@ class Dataset(ABC):
             official tools read; empty where it is the class id itself.
         has_background: whether class 0 occurs; where every pixel has a class or is void, a
             prediction of 0 says nothing.
+        lacks_truth: why nothing is known of the images, as whoever needs labels is told; empty
+            where they have labels.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Dataset(ABC):
     class_names: tuple[str, ...] = ()
     class_ids: tuple[int, ...] = ()
     has_background: bool = True
+    lacks_truth: str = ""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -170,6 +173,7 @@ class Subset(Dataset):
         self.class_names = dataset.class_names
         self.class_ids = dataset.class_ids
         self.has_background = dataset.has_background
+        self.lacks_truth = dataset.lacks_truth
         self.dataset = dataset
         self.indices = list(indices)
 

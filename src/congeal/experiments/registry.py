@@ -12,6 +12,9 @@ from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
 from congeal.experiments.result import FigureResult
+from congeal.experiments.segsort_ablations import draw_grid, draw_k, draw_kappa
+from congeal.experiments.segsort_supervised import draw_labels, draw_memory, draw_supervised
+from congeal.experiments.segsort_unsupervised import draw_unsupervised
 from congeal.experiments.similarities import draw_similarities
 from congeal.experiments.trajectories import draw_trajectories
 
@@ -51,6 +54,17 @@ EXPERIMENTS: dict[str, Experiment] = {
     "rpe.trajectories": Experiment(
         draw_trajectories, "points on a line trained through mean shift, in five settings"
     ),
+    "segsort.supervised": Experiment(
+        draw_supervised, "classes by retrieval against softmax, same network, three seeds"
+    ),
+    "segsort.unsupervised": Experiment(
+        draw_unsupervised, "classes without labels in training; regions on BSDS500"
+    ),
+    "segsort.labels": Experiment(draw_labels, "mIoU over the number of labelled images"),
+    "segsort.memory": Experiment(draw_memory, "mIoU over the batches in the memory"),
+    "segsort.k": Experiment(draw_k, "mIoU over the neighbours that vote"),
+    "segsort.kappa": Experiment(draw_kappa, "mIoU over the concentration of the loss"),
+    "segsort.grid": Experiment(draw_grid, "mIoU over the cells that k-means starts from"),
 }
 
 
@@ -62,7 +76,7 @@ def choose_experiments(name: str) -> tuple[str, ...]:
 
     Example:
         >>> choose_experiments("rpe.loss"), len(choose_experiments("all"))
-        (('rpe.loss',), 7)
+        (('rpe.loss',), 14)
     """
     if name == "all":
         return tuple(EXPERIMENTS)

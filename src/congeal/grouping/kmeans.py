@@ -18,7 +18,10 @@ from congeal.sphere import normalise
 
 __all__ = ["SphericalKMeans"]
 
-BLOCK = 2**20  # similarities of pixels to centres held at once; they stay in the cache
+BLOCK = 2**20  # similarities of pixels to centres around them held at once
+CACHED = 2**18  # similarities of pixels to all centres held at once; they stay in the cache
+
+Block = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -183,21 +186,16 @@ class _Sweep:
     def __init__(self, points: Tensor, mass: Tensor, near: Tensor | None) -> None:
         self.points = points  # (C, P, E)
         self.mass = mass  # (C, P)
-        count = len(points)
+        self.near = near
         if near is None:
-            rows = max(1, BLOCK // count)
-            everything = torch.arange(count, device=points.device)[None]
-            self.blocks = [
-                (some[None], their[None], everything)
-                for some, their in zip(
-                    points.flatten(0, 1).split(rows), mass.flatten().split(rows), strict=True
-                )
-            ]
+            rows = max(1, CACHED // len(points))
+            flat = points.flatten(0, 1)
+            heavy = flat if bool((mass == 1).all()) else mass.reshape(-1, 1) * flat
+            parts = (flat, heavy, mass.flatten())
         else:
             rows = max(1, BLOCK // (points.shape[1] * near.shape[1]))
-            self.blocks = list(
-                zip(points.split(rows), mass.split(rows), near.split(rows), strict=True)
-            )
+            parts = (points, mass, near)
+        self.blocks = list(zip(*(part.split(rows) for part in parts), strict=True))
 
     def run(self, steps: int) -> Tensor:
         """``(C, P)`` the cluster 0..C-1 of each pixel after so many steps."""
@@ -219,16 +217,48 @@ class _Sweep:
         """The E step, and what the next M step needs: the sum and the mass of each cluster."""
         barred = torch.where(alive, 0.0, -torch.inf).to(centres.dtype)
         sums, total = torch.zeros_like(centres), torch.zeros_like(barred)
-        chosen = []
-        for points, mass, near in self.blocks:  # (c, P, E), (c, P), (c, Q)
-            score = (points @ centres[near].mT).add_(barred[near][:, None])  # (c, P, Q)
-            best = score.argmax(2, keepdim=True)  # of equals the first
-            chosen.append(near.gather(1, best[..., 0]))
-            share = score.zero_().scatter_(2, best, mass[..., None])
-            sums.index_add_(0, near.flatten(), (share.mT @ points).flatten(0, 1))
-            total.index_add_(0, near.flatten(), share.sum(1).flatten())
-        flat = torch.cat([piece.reshape(-1) for piece in chosen])
+        each = self._all if self.near is None else self._near
+        flat = torch.cat([each(block, centres, barred, sums, total) for block in self.blocks])
         return flat.reshape(self.mass.shape), sums, total
+
+    def _all(
+        self, block: Block, centres: Tensor, barred: Tensor, sums: Tensor, total: Tensor
+    ) -> Tensor:
+        """A block of pixels compared with every cluster; their clusters ``(n,)``.
+
+        The largest score of a column is found, and compared with, a whole row at a time, which is
+        several times as fast as an argmax; where two scores are equal, one decides after all.
+        """
+        points, heavy, mass = block  # (n, E), (n, E), (n,)
+        count = len(centres) - 1  # the last is no cluster
+        score = centres[:-1] @ points.T  # (C, n)
+        if bool(barred[:-1].isinf().any()):
+            score += barred[:-1, None]
+        share = score.ge_(score.amax(0, keepdim=True))
+        told = share.new_ones(2, count)
+        told[1] = torch.arange(count, device=told.device)
+        found = told @ share
+        chosen = found[1]
+        if bool((found[0] > 1).any()):
+            best = (share * (count - told[1])[:, None]).argmax(0)  # of equals the first
+            share.zero_().scatter_(0, best[None], 1.0)
+            chosen = best
+        sums[:-1] += share @ heavy
+        total[:-1] += share @ mass
+        return chosen.to(torch.int64)
+
+    def _near(
+        self, block: Block, centres: Tensor, barred: Tensor, sums: Tensor, total: Tensor
+    ) -> Tensor:
+        """A block of cells compared with the clusters around them; the clusters of all pixels."""
+        points, mass, near = block  # (c, P, E), (c, P), (c, Q)
+        score = (points @ centres[near].mT).add_(barred[near][:, None])  # (c, P, Q)
+        best = score.argmax(2, keepdim=True)  # of equals the first
+        chosen = near.gather(1, best[..., 0])
+        share = score.zero_().scatter_(2, best, mass[..., None])
+        sums.index_add_(0, near.flatten(), (share.mT @ points).flatten(0, 1))
+        total.index_add_(0, near.flatten(), share.sum(1).flatten())
+        return chosen.flatten()
 
     def _rescue(self, cluster: Tensor, centres: Tensor, alive: Tensor) -> None:
         """Give pixels around which every cluster has vanished to the nearest one anywhere.

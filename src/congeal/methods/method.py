@@ -93,6 +93,7 @@ class Method(nn.Module, ABC):
         variable_buffers: names of buffers whose size is not known before loading.
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
         starts: by task, the model that ships whose weights a training begins with by default.
+        learns_unlabelled: some settings learn from images alone.
     """
 
     name: ClassVar[str]
@@ -106,6 +107,7 @@ class Method(nn.Module, ABC):
     variable_buffers: ClassVar[tuple[str, ...]] = ()
     fitted_images: ClassVar[int] = 0
     starts: ClassVar[Mapping[str, str]] = {}
+    learns_unlabelled: ClassVar[bool] = False
 
     config: Any
 
@@ -198,6 +200,15 @@ class Method(nn.Module, ABC):
     def wanted_maps(self) -> tuple[str, ...]:
         """Maps of a batch that the losses read: labels, semantic, boundaries, location."""
         return ("labels", "semantic")
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether these settings learn from what the task names, not from images alone."""
+        return True
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """The images that the losses see, made of the training images; mostly as they are."""
+        return dataset
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""

@@ -35,13 +35,14 @@ FORMATS = {
     "semantic": "_semantic.png",
     "boundary": "_boundary.png",
     "probabilities": "_probabilities.npz",
+    "ucm": "_ucm.mat",
 }
 """Name of each format and what follows the stem of the image in the name of its file.
 
 ``labels`` becomes ``_labels.tif`` when there are more objects than 16 bits can number.
 """
 
-MAPS = ("semantic", "boundary", "probabilities")
+MAPS = ("semantic", "boundary", "probabilities", "ucm")
 """Formats of what is known of each pixel, by the names of the maps."""
 
 MAP_ENDINGS = tuple(FORMATS[name] for name in MAPS)
@@ -236,7 +237,17 @@ def save_probabilities(result: Contents, path: Path) -> Path:
     return path
 
 
-MAP_WRITERS = dict(zip(MAPS, (save_semantic, save_boundary, save_probabilities), strict=True))
+def save_ucm(result: Contents, path: Path) -> Path:
+    """Write the hierarchy of regions that the boundary map makes, as the BSDS benchmark does."""
+    from congeal.grouping.contours import region_hierarchy
+
+    boundary = _required(result.boundary, result, path, "a boundary map")
+    return region_hierarchy(boundary).save(path)
+
+
+MAP_WRITERS = dict(
+    zip(MAPS, (save_semantic, save_boundary, save_probabilities, save_ucm), strict=True)
+)
 OUTLINES = {".zip": save_rois, ".geojson": save_geojson}
 
 

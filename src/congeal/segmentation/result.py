@@ -266,6 +266,7 @@ class Segmentation(Contents):
         ``.json``: COCO; ``.csv``: the measurements; ``.zip``: regions for ImageJ and Fiji;
         ``.geojson``: outlines for QuPath; ``_semantic.png``: the classes of pixels in
         colours of a palette; ``_boundary.png``: the boundary map, 16 bit, 65,535 for 1;
+        ``_ucm.mat``: regions by boundary strength, as the Berkeley benchmark's files hold them;
         ``_probabilities.npz``: half precision, with the names of the classes.
 
         Args:

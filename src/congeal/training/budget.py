@@ -268,7 +268,7 @@ def _seconds_of(
 
 def _rows(config: TrainConfig, model: Method, training: Dataset) -> TrainStream:
     """Crops as training makes them, of a few images that are read already."""
-    few = Subset(training, spread(len(training), IMAGES))
+    few = Subset(model.prepare(training), spread(len(training), IMAGES))
     stream = TrainStream(
         few,
         config.augment(),

@@ -282,7 +282,7 @@ class Job:
         per_update = c.accumulate * c.batch_size
         trainee, trainer = self.trainee, self.trainee.trainer
         self.stream = TrainStream(
-            self.training,
+            self.model.prepare(self.training),
             c.augment(),
             seed=c.seed,
             cache_gb=c.cache_gb,

@@ -18,6 +18,7 @@ from congeal.data.classes import check_classes
 from congeal.data.images import Channels
 from congeal.data.registry import open_dataset, split_channels
 from congeal.data.sample import Dataset
+from congeal.data.unlabelled import UnlabelledDataset, find_images
 from congeal.errors import CongealError
 from congeal.methods.method import Method
 from congeal.methods.registry import DEFAULT_METHOD, find_method
@@ -202,7 +203,7 @@ def run_training(
         if plan.start is not None:
             start_from(built, plan.start)
         registered_name(built)  # before time is spent on what cannot be saved
-        require_truth(built.task, training, validation)
+        validation = _judged(built, training, validation)
         plan = replace(plan, training=_fitted(plan.training, training, built, born, on_line))
         about = {"what": what, "licence": licence}
         job = Job(built, plan, training, validation, Path(output), about, born)
@@ -290,13 +291,14 @@ def open_data(
         CongealError: there is no training image.
     """
     validation = val if isinstance(val, Dataset) else None
-    if isinstance(data, Dataset):
-        training = data
-    else:
-        training = _open(data, "train", channels)
-        validation = _open(data, "val", channels) if val is None else validation
-    if isinstance(val, str | Path):
+    training = data if isinstance(data, Dataset) else _open_training(data, channels)
+    if training.lacks_truth:
+        if val is not None:  # nothing to compare them with
+            raise CongealError(training.lacks_truth)
+    elif isinstance(val, str | Path):
         validation = _open(val, "all", channels_of(training) or channels)
+    elif val is None and not isinstance(data, Dataset):
+        validation = _open(data, "val", channels)
     if not len(training):
         raise CongealError(f"expected training images in {data}, found none")
     return training, validation
@@ -304,6 +306,33 @@ def open_data(
 
 def _open(data: str | Path, split: str, channels: Channels) -> Dataset:
     return open_dataset(data, split, channels=split_channels(data)[1] or channels)
+
+
+def _open_training(data: str | Path, channels: Channels) -> Dataset:
+    """The training images; a folder of images alone is one too, for methods that learn so."""
+    try:
+        return _open(data, "train", channels)
+    except CongealError as error:
+        if not find_images(Path(data)):
+            raise
+        return UnlabelledDataset(data, str(error))
+
+
+def _judged(model: Method, training: Dataset, validation: Dataset | None) -> Dataset | None:
+    """Validation images; none where the model is to learn from images and has no truth.
+
+    Raises:
+        CongealError: the model learns from what the images do not have.
+    """
+    if model.needs_truth and training.lacks_truth:
+        raise CongealError(training.lacks_truth)
+    try:
+        require_truth(model.task, training, validation)
+    except CongealError:
+        if model.needs_truth:
+            raise
+        return None
+    return validation
 
 
 def _fitted(

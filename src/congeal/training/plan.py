@@ -96,6 +96,8 @@ def make_plan(
     find_task(task)
     if task not in kind.tasks:
         raise unknown(f"task of {kind.name}", task, kind.tasks)
+    if dataset.lacks_truth and not kind.learns_unlabelled:
+        raise CongealError(dataset.lacks_truth)
     survey = survey_training(dataset, task)
     wished, planned = split_settings(kind, _preset(kind, preset))
     chosen = {"class_names": _class_names(survey), **wished}

@@ -1,7 +1,7 @@
 """Segments sorted by their prototypes (SegSort), and classes by retrieval."""
 
+from congeal.methods.explanation import Explanation, Match
 from congeal.methods.segsort.config import SegSortConfig
-from congeal.methods.segsort.explain import Explanation, Match
 from congeal.methods.segsort.model import SegSort
 
 __all__ = ["Explanation", "Match", "SegSort", "SegSortConfig"]

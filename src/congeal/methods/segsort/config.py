@@ -24,7 +24,16 @@ class SegSortLoss(Settings):
     """Pixel sorting by k-means, segment sorting by the vMF losses."""
 
     unsupervised: bool = setting(
-        False, "learn without classes: each pixel is drawn to its own segment"
+        False, "learn without classes: each pixel is drawn to its own segment, from contours"
+    )
+    contours: str | None = setting(
+        None,
+        "boundary maps that make the segments of unsupervised training: a folder of files named "
+        "after the images, or a model for boundaries; none: the gradient of the image",
+        paper="HED",
+    )
+    contour_threshold: float = setting(
+        0.5, "boundary strength up to which regions are joined", ge=0, le=1, paper="0.5"
     )
     grid: int = setting(5, "cells along each side from which k-means starts", ge=1, paper="5")
     iterations: int = setting(10, "of k-means", ge=0, paper="10")

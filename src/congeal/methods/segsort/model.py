@@ -22,14 +22,16 @@ from congeal.grouping.retrieval import Neighbours, Retrieval
 from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
+from congeal.methods.explanation import Explanation, Match
 from congeal.methods.image import network_input
 from congeal.methods.index import IndexedImage
 from congeal.methods.method import MapPrediction, Method
 from congeal.methods.segsort.config import SegSortConfig
-from congeal.methods.segsort.explain import Explanation, Match
-from congeal.methods.segsort.prototypes import ImageSegments, PrototypeIndex
+from congeal.methods.segsort.oversegmentation import ContourSegments
+from congeal.methods.segsort.prototypes import INDEXED, ImageSegments, PrototypeIndex, encode
 from congeal.methods.segsort.search import SEARCH_SPACE
 from congeal.methods.segsort.segments import boxes_of, class_map, refine, rows_of
+from congeal.methods.segsort.suggest import suggest_settings
 from congeal.networks.encoders import encoder_statistics
 from congeal.networks.registry import build_network
 from congeal.segmentation import Segmentation
@@ -61,10 +63,11 @@ class SegSort(Method):
     couples_batch = True
     search_space = SEARCH_SPACE
     variable_buffers = tuple(
-        [f"index.{name}" for name in ("prototypes", "classes", "images", "boxes", "text")]
+        [f"index.{name}" for name in INDEXED]
         + [f"bank.{name}" for name in ("prototypes", "classes", "sizes")]
     )
     fitted_images = 64
+    learns_unlabelled = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fast": {},
         "paper": {
@@ -123,8 +126,8 @@ class SegSort(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Nothing yet follows from the images; data without classes has foreground to learn."""
-        return super().suggest(survey)
+        """Choose grid, dimensions, voters and memory by the sizes and classes of the regions."""
+        return suggest_settings(survey)
 
     @property
     def divisor(self) -> int:
@@ -133,9 +136,20 @@ class SegSort(Method):
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
-        """Classes unless unsupervised, and where each pixel lies in its whole image."""
-        learnt = "labels" if self.config.loss.unsupervised else "semantic"
-        return (learnt, "location")
+        """Classes and where each pixel lies in its whole image; unsupervised, segments."""
+        return ("labels",) if self.config.loss.unsupervised else ("semantic", "location")
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether the losses read classes."""
+        return not self.config.loss.unsupervised
+
+    def prepare(self, dataset: Dataset) -> Dataset:
+        """For unsupervised training the images with segments from contours for labels."""
+        c = self.config.loss
+        if not c.unsupervised:
+            return dataset
+        return ContourSegments(dataset, c.contours, c.contour_threshold)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""
@@ -165,15 +179,15 @@ class SegSort(Method):
         c, stride = self.config.loss, self.config.network.stride
         embedding = self(batch.image)
         truth = batch.get(self.wanted_maps[0])[:, ::stride, ::stride]
-        place = batch.get("location")[:, :, ::stride, ::stride]
-        clusters = self._clusters(embedding.detach(), truth >= 0, place)
         told: dict[str, Any] = {
             "concentration": c.concentration,
             "samples": c.samples,
             "generator": generator,
         }
         if c.unsupervised:
-            return {"segments": vmf_loss(embedding, clusters, **told)}
+            return {"segments": vmf_loss(embedding, truth, **told)}
+        place = batch.get("location")[:, :, ::stride, ::stride]
+        clusters = self._clusters(embedding.detach(), truth >= 0, place)
         loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **told)
         if self.training:
             now = segment_prototypes(embedding.detach(), clusters, truth)
@@ -194,8 +208,9 @@ class SegSort(Method):
     def finish(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
-        """Make the index anew, of all segments of these images."""
-        found = list(self._segments_of(dataset, on_image))
+        """Make the index anew, of all segments of these images; empty where nothing is known."""
+        known = self.needs_truth or (dataset.class_names and not dataset.lacks_truth)
+        found = list(self._segments_of(dataset, on_image)) if known else []
         self.index.clear()
         self.index.add(found)
 
@@ -220,9 +235,10 @@ class SegSort(Method):
 
     def _class_numbers(self, names: tuple[str, ...]) -> Tensor:
         """The class ids of the model for those of a dataset, ``(C + 1,)``."""
-        own = list(self.config.class_names)
         if not names:  # foreground
             return torch.arange(2)
+        unnamed = not len(self.index) and self.config.class_names == ("object",)
+        own = [] if unnamed else list(self.config.class_names)
         own += [name for name in names if name not in own]
         self.config = self.config.updated({"class_names": tuple(own)})
         return torch.tensor([0, *(own.index(name) + 1 for name in names)])
@@ -256,7 +272,8 @@ class SegSort(Method):
         cut = own + 1 - shift
         found = segment_prototypes(embedding[None], cut[None])
         classes = present[shift:] % max(kinds, 1)
-        return ImageSegments(sample.name, found.prototypes, classes, boxes_of(cut, len(classes)))
+        boxes, picture = boxes_of(cut, len(classes)), encode(sample.image)
+        return ImageSegments(sample.name, found.prototypes, classes, boxes, picture)
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """The embedding of one image of any size.
@@ -355,6 +372,14 @@ class SegSort(Method):
             Explanation(k + 1, int(classes[k]), won[k], tuple(boxes[k]), matches[k])
             for k in areas.nonzero()[:, 0].tolist()
         ]
+
+    def training_picture(self, name: str) -> NDArray[np.uint8] | None:
+        """A small picture ``(h, w, 3)`` of an image of the index; None where none is kept."""
+        return self.index.picture(name)
+
+    def training_vectors(self) -> tuple[Tensor, Tensor]:
+        """Prototypes ``(M, D)`` of all training segments, and their classes ``(M,)``."""
+        return self.index.prototypes, self.index.classes
 
     def _matches(self, places: Tensor, similarity: Tensor) -> tuple[Match, ...]:
         index, names = self.index, self.index.names

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from congeal.errors import CongealError, unknown
+from congeal.figures.display import to_display
 from congeal.methods.index import IndexedImage
 
-__all__ = ["ImageSegments", "PrototypeIndex"]
+__all__ = ["INDEXED", "ImageSegments", "PrototypeIndex", "encode"]
 
 COLUMNS = ("prototypes", "classes", "images", "boxes")
+INDEXED = (*COLUMNS, "text", "pictures", "picture_sizes")
+"""The buffers of an index."""
+
+PICTURE_SIDE = 128  # px, of the pictures of training images that explanations show
+PICTURE_QUALITY = 75  # of JPEG: 3 to 5 kB a picture
 
 
 class ImageSegments(NamedTuple):
@@ -24,12 +34,28 @@ class ImageSegments(NamedTuple):
         prototypes: ``(K, D)`` unit vectors.
         classes: ``(K,)`` int64, at least 0.
         boxes: ``(K, 4)`` y0, x0, y1, x1 as shares of the image's sides.
+        picture: the image, small, as a JPEG file; empty for none.
     """
 
     name: str
     prototypes: Tensor
     classes: Tensor
     boxes: Tensor
+    picture: bytes = b""
+
+
+def encode(image: ArrayLike) -> bytes:
+    """A small JPEG of an image, longest side 128 pixels.
+
+    Example:
+        >>> Image.open(io.BytesIO(encode(np.zeros((300, 200), np.uint8)))).size
+        (85, 128)
+    """
+    picture = Image.fromarray(to_display(image))
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    file = io.BytesIO()
+    picture.save(file, format="JPEG", quality=PICTURE_QUALITY)
+    return file.getvalue()
 
 
 class PrototypeIndex(nn.Module):
@@ -44,6 +70,8 @@ class PrototypeIndex(nn.Module):
         images: ``(M,)`` int64, the image of each, a place in :attr:`names`.
         boxes: ``(M, 4)`` float32, y0, x0, y1, x1 of the segment as shares of the image's sides.
         text: ``(T,)`` uint8, the names of the images in UTF-8, a line each.
+        pictures: ``(P,)`` uint8, a small JPEG of each image, one after the other.
+        picture_sizes: ``(N,)`` int64, bytes of each.
 
     Example:
         >>> index = PrototypeIndex(2)
@@ -58,6 +86,8 @@ class PrototypeIndex(nn.Module):
     images: Tensor
     boxes: Tensor
     text: Tensor
+    pictures: Tensor
+    picture_sizes: Tensor
 
     def __init__(self, dimensions: int) -> None:
         super().__init__()
@@ -66,6 +96,8 @@ class PrototypeIndex(nn.Module):
         self.register_buffer("images", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("boxes", torch.zeros(0, 4))
         self.register_buffer("text", torch.zeros(0, dtype=torch.uint8))
+        self.register_buffer("pictures", torch.zeros(0, dtype=torch.uint8))
+        self.register_buffer("picture_sizes", torch.zeros(0, dtype=torch.int64))
 
     def __len__(self) -> int:
         """The number of prototypes."""
@@ -105,6 +137,16 @@ class PrototypeIndex(nn.Module):
         places = torch.arange(len(names), len(names) + len(new)).repeat_interleave(counts)
         self.images = torch.cat([self.images, places.to(self.images)])
         self._name([*names, *new])
+        files = [_bytes(one.picture, self.pictures) for one in new.values()]
+        sizes = self.picture_sizes.new_tensor([len(file) for file in files])
+        self.pictures = torch.cat([self.pictures, *files])
+        self.picture_sizes = torch.cat([self.picture_sizes, sizes])
+
+    def picture(self, name: str) -> NDArray[np.uint8] | None:
+        """The small picture ``(h, w, 3)`` of an image; None where none is kept."""
+        files = self.pictures.split(self.picture_sizes.tolist())
+        file = bytes(files[self.names.index(name)].tolist()) if name in self.names else b""
+        return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) if file else None
 
     def drop(self, name: str) -> int:
         """Forget an image; how many prototypes went with it.
@@ -126,11 +168,13 @@ class PrototypeIndex(nn.Module):
         for column in COLUMNS:
             setattr(self, column, getattr(self, column)[keep].clone())
         self.images = (kept.cumsum(0) - 1)[self.images]
+        self.pictures = self.pictures[kept.repeat_interleave(self.picture_sizes)].clone()
+        self.picture_sizes = self.picture_sizes[kept].clone()
         self._name([name for name in self.names if name not in gone])
 
     def clear(self) -> None:
         """Forget all images."""
-        for column in (*COLUMNS, "text"):
+        for column in INDEXED:
             setattr(self, column, getattr(self, column)[:0].clone())
 
     def rows(self) -> list[IndexedImage]:
@@ -141,6 +185,10 @@ class PrototypeIndex(nn.Module):
         for place, name in enumerate(self.names):
             own = classes[images == place]
             kinds = tuple(own.unique().tolist())
-            size = len(own) * each + len(name.encode()) + 1
+            size = len(own) * each + len(name.encode()) + 1 + int(self.picture_sizes[place])
             found.append(IndexedImage(name, len(own), kinds, size))
         return found
+
+
+def _bytes(data: bytes, like: Tensor) -> Tensor:
+    return torch.tensor(list(data), dtype=torch.uint8, device=like.device)

@@ -1,0 +1,254 @@
+"""What the experiments on SegSort share: a training of so many updates, by retrieval or softmax.
+
+Both train the same network on the same crops in the same order; only the loss, and what turns
+features into classes, differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.data.batch import Batch
+from congeal.data.intensity import scale_intensity
+from congeal.data.registry import open_dataset
+from congeal.data.sample import Dataset, Subset
+from congeal.data.transforms import TrainTransform
+from congeal.data.zoom import zoom_image
+from congeal.errors import CongealError
+from congeal.methods.segsort import SegSort
+from congeal.metrics.boundaries import ContourF1Metric
+from congeal.metrics.semantic import SemanticMetric, TrimapMetric
+from congeal.training.stream import TrainStream
+
+__all__ = [
+    "FULL",
+    "QUICK",
+    "Effort",
+    "Softmax",
+    "by_retrieval",
+    "score",
+    "some",
+    "train_segsort",
+    "train_softmax",
+    "training_images",
+]
+
+Predict = Callable[[NDArray[Any]], NDArray[Any]]
+WARMUP = 50  # updates over which the rate rises
+BAND = 5  # px, of the trimap and of contours that count as found
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to train, on how much, and how often.
+
+    Attributes:
+        data: name of the dataset.
+        steps: updates.
+        batch: crops in each.
+        crop: their side, in pixels of the scaled image.
+        rate: highest learning rate, of AdamW.
+        images: training images, None for all.
+        tested: images that are scored, None for all.
+        seeds: trainings of each kind.
+        split: that is scored.
+        settings: of the method.
+    """
+
+    data: str = "camvid"
+    steps: int = 2000
+    batch: int = 8
+    crop: int = 160
+    rate: float = 1e-3
+    images: int | None = None
+    tested: int | None = None
+    seeds: int = 3
+    split: str = "test"
+    settings: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "network.encoder": "tf_efficientnet_lite0",
+            "network.pretrained": True,
+            "network.output_stride": 32,
+            "input.scale": 0.5,
+        }
+    )
+
+
+FULL = Effort()
+QUICK = Effort("shapes:size=48", 3, 2, 48, 1e-3, 4, 2, 2, "val", {"network.dimensions": 8})
+"""Shows that an experiment runs, and nothing else."""
+
+
+def some(dataset: Dataset, count: int | None) -> Dataset:
+    """The first so many images; all where None."""
+    return dataset if count is None else Subset(dataset, range(min(count, len(dataset))))
+
+
+def training_images(effort: Effort) -> Dataset:
+    """The images to learn from.
+
+    Example:
+        >>> len(training_images(QUICK))
+        4
+    """
+    return some(open_dataset(effort.data, "train"), effort.images)
+
+
+def build(effort: Effort, seed: int, settings: Mapping[str, Any] | None = None) -> SegSort:
+    """A fresh model for the classes of the data."""
+    torch.manual_seed(seed)
+    names = open_dataset(effort.data, "train").class_names[1:]
+    if not names:
+        raise CongealError(f"expected data with classes, {effort.data} has none")
+    return SegSort(**{**effort.settings, "class_names": names, **(settings or {})})
+
+
+def train_segsort(
+    effort: Effort,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    fit: Dataset | None = None,
+) -> tuple[SegSort, float]:
+    """Train a model by its own losses, then fit its index.
+
+    Args:
+        effort: how long, and on how much.
+        seed: of weights, order and augmentation.
+        settings: of the method, over those of ``effort``.
+        fit: images of the index; None: the training images.
+
+    Returns:
+        The model, and the seconds of its training.
+    """
+    model, images = build(effort, seed, settings), training_images(effort)
+    chance = torch.Generator().manual_seed(seed)
+
+    def loss(batch: Batch) -> Tensor:
+        terms = model.losses(batch, generator=chance)
+        return torch.stack(list(terms.values())).sum()
+
+    shown = model.prepare(images)
+    seconds = _optimise(model.train(), shown, effort, seed, loss, model.wanted_maps)
+    model.eval().finish(images if fit is None else fit)
+    return model, seconds
+
+
+class Softmax(nn.Module):
+    """The network of SegSort with a linear classifier of pixels in place of retrieval.
+
+    Args:
+        body: its network, input settings and class names.
+    """
+
+    def __init__(self, body: SegSort) -> None:
+        super().__init__()
+        self.body = body
+        classes = 1 + len(body.config.class_names)
+        self.head = nn.Conv2d(body.config.network.dimensions, classes, 1)
+
+    @property
+    def scale(self) -> float:
+        """Relative size at which the network sees images."""
+        return self.body.scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` to logits ``(B, C + 1, h, w)``."""
+        logits: Tensor = self.head(
+            self.body.network((image - self.body.mean) / self.body.deviation)["embedding"]
+        )
+        return logits
+
+    def entropy(self, batch: Batch) -> Tensor:
+        """Cross-entropy of a batch, void left out."""
+        stride = int(self.body.config.network.stride)
+        truth = batch.get("semantic")[:, ::stride, ::stride]
+        return functional.cross_entropy(self(batch.image), truth, ignore_index=-1)
+
+    @torch.inference_mode()
+    def predict(self, image: NDArray[Any]) -> NDArray[np.int64]:
+        """Class of each pixel ``(H, W)``."""
+        c = self.body.config.input
+        pixels = scale_intensity(image, *c.percentiles)
+        logits = self(zoom_image(pixels, c.scale)[None])
+        size = tuple(pixels.shape[1:])
+        whole = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return np.asarray(whole[0].argmax(0).numpy(), np.int64)
+
+
+def train_softmax(effort: Effort, seed: int = 0) -> tuple[Softmax, float]:
+    """Train the same network by softmax cross-entropy; as :func:`train_segsort`."""
+    model = Softmax(build(effort, seed))
+    images = training_images(effort)
+    seconds = _optimise(model.train(), images, effort, seed, model.entropy, ("semantic",))
+    return model.eval(), seconds
+
+
+def _optimise(
+    model: SegSort | Softmax,
+    images: Dataset,
+    effort: Effort,
+    seed: int,
+    loss: Callable[[Batch], Tensor],
+    maps: Sequence[str],
+) -> float:
+    """So many updates by AdamW with a poly schedule; the seconds they took."""
+    transform = TrainTransform(crop=effort.crop, rotation=0.0)
+    stream = TrainStream(images, transform, seed=seed, zoom=model.scale, maps=maps, ahead=0)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=effort.rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_rate, total=effort.steps))
+    started = time.monotonic()
+    for step in range(effort.steps):
+        first = step * effort.batch
+        batch = Batch.collate([stream[first + k] for k in range(effort.batch)])
+        optimiser.zero_grad()
+        loss(batch).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        schedule.step()
+    return time.monotonic() - started
+
+
+def _rate(step: int, total: int) -> float:
+    """Share of the highest rate: it rises, then falls as (1 - t)^.9."""
+    return min((step + 1) / WARMUP, float((1 - step / max(total, 1)) ** 0.9))
+
+
+def score(predict: Predict, effort: Effort, split: str | None = None) -> dict[str, float]:
+    """``miou``, ``contour f1`` within 5 px, and ``trimap`` (mIoU within 5 px of void)."""
+    dataset = some(open_dataset(effort.data, split or effort.split), effort.tested)
+    classes = len(dataset.class_names)
+    semantic, contour = SemanticMetric(classes), ContourF1Metric((BAND,))
+    trimap = TrimapMetric(classes, (BAND,))
+    for sample in dataset:
+        found, truth = predict(sample.image), sample.semantic
+        if truth is None:
+            raise CongealError(f"expected maps of classes, {dataset.name} has none")
+        for metric in (semantic, contour, trimap):
+            metric.update(truth, found)
+    return {
+        "miou": semantic.compute()["miou"],
+        "contour f1": contour.compute()[f"contour_f1@{BAND}"],
+        "trimap": trimap.compute()[f"miou@{BAND}"],
+    }
+
+
+def by_retrieval(model: SegSort) -> Predict:
+    """Class of each pixel by the index of a model."""
+
+    def predict(image: NDArray[Any]) -> NDArray[Any]:
+        found = model.segment(image).semantic
+        assert found is not None
+        return found
+
+    return predict

@@ -1,0 +1,133 @@
+"""Segments from contours, which unsupervised training has in place of those of k-means.
+
+Flow: image, or boundary map of a file or a model -> region hierarchy -> segments -> ``labels``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import block_reduce
+
+from congeal.data.images import read_image
+from congeal.data.intensity import scale_intensity
+from congeal.data.matlab import read_mat
+from congeal.data.sample import Dataset, LabelMap, Sample, Subset
+from congeal.errors import CongealError
+from congeal.grouping.contours import gradient_boundary, region_hierarchy
+from congeal.methods.companions import load_companion
+from congeal.methods.method import Method
+
+__all__ = ["ContourSegments", "boundary_source"]
+
+Boundary = NDArray[np.float64]
+Source = Callable[[Sample], Boundary]
+LARGEST = 640  # px, longest side of a map whose regions are found, in about a second
+ENDINGS = (".png", ".tif", ".mat", ".npy")
+
+
+class ContourSegments(Subset):
+    """The images of a dataset, with segments from contours for labels and nothing else known.
+
+    Args:
+        dataset: of images.
+        contours: as in :func:`boundary_source`.
+        threshold: boundary strength up to which regions are joined, [0, 1].
+
+    Example:
+        >>> from congeal.data.drawn import DrawnDataset
+        >>> shapes = DrawnDataset("shapes", "val", count=1, size=64)
+        >>> sample = ContourSegments(shapes, None, 0.5)[0]
+        >>> bool(sample.labels.min() == 1), sample.semantic is None
+        (True, True)
+    """
+
+    def __init__(self, dataset: Dataset, contours: str | None, threshold: float) -> None:
+        super().__init__(dataset, range(len(dataset)))
+        self.contours, self.threshold = contours, threshold
+        self._source: Source | None = None
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        if self._source is None:  # in the process that reads the images
+            self._source = boundary_source(self.contours)
+        labels = _segments(self._source(sample), self.threshold)
+        return Sample(sample.name, sample.image, labels, sample.path)
+
+
+def _segments(strength: Boundary, threshold: float) -> LabelMap:
+    """Segments ``(H, W)`` of a boundary map; of a large one those of the maxima of its blocks."""
+    step = math.ceil(max(strength.shape) / LARGEST)
+    if step == 1:
+        return region_hierarchy(strength).segments(threshold)
+    coarse = region_hierarchy(block_reduce(strength, step, np.max)).segments(threshold)
+    height, width = strength.shape
+    return coarse.repeat(step, 0).repeat(step, 1)[:height, :width]
+
+
+def boundary_source(contours: str | None) -> Source:
+    """What gives the boundary map ``(H, W)``, [0, 1], of a sample.
+
+    Args:
+        contours: a folder of boundary maps named after the images (``.png`` or ``.tif``, whose
+            largest value is 1; ``.npy`` in [0, 1]; ``.mat`` with ``ucm2`` of the Berkeley
+            benchmark); a model for boundaries, by folder or name; or None for the gradient of the
+            image.
+
+    Raises:
+        CongealError: there is no such folder or model; later, an image has no map, or not of its
+            size.
+    """
+    if contours is None:
+        return _gradient
+    folder = Path(contours)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        return partial(_from_file, folder)
+    return partial(_from_model, load_companion(contours).eval(), contours)
+
+
+def _gradient(sample: Sample) -> Boundary:
+    return gradient_boundary(scale_intensity(sample.image).movedim(0, 2).numpy())
+
+
+def _from_model(model: Method, where: str, sample: Sample) -> Boundary:
+    found = model.segment(sample.image).boundary
+    if found is None:
+        raise CongealError(
+            f"expected a model for boundaries as loss.contours, {where} is for {model.task.name}"
+        )
+    return np.asarray(found, np.float64).clip(0, 1)
+
+
+def _from_file(folder: Path, sample: Sample) -> Boundary:
+    names = [sample.name, Path(sample.name).name]
+    paths = [folder / f"{name}{ending}" for name in names for ending in ENDINGS]
+    path = next((one for one in paths if one.is_file()), None)
+    if path is None:
+        known = ", ".join(ENDINGS)
+        raise CongealError(f"expected a boundary map {names[-1]} ({known}) in {folder}, found none")
+    strength = _read(path)
+    if strength.shape != sample.image.shape[:2]:
+        raise CongealError(
+            f"expected a boundary map of {sample.image.shape[:2]} pixels, "
+            f"got {strength.shape} ({path})"
+        )
+    return strength
+
+
+def _read(path: Path) -> Boundary:
+    if path.suffix == ".mat":
+        return np.asarray(read_mat(path, "ucm2"), np.float64)[2::2, 2::2]
+    if path.suffix == ".npy":
+        try:
+            return np.asarray(np.load(path, allow_pickle=False), np.float64)
+        except (OSError, ValueError) as error:
+            raise CongealError(f"cannot read {path}: {error}") from error
+    pixels = read_image(path)[..., 0]
+    whole = np.issubdtype(pixels.dtype, np.integer)
+    return pixels / (np.iinfo(pixels.dtype).max if whole else 1.0)
