@@ -85,6 +85,14 @@ _Limit: TypeAlias = Annotated[
 _Report: TypeAlias = Annotated[
     bool, typer.Option(help="Write the page with the worst images first.")
 ]
+_TrueClasses: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--true-classes",
+        help="Tell the model the true class of every pixel, so that its grouping alone is "
+        "measured (AP_gt); for models that can be told.",
+    ),
+]
 
 
 def evaluate(
@@ -98,6 +106,7 @@ def evaluate(
     quick: _Quick = False,
     limit: _Limit = None,
     report: _Report = True,
+    true_classes: _TrueClasses = False,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -115,6 +124,7 @@ def evaluate(
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
     given |= {"protocol": protocol, "quick": quick, "limit": limit}
+    given["true_classes"] = true_classes
     folder = default_folder(model, data, part, given) if output is None else output
     given["report"] = report
     found = _evaluate(model, data, split=part, output=folder, device=device, **given)

@@ -237,6 +237,21 @@ class Discriminative(Method):
         labels = self.decoder(embedding, classes, maps.stride)
         return self._describe(labels, classes, odds, embedding if keep_embedding else None)
 
+    def segment(
+        self,
+        image: NDArray[Any],
+        *,
+        keep_embedding: bool = False,
+        semantic: NDArray[Any] | Tensor | None = None,
+    ) -> Segmentation:
+        """Predict the maps of one image and decode them; ``semantic`` as for :meth:`decode`.
+
+        Raises:
+            CongealError: the array is no image, or ``semantic`` does not fit.
+        """
+        maps = self.predict_maps(image)
+        return self.decode(maps, keep_embedding=keep_embedding, semantic=semantic)
+
     @property
     def decoder(self) -> InstanceDecoder:
         """The decoder of label maps, with the settings in force."""
