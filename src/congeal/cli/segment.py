@@ -91,8 +91,9 @@ def segment(
             "--format",
             "-f",
             help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-            "(QuPath), semantic, boundary, probabilities, as far as the model gives them. Give it "
-            "several times for several. Left out: labels and overlay.",
+            "(QuPath), semantic, boundary, probabilities, cityscapes (for its benchmark), as far "
+            "as the model gives them. Give it several times for several. Left out: labels and "
+            "overlay.",
             metavar="NAME",
         ),
     ] = None,

@@ -51,6 +51,7 @@ class TrainingSurvey:
         images: measures of each image looked at.
         count: training images in all.
         class_names: of the data, background first; empty without classes.
+        stuff: names of the classes that were seen without objects only, such as road.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TrainingSurvey:
     images: tuple[ImageMeasures, ...]
     count: int
     class_names: tuple[str, ...] = ()
+    stuff: tuple[str, ...] = ()
 
     def pooled(self, column: str) -> Column:
         """One column of all objects of all images."""
@@ -73,8 +75,15 @@ def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> Trai
         >>> survey_training(DrawnDataset("sticks", count=3), "instances").images[0].size
         (100, 119)
     """
-    images = tuple(_measure(sample) for sample in some_samples(dataset, limit))
-    return TrainingSurvey(dataset.name, task, images, len(dataset), dataset.class_names)
+    images, things, others = [], set[int](), set[int]()
+    for sample in some_samples(dataset, limit):
+        images.append(_measure(sample))
+        if sample.classes is not None and sample.semantic is not None:
+            things.update(sample.classes.tolist())
+            others.update(np.unique(sample.semantic[sample.labels == 0]).tolist())
+    names = dataset.class_names
+    stuff = tuple(names[k] for k in sorted(others - things) if 0 < k < len(names))
+    return TrainingSurvey(dataset.name, task, tuple(images), len(dataset), names, stuff)
 
 
 def some_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:
