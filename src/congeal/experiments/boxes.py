@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.ops import FeaturePyramidNetwork, masks_to_boxes
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, masks_to_boxes
 
 from congeal.data.batch import Batch
 from congeal.data.intensity import scale_intensity
@@ -125,9 +125,8 @@ class BoxSegmenter:
 
 
 def _pool(levels: int, size: int) -> nn.Module:
-    from torchvision.ops import MultiScaleRoIAlign
-
-    return MultiScaleRoIAlign([str(k) for k in range(levels)], size, sampling_ratio=2)
+    pool: nn.Module = MultiScaleRoIAlign([str(k) for k in range(levels)], size, sampling_ratio=2)
+    return pool
 
 
 def train_boxes(
@@ -170,7 +169,7 @@ def _update(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) 
     targets = [_target(labels) for labels in batch.get("labels")]
     losses: dict[str, Tensor] = network(list(batch.image), targets)
     optimizer.zero_grad()
-    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(list(losses.values())).sum().backward()
     nn.utils.clip_grad_norm_(network.parameters(), 10.0)
     optimizer.step()
 

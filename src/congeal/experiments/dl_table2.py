@@ -100,7 +100,7 @@ def _settings(name: str, plan: Table2) -> dict[str, Any]:
 
 def _costs(name: str, plan: Table2) -> list[Row]:
     """Rows of one network: a size on a device each."""
-    settings = {"class_names": CITYSCAPES_CLASSES[1:], "network.coordinates": "none"}
+    settings: dict[str, Any] = {"class_names": CITYSCAPES_CLASSES[1:], "coordinates": "none"}
     network = Discriminative(**settings, **_settings(name, plan)).network
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     rows = []

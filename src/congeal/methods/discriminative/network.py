@@ -124,9 +124,10 @@ class ShiftedHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, h, w)`` to ``(B, D, h, w)``."""
-        inner = self.inner(x).float()
+        inner: Tensor = self.inner(x).float()
         shift: Tensor = self.slope(coordinate_channels(inner, self.stride, UNIT))
-        return inner + shift
+        placed: Tensor = inner + shift
+        return placed
 
 
 def _options(config: DiscriminativeConfig) -> dict[str, Any]:
