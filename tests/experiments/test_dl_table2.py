@@ -34,7 +34,8 @@ def test_enet_has_the_parameters_that_the_paper_names():
 
 def test_a_larger_image_takes_more_memory():
     network = torch.nn.Conv2d(3, 64, 3)
-    small, large = (forward_cost(network, size) for size in ((64, 64), (1024, 1024)))
+    large, small, again = (forward_cost(network, (side, side)) for side in (1024, 256, 1024))
     assert large.seconds > small.seconds
-    if large.megabytes is not None:
-        assert large.megabytes >= 200  # 64 channels of a million float32, 256 MB
+    for cost in (large, again):  # what came before does not count: 256 MB, and a copy
+        assert cost.megabytes is None or 240 < cost.megabytes < 800
+    assert small.megabytes is None or 12 < small.megabytes < 80  # 16 MB
