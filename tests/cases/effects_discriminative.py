@@ -43,6 +43,7 @@ EFFECTS: dict[str, Effect] = {
         "tests/methods/discriminative/test_decoding.py::"
         "test_another_model_may_tell_the_classes_by_name"
     ),
+    "decoding.stuff": Decoded(("disc",)),
     "decoding.min_area": Decoded(80.0),
     "decoding.min_score": Decoded(0.6),
     "decoding.split_components": Decoded(True),

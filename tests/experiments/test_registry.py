@@ -17,11 +17,20 @@ def test_an_unknown_experiment_gets_the_nearest():
         choose_experiments("rpe.gradeint")
 
 
+def stem(name):
+    """What the files of an experiment are called; methods after RPE put their own name before."""
+    return name.removeprefix("rpe.").replace(".", "_")
+
+
+def test_no_two_experiments_share_a_file():
+    assert len({stem(name) for name in EXPERIMENTS}) == len(EXPERIMENTS)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_the_same_options_and_a_short_line(name):
     parameters = inspect.signature(EXPERIMENTS[name].draw).parameters
     assert list(parameters) == ["folder", "quick", "seed"]
-    assert EXPERIMENTS[name].draw.__name__ == f"draw_{name.partition('.')[2]}"
+    assert EXPERIMENTS[name].draw.__name__ == f"draw_{stem(name)}"
     assert 10 < len(EXPERIMENTS[name].what) < 80
 
 

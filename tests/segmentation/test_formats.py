@@ -72,12 +72,16 @@ def test_sixteen_bits_number_65535_objects(tmp_path):
 
 def test_every_format_writes_the_file_its_name_promises(result, tmp_path):
     image, map_ = np.zeros(result.shape, np.uint16), np.ones((1, *result.shape))
-    result = Segmentation.from_labels(result.labels, probabilities=map_, boundary=map_[0])
+    result = Segmentation.from_labels(
+        result.labels, probabilities=map_, boundary=map_[0], class_names=["car"]
+    )
     for name, suffix in FORMATS.items():
         path = result.save_as(name, tmp_path / "new", "some.cell.tif", image)
         assert path == tmp_path / "new" / f"some.cell{suffix}"
         assert find_output(tmp_path / "new", "some.cell", name) == path
-    assert len(list((tmp_path / "new").iterdir())) == len(FORMATS)
+    masks = tmp_path / "new" / "some.cell_pred"
+    assert len(list(masks.iterdir())) == len(result)
+    assert len(list((tmp_path / "new").iterdir())) == len(FORMATS) + 1
 
 
 def test_an_unknown_format_suggests_the_nearest(result, tmp_path):

@@ -87,6 +87,14 @@ _Limit: TypeAlias = Annotated[
 _Report: TypeAlias = Annotated[
     bool, typer.Option(help="Write the page with the worst images first.")
 ]
+_TrueClasses: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--true-classes",
+        help="Tell the model the true class of every pixel, so that its grouping alone is "
+        "measured (AP_gt); for models that can be told.",
+    ),
+]
 
 
 def evaluate(
@@ -100,6 +108,7 @@ def evaluate(
     quick: _Quick = False,
     limit: _Limit = None,
     report: _Report = True,
+    true_classes: _TrueClasses = False,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -114,6 +123,7 @@ def evaluate(
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
     given |= {"protocol": protocol, "quick": quick, "limit": limit}
+    given["true_classes"] = true_classes
     with make_progress() as progress:
         task = progress.add_task("evaluating", total=None)
         from congeal.data.registry import held_out_split  # takes its time

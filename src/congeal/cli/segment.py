@@ -99,9 +99,9 @@ def segment(
             "--format",
             "-f",
             help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-            "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), as far "
-            "as the model gives them. Give it several times for several. Left out: overlay, and "
-            "labels or semantic or boundary.",
+            "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), cityscapes "
+            "(for its benchmark), as far as the model gives them. Give it several times for "
+            "several. Left out: overlay, and labels or semantic or boundary.",
             metavar="NAME",
         ),
     ] = None,

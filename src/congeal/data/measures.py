@@ -52,6 +52,7 @@ class TrainingSurvey:
         count: training images in all.
         class_names: of the data, background first; empty without classes.
         labelled: whether anything but the images is known.
+        stuff: names of the classes that were seen without objects only, such as road.
     """
 
     name: str
@@ -60,6 +61,7 @@ class TrainingSurvey:
     count: int
     class_names: tuple[str, ...] = ()
     labelled: bool = True
+    stuff: tuple[str, ...] = ()
 
     def pooled(self, column: str) -> Column:
         """One column of all objects of all images."""
@@ -75,9 +77,15 @@ def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> Trai
         >>> survey_training(DrawnDataset("sticks", count=3), "instances").images[0].size
         (100, 119)
     """
-    images = tuple(_measure(sample) for sample in some_samples(dataset, limit))
-    labelled = not dataset.lacks_truth
-    return TrainingSurvey(dataset.name, task, images, len(dataset), dataset.class_names, labelled)
+    images, things, others = [], set[int](), set[int]()
+    for sample in some_samples(dataset, limit):
+        images.append(_measure(sample))
+        if sample.classes is not None and sample.semantic is not None:
+            things.update(sample.classes.tolist())
+            others.update(np.unique(sample.semantic[sample.labels == 0]).tolist())
+    names, labelled = dataset.class_names, not dataset.lacks_truth
+    stuff = tuple(names[k] for k in sorted(others - things) if 0 < k < len(names))
+    return TrainingSurvey(dataset.name, task, tuple(images), len(dataset), names, labelled, stuff)
 
 
 def some_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:

@@ -22,6 +22,7 @@ from congeal.evaluation.judge import Judge, make_judge
 from congeal.evaluation.memory import Memory
 from congeal.evaluation.result import Evaluation
 from congeal.evaluation.segments import KeepsEmbedding, learn_memory
+from congeal.evaluation.true_classes import GivenTrueClasses
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.models.channels import open_for
 from congeal.segmentation import Segmentation, Segmenter
@@ -30,6 +31,7 @@ from congeal.tasks import Task
 __all__ = ["evaluate"]
 
 Row = dict[str, Any]
+SegmentSample = Callable[[Sample], Segmentation]
 
 # What a result with objects, or with a map alone, can be compared with; objects can be painted.
 _JUDGES = {
@@ -42,6 +44,7 @@ EXAMPLES = 12
 """Images shown in a report."""
 FALLBACK = "matching"
 """The protocol that any dataset can serve."""
+TOLD = "the model was told the true class of every pixel"
 
 
 def evaluate(
@@ -58,6 +61,7 @@ def evaluate(
     report: bool = True,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
+    true_classes: bool = False,
     on_image: Callable[[int, int, Row], None] | None = None,
     on_memory: Callable[[int, int], None] = lambda done, total: None,
     on_note: Callable[[str], None] = lambda line: None,
@@ -90,6 +94,8 @@ def evaluate(
         report: keep the worst images and write the report page.
         device: where a model that is opened runs: ``"auto"``, ``"cpu"``, ``"cuda"``.
         settings: of the decoding of a model that is opened, in place of those stored.
+        true_classes: tell the model the true class of every pixel, so that what is wrong is its
+            grouping alone (AP_gt of De Brabandere et al., 2017); for models that can be told.
         on_image: called after each image with its number from 1, their count, and its scores.
         on_memory: of ``"retrieval"``, called after each image that goes into the memory, which is
             made before anything is scored, with its number from 1 and their count.
@@ -97,8 +103,9 @@ def evaluate(
 
     Raises:
         CongealError: model or data cannot be opened, there are no images, the protocol is
-            unknown or needs what the data does not have, an option is out of range, the output
-            folder cannot be written, or the model fails on an image.
+            unknown or needs what the data does not have, an option is out of range, the model
+            cannot be told classes, the output folder cannot be written, or the model fails on
+            an image.
 
     Example:
         >>> from congeal.segmentation import Segmentation
@@ -127,7 +134,9 @@ def evaluate(
         segmenter = KeepsEmbedding(segmenter)
         memory = learn_memory(segmenter, learned, on_memory)
     worst, rows = WorstExamples(EXAMPLES if report else 0), []
-    for row in _score_images(segmenter, dataset, count, judge, worst, memory):
+    segment = GivenTrueClasses(segmenter, dataset).segment if true_classes else _plain(segmenter)
+    notes += (TOLD,) * true_classes
+    for row in _score_images(segment, dataset, count, judge, worst, memory):
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
@@ -240,8 +249,12 @@ def _open_model(
     return model, type(model).__name__
 
 
+def _plain(model: Segmenter) -> SegmentSample:
+    return lambda sample: model.segment(sample.image)
+
+
 def _score_images(
-    model: Segmenter,
+    segment: SegmentSample,
     dataset: Dataset,
     count: int,
     judge: Judge,
@@ -250,7 +263,7 @@ def _score_images(
 ) -> Iterator[Row]:
     for index in range(count):
         sample = dataset[index]
-        result, seconds = _segment(model, sample)
+        result, seconds = _segment(segment, sample)
         one = Comparison(sample, result, dataset, memory)
         row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
         worst.offer(judge.badness(row), partial(draw_example, row, judge, one))
@@ -264,11 +277,11 @@ def _judge(judge: Judge, one: Comparison) -> Row:
         raise CongealError(f"cannot measure {one.sample.name}: {error}") from error
 
 
-def _segment(model: Segmenter, sample: Sample) -> tuple[Segmentation, float]:
+def _segment(segment: SegmentSample, sample: Sample) -> tuple[Segmentation, float]:
     """Segment a sample and take the time; a failure says on which image it was."""
     started = time.perf_counter()
     try:
-        result = model.segment(sample.image)
+        result = segment(sample)
     except CongealError as error:
         raise CongealError(f"the model failed on {sample.name}: {error}") from error
     except Exception as error:

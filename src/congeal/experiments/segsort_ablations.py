@@ -11,7 +11,7 @@ from congeal.experiments.result import FigureResult, save_figure
 from congeal.experiments.segsort_supervised import settings_curve
 from congeal.experiments.segsort_training import FULL, QUICK, by_retrieval, score, train_segsort
 
-__all__ = ["draw_grid", "draw_k", "draw_kappa"]
+__all__ = ["draw_segsort_grid", "draw_segsort_k", "draw_segsort_kappa"]
 
 VOTERS = (1, 3, 5, 9, 15, 21, 31)
 KAPPAS = (1.0, 5.0, 10.0, 20.0, 50.0)
@@ -19,7 +19,7 @@ GRIDS = (3, 4, 5, 6, 8, 10)
 SPLIT = "val"  # settings are compared on validation images
 
 
-def draw_k(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_k(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Let 1 to 31 neighbours vote on each segment, of one trained model.
 
     Args:
@@ -39,7 +39,7 @@ def draw_k(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureR
     return _told(folder, "k", "neighbours that vote, k", "paper: 15 to 21", rows)
 
 
-def draw_kappa(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_kappa(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Train with several concentrations.
 
     Args:
@@ -55,7 +55,7 @@ def draw_kappa(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fig
     return _told(folder, "kappa", "concentration kappa", "paper: 10", rows)
 
 
-def draw_grid(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_grid(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Train and predict with several numbers of cells from which k-means starts.
 
     Args:
@@ -89,4 +89,4 @@ def _told(
     table = [{name: row[name], "miou": row["miou"]} for row in rows]
     numbers = {f"{name} {row[name]:g}": row["miou"] for row in rows}
     figure = settings_curve(rows, name, label, remark)
-    return save_figure(folder, f"segsort-{name}", figure, table, numbers)
+    return save_figure(folder, f"segsort_{name}", figure, table, numbers)

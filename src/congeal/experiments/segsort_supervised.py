@@ -23,7 +23,13 @@ from congeal.experiments.segsort_training import (
 )
 from congeal.figures.plots import LINES
 
-__all__ = ["draw_labels", "draw_memory", "draw_supervised", "half_width", "settings_curve"]
+__all__ = [
+    "draw_segsort_labels",
+    "draw_segsort_memory",
+    "draw_segsort_supervised",
+    "half_width",
+    "settings_curve",
+]
 
 LABELLED = (1, 5, 20, None)
 MEMORIES = (0, 1, 2, 4)
@@ -33,14 +39,16 @@ MINUTES = 60.0
 Row = dict[str, Any]
 
 
-def draw_supervised(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_supervised(
+    folder: str | Path, *, quick: bool = False, seed: int = 0
+) -> FigureResult:
     """Train SegSort and softmax cross-entropy alike, and score both on images set aside.
 
     Same network, crops, order and number of updates; three seeds. The paper reports retrieval
     above softmax for the same network on PASCAL VOC, most of all at contours.
 
     Args:
-        folder: where ``segsort-supervised.png`` and ``.csv`` go.
+        folder: where ``segsort_supervised.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes, which show nothing but that it runs.
         seed: first of the seeds.
 
@@ -58,7 +66,7 @@ def draw_supervised(folder: str | Path, *, quick: bool = False, seed: int = 0) -
         told = score(plain.predict, effort)
         rows.append({"loss": "softmax", "seed": one, **told, "minutes": seconds / MINUTES})
     numbers = _compared(rows)
-    return save_figure(folder, "segsort-supervised", _bars(rows), _cells(rows), numbers)
+    return save_figure(folder, "segsort_supervised", _bars(rows), _cells(rows), numbers)
 
 
 def _compared(rows: list[Row]) -> dict[str, float]:
@@ -113,7 +121,7 @@ def _bars(rows: list[Row]) -> Figure:
     return figure
 
 
-def draw_labels(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_labels(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Index 1, 5, 20 and all labelled images, of a model that learnt with and without labels.
 
     The unsupervised model sees all images and no label; labels come in with the index alone.
@@ -139,7 +147,7 @@ def draw_labels(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
             number = len(images) if count is None else min(count, len(images))
             rows.append({"training": name, "labelled": number, "miou": found})
     numbers = {f"{row['training']} {row['labelled']}": row["miou"] for row in rows}
-    return save_figure(folder, "segsort-labels", _curves(rows), rows, numbers)
+    return save_figure(folder, "segsort_labels", _curves(rows), rows, numbers)
 
 
 def _curves(rows: list[Row]) -> Figure:
@@ -157,7 +165,7 @@ def _curves(rows: list[Row]) -> Figure:
     return figure
 
 
-def draw_memory(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_memory(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Train with a memory of 0, 1, 2 (the paper's) and 4 batches.
 
     Args:
@@ -176,7 +184,7 @@ def draw_memory(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
         rows.append({"memory": memory, **told, "minutes": seconds / MINUTES})
     numbers = {f"memory {row['memory']}": row["miou"] for row in rows}
     figure = settings_curve(rows, "memory", "batches in the memory", "paper: 2")
-    return save_figure(folder, "segsort-memory", figure, _cells(rows), numbers)
+    return save_figure(folder, "segsort_memory", figure, _cells(rows), numbers)
 
 
 def settings_curve(rows: list[Row], name: str, label: str, remark: str) -> Figure:

@@ -23,7 +23,7 @@ from congeal.grouping.contours import RegionHierarchy, gradient_boundary, region
 from congeal.methods.segsort import SegSort
 from congeal.metrics.bsds_regions import BsdsRegionMetric
 
-__all__ = ["draw_unsupervised", "embedding_hierarchy"]
+__all__ = ["draw_segsort_unsupervised", "embedding_hierarchy"]
 
 CUTS = tuple(np.linspace(0.05, 0.95, 19).round(2).tolist())
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)  # of Felzenszwalb and Huttenlocher
@@ -89,7 +89,9 @@ def _superpixels(image: NDArray[Any]) -> list[NDArray[np.int64]]:
     return [1 + cut_threshold(fine, rag_mean_color(pixels, fine), one) for one in COLOURS]
 
 
-def draw_unsupervised(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_segsort_unsupervised(
+    folder: str | Path, *, quick: bool = False, seed: int = 0
+) -> FigureResult:
     """Train without labels, then score classes by retrieval, and regions on BSDS500.
 
     Args:
@@ -110,7 +112,7 @@ def draw_unsupervised(folder: str | Path, *, quick: bool = False, seed: int = 0)
     numbers = {f"miou {name}": value for name, value in scores.items()}
     numbers["share"] = scores["unsupervised"] / max(scores["supervised"], 1e-9)
     numbers |= {f"{row['regions']} {key}": row[key] for row in rows for key in GPB}
-    return save_figure(folder, "segsort-unsupervised", _draw(rows, scores), rows, numbers)
+    return save_figure(folder, "segsort_unsupervised", _draw(rows, scores), rows, numbers)
 
 
 def _region_images(quick: bool) -> Dataset:

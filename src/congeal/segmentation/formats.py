@@ -15,6 +15,7 @@ from PIL import Image
 from congeal.errors import CongealError, unknown
 from congeal.figures.maps import class_colours
 from congeal.files import atomic_path, write_json
+from congeal.segmentation.cityscapes import save_cityscapes
 from congeal.segmentation.coco import coco_document
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.drawing import draw
@@ -36,6 +37,7 @@ FORMATS = {
     "boundary": "_boundary.png",
     "probabilities": "_probabilities.npz",
     "ucm": "_ucm.mat",
+    "cityscapes": "_pred.txt",
 }
 """Name of each format and what follows the stem of the image in the name of its file.
 
@@ -82,6 +84,8 @@ def save(
         if path.name.lower().endswith(FORMATS[name]):
             return write(result, path)
     ending = path.suffix.lower()
+    if path.name.lower().endswith(FORMATS["cityscapes"]):
+        return save_cityscapes(result, path)
     if ending in LABEL_ENDINGS:
         return save_labels(result, path, scale)
     if ending == ".json":
@@ -92,7 +96,8 @@ def save(
         _require_objects(result, path, "file of outlines")
         return OUTLINES[ending](result, path)
     endings = [".png", ".tif", ".json", ".csv", *OUTLINES]
-    known = " or ".join([", ".join(["_overlay.png", *MAP_ENDINGS, *endings[:-1]]), endings[-1]])
+    named = ["_overlay.png", *MAP_ENDINGS, FORMATS["cityscapes"]]
+    known = " or ".join([", ".join([*named, *endings[:-1]]), endings[-1]])
     raise CongealError(f"expected a file name that ends in {known}, got {path.name}")
 
 

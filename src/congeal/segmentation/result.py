@@ -264,10 +264,11 @@ class Segmentation(Contents):
 
         ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
         ``.json``: COCO; ``.csv``: the measurements; ``.zip``: regions for ImageJ and Fiji;
-        ``.geojson``: outlines for QuPath; ``_semantic.png``: the classes of pixels in
-        colours of a palette; ``_boundary.png``: the boundary map, 16 bit, 65,535 for 1;
-        ``_ucm.mat``: regions by boundary strength, as the Berkeley benchmark's files hold them;
-        ``_probabilities.npz``: half precision, with the names of the classes.
+        ``.geojson``: outlines for QuPath; ``_pred.txt``: objects for the Cityscapes benchmark, with
+        a folder of masks; ``_semantic.png``: the classes of pixels in colours of a palette;
+        ``_boundary.png``: the boundary map, 16 bit, 65,535 for 1; ``_ucm.mat``: regions by
+        boundary strength, as the Berkeley benchmark's files hold them; ``_probabilities.npz``:
+        half precision, with the names of the classes.
 
         Args:
             path: of the file; its ending tells the format.
@@ -310,7 +311,7 @@ class Segmentation(Contents):
 
         Args:
             name: ``labels``, ``tiff``, ``overlay``, ``coco``, ``csv``, ``rois``, ``geojson``,
-                ``semantic``, ``boundary`` or ``probabilities``.
+                ``semantic``, ``boundary``, ``probabilities`` or ``cityscapes``.
             folder: where to; made when missing.
             source: file name of the image; its stem begins the name of the file.
             image: `(H, W)` or `(H, W, C)`, needed for ``overlay``.

@@ -142,8 +142,10 @@ def test_train_segment_and_evaluate_from_the_command_line(tmp_path):
     out = tmp_path / "out"
     run("segment", tmp_path / "model", images[0], "-o", out, "-f", "labels", "-f", "semantic")
     assert len(list(out.glob("*.png"))) == 2
-    told = run("evaluate", tmp_path / "model", folder, "--split", "all", "--json")
-    assert "matching_ap@0.5" in told
+    evaluate = ["evaluate", tmp_path / "model", folder, "--split", "all", "--output", out]
+    assert "matching_ap@0.5" in run(*evaluate, "--json")
+    told = run(*evaluate, "--true-classes")
+    assert "told the true class of every pixel" in told
 
 
 def write_folder(folder):

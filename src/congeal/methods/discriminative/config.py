@@ -102,6 +102,9 @@ class DiscriminativeDecoding(Settings):
         "model folder that tells the classes of pixels, matched by name; none: the own head",
         adjustable=True,
     )
+    stuff: tuple[str, ...] = setting(
+        (), "classes without objects: they stay in the semantic map", adjustable=True
+    )
     min_area: float = setting(
         16.0, "smaller objects join a neighbour or go", ge=0, unit="px", adjustable=True
     )

@@ -234,8 +234,29 @@ class Discriminative(Method):
         classes = torch.where(1 - odds[0] > threshold, odds[1:].argmax(0) + 1, 0)
         rows, columns = (-(-side // maps.stride) for side in maps.size)
         embedding = maps.maps["embedding"][:, :rows, :columns]
-        labels = self.decoder(embedding, classes, maps.stride)
+        labels = self.decoder(embedding, self._things(classes), maps.stride)
         return self._describe(labels, classes, odds, embedding if keep_embedding else None)
+
+    def _things(self, classes: Tensor) -> Tensor:
+        """The classes ``(H, W)`` with 0 for those that have no objects."""
+        names, stuff = ("", *self.config.class_names), self.config.decoding.stuff
+        kept = [0 if name in stuff else number for number, name in enumerate(names)]
+        return torch.tensor(kept, device=classes.device)[classes]
+
+    def segment(
+        self,
+        image: NDArray[Any],
+        *,
+        keep_embedding: bool = False,
+        semantic: NDArray[Any] | Tensor | None = None,
+    ) -> Segmentation:
+        """Predict the maps of one image and decode them; ``semantic`` as for :meth:`decode`.
+
+        Raises:
+            CongealError: the array is no image, or ``semantic`` does not fit.
+        """
+        maps = self.predict_maps(image)
+        return self.decode(maps, keep_embedding=keep_embedding, semantic=semantic)
 
     @property
     def decoder(self) -> InstanceDecoder:
@@ -272,7 +293,7 @@ class Discriminative(Method):
         sums.index_add_(0, index, odds.flatten(1).T.contiguous())
         area = torch.bincount(index, minlength=count + 1)
         kinds = torch.zeros(count + 1, dtype=torch.int64, device=odds.device)
-        kinds.scatter_reduce_(0, index, classes.reshape(-1), "amax")  # holes are of class 0
+        kinds.scatter_reduce_(0, index, self._things(classes).reshape(-1), "amax")  # holes: 0
         present = (area > 0).nonzero()[:, 0]
         present = present[present > 0]
         scores = sums[present, kinds[present]] / area[present]

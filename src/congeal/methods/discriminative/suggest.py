@@ -47,6 +47,7 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         "input.scale": scale,
         "input.gamma": 0.5 if is_dark(survey) else 1.0,
         "decoding.min_area": smallest_area(survey, scale),
+        "decoding.stuff": survey.stuff,
     }
     if sparse:
         return shown | {"network.coordinates": "projected"}

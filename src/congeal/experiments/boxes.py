@@ -1,0 +1,187 @@
+"""Mask R-CNN of torchvision on an encoder of ours, as something to compare with.
+
+He et al., Mask R-CNN, ICCV 2017. It sees the crops that the methods of the package see: the same
+images, augmentation and order of draws.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, masks_to_boxes
+
+from congeal.data.batch import Batch
+from congeal.data.intensity import scale_intensity
+from congeal.data.sample import Dataset
+from congeal.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, build_encoder
+from congeal.segmentation import Segmentation
+from congeal.training.config import TrainConfig
+from congeal.training.stream import TrainStream
+
+__all__ = ["BoxSegmenter", "Budget", "train_boxes"]
+
+CHANNELS = 128  # of the feature pyramid
+ANCHORS = (16, 32, 64, 128)  # px, sides of anchors at strides 4, 8, 16 and 32
+RATIOS = (0.33, 1.0, 3.0)  # height over width
+RATE = 5e-4  # highest learning rate of AdamW
+WARMUP = 50  # updates over which the rate rises
+LEAST_PIXELS = 4  # smaller parts of objects at the rim of a crop are no targets
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a training lasts: minutes, or updates if those are given."""
+
+    minutes: float = 10.0
+    updates: int | None = None
+
+    def share(self, started: float, updates: int) -> float:
+        """Share of the training that is over, from 0; 1 is the end."""
+        if self.updates is not None:
+            return updates / self.updates
+        return (time.monotonic() - started) / (60 * self.minutes)
+
+
+class _Pyramid(nn.Module):
+    """Features of an encoder from stride 4 on, as torchvision takes them."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        reductions: Any = encoder.reductions
+        channels: Any = encoder.channels
+        self.used = [i for i, reduction in enumerate(reductions) if reduction >= 4]
+        self.out_channels = CHANNELS
+        self.pyramid = FeaturePyramidNetwork([channels[i] for i in self.used], CHANNELS)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        features = self.encoder(image)
+        found: dict[str, Tensor] = self.pyramid(
+            OrderedDict((str(k), features[i]) for k, i in enumerate(self.used))
+        )
+        return found
+
+
+class BoxSegmenter:
+    """Mask R-CNN for one class; where masks overlap the higher score has the pixel.
+
+    Args:
+        encoder: name of a timm encoder, or ``"compact"``.
+        pretrained: start from its ImageNet weights.
+        side: shorter side in pixels at which images are shown, their own.
+        least_score: objects that score less go.
+
+    Example:
+        >>> import numpy as np
+        >>> found = BoxSegmenter("compact", side=64).segment(np.zeros((64, 64, 3), np.uint8))
+        >>> found.shape
+        (64, 64)
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        *,
+        pretrained: bool = False,
+        side: int = 128,
+        least_score: float = 0.5,
+    ) -> None:
+        trunk = build_encoder(encoder, 3, pretrained=pretrained, output_stride=32)
+        backbone = _Pyramid(trunk)
+        levels = len(backbone.used)
+        self.least_score = least_score
+        self.network = MaskRCNN(
+            backbone,
+            num_classes=2,
+            rpn_anchor_generator=AnchorGenerator(
+                tuple((size,) for size in ANCHORS[:levels]), (RATIOS,) * levels
+            ),
+            box_roi_pool=_pool(levels, 7),
+            mask_roi_pool=_pool(levels, 14),
+            min_size=side,
+            max_size=2 * side,
+            image_mean=list(IMAGENET_MEAN),
+            image_std=list(IMAGENET_STD),
+        )
+
+    def segment(self, image: NDArray[Any]) -> Segmentation:
+        """Find the objects of an image ``(H, W, 3)``."""
+        self.network.eval()
+        with torch.inference_mode():
+            (found,) = self.network([scale_intensity(image)])
+        sure = found["scores"] >= self.least_score
+        masks = (found["masks"][sure, 0] > 0.5).numpy()
+        return Segmentation.from_masks(
+            masks.reshape(-1, *image.shape[:2]), scores=found["scores"][sure].numpy()
+        )
+
+
+def _pool(levels: int, size: int) -> nn.Module:
+    pool: nn.Module = MultiScaleRoIAlign([str(k) for k in range(levels)], size, sampling_ratio=2)
+    return pool
+
+
+def train_boxes(
+    model: BoxSegmenter,
+    dataset: Dataset,
+    budget: Budget,
+    *,
+    crop: int = 128,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> int:
+    """Train by AdamW at a rate that falls to 0 at the end of the budget.
+
+    Args:
+        model: whose network learns.
+        dataset: of training images.
+        budget: how long.
+        crop: side of the crops in pixels.
+        batch_size: crops in a batch.
+        seed: of order and augmentation.
+
+    Returns:
+        The number of updates.
+    """
+    stream = TrainStream(dataset, TrainConfig(crop=crop).augment(), seed=seed, maps=["labels"])
+    optimizer = torch.optim.AdamW(model.network.parameters(), lr=RATE, weight_decay=0.01)
+    started, updates = time.monotonic(), 0
+    model.network.train()
+    while (share := budget.share(started, updates)) < 1:
+        rate = RATE * (1 - share) ** 0.9 * min(1.0, (updates + 1) / WARMUP)
+        optimizer.param_groups[0]["lr"] = rate
+        first = updates * batch_size
+        batch = Batch.collate([stream[first + k] for k in range(batch_size)])
+        _update(model.network, batch, optimizer)
+        updates += 1
+    return updates
+
+
+def _update(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    targets = [_target(labels) for labels in batch.get("labels")]
+    losses: dict[str, Tensor] = network(list(batch.image), targets)
+    optimizer.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+    optimizer.step()
+
+
+def _target(labels: Tensor) -> dict[str, Tensor]:
+    """Boxes, masks and classes of the objects of a crop ``(H, W)``."""
+    ids = torch.unique(labels[labels > 0])
+    masks = labels == ids[:, None, None]  # (K, H, W)
+    boxes = masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0])
+    kept = masks.flatten(1).sum(1) >= LEAST_PIXELS
+    return {
+        "boxes": boxes[kept].reshape(-1, 4),
+        "masks": masks[kept].to(torch.uint8),
+        "labels": torch.ones(int(kept.sum()), dtype=torch.int64),
+    }

@@ -1,0 +1,96 @@
+"""What a forward pass costs on this machine: seconds and peak memory."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+__all__ = ["Cost", "forward_cost", "least_seconds"]
+
+ROUNDS = 5  # timed calls, after one that warms up
+LONGEST = 10.0  # s, after which no further call is timed
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Cost(NamedTuple):
+    """Of one image: least seconds, and peak memory beyond what was held before in MB, if known."""
+
+    seconds: float
+    megabytes: float | None
+
+
+def forward_cost(network: nn.Module, size: tuple[int, int], device: str = "cpu") -> Cost:
+    """Measure the forward pass of one image in evaluation mode.
+
+    Args:
+        network: takes ``(1, 3, H, W)``.
+        size: width and height in pixels.
+        device: where to.
+
+    Example:
+        >>> cost = forward_cost(nn.Conv2d(3, 4, 3), (64, 32))
+        >>> cost.seconds > 0
+        True
+    """
+    network = network.eval().to(device)
+    image = torch.rand(1, 3, size[1], size[0], device=device)
+
+    def run() -> None:
+        with torch.inference_mode():
+            network(image)
+
+    return Cost(least_seconds(run, device), _peak(run, device))
+
+
+def least_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
+    """Least time of several calls, after one that is not counted unless it takes long.
+
+    Example:
+        >>> least_seconds(lambda: time.sleep(0.001)) >= 0.001
+        True
+    """
+    times = [_seconds(run, device)]
+    while len(times) <= ROUNDS and sum(times) < LONGEST:
+        times.append(_seconds(run, device))
+    return min(times[1:] or times)
+
+
+def _seconds(run: Callable[[], Any], device: str) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _peak(run: Callable[[], Any], device: str) -> float | None:
+    """Peak memory of a call in MB beyond what was held; None where the system does not tell."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # else freed memory still counts as held
+        RESET.write_text("5")  # the peak starts anew (Linux)
+    except (OSError, AttributeError):
+        return None
+    before = _kilobytes("VmRSS")
+    run()
+    return max(0, _kilobytes("VmHWM") - before) / 1024
+
+
+def _kilobytes(name: str) -> int:
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1])

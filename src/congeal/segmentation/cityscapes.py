@@ -1,0 +1,57 @@
+"""Predictions in the files of the Cityscapes benchmark: a text of objects, and a mask for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from congeal.errors import CongealError
+from congeal.files import atomic_path, write_text
+from congeal.metrics.cityscapes_ids import CLASSES
+from congeal.segmentation.contents import Contents
+
+__all__ = ["save_cityscapes"]
+
+NUMBERS = {name: number for number, name in CLASSES.items()}
+
+
+def save_cityscapes(result: Contents, path: Path) -> Path:
+    """Write ``NAME_pred.txt``, a line an object: mask, number of its class, score.
+
+    The masks lie in the folder ``NAME_pred`` beside it, 8 bit, 255 in the object, and the text
+    names them from where it lies, as the evaluation programme of Cityscapes wants it. Objects of
+    classes that Cityscapes does not score are left out.
+
+    Raises:
+        CongealError: the result has no objects or no class of Cityscapes, or writing fails.
+    """
+    known = [name for name in result.class_names if name in NUMBERS]
+    if not result.has_objects or not known:
+        raise CongealError(
+            f"cannot write {path}: Cityscapes' files need objects of the classes "
+            f"{', '.join(NUMBERS)}, got {', '.join(result.class_names)}"
+        )
+    masks = path.with_suffix("")
+    lines: list[str] = []
+    for crop, score, kind in zip(result.crops(), result.scores, result.classes, strict=True):
+        number = NUMBERS.get(result.class_names[int(kind) - 1])
+        if number is None:
+            continue
+        mask = np.zeros(result.shape, np.uint8)
+        mask[crop.window] = 255 * crop.mask
+        file = masks / f"{len(lines):03d}_{number}.png"
+        with atomic_path(file) as temporary:
+            Image.fromarray(mask).save(temporary, format="PNG")
+        lines.append(f"{masks.name}/{file.name} {number} {float(score):.6f}\n")
+    write_text(path, "".join(lines))
+    _remove_others(masks, len(lines))
+    return path
+
+
+def _remove_others(masks: Path, count: int) -> None:
+    """Remove masks of an earlier result that had more objects."""
+    for file in masks.glob("[0-9][0-9][0-9]*_[0-9][0-9].png"):
+        if int(file.name.split("_")[0]) >= count:
+            file.unlink(missing_ok=True)
