@@ -67,6 +67,7 @@ class DVIS(Method):
             "network.coordinates": "none",
             "network.verification_width": 256,
             "network.box_margin": 0.0,
+            "loss.permutation_weight": 0.2,
             "loss.window": 129,
             "loss.centre": 8,
             "loss.dilation": 8,

@@ -13,9 +13,11 @@ from congeal.networks.coordinates import coordinate_channels
 from congeal.networks.encoders import encoder_statistics
 from congeal.networks.registry import EncoderDecoder
 
-__all__ = ["ValueNetwork", "ValueOutput"]
+__all__ = ["PositionHead", "ValueNetwork", "ValueOutput"]
 
 FINEST = 8  # stride of the features that candidates are judged by
+UNIT = 64.0  # px, of positions as the head is told them
+SLOPE = 10.0  # first growth of a value per UNIT: a level of m_2 = 1 every 6 px
 
 
 class ValueOutput(NamedTuple):
@@ -28,6 +30,47 @@ class ValueOutput(NamedTuple):
 
     values: Tensor
     features: Tensor
+
+
+class PositionHead(nn.Module):
+    """Values that start from where a pixel lies: ``f = h(x) + g(x) (w . p)``.
+
+    Objects that look alike differ by their place only. Told its place, a pixel has to add no more
+    than its offset from the object's centre for all pixels of the object to agree, and that can be
+    seen from close by. The gate g in (0, 1) lets background go without. Positions p count from the
+    upper left corner, so that they are positive in an image of any size.
+
+    Args:
+        channels_in: of the decoder's map.
+        channels: C, numbers per pixel; their directions w are spread over a quarter turn.
+        stride: of the map, in pixels of the image.
+
+    Example:
+        >>> tuple(PositionHead(8, 1, stride=2)(torch.zeros(2, 8, 4, 6)).shape)
+        (2, 1, 4, 6)
+    """
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.direct = nn.Conv2d(channels_in, channels, 1)
+        self.gate = nn.Conv2d(channels_in, 1, 1)
+        nn.init.zeros_(self.gate.weight)
+        self.place = nn.Conv2d(2, channels, 1, bias=False)
+        self.place.weight.data = SLOPE * _directions(channels)[..., None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, channels_in, h, w)`` to ``(B, C, h, w)``."""
+        axes = [torch.arange(n, device=x.device) * (self.stride / UNIT) for n in x.shape[-2:]]
+        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(x.dtype)
+        values: Tensor = self.direct(x) + self.gate(x).sigmoid() * self.place(place)
+        return values
+
+
+def _directions(count: int) -> Tensor:
+    """``(count, 2)`` unit vectors over a quarter turn; a single one lies along neither axis."""
+    angles = torch.linspace(0, torch.pi / 2, count) if count > 1 else torch.tensor([0.5])
+    return torch.stack([angles.sin(), angles.cos()], 1)
 
 
 class ValueNetwork(nn.Module):
@@ -70,6 +113,10 @@ class ValueNetwork(nn.Module):
             levels=config.encoder_levels,
             frozen=config.frozen_levels,
         )
+        if config.coordinates == "head":
+            self.body.heads["value"] = PositionHead(
+                self.body.decoder.channels, config.channels, config.stride
+            )
         encoder = self.body.encoder
         strides = [s for s in encoder.reductions if s >= FINEST] or encoder.reductions[-1:]
         self.levels = [
