@@ -16,6 +16,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
     [
         ("mean_shift.py", ["--most", "1024", "--dimensions", "3"], 3),  # three ways to do it
         ("training_step.py", ["--quick"], None),
+        ("window_pairs.py", ["--quick"], 1),
     ],
 )
 def test_a_benchmark_runs_and_writes_its_table(script, options, rows, tmp_path):
