@@ -21,7 +21,7 @@ def test_an_unknown_experiment_gets_the_nearest():
 def test_every_experiment_has_the_same_options_and_a_short_line(name):
     parameters = inspect.signature(EXPERIMENTS[name].draw).parameters
     assert list(parameters) == ["folder", "quick", "seed"]
-    assert EXPERIMENTS[name].draw.__name__ == f"draw_{name.removeprefix('rpe.')}"
+    assert EXPERIMENTS[name].draw.__name__ == f"draw_{name.partition('.')[2]}"
     assert 10 < len(EXPERIMENTS[name].what) < 80
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from congeal.errors import unknown
 from congeal.experiments.convergence import draw_convergence
 from congeal.experiments.digits import draw_digits
+from congeal.experiments.dvis import DVIS_EXPERIMENTS
 from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
@@ -51,6 +52,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "rpe.trajectories": Experiment(
         draw_trajectories, "points on a line trained through mean shift, in five settings"
     ),
+    **{f"dvis.{name}": Experiment(*entry) for name, entry in DVIS_EXPERIMENTS.items()},
 }
 
 
@@ -62,7 +64,7 @@ def choose_experiments(name: str) -> tuple[str, ...]:
 
     Example:
         >>> choose_experiments("rpe.loss"), len(choose_experiments("all"))
-        (('rpe.loss',), 7)
+        (('rpe.loss',), 15)
     """
     if name == "all":
         return tuple(EXPERIMENTS)

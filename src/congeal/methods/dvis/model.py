@@ -279,6 +279,17 @@ class DVIS(Method):
         found, scores, classes = self._verify(maps)
         return self._describe(maps, found.masks, scores, classes)
 
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """Value map, its levels, the groups of each bandwidth, candidates accepted and rejected.
+
+        Example:
+            >>> [title for title, _ in DVIS().illustrate(np.zeros((30, 50), np.uint8))][:2]
+            ['value map', 'levels']
+        """
+        from congeal.methods.dvis.illustration import draw_stages  # late: matplotlib is slow
+
+        return draw_stages(self, image, self.predict_maps(image))
+
     def _verify(self, maps: MapPrediction) -> tuple[Candidates, Tensor, Tensor]:
         """Candidates of an image, their scores ``(N,)`` and classes ``(N,)``."""
         found = self.find(maps.maps["values"].float())
