@@ -23,6 +23,13 @@ class DVISNetwork(NetworkSettings):
         "head: values start from row and column of each pixel; channels: the image has both",
         paper="none",
     )
+    settle_norm: float = setting(
+        0.5,
+        "share of the training of the value map after which batch norm keeps its moments",
+        ge=0,
+        le=1,
+        paper="0",
+    )
     verification_width: int = setting(
         32, "channels of the first layers of the verification network", ge=8, paper="256"
     )
@@ -89,7 +96,10 @@ class DVISDecoding(Settings):
     """From the value map to objects, and to the candidates that the verification learns from."""
 
     bandwidths: tuple[float, ...] = setting(
-        (0.9, 0.4), "of mean shift, one set of candidates each", adjustable=True, paper="0.9, 0.4"
+        (0.9, 0.4, 0.2),
+        "of mean shift, one set of candidates each",
+        adjustable=True,
+        paper="0.9, 0.4",
     )
     foreground_threshold: float = setting(
         1.0, "value from which a pixel is foreground", gt=0, adjustable=True

@@ -13,11 +13,12 @@ from congeal.networks.coordinates import coordinate_channels
 from congeal.networks.encoders import encoder_statistics
 from congeal.networks.registry import EncoderDecoder
 
-__all__ = ["PositionHead", "ValueNetwork", "ValueOutput"]
+__all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
 
 FINEST = 8  # stride of the features that candidates are judged by
 UNIT = 64.0  # px, of positions as the head is told them
 SLOPE = 10.0  # first growth of a value per UNIT: a level of m_2 = 1 every 6 px
+DEPTH = 10.0  # of background below 0, where the gate is shut
 
 
 class ValueOutput(NamedTuple):
@@ -32,13 +33,34 @@ class ValueOutput(NamedTuple):
     features: Tensor
 
 
+def hold_moments(network: nn.Module) -> None:
+    """Let batch norm use its stored moments until the network is set to train again.
+
+    Values count as they are, so a network that learns by the moments of its batches to the end
+    gives other ones in evaluation: of the pixels of drawn shapes it found in training mode, with
+    an IoU of .87 with the objects, an evaluation kept .63.
+
+    Example:
+        >>> network = ValueNetwork(DVISNetwork()).train()
+        >>> hold_moments(network)
+        >>> network.body.encoder.stem[1].training, network.body.encoder.training
+        (False, True)
+    """
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
 class PositionHead(nn.Module):
-    """Values that start from where a pixel lies: ``f = h(x) + g(x) (w . p)``.
+    """Values that start from where a pixel lies: ``f = h(x) + g(x) (w . p) - (1 - g(x)) depth``.
 
     Objects that look alike differ by their place only. Told its place, a pixel has to add no more
     than its offset from the object's centre for all pixels of the object to agree, and that can be
-    seen from close by. The gate g in (0, 1) lets background go without. Positions p count from the
-    upper left corner, so that they are positive in an image of any size.
+    seen from close by. The gate g in (0, 1) is near 0 on background, which lies far below 0 then.
+    At the start it does so everywhere, at no cost for background, and it is for the objects to open
+    the gate; the other way round background shuts it, and places are lost, before anything else is
+    learnt. Positions p count from the upper left corner, so that they are positive in an image of
+    any size.
 
     Args:
         channels_in: of the decoder's map.
@@ -63,7 +85,8 @@ class PositionHead(nn.Module):
         """``(B, channels_in, h, w)`` to ``(B, C, h, w)``."""
         axes = [torch.arange(n, device=x.device) * (self.stride / UNIT) for n in x.shape[-2:]]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(x.dtype)
-        values: Tensor = self.direct(x) + self.gate(x).sigmoid() * self.place(place)
+        gate = self.gate(x).sigmoid()
+        values: Tensor = self.direct(x) + gate * (self.place(place) + DEPTH) - DEPTH
         return values
 
 
