@@ -72,8 +72,8 @@ def test_the_threshold_falls_to_where_objects_score(model, monkeypatch, tmp_path
 
 
 def test_a_grows_where_the_class_head_is_fooled(model, monkeypatch):
-    """Of all candidates the classes are as sure; IoU tells true from false ones."""
-    judged(model, monkeypatch, 0.95, 0.2, 0.9, 0.9)
+    """The class head is surer of what is no object; predicted IoU knows better."""
+    judged(model, monkeypatch, 0.9, 0.1, 0.2, 0.95)
     found = tune_decoding(model, Squares())
     assert found.settings["decoding.iou_share"] > 0.5
     assert len(model.segment(Squares()[0].image)) == 2
