@@ -42,7 +42,7 @@ def draw_capacity(folder: str | Path, *, quick: bool = False, seed: int = 0) -> 
         found[name] = [
             scores(model, test, "matching")["matching_ap@0.5"] for test in tests.values()
         ]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"variant": name, "objects": n, "AP": value}
         for name, line in found.items()
         for n, value in zip(counts, line, strict=True)

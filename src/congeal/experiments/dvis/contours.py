@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from congeal.experiments.dvis.small import budget_of, draw_lines, scores, shapes, train_small
 from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
@@ -40,7 +41,7 @@ def draw_table8(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
         model = train_small(train, budget, seed, **settings)
         got = scores(model, test, "contour-f1")
         found[name] = [got[f"contour_f1@{limit}"] for limit in LIMITS]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"terms": name, "px": limit, "here": here, "paper": paper}
         for name in PAPER
         for limit, here, paper in zip(LIMITS, found[name], PAPER[name], strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -90,7 +91,9 @@ def draw_table5(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
         axes.barh(list(parts), [value / 1e9 for value in parts.values()])
         axes.invert_yaxis()
         axes.set(xlabel="billions of operations")
-    rows = [{"part": name, "operations": value} for name, value in parts.items()]
+    rows: list[dict[str, Any]] = [
+        {"part": name, "operations": value} for name, value in parts.items()
+    ]
     numbers = {f"{name}, billions": value / 1e9 for name, value in parts.items()}
     numbers["share of the second stage"] = share
     return save_figure(folder, "dvis-table5", figure, rows, numbers, [claim])
