@@ -13,6 +13,7 @@ __all__ = ["EFFECTS", "SHORT", "made_up_maps"]
 # candidates, and none of them is rejected.
 SHORT = {
     "training.seed": 2,
+    "network.coordinates": "channels",  # by the head, values start below 0
     "network.verification_width": 8,
     "decoding.foreground_threshold": 0.01,
     "decoding.min_area": 4.0,
@@ -36,6 +37,7 @@ EFFECTS: dict[str, Effect] = {
     "network.channels": Trained(2),
     "network.stride": Trained(4),
     "network.coordinates": Trained("none"),
+    "network.settle_norm": Trained(0.0),
     "network.verification_width": Trained(16),
     "network.box_margin": Trained(0.5, VERIFYING),
     "loss.binary_weight": Trained(3.0),

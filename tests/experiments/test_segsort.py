@@ -20,7 +20,7 @@ def test_a_quick_run_leaves_picture_table_and_numbers(name, tmp_path, table):
     made = EXPERIMENTS[name].draw(tmp_path, quick=True)
     rows = table(made)
     assert len(rows) >= 2
-    assert made.png.name == f"segsort-{name.partition('.')[2]}.png"
+    assert made.png.name == f"segsort_{name.partition('.')[2]}.png"
     assert all(np.isfinite(value) for value in made.numbers.values())
 
 

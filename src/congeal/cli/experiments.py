@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +65,15 @@ def _tell(made: FigureResult) -> None:
     say(f"{made.png}, {made.csv}")
     for name, value in made.numbers.items():
         say(f"  {name}: {value:.4g}")
+    for claim in made.claims:
+        say(f"  {claim}")
 
 
 def _to_dict(name: str, made: FigureResult) -> dict[str, Any]:
-    return {"name": name, "png": str(made.png), "csv": str(made.csv), "numbers": made.numbers}
+    return {
+        "name": name,
+        "png": str(made.png),
+        "csv": str(made.csv),
+        "numbers": made.numbers,
+        "claims": [asdict(claim) for claim in made.claims],
+    }

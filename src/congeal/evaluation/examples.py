@@ -70,6 +70,7 @@ class Example:
         prediction: what was predicted drawn over it.
         mistakes: objects or boundaries found (green line), missed (red) and predicted in vain
             (orange); of classes the pixels of the wrong one (red).
+        steps: title and picture of steps between image and prediction, where the model draws any.
     """
 
     scores: dict[str, Any]
@@ -77,6 +78,7 @@ class Example:
     truth: RGB
     prediction: RGB
     mistakes: RGB
+    steps: tuple[tuple[str, RGB], ...] = ()
 
 
 class WorstExamples:

@@ -23,15 +23,15 @@ TILES = 6
 """Numbers of a protocol other than matching that stand above its table."""
 
 _LEGENDS = {
-    "objects": "In the last picture of each image, objects that were found have a green line, "
+    "objects": "In the picture of mistakes, objects that were found have a green line, "
     "those that were missed are red, and those predicted where there is none are orange.",
-    "segments": "Things and stuff alike are segments. In the last picture of each image, segments "
+    "segments": "Things and stuff alike are segments. In the picture of mistakes, segments "
     "that were found have a green line, those that were missed are red, and those predicted where "
     "there is none are orange; their classes are not looked at.",
-    "classes": "Colours tell the classes of pixels. In the last picture of each image, pixels of "
+    "classes": "Colours tell the classes of pixels. In the picture of mistakes, pixels of "
     "the wrong class are red.",
     "boundaries": "The stronger a line, the more annotators drew it, or the surer is the model. In "
-    "the last picture of each image, boundaries that were found are green, those that some "
+    "the picture of mistakes, boundaries that were found are green, those that some "
     "annotator drew and nobody predicted are red, and those predicted in vain are orange.",
 }
 
@@ -87,6 +87,7 @@ def _pictures(example: Example) -> list[tuple[str, Any]]:
         ("truth", example.truth),
         ("prediction", example.prediction),
         ("mistakes", example.mistakes),
+        *example.steps,
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
 from congeal.evaluation.comparison import Comparison
-from congeal.evaluation.examples import WorstExamples, draw_example
+from congeal.evaluation.examples import Example, WorstExamples, draw_example
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.evaluation.memory import Memory
 from congeal.evaluation.result import Evaluation
@@ -266,8 +267,15 @@ def _score_images(
         result, seconds = _segment(segment, sample)
         one = Comparison(sample, result, dataset, memory)
         row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
-        worst.offer(judge.badness(row), partial(draw_example, row, judge, one))
+        worst.offer(judge.badness(row), partial(_draw, model, row, judge, one))
         yield row
+
+
+def _draw(model: Segmenter, row: Row, judge: Judge, one: Comparison) -> Example:
+    """An image of the report, with the steps between image and result that the model draws."""
+    illustrate = getattr(model, "illustrate", None)
+    steps = () if illustrate is None else tuple(illustrate(one.sample.image))
+    return replace(draw_example(row, judge, one), steps=steps)
 
 
 def _judge(judge: Judge, one: Comparison) -> Row:

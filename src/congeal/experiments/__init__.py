@@ -7,10 +7,10 @@ through a network that is really trained.
 Example:
     >>> from congeal.experiments import EXPERIMENTS
     >>> sorted(EXPERIMENTS)[:3]
-    ['rpe.convergence', 'rpe.digits', 'rpe.gradient']
+    ['dvis.capacity', 'dvis.figure5', 'dvis.figure6']
 """
 
 from congeal.experiments.registry import EXPERIMENTS, Experiment, choose_experiments
-from congeal.experiments.result import FigureResult
+from congeal.experiments.result import Claim, FigureResult
 
-__all__ = ["EXPERIMENTS", "Experiment", "FigureResult", "choose_experiments"]
+__all__ = ["EXPERIMENTS", "Claim", "Experiment", "FigureResult", "choose_experiments"]

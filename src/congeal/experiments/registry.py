@@ -10,6 +10,7 @@ from congeal.experiments.convergence import draw_convergence
 from congeal.experiments.digits import draw_digits
 from congeal.experiments.dl_crossing import draw_dl_crossing
 from congeal.experiments.dl_table2 import draw_dl_table2
+from congeal.experiments.dvis import DVIS_EXPERIMENTS
 from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
@@ -81,6 +82,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "dl.crossing": Experiment(
         draw_dl_crossing, "objects that cross: embeddings against boxes and classical methods"
     ),
+    **{f"dvis.{name}": Experiment(*entry) for name, entry in DVIS_EXPERIMENTS.items()},
 }
 
 

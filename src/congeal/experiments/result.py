@@ -16,11 +16,36 @@ from matplotlib.figure import Figure
 from congeal.figures.plots import INK, SOFT, STYLE
 from congeal.files import atomic_path
 
-__all__ = ["FigureResult", "house_style", "new_figure", "note", "save_figure", "show_map"]
+__all__ = ["Claim", "FigureResult", "house_style", "new_figure", "note", "save_figure", "show_map"]
 
 DPI = 120
 
 Cell = float | int | str | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper claims, and what came out here.
+
+    Args:
+        text: the claim.
+        paper: the paper's figures, with the data they are of.
+        here: ours.
+        held: whether ours say the same.
+
+    Example:
+        >>> print(Claim("larger is better", "1 to 2 (VOC)", "3 to 4 (drawn)", True))
+        held: larger is better; paper: 1 to 2 (VOC); here: 3 to 4 (drawn)
+    """
+
+    text: str
+    paper: str
+    here: str
+    held: bool
+
+    def __str__(self) -> str:
+        verdict = "held" if self.held else "did not hold"
+        return f"{verdict}: {self.text}; paper: {self.paper}; here: {self.here}"
 
 
 @dataclass(frozen=True)
@@ -31,11 +56,13 @@ class FigureResult:
         png: the picture.
         csv: the numbers in it, a table.
         numbers: what the figure comes down to, by name.
+        claims: of the paper, where the figure can tell.
     """
 
     png: Path
     csv: Path
     numbers: dict[str, float]
+    claims: tuple[Claim, ...] = ()
 
 
 def house_style() -> AbstractContextManager[None]:
@@ -69,6 +96,7 @@ def save_figure(
     figure: Figure,
     rows: Iterable[Mapping[str, Cell]],
     numbers: Mapping[str, float],
+    claims: Iterable[Claim] = (),
 ) -> FigureResult:
     """Write ``name.png`` and ``name.csv`` to a folder, each whole or not at all.
 
@@ -87,7 +115,8 @@ def save_figure(
         # Without the name of the program the same figure is the same file.
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
     _write_table(table, list(rows))
-    return FigureResult(png, table, {key: float(value) for key, value in numbers.items()})
+    told = {key: float(value) for key, value in numbers.items()}
+    return FigureResult(png, table, told, tuple(claims))
 
 
 def _write_table(path: Path, rows: list[Mapping[str, Cell]]) -> None:

@@ -23,7 +23,7 @@ def draw_segsort_k(folder: str | Path, *, quick: bool = False, seed: int = 0) ->
     """Let 1 to 31 neighbours vote on each segment, of one trained model.
 
     Args:
-        folder: where ``segsort-k.png`` and ``.csv`` go.
+        folder: where ``segsort_k.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes, 1 and 15 neighbours.
         seed: of weights and order.
 
@@ -43,7 +43,7 @@ def draw_segsort_kappa(folder: str | Path, *, quick: bool = False, seed: int = 0
     """Train with several concentrations.
 
     Args:
-        folder: where ``segsort-kappa.png`` and ``.csv`` go.
+        folder: where ``segsort_kappa.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes, two concentrations.
         seed: of weights and order.
 
@@ -59,7 +59,7 @@ def draw_segsort_grid(folder: str | Path, *, quick: bool = False, seed: int = 0)
     """Train and predict with several numbers of cells from which k-means starts.
 
     Args:
-        folder: where ``segsort-grid.png`` and ``.csv`` go.
+        folder: where ``segsort_grid.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes, two grids.
         seed: of weights and order.
 

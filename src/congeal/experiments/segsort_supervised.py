@@ -127,7 +127,7 @@ def draw_segsort_labels(folder: str | Path, *, quick: bool = False, seed: int = 
     The unsupervised model sees all images and no label; labels come in with the index alone.
 
     Args:
-        folder: where ``segsort-labels.png`` and ``.csv`` go.
+        folder: where ``segsort_labels.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes.
         seed: of weights and order.
 
@@ -169,7 +169,7 @@ def draw_segsort_memory(folder: str | Path, *, quick: bool = False, seed: int = 
     """Train with a memory of 0, 1, 2 (the paper's) and 4 batches.
 
     Args:
-        folder: where ``segsort-memory.png`` and ``.csv`` go.
+        folder: where ``segsort_memory.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes, memories of 0 and 2.
         seed: of weights and order.
 

@@ -95,7 +95,7 @@ def draw_segsort_unsupervised(
     """Train without labels, then score classes by retrieval, and regions on BSDS500.
 
     Args:
-        folder: where ``segsort-unsupervised.png`` and ``.csv`` go.
+        folder: where ``segsort_unsupervised.png`` and ``.csv`` go.
         quick: a few updates on drawn shapes; regions of two of them against their own objects.
         seed: of weights and order.
 

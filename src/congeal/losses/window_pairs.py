@@ -17,6 +17,9 @@ __all__ = ["random_pairs", "window_offsets", "window_pair_cost"]
 
 Offset = tuple[int, ...]
 
+CACHED = 2**16  # pixels compared at once; the dozen maps this takes fit a core's cache
+EXACT = 2**24  # whole numbers below it are float32
+
 
 @lru_cache(maxsize=32)
 def window_offsets(
@@ -75,14 +78,13 @@ def _ends(step: Offset, size: torch.Size) -> tuple[tuple[slice, ...], tuple[slic
     return (slice(None), *first), (slice(None), *second)
 
 
-def _difference(one: Tensor, other: Tensor, spatial: int) -> tuple[Tensor, Tensor]:
-    """Distance of two values ``(B, *S)``, and the direction from the other to the one."""
-    difference = one - other
+def _distance(difference: Tensor, spatial: int) -> tuple[Tensor, Tensor]:
+    """Distance ``(B, *S)`` of two maps by their difference, and its direction."""
     if difference.ndim == spatial + 1:
-        return difference.abs(), difference.sign()
-    gap = difference.norm(dim=1)  # (B, *S) of (B, C, *S)
+        return difference.abs(), difference.sign_()
+    gap = difference.square().sum(1).sqrt_()  # (B, *S) of (B, C, *S)
     tiny = torch.finfo(gap.dtype).tiny
-    return gap, difference / gap.clamp_min(tiny)[:, None]
+    return gap, difference.div_(gap.clamp_min(tiny)[:, None])
 
 
 def _within(step: Offset, radius: float | None) -> bool:
@@ -102,34 +104,87 @@ def _compare(
     repulsion_radius: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean cost ``(B,)`` over the pairs of each image, and its gradient, shaped like the values."""
-    size = labels.shape[1:]
-    gradient = torch.zeros_like(values)
-    cost = values.new_zeros(len(values))
-    count = torch.zeros(len(values), dtype=torch.int64, device=values.device)
-    foreground = labels > 0
-    for step in window_offsets(len(size), window=window, centre=centre, dilation=dilation):
-        if any(abs(d) >= side for d, side in zip(step, size, strict=True)):
-            continue
-        a, b = _ends(step, size)
-        both = foreground[a] & foreground[b]
-        same = labels[a] == labels[b]
-        if not _within(step, repulsion_radius):
-            both &= same
+    steps = window_offsets(labels.ndim - 1, window=window, centre=centre, dilation=dilation)
+    steps = tuple(
+        step
+        for step in steps
+        if all(abs(d) < side for d, side in zip(step, labels.shape[1:], strict=True))
+    )
+    together = max(1, CACHED // max(labels[0].numel(), 1)) if len(labels) else 1
+    if labels.is_cuda:
+        together = max(len(labels), 1)  # launches count there, not the cache
+    parts = [
+        _Window(some, its, margin, theta, different_weight, repulsion_radius).compare(steps)
+        for some, its in zip(values.split(together), labels.split(together), strict=True)
+    ]
+    costs, gradients = zip(*parts, strict=True)
+    return torch.cat(costs), torch.cat(gradients)
+
+
+class _Window:
+    """The pairs of a few images, compared one step after another.
+
+    What is done 298 times is done in few passes over memory: truth values are 0 and 1 in the type
+    of the values, since mixed types are slow, and choices are made by arithmetic that is exact.
+    """
+
+    def __init__(
+        self,
+        values: Tensor,
+        labels: Tensor,
+        margin: float,
+        theta: float,
+        different_weight: float,
+        radius: float | None,
+    ) -> None:
+        self.values = values
+        self.names = _numbered(labels, values.dtype)
+        self.foreground = (labels > 0).to(values.dtype)
+        self.margin, self.theta, self.radius = margin, theta, radius
+        self.different = different_weight
+        self.gradient = torch.zeros_like(values)
+        self.cost = values.new_zeros(len(values))
+        self.count = values.new_zeros(len(values), dtype=torch.float64)
+
+    def compare(self, steps: tuple[Offset, ...]) -> tuple[Tensor, Tensor]:
+        """Cost ``(B,)`` and gradient, both of the mean over the pairs."""
+        for step in steps:
+            self._add(step)
+        count = self.count.clamp_min(1).to(self.cost.dtype)
+        each = count.reshape(-1, *[1] * (self.values.ndim - 1))
+        return self.cost / count, self.gradient.mul_(2).div_(each)
+
+    def _add(self, step: Offset) -> None:
+        """Add the pairs a step apart."""
+        a, b = _ends(step, self.names.shape[1:])
+        both = self.foreground[a] * self.foreground[b]  # (B, *S')
+        same = torch.eq(self.names[a], self.names[b], out=torch.empty_like(both))
+        if not _within(step, self.radius):
+            both *= same
         at_a: Any = (Ellipsis, *a[1:])
         at_b: Any = (Ellipsis, *b[1:])
-        gap, direction = _difference(values[at_a], values[at_b], len(size))
-        excess = torch.where(same, gap, (margin - gap).relu_())
-        slope = (excess / theta).clamp_(max=1.0)
-        scale = torch.where(same, 1.0, different_weight).to(values.dtype).mul_(both)
+        gap, direction = _distance(self.values[at_a] - self.values[at_b], both.ndim - 1)
+        # lerp gives exactly its first where same is 0, exactly its second where it is 1
+        excess = (self.margin - gap).relu_().lerp_(gap, same)
+        slope = (excess * (1 / self.theta)).clamp_(max=1.0)
         # Huber: v^2 / (2 theta) while the slope v / theta is below 1, v - theta / 2 from there on
-        cost += (slope * (excess - 0.5 * theta * slope)).mul_(scale).flatten(1).sum(1)
-        count += both.flatten(1).sum(1)
-        strength = slope.mul_(scale).mul_(same.to(values.dtype) * 2 - 1)
-        pull = direction * (strength if values.ndim == labels.ndim else strength[:, None])
-        gradient[at_a] += pull
-        gradient[at_b] -= pull
-    count = count.clamp_min(1)
-    return cost / count, gradient / count.reshape(-1, *[1] * (values.ndim - 1))
+        huber = excess.sub_(slope, alpha=0.5 * self.theta)
+        strength = slope.mul_(both)
+        if self.different != 1:
+            strength *= same + (1 - same) * self.different
+        self.cost += huber.mul_(strength).flatten(1).sum(1)
+        self.count += both.flatten(1).sum(1)
+        strength *= same.sub_(0.5)  # +-1/2: objects pull together, or push apart
+        pull = direction.mul_(strength if direction.ndim == both.ndim else strength[:, None])
+        self.gradient[at_a] += pull
+        self.gradient[at_b] -= pull
+
+
+def _numbered(labels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Labels ``(B, *S)`` as floats, exactly: numbered anew where they are too large."""
+    if labels.numel() and int(labels.max()) >= EXACT:
+        labels = torch.unique(labels, return_inverse=True)[1]
+    return labels.clamp_min(0).to(dtype)
 
 
 def _shapes(values: Tensor, labels: Tensor, *settings: float | None) -> tuple[Tensor, Tensor]:

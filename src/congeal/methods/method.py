@@ -333,6 +333,18 @@ class Method(nn.Module, ABC):
         """
         return self.decode(self.predict_maps(image), keep_embedding=keep_embedding)
 
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """Pictures of how the result of an image came about, for a report; mostly none.
+
+        Args:
+            image: as for :meth:`segment`.
+
+        Returns:
+            Title and picture ``(h, w, 3)`` uint8 of each step between image and result.
+        """
+        del image
+        return []
+
     def configure(self, **settings: Any) -> Self:
         """Change settings that may change after training, in place.
 

@@ -98,6 +98,9 @@ def test_the_model_segments_and_is_evaluated(unbroken, tmp_path):
     run("segment", unbroken, tmp_path / "one.png", "-o", tmp_path / "found")
     assert any((tmp_path / "found").iterdir())
     run("evaluate", unbroken, "discs", "--limit", 2, "-o", tmp_path / "evaluation")
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    for step in ("value map", "levels", "bandwidth 0.9", "bandwidth 0.4", "accepted", "rejected"):
+        assert step in page
 
 
 @pytest.fixture(scope="module")

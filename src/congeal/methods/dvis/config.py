@@ -18,8 +18,17 @@ class DVISNetwork(NetworkSettings):
 
     channels: int = setting(1, "C, numbers per pixel", ge=1, paper="1")
     stride: Literal[2, 4] = setting(2, "of the value map", unit="px", paper="4")
-    coordinates: Literal["none", "channels"] = setting(
-        "channels", "channels: the network is told row and column of each pixel", paper="none"
+    coordinates: Literal["none", "channels", "head"] = setting(
+        "head",
+        "head: values start from row and column of each pixel; channels: the image has both",
+        paper="none",
+    )
+    settle_norm: float = setting(
+        0.5,
+        "share of the training of the value map after which batch norm keeps its moments",
+        ge=0,
+        le=1,
+        paper="0",
     )
     verification_width: int = setting(
         32, "channels of the first layers of the verification network", ge=8, paper="256"
@@ -34,7 +43,7 @@ class DVISLoss(Settings):
 
     binary_weight: float = setting(10.0, "weight of the binary term", ge=0, paper="10")
     permutation_weight: float = setting(
-        0.2, "weight of the permutation-invariant term", ge=0, paper="0.2"
+        5.0, "weight of the permutation-invariant term", ge=0, paper="0.2"
     )
     mumford_shah_weight: float = setting(0.1, "weight of the Mumford-Shah term", ge=0, paper="0.1")
     quantisation_weight: float = setting(0.5, "weight of the quantisation term", ge=0, paper="0.5")
@@ -87,7 +96,10 @@ class DVISDecoding(Settings):
     """From the value map to objects, and to the candidates that the verification learns from."""
 
     bandwidths: tuple[float, ...] = setting(
-        (0.9, 0.4), "of mean shift, one set of candidates each", adjustable=True, paper="0.9, 0.4"
+        (0.9, 0.4, 0.2),
+        "of mean shift, one set of candidates each",
+        adjustable=True,
+        paper="0.9, 0.4",
     )
     foreground_threshold: float = setting(
         1.0, "value from which a pixel is foreground", gt=0, adjustable=True

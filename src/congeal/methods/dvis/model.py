@@ -16,7 +16,7 @@ from congeal.data.zoom import zoom_image
 from congeal.losses.variational import variational_terms
 from congeal.methods.dvis.candidates import Candidates, find_candidates, suppress
 from congeal.methods.dvis.config import DVISConfig
-from congeal.methods.dvis.network import ValueNetwork, ValueOutput
+from congeal.methods.dvis.network import ValueNetwork, ValueOutput, hold_moments
 from congeal.methods.dvis.paste import Frame, sample_labels
 from congeal.methods.dvis.search import SEARCH_SPACE
 from congeal.methods.dvis.suggest import suggest_settings
@@ -67,9 +67,12 @@ class DVIS(Method):
             "network.coordinates": "none",
             "network.verification_width": 256,
             "network.box_margin": 0.0,
+            "network.settle_norm": 0.0,
+            "loss.permutation_weight": 0.2,
             "loss.window": 129,
             "loss.centre": 8,
             "loss.dilation": 8,
+            "decoding.bandwidths": (0.9, 0.4),
             "training.optimizer": "sgd",
             "training.weight_decay": 5e-4,
         },
@@ -133,10 +136,11 @@ class DVIS(Method):
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
         """Terms of the value map, or ``class`` and ``iou`` in the stage ``verification``."""
-        del progress
         if stage == "verification":
             self.verified.fill_(True)
             return self._verification_losses(batch, generator)
+        if progress >= self.config.network.settle_norm:
+            hold_moments(self.network)
         labels = sample_labels(batch.get("labels"), self.config.network.stride)
         return self.map_losses(self(batch.image).values, labels, generator)
 
@@ -277,6 +281,17 @@ class DVIS(Method):
         """
         found, scores, classes = self._verify(maps)
         return self._describe(maps, found.masks, scores, classes)
+
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """Value map, its levels, the groups of each bandwidth, candidates accepted and rejected.
+
+        Example:
+            >>> [title for title, _ in DVIS().illustrate(np.zeros((30, 50), np.uint8))][:2]
+            ['value map', 'levels']
+        """
+        from congeal.methods.dvis.illustration import draw_stages  # late: matplotlib is slow
+
+        return draw_stages(self, image, self.predict_maps(image))
 
     def _verify(self, maps: MapPrediction) -> tuple[Candidates, Tensor, Tensor]:
         """Candidates of an image, their scores ``(N,)`` and classes ``(N,)``."""

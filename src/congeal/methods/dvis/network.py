@@ -13,9 +13,12 @@ from congeal.networks.coordinates import coordinate_channels
 from congeal.networks.encoders import encoder_statistics
 from congeal.networks.registry import EncoderDecoder
 
-__all__ = ["ValueNetwork", "ValueOutput"]
+__all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
 
 FINEST = 8  # stride of the features that candidates are judged by
+UNIT = 64.0  # px, of positions as the head is told them
+SLOPE = 10.0  # first growth of a value per UNIT: a level of m_2 = 1 every 6 px
+DEPTH = 10.0  # of background below 0, where the gate is shut
 
 
 class ValueOutput(NamedTuple):
@@ -28,6 +31,69 @@ class ValueOutput(NamedTuple):
 
     values: Tensor
     features: Tensor
+
+
+def hold_moments(network: nn.Module) -> None:
+    """Let batch norm use its stored moments until the network is set to train again.
+
+    Values count as they are, so a network that learns by the moments of its batches to the end
+    gives other ones in evaluation: of the pixels of drawn shapes it found in training mode, with
+    an IoU of .87 with the objects, an evaluation kept .63.
+
+    Example:
+        >>> network = ValueNetwork(DVISNetwork()).train()
+        >>> hold_moments(network)
+        >>> network.body.encoder.stem[1].training, network.body.encoder.training
+        (False, True)
+    """
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
+class PositionHead(nn.Module):
+    """Values that start from where a pixel lies: ``f = h(x) + g(x) (w . p) - (1 - g(x)) depth``.
+
+    Objects that look alike differ by their place only. Told its place, a pixel has to add no more
+    than its offset from the object's centre for all pixels of the object to agree, and that can be
+    seen from close by. The gate g in (0, 1) is near 0 on background, which lies far below 0 then.
+    At the start it does so everywhere, at no cost for background, and it is for the objects to open
+    the gate; the other way round background shuts it, and places are lost, before anything else is
+    learnt. Positions p count from the upper left corner, so that they are positive in an image of
+    any size.
+
+    Args:
+        channels_in: of the decoder's map.
+        channels: C, numbers per pixel; their directions w are spread over a quarter turn.
+        stride: of the map, in pixels of the image.
+
+    Example:
+        >>> tuple(PositionHead(8, 1, stride=2)(torch.zeros(2, 8, 4, 6)).shape)
+        (2, 1, 4, 6)
+    """
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.direct = nn.Conv2d(channels_in, channels, 1)
+        self.gate = nn.Conv2d(channels_in, 1, 1)
+        nn.init.zeros_(self.gate.weight)
+        self.place = nn.Conv2d(2, channels, 1, bias=False)
+        self.place.weight.data = SLOPE * _directions(channels)[..., None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, channels_in, h, w)`` to ``(B, C, h, w)``."""
+        axes = [torch.arange(n, device=x.device) * (self.stride / UNIT) for n in x.shape[-2:]]
+        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(x.dtype)
+        gate = self.gate(x).sigmoid()
+        values: Tensor = self.direct(x) + gate * (self.place(place) + DEPTH) - DEPTH
+        return values
+
+
+def _directions(count: int) -> Tensor:
+    """``(count, 2)`` unit vectors over a quarter turn; a single one lies along neither axis."""
+    angles = torch.linspace(0, torch.pi / 2, count) if count > 1 else torch.tensor([0.5])
+    return torch.stack([angles.sin(), angles.cos()], 1)
 
 
 class ValueNetwork(nn.Module):
@@ -71,6 +137,10 @@ class ValueNetwork(nn.Module):
             levels=config.encoder_levels,
             frozen=config.frozen_levels,
         )
+        if config.coordinates == "head":
+            self.body.heads["value"] = PositionHead(
+                self.body.decoder.channels, config.channels, config.stride
+            )
         encoder = self.body.encoder
         strides = [s for s in encoder.reductions if s >= FINEST] or encoder.reductions[-1:]
         self.levels = [

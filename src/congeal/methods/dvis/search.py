@@ -20,7 +20,7 @@ def _step(size: float, least: float, most: float) -> SearchStep:
 
 
 SEARCH_SPACE: Mapping[str, SearchStep] = {
-    "decoding.min_score": _step(0.05, 0.0, 0.95),
+    "decoding.min_score": _step(0.1, 0.0, 0.9),
     "decoding.iou_share": _step(0.25, 0.0, 1.0),
     "decoding.foreground_threshold": _step(0.1, 0.3, 1.9),
     "decoding.max_overlap": _step(0.1, 0.0, 0.9),
