@@ -33,7 +33,7 @@ def test_an_experiment_that_trains_runs_quickly_and_ends_in_a_claim(name, tmp_pa
 @pytest.mark.parametrize("name", ["table1", "table5"])
 def test_an_experiment_tells_the_papers_figure_beside_ours(name, tmp_path):
     told = run(name, tmp_path)
-    with (tmp_path / f"dvis-{name}.csv").open() as file:
+    with (tmp_path / f"dvis_{name}.csv").open() as file:
         assert len(list(csv.DictReader(file))) >= 5
     assert told["numbers"]
 
@@ -43,7 +43,7 @@ def run(name, folder):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     (told,) = json.loads(result.stdout)
-    assert (folder / f"dvis-{name}.png").stat().st_size > 5000
+    assert (folder / f"dvis_{name}.png").stat().st_size > 5000
     assert len(told["claims"]) == 1
     assert all(told["claims"][0][part] for part in ("text", "paper", "here"))
     return told

@@ -137,7 +137,8 @@ def evaluate(
     worst, rows = WorstExamples(EXAMPLES if report else 0), []
     segment = GivenTrueClasses(segmenter, dataset).segment if true_classes else _plain(segmenter)
     notes += (TOLD,) * true_classes
-    for row in _score_images(segment, dataset, count, judge, worst, memory):
+    draw = partial(_draw, segmenter)
+    for row in _score_images(segment, dataset, count, judge, worst, memory, draw):
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
@@ -261,13 +262,14 @@ def _score_images(
     judge: Judge,
     worst: WorstExamples,
     memory: Memory | None,
+    draw: Callable[[Row, Judge, Comparison], Example],
 ) -> Iterator[Row]:
     for index in range(count):
         sample = dataset[index]
         result, seconds = _segment(segment, sample)
         one = Comparison(sample, result, dataset, memory)
         row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
-        worst.offer(judge.badness(row), partial(_draw, model, row, judge, one))
+        worst.offer(judge.badness(row), partial(draw, row, judge, one))
         yield row
 
 

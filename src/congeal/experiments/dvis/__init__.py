@@ -18,7 +18,7 @@ DVIS_EXPERIMENTS = {
     "table7": (draw_dvis_table7, "AP^r against the range of the window of pairs; trained"),
     "table8": (
         draw_dvis_table8,
-        "contour F1 without and with Mumford-Shah and quantisation; trained",
+        "contour F1 without and with Mumford-Shah, quantisation; trained",
     ),
     "figure5": (draw_dvis_figure5, "AP^r against the share of predicted IoU in the score; trained"),
     "figure6": (draw_dvis_figure6, "objects of classes never seen in training; trained"),

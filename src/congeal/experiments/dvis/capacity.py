@@ -24,7 +24,7 @@ def draw_dvis_capacity(folder: str | Path, *, quick: bool = False, seed: int = 0
     """Train three variants on drawn discs, 2 to 64 an image, and score them by objects.
 
     Args:
-        folder: where ``dvis_capacity.png`` and ``dvis-capacity.csv`` go.
+        folder: where ``dvis_capacity.png`` and ``dvis_capacity.csv`` go.
         quick: a few updates and two numbers of objects, to see that it runs.
         seed: of the network, the drawings and the training.
 

@@ -27,7 +27,7 @@ def draw_dvis_table8(folder: str | Path, *, quick: bool = False, seed: int = 0) 
     """Train without both terms, with one and with both, and compare contours of classes.
 
     Args:
-        folder: where ``dvis_table8.png`` and ``dvis-table8.csv`` go.
+        folder: where ``dvis_table8.png`` and ``dvis_table8.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
 

@@ -68,7 +68,7 @@ def draw_dvis_table5(folder: str | Path, *, quick: bool = False, seed: int = 0) 
     """Count the operations of the parts for an image of VOC's size.
 
     Args:
-        folder: where ``dvis_table5.png`` and ``dvis-table5.csv`` go.
+        folder: where ``dvis_table5.png`` and ``dvis_table5.csv`` go.
         quick: a smaller encoder and image.
         seed: not used; nothing is random here.
 

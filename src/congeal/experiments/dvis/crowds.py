@@ -27,7 +27,7 @@ def draw_dvis_table6(folder: str | Path, *, quick: bool = False, seed: int = 0) 
     """Count the candidates in unseen drawn scenes of 2, 4, 6 and 8 shapes.
 
     Args:
-        folder: where ``dvis_table6.png`` and ``dvis-table6.csv`` go.
+        folder: where ``dvis_table6.png`` and ``dvis_table6.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
 

@@ -22,7 +22,7 @@ def draw_dvis_figure5(folder: str | Path, *, quick: bool = False, seed: int = 0)
     """Score one trained model with several a, no candidate rejected.
 
     Args:
-        folder: where ``dvis_figure5.png`` and ``dvis-figure5.csv`` go.
+        folder: where ``dvis_figure5.png`` and ``dvis_figure5.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
 

@@ -23,7 +23,7 @@ def draw_dvis_table1(folder: str | Path, *, quick: bool = False, seed: int = 0) 
     """Train on drawn shapes of four classes that overlap and score AP^r on unseen ones.
 
     Args:
-        folder: where ``dvis_table1.png`` and ``dvis-table1.csv`` go.
+        folder: where ``dvis_table1.png`` and ``dvis_table1.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
 

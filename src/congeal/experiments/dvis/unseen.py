@@ -50,7 +50,7 @@ def draw_dvis_figure6(folder: str | Path, *, quick: bool = False, seed: int = 0)
     """Train on discs and squares without classes, then look for triangles and stars.
 
     Args:
-        folder: where ``dvis_figure6.png`` and ``dvis-figure6.csv`` go.
+        folder: where ``dvis_figure6.png`` and ``dvis_figure6.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
 

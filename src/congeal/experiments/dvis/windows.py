@@ -17,7 +17,7 @@ def draw_dvis_table7(folder: str | Path, *, quick: bool = False, seed: int = 0) 
     """Train once per range; ranges are the paper's, relative to the side of the value map.
 
     Args:
-        folder: where ``dvis_table7.png`` and ``dvis-table7.csv`` go.
+        folder: where ``dvis_table7.png`` and ``dvis_table7.csv`` go.
         quick: the shortest and the longest range for a few updates, to see that it runs.
         seed: of the network, the drawings and the training.
 
