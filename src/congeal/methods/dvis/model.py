@@ -289,9 +289,11 @@ class DVIS(Method):
             >>> [title for title, _ in DVIS().illustrate(np.zeros((30, 50), np.uint8))][:2]
             ['value map', 'levels']
         """
-        return self._draw(image, self.predict_maps(image))
+        return self._picture_steps(image, self.predict_maps(image))
 
-    def _draw(self, image: NDArray[Any], maps: MapPrediction) -> list[tuple[str, NDArray[Any]]]:
+    def _picture_steps(
+        self, image: NDArray[Any], maps: MapPrediction
+    ) -> list[tuple[str, NDArray[Any]]]:
         from congeal.methods.dvis.illustration import draw_stages  # late: matplotlib is slow
 
         usual, groups = self.config, {}
