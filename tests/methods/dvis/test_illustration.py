@@ -5,7 +5,7 @@ import torch
 
 from congeal.methods import MapPrediction
 from congeal.methods.dvis import DVIS
-from congeal.methods.dvis.illustration import draw_levels, draw_stages, draw_values
+from congeal.methods.dvis.illustration import draw_levels, draw_values
 
 
 def scene(values):
@@ -42,9 +42,9 @@ def test_rejected_candidates_are_counted_apart():
     torch.manual_seed(0)
     model = DVIS(verification_width=8, min_area=4)
     image, maps = np.zeros((64, 64, 3), np.uint8), scene(two_objects())
-    titles = [title for title, _ in draw_stages(model, image, maps)]
+    titles = [title for title, _ in model._picture_steps(image, maps)]
     assert titles[:4] == ["value map", "levels", "bandwidth 0.9", "bandwidth 0.4"]
     assert titles[-2:] == ["accepted: 2", "rejected: 0"]
     model.verified.fill_(True)
-    titles = [title for title, _ in draw_stages(model.configure(min_score=0.99), image, maps)]
+    titles = [title for title, _ in model.configure(min_score=0.99)._picture_steps(image, maps)]
     assert titles[-2:] == ["accepted: 0", "rejected: 2"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,12 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from congeal.figures import embedding_rgb, enlarge, overlay, to_display
-from congeal.methods.method import MapPrediction
 from congeal.segmentation import Segmentation
 from congeal.segmentation.objects import Crop
-
-if TYPE_CHECKING:
-    from congeal.methods.dvis.model import DVIS
 
 __all__ = ["draw_levels", "draw_stages", "draw_values"]
 
@@ -65,19 +61,30 @@ def draw_levels(values: NDArray[Any], bandwidths: Sequence[float], threshold: fl
     return _picture(figure)
 
 
-def draw_stages(model: DVIS, image: NDArray[Any], maps: MapPrediction) -> list[tuple[str, RGB]]:
-    """Title and picture of each stage between an image and its result, see :class:`DVIS`."""
-    values = maps.maps["values"].float().cpu().numpy()
-    c = model.config.decoding
+def draw_stages(
+    image: NDArray[Any],
+    values: NDArray[Any],
+    groups: Mapping[float, Segmentation],
+    threshold: float,
+    every: Segmentation,
+    accepted: Segmentation,
+) -> list[tuple[str, RGB]]:
+    """Title and picture of each stage between an image and its result.
+
+    Args:
+        image: as shown to the model.
+        values: ``(C, h, w)`` the value map.
+        groups: of each bandwidth.
+        threshold: from which a value is foreground.
+        every: all candidates.
+        accepted: those that became objects.
+    """
     pictures = [
         ("value map", enlarge(draw_values(values))),
-        ("levels", draw_levels(values, c.bandwidths, c.foreground_threshold)),
+        ("levels", draw_levels(values, tuple(groups), threshold)),
     ]
-    for bandwidth in c.bandwidths:
-        groups = _groups(model, maps, bandwidth)
-        pictures.append((f"bandwidth {bandwidth:g}", overlay(image, groups.labels)))
-    every = model.candidates(maps)
-    accepted = model.decode(maps)
+    for bandwidth, found in groups.items():
+        pictures.append((f"bandwidth {bandwidth:g}", overlay(image, found.labels)))
     kept = {_key(crop) for crop in accepted.crops()}
     chosen = np.array([_key(crop) in kept for crop in every.crops()], bool)
     for name, which, colour in (
@@ -86,16 +93,6 @@ def draw_stages(model: DVIS, image: NDArray[Any], maps: MapPrediction) -> list[t
     ):
         pictures.append((f"{name}: {which.sum()}", _candidates(image, every, which, colour)))
     return pictures
-
-
-def _groups(model: DVIS, maps: MapPrediction, bandwidth: float) -> Segmentation:
-    """All groups of one bandwidth."""
-    before = model.config
-    try:
-        model.config = before.updated({"decoding.bandwidths": (bandwidth,)})
-        return model.candidates(maps)
-    finally:
-        model.config = before
 
 
 def _key(crop: Crop) -> tuple[Any, ...]:

@@ -289,9 +289,24 @@ class DVIS(Method):
             >>> [title for title, _ in DVIS().illustrate(np.zeros((30, 50), np.uint8))][:2]
             ['value map', 'levels']
         """
+        return self._picture_steps(image, self.predict_maps(image))
+
+    def _picture_steps(
+        self, image: NDArray[Any], maps: MapPrediction
+    ) -> list[tuple[str, NDArray[Any]]]:
         from congeal.methods.dvis.illustration import draw_stages  # late: matplotlib is slow
 
-        return draw_stages(self, image, self.predict_maps(image))
+        usual, groups = self.config, {}
+        try:
+            for bandwidth in usual.decoding.bandwidths:
+                self.config = usual.updated({"decoding.bandwidths": (bandwidth,)})
+                groups[bandwidth] = self.candidates(maps)
+        finally:
+            self.config = usual
+        values = maps.maps["values"].float().cpu().numpy()
+        every, accepted = self.candidates(maps), self.decode(maps)
+        threshold = usual.decoding.foreground_threshold
+        return list(draw_stages(image, values, groups, threshold, every, accepted))
 
     def _verify(self, maps: MapPrediction) -> tuple[Candidates, Tensor, Tensor]:
         """Candidates of an image, their scores ``(N,)`` and classes ``(N,)``."""
