@@ -63,7 +63,9 @@ def test_arrays_of_numpy_are_refused_by_every_loss_in_one_line(loss):
 
 
 @pytest.mark.parametrize(
-    "call", [MeanShift().group, lambda x: MeanShift()(x[None]), normalise], ids=str
+    "call",
+    [MeanShift().group, lambda x: MeanShift()(x[None]), normalise],
+    ids=["group", "shift", "normalise"],
 )
 def test_arrays_of_numpy_are_refused_by_groupings_in_one_line(call):
     with pytest.raises(CongealError, match=r"expected a PyTorch tensor as .*torch\.from_numpy"):
