@@ -155,7 +155,7 @@ def test_the_check_shows_classes(run, said, shapes):
 
 def test_info_shows_classes_of_each_split(run, said, shapes):
     text = run("data", "info", shapes).stdout
-    assert "judged by matching, coco, miou; 2 classes" in text
+    assert "judged by coco, matching, miou; 2 classes" in text
     assert "objects of 2 classes: " in text
     facts = said("data", "info", shapes)
     assert facts["classes"] == ["background", "disc", "square"]

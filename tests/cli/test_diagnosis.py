@@ -10,7 +10,17 @@ from congeal.data import DrawnDataset
 from congeal.data.alignment import align_masks
 
 # A training of two updates on crops of 64 px; what it scores is near zero.
-SHORT = ["--epochs", 1, "--batch-size", 2, "--crop", 64, "--set", "steps_per_epoch=2"]
+SHORT = [
+    "--from-scratch",
+    "--epochs",
+    1,
+    "--batch-size",
+    2,
+    "--crop",
+    64,
+    "--set",
+    "steps_per_epoch=2",
+]
 SHORT += ["--set", "dimensions=4", "--set", "samples=64", "--set", "validation_images=1"]
 SHORT += ["--set", "tuning_share=0", "--set", "foreground_threshold=0.99", "--device", "cpu"]
 
