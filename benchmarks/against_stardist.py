@@ -44,7 +44,7 @@ def score(name: str, test: Dataset, segment: Callable[[Image], NDArray[np.int64]
         start = time.perf_counter()
         labels = segment(sample.image)
         seconds += time.perf_counter() - start
-        metric.update(sample.labels, labels)
+        metric.update(prediction=labels, truth=sample.labels)
     found = metric.compute()
     scores = {f"AP at {at}": found[f"matching_ap@{at}"] for at in THRESHOLDS}
     return {"by": name, **scores, "s an image": seconds / len(test)}

@@ -70,7 +70,7 @@ def humans(pairs: Pairs) -> Row:
     start = time.perf_counter()
     metric = HumanAgreementMetric()
     for _, annotators in pairs:  # type: ignore[attr-defined]
-        metric.update(annotators)
+        metric.update(truth=annotators)
     seconds = time.perf_counter() - start
     return {
         "prediction": "each annotator against the others",

@@ -76,9 +76,11 @@ def time_one(true: Labels, pred: Labels) -> list[Row]:
     first, second = run_lengths(true), run_lengths(pred)
     crowd = [0] * len(first)
     jobs: dict[tuple[str, str], Callable[[], Any]] = {
-        ("congeal", "IoU >= 0.5"): lambda: matching(true, pred),
-        ("congeal", "ten thresholds, 0.5 to 0.95"): lambda: matching(true, pred, THRESHOLDS),
-        ("congeal", f"IoU >= {LOW}"): lambda: matching(true, pred, LOW),
+        ("congeal", "IoU >= 0.5"): lambda: matching(prediction=pred, truth=true),
+        ("congeal", "ten thresholds, 0.5 to 0.95"): lambda: matching(
+            prediction=pred, truth=true, threshold=THRESHOLDS
+        ),
+        ("congeal", f"IoU >= {LOW}"): lambda: matching(prediction=pred, truth=true, threshold=LOW),
         ("pycocotools", "encode both maps"): lambda: (run_lengths(true), run_lengths(pred)),
         ("pycocotools", "IoU of all pairs"): lambda: coco_mask.iou(second, first, crowd),
     }
@@ -107,7 +109,8 @@ def time_many(pairs: list[tuple[Labels, Labels]], count: int) -> list[Row]:
         def feed(images: int = images) -> None:
             metric = MatchingMetric(THRESHOLDS)
             for image in range(images):
-                metric.update(*pairs[image % len(pairs)])
+                true, pred = pairs[image % len(pairs)]
+                metric.update(prediction=pred, truth=true)
 
         start = time.process_time()
         resident = peak_megabytes(feed)

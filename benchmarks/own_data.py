@@ -97,7 +97,7 @@ def train_and_score(kind: str, way: str, minutes: float, updates: int, folder: P
     model = congeal.load(made)
     metric = MatchingMetric((0.5,))
     for sample in test:
-        metric.update(model.segment(sample.image).labels, sample.labels)
+        metric.update(prediction=model.segment(sample.image).labels, truth=sample.labels)
     told = json.loads((made / "config.json").read_text())
     facts = told["training"]
     return {

@@ -217,10 +217,14 @@ def parameters(value: Any) -> str:
     if isinstance(value, type) and issubclass(value, Settings) and value is not Settings:
         return "(**settings)"
     try:
-        found = inspect.signature(value).parameters.values()
+        found = [one for one in inspect.signature(value).parameters.values() if one.name != "self"]
     except (TypeError, ValueError):
         return "()"
-    return f"({', '.join(parameter(one) for one in found if one.name != 'self')})"
+    shown = [parameter(one) for one in found]
+    named = [one for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    if any(one.default is inspect.Parameter.empty for one in named):
+        shown.insert(found.index(named[0]), "*")  # what comes next has to be named
+    return f"({', '.join(shown)})"
 
 
 def parameter(one: inspect.Parameter) -> str:

@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_metric_over_all_objects():
     found = evaluate(model, data, thresholds=(0.5, 0.8), report=False)
     metric, again = MatchingMetric((0.5, 0.8)), Knows({0: 1, 3: 3, 4: 2})
     for sample in data:
-        metric.update(sample.labels, again.segment(sample.image).labels)
+        metric.update(prediction=again.segment(sample.image).labels, truth=sample.labels)
     assert found.metrics.items() >= metric.compute().items()
     assert found.metrics["recall@0.5"] == pytest.approx(12 / 18)
 
@@ -227,7 +227,9 @@ def test_a_loose_match_is_worse_than_a_tight_one():
 
 def test_mistakes_are_coloured_by_kind_and_void_is_left_alone():
     truth, labels = np.array([[1, 0, 2, 0, 0, -1]]), np.array([[7, 0, 0, 0, 8, 9]])
-    drawn = draw_mistakes(np.zeros((1, 6, 3), np.uint8), truth, labels, matching(truth, labels))
+    drawn = draw_mistakes(
+        np.zeros((1, 6, 3), np.uint8), truth, labels, matching(prediction=labels, truth=truth)
+    )
     assert tuple(drawn[0, 0]) == FOUND
     assert tuple(drawn[0, 2]) == MISSED
     assert drawn[0, 4].tolist() == [int(0.6 * value) for value in INVENTED]
@@ -237,7 +239,7 @@ def test_mistakes_are_coloured_by_kind_and_void_is_left_alone():
 def test_missed_objects_show_through_the_one_that_merged_them():
     truth = np.array([[1, 1, 1, 2, 2, 2]]).repeat(3, 0)
     merged = np.ones((3, 6), int)
-    found = matching(truth, merged, 0.9)
+    found = matching(prediction=merged, truth=truth, threshold=0.9)
     drawn = draw_mistakes(np.zeros((3, 6, 3), np.uint8), truth, merged, found)
     assert (drawn[:, 2:4] == MISSED).all()
     assert (drawn[:, 0, 1] > MISSED[1]).all()
@@ -246,7 +248,7 @@ def test_missed_objects_show_through_the_one_that_merged_them():
 def test_true_objects_take_the_colours_of_what_was_found_of_them():
     truth = np.repeat([[3, 3, 0, 1, 1, 0, 7, 7, 0, -1]], 2, 0)
     labels = np.repeat([[2, 2, 0, 0, 0, 0, 1, 1, 0, 9]], 2, 0)
-    alike = number_alike(truth, labels, matching(truth, labels))
+    alike = number_alike(truth, labels, matching(prediction=labels, truth=truth))
     assert alike[0].tolist() == [2, 2, 0, 10, 10, 0, 1, 1, 0, -1]  # 1 was not found: a new number
     true, found = colour_labels(alike), colour_labels(labels)
     both = np.isin(truth, (3, 7))
@@ -255,7 +257,9 @@ def test_true_objects_take_the_colours_of_what_was_found_of_them():
 
 def test_a_truth_without_objects_keeps_its_void():
     truth = np.array([[0, -1]])
-    assert number_alike(truth, truth * 0, matching(truth, truth * 0)).tolist() == [[0, -1]]
+    assert number_alike(truth, truth * 0, matching(prediction=truth * 0, truth=truth)).tolist() == [
+        [0, -1]
+    ]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 4), (2, 2000)])

@@ -32,13 +32,16 @@ TAKE_LABELS = {
         metrics.LeafMetric(),
         metrics.ClusteringMetric(),
         metrics.ContourF1Metric(),
+        metrics.SemanticMetric(3),
+        metrics.TrimapMetric(3),
+        metrics.UnsupervisedMetric(3, 3),
     ],
     ids=lambda metric: type(metric).__name__,
 )
 def test_a_batch_is_not_taken_for_a_volume_by_a_metric(metric):
     with pytest.raises(CongealError, match=r"\(2, 20, 20\)"):
-        metric.update(MAPS, MAPS)
-    metric.update(MAPS[0], MAPS[0])
+        metric.update(prediction=MAPS, truth=MAPS)
+    metric.update(prediction=MAPS[0], truth=MAPS[0])
 
 
 def test_a_batch_is_not_taken_for_a_volume_by_a_grouping():

@@ -64,7 +64,7 @@ def test_objects_that_overlap_are_compared_whole_and_crowds_forgive(world):
     metric = CocoMetric()
     true = Objects.from_masks([*data.whole(), data.crowd()], [1, 1, 1], crowd=[0, 0, 1])
     pred = Objects.from_masks([*data.whole(), data.crowd()], [1, 1, 1], [0.9, 0.8, 0.7])
-    metric.update(true, pred)
+    metric.update(prediction=pred, truth=true)
     expected = metric.compute()
     known = {name: value for name, value in expected.items() if value != -1}
     assert found.metrics.items() >= known.items()
@@ -165,7 +165,12 @@ def test_panoptic_scores_are_those_of_the_metric_fed_by_hand(world):
     true[(true == 0) & (sample.semantic == 1)] = 4
     true[(true == 0) & (sample.semantic == 11)] = 5
     by_object = dict(zip(range(1, 6), (14, 12, 14, 1, 11), strict=True))
-    metric.update(true, labels, by_object, dict(zip(range(1, 5), classes, strict=True)))
+    metric.update(
+        prediction=labels,
+        truth=true,
+        prediction_classes=dict(zip(range(1, 5), classes, strict=True)),
+        truth_classes=by_object,
+    )
     found = evaluate(Says(result), data, protocol="panoptic", report=False)
     assert 0.2 < found.metrics["pq"] < 0.9
     for name, value in metric.compute().items():
@@ -179,7 +184,7 @@ def test_street_scores_are_those_of_the_metric_fed_by_hand(world):
     official = np.vectorize(numbers.get)(data[0].semantic)
     ids = np.where(data[0].labels > 0, official * 1000 + data[0].labels, official)
     pred = Objects.from_labels(labels, {1: 26, 2: 24, 3: 24, 4: 7}, {1: 0.9, 2: 0.4, 3: 0.7, 4: 1})
-    metric.update(ids, pred)
+    metric.update(prediction=pred, truth=ids)
     found = evaluate(Says(result), data, protocol="cityscapes", report=False)
     assert 0.1 < found.metrics["ap"] < 0.9
     for name, value in metric.compute().items():

@@ -72,7 +72,7 @@ def test_the_semantic_map_is_read_and_not_the_objects(world):
         sample.labels, classes=sample.classes, class_names=names, semantic=noise
     )
     metric = SemanticMetric(3)
-    metric.update(sample.semantic, noise)
+    metric.update(prediction=noise, truth=sample.semantic)
     found = evaluate(Says(result), data, protocol="miou", report=False)
     assert headline(found) == metric.compute()["miou"] < 0.5
     assert headline(evaluate(Says(result), data, protocol="coco", report=False)) == pytest.approx(1)
@@ -115,7 +115,7 @@ def test_the_boundary_map_is_read_at_the_thresholds_of_the_benchmark(world):
         line[[0, 93], 5:90] = 0.2  # where nobody drew any
     metric = BsdsBoundaryMetric()
     for line, sample in zip(lines, data, strict=True):
-        metric.update(line.astype(np.float64), sample.boundaries)
+        metric.update(prediction=line.astype(np.float64), truth=sample.boundaries)
     model = Says(*(Segmentation.from_maps(boundary=line) for line in lines))
     found = evaluate(model, data, protocol="bsds-boundaries", report=False)
     for name, value in metric.compute().items():
@@ -162,7 +162,8 @@ def test_average_precision_of_each_class_is_told_by_its_name(world):
         )
         for s in data
     ]
-    expected = coco_scores(*map(list, zip(*pairs, strict=True))).per_class()
+    truth, found_objects = map(list, zip(*pairs, strict=True))
+    expected = coco_scores(prediction=found_objects, truth=truth).per_class()
     assert (found.metrics["ap/1"], found.metrics["ap/2"]) == (expected[1], expected[2])
     assert found.metrics["ap"] == pytest.approx(np.mean(list(expected.values())))
     rows = {row["score"]: row["value"] for row in found.rows()}
@@ -303,4 +304,4 @@ def test_objects_of_one_class_are_cut_out_of_both_maps(world):
     true, pred = one.of_class(1)
     assert np.unique(true).tolist() == [0, 1, 3]
     assert np.unique(pred).tolist() == [0, 3]
-    assert matching(true, pred).tp == 1
+    assert matching(prediction=pred, truth=true).tp == 1

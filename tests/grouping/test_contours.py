@@ -136,9 +136,9 @@ def test_mini5_of_the_benchmark_scores_as_its_own_contours():
         people = np.atleast_1d(read_mat(home / "groundTruth" / f"{name}.mat", "groundTruth"))
         truth = [np.asarray(person.Segmentation, np.int64) for person in people]
         contours = read_mat(home / "ucm2" / f"{name}.mat", "ucm2")
-        theirs.update(list(segments_from_contours(contours, cuts)), truth)
+        theirs.update(prediction=list(segments_from_contours(contours, cuts)), truth=truth)
         found = region_hierarchy(read_image(home / "png" / f"{name}.png")[..., 0] / 255)
-        ours.update([found.segments(cut) for cut in cuts], truth)
+        ours.update(prediction=[found.segments(cut) for cut in cuts], truth=truth)
     wanted, got = theirs.compute(), ours.compute()
     for name, slack in (("covering_ods", 0.03), ("pri_ods", 0.02), ("voi_ods", 0.15)):
         assert abs(wanted[name] - got[name]) < slack, name

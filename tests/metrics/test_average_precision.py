@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -50,7 +51,8 @@ def images(name):
 
 
 def score(pairs, **settings):
-    return average_precision(*([pair[k] for pair in pairs] for k in (0, 1)), **settings)
+    truth, prediction = ([pair[k] for pair in pairs] for k in (0, 1))
+    return average_precision(prediction=prediction, truth=truth, **settings)
 
 
 def line(*spans, length=10, **kinds):
@@ -91,7 +93,9 @@ def test_an_average_whose_thresholds_were_not_measured_is_nan():
 @pytest.mark.parametrize(("variant", "ap"), [("sds", 0), ("fcis", 1)])
 def test_an_iou_of_exactly_the_threshold_matches_in_one_variant_only(variant, ap):
     true, pred = line((0, 10)), line((0, 5))
-    found = average_precision([true], [pred], variant=variant, thresholds=[0.5, 0.49])
+    found = average_precision(
+        prediction=[pred], truth=[true], variant=variant, thresholds=[0.5, 0.49]
+    )
     assert at(found, 0.5) == pytest.approx(ap)
     assert at(found, 0.49) == pytest.approx(1)
 
@@ -100,14 +104,18 @@ def test_an_iou_of_exactly_the_threshold_matches_in_one_variant_only(variant, ap
 def test_a_second_detection_may_take_the_next_best_object_in_one_variant_only(variant, ap):
     true = Objects.from_masks([LONG, LONG])
     pred = Objects.from_masks([LONG, LONG], scores=[0.9, 0.8])
-    assert at(average_precision([true], [pred], variant=variant), 0.5) == pytest.approx(ap)
+    assert at(
+        average_precision(prediction=[pred], truth=[true], variant=variant), 0.5
+    ) == pytest.approx(ap)
 
 
 @pytest.mark.parametrize(("variant", "ap"), [("sds", 1), ("fcis", 0.5)])
 def test_detections_on_images_without_any_object_count_in_one_variant_only(variant, ap):
     one, blank = line((0, 5), scores=[0.5]), line()
     noise = line((2, 4), scores=[0.9])
-    found = average_precision([one, blank], [one, noise], variant=variant, curve="area")
+    found = average_precision(
+        prediction=[one, noise], truth=[one, blank], variant=variant, curve="area"
+    )
     assert at(found, 0.5) == pytest.approx(ap)
 
 
@@ -115,7 +123,9 @@ def test_detections_on_images_without_any_object_count_in_one_variant_only(varia
 def test_an_image_with_objects_of_other_classes_counts_its_detections(variant):
     one, other = line((0, 5), classes=[1], scores=[0.5]), line((0, 5), classes=[2])
     noise = line((2, 4), classes=[1], scores=[0.9])
-    found = average_precision([one, other], [one, noise], variant=variant, curve="area")
+    found = average_precision(
+        prediction=[one, noise], truth=[one, other], variant=variant, curve="area"
+    )
     assert found.table[0].tolist() == [0.5, 0]
 
 
@@ -123,15 +133,17 @@ def test_an_image_with_objects_of_other_classes_counts_its_detections(variant):
 def test_equal_scores_count_in_stable_order(variant):
     true = line((0, 5))
     pred = line((5, 10), (0, 5), scores=[0.5, 0.5])
-    found = average_precision([true], [pred], variant=variant, curve="area")
+    found = average_precision(prediction=[pred], truth=[true], variant=variant, curve="area")
     assert at(found, 0.5) == 0.5
-    back = average_precision([true], [pred.take([1, 0])], variant=variant, curve="area")
+    back = average_precision(
+        prediction=[pred.take([1, 0])], truth=[true], variant=variant, curve="area"
+    )
     assert at(back, 0.5) == 1
 
 
 def test_a_class_without_objects_is_nan_and_left_out_of_means():
     true = line((0, 5), classes=[1])
-    found = average_precision([true], [line((0, 5), classes=[2])], classes=[1, 2])
+    found = average_precision(prediction=[line((0, 5), classes=[2])], truth=[true], classes=[1, 2])
     assert found.table[0, 0] == 0
     assert np.isnan(found.table[:, 1]).all()
     assert found.mean() == 0
@@ -139,9 +151,9 @@ def test_a_class_without_objects_is_nan_and_left_out_of_means():
 
 def test_empty_predictions_score_zero_and_an_empty_truth_nan():
     one, blank = line((0, 5)), line()
-    assert average_precision([one], [blank]).mean() == 0
+    assert average_precision(prediction=[blank], truth=[one]).mean() == 0
     for truth in ([blank], []):
-        scores = average_precision(truth, [one][: len(truth)]).as_dict()
+        scores = average_precision(prediction=[one][: len(truth)], truth=truth).as_dict()
         assert np.isnan(scores["apr_vol"])
         assert np.isnan(scores["apr@0.5"])
 
@@ -150,14 +162,16 @@ def test_empty_predictions_score_zero_and_an_empty_truth_nan():
 def test_void_is_background_unless_it_is_removed(removed, ap):
     true = Objects.from_labels([[1, 1, 1, -1, -1, -1, -1]])
     pred = Objects.from_labels([[1, 1, 1, 1, 1, 1, 1]])
-    found = average_precision([true], [pred], remove_void=removed)
+    found = average_precision(prediction=[pred], truth=[true], remove_void=removed)
     assert at(found, 0.5) == ap
 
 
 def test_void_everywhere_leaves_nothing_to_score():
     blank, pred = Objects.from_labels([[-1, -1]]), Objects.from_labels([[1, 1]])
     for removed in (False, True):
-        assert np.isnan(average_precision([blank], [pred], remove_void=removed).mean())
+        assert np.isnan(
+            average_precision(prediction=[pred], truth=[blank], remove_void=removed).mean()
+        )
 
 
 @pytest.mark.parametrize("variant", ["sds", "fcis"])
@@ -166,9 +180,9 @@ def test_merged_halves_in_any_order_score_as_the_whole(name, variant):
     whole, left, right = (AveragePrecisionMetric(variant=variant) for _ in range(3))
     pairs = list(enumerate(images(name)))
     for image, pair in pairs:
-        whole.update(*pair, image)
+        whole.update(**sides(*pair), image=image)
     for image, pair in pairs[::-1]:
-        (left if image % 3 else right).update(*pair, image)
+        (left if image % 3 else right).update(**sides(*pair), image=image)
     merged = left.merge(pickle.loads(pickle.dumps(right)))
     assert merged is left
     np.testing.assert_array_equal(merged.result().table, whole.result().table)
@@ -178,7 +192,7 @@ def test_merged_halves_in_any_order_score_as_the_whole(name, variant):
 def test_no_masks_are_kept():
     metric = AveragePrecisionMetric()
     one = line(*[(k, k + 3) for k in range(0, 300, 3)], length=300)
-    metric.update(one, one)
+    metric.update(prediction=one, truth=one)
     assert len(pickle.dumps(metric)) < 6000
 
 
@@ -215,34 +229,48 @@ def test_relabelling_and_padding_by_void_change_nothing(true, pred, order, varia
     scores = {1: 0.9, 2: 0.8, 3: 0.7}
     found = Objects.from_labels(pred, scores=scores)
     expected = average_precision(
-        [Objects.from_labels(true)], [found], variant=variant, remove_void=True
+        prediction=[found], truth=[Objects.from_labels(true)], variant=variant, remove_void=True
     )
     wide = np.pad(pred, 2, constant_values=0)
     again = average_precision(
-        [Objects.from_labels(np.pad(true, 2, constant_values=-1))],
-        [Objects.from_labels(wide, scores=scores)],
+        prediction=[Objects.from_labels(wide, scores=scores)],
+        truth=[Objects.from_labels(np.pad(true, 2, constant_values=-1))],
         variant=variant,
         remove_void=True,
     )
     np.testing.assert_array_equal(again.table, expected.table)
     if len({*found.pixels()}) == len(found) and variant == "sds":
-        renamed = average_precision([Objects.from_labels(names[true])], [found], remove_void=True)
+        renamed = average_precision(
+            prediction=[found], truth=[Objects.from_labels(names[true])], remove_void=True
+        )
         np.testing.assert_array_equal(renamed.table[4:], expected.table[4:])
 
 
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(line(), line(length=11)), "one size"),
-        (lambda m: m.update(line((0, 1), classes=[9]), line()), "unknown class '9'"),
-        (lambda m: m.update(line(), line((0, 1), classes=[9])), "unknown class '9'"),
-        (lambda m: m.update(line(), line((0, 1), scores=[np.nan])), "finite scores, got nan"),
+        (lambda m: m.update(prediction=line(length=11), truth=line()), "one size"),
+        (
+            lambda m: m.update(prediction=line(), truth=line((0, 1), classes=[9])),
+            "unknown class '9'",
+        ),
+        (
+            lambda m: m.update(prediction=line((0, 1), classes=[9]), truth=line()),
+            "unknown class '9'",
+        ),
+        (
+            lambda m: m.update(prediction=line((0, 1), scores=[np.nan]), truth=line()),
+            "finite scores, got nan",
+        ),
         (lambda m: m.merge(AveragePrecisionMetric([1, 2], variant="fcis")), "same settings"),
         (lambda m: AveragePrecisionMetric(variant="sdd"), "did you mean 'sds'"),
         (lambda m: AveragePrecisionMetric(curve="11"), "unknown area of a curve"),
         (lambda m: AveragePrecisionMetric(thresholds=[0, 0.5]), "above 0 and up to 1"),
         (lambda m: AveragePrecisionMetric(thresholds=[]), "above 0 and up to 1"),
-        (lambda m: average_precision([line()], []), "predictions for 1 images, got 0"),
+        (
+            lambda m: average_precision(prediction=[], truth=[line()]),
+            "predictions for 1 images, got 0",
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line(act, told):

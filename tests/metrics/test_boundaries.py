@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -37,19 +38,24 @@ semantic = hnp.arrays(np.int64, (6, 7), elements=st.integers(-1, 2))
 
 @pytest.mark.parametrize("bound", ["0.008", "1", "2", "5", "10"])
 def test_boundary_f_is_that_of_davis(bound):
-    ours = [boundary_f(true, pred, float(bound)) for true, pred, _ in PAIRS]
+    ours = [boundary_f(prediction=pred, truth=true, bound=float(bound)) for true, pred, _ in PAIRS]
     assert ours == pytest.approx(RESULT["davis"][bound], **exactly)
 
 
 def test_void_is_outside_both_masks_as_in_davis():
-    ours = [(boundary_f(t, p, void=v), region_j(t, p, v)) for t, p, v in PAIRS]
+    ours = [
+        (boundary_f(prediction=p, truth=t, void=v), region_j(prediction=p, truth=t, void=v))
+        for t, p, v in PAIRS
+    ]
     official = RESULT["davis_void_0008"], RESULT["jaccard_void"]
     np.testing.assert_allclose(np.transpose(ours), official, atol=1e-9)
 
 
 @pytest.mark.parametrize("width", ["0.005", "0.02", "0.05"])
 def test_boundary_iou_is_that_of_its_authors(width):
-    ours = [boundary_iou(true, pred, float(width)) for true, pred, _ in PAIRS]
+    ours = [
+        boundary_iou(prediction=pred, truth=true, width=float(width)) for true, pred, _ in PAIRS
+    ]
     official = [float("nan") if v is None else v for v in RESULT["boundary_iou"][width]]
     assert ours == pytest.approx(official, **exactly)
 
@@ -66,7 +72,12 @@ def test_contour_f1_agrees_with_a_port_that_takes_the_image_border_for_contour(l
         official = RESULT["bfscore_python_per_image_class"][limit][k]
         if isinstance(official, str):  # the port crashed
             continue
-        found = contour_f1(np.pad(true, 1), np.pad(pred, 1), [float(limit)], background=False)
+        found = contour_f1(
+            prediction=np.pad(pred, 1),
+            truth=np.pad(true, 1),
+            thresholds=[float(limit)],
+            background=False,
+        )
         for name, value in enumerate(official, start=1):
             if value is not None:
                 tolerance = 0.01 if k in TWICE else 1e-9
@@ -104,7 +115,10 @@ def contour_f1_slowly(true, pred, limit):
 @settings(deadline=None, max_examples=60)
 @given(semantic, semantic, st.sampled_from([1.0, 1.5, 3.0]))
 def test_contour_f1_follows_its_definition_point_by_point(true, pred, limit):
-    found = {name: f[0] for name, f in contour_f1(true, pred, [limit]).items()}
+    found = {
+        name: f[0]
+        for name, f in contour_f1(prediction=pred, truth=true, thresholds=[limit]).items()
+    }
     assert found == pytest.approx(contour_f1_slowly(true, pred, limit))
 
 
@@ -112,30 +126,30 @@ def test_contour_f1_follows_its_definition_point_by_point(true, pred, limit):
 @given(semantic, semantic, st.integers(0, 2))
 def test_void_padding_changes_nothing_whatever_is_predicted_there(true, pred, guess):
     padded = np.pad(true, 2, constant_values=-1), np.pad(pred, 2, constant_values=guess)
-    assert contour_f1(*padded) == contour_f1(true, pred)
+    assert contour_f1(**sides(*padded)) == contour_f1(prediction=pred, truth=true)
 
 
 def test_a_contour_in_one_map_only_scores_zero_and_in_none_is_left_out():
     whole, halves = np.ones((4, 6), int), np.repeat([[1, 1, 1, 2, 2, 2]], 4, axis=0)
-    assert contour_f1(whole, whole) == {}
-    assert contour_f1(whole, halves) == {1: [0, 0, 0]}
-    assert contour_f1(halves, whole, (5,)) == {1: [0], 2: [0]}
-    assert contour_f1(-whole, halves) == {}
-    assert list(contour_f1(halves - 1, halves - 1, background=False)) == [1]
+    assert contour_f1(prediction=whole, truth=whole) == {}
+    assert contour_f1(prediction=halves, truth=whole) == {1: [0, 0, 0]}
+    assert contour_f1(prediction=whole, truth=halves, thresholds=(5,)) == {1: [0], 2: [0]}
+    assert contour_f1(prediction=halves, truth=-whole) == {}
+    assert list(contour_f1(prediction=halves - 1, truth=halves - 1, background=False)) == [1]
 
 
 def test_unknown_predicted_classes_only_take_their_pixels_away():
     true = np.repeat([[1, 1, 1, 2, 2, 2]], 4, axis=0)
-    assert list(contour_f1(true, true * 7, (5,))) == [1, 2]
+    assert list(contour_f1(prediction=true * 7, truth=true, thresholds=(5,))) == [1, 2]
 
 
 def metrics_of(pairs, maps):
     davis, iou, contour = DavisMetric(), BoundaryIouMetric(), ContourF1Metric((1, 5))
     for true, pred, void in pairs:
-        davis.update(true, pred, void)
-        iou.update(true, pred)
+        davis.update(prediction=pred, truth=true, void=void)
+        iou.update(prediction=pred, truth=true)
     for true, pred in maps:
-        contour.update(true, pred)
+        contour.update(prediction=pred, truth=true)
     return davis, iou, contour
 
 
@@ -152,7 +166,10 @@ def test_means_are_over_objects_and_images():
     assert davis.compute()["j"] == pytest.approx(np.mean(RESULT["jaccard_void"]))
     known = [v for v in RESULT["boundary_iou"]["0.02"] if v is not None]
     assert iou.compute() == {"boundary_iou": pytest.approx(np.mean(known)), "objects": 14}
-    means = [np.mean([f[1] for f in contour_f1(*pair, (1, 5)).values()]) for pair in MAPS]
+    means = [
+        np.mean([f[1] for f in contour_f1(**sides(*pair), thresholds=(1, 5)).values()])
+        for pair in MAPS
+    ]
     assert contour.compute()["contour_f1@5"] == pytest.approx(np.mean(means))
 
 
@@ -168,17 +185,20 @@ MASK = np.ones((3, 4), bool)
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: boundary_f(MASK, MASK.T), "one size"),
-        (lambda: boundary_f(MASK, MASK * 1.0), "boolean masks"),
-        (lambda: boundary_f(MASK * np.nan, MASK), "boolean masks"),
-        (lambda: boundary_f(MASK, MASK, void=MASK[:2]), "one size"),
-        (lambda: boundary_f(MASK, MASK, bound=0), "positive bound"),
-        (lambda: boundary_f(MASK, MASK, bound=float("nan")), "positive bound"),
-        (lambda: boundary_iou(MASK, MASK, width=-1), "positive width"),
-        (lambda: region_j(MASK, MASK.T), "one size"),
-        (lambda: contour_f1(MASK * 1, MASK.T * 1), "one size"),
-        (lambda: contour_f1(MASK * 1.0, MASK * 1), "integer labels"),
-        (lambda: contour_f1(MASK * 1, MASK * 1, [0]), "positive thresholds"),
+        (lambda: boundary_f(prediction=MASK.T, truth=MASK), "one size"),
+        (lambda: boundary_f(prediction=MASK * 1.0, truth=MASK), "boolean masks"),
+        (lambda: boundary_f(prediction=MASK, truth=MASK * np.nan), "boolean masks"),
+        (lambda: boundary_f(prediction=MASK, truth=MASK, void=MASK[:2]), "one size"),
+        (lambda: boundary_f(prediction=MASK, truth=MASK, bound=0), "positive bound"),
+        (lambda: boundary_f(prediction=MASK, truth=MASK, bound=float("nan")), "positive bound"),
+        (lambda: boundary_iou(prediction=MASK, truth=MASK, width=-1), "positive width"),
+        (lambda: region_j(prediction=MASK.T, truth=MASK), "one size"),
+        (lambda: contour_f1(prediction=MASK.T * 1, truth=MASK * 1), "one size"),
+        (lambda: contour_f1(prediction=MASK * 1, truth=MASK * 1.0), "integer labels"),
+        (
+            lambda: contour_f1(prediction=MASK * 1, truth=MASK * 1, thresholds=[0]),
+            "positive thresholds",
+        ),
         (lambda: DavisMetric().merge(DavisMetric(1)), "same settings"),
         (lambda: BoundaryIouMetric().merge(BoundaryIouMetric(1)), "same settings"),
         (lambda: ContourF1Metric().merge(ContourF1Metric((3,))), "same settings"),

@@ -70,7 +70,9 @@ def test_matched_pixels_are_as_many_as_the_official_program_finds():
         official = golden["count"][k]  # (seeds, 2)
         ours = []
         for seed in range(4):
-            found = match_boundaries(pred, true, float(golden["maxDist"][k]), seed)
+            found = match_boundaries(
+                prediction=pred, truth=true, max_distance=float(golden["maxDist"][k]), seed=seed
+            )
             assert found[0].sum() == found[1].sum()
             ours.append(int(found[0].sum()))
         assert official.min() <= min(ours), k
@@ -81,7 +83,7 @@ def test_matched_pixels_are_as_many_as_the_official_program_finds():
 @given(maps, maps, st.sampled_from([1.0, 1.5, 2.3]))
 def test_only_pixels_within_reach_are_matched_and_hardly_any_pair_is_lost(pred, true, radius):
     share = radius / np.hypot(*pred.shape)
-    matched_pred, matched_true = match_boundaries(pred, true, share)
+    matched_pred, matched_true = match_boundaries(prediction=pred, truth=true, max_distance=share)
     table = reachable(pred, true, share * np.hypot(*pred.shape))
     price = np.where(np.isfinite(table), table - 1e4, 0)
     rows, cols = linear_sum_assignment(price)
@@ -95,7 +97,9 @@ def test_only_pixels_within_reach_are_matched_and_hardly_any_pair_is_lost(pred, 
 @given(maps)
 @settings(deadline=None, max_examples=20)
 def test_a_map_matches_itself_whole_when_nothing_else_is_in_reach(drawn):
-    matched = match_boundaries(drawn, drawn, 0.5 / np.hypot(*drawn.shape))
+    matched = match_boundaries(
+        prediction=drawn, truth=drawn, max_distance=0.5 / np.hypot(*drawn.shape)
+    )
     # distance 0 only: each pixel has itself; few outliers may cost a pixel now and then
     assert drawn.sum() - 3 <= matched[0].sum() <= drawn.sum()
 
@@ -104,7 +108,7 @@ def test_of_two_parallel_lines_the_near_one_is_matched():
     true, pred = np.zeros((2, 300, 300), bool)
     true[100] = True
     pred[[99, 97]] = True
-    matched, _ = match_boundaries(pred, true)
+    matched, _ = match_boundaries(prediction=pred, truth=true)
     assert matched[99].sum() >= 298
     assert matched[97].sum() <= 1
 
@@ -112,14 +116,16 @@ def test_of_two_parallel_lines_the_near_one_is_matched():
 def test_a_line_just_beyond_reach_is_not_matched():
     true, pred = np.zeros((2, 300, 400), bool)  # diagonal 500, reach 3.75
     true[100], pred[104] = True, True
-    assert not match_boundaries(pred, true)[0].any()
-    assert match_boundaries(pred, true, 0.008)[0].sum() >= 398
+    assert not match_boundaries(prediction=pred, truth=true)[0].any()
+    assert match_boundaries(prediction=pred, truth=true, max_distance=0.008)[0].sum() >= 398
 
 
 def test_the_same_seed_gives_the_same_pixels():
     rng = np.random.default_rng(0)
     pred, true = rng.random((2, 80, 80)) > 0.8
-    one, two = (match_boundaries(pred, true, 0.02, seed=3) for _ in range(2))
+    one, two = (
+        match_boundaries(prediction=pred, truth=true, max_distance=0.02, seed=3) for _ in range(2)
+    )
     np.testing.assert_array_equal(one, two)
 
 
@@ -127,22 +133,22 @@ def test_the_same_seed_gives_the_same_pixels():
 def test_empty_maps_match_nothing(shape):
     empty = np.zeros(shape, bool)
     for other in (empty, np.ones(shape, bool)):
-        assert not match_boundaries(empty, other)[1].any()
-        assert not match_boundaries(other, empty)[0].any()
+        assert not match_boundaries(prediction=empty, truth=other)[1].any()
+        assert not match_boundaries(prediction=other, truth=empty)[0].any()
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"pred": np.zeros((4, 5))}, "boolean boundary map"),
-        ({"true": np.zeros((4, 5), int)}, "boolean boundary map"),
-        ({"true": np.zeros((5, 4), bool)}, "one size"),
+        ({"prediction": np.zeros((4, 5))}, "boolean boundary map"),
+        ({"truth": np.zeros((4, 5), int)}, "boolean boundary map"),
+        ({"truth": np.zeros((5, 4), bool)}, "one size"),
         ({"max_distance": 0.0}, "positive largest distance"),
         ({"max_distance": float("nan")}, "positive largest distance"),
     ],
 )
 def test_bad_input_is_told_in_one_line(change, told):
-    good = {"pred": np.zeros((4, 5), bool), "true": np.zeros((4, 5), bool)}
+    good = {"prediction": np.zeros((4, 5), bool), "truth": np.zeros((4, 5), bool)}
     with pytest.raises(CongealError, match=told) as caught:
         match_boundaries(**(good | change))
     assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from PIL import Image
 from scipy.io import loadmat
 
@@ -26,6 +27,11 @@ GOLDEN = Path(__file__).parent / "golden" / "bsds_boundary"
 IMAGES = np.load(GOLDEN / "images.npz")
 COLLECTED = json.loads((GOLDEN / "collect.json").read_text())
 POINT = ("threshold", "recall", "precision", "f")
+
+
+def named(image):
+    prediction, annotators = image
+    return sides(annotators, prediction)
 
 
 def golden_image(k):
@@ -53,7 +59,10 @@ def collected_cases():
 def test_counts_lie_in_the_range_of_the_official_program(k):
     official = IMAGES["counts_cntR_sumR_cntP_sumP_by_seed"][:, k]  # (seeds, T, 4)
     ours = np.array(
-        [boundary_counts(*golden_image(k), IMAGES["thresholds"], seed=seed) for seed in range(3)]
+        [
+            boundary_counts(**named(golden_image(k)), thresholds=IMAGES["thresholds"], seed=seed)
+            for seed in range(3)
+        ]
     )
     low, high = official.min(axis=0), official.max(axis=0)
     for exact in (1, 3):
@@ -81,7 +90,7 @@ NAMES = {name: [f"{name}_{part}" for part in "RPF"] for name in ("ODS", "OIS")}
 def test_annotators_agree_as_the_official_program_finds():
     official = json.loads((GOLDEN / "human.json").read_text())
     metric = HumanAgreementMetric()
-    rows = [metric.update(golden_image(k)[1]) for k in range(3)]
+    rows = [metric.update(truth=golden_image(k)[1]) for k in range(3)]
     expected = np.array(official[0]["rows_img_ann_cntR_sumR_cntP_sumP"])[:, 2:]
     np.testing.assert_array_equal(np.concatenate(rows)[:, [1, 3]], expected[:, [1, 3]])
     found = metric.compute()
@@ -91,17 +100,17 @@ def test_annotators_agree_as_the_official_program_finds():
 
 
 def test_a_single_annotator_says_nothing_about_agreement():
-    assert human_counts([np.eye(5, dtype=bool)]).shape == (0, 4)
+    assert human_counts(truth=[np.eye(5, dtype=bool)]).shape == (0, 4)
     metric = HumanAgreementMetric()
-    metric.update([np.eye(5, dtype=bool)])
+    metric.update(truth=[np.eye(5, dtype=bool)])
     assert metric.compute() == {"recall": 0, "precision": 0, "f": 0, "images": 0}
 
 
 def test_agreement_of_merged_parts_is_that_of_the_whole():
     whole, parts = HumanAgreementMetric(), [HumanAgreementMetric() for _ in range(2)]
     for k in range(2):
-        whole.update(golden_image(k)[1])
-        parts[k].update(golden_image(k)[1])
+        whole.update(truth=golden_image(k)[1])
+        parts[k].update(truth=golden_image(k)[1])
     assert merge_all(parts).compute() == whole.compute()
     with pytest.raises(CongealError, match="same distance"):
         whole.merge(HumanAgreementMetric(0.01))
@@ -120,7 +129,7 @@ def bench_row(folder, name):
 def test_an_image_of_the_self_test_scores_as_printed(pack):
     folder = pack("bsds_bench") / "mini5"
     metric = BsdsBoundaryMetric(5)
-    metric.update(*bench_image(folder, "3063"))
+    metric.update(**named(bench_image(folder, "3063")))
     expected = bench_row(folder, "test_2/eval_bdry_img.txt")[1, 1:]
     assert as_row(metric.scores().images[0]) == pytest.approx(expected, abs=2e-3)
 
@@ -150,7 +159,7 @@ def test_contour_maps_and_segmentations_of_the_self_test_score_as_printed(pack):
     segs = [one.astype(np.int64) for one in loadmat(folder / "segs/3063.mat")["segs"].ravel()]
     for prediction, thresholds, test in ((contours, 5, 1), (segs, [1, 2, 3, 4, 5], 3)):
         metric = BsdsBoundaryMetric(thresholds)
-        metric.update(prediction, annotators)
+        metric.update(prediction=prediction, truth=annotators)
         expected = bench_row(folder, f"test_{test}/eval_bdry_img.txt")[1, 1:]
         assert as_row(metric.scores().images[0]) == pytest.approx(expected, abs=2e-3)
 
@@ -167,8 +176,8 @@ def test_processes_and_merged_parts_score_as_one_metric():
     whole = BsdsBoundaryMetric(9)
     parts = [BsdsBoundaryMetric(9) for _ in images]
     for part, image in zip(parts, images, strict=True):
-        whole.update(*image)
-        part.update(*image)
+        whole.update(**named(image))
+        part.update(**named(image))
     assert merge_all(pickle.loads(pickle.dumps(parts))).compute() == whole.compute()
     told = []
     found = boundary_benchmark(images, 9, workers=1, progress=lambda *done: told.append(done))
@@ -186,8 +195,11 @@ def test_two_processes_give_the_same_tables_as_one():
 def test_unchanged_cuts_are_counted_once_and_alike():
     pb = np.round(next(drawn_images())[0] * 3) / 3
     seg = next(drawn_images())[1][0]
-    many = boundary_counts(pb, [seg], 30)
-    alone = [boundary_counts(pb, [seg], [t])[0] for t in boundary_thresholds(30)[::7]]
+    many = boundary_counts(prediction=pb, truth=[seg], thresholds=30)
+    alone = [
+        boundary_counts(prediction=pb, truth=[seg], thresholds=[t])[0]
+        for t in boundary_thresholds(30)[::7]
+    ]
     np.testing.assert_array_equal(many[::7], alone)
 
 
@@ -215,7 +227,7 @@ def test_the_thresholds_of_the_benchmark_are_hundredths():
 )
 def test_images_without_boundaries_or_all_void_score_zero_and_not_an_error(pb, annotated, row):
     metric = BsdsBoundaryMetric([0.5])
-    assert metric.update(pb, [annotated]).tolist() == [row]
+    assert metric.update(prediction=pb, truth=[annotated]).tolist() == [row]
     assert metric.compute()["ods"] == metric.compute()["ois"] == metric.compute()["ap"] == 0
 
 
@@ -230,14 +242,22 @@ LINE = np.eye(9, dtype=bool)
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: boundary_counts(LINE * 1.0, []), "at least one annotator"),
-        (lambda: boundary_counts(LINE * 1.0, [LINE[:8]]), "one size"),
-        (lambda: boundary_counts(LINE * 1.0, [LINE, LINE[:8]]), "one size"),
-        (lambda: boundary_counts(LINE * 2.0, [LINE]), "in 0 to 1"),
-        (lambda: boundary_counts(np.full((9, 9), np.nan), [LINE]), "in 0 to 1, got nan"),
-        (lambda: boundary_counts(np.ones(9), [LINE]), "(H, W)"),
-        (lambda: boundary_counts([LINE * 1, LINE * 1], [LINE], [1.0]), "1 segmentations"),
-        (lambda: boundary_counts(LINE * 1.0, [LINE * 1.0]), "integer labels"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[]), "at least one annotator"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE[:8]]), "one size"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE, LINE[:8]]), "one size"),
+        (lambda: boundary_counts(prediction=LINE * 2.0, truth=[LINE]), "in 0 to 1"),
+        (
+            lambda: boundary_counts(prediction=np.full((9, 9), np.nan), truth=[LINE]),
+            "in 0 to 1, got nan",
+        ),
+        (lambda: boundary_counts(prediction=np.ones(9), truth=[LINE]), "(H, W)"),
+        (
+            lambda: boundary_counts(
+                prediction=[LINE * 1, LINE * 1], truth=[LINE], thresholds=[1.0]
+            ),
+            "1 segmentations",
+        ),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE * 1.0]), "integer labels"),
         (lambda: BsdsBoundaryMetric([0.5, 0.4]), "ascending"),
         (lambda: BsdsBoundaryMetric(0), "ascending"),
         (lambda: BsdsBoundaryMetric([float("nan")]), "finite"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -27,12 +28,12 @@ RESULT = json.loads((GOLDEN / "result.json").read_text())
 THRESHOLDS = (1, 2, 3, 4, 5)
 
 
-def golden_image(k):
+def golden_sides(k):
     def listed(kind):
         names = sorted(name for name in CASES.files if name.startswith(f"{kind}_{k}_"))
         return [CASES[name] for name in names]
 
-    return listed("seg"), listed("gt")
+    return sides(listed("gt"), listed("seg"))
 
 
 def close(value):
@@ -44,10 +45,10 @@ partitions = hnp.arrays(np.int64, (4, 5), elements=st.integers(1, 4))
 
 @pytest.mark.parametrize("k", [0, 1, 2, 3])
 def test_scores_of_one_image_are_the_official_ones(k):
-    segmentations, annotators = golden_image(k)
+    segmentations, annotators = golden_sides(k).values()
     official = RESULT["per_image"][k]["cover_thresh_cntR_sumR_cntP_sumP"]
     for t, segmentation in enumerate(segmentations):
-        found = region_scores(segmentation, annotators)
+        found = region_scores(prediction=segmentation, truth=annotators)
         pri, voi = RESULT["RI_VOI_full_precision"][k][t]
         assert found.pri == pytest.approx(pri, rel=1e-9)
         assert found.voi == pytest.approx(voi, rel=1e-9)
@@ -60,7 +61,7 @@ def test_scores_of_one_image_are_the_official_ones(k):
 def test_scores_of_all_images_are_the_official_ones():
     metric = BsdsRegionMetric(THRESHOLDS)
     for k in range(4):
-        metric.update(*golden_image(k))
+        metric.update(**golden_sides(k))
     found = metric.compute()
     names = {
         "covering": RESULT["eval_cover"] | {"threshold": RESULT["eval_cover"]["T"]},
@@ -75,13 +76,13 @@ def test_scores_of_all_images_are_the_official_ones():
     assert metric.curves()["threshold"] == list(THRESHOLDS)
 
 
-def bench_image(folder, name, kind):
+def bench_sides(folder, name, kind):
     truth = loadmat(folder / "groundTruth" / f"{name}.mat")["groundTruth"][0]
     annotators = [one["Segmentation"][0, 0] for one in truth]
     if kind == "segs":
-        return list(loadmat(folder / "segs" / f"{name}.mat")["segs"].ravel()), annotators
+        return sides(annotators, list(loadmat(folder / "segs" / f"{name}.mat")["segs"].ravel()))
     contours = loadmat(folder / "ucm2" / f"{name}.mat")["ucm2"]
-    return list(segments_from_contours(contours, np.arange(1, 6) / 6)), annotators
+    return sides(annotators, list(segments_from_contours(contours, np.arange(1, 6) / 6)))
 
 
 @pytest.mark.parametrize(("kind", "test"), [("segs", "test_4"), ("ucm2", "test_1")])
@@ -89,7 +90,7 @@ def test_the_self_test_comes_out_as_printed(pack, kind, test):
     folder = pack("bsds_bench") / "mini5"
     metric = BsdsRegionMetric(THRESHOLDS if kind == "segs" else np.arange(1, 6) / 6)
     for path in sorted((folder / "segs").glob("*.mat")):
-        metric.update(*bench_image(folder, path.stem, kind))
+        metric.update(**bench_sides(folder, path.stem, kind))
     found = metric.compute()
     cover = np.loadtxt(folder / test / "eval_cover.txt")
     names = ("threshold", "ods", "ois", "best")
@@ -102,7 +103,7 @@ def test_the_self_test_comes_out_as_printed(pack, kind, test):
 @settings(deadline=None)
 @given(partitions, st.lists(partitions, min_size=1, max_size=3))
 def test_scores_follow_the_definitions_pixel_by_pixel(segmentation, annotators):
-    found = region_scores(segmentation, annotators)
+    found = region_scores(prediction=segmentation, truth=annotators)
     agree, covered, pixels, voi = [], 0.0, 0, []
     for truth in annotators:
         a, b = truth.ravel(), segmentation.ravel()
@@ -123,12 +124,12 @@ def test_scores_follow_the_definitions_pixel_by_pixel(segmentation, annotators):
 @settings(deadline=None)
 def test_relabelling_and_padding_by_void_change_nothing(segmentation, truth, order, factor):
     renamed = np.array([0, *order]) * factor
-    expected = region_scores(segmentation, [truth])
+    expected = region_scores(prediction=segmentation, truth=[truth])
     padded = np.pad(truth, 2, constant_values=-1), np.pad(segmentation, 2, constant_values=9)
     for found in (
-        region_scores(renamed[segmentation], [truth]),
-        region_scores(segmentation, [renamed[truth]]),
-        region_scores(padded[1], [padded[0]]),
+        region_scores(prediction=renamed[segmentation], truth=[truth]),
+        region_scores(prediction=segmentation, truth=[renamed[truth]]),
+        region_scores(prediction=padded[1], truth=[padded[0]]),
     ):
         assert found.pri == pytest.approx(expected.pri)
         assert found.voi == pytest.approx(expected.voi, abs=1e-12)
@@ -137,19 +138,19 @@ def test_relabelling_and_padding_by_void_change_nothing(segmentation, truth, ord
 
 def test_equal_partitions_are_perfect_and_void_everywhere_has_nothing_to_cover():
     seg = np.array([[1, 2], [3, 3]])
-    same = region_scores(seg, [seg])
+    same = region_scores(prediction=seg, truth=[seg])
     assert (same.pri, same.voi, same.covering) == (1, 0, 1)
-    void = region_scores(seg, [np.full((2, 2), -1)])
+    void = region_scores(prediction=seg, truth=[np.full((2, 2), -1)])
     assert (void.pri, void.voi, void.covering) == (1, 0, 0)
-    assert region_scores([[5]], [[[8]]]).pri == 1
+    assert region_scores(prediction=[[5]], truth=[[[8]]]).pri == 1
 
 
 @pytest.mark.parametrize("split", [0, 2, 4])
 def test_merged_metrics_score_as_one_that_saw_everything(split):
     whole, left, right = (BsdsRegionMetric(THRESHOLDS) for _ in range(3))
     for k in range(4):
-        whole.update(*golden_image(k))
-        (left if k < split else right).update(*golden_image(k))
+        whole.update(**golden_sides(k))
+        (left if k < split else right).update(**golden_sides(k))
     merged = merge_all(pickle.loads(pickle.dumps([left, right])))
     assert merged.compute() == pytest.approx(whole.compute(), abs=1e-12)
 
@@ -177,14 +178,14 @@ SEG = np.ones((3, 4), int)
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: region_scores(SEG, []), "at least one annotator"),
-        (lambda: region_scores(SEG, [SEG.T]), "one size"),
-        (lambda: region_scores(SEG * 0, [SEG]), "segmentation in a region"),
-        (lambda: region_scores(-SEG, [SEG]), "segmentation in a region"),
-        (lambda: region_scores(SEG, [SEG * 0]), "annotation in a region"),
-        (lambda: region_scores(SEG * np.nan, [SEG]), "integer labels"),
+        (lambda: region_scores(prediction=SEG, truth=[]), "at least one annotator"),
+        (lambda: region_scores(prediction=SEG, truth=[SEG.T]), "one size"),
+        (lambda: region_scores(prediction=SEG * 0, truth=[SEG]), "segmentation in a region"),
+        (lambda: region_scores(prediction=-SEG, truth=[SEG]), "segmentation in a region"),
+        (lambda: region_scores(prediction=SEG, truth=[SEG * 0]), "annotation in a region"),
+        (lambda: region_scores(prediction=SEG * np.nan, truth=[SEG]), "integer labels"),
         (lambda: BsdsRegionMetric([]), "at least one threshold"),
-        (lambda: BsdsRegionMetric([1, 2]).update([SEG], [SEG]), "2 segmentations"),
+        (lambda: BsdsRegionMetric([1, 2]).update(prediction=[SEG], truth=[SEG]), "2 segmentations"),
         (lambda: BsdsRegionMetric([1]).merge(BsdsRegionMetric([2])), "same thresholds"),
         (lambda: list(segments_from_contours(np.zeros((4, 5)), [1])), "shape (4, 5)"),
         (lambda: list(segments_from_contours(np.full((3, 3), np.nan), [1])), "without NaN"),

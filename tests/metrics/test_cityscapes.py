@@ -37,7 +37,7 @@ def images(name):
 
 def score(name, distances):
     ids, pred, near = (list(column) for column in zip(*images(name), strict=True))
-    return cityscapes_scores(ids, pred, distances=near if distances else None)
+    return cityscapes_scores(prediction=pred, truth=ids, distances=near if distances else None)
 
 
 def expected_scores(name, key):
@@ -68,7 +68,7 @@ def scene(*spans, size=(40, 100)):
 def car(ids, pred, distances=None):
     """AP of cars at each threshold."""
     near = None if distances is None else [distances]
-    table = cityscapes_scores([ids], [pred], distances=near).table
+    table = cityscapes_scores(prediction=[pred], truth=[ids], distances=near).table
     return table[0, 2] if distances is None else table[:, 2]
 
 
@@ -102,7 +102,7 @@ def test_merged_halves_in_any_order_score_as_the_whole(name, named):
     left, right = (CityscapesMetric(distances=True) for _ in range(2))
     for image, (ids, pred, near) in list(enumerate(images(name)))[::-1]:
         part = left if image % 2 else right
-        part.update(ids, pred, distances=near, image=image if named else None)
+        part.update(prediction=pred, truth=ids, distances=near, image=image if named else None)
     merged = left.merge(pickle.loads(pickle.dumps(right)))
     assert merged is left
     np.testing.assert_array_equal(merged.result().table, score(name, True).table)
@@ -160,10 +160,10 @@ def test_a_group_that_is_tiny_as_well_counts_twice():
 def test_objects_below_the_least_size_are_not_looked_for():
     ids = np.full((40, 100), ROAD)
     ids[:9, :11], ids[20:30, :10] = 26000, 26001
-    found = cityscapes_scores([ids], [boxes()])
+    found = cityscapes_scores(prediction=[boxes()], truth=[ids])
     assert found.objects == 1
     ids[20:30, :10] = ROAD
-    assert np.isnan(cityscapes_scores([ids], [boxes((0, 9))]).as_dict()["ap"])
+    assert np.isnan(cityscapes_scores(prediction=[boxes((0, 9))], truth=[ids]).as_dict()["ap"])
 
 
 def test_distances_leave_out_what_is_far_badly_measured_or_small():
@@ -171,7 +171,7 @@ def test_distances_leave_out_what_is_far_badly_measured_or_small():
     ids[:20, 95:] = 26003  # 100 pixels
     near = {26000: (40.0, 1.0), 26001: (80.0, 0.5), 26002: (20.0, 0.4), 26003: (9.0, 1.0)}
     pred = boxes((0, 30), (30, 60), (60, 90), scores=[0.5, 0.8, 0.9])
-    found = cityscapes_scores([ids], [pred], distances=[near])
+    found = cityscapes_scores(prediction=[pred], truth=[ids], distances=[near])
     assert found.ranges == ("", "100m", "50m")
     assert found.objects == 4
     any_distance, hundred, fifty = car(ids, pred, near)[:, 0]
@@ -189,23 +189,23 @@ def test_objects_without_a_distance_are_not_near():
 def test_classes_that_are_not_scored_take_no_part():
     ids = scene((0, 20, 26000), (30, 60, 29001))
     pred = boxes((0, 20), (30, 60), (60, 90), classes=[CAR, 29, 999])
-    found = cityscapes_scores([ids], [pred])
+    found = cityscapes_scores(prediction=[pred], truth=[ids])
     assert found.as_dict()["ap"] == 1
     assert (found.objects, found.predicted) == (1, 1)
 
 
 def test_empty_predictions_score_zero_and_an_empty_truth_nan():
-    found = cityscapes_scores([scene((0, 20, 26000))], [boxes()])
+    found = cityscapes_scores(prediction=[boxes()], truth=[scene((0, 20, 26000))])
     assert found.as_dict()["ap"] == 0
     assert np.isnan(found.per_class()["bus"]["ap"])
-    assert np.isnan(cityscapes_scores([scene()], [boxes((0, 20))]).as_dict()["ap"])
+    assert np.isnan(cityscapes_scores(prediction=[boxes((0, 20))], truth=[scene()]).as_dict()["ap"])
     empty = boxes((5, 5))
-    assert cityscapes_scores([scene((0, 20, 26000))], [empty]).as_dict()["ap"] == 0
+    assert cityscapes_scores(prediction=[empty], truth=[scene((0, 20, 26000))]).as_dict()["ap"] == 0
 
 
 @pytest.mark.parametrize("value", [0, -1, 1])
 def test_void_everywhere_leaves_nothing_to_score(value):
-    found = cityscapes_scores([np.full((40, 100), value)], [boxes((0, 20))])
+    found = cityscapes_scores(prediction=[boxes((0, 20))], truth=[np.full((40, 100), value)])
     assert np.isnan(found.as_dict()["ap"])
     assert found.objects == 0
 
@@ -217,7 +217,9 @@ def test_predictions_that_are_all_dropped_score_zero():
 
 def test_no_masks_are_kept():
     metric = CityscapesMetric()
-    metric.update(scene((0, 20, 26000), size=(400, 1000)), boxes((0, 20), size=(400, 1000)))
+    metric.update(
+        prediction=boxes((0, 20), size=(400, 1000)), truth=scene((0, 20, 26000), size=(400, 1000))
+    )
     assert len(pickle.dumps(metric)) < 5000
 
 
@@ -238,13 +240,16 @@ def test_ids_keep_objects_classes_groups_and_void(labels, classes):
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(scene(), boxes(size=(40, 99))), "one size"),
-        (lambda m: m.update(scene() + 0.5, boxes()), "integer labels in ids"),
-        (lambda m: m.update(scene()[None], boxes()), r"label map \(H, W\)"),
-        (lambda m: m.update(scene(), boxes((0, 9), scores=[np.nan])), "finite scores, got nan"),
+        (lambda m: m.update(prediction=boxes(size=(40, 99)), truth=scene()), "one size"),
+        (lambda m: m.update(prediction=boxes(), truth=scene() + 0.5), "integer labels in ids"),
+        (lambda m: m.update(prediction=boxes(), truth=scene()[None]), r"label map \(H, W\)"),
+        (
+            lambda m: m.update(prediction=boxes((0, 9), scores=[np.nan]), truth=scene()),
+            "finite scores, got nan",
+        ),
         (lambda m: m.merge(CityscapesMetric(distances=True)), "same settings"),
         (lambda m: m.merge(CityscapesMetric({26: "car"})), "same settings"),
-        (lambda m: cityscapes_scores([scene()], []), "for 1 images, got 0"),
+        (lambda m: cityscapes_scores(prediction=[], truth=[scene()]), "for 1 images, got 0"),
         (lambda m: instance_ids([[1, 1]], [[26]]), "one size"),
         (lambda m: instance_ids([[1]], [[0]]), "a class of up to 1000 objects, got 0 for object 1"),
         (lambda m: instance_ids([range(1, 1003)], [[26] * 1002]), "up to 1000 objects, got 26"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -34,7 +35,7 @@ def near(value):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_are_those_of_the_libraries(name):
-    official, found = RESULT[name], clustering_scores(*golden_pair(name))
+    official, found = RESULT[name], clustering_scores(**sides(*golden_pair(name)))
     for measure in SAME:
         assert getattr(found, measure) == near(official[measure]), measure
     assert found.nmi == near(official["v_measure"])
@@ -45,7 +46,7 @@ def test_scores_are_those_of_the_libraries(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_without_background_are_those_of_the_libraries(name):
-    official, found = RESULT[name], clustering_scores(*golden_pair(name), background=False)
+    official, found = RESULT[name], clustering_scores(**sides(*golden_pair(name)), background=False)
     assert [found.voi_split, found.voi_merge] == near(official["voi_ignore0"])
     expected = math.nan if official["ari_fg"] is None else official["ari_fg"]
     assert found.ari == near(expected)
@@ -55,20 +56,20 @@ def test_scores_without_background_are_those_of_the_libraries(name):
 @given(maps, maps, st.permutations([1, 2, 3]), st.integers(1, 10**12))
 def test_relabelling_and_void_padding_change_nothing(true, pred, order, factor):
     renamed = np.array([0, *order]) * factor
-    expected = near(asdict(clustering_scores(true, pred)))
-    assert asdict(clustering_scores(renamed[true], pred)) == expected
-    assert asdict(clustering_scores(true, renamed[pred])) == expected
+    expected = near(asdict(clustering_scores(prediction=pred, truth=true)))
+    assert asdict(clustering_scores(prediction=pred, truth=renamed[true])) == expected
+    assert asdict(clustering_scores(prediction=renamed[pred], truth=true)) == expected
     padded = np.pad(true, 1, constant_values=-1), np.pad(pred, 1, constant_values=9)
-    assert asdict(clustering_scores(*padded)) == expected
+    assert asdict(clustering_scores(**sides(*padded))) == expected
 
 
 def test_void_everywhere_leaves_nothing_to_compare():
-    found = clustering_scores([[-1, -1]], [[1, 2]])
+    found = clustering_scores(prediction=[[1, 2]], truth=[[-1, -1]])
     assert all(math.isnan(value) for value in asdict(found).values())
 
 
 def test_a_single_object_pixel_has_no_pair_to_judge():
-    found = clustering_scores([[0, 1]], [[0, 1]])
+    found = clustering_scores(prediction=[[0, 1]], truth=[[0, 1]])
     assert found.ari == 1
     assert math.isnan(found.are)
 
@@ -77,16 +78,16 @@ def test_a_single_object_pixel_has_no_pair_to_judge():
 def test_merged_metrics_score_as_one_that_saw_everything(split):
     whole, left, right = (ClusteringMetric() for _ in range(3))
     for rank, name in enumerate(NAMES):
-        whole.update(*golden_pair(name))
-        (left if rank < split else right).update(*golden_pair(name))
+        whole.update(**sides(*golden_pair(name)))
+        (left if rank < split else right).update(**sides(*golden_pair(name)))
     merged = merge_all(pickle.loads(pickle.dumps([left, right])))
     assert merged.compute() == near(whole.compute())
 
 
 def test_undefined_scores_are_left_out_of_their_mean():
     metric = ClusteringMetric()
-    metric.update([[0, 0]], [[0, 0]])  # no adapted Rand error without objects
-    metric.update([[1, 1]], [[1, 1]])
+    metric.update(prediction=[[0, 0]], truth=[[0, 0]])  # no adapted Rand error without objects
+    metric.update(prediction=[[1, 1]], truth=[[1, 1]])
     scores = metric.compute()
     assert (scores["ari"], scores["are"], scores["images"]) == (1, 0, 2)
     assert math.isnan(ClusteringMetric().compute()["ari"])
@@ -99,7 +100,7 @@ def test_bad_input_is_told_in_one_line():
         ([[float("nan")]], [[1]], "integer labels"),
     ):
         with pytest.raises(CongealError, match=told) as caught:
-            clustering_scores(true, pred)
+            clustering_scores(prediction=pred, truth=true)
         assert "\n" not in str(caught.value)
     with pytest.raises(CongealError, match="background"):
         ClusteringMetric().merge(ClusteringMetric(background=False))

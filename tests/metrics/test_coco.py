@@ -54,7 +54,7 @@ def classes_of(name):
 def metric_of(name, chosen=None, **settings):
     metric = CocoMetric(classes_of(name), **settings)
     for image, true, pred in images(name) if chosen is None else chosen:
-        metric.update(true, pred, image)
+        metric.update(prediction=pred, truth=true, image=image)
     return metric
 
 
@@ -138,27 +138,30 @@ def test_merged_halves_in_any_order_score_as_the_whole(name, class_agnostic):
 def test_images_without_ids_count_in_the_order_they_come():
     whole, left, right = (CocoMetric(classes_of("ties")) for _ in range(3))
     for rank, (_, true, pred) in enumerate(images("ties")):
-        whole.update(true, pred)
-        (left if rank < 5 else right).update(true, pred)
+        whole.update(prediction=pred, truth=true)
+        (left if rank < 5 else right).update(prediction=pred, truth=true)
     assert_same(left.merge(right).result(), whole.result())
 
 
 def test_the_function_scores_as_the_class():
     true, pred = ([row[k] for row in images("basic")] for k in (1, 2))
-    found = coco_scores(true, pred, classes=classes_of("basic"))
+    found = coco_scores(prediction=pred, truth=true, classes=classes_of("basic"))
     assert_same(found, metric_of("basic").result())
 
 
 def test_no_detection_at_all_scores_zero_where_the_official_loader_fails():
     true = square((0, 0, 50, 50), classes=[3])
-    for found in (coco_scores([true], []), coco_scores([true], [true.take([])])):
+    for found in (
+        coco_scores(prediction=[], truth=[true]),
+        coco_scores(prediction=[true.take([])], truth=[true]),
+    ):
         assert found.ap() == found.ar(1) == found.ap(size="medium") == 0
         assert found.ap(size="small") == -1
 
 
 def test_no_object_at_all_scores_minus_one():
     pred = square((0, 0, 50, 50), classes=[3])
-    scores = coco_scores([pred.take([])], [pred]).as_dict()
+    scores = coco_scores(prediction=[pred], truth=[pred.take([])]).as_dict()
     assert {scores[key] for key in NAMES} == {-1}
     assert (scores["objects"], scores["predicted"]) == (0, 1)
     assert {CocoMetric().compute()[key] for key in NAMES} == {-1}
@@ -169,9 +172,12 @@ def test_a_crowd_takes_any_number_of_detections_and_none_counts():
     true = square((0, 0, 20, 20), (30, 0, 60, 60), crowd=[False, True])
     right = square((0, 0, 20, 20), scores=[0.1])
     inside = square((0, 0, 20, 20), (30, 0, 40, 9), (41, 9, 50, 30), scores=[0.1, 0.9, 0.8])
-    assert_same_scores = coco_scores([true], [right]).ap(), coco_scores([true], [inside]).ap()
+    assert_same_scores = (
+        coco_scores(prediction=[right], truth=[true]).ap(),
+        coco_scores(prediction=[inside], truth=[true]).ap(),
+    )
     assert assert_same_scores == (pytest.approx(1), pytest.approx(1))
-    assert coco_scores([true], [right]).objects == 1
+    assert coco_scores(prediction=[right], truth=[true]).objects == 1
 
 
 def test_void_is_a_crowd_of_every_class():
@@ -182,19 +188,21 @@ def test_void_is_a_crowd_of_every_class():
         (0, 0, 10, 10), (21, 0, 40, 9), (22, 10, 35, 30), size=(40, 40), classes=[4, 4, 5],
         scores=[0.1, 0.9, 0.8],
     )  # fmt: skip
-    assert coco_scores([true], [pred]).ap() == pytest.approx(1)
-    assert coco_scores([true], [pred], class_agnostic=True).ap() == pytest.approx(1)
+    assert coco_scores(prediction=[pred], truth=[true]).ap() == pytest.approx(1)
+    assert coco_scores(prediction=[pred], truth=[true], class_agnostic=True).ap() == pytest.approx(
+        1
+    )
 
 
 def test_void_everywhere_leaves_nothing_to_score():
     blank = Objects.from_labels(np.full((60, 60), -1))
-    scores = coco_scores([blank], [square((0, 0, 20, 20))]).as_dict()
+    scores = coco_scores(prediction=[square((0, 0, 20, 20))], truth=[blank]).as_dict()
     assert scores["ap"] == scores["ar@100"] == -1
 
 
 def test_an_iou_of_exactly_the_threshold_is_a_match():
     true, pred = square((0, 0, 10, 10)), square((0, 0, 10, 5))
-    found = coco_scores([true], [pred])
+    found = coco_scores(prediction=[pred], truth=[true])
     assert found.ap(0.5) == pytest.approx(1)
     assert found.ap(0.55) == 0
 
@@ -202,14 +210,14 @@ def test_an_iou_of_exactly_the_threshold_is_a_match():
 def test_only_the_best_detections_up_to_the_limit_count():
     true = square((0, 0, 10, 10))
     pred = square((30, 30, 40, 40), (0, 0, 10, 10), scores=[0.9, 0.8])
-    found = coco_scores([true], [pred], max_detections=[1, 2])
+    found = coco_scores(prediction=[pred], truth=[true], max_detections=[1, 2])
     assert (found.ar(1), found.ar(2), found.ar()) == (0, 1, 1)
 
 
 def test_the_stated_area_decides_what_is_small():
     one = square((0, 0, 10, 10))
     large = Objects.from_rle(one.rle(), one.size, areas=[10_000])
-    found = coco_scores([large], [one])
+    found = coco_scores(prediction=[one], truth=[large])
     assert found.ap(size="large") == pytest.approx(1)
     assert found.ap(size="small") == -1
 
@@ -223,28 +231,43 @@ def test_masks_are_kept_as_codes():
     metric = CocoMetric()
     one = square((0, 0, 900, 900), size=(1000, 1000))
     for image in range(20):
-        metric.update(one, one, image)
+        metric.update(prediction=one, truth=one, image=image)
     assert len(pickle.dumps(metric)) < 20_000
 
 
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(square(), square(size=(60, 61))), "one size"),
-        (lambda m: m.update(square((0, 0, 1, 1), classes=[9]), square()), "unknown class '9'"),
-        (lambda m: m.update(square(), square((0, 0, 1, 1), classes=[9])), "unknown class '9'"),
-        (lambda m: m.update(square(), square((0, 0, 1, 1), scores=[np.nan])), "finite scores"),
+        (lambda m: m.update(prediction=square(size=(60, 61)), truth=square()), "one size"),
+        (
+            lambda m: m.update(prediction=square(), truth=square((0, 0, 1, 1), classes=[9])),
+            "unknown class '9'",
+        ),
+        (
+            lambda m: m.update(prediction=square((0, 0, 1, 1), classes=[9]), truth=square()),
+            "unknown class '9'",
+        ),
+        (
+            lambda m: m.update(prediction=square((0, 0, 1, 1), scores=[np.nan]), truth=square()),
+            "finite scores",
+        ),
         (lambda m: m.merge(CocoMetric((1,))), "same settings"),
-        (lambda m: m.update(square((0, 0, 9, 9)), square(), 7), "two different results for 7"),
+        (
+            lambda m: m.update(prediction=square(), truth=square((0, 0, 9, 9)), image=7),
+            "two different results for 7",
+        ),
         (lambda m: CocoMetric(max_detections=(10, 1)), "ascending from 1"),
         (lambda m: CocoMetric(max_detections=()), "ascending from 1"),
         (lambda m: m.result().ap(0.52), "threshold of 0.5"),
-        (lambda m: coco_scores([square()], [square()] * 2), "predictions for 1 images, got 2"),
+        (
+            lambda m: coco_scores(prediction=[square()] * 2, truth=[square()]),
+            "predictions for 1 images, got 2",
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line(act, told):
     metric = CocoMetric((1, 2))
-    metric.update(square(), square(), 7)
+    metric.update(prediction=square(), truth=square(), image=7)
     with pytest.raises(CongealError, match=told) as caught:
         act(metric)
     assert "\n" not in str(caught.value)

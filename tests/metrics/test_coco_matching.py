@@ -70,7 +70,9 @@ def test_curves_are_those_of_the_official_matching(class_agnostic, seed):
     rng = np.random.default_rng(seed)
     metric = CocoMetric((1, 2), class_agnostic=class_agnostic, max_detections=(1, 5, 20))
     for image in range(4):
-        metric.update(drawn(rng, image * 3, False), drawn(rng, 12, True), image)
+        metric.update(
+            prediction=drawn(rng, 12, True), truth=drawn(rng, image * 3, False), image=image
+        )
     ours = metric.evaluation()
     theirs = COCOeval(ours.cocoGt, ours.cocoDt, "segm")
     theirs.params.useCats, theirs.params.maxDets = ours.params.useCats, ours.params.maxDets

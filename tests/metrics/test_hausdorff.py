@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -36,14 +37,14 @@ def test_distances_are_those_of_the_libraries(k):
     official = RESULT[k]
     if not official:  # one mask is empty
         return
-    found = surface_scores(*PAIRS[k])
+    found = surface_scores(**sides(*PAIRS[k]))
     for theirs, ours in NAMED.items():
         assert getattr(found, ours) == pytest.approx(official[theirs], abs=1e-9), theirs
-    assert set_hausdorff(*PAIRS[k]) == pytest.approx(official["skimage_hd_sets"], abs=1e-9)
+    assert set_hausdorff(**sides(*PAIRS[k])) == pytest.approx(official["skimage_hd_sets"], abs=1e-9)
     # float32 there
     assert found.hd == pytest.approx(official["monai_hd"], rel=1e-6)
     assert found.hd_directed == pytest.approx(official["monai_hd95"], rel=1e-6)
-    farthest = surface_scores(*PAIRS[k], percentile=100)
+    farthest = surface_scores(**sides(*PAIRS[k]), percentile=100)
     assert farthest.hd_contour == pytest.approx(official["deepmind_hd100"], abs=1e-9)
     assert farthest.hd_pooled == farthest.hd_directed == farthest.hd
 
@@ -64,7 +65,7 @@ def surface_points(mask):
 @settings(deadline=None, max_examples=50)
 @given(masks, masks, st.sampled_from([(1.0, 1.0), (2.0, 0.5)]))
 def test_distances_follow_their_definitions_pixel_by_pixel(true, pred, spacing):
-    found = surface_scores(true, pred, spacing=spacing, tolerance=1.2)
+    found = surface_scores(prediction=pred, truth=true, spacing=spacing, tolerance=1.2)
     if not (true.any() and pred.any()):
         return
     a, b = surface_points(true) * spacing, surface_points(pred) * spacing
@@ -78,23 +79,26 @@ def test_distances_follow_their_definitions_pixel_by_pixel(true, pred, spacing):
 @settings(deadline=None, max_examples=30)
 @given(masks, masks)
 def test_padding_and_transposing_change_nothing(true, pred):
-    expected = asdict(surface_scores(true, pred))
+    expected = asdict(surface_scores(prediction=pred, truth=true))
     for moved in ((np.pad(true, 3), np.pad(pred, 3)), (true.T, pred.T)):
-        assert asdict(surface_scores(*moved)) == pytest.approx(expected)
+        assert asdict(surface_scores(**sides(*moved))) == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=30)
 @given(masks, masks)
 def test_swapping_the_masks_swaps_the_directions(true, pred):
-    there, back = surface_scores(true, pred), surface_scores(pred, true)
+    there, back = (
+        surface_scores(prediction=pred, truth=true),
+        surface_scores(prediction=true, truth=pred),
+    )
     assert there.asd_pred == pytest.approx(back.asd_true)
     for name in ("hd", "hd_pooled", "hd_directed", "hd_contour", "assd", "nsd"):
         assert getattr(there, name) == pytest.approx(getattr(back, name))
 
 
 def test_spacing_scales_distances():
-    one = surface_scores(*PAIRS[0], tolerance=2)
-    two = surface_scores(*PAIRS[0], spacing=(2, 2), tolerance=4)
+    one = surface_scores(**sides(*PAIRS[0]), tolerance=2)
+    two = surface_scores(**sides(*PAIRS[0]), spacing=(2, 2), tolerance=4)
     for name in ("hd", "hd_pooled", "hd_contour", "assd"):
         assert getattr(two, name) == pytest.approx(2 * getattr(one, name))
     assert (two.nsd, two.nsd_pixels) == pytest.approx((one.nsd, one.nsd_pixels))
@@ -103,7 +107,7 @@ def test_spacing_scales_distances():
 def test_volumes_have_pixel_distances_and_no_contour():
     true = np.zeros((6, 6, 6), bool)
     true[1:4, 1:4, 1:4] = True
-    found = surface_scores(true, np.roll(true, 2, axis=0))
+    found = surface_scores(prediction=np.roll(true, 2, axis=0), truth=true)
     assert found.hd == 2
     assert math.isnan(found.hd_contour)
     assert math.isnan(found.nsd)
@@ -114,31 +118,36 @@ EMPTY, FULL = np.zeros((4, 5), bool), np.ones((4, 5), bool)
 
 
 def test_empty_masks_are_nothing_apart_or_infinitely_far():
-    both, one = surface_scores(EMPTY, EMPTY), surface_scores(FULL, EMPTY)
+    both, one = (
+        surface_scores(prediction=EMPTY, truth=EMPTY),
+        surface_scores(prediction=EMPTY, truth=FULL),
+    )
     assert (both.hd, both.assd, both.hd_contour, both.nsd) == (0, 0, 0, 1)
     assert (one.hd, one.assd, one.hd_contour, one.nsd) == (math.inf, math.inf, math.inf, 0)
-    assert set_hausdorff(EMPTY, EMPTY) == 0
-    assert set_hausdorff(EMPTY, FULL) == math.inf
+    assert set_hausdorff(prediction=EMPTY, truth=EMPTY) == 0
+    assert set_hausdorff(prediction=FULL, truth=EMPTY) == math.inf
 
 
 def test_void_everywhere_leaves_two_empty_masks():
-    assert surface_scores(FULL, EMPTY, void=FULL) == surface_scores(EMPTY, EMPTY)
+    assert surface_scores(prediction=EMPTY, truth=FULL, void=FULL) == surface_scores(
+        prediction=EMPTY, truth=EMPTY
+    )
 
 
 @pytest.mark.parametrize("split", [0, 5, len(PAIRS)])
 def test_merged_metrics_score_as_one_that_saw_everything(split):
     whole, left, right = (SurfaceMetric() for _ in range(3))
     for rank, pair in enumerate(PAIRS):
-        whole.update(*pair)
-        (left if rank < split else right).update(*pair)
+        whole.update(**sides(*pair))
+        (left if rank < split else right).update(**sides(*pair))
     merged = merge_all(pickle.loads(pickle.dumps([left, right])))
     assert merged.compute() == pytest.approx(whole.compute(), abs=1e-12, nan_ok=True)
 
 
 def test_pairs_with_one_empty_mask_are_counted_apart():
     metric = SurfaceMetric()
-    metric.update(FULL, EMPTY)
-    metric.update(FULL, FULL)
+    metric.update(prediction=EMPTY, truth=FULL)
+    metric.update(prediction=FULL, truth=FULL)
     scores = metric.compute()
     assert (scores["hd"], scores["nsd"], scores["pairs"], scores["one_empty"]) == (0, 0.5, 2, 1)
 
@@ -150,9 +159,9 @@ def test_a_metric_that_saw_nothing_knows_no_distance():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"pred": FULL.T}, "one size"),
-        ({"pred": FULL * 1}, "boolean masks"),
-        ({"true": FULL * np.nan}, "boolean masks"),
+        ({"prediction": FULL.T}, "one size"),
+        ({"prediction": FULL * 1}, "boolean masks"),
+        ({"truth": FULL * np.nan}, "boolean masks"),
         ({"void": FULL[:2]}, "one size"),
         ({"spacing": (1,)}, "2 positive spacings"),
         ({"spacing": (1, 0)}, "2 positive spacings"),
@@ -163,7 +172,7 @@ def test_a_metric_that_saw_nothing_knows_no_distance():
 )
 def test_bad_input_is_told_in_one_line(change, told):
     with pytest.raises(CongealError, match=told) as caught:
-        surface_scores(**({"true": FULL, "pred": FULL} | change))
+        surface_scores(**({"truth": FULL, "prediction": FULL} | change))
     assert "\n" not in str(caught.value)
 
 

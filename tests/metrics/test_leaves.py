@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -53,31 +54,31 @@ def best_dice_slowly(one, two):
 
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_the_official_numbering_scores_as_the_challenge(name):
-    assert_golden(leaf_scores(*golden_pair(name), numbering="official"), EXPECTED[name])
+    assert_golden(leaf_scores(**sides(*golden_pair(name)), numbering="official"), EXPECTED[name])
 
 
 @pytest.mark.parametrize("name", REGULAR)
 def test_maps_with_background_and_no_gaps_score_as_the_challenge_in_any_numbering(name):
-    assert_golden(leaf_scores(*golden_pair(name)), EXPECTED[name])
+    assert_golden(leaf_scores(**sides(*golden_pair(name))), EXPECTED[name])
 
 
 @pytest.mark.parametrize("name", ["gap_in_pred", "gap_in_gt"])
 def test_a_gap_in_the_numbers_is_no_object_unless_officially(name):
-    found = leaf_scores(*golden_pair(name))
+    found = leaf_scores(**sides(*golden_pair(name)))
     assert (found.sbd, found.dic, found.fbd) == (1, 0, 1)
 
 
 def test_an_image_full_of_leaves_has_no_background_to_lose():
     true = np.array([[1, 1, 2, 2]])
-    assert leaf_scores(true, true).sbd == 1
-    assert leaf_scores(true, true).dic == 0
+    assert leaf_scores(prediction=true, truth=true).sbd == 1
+    assert leaf_scores(prediction=true, truth=true).dic == 0
 
 
 @settings(deadline=None)
 @given(pairs_of_maps)
 def test_scores_are_those_of_masks_compared_one_by_one(maps):
     true, pred = maps
-    found = leaf_scores(true, pred)
+    found = leaf_scores(prediction=pred, truth=true)
     pred = np.where(true == -1, 0, pred)
     true = np.maximum(true, 0)
     assert found.bd_true == pytest.approx(best_dice_slowly(true, pred), abs=1e-12)
@@ -96,7 +97,7 @@ def test_relabelling_and_padding_by_void_change_nothing(maps, order, guess):
         np.pad(renamed[true], 2, constant_values=-1),
         np.pad(renamed[pred], 2, constant_values=guess),
     )
-    one, two = leaf_scores(true, pred), leaf_scores(*padded)
+    one, two = leaf_scores(prediction=pred, truth=true), leaf_scores(**sides(*padded))
     assert (two.sbd, two.fbd, two.dic) == pytest.approx((one.sbd, one.fbd, one.dic), abs=1e-12)
 
 
@@ -104,7 +105,7 @@ def test_relabelling_and_padding_by_void_change_nothing(maps, order, guess):
 @given(pairs_of_maps)
 def test_swapping_the_maps_swaps_the_directions(maps):
     true, pred = np.maximum(maps[0], 0), maps[1]
-    there, back = leaf_scores(true, pred), leaf_scores(pred, true)
+    there, back = leaf_scores(prediction=pred, truth=true), leaf_scores(prediction=true, truth=pred)
     assert (there.bd_pred, there.bd_true, there.dic) == (back.bd_true, back.bd_pred, -back.dic)
     assert there.sbd == back.sbd
 
@@ -121,7 +122,7 @@ def test_swapping_the_maps_swaps_the_directions(maps):
     ],
 )
 def test_maps_without_objects_or_all_void_score_zero(true, pred, dic, numbering):
-    found = leaf_scores(true, pred, numbering)
+    found = leaf_scores(prediction=pred, truth=true, numbering=numbering)
     assert (found.sbd, found.fbd) == (0, 0)
     if dic is not None:
         assert found.dic == dic
@@ -130,7 +131,7 @@ def test_maps_without_objects_or_all_void_score_zero(true, pred, dic, numbering)
 def test_the_metric_averages_over_images():
     metric = LeafMetric("official")
     for name in EXPECTED:
-        assert metric.update(*golden_pair(name)).dic == EXPECTED[name]["DiC"]
+        assert metric.update(**sides(*golden_pair(name))).dic == EXPECTED[name]["DiC"]
     scores = metric.compute()
     for ours, theirs in {"sbd": "SBD", "dic": "DiC", "abs_dic": "absDiC", "fbd": "FBD"}.items():
         mean = np.mean([expected[theirs] for expected in EXPECTED.values()])
@@ -141,8 +142,8 @@ def test_the_metric_averages_over_images():
 def test_parts_merge_into_the_whole_and_can_be_pickled():
     whole, parts = LeafMetric(), [LeafMetric() for _ in range(3)]
     for rank, name in enumerate(EXPECTED):
-        whole.update(*golden_pair(name))
-        parts[rank % 3].update(*golden_pair(name))
+        whole.update(**sides(*golden_pair(name)))
+        parts[rank % 3].update(**sides(*golden_pair(name)))
     merged = merge_all(pickle.loads(pickle.dumps(part)) for part in parts)
     assert merged.compute() == pytest.approx(whole.compute(), abs=1e-12)
 
@@ -155,10 +156,10 @@ def test_of_nothing_seen_nothing_can_be_said():
 
 def test_bad_input_is_told_in_one_line():
     with pytest.raises(CongealError, match="one size"):
-        leaf_scores(np.zeros((2, 3), int), np.zeros((3, 2), int))
+        leaf_scores(prediction=np.zeros((3, 2), int), truth=np.zeros((2, 3), int))
     with pytest.raises(CongealError, match="integer labels in prediction"):
-        leaf_scores([[1]], [[float("nan")]])
+        leaf_scores(prediction=[[float("nan")]], truth=[[1]])
     with pytest.raises(CongealError, match="did you mean 'official'"):
-        leaf_scores([[1]], [[1]], "offical")
+        leaf_scores(prediction=[[1]], truth=[[1]], numbering="offical")
     with pytest.raises(CongealError, match="same settings 'present', got 'official'"):
         LeafMetric().merge(LeafMetric("official"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -93,7 +94,9 @@ def numbers(found):
 @pytest.mark.parametrize("criterion", ["iou", "iot", "iop"])
 def test_single_images_score_as_in_stardist(name, criterion):
     expected = STARDIST["result"][name][criterion]
-    found = matching(*golden_pair(name), STARDIST["thresholds"], criterion)
+    found = matching(
+        **sides(*golden_pair(name)), threshold=STARDIST["thresholds"], criterion=criterion
+    )
     for ours, theirs in zip(found, expected, strict=True):
         assert_like_stardist(ours, theirs)
 
@@ -101,7 +104,7 @@ def test_single_images_score_as_in_stardist(name, criterion):
 def test_pooled_counts_score_as_stardist_scores_a_data_set():
     metric = MatchingMetric(STARDIST["thresholds"])
     for name in NAMES:
-        metric.update(*golden_pair(name))
+        metric.update(**sides(*golden_pair(name)))
     expected = STARDIST["result"]["__dataset__"]["False"]
     for ours, theirs in zip(metric.pooled(), expected, strict=True):
         assert_like_stardist(ours, theirs)
@@ -109,7 +112,9 @@ def test_pooled_counts_score_as_stardist_scores_a_data_set():
 
 def test_means_over_images_are_those_of_stardist_by_image():
     expected = STARDIST["result"]["__dataset__"]["True"]
-    found = [matching(*golden_pair(name), STARDIST["thresholds"]) for name in NAMES]
+    found = [
+        matching(**sides(*golden_pair(name)), threshold=STARDIST["thresholds"]) for name in NAMES
+    ]
     for rank, theirs in enumerate(expected):
         mean = np.mean([image[rank].ap for image in found])
         assert mean == pytest.approx(theirs["accuracy"], abs=1e-12)
@@ -118,7 +123,7 @@ def test_means_over_images_are_those_of_stardist_by_image():
 @settings(max_examples=200)
 @given(pairs_of_maps, st.sampled_from([0.05, 0.2, 0.4, 0.5, 0.6, 1.0]), criteria)
 def test_the_assignment_is_the_best_of_all(maps, threshold, criterion):
-    found = matching(*maps, threshold, criterion)
+    found = matching(**sides(*maps), threshold=threshold, criterion=criterion)
     scores = scored_slowly(*maps, criterion)
     most, sums = optima(scores, threshold)
     assert (found.tp, found.n_true, found.n_pred) == (most, *scores.shape)
@@ -128,7 +133,7 @@ def test_the_assignment_is_the_best_of_all(maps, threshold, criterion):
 @given(pairs_of_maps, st.sampled_from([0.2, 0.5, 0.7]), criteria)
 def test_matched_pairs_are_one_to_one_and_reach_the_threshold(maps, threshold, criterion):
     true, pred = maps
-    found = matching(true, pred, threshold, criterion)
+    found = matching(prediction=pred, truth=true, threshold=threshold, criterion=criterion)
     assert all(len(set(side)) == found.tp for side in found.pairs.T)
     for (t, p), score in zip(found.pairs, found.scores, strict=True):
         a, b = true == t, pred == p
@@ -142,37 +147,42 @@ def test_matched_pairs_are_one_to_one_and_reach_the_threshold(maps, threshold, c
 def test_relabelling_either_map_changes_nothing(maps, threshold, order, factor):
     true, pred = maps
     renamed = np.array([0, *order]) * factor
-    expected = numbers(matching(true, pred, threshold))
-    assert numbers(matching(renamed[true], pred, threshold)) == expected
-    assert numbers(matching(true, renamed[pred], threshold)) == expected
+    expected = numbers(matching(prediction=pred, truth=true, threshold=threshold))
+    assert numbers(matching(prediction=pred, truth=renamed[true], threshold=threshold)) == expected
+    assert numbers(matching(prediction=renamed[pred], truth=true, threshold=threshold)) == expected
 
 
 @given(pairs_of_maps, st.permutations([1, 2, 3, 4]), criteria)
 def test_relabelling_changes_no_count_at_low_thresholds(maps, order, criterion):
     true, pred = maps
     renamed = np.array([0, *order])
-    one = matching(true, pred, 0.2, criterion)
-    two = matching(renamed[true], pred, 0.2, criterion)
+    one = matching(prediction=pred, truth=true, threshold=0.2, criterion=criterion)
+    two = matching(prediction=pred, truth=renamed[true], threshold=0.2, criterion=criterion)
     assert (one.tp, one.fp, one.fn) == (two.tp, two.fp, two.fn)
 
 
 @given(pairs_of_maps, clear_thresholds)
 def test_transposing_changes_nothing(maps, threshold):
     true, pred = maps
-    expected = numbers(matching(true, pred, threshold))
-    assert numbers(matching(true.T, pred.T, threshold)) == expected
+    expected = numbers(matching(prediction=pred, truth=true, threshold=threshold))
+    assert numbers(matching(prediction=pred.T, truth=true.T, threshold=threshold)) == expected
 
 
 @given(pairs_of_maps, clear_thresholds, st.integers(0, 9))
 def test_void_padding_changes_nothing_whatever_is_predicted_there(maps, threshold, guess):
     true, pred = maps
     padded = np.pad(true, 2, constant_values=-1), np.pad(pred, 2, constant_values=guess)
-    assert numbers(matching(*padded, threshold)) == numbers(matching(true, pred, threshold))
+    assert numbers(matching(**sides(*padded), threshold=threshold)) == numbers(
+        matching(prediction=pred, truth=true, threshold=threshold)
+    )
 
 
 @given(pairs_of_maps, clear_thresholds)
 def test_swapping_truth_and_prediction_swaps_false_positives_and_negatives(maps, threshold):
-    there, back = matching(*maps, threshold), matching(*maps[::-1], threshold)
+    there, back = (
+        matching(**sides(*maps), threshold=threshold),
+        matching(**sides(*maps[::-1]), threshold=threshold),
+    )
     assert (there.tp, there.fp, there.fn) == (back.tp, back.fn, back.fp)
     assert there.ap == back.ap
     assert there.f1 == back.f1
@@ -182,27 +192,30 @@ def test_swapping_truth_and_prediction_swaps_false_positives_and_negatives(maps,
 
 @given(pairs_of_maps)
 def test_a_higher_threshold_never_finds_more(maps):
-    found = [m.tp for m in matching(*maps, (0.1, 0.3, 0.5, 0.7, 0.9))]
+    found = [m.tp for m in matching(**sides(*maps), threshold=(0.1, 0.3, 0.5, 0.7, 0.9))]
     assert found == sorted(found, reverse=True)
 
 
 def test_an_iou_of_exactly_the_threshold_is_a_match():
     true = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 1])
     pred = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
-    assert [m.tp for m in matching(true, pred, (0.6, 0.6000001))] == [1, 0]
+    assert [m.tp for m in matching(prediction=pred, truth=true, threshold=(0.6, 0.6000001))] == [
+        1,
+        0,
+    ]
 
 
 def test_an_object_cut_in_equal_halves_is_found_once():
     whole, halves = np.array([3, 3, 3, 3]), np.array([1, 1, 2, 2])
     for maps in ((whole, halves), (halves, whole)):
-        found = matching(*maps)
+        found = matching(**sides(*maps))
         assert (found.tp, found.fp + found.fn, found.score_sum) == (1, 1, 0.5)
 
 
 def test_volumes_are_matched_as_images_are():
     true = np.zeros((3, 4, 5), int)
     true[1:, 1:, 1:] = 1
-    assert matching(true, true * 2).ap == 1
+    assert matching(prediction=true * 2, truth=true).ap == 1
 
 
 @pytest.mark.parametrize(
@@ -220,7 +233,7 @@ def test_volumes_are_matched_as_images_are():
 def test_of_maps_without_objects_or_all_void_scores_are_zero_or_not_defined(
     true, pred, counts, threshold
 ):
-    found = matching(true, pred, threshold)
+    found = matching(prediction=pred, truth=true, threshold=threshold)
     assert (found.tp, found.fp, found.fn) == counts
     assert {found.ap, found.precision, found.recall, found.f1, found.pq} == {0.0}  # as there
     named = found.as_dict()
@@ -237,16 +250,16 @@ def test_of_maps_without_objects_or_all_void_scores_are_zero_or_not_defined(
 
 def test_a_prediction_partly_in_void_is_measured_by_its_known_part():
     true, pred = np.array([[1, 1, -1, -1, -1]]), np.array([[1, 1, 1, 1, 1]])
-    assert matching(true, pred).score_sum == 1
+    assert matching(prediction=pred, truth=true).score_sum == 1
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"pred": np.zeros((3, 2), int)}, "one size"),
-        ({"pred": np.zeros((2, 3))}, "integer labels in prediction, got float64"),
-        ({"true": np.full((2, 3), np.nan)}, "integer labels in truth"),
-        ({"true": np.full((2, 3), -3)}, "at least -1"),
+        ({"prediction": np.zeros((3, 2), int)}, "one size"),
+        ({"prediction": np.zeros((2, 3))}, "integer labels in prediction, got float64"),
+        ({"truth": np.full((2, 3), np.nan)}, "integer labels in truth"),
+        ({"truth": np.full((2, 3), -3)}, "at least -1"),
         ({"threshold": 0}, "above 0 and up to 1"),
         ({"threshold": (0.5, 1.5)}, "above 0 and up to 1"),
         ({"threshold": float("nan")}, "above 0 and up to 1"),
@@ -255,7 +268,7 @@ def test_a_prediction_partly_in_void_is_measured_by_its_known_part():
     ],
 )
 def test_bad_input_is_told_in_one_line(change, told):
-    good = {"true": np.zeros((2, 3), int), "pred": np.zeros((2, 3), int)}
+    good = {"truth": np.zeros((2, 3), int), "prediction": np.zeros((2, 3), int)}
     with pytest.raises(CongealError, match=told) as caught:
         matching(**(good | change))
     assert "\n" not in str(caught.value)
@@ -263,16 +276,16 @@ def test_bad_input_is_told_in_one_line(change, told):
 
 def test_several_thresholds_give_what_each_gives_alone():
     maps = golden_pair("rand0")
-    together = matching(*maps, (0.3, 0.5, 0.9))
-    assert together == [matching(*maps, t) for t in (0.3, 0.5, 0.9)]
+    together = matching(**sides(*maps), threshold=(0.3, 0.5, 0.9))
+    assert together == [matching(**sides(*maps), threshold=t) for t in (0.3, 0.5, 0.9)]
 
 
 @pytest.mark.parametrize("split", [0, 3, len(NAMES)])
 def test_merged_metrics_score_as_one_that_saw_everything(split):
     whole, left, right = (MatchingMetric((0.5, 0.7)) for _ in range(3))
     for rank, name in enumerate(NAMES):
-        whole.update(*golden_pair(name))
-        (left if rank < split else right).update(*golden_pair(name))
+        whole.update(**sides(*golden_pair(name)))
+        (left if rank < split else right).update(**sides(*golden_pair(name)))
     left.merge(right)
     assert left.compute() == pytest.approx(whole.compute(), abs=1e-12)
 
@@ -285,7 +298,7 @@ def test_metrics_of_other_settings_do_not_merge():
 
 def test_the_metric_keeps_counts_only():
     metric = MatchingMetric((0.5,))
-    metric.update(*golden_pair("identical"))
+    metric.update(**sides(*golden_pair("identical")))
     (pooled,) = metric.pooled()
     assert pooled.tp == 4
     assert pooled.pairs.size == pooled.scores.size == 0
@@ -293,13 +306,15 @@ def test_the_metric_keeps_counts_only():
 
 def test_updating_gives_the_image_alone():
     metric = MatchingMetric((0.5,))
-    metric.update(*golden_pair("rand0"))
-    assert metric.update(*golden_pair("identical")) == [matching(*golden_pair("identical"))]
+    metric.update(**sides(*golden_pair("rand0")))
+    assert metric.update(**sides(*golden_pair("identical"))) == [
+        matching(**sides(*golden_pair("identical")))
+    ]
 
 
 def test_computed_names_are_those_of_the_evaluation_file():
     metric = MatchingMetric((0.5, 0.75))
-    metric.update(*golden_pair("identical"))
+    metric.update(**sides(*golden_pair("identical")))
     scores = metric.compute()
     for name in ("matching_ap", "precision", "recall", "f1", "pq", "mean_matched_score"):
         assert scores[f"{name}@0.5"] == scores[f"{name}@0.75"] == 1
@@ -324,7 +339,7 @@ def test_thousands_of_touching_objects_are_matched_without_a_dense_table():
     side = 100
     true = np.arange(side * side).reshape(side, side).repeat(3, 0).repeat(3, 1) + 1
     pred = np.roll(true, 1, axis=0)
-    found = matching(true, pred, (0.4, 0.5))
+    found = matching(prediction=pred, truth=true, threshold=(0.4, 0.5))
     # two rows of three are shared: IoU 6 / 12
     assert [m.tp for m in found] == [side * side] * 2
 
@@ -333,5 +348,7 @@ def test_thousands_of_touching_objects_are_matched_without_a_dense_table():
 def test_any_subset_of_the_objects_predicted_exactly_is_found(few):
     true = golden_pair("identical")[0]
     for kept in combinations(np.unique(true)[1:], few):
-        found = matching(true, np.where(np.isin(true, kept), true, 0), 0.9)
+        found = matching(
+            prediction=np.where(np.isin(true, kept), true, 0), truth=true, threshold=0.9
+        )
         assert (found.tp, found.fp, found.fn) == (few, 0, 4 - few)

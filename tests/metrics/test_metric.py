@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 
+from congeal import metrics
 from congeal.errors import CongealError
 from congeal.metrics.leaves import LeafMetric
 from congeal.metrics.matching import MatchingMetric
@@ -42,7 +45,7 @@ def count(rank, folder):
     metric = NucleiMetric()
     cases = np.load(f"{folder}/cases.npz")
     for true, pred in list(zip(cases["true"], cases["pred"]))[rank::2]:
-        metric.update(true, pred)
+        metric.update(prediction=pred, truth=true)
     own = metric.compute()
     whole = gather(metric).compute()
     assert metric.compute() == own
@@ -77,7 +80,7 @@ def test_scores_are_plain_numbers(metric):
 def test_merging_leaves_the_parts_as_they_are():
     parts = [NucleiMetric(), NucleiMetric()]
     for part, true, pred in zip(parts, *random_maps(2), strict=True):
-        part.update(true, pred)
+        part.update(prediction=pred, truth=true)
     before = [part.compute() for part in parts]
     assert merge_all(parts).compute()["images"] == 2
     assert [part.compute() for part in parts] == before
@@ -85,7 +88,7 @@ def test_merging_leaves_the_parts_as_they_are():
 
 def test_one_part_is_the_whole():
     part = LeafMetric()
-    part.update([[1, 0]], [[1, 1]])
+    part.update(prediction=[[1, 1]], truth=[[1, 0]])
     assert merge_all([part]).compute() == part.compute()
     assert merge_all([part]) is not part
 
@@ -109,7 +112,38 @@ def test_two_processes_that_share_the_images_agree_with_one_that_sees_all(tmp_pa
     subprocess.run([sys.executable, script, tmp_path], check=True, timeout=600)
     whole = NucleiMetric()
     for image in zip(true, pred, strict=True):
-        whole.update(*image)
+        whole.update(**sides(*image))
     for rank in range(2):
         found = json.loads(Path(tmp_path, f"{rank}.json").read_text())
         assert found == pytest.approx(whole.compute(), abs=1e-12)
+
+
+PUBLIC = {name: getattr(metrics, name) for name in sorted(vars(metrics)) if name[0].islower()}
+FUNCTIONS = {name: one for name, one in PUBLIC.items() if inspect.isfunction(one)}
+CLASSES = {name: getattr(metrics, name) for name in sorted(vars(metrics)) if name[-6:] == "Metric"}
+UPDATES = {f"{name}.update": one.update for name, one in CLASSES.items() if name != "Metric"}
+TAKE_TRUTH = {
+    name: parameters
+    for name, one in {**FUNCTIONS, **UPDATES}.items()
+    if {"prediction", "truth"} & set(parameters := inspect.signature(one).parameters)
+    and name != "void_distance"  # of one map
+}
+
+
+def test_every_metric_takes_the_truth_by_its_name():
+    assert set(UPDATES) <= set(TAKE_TRUTH)
+    assert len(TAKE_TRUTH) - len(UPDATES) == 20  # functions
+
+
+@pytest.mark.parametrize("name", list(TAKE_TRUTH))
+def test_truth_and_prediction_cannot_be_swapped_since_they_have_no_order(name):
+    given = [one for one in TAKE_TRUTH[name] if one != "self"]
+    kinds = {TAKE_TRUTH[name][one].kind for one in given}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+    assert given[:2] == ["prediction", "truth"] or given[0] == "truth"
+
+
+def test_no_other_name_stands_for_truth_or_prediction():
+    others = {"true", "pred", "target", "preds", "ids", "annotators", "segmentation", "guess"}
+    for one in {**FUNCTIONS, **UPDATES}.values():
+        assert not others & set(inspect.signature(one).parameters)

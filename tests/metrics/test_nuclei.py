@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -59,7 +60,7 @@ def aggregated_slowly(trues, preds, pairs):
 @pytest.mark.parametrize("name", list(HOVERNET))
 @pytest.mark.parametrize("score", ["aji", "aji_plus", "dice2", "dice1"])
 def test_scores_are_those_of_hover_net(name, score):
-    found = nuclei_scores(*golden_pair(name))
+    found = nuclei_scores(**sides(*golden_pair(name)))
     assert getattr(found, score) == pytest.approx(HOVERNET[name][score], abs=1e-9)
 
 
@@ -68,7 +69,12 @@ def test_panoptic_quality_of_one_class_is_that_of_hover_net(name):
     # hover_net knows no void, so background is a segment of another class here
     true, pred = (np.where(side, side, 60_000) for side in golden_pair(name))
     kinds = [{label: int(label == 60_000) for label in np.unique(side)} for side in (true, pred)]
-    found, expected = panoptic_counts(true, pred, *kinds)[0], HOVERNET[name]
+    found, expected = (
+        panoptic_counts(**sides(true, pred), truth_classes=kinds[0], prediction_classes=kinds[1])[
+            0
+        ],
+        HOVERNET[name],
+    )
     assert found.rq == pytest.approx(expected["dq"], abs=1e-9)
     sq = found.iou_sum / (found.tp + 1e-6)  # as it is kept from dividing by zero there
     assert sq == pytest.approx(expected["sq"], abs=1e-9)
@@ -77,14 +83,17 @@ def test_panoptic_quality_of_one_class_is_that_of_hover_net(name):
 
 @pytest.mark.parametrize("name", list(SEG))
 def test_seg_is_that_of_the_cell_tracking_challenge(name):
-    found, expected = nuclei_scores(*golden_pair(name)), SEG[name]
+    found, expected = nuclei_scores(**sides(*golden_pair(name))), SEG[name]
     assert found.seg == pytest.approx(expected["SEG"], abs=1e-9)
     assert found.n_true == len(expected["labels_ref"])
 
 
 @pytest.mark.parametrize("name", CELLPOSE_NAMES)
 def test_average_precision_of_cellpose_is_that_of_matching(name):
-    found, expected = matching(*golden_pair(name), CELLPOSE["thresholds"]), CELLPOSE["result"][name]
+    found, expected = (
+        matching(**sides(*golden_pair(name)), threshold=CELLPOSE["thresholds"]),
+        CELLPOSE["result"][name],
+    )
     counts = [(m.tp, m.fp, m.fn) for m in found]
     assert counts == list(zip(expected["tp"], expected["fp"], expected["fn"], strict=True))
     theirs = [0.0 if np.isnan(ap) else ap for ap in expected["ap"]]  # both maps empty
@@ -94,7 +103,7 @@ def test_average_precision_of_cellpose_is_that_of_matching(name):
 @settings(deadline=None)
 @given(pairs_of_maps)
 def test_scores_are_those_of_masks_compared_one_by_one(maps):
-    found = nuclei_scores(*maps)
+    found = nuclei_scores(**sides(*maps))
     trues, preds = masks(maps[0]), masks(maps[1])
     iou = iou_slowly(trues, preds)
     first = [(t, int(row.argmax())) for t, row in enumerate(iou) if len(row) and row.max() > 0]
@@ -120,7 +129,7 @@ def test_aji_plus_assigns_the_largest_total_iou(maps):
         pairs = [pair[::-1] for pair in pairs] if swapped else pairs
         ranked.append((total, aggregated_slowly(trues, preds, pairs)))
     best = max(total for total, _ in ranked)
-    found = nuclei_scores(*maps).aji_plus
+    found = nuclei_scores(**sides(*maps)).aji_plus
     assert min(abs(found - score) for total, score in ranked if total > best - 1e-9) < 1e-12
 
 
@@ -132,7 +141,7 @@ def test_larger_labels_and_padding_by_void_change_nothing(maps, factor, guess):
         np.pad(true * factor, 2, constant_values=-1),
         np.pad(pred * factor, 2, constant_values=guess),
     )
-    assert nuclei_scores(*padded) == nuclei_scores(true, pred)
+    assert nuclei_scores(**sides(*padded)) == nuclei_scores(prediction=pred, truth=true)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_larger_labels_and_padding_by_void_change_nothing(maps, factor, guess):
     ],
 )
 def test_maps_without_objects_or_all_void_score_zero(true, pred, objects):
-    found = nuclei_scores(true, pred)
+    found = nuclei_scores(prediction=pred, truth=true)
     assert (found.aji, found.aji_plus, found.dice2, found.dice1, found.seg) == (0,) * 5
     assert (found.n_true, found.n_pred) == objects
 
@@ -155,7 +164,7 @@ def test_maps_without_objects_or_all_void_score_zero(true, pred, objects):
 def test_the_metric_averages_over_images_and_seg_over_objects():
     metric = NucleiMetric()
     for name in HOVERNET:
-        metric.update(*golden_pair(name))
+        metric.update(**sides(*golden_pair(name)))
     found = metric.compute()
     for score in ("aji", "aji_plus", "dice2", "dice1"):
         mean = np.mean([expected[score] for expected in HOVERNET.values()])
@@ -168,8 +177,8 @@ def test_the_metric_averages_over_images_and_seg_over_objects():
 
 def test_images_without_any_object_enter_no_mean():
     metric = NucleiMetric()
-    metric.update(*golden_pair("identical"))
-    metric.update([[0, 0]], [[0, 0]])
+    metric.update(**sides(*golden_pair("identical")))
+    metric.update(prediction=[[0, 0]], truth=[[0, 0]])
     found = metric.compute()
     assert (found["aji"], found["dice1"], found["seg"], found["images"]) == (1, 1, 1, 2)
 
@@ -177,21 +186,21 @@ def test_images_without_any_object_enter_no_mean():
 def test_parts_merge_into_the_whole_and_can_be_pickled():
     whole, parts = NucleiMetric(), [NucleiMetric() for _ in range(3)]
     for rank, name in enumerate(SEG):
-        whole.update(*golden_pair(name))
-        parts[rank % 3].update(*golden_pair(name))
+        whole.update(**sides(*golden_pair(name)))
+        parts[rank % 3].update(**sides(*golden_pair(name)))
     merged = merge_all(pickle.loads(pickle.dumps(part)) for part in parts)
     assert merged.compute() == pytest.approx(whole.compute(), abs=1e-12)
 
 
 def test_of_no_objects_nothing_can_be_said():
     metric = NucleiMetric()
-    metric.update([[0, -1]], [[0, 0]])
+    metric.update(prediction=[[0, 0]], truth=[[0, -1]])
     found = metric.compute()
     assert all(np.isnan(found[name]) for name in ("aji", "aji_plus", "dice2", "dice1", "seg"))
 
 
 def test_bad_input_is_told_in_one_line():
     with pytest.raises(CongealError, match="one size"):
-        nuclei_scores(np.zeros((2, 3), int), np.zeros((3, 2), int))
+        nuclei_scores(prediction=np.zeros((3, 2), int), truth=np.zeros((2, 3), int))
     with pytest.raises(CongealError, match="integer labels in prediction"):
-        nuclei_scores([[1]], [[float("nan")]])
+        nuclei_scores(prediction=[[float("nan")]], truth=[[1]])

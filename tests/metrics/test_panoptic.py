@@ -48,19 +48,19 @@ def images(name):
     given = GIVEN[name]
     for index in range(len(given["gt_segments"])):
         true, pred = given["gt_segments"][index], given["pred_segments"][index]
-        yield (
-            MAPS[name]["gt"][index],
-            MAPS[name]["pred"][index],
-            {segment["id"]: segment["category_id"] for segment in true},
-            {segment["id"]: segment["category_id"] for segment in pred},
-            [segment["id"] for segment in true if segment["iscrowd"]],
-        )
+        yield {
+            "prediction": MAPS[name]["pred"][index],
+            "truth": MAPS[name]["gt"][index],
+            "prediction_classes": {segment["id"]: segment["category_id"] for segment in pred},
+            "truth_classes": {segment["id"]: segment["category_id"] for segment in true},
+            "crowds": [segment["id"] for segment in true if segment["iscrowd"]],
+        }
 
 
 def golden_metric(name):
     metric = new_metric(name)
     for image in images(name):
-        metric.update(*image)
+        metric.update(**image)
     return metric
 
 
@@ -131,7 +131,13 @@ def test_torchmetrics_differs_once_predictions_have_void():
 def test_counts_are_those_of_masks_compared_one_by_one(maps, true_classes, pred_classes, crowds):
     true, pred = maps
     crowds &= set(true[true > 0].tolist())
-    found = panoptic_counts(true, pred, true_classes, pred_classes, crowds)
+    found = panoptic_counts(
+        prediction=pred,
+        truth=true,
+        prediction_classes=pred_classes,
+        truth_classes=true_classes,
+        crowds=crowds,
+    )
     expected = counted_slowly(true, pred, true_classes, pred_classes, crowds)
     assert list(found) == list(expected)
     for label, (tp, fp, fn, iou) in expected.items():
@@ -147,8 +153,12 @@ def test_relabelling_segments_and_padding_by_void_change_no_match(maps, kinds, o
     other = {order[label - 1]: kind for label, kind in kinds.items()}
     true_too = np.pad(renamed[true], 1, constant_values=-1)
     pred_too = np.pad(renamed[pred], 1, constant_values=renamed[guess])
-    one = panoptic_counts(true, pred, kinds, kinds)
-    two = panoptic_counts(true_too, pred_too, other, other)
+    one = panoptic_counts(
+        prediction=pred, truth=true, prediction_classes=kinds, truth_classes=kinds
+    )
+    two = panoptic_counts(
+        prediction=pred_too, truth=true_too, prediction_classes=other, truth_classes=other
+    )
     for label, found in one.items():
         assert (two[label].tp, two[label].fn) == (found.tp, found.fn)
         assert two[label].iou_sum == pytest.approx(found.iou_sum, abs=1e-12)
@@ -158,26 +168,41 @@ def test_relabelling_segments_and_padding_by_void_change_no_match(maps, kinds, o
 def test_parts_merge_into_the_whole_and_can_be_pickled():
     parts = [new_metric("full") for _ in range(3)]
     for rank, image in enumerate(images("full")):
-        parts[rank % 3].update(*image)
+        parts[rank % 3].update(**image)
     merged = merge_all(pickle.loads(pickle.dumps(part)) for part in parts)
     assert merged.compute() == pytest.approx(golden_metric("full").compute(), abs=1e-12)
 
 
 def test_an_iou_of_one_half_is_no_match():
-    found = panoptic_counts([[1, 1]], [[1, 2]], {1: 1}, {1: 1, 2: 1})
+    found = panoptic_counts(
+        prediction=[[1, 2]], truth=[[1, 1]], prediction_classes={1: 1, 2: 1}, truth_classes={1: 1}
+    )
     assert found == {1: PanopticClass(tp=0, fp=2, fn=1)}
 
 
 def test_segments_of_different_classes_never_match():
-    found = panoptic_counts([[1, 1]], [[1, 1]], {1: 1}, {1: 2})
+    found = panoptic_counts(
+        prediction=[[1, 1]], truth=[[1, 1]], prediction_classes={1: 2}, truth_classes={1: 1}
+    )
     assert found == {1: PanopticClass(fn=1), 2: PanopticClass(fp=1)}
 
 
 def test_a_segment_mostly_in_a_crowd_of_its_class_is_no_mistake():
     true, pred = [[1, 1, 1, 2]], [[1, 1, 2, 2]]
     kinds = {1: 5, 2: 5}
-    assert panoptic_counts(true, pred, kinds, kinds, [1])[5].fp == 1  # half is not most
-    found = panoptic_counts(true, pred, {1: 6, 2: 5}, {1: 5, 2: 5}, [1])
+    assert (
+        panoptic_counts(
+            prediction=pred, truth=true, prediction_classes=kinds, truth_classes=kinds, crowds=[1]
+        )[5].fp
+        == 1
+    )  # half is not most
+    found = panoptic_counts(
+        prediction=pred,
+        truth=true,
+        prediction_classes={1: 5, 2: 5},
+        truth_classes={1: 6, 2: 5},
+        crowds=[1],
+    )
     assert found[5].fp == 2  # a crowd of another class excuses nothing
     assert found[6] == PanopticClass()
 
@@ -196,7 +221,10 @@ def test_a_segment_mostly_in_a_crowd_of_its_class_is_no_mistake():
 )
 def test_empty_maps_and_void_everywhere_have_their_counts(true, pred, counts):
     kinds = {1: 1, 2: 1, 3: 2}
-    assert panoptic_counts(true, pred, kinds, kinds) == counts
+    assert (
+        panoptic_counts(prediction=pred, truth=true, prediction_classes=kinds, truth_classes=kinds)
+        == counts
+    )
 
 
 def test_of_nothing_seen_nothing_can_be_said():
@@ -206,7 +234,7 @@ def test_of_nothing_seen_nothing_can_be_said():
 
 def test_a_class_that_does_not_occur_enters_no_mean():
     metric = PanopticMetric([1, 2])
-    metric.update([[1]], [[1]], {1: 1}, {1: 1})
+    metric.update(prediction=[[1]], truth=[[1]], prediction_classes={1: 1}, truth_classes={1: 1})
     scores = metric.compute()
     assert (scores["pq"], scores["classes"]) == (1, 1)
     assert math.isnan(scores["pq/2"])
@@ -229,11 +257,15 @@ def test_segments_of_nothing_are_none():
 def test_bad_input_is_told_in_one_line():
     one = np.array([[1, 1]])
     with pytest.raises(CongealError, match="one size"):
-        panoptic_counts(one, one.T, {1: 1}, {1: 1})
+        panoptic_counts(
+            prediction=one.T, truth=one, prediction_classes={1: 1}, truth_classes={1: 1}
+        )
     with pytest.raises(CongealError, match="for each predicted segment, got none for"):
-        panoptic_counts(one, one, {1: 1}, {})
+        panoptic_counts(prediction=one, truth=one, prediction_classes={}, truth_classes={1: 1})
     with pytest.raises(CongealError, match=r"classes \[1, 2\], got \[7\]"):
-        PanopticMetric([1], [2]).update(one, one, {1: 1}, {1: 7})
+        PanopticMetric([1], [2]).update(
+            prediction=one, truth=one, prediction_classes={1: 7}, truth_classes={1: 1}
+        )
     with pytest.raises(CongealError, match="either things or stuff"):
         PanopticMetric([1, 2], [2])
     with pytest.raises(CongealError, match="same classes"):

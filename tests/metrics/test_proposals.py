@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,7 +40,7 @@ def images():
 def metric_of(chosen):
     metric = ProposalMetric(RESULT["N"])
     for image in chosen:
-        metric.update(*images()[image], image=image)
+        metric.update(**sides(*images()[image]), image=image)
     return metric
 
 
@@ -97,14 +98,14 @@ def test_merged_halves_in_any_order_score_as_the_whole():
 
 
 def test_an_image_without_proposals_still_counts_its_objects():
-    found = proposal_recall(line((0, 5), (6, 9)), line(), counts=[1, 5])
+    found = proposal_recall(prediction=line(), truth=line((0, 5), (6, 9)), counts=[1, 5])
     assert found.best.tolist() == found.paired.tolist() == [[0, 0], [0, 0]]
     assert found.average_recall().tolist() == found.hosang().tolist() == [0, 0]
 
 
 def test_without_objects_there_is_no_recall():
     scores = ProposalMetric([1])
-    scores.update(line(), line((0, 5)))
+    scores.update(prediction=line((0, 5)), truth=line())
     assert np.isnan(scores.compute()["ar@1"])
     assert np.isnan(scores.compute()["ar_hosang@1"])
     assert scores.compute()["predicted"] == 1
@@ -112,23 +113,27 @@ def test_without_objects_there_is_no_recall():
 
 def test_void_is_removed_from_objects_and_proposals():
     true = Objects.from_masks([[[1, 1, 1, 1, 0, 0]]], void=[[0, 0, 1, 1, 1, 1]])
-    found = proposal_recall(true, Objects.from_masks([[[1, 0, 0, 1, 1, 1]]]), counts=[1])
+    found = proposal_recall(
+        prediction=Objects.from_masks([[[1, 0, 0, 1, 1, 1]]]), truth=true, counts=[1]
+    )
     assert found.best.tolist() == [[0.5]]
 
 
 def test_void_everywhere_leaves_no_object():
     true = Objects.from_masks([[[1, 1]]], void=[[1, 1]])
-    assert proposal_recall(true, Objects.from_masks([[[1, 1]]]), [1]).best.shape == (1, 0)
+    assert proposal_recall(
+        prediction=Objects.from_masks([[[1, 1]]]), truth=true, counts=[1]
+    ).best.shape == (1, 0)
 
 
 def test_recall_at_a_half_is_above_it_while_average_recall_reaches_it():
-    found = proposal_recall(line((0, 10)), line((0, 5)), counts=[1])
+    found = proposal_recall(prediction=line((0, 5)), truth=line((0, 10)), counts=[1])
     assert found.recall(0.5).tolist() == [0]
     assert found.average_recall().tolist() == [0.1]
 
 
 def test_one_proposal_may_serve_several_objects_unless_one_to_one():
-    found = proposal_recall(line((0, 10), (1, 10)), line((0, 10)), counts=[1])
+    found = proposal_recall(prediction=line((0, 10)), truth=line((0, 10), (1, 10)), counts=[1])
     assert found.best.tolist() == [[1, 0.9]]
     assert found.paired.tolist() == [[1, 0]]
 
@@ -136,7 +141,7 @@ def test_one_proposal_may_serve_several_objects_unless_one_to_one():
 def test_proposals_rank_by_score_and_then_as_they_stand():
     true = line((0, 10))
     pred = line((0, 2), (0, 10), (0, 6), scores=[0.5, 0.5, 0.9])
-    found = proposal_recall(true, pred, counts=[1, 2, 3])
+    found = proposal_recall(prediction=pred, truth=true, counts=[1, 2, 3])
     assert found.best.tolist() == [[0.6], [0.6], [1]]
 
 
@@ -155,7 +160,9 @@ def paired_slowly(iou):
 def test_pairs_are_taken_by_the_highest_iou_left(a, b):
     a = a[a.any((1, 2))]
     iou = np.array([[(x & y).sum() / max((x | y).sum(), 1) for y in b] for x in a]).reshape(-1, 4)
-    found = proposal_recall(Objects.from_masks(a), Objects.from_masks(b), counts=[4])
+    found = proposal_recall(
+        prediction=Objects.from_masks(b), truth=Objects.from_masks(a), counts=[4]
+    )
     np.testing.assert_array_equal(found.best[0], iou.max(1))
     distinct = np.unique(iou[iou > 0])
     if len(distinct) == (iou > 0).sum():
@@ -168,21 +175,29 @@ def test_padding_by_void_changes_nothing_whatever_is_proposed_there(width, label
     pred = np.ones((2, 3, 4), bool)
     pred[0, :2] = False
     edges = ((0, 0), (width, width), (1, width))
-    before = proposal_recall(Objects.from_labels(labels), Objects.from_masks(pred))
+    before = proposal_recall(prediction=Objects.from_masks(pred), truth=Objects.from_labels(labels))
     true = Objects.from_labels(np.pad(labels, edges[1:], constant_values=-1))
-    after = proposal_recall(true, Objects.from_masks(np.pad(pred, edges, constant_values=True)))
+    after = proposal_recall(
+        prediction=Objects.from_masks(np.pad(pred, edges, constant_values=True)), truth=true
+    )
     np.testing.assert_array_equal(after.best, before.best)
 
 
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(line(), line(length=21)), "one size"),
-        (lambda m: m.update(line(), line((0, 1), scores=[np.nan])), "finite scores, got nan"),
+        (lambda m: m.update(prediction=line(length=21), truth=line()), "one size"),
+        (
+            lambda m: m.update(prediction=line((0, 1), scores=[np.nan]), truth=line()),
+            "finite scores, got nan",
+        ),
         (lambda m: m.merge(ProposalMetric([1])), "metric of the same settings .*counts"),
         (lambda m: ProposalMetric([10, 1]), "ascending from 1"),
         (lambda m: ProposalMetric([]), "ascending from 1"),
-        (lambda m: proposal_recall(line(), line(), [0, 1]), "ascending from 1"),
+        (
+            lambda m: proposal_recall(prediction=line(), truth=line(), counts=[0, 1]),
+            "ascending from 1",
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_line(act, told):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,7 +40,7 @@ def test_neighbours_and_majorities_are_those_of_the_reference(k):
 @pytest.mark.parametrize("k", [int(k) for k in EXPECTED])
 def test_accuracies_are_those_of_the_reference(k):
     metric = RetrievalMetric(5, k)
-    metric.update(golden_neighbours(k), CASE["query_labels"])
+    metric.update(prediction=golden_neighbours(k), truth=CASE["query_labels"])
     found, expected = metric.compute(), EXPECTED[str(k)]
     right = np.mean(np.array(expected["majority"]) == CASE["query_labels"])
     assert found[f"retrieval_accuracy@{k}"] == pytest.approx(right, abs=1e-12)
@@ -84,14 +85,16 @@ def test_parts_of_the_queries_give_what_all_give(monkeypatch):
 def test_mean_iou_is_that_of_the_painted_segments():
     neighbours, true, areas = golden_neighbours(5), CASE["query_labels"], np.arange(60) % 9
     metric, painted = RetrievalMetric(5, 5), SemanticMetric(5)
-    metric.update(neighbours, true, areas)
-    painted.update(np.repeat(true, areas), np.repeat(majority_labels(neighbours), areas))
+    metric.update(prediction=neighbours, truth=true, areas=areas)
+    painted.update(
+        prediction=np.repeat(majority_labels(neighbours), areas), truth=np.repeat(true, areas)
+    )
     assert metric.compute()["retrieval_miou@5"] == painted.compute()["miou"]
 
 
 def test_void_segments_are_left_out():
     metric = RetrievalMetric(2, 1)
-    metric.update([[0], [1]], [-1, 1])
+    metric.update(prediction=[[0], [1]], truth=[-1, 1])
     found = metric.compute()
     assert (found["segments"], found["retrieval_accuracy@1"]) == (1, 1)
 
@@ -99,16 +102,16 @@ def test_void_segments_are_left_out():
 def test_parts_merge_into_the_whole_and_can_be_pickled():
     whole, parts = RetrievalMetric(5, 3), [RetrievalMetric(5, 3) for _ in range(3)]
     for rank in range(3):
-        mine = golden_neighbours(3)[rank::3], CASE["query_labels"][rank::3]
-        whole.update(*mine)
-        parts[rank].update(*mine)
+        mine = sides(CASE["query_labels"][rank::3], golden_neighbours(3)[rank::3])
+        whole.update(**mine)
+        parts[rank].update(**mine)
     merged = merge_all(pickle.loads(pickle.dumps(part)) for part in parts)
     assert merged.compute() == whole.compute()
 
 
 def test_of_no_segments_nothing_can_be_said():
     metric = RetrievalMetric(2, 2)
-    metric.update(np.zeros((0, 2), int), np.zeros(0, int))
+    metric.update(prediction=np.zeros((0, 2), int), truth=np.zeros(0, int))
     found = metric.compute()
     assert found.pop("segments") == 0
     assert np.isnan(list(found.values())).all()
@@ -143,7 +146,7 @@ def test_bad_input_is_told_in_one_line(change, told):
 )
 def test_segments_that_do_not_fit_are_told_in_one_line(neighbours, true, areas, told):
     with pytest.raises(CongealError, match=told):
-        RetrievalMetric(3, 2).update(neighbours, true, areas)
+        RetrievalMetric(3, 2).update(prediction=neighbours, truth=true, areas=areas)
 
 
 def test_bad_settings_are_told_in_one_line():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.sides import sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -41,7 +42,7 @@ pairs_of_maps = shapes.flatmap(
 
 def fed(metric, images=(0, 1, 2, 3, 4, 5, 6, 7)):
     for image in images:
-        metric.update(TRUE[image], PRED[image])
+        metric.update(prediction=PRED[image], truth=TRUE[image])
     return metric
 
 
@@ -114,7 +115,7 @@ def test_parts_merge_into_the_whole_and_can_be_pickled(new):
 def test_the_confusion_is_that_of_scikit_learn(maps):
     true, pred = maps
     known = true != -1
-    found = confusion_matrix(true, pred, 4)
+    found = confusion_matrix(prediction=pred, truth=true, classes=4)
     expected = np.zeros((4, 5), np.int64)
     if known.any():
         guess = np.where(pred == -1, 4, pred)[known]
@@ -127,7 +128,9 @@ def test_the_confusion_is_that_of_scikit_learn(maps):
 def test_class_iou_is_that_of_masks(maps):
     true, pred = maps
     known = true != -1
-    for label, found in enumerate(class_iou(confusion_matrix(true, pred, 4))):
+    for label, found in enumerate(
+        class_iou(confusion_matrix(prediction=pred, truth=true, classes=4))
+    ):
         a, b = (true == label) & known, (pred == label) & known
         if (a | b).any():
             assert found == pytest.approx((a & b).sum() / (a | b).sum(), abs=1e-12)
@@ -140,7 +143,10 @@ def test_class_iou_is_that_of_masks(maps):
 def test_padding_by_void_changes_nothing_whatever_is_predicted_there(maps, guess):
     true, pred = maps
     padded = np.pad(true, 2, constant_values=-1), np.pad(pred, 2, constant_values=guess)
-    assert (confusion_matrix(*padded, 4) == confusion_matrix(true, pred, 4)).all()
+    assert (
+        confusion_matrix(**sides(*padded), classes=4)
+        == confusion_matrix(prediction=pred, truth=true, classes=4)
+    ).all()
 
 
 @settings(deadline=None)
@@ -152,12 +158,18 @@ def test_a_band_is_void_grown_by_a_square(true, width):
     assert ((void_distance(true) == 0) == void).all()
 
 
-def test_volumes_are_scored_as_images_are():
+def test_distances_to_void_are_measured_through_volumes():
     true = np.zeros((2, 3, 4), int)
     true[1, 1, 1] = -1
-    metric = TrimapMetric(1, (1,))
-    metric.update(true, true * 0)
-    assert metric.confusion().tolist() == [[[17, 0]]]  # 2 x 3 x 3, one of them void
+    assert (void_distance(true) == 1).sum() == 17  # 2 x 3 x 3, one of them void
+
+
+@pytest.mark.parametrize("metric", [SemanticMetric(2), TrimapMetric(2, (1,))])
+def test_a_batch_is_refused_since_bands_and_images_would_be_counted_as_one(metric):
+    batch = np.zeros((2, 3, 4), int)
+    with pytest.raises(CongealError, match=r"one image, got \(2, 3, 4\)"):
+        metric.update(prediction=batch, truth=batch)
+    assert metric.compute()["images"] == 0
 
 
 def test_a_class_in_neither_map_is_skipped_or_zero_as_named():
@@ -169,7 +181,7 @@ def test_a_class_in_neither_map_is_skipped_or_zero_as_named():
 
 def test_no_predicted_class_is_a_mistake_on_any_pixel():
     found = SemanticMetric(2)
-    found.update([[0, 0, 1, 1]], [[0, -1, 1, 1]])
+    found.update(prediction=[[0, -1, 1, 1]], truth=[[0, 0, 1, 1]])
     scores = found.compute()
     assert (scores["iou/0"], scores["iou/1"], scores["pixel_accuracy"]) == (0.5, 1, 0.75)
 
@@ -179,7 +191,7 @@ def test_no_predicted_class_is_a_mistake_on_any_pixel():
 )
 def test_of_void_everywhere_nothing_can_be_said(true, pred):
     for metric in (SemanticMetric(2), TrimapMetric(2, (1,))):
-        metric.update(true, pred)
+        metric.update(prediction=pred, truth=true)
         found = metric.compute()
         assert found.pop("images") == 1
         assert all(np.isnan(value) for value in found.values())
@@ -187,22 +199,22 @@ def test_of_void_everywhere_nothing_can_be_said(true, pred):
 
 def test_without_void_there_is_no_band():
     metric = TrimapMetric(2, (1, 40))
-    metric.update([[0, 1]], [[0, 1]])
+    metric.update(prediction=[[0, 1]], truth=[[0, 1]])
     assert not metric.confusion().any()
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"pred": np.zeros((3, 2), int)}, "one size"),
-        ({"pred": np.full((2, 3), np.nan)}, "integer labels in prediction"),
-        ({"pred": np.full((2, 3), 9)}, "classes up to 6 in the prediction, got 9"),
-        ({"true": np.full((2, 3), 255)}, "classes up to 6 in the truth, got 255"),
+        ({"prediction": np.zeros((3, 2), int)}, "one size"),
+        ({"prediction": np.full((2, 3), np.nan)}, "integer labels in prediction"),
+        ({"prediction": np.full((2, 3), 9)}, "classes up to 6 in the prediction, got 9"),
+        ({"truth": np.full((2, 3), 255)}, "classes up to 6 in the truth, got 255"),
         ({"classes": 0}, "at least one class, got 0"),
     ],
 )
 def test_bad_input_is_told_in_one_line(change, told):
-    good = {"true": np.zeros((2, 3), int), "pred": np.zeros((2, 3), int), "classes": 7}
+    good = {"truth": np.zeros((2, 3), int), "prediction": np.zeros((2, 3), int), "classes": 7}
     with pytest.raises(CongealError, match=told) as caught:
         confusion_matrix(**(good | change))
     assert "\n" not in str(caught.value)

@@ -32,7 +32,7 @@ SIZES = {"equal_k": 7, "more_clusters": 10}
 def fed(case, assignment="auto", images=(0, 1, 2, 3, 4, 5, 6, 7)):
     metric = UnsupervisedMetric(SIZES[case], 7, assignment)
     for image in images:
-        metric.update(TRUE[image], CLUSTERS[case][image])
+        metric.update(prediction=CLUSTERS[case][image], truth=TRUE[image])
     return metric
 
 
@@ -105,7 +105,7 @@ def test_renaming_clusters_changes_nothing(table, order):
 @given(hnp.arrays(np.int64, (4, 5), elements=st.integers(-1, 2)))
 def test_clusters_that_are_the_classes_score_one(true):
     metric = UnsupervisedMetric(3, 3)
-    metric.update(true, np.maximum(true, 0))
+    metric.update(prediction=np.maximum(true, 0), truth=true)
     known = (true >= 0).any()
     assert metric.compute()["miou"] == pytest.approx(1 if known else np.nan, nan_ok=True)
 
@@ -114,7 +114,7 @@ def test_named_clusters_score_as_classes():
     names = assign_clusters(fed("more_clusters").table)
     semantic = SemanticMetric(7)
     for true, clusters in zip(TRUE, CLUSTERS["more_clusters"], strict=True):
-        semantic.update(true, names[clusters])
+        semantic.update(prediction=names[clusters], truth=true)
     assert semantic.compute()["miou"] == fed("more_clusters").compute()["miou"]
 
 
@@ -126,7 +126,7 @@ def test_clusters_left_over_are_wrong_everywhere():
 
 def test_fewer_clusters_than_classes_leave_classes_unfound():
     metric = UnsupervisedMetric(1, 3)
-    metric.update([[0, 0, 1]], [[0, 0, 0]])
+    metric.update(prediction=[[0, 0, 0]], truth=[[0, 0, 1]])
     found = metric.compute()
     assert (found["iou/0"], found["iou/1"]) == (2 / 3, 0)
     assert np.isnan(found["iou/2"])
@@ -141,7 +141,7 @@ def test_parts_merge_into_the_whole_and_can_be_pickled():
 
 def test_of_void_everywhere_nothing_can_be_said():
     metric = UnsupervisedMetric(2, 2)
-    metric.update([[-1, -1]], [[0, 1]])
+    metric.update(prediction=[[0, 1]], truth=[[-1, -1]])
     found = metric.compute()
     assert np.isnan([found["miou"], found["miou_absent_zero"], found["pixel_accuracy"]]).all()
 
@@ -159,7 +159,7 @@ def test_of_void_everywhere_nothing_can_be_said():
 )
 def test_bad_input_is_told_in_one_line(true, pred, told):
     with pytest.raises(CongealError, match=told):
-        UnsupervisedMetric(3, 2).update(true, pred)
+        UnsupervisedMetric(3, 2).update(prediction=pred, truth=true)
 
 
 def test_bad_settings_are_told_in_one_line():

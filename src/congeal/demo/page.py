@@ -47,7 +47,7 @@ class Shown:
         """Draw image, embedding, objects and truth, each with its title."""
         image = _larger(to_display(self.sample.image))
         found, truth = self.result.labels, self.sample.labels
-        true = _larger(number_alike(truth, found, matching(truth, found)))
+        true = _larger(number_alike(truth, found, matching(prediction=found, truth=truth)))
         drawn = [("image", image)]
         if self.result.embedding is not None:
             colours = embedding_rgb(self.result.embedding, self.result.labels > 0)

@@ -103,7 +103,7 @@ def look_at(model: Any, photograph: Photograph) -> Seen:
     if photograph.true is None:
         return Seen(photograph, image, result)
     truth = photograph.true(image)
-    score = matching(truth, result.labels, threshold=0.5)
+    score = matching(prediction=result.labels, truth=truth, threshold=0.5)
     return Seen(photograph, image, result, score.tp, score.n_true)
 
 

@@ -140,60 +140,70 @@ def _things(dataset: Dataset) -> tuple[int, ...]:
 
 
 def _label_maps(metric: Any, one: Comparison) -> None:
-    metric.update(one.sample.labels, one.labels)
+    metric.update(prediction=one.labels, truth=one.sample.labels)
 
 
 def _objects(metric: Any, one: Comparison) -> None:
-    metric.update(one.true_objects(), one.predicted_objects())
+    metric.update(prediction=one.predicted_objects(), truth=one.true_objects())
 
 
 def _single_objects(metric: Any, one: Comparison) -> None:
-    metric.update(one.true_objects(crowds=False), one.predicted_objects())
+    metric.update(prediction=one.predicted_objects(), truth=one.true_objects(crowds=False))
 
 
 def _cityscapes(metric: Any, one: Comparison) -> None:
-    metric.update(*one.cityscapes())
+    truth, found = one.cityscapes()
+    metric.update(prediction=found, truth=truth)
 
 
 def _cityscapes_distances(metric: Any, one: Comparison) -> None:
-    metric.update(*one.cityscapes(), distances=one.distances())
+    truth, found = one.cityscapes()
+    metric.update(prediction=found, truth=truth, distances=one.distances())
 
 
 def _boundaries(metric: Any, one: Comparison) -> None:
-    metric.update(one.contours(), one.drawn_boundaries())
+    metric.update(prediction=one.contours(), truth=one.drawn_boundaries())
 
 
 def _humans(metric: Any, one: Comparison) -> None:
-    metric.update(one.drawn_boundaries())
+    metric.update(truth=one.drawn_boundaries())
 
 
 def _regions(metric: Any, one: Comparison) -> None:
     # What is in no object is a region as well; a model gives one segmentation for all thresholds.
-    metric.update([one.labels + 1] * len(metric.thresholds), one.annotated_regions())
+    segmentations = [one.labels + 1] * len(metric.thresholds)
+    metric.update(prediction=segmentations, truth=one.annotated_regions())
 
 
 def _classes(metric: Any, one: Comparison) -> None:
-    metric.update(one.true_classes, one.predicted_classes)
+    metric.update(prediction=one.predicted_classes, truth=one.true_classes)
 
 
 def _clusters(metric: Any, one: Comparison) -> None:
-    metric.update(one.true_classes, one.clusters)
+    metric.update(prediction=one.clusters, truth=one.true_classes)
 
 
 def _panoptic(metric: Any, one: Comparison) -> None:
-    metric.update(*one.panoptic(metric.things))
+    truth, found, truth_classes, found_classes = one.panoptic(metric.things)
+    metric.update(
+        prediction=found,
+        truth=truth,
+        prediction_classes=found_classes,
+        truth_classes=truth_classes,
+    )
 
 
 def _masks(metric: Any, one: Comparison) -> None:
     for true, pred in one.matched_masks():
-        metric.update(true, pred)
+        metric.update(prediction=pred, truth=true)
 
 
 def _retrieval(metric: Any, one: Comparison) -> None:
     if one.memory is None:
         raise CongealError("expected a memory of prototypes for protocol retrieval, got none")
     found = segments_of(one)
-    metric.update(one.memory.nearest(found.prototypes, metric.k), found.classes, found.areas)
+    nearest = one.memory.nearest(found.prototypes, metric.k)
+    metric.update(prediction=nearest, truth=found.classes, areas=found.areas)
 
 
 FEEDERS: dict[str, Feeder] = {

@@ -148,7 +148,7 @@ def draw_example(scores: dict[str, Any], judge: Judge, one: Comparison) -> Examp
     else:
         truth, labels = one.sample.labels, one.labels
     at = judge.thresholds[0] if judge.thresholds else 0.5
-    found = matching(truth, labels, at)
+    found = matching(prediction=labels, truth=truth, threshold=at)
     return Example(scores, picture, *_draw_objects(picture, truth, labels, found, step))
 
 
@@ -165,7 +165,10 @@ def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) 
         >>> from congeal.metrics import matching
         >>> truth, labels = np.array([[1, 0, 2]]), np.array([[1, 0, 0]])
         >>> drawn = draw_mistakes(
-        ...     np.zeros((1, 3, 3), np.uint8), truth, labels, matching(truth, labels)
+        ...     np.zeros((1, 3, 3), np.uint8),
+        ...     truth,
+        ...     labels,
+        ...     matching(prediction=labels, truth=truth),
         ... )
         >>> int(drawn[0, 2].argmax())  # missed, so red
         0
@@ -197,7 +200,7 @@ def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
     Example:
         >>> from congeal.metrics import matching
         >>> truth, labels = np.array([[1, 0, 2, -1]]), np.array([[5, 0, 0, 0]])
-        >>> number_alike(truth, labels, matching(truth, labels)).tolist()
+        >>> number_alike(truth, labels, matching(prediction=labels, truth=truth)).tolist()
         [[5, 0, 7, -1]]
     """
     ids = areas(truth)[0]

@@ -173,10 +173,11 @@ class MatchingJudge(Judge):
         self._by_class: dict[int, MatchingMetric] = {}
 
     def _measure(self, one: Comparison) -> Row:
-        found = self.metric.update(one.sample.labels, one.labels)
+        found = self.metric.update(prediction=one.labels, truth=one.sample.labels)
         if one.classed:
             for label in one.classes_at_hand():
-                self._of_class(label).update(*one.of_class(label))
+                true, labels = one.of_class(label)
+                self._of_class(label).update(prediction=labels, truth=true)
         row: Row = {}
         for part in found:
             at = f"@{part.threshold:g}"

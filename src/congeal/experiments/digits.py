@@ -226,7 +226,7 @@ def _mean_pairs(embedding: Tensor, labels: NDArray[np.int64]) -> tuple[float, fl
 
 
 def _found(shown: list[_Shown]) -> float:
-    scores = [matching(one.labels, one.groups, threshold=0.5) for one in shown]
+    scores = [matching(prediction=one.groups, truth=one.labels, threshold=0.5) for one in shown]
     return sum(score.tp for score in scores) / max(1, sum(score.n_true for score in scores))
 
 

@@ -124,7 +124,7 @@ def _score(name: str, segment: SegmentSample, plan: Crossing, seed: int) -> list
         metric, met = MatchingMetric((0.5, 0.7)), []
         for sample in data:
             met.append(crossings(sample.labels))
-            metric.update(sample.labels, segment(sample))
+            metric.update(prediction=segment(sample), truth=sample.labels)
         found = metric.compute()
         row = {"method": name, "seed": seed, "objects": objects, "crossings": float(np.mean(met))}
         rows.append(row | {f"ap@{at}": found[f"matching_ap@{at}"] for at in (0.5, 0.7)})
@@ -195,7 +195,7 @@ def _by_watershed(plan: Crossing, seed: int) -> SegmentSample:
     def quality(apart: int) -> float:
         metric = MatchingMetric((0.5,))
         for sample in samples:
-            metric.update(sample.labels, _watershed(sample, apart))
+            metric.update(prediction=_watershed(sample, apart), truth=sample.labels)
         return metric.compute()["matching_ap@0.5"]
 
     best = max(PEAKS, key=quality)

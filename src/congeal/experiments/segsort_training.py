@@ -235,7 +235,7 @@ def score(predict: Predict, effort: Effort, split: str | None = None) -> dict[st
         if truth is None:
             raise CongealError(f"expected maps of classes, {dataset.name} has none")
         for metric in (semantic, contour, trimap):
-            metric.update(truth, found)
+            metric.update(prediction=found, truth=truth)
     return {
         "miou": semantic.compute()["miou"],
         "contour f1": contour.compute()[f"contour_f1@{BAND}"],

@@ -133,7 +133,7 @@ def _regions(model: SegSort, images: Dataset) -> list[dict[str, Any]]:
         metric = BsdsRegionMetric(thresholds)
         for sample in images:
             truth = list(sample.annotations) or [sample.labels + 1]
-            metric.update(cut(sample.image), truth)
+            metric.update(prediction=cut(sample.image), truth=truth)
         found = metric.compute()
         rows.append({"regions": name, **{key: float(found[key]) for key in GPB}})
     return rows

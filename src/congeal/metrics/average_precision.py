@@ -76,7 +76,7 @@ class AveragePrecision:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> average_precision([one], [one]).mean()
+            >>> average_precision(prediction=[one], truth=[one]).mean()
             1.0
         """
         asked = self.thresholds if thresholds is None else tuple(thresholds)
@@ -95,7 +95,7 @@ class AveragePrecision:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> average_precision([one], [one]).as_dict()["apr_vol"]
+            >>> average_precision(prediction=[one], truth=[one]).as_dict()["apr_vol"]
             1.0
         """
         return {
@@ -149,7 +149,9 @@ class AveragePrecisionMetric(Recorded[_Image]):
     Example:
         >>> metric = AveragePrecisionMetric(thresholds=[0.5])
         >>> true = Objects.from_labels([[1, 1, 2, 2]])
-        >>> metric.update(true, Objects.from_labels([[1, 1, 0, 2]], scores=[0.9, 0.8]))
+        >>> metric.update(
+        ...     prediction=Objects.from_labels([[1, 1, 0, 2]], scores=[0.9, 0.8]), truth=true
+        ... )
         >>> metric.compute()["apr@0.5"]
         0.5
     """
@@ -174,12 +176,14 @@ class AveragePrecisionMetric(Recorded[_Image]):
         self.thresholds = _check_thresholds(thresholds)
         self.remove_void = remove_void
 
-    def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
+    def update(
+        self, *, prediction: Objects, truth: Objects, image: int | str | None = None
+    ) -> None:
         """Add one image.
 
         Args:
-            true: its objects.
-            pred: the detections with their scores.
+            prediction: the detections with their scores.
+            truth: the true objects.
             image: its name or number, which makes the order in which images come irrelevant.
 
         Raises:
@@ -188,21 +192,21 @@ class AveragePrecisionMetric(Recorded[_Image]):
 
         Example:
             >>> one = Objects.from_labels([[1]])
-            >>> AveragePrecisionMetric().update(one, one, image="2007_000033")
+            >>> AveragePrecisionMetric().update(prediction=one, truth=one, image="2007_000033")
         """
-        check_pair(true, pred)
-        for side in (true, pred):
+        check_pair(truth, prediction)
+        for side in (truth, prediction):
             check_classes(side, self.classes)
-        found = pred.without(true.void) if self.remove_void else pred
-        if self.variant == "sds" and not len(true):
+        found = prediction.without(truth.void) if self.remove_void else prediction
+        if self.variant == "sds" and not len(truth):
             found = found.take([])
         matched = np.zeros((len(self.thresholds), len(found)), np.bool_)
-        for c in np.intersect1d(true.classes, found.classes):
+        for c in np.intersect1d(truth.classes, found.classes):
             mine = np.flatnonzero(found.classes == c)
             mine = mine[np.argsort(-found.scores[mine], kind="stable")]
-            iou = mask_iou(true.take(true.classes == c), found.take(mine)).T
+            iou = mask_iou(truth.take(truth.classes == c), found.take(mine)).T
             matched[:, mine] = _match(iou, np.array(self.thresholds), self.variant)
-        self._records.add(_Image(found.classes, found.scores, matched, true.classes), image)
+        self._records.add(_Image(found.classes, found.scores, matched, truth.classes), image)
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`AveragePrecision.as_dict`.
@@ -245,9 +249,9 @@ class AveragePrecisionMetric(Recorded[_Image]):
 
 
 def average_precision(
-    true: Sequence[Objects],
-    pred: Sequence[Objects],
     *,
+    prediction: Sequence[Objects],
+    truth: Sequence[Objects],
     classes: Sequence[int] | None = None,
     variant: Variant = "sds",
     curve: Curve | None = None,
@@ -257,8 +261,8 @@ def average_precision(
     """Score all images at once, as :class:`AveragePrecisionMetric` does one by one.
 
     Args:
-        true: objects of each image.
-        pred: detections of each image.
+        prediction: detections of each image.
+        truth: objects of each image.
         classes: classes to score; when None those that occur in the truth.
         variant: ``"sds"`` or ``"fcis"``, see the module.
         curve: ``"area"`` under the envelope or ``"11-point"``; when None that of the variant.
@@ -270,16 +274,16 @@ def average_precision(
 
     Example:
         >>> true = Objects.from_labels([[1, 1, 2, 2]], classes=[3, 4])
-        >>> average_precision([true], [true.take([0])], thresholds=[0.5]).table
+        >>> average_precision(prediction=[true.take([0])], truth=[true], thresholds=[0.5]).table
         array([[1., 0.]])
     """
-    if len(true) != len(pred):
-        raise CongealError(f"expected predictions for {len(true)} images, got {len(pred)}")
+    if len(truth) != len(prediction):
+        raise CongealError(f"expected predictions for {len(truth)} images, got {len(prediction)}")
     metric = AveragePrecisionMetric(
         classes, variant=variant, curve=curve, thresholds=thresholds, remove_void=remove_void
     )
-    for one, other in zip(true, pred, strict=True):
-        metric.update(one, other)
+    for one, other in zip(truth, prediction, strict=True):
+        metric.update(prediction=other, truth=one)
     return metric.result()
 
 

@@ -31,7 +31,7 @@ Labels = NDArray[np.int64]
 
 
 def boundary_f(
-    true: ArrayLike, pred: ArrayLike, bound: float = 0.008, void: ArrayLike | None = None
+    *, prediction: ArrayLike, truth: ArrayLike, bound: float = 0.008, void: ArrayLike | None = None
 ) -> float:
     """Compute the boundary F of the DAVIS benchmark for one object.
 
@@ -40,8 +40,8 @@ def boundary_f(
     mask F is 1, without them in one of the two it is 0.
 
     Args:
-        true: booleans ``(H, W)``.
-        pred: booleans ``(H, W)``.
+        prediction: booleans ``(H, W)``.
+        truth: booleans ``(H, W)``.
         bound: tolerance: below 1 a share of the image diagonal, rounded up to pixels, else
             pixels.
         void: booleans ``(H, W)``; such pixels are outside both masks.
@@ -56,38 +56,38 @@ def boundary_f(
     Example:
         >>> mask = np.zeros((50, 50), bool)
         >>> mask[10:20, 10:20] = True
-        >>> boundary_f(mask, np.roll(mask, 1, 0))
+        >>> boundary_f(prediction=np.roll(mask, 1, 0), truth=mask)
         1.0
     """
     if not (math.isfinite(bound) and bound > 0):
         raise CongealError(f"expected a positive bound, got {bound}")
-    truth, guess = _masks(true, pred, void)
-    pixels = bound if bound >= 1 else math.ceil(bound * math.hypot(*truth.shape))
-    edges = corner_boundaries(truth), corner_boundaries(guess)
+    true, pred = _masks(truth, prediction, void)
+    pixels = bound if bound >= 1 else math.ceil(bound * math.hypot(*true.shape))
+    edges = corner_boundaries(true), corner_boundaries(pred)
     if not (edges[0].any() and edges[1].any()):
         return float(edges[0].any() == edges[1].any())
     recall, precision = (float((near <= pixels).mean()) for near in _distances(*edges))
     return _f1(precision, recall)
 
 
-def region_j(true: ArrayLike, pred: ArrayLike, void: ArrayLike | None = None) -> float:
+def region_j(*, prediction: ArrayLike, truth: ArrayLike, void: ArrayLike | None = None) -> float:
     """Compute the region score J of the DAVIS benchmark: IoU outside void, 1 for two empty masks.
 
     Args:
-        true: booleans ``(H, W)``.
-        pred: booleans ``(H, W)``.
+        prediction: booleans ``(H, W)``.
+        truth: booleans ``(H, W)``.
         void: booleans ``(H, W)``; such pixels are outside both masks.
 
     Raises:
         CongealError: the masks are not boolean and of one size.
 
     Example:
-        >>> region_j([[True, True]], [[True, False]])
+        >>> region_j(prediction=[[True, False]], truth=[[True, True]])
         0.5
     """
-    truth, guess = _masks(true, pred, void)
-    union = int((truth | guess).sum())
-    return int((truth & guess).sum()) / union if union else 1.0
+    true, pred = _masks(truth, prediction, void)
+    union = int((true | pred).sum())
+    return int((true & pred).sum()) / union if union else 1.0
 
 
 def boundary_band(mask: ArrayLike, width: float = 0.02) -> Mask:
@@ -118,12 +118,12 @@ def boundary_band(mask: ArrayLike, width: float = 0.02) -> Mask:
     return band
 
 
-def boundary_iou(true: ArrayLike, pred: ArrayLike, width: float = 0.02) -> float:
+def boundary_iou(*, prediction: ArrayLike, truth: ArrayLike, width: float = 0.02) -> float:
     """Compute Boundary IoU: the IoU of the bands along the inner edge of both masks.
 
     Args:
-        true: booleans ``(H, W)``.
-        pred: booleans ``(H, W)``.
+        prediction: booleans ``(H, W)``.
+        truth: booleans ``(H, W)``.
         width: of the band, as in :func:`boundary_band`.
 
     Returns:
@@ -137,18 +137,19 @@ def boundary_iou(true: ArrayLike, pred: ArrayLike, width: float = 0.02) -> float
 
     Example:
         >>> mask = np.ones((9, 9), bool)
-        >>> boundary_iou(mask, mask)
+        >>> boundary_iou(prediction=mask, truth=mask)
         1.0
     """
-    truth, guess = _masks(true, pred, None)
-    bands = boundary_band(truth, width), boundary_band(guess, width)
+    true, pred = _masks(truth, prediction, None)
+    bands = boundary_band(true, width), boundary_band(pred, width)
     union = int((bands[0] | bands[1]).sum())
     return int((bands[0] & bands[1]).sum()) / union if union else float("nan")
 
 
 def contour_f1(
-    true: ArrayLike,
-    pred: ArrayLike,
+    *,
+    prediction: ArrayLike,
+    truth: ArrayLike,
     thresholds: Sequence[float] = (1, 5, 10),
     background: bool = True,
 ) -> dict[int, list[float]]:
@@ -161,8 +162,8 @@ def contour_f1(
     scores 0; a class of the truth without contour in either map is left out.
 
     Args:
-        true: semantic map ``(H, W)``, -1 void.
-        pred: semantic map of the same shape; what is predicted in void is ignored.
+        prediction: semantic map of the same shape; what is predicted in void is ignored.
+        truth: semantic map ``(H, W)``, -1 void.
         thresholds: distances in pixels; at 1 only coinciding pixels count.
         background: whether class 0 takes part.
 
@@ -179,22 +180,26 @@ def contour_f1(
 
     Example:
         >>> true = np.repeat([[0, 0, 0, 1, 1, 1]], 4, axis=0)
-        >>> contour_f1(true, np.roll(true, 1, axis=1)[:, :] * (true >= 0), (1, 2))[1]
+        >>> contour_f1(
+        ...     prediction=np.roll(true, 1, axis=1)[:, :] * (true >= 0),
+        ...     truth=true,
+        ...     thresholds=(1, 2),
+        ... )[1]
         [0.0, 0.6666666666666666]
     """
-    truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
-    if truth.shape != guess.shape or truth.ndim != 2:
+    true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
+    if true.shape != pred.shape or true.ndim != 2:
         raise CongealError(
-            f"expected truth and prediction (H, W) of one size, got {truth.shape}, {guess.shape}"
+            f"expected truth and prediction (H, W) of one size, got {true.shape}, {pred.shape}"
         )
     limits = np.asarray(thresholds, np.float64)
     if limits.ndim != 1 or not (limits > 0).all():
         raise CongealError(f"expected positive thresholds, got {thresholds}")
-    guess = np.where(truth == VOID, VOID, guess)
-    edges = boundaries(truth, "thick"), boundaries(guess, "thick")
+    pred = np.where(true == VOID, VOID, pred)
+    edges = boundaries(true, "thick"), boundaries(pred, "thick")
     found = {}
-    for name in np.unique(truth[truth >= (0 if background else 1)]).tolist():
-        contours = edges[0] & (truth == name), edges[1] & (guess == name)
+    for name in np.unique(true[true >= (0 if background else 1)]).tolist():
+        contours = edges[0] & (true == name), edges[1] & (pred == name)
         if contours[0].any() or contours[1].any():
             found[name] = [_contour_f1(*_distances(*contours), limit) for limit in limits]
     return found
@@ -208,7 +213,7 @@ class DavisMetric:
 
     Example:
         >>> metric = DavisMetric()
-        >>> metric.update([[True]], [[True]])
+        >>> metric.update(prediction=[[True]], truth=[[True]])
         (1.0, 1.0)
         >>> metric.compute()["j_and_f"]
         1.0
@@ -220,10 +225,13 @@ class DavisMetric:
         self._sums = np.zeros(2)
 
     def update(
-        self, true: ArrayLike, pred: ArrayLike, void: ArrayLike | None = None
+        self, *, prediction: ArrayLike, truth: ArrayLike, void: ArrayLike | None = None
     ) -> tuple[float, float]:
         """Add one object; give its J and F."""
-        found = region_j(true, pred, void), boundary_f(true, pred, self.bound, void)
+        found = (
+            region_j(prediction=prediction, truth=truth, void=void),
+            boundary_f(prediction=prediction, truth=truth, bound=self.bound, void=void),
+        )
         self.objects += 1
         self._sums += found
         return found
@@ -249,7 +257,7 @@ class BoundaryIouMetric:
 
     Example:
         >>> metric = BoundaryIouMetric()
-        >>> metric.update([[True]], [[True]])
+        >>> metric.update(prediction=[[True]], truth=[[True]])
         1.0
         >>> metric.compute()
         {'boundary_iou': 1.0, 'objects': 1}
@@ -260,9 +268,9 @@ class BoundaryIouMetric:
         self.objects = 0
         self._sum = 0.0
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> float:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> float:
         """Add one pair; give its own score."""
-        found = boundary_iou(true, pred, self.width)
+        found = boundary_iou(prediction=prediction, truth=truth, width=self.width)
         if not math.isnan(found):
             self.objects += 1
             self._sum += found
@@ -289,7 +297,7 @@ class ContourF1Metric:
 
     Example:
         >>> metric = ContourF1Metric((2,))
-        >>> _ = metric.update([[0, 1]], [[0, 1]])
+        >>> _ = metric.update(prediction=[[0, 1]], truth=[[0, 1]])
         >>> metric.compute()
         {'contour_f1@2': 1.0, 'images': 1}
     """
@@ -300,9 +308,14 @@ class ContourF1Metric:
         self.images = 0
         self._sums = np.zeros(len(self.thresholds))
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> dict[int, list[float]]:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> dict[int, list[float]]:
         """Add one image; give the F1 of its classes (see :func:`contour_f1`)."""
-        found = contour_f1(true, pred, self.thresholds, self.background)
+        found = contour_f1(
+            prediction=prediction,
+            truth=truth,
+            thresholds=self.thresholds,
+            background=self.background,
+        )
         if found:
             self.images += 1
             self._sums += np.mean(list(found.values()), axis=0)

@@ -67,7 +67,7 @@ def corner_boundaries(labels: ArrayLike) -> Mask:
 
 
 def match_boundaries(
-    pred: ArrayLike, true: ArrayLike, max_distance: float = MAX_DISTANCE, seed: int = 0
+    *, prediction: ArrayLike, truth: ArrayLike, max_distance: float = MAX_DISTANCE, seed: int = 0
 ) -> tuple[Mask, Mask]:
     """Match predicted to annotated boundary pixels one to one, nearest together at least cost.
 
@@ -78,13 +78,13 @@ def match_boundaries(
     official program draws by the clock; here the numbers follow from ``seed``.
 
     Args:
-        pred: booleans ``(H, W)``, thin predicted boundaries.
-        true: booleans ``(H, W)``, annotated boundaries.
+        prediction: booleans ``(H, W)``, thin predicted boundaries.
+        truth: booleans ``(H, W)``, annotated boundaries.
         max_distance: the largest distance of a pair, as a share of the image diagonal.
         seed: of the random outliers.
 
     Returns:
-        The matched pixels of ``pred`` and those of ``true``, ``(H, W)`` each, equally many.
+        The matched pixels of the prediction and those of the truth, ``(H, W)`` each, equally many.
 
     Raises:
         CongealError: the maps are not boolean and of one size, or the distance is not positive.
@@ -96,18 +96,18 @@ def match_boundaries(
     Example:
         >>> pred, true = np.zeros((2, 200, 200), bool)
         >>> pred[9, 10], true[9, 11], true[50, 50] = True, True, True
-        >>> [int(side.sum()) for side in match_boundaries(pred, true)]
+        >>> [int(side.sum()) for side in match_boundaries(prediction=pred, truth=true)]
         [1, 1]
     """
-    guess, truth = _check_mask(pred, "prediction"), _check_mask(true, "annotation")
-    if guess.shape != truth.shape:
-        raise CongealError(f"expected maps of one size, got {guess.shape} and {truth.shape}")
+    pred, true = _check_mask(prediction, "prediction"), _check_mask(truth, "annotation")
+    if pred.shape != true.shape:
+        raise CongealError(f"expected maps of one size, got {pred.shape} and {true.shape}")
     if not (math.isfinite(max_distance) and max_distance > 0):
         raise CongealError(f"expected a positive largest distance, got {max_distance}")
-    radius = max_distance * math.hypot(*guess.shape)
-    pairs = _pairs_within(guess, truth, radius)
+    radius = max_distance * math.hypot(*pred.shape)
+    pairs = _pairs_within(pred, true, radius)
     rows, cols = _assign(pairs, radius, np.random.default_rng(seed))
-    matched_pred, matched_true = np.zeros_like(guess), np.zeros_like(truth)
+    matched_pred, matched_true = np.zeros_like(pred), np.zeros_like(true)
     matched_pred.flat[pairs.pred_pixels[rows]] = True
     matched_true.flat[pairs.true_pixels[cols]] = True
     return matched_pred, matched_true

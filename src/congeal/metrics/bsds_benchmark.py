@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -40,7 +41,7 @@ def boundary_benchmark(
     and by how much is drawn.
 
     Args:
-        images: for each, the prediction and its annotators, as
+        images: for each the prediction and the truth, its annotations, in this order; as
             :func:`congeal.metrics.boundary_counts` takes them.
         thresholds: as in :class:`congeal.metrics.BsdsBoundaryMetric`; 9 make a quick estimate,
             eleven times as fast, and the metric says that it is one.
@@ -67,21 +68,22 @@ def boundary_benchmark(
     if number < 1:
         raise CongealError(f"expected at least one worker, got {number}")
     total = len(images) if isinstance(images, Sized) else None
-    settings = (metric.thresholds, max_distance, seed)
-    for done, table in enumerate(_tables(images, settings, number), start=1):
+    count = partial(
+        boundary_counts, thresholds=metric.thresholds, max_distance=max_distance, seed=seed
+    )
+    for done, table in enumerate(_tables(images, count, number), start=1):
         metric.add(table)
         if progress is not None:
             progress(done, total)
     return metric
 
 
-Settings = tuple[Sequence[float], float, int]
-
-
-def _tables(images: Iterable[Image], settings: Settings, workers: int) -> Iterable[Counts]:
+def _tables(
+    images: Iterable[Image], count: Callable[..., Counts], workers: int
+) -> Iterable[Counts]:
     if workers == 1:
-        for prediction, annotators in images:
-            yield boundary_counts(prediction, annotators, *settings)
+        for prediction, truth in images:
+            yield count(prediction=prediction, truth=truth)
         return
     # A process that is forked while PyTorch's threads run may hang; a spawned one starts clean.
     context = multiprocessing.get_context("spawn")
@@ -89,12 +91,12 @@ def _tables(images: Iterable[Image], settings: Settings, workers: int) -> Iterab
         rest = iter(images)
         waiting: deque[Future[Counts]] = deque()
         try:
-            for prediction, annotators in islice(rest, 2 * workers):
-                waiting.append(pool.submit(boundary_counts, prediction, annotators, *settings))
+            for prediction, truth in islice(rest, 2 * workers):
+                waiting.append(pool.submit(count, prediction=prediction, truth=truth))
             while waiting:
                 table = waiting.popleft().result()
-                for prediction, annotators in islice(rest, 1):
-                    waiting.append(pool.submit(boundary_counts, prediction, annotators, *settings))
+                for prediction, truth in islice(rest, 1):
+                    waiting.append(pool.submit(count, prediction=prediction, truth=truth))
                 yield table
         finally:
             for future in waiting:

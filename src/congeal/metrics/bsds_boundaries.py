@@ -57,7 +57,7 @@ class BsdsBoundaryMetric:
         >>> metric = BsdsBoundaryMetric(thresholds=3)
         >>> drawn = np.zeros((40, 40))
         >>> drawn[10] = 0.6
-        >>> _ = metric.update(drawn, [drawn > 0])
+        >>> _ = metric.update(prediction=drawn, truth=[drawn > 0])
         >>> metric.compute()["ods"], metric.quick
         (1.0, True)
     """
@@ -79,7 +79,7 @@ class BsdsBoundaryMetric:
         return len(self.thresholds) < FULL
 
     def update(
-        self, prediction: ArrayLike | Sequence[ArrayLike], annotators: Sequence[ArrayLike]
+        self, *, prediction: ArrayLike | Sequence[ArrayLike], truth: Sequence[ArrayLike]
     ) -> Counts:
         """Add one image; give its table of counts (see :func:`boundary_counts`).
 
@@ -88,11 +88,15 @@ class BsdsBoundaryMetric:
 
         Example:
             >>> seen = np.eye(30, dtype=bool)
-            >>> BsdsBoundaryMetric([0.5]).update(seen * 1.0, [seen]).tolist()
+            >>> BsdsBoundaryMetric([0.5]).update(prediction=seen * 1.0, truth=[seen]).tolist()
             [[30, 30, 30, 30]]
         """
         table = boundary_counts(
-            prediction, annotators, self.thresholds, self.max_distance, self.seed
+            prediction=prediction,
+            truth=truth,
+            thresholds=self.thresholds,
+            max_distance=self.max_distance,
+            seed=self.seed,
         )
         self.add(table)
         return table
@@ -183,7 +187,7 @@ class HumanAgreementMetric:
     Example:
         >>> metric = HumanAgreementMetric()
         >>> line = np.eye(30, dtype=bool)
-        >>> _ = metric.update([line, line])
+        >>> _ = metric.update(truth=[line, line])
         >>> metric.compute()["f"]
         1.0
     """
@@ -194,9 +198,9 @@ class HumanAgreementMetric:
         self.images = 0
         self._counts = np.zeros(4, np.int64)
 
-    def update(self, annotators: Sequence[ArrayLike]) -> Counts:
+    def update(self, *, truth: Sequence[ArrayLike]) -> Counts:
         """Add one image; give the counts of each annotator (see :func:`human_counts`)."""
-        table = human_counts(annotators, self.max_distance, self.seed)
+        table = human_counts(truth=truth, max_distance=self.max_distance, seed=self.seed)
         self.images += bool(len(table))
         self._counts += table.sum(axis=0)
         return table
@@ -221,8 +225,9 @@ class HumanAgreementMetric:
 
 
 def boundary_counts(
+    *,
     prediction: ArrayLike | Sequence[ArrayLike],
-    annotators: Sequence[ArrayLike],
+    truth: Sequence[ArrayLike],
     thresholds: int | Sequence[float] = FULL,
     max_distance: float = MAX_DISTANCE,
     seed: int = 0,
@@ -233,8 +238,8 @@ def boundary_counts(
         prediction: strength of the boundary ``(H, W)``, 0 to 1, kept where at least the
             threshold; or a list of segmentations (integer label maps ``(H, W)``), one for each
             threshold. Either is thinned.
-        annotators: for each, booleans ``(H, W)`` are its boundaries, used as they are, and
-            integers its segmentation, 0 among the labels and -1 void, of which
+        truth: one map for each annotator: booleans ``(H, W)`` are its boundaries, used as they are,
+            and integers its segmentation, 0 among the labels and -1 void, of which
             :func:`congeal.metrics.corner_boundaries` are taken.
         thresholds: as in :class:`BsdsBoundaryMetric`; for segmentations their names only.
         max_distance: the largest distance of a match, as a share of the image diagonal.
@@ -254,11 +259,13 @@ def boundary_counts(
     Example:
         >>> drawn = np.zeros((40, 40))
         >>> drawn[10, :20] = 0.6
-        >>> boundary_counts(drawn, [drawn > 0, drawn > 1], [0.5, 0.7]).tolist()
+        >>> boundary_counts(
+        ...     prediction=drawn, truth=[drawn > 0, drawn > 1], thresholds=[0.5, 0.7]
+        ... ).tolist()
         [[20, 20, 20, 20], [0, 20, 0, 0]]
     """
     values = boundary_thresholds(thresholds)
-    truths = _annotated(annotators)
+    truths = _annotated(truth)
     table = np.zeros((len(values), 4), np.int64)
     before: Mask | None = None
     for rank, cut in enumerate(_cuts(prediction, values)):
@@ -276,7 +283,7 @@ def boundary_counts(
 
 
 def human_counts(
-    annotators: Sequence[ArrayLike], max_distance: float = MAX_DISTANCE, seed: int = 0
+    *, truth: Sequence[ArrayLike], max_distance: float = MAX_DISTANCE, seed: int = 0
 ) -> Counts:
     """Count each annotator as a prediction for all others, as in :func:`boundary_counts`.
 
@@ -287,10 +294,10 @@ def human_counts(
         CongealError: there is no annotator, or sizes differ.
 
     Example:
-        >>> human_counts([np.eye(9, dtype=bool), np.zeros((9, 9), bool)]).tolist()
+        >>> human_counts(truth=[np.eye(9, dtype=bool), np.zeros((9, 9), bool)]).tolist()
         [[0, 0, 0, 9], [0, 9, 0, 0]]
     """
-    truths = _annotated(annotators)
+    truths = _annotated(truth)
     if len(truths) == 1:
         return np.zeros((0, 4), np.int64)
     rows = [
@@ -303,7 +310,9 @@ def human_counts(
 def _count(pred: Mask, truths: Sequence[Mask], max_distance: float, seed: int) -> list[int]:
     found, anyone = 0, np.zeros_like(pred)
     for truth in truths:
-        matched, _ = match_boundaries(pred, truth, max_distance, seed)
+        matched, _ = match_boundaries(
+            prediction=pred, truth=truth, max_distance=max_distance, seed=seed
+        )
         found += int(matched.sum())
         anyone |= matched
     annotated = sum(int(truth.sum()) for truth in truths)

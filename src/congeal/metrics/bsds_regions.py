@@ -38,7 +38,7 @@ class RegionScores:
         pixels: pixels of all annotations together.
 
     Example:
-        >>> region_scores([[1, 1, 2, 2]], [[[7, 7, 7, 7]]]).covering
+        >>> region_scores(prediction=[[1, 1, 2, 2]], truth=[[[7, 7, 7, 7]]]).covering
         0.5
     """
 
@@ -69,7 +69,7 @@ class BsdsRegionMetric:
 
     Example:
         >>> metric = BsdsRegionMetric([0.2, 0.8])
-        >>> _ = metric.update([[[1, 1, 2, 2]], [[1, 1, 1, 1]]], [[[1, 1, 2, 2]]])
+        >>> _ = metric.update(prediction=[[[1, 1, 2, 2]], [[1, 1, 1, 1]]], truth=[[[1, 1, 2, 2]]])
         >>> metric.compute()["covering_ods"], metric.compute()["covering_threshold"]
         (1.0, 0.2)
     """
@@ -84,7 +84,7 @@ class BsdsRegionMetric:
         self._sums = np.zeros((3, len(self.thresholds)))  # covered pixels, PRI, VOI
 
     def update(
-        self, segmentations: Sequence[ArrayLike], annotators: Sequence[ArrayLike]
+        self, *, prediction: Sequence[ArrayLike], truth: Sequence[ArrayLike]
     ) -> list[RegionScores]:
         """Add one image; give the scores of each of its segmentations.
 
@@ -93,15 +93,15 @@ class BsdsRegionMetric:
                 :func:`region_scores`.
 
         Example:
-            >>> BsdsRegionMetric([1]).update([[[1, 2]]], [[[1, 1]]])[0].pri
+            >>> BsdsRegionMetric([1]).update(prediction=[[[1, 2]]], truth=[[[1, 1]]])[0].pri
             0.0
         """
-        if len(segmentations) != len(self.thresholds):
+        if len(prediction) != len(self.thresholds):
             raise CongealError(
                 f"expected {len(self.thresholds)} segmentations, one for each threshold, "
-                f"got {len(segmentations)}"
+                f"got {len(prediction)}"
             )
-        found = [region_scores(one, annotators) for one in segmentations]
+        found = [region_scores(prediction=one, truth=truth) for one in prediction]
         self.images += 1
         self._pixels += found[0].pixels
         covered = np.stack([one.covered for one in found])  # (T, regions)
@@ -172,7 +172,7 @@ class BsdsRegionMetric:
         )
 
 
-def region_scores(segmentation: ArrayLike, annotators: Sequence[ArrayLike]) -> RegionScores:
+def region_scores(*, prediction: ArrayLike, truth: Sequence[ArrayLike]) -> RegionScores:
     """Compare one segmentation with all annotations of an image.
 
     Pixels that are void (-1) in an annotation are left out of that comparison on both sides.
@@ -180,8 +180,8 @@ def region_scores(segmentation: ArrayLike, annotators: Sequence[ArrayLike]) -> R
     has no region to cover.
 
     Args:
-        segmentation: label map ``(H, W)``, labels from 1, any numbering.
-        annotators: label maps ``(H, W)``, labels from 1, -1 void.
+        prediction: label map ``(H, W)``, labels from 1, any numbering.
+        truth: one label map ``(H, W)`` for each annotator, labels from 1, -1 void.
 
     Raises:
         CongealError: there is no annotator, sizes differ, or a label is 0.
@@ -190,13 +190,13 @@ def region_scores(segmentation: ArrayLike, annotators: Sequence[ArrayLike]) -> R
         Arbelaez, Maire, Fowlkes, Malik, TPAMI 2011, sections 2.3 and 3.
 
     Example:
-        >>> found = region_scores([[1, 1, 2, 2]], [[[1, 1, 2, 2]], [[1, 1, 1, 2]]])
+        >>> found = region_scores(prediction=[[1, 1, 2, 2]], truth=[[[1, 1, 2, 2]], [[1, 1, 1, 2]]])
         >>> found.pri, round(found.covering, 3)
         (0.75, 0.812)
     """
-    if not len(annotators):
+    if not len(truth):
         raise CongealError("expected at least one annotator, got none")
-    tables = [_check_regions(contingency(truth, segmentation)) for truth in annotators]
+    tables = [_check_regions(contingency(true, prediction)) for true in truth]
     return RegionScores(
         pri=float(np.mean([_rand_index(table) for table in tables])),
         voi=float(np.mean([_variation(table) for table in tables])),

@@ -79,7 +79,7 @@ class CityscapesResult:
         """Give the numbers of each class by its name.
 
         Example:
-            >>> cityscapes_scores([], []).per_class()["car"]
+            >>> cityscapes_scores(prediction=[], truth=[]).per_class()["car"]
             {'ap': nan, 'ap@0.5': nan}
         """
         return {
@@ -90,7 +90,7 @@ class CityscapesResult:
         """Give the means by name: ``ap``, ``ap@0.5``, ``ap_100m``, ``ap_50m``, ``ap/NAME``.
 
         Example:
-            >>> sorted(cityscapes_scores([], []).as_dict())[:4]
+            >>> sorted(cityscapes_scores(prediction=[], truth=[]).as_dict())[:4]
             ['ap', 'ap/bicycle', 'ap/bus', 'ap/car']
         """
         counted = {"images": self.images, "objects": self.objects, "predicted": self.predicted}
@@ -134,7 +134,9 @@ class CityscapesMetric(Recorded[_Image]):
     Example:
         >>> metric = CityscapesMetric()
         >>> ids = np.full((20, 20), 26001)
-        >>> metric.update(ids, Objects.from_labels(np.ones((20, 20), int), classes=[26]))
+        >>> metric.update(
+        ...     prediction=Objects.from_labels(np.ones((20, 20), int), classes=[26]), truth=ids
+        ... )
         >>> metric.compute()["ap"]
         1.0
     """
@@ -153,32 +155,36 @@ class CityscapesMetric(Recorded[_Image]):
 
     def update(
         self,
-        ids: ArrayLike,
-        pred: Objects,
         *,
+        prediction: Objects,
+        truth: ArrayLike,
         distances: Distances | None = None,
         image: int | str | None = None,
     ) -> None:
         """Add one image.
 
         Args:
-            ids: the truth, ``(H, W)``, as in ``*_instanceIds.png``: class * 1000 + n for object
+            prediction: predicted objects with class ids and scores; they may overlap.
+            truth: map of ids ``(H, W)``, as in ``*_instanceIds.png``: class * 1000 + n for object
                 n, and the class alone for stuff, groups and void; :func:`instance_ids` makes it.
-            pred: predicted objects with class ids and scores; they may overlap.
             distances: median distance in metres of objects by their id, and the share of their
                 pixels where it was measured. Objects that are not there are not near.
             image: its name or number.
 
         Raises:
-            CongealError: the sizes differ, ``ids`` is no map of ids, or the image came before
+            CongealError: the sizes differ, ``truth`` is no map of ids, or the image came before
                 with another outcome.
 
         Example:
             >>> blank = np.zeros((2, 3), int)
-            >>> CityscapesMetric().update(blank, Objects.from_labels(blank), image="aachen_0")
+            >>> CityscapesMetric().update(
+            ...     prediction=Objects.from_labels(blank), truth=blank, image="aachen_0"
+            ... )
         """
-        true, own = self._truth(ids)
-        found = pred.take(np.isin(pred.classes, list(self.classes)) & (pred.pixels() > 0))
+        true, own = self._truth(truth)
+        found = prediction.take(
+            np.isin(prediction.classes, list(self.classes)) & (prediction.pixels() > 0)
+        )
         overlap = _overlap(true, own, found)
         sought = [_within(overlap.areas, own, distances or {}, scope) for scope in self._ranges()]
         fates = np.stack([_fates(overlap, found.scores, chosen) for chosen in sought])
@@ -237,9 +243,9 @@ class CityscapesMetric(Recorded[_Image]):
 
 
 def cityscapes_scores(
-    ids: Sequence[ArrayLike],
-    pred: Sequence[Objects],
     *,
+    prediction: Sequence[Objects],
+    truth: Sequence[ArrayLike],
     classes: Mapping[int, str] = CLASSES,
     void: Sequence[int] = VOID_IDS,
     distances: Sequence[Distances] | None = None,
@@ -247,8 +253,8 @@ def cityscapes_scores(
     """Score all images at once, as :class:`CityscapesMetric` does one by one.
 
     Args:
-        ids: the truth of each image, ``(H, W)``, see :meth:`CityscapesMetric.update`.
-        pred: the predictions of each image.
+        prediction: the predictions of each image.
+        truth: map of ids of each image, ``(H, W)``, see :meth:`CityscapesMetric.update`.
         classes: name by id of the classes to score.
         void: ids of the truth that are void, besides -1.
         distances: of each image the distances of its objects; without, AP100m and AP50m are
@@ -260,18 +266,20 @@ def cityscapes_scores(
     Example:
         >>> ids = np.full((20, 20), 26001)
         >>> pred = Objects.from_labels(np.ones((20, 20), int), classes=[26])
-        >>> cityscapes_scores([ids], [pred], distances=[{26001: (30.0, 1.0)}]).as_dict()["ap"]
+        >>> cityscapes_scores(
+        ...     prediction=[pred], truth=[ids], distances=[{26001: (30.0, 1.0)}]
+        ... ).as_dict()["ap"]
         1.0
     """
-    measured = [{} for _ in ids] if distances is None else distances
-    if not len(ids) == len(pred) == len(measured):
+    measured = [{} for _ in truth] if distances is None else distances
+    if not len(truth) == len(prediction) == len(measured):
         raise CongealError(
-            f"expected predictions (and distances) for {len(ids)} images, "
-            f"got {len(pred)} (and {len(measured)})"
+            f"expected predictions (and distances) for {len(truth)} images, "
+            f"got {len(prediction)} (and {len(measured)})"
         )
     metric = CityscapesMetric(classes, void, distances=distances is not None)
-    for truth, found, known in zip(ids, pred, measured, strict=True):
-        metric.update(truth, found, distances=known)
+    for true, found, known in zip(truth, prediction, measured, strict=True):
+        metric.update(prediction=found, truth=true, distances=known)
     return metric.result()
 
 

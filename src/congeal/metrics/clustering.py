@@ -43,7 +43,7 @@ class ClusteringScores:
         are_recall: its recall.
 
     Example:
-        >>> clustering_scores([[1, 1, 2, 2]], [[5, 5, 5, 5]]).voi_merge
+        >>> clustering_scores(prediction=[[5, 5, 5, 5]], truth=[[1, 1, 2, 2]]).voi_merge
         1.0
     """
 
@@ -70,7 +70,7 @@ class ClusteringMetric:
 
     Example:
         >>> metric = ClusteringMetric()
-        >>> _ = metric.update([[1, 1, 2]], [[3, 3, 4]])
+        >>> _ = metric.update(prediction=[[3, 3, 4]], truth=[[1, 1, 2]])
         >>> metric.compute()["ari"]
         1.0
     """
@@ -81,10 +81,10 @@ class ClusteringMetric:
         self._sums = np.zeros(len(fields(ClusteringScores)))
         self._known = np.zeros(len(self._sums), np.int64)
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> ClusteringScores:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> ClusteringScores:
         """Add one image; give its own scores (see :func:`clustering_scores`)."""
-        require_image(true)
-        found = clustering_scores(true, pred, self.background)
+        require_image(truth)
+        found = clustering_scores(prediction=prediction, truth=truth, background=self.background)
         values = np.array(list(asdict(found).values()))
         self.images += 1
         self._sums += np.nan_to_num(values)
@@ -121,13 +121,13 @@ class ClusteringMetric:
 
 
 def clustering_scores(
-    true: ArrayLike, pred: ArrayLike, background: bool = True
+    *, prediction: ArrayLike, truth: ArrayLike, background: bool = True
 ) -> ClusteringScores:
     """Compare two label maps as partitions of their pixels.
 
     Args:
-        true: label map of any shape, 0 background, -1 void.
-        pred: label map of the same shape; void counts as background.
+        prediction: label map of the same shape; void counts as background.
+        truth: label map of any shape, 0 background, -1 void.
         background: whether pixels that are background in the truth take part. The adapted Rand
             error never counts them.
 
@@ -142,17 +142,17 @@ def clustering_scores(
         al. 2015 (adapted Rand).
 
     Example:
-        >>> clustering_scores([[0, 1, 1]], [[0, 4, 4]]).ari
+        >>> clustering_scores(prediction=[[0, 4, 4]], truth=[[0, 1, 1]]).ari
         1.0
     """
-    truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
-    if truth.shape != guess.shape:
+    true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
+    if true.shape != pred.shape:
         raise CongealError(
-            f"expected truth and prediction of one size, got {truth.shape} and {guess.shape}"
+            f"expected truth and prediction of one size, got {true.shape} and {pred.shape}"
         )
-    known = truth > VOID if background else truth > 0
-    inside = truth[known] > 0
-    codes = _codes(truth[known]), _codes(np.maximum(guess[known], 0))
+    known = true > VOID if background else true > 0
+    inside = true[known] > 0
+    codes = _codes(true[known]), _codes(np.maximum(pred[known], 0))
     if not len(inside):
         return ClusteringScores(*[float("nan")] * len(fields(ClusteringScores)))
     merge, split = variation_of_information(*codes)[::-1].tolist()

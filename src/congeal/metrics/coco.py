@@ -73,7 +73,7 @@ class CocoResult:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> round(coco_scores([one], [one]).ap(0.5), 6)
+            >>> round(coco_scores(prediction=[one], truth=[one]).ap(0.5), 6)
             1.0
         """
         return _mean(self.precision[_row(threshold), :, :, SIZES.index(size), -1])
@@ -83,7 +83,10 @@ class CocoResult:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> coco_scores([one], []).ar(), coco_scores([one], [one]).ar(10)
+            >>> (
+            ...     coco_scores(prediction=[], truth=[one]).ar(),
+            ...     coco_scores(prediction=[one], truth=[one]).ar(10),
+            ... )
             (0.0, 1.0)
         """
         column = -1 if limit is None else self.max_detections.index(limit)
@@ -94,7 +97,7 @@ class CocoResult:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]], classes=[7])
-            >>> coco_scores([one], [one.take([])]).per_class()
+            >>> coco_scores(prediction=[one.take([])], truth=[one]).per_class()
             {7: 0.0}
         """
         return {c: _mean(self.precision[:, :, k, 0, -1]) for k, c in enumerate(self.classes)}
@@ -104,7 +107,7 @@ class CocoResult:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> coco_scores([one], [one]).as_dict()["ap_large"]
+            >>> coco_scores(prediction=[one], truth=[one]).as_dict()["ap_large"]
             -1.0
         """
         return {
@@ -150,7 +153,7 @@ class CocoMetric(Recorded[_Pair]):
         >>> metric = CocoMetric()
         >>> true = Objects.from_labels([[1, 1, 2, 2]], classes=[5, 6])
         >>> pred = Objects.from_labels([[1, 1, 0, 2]], classes=[5, 6], scores=[0.9, 0.8])
-        >>> metric.update(true, pred)
+        >>> metric.update(prediction=pred, truth=true)
         >>> round(metric.compute()["ap@0.75"], 6), round(metric.compute()["ap@0.5"], 6)
         (0.5, 1.0)
     """
@@ -168,12 +171,14 @@ class CocoMetric(Recorded[_Pair]):
         default = (1, 10, 100, 1000) if class_agnostic else (1, 10, 100)
         self.max_detections = _check_limits(default if max_detections is None else max_detections)
 
-    def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
+    def update(
+        self, *, prediction: Objects, truth: Objects, image: int | str | None = None
+    ) -> None:
         """Add one image.
 
         Args:
-            true: its objects.
-            pred: the detections with their scores.
+            prediction: the detections with their scores.
+            truth: the true objects.
             image: its name or number, which makes the order in which images come irrelevant.
 
         Raises:
@@ -181,12 +186,16 @@ class CocoMetric(Recorded[_Pair]):
                 other objects.
 
         Example:
-            >>> CocoMetric().update(Objects.from_labels([[1]]), Objects.from_labels([[0]]), "a")
+            >>> CocoMetric().update(
+            ...     prediction=Objects.from_labels([[0]]),
+            ...     truth=Objects.from_labels([[1]]),
+            ...     image="a",
+            ... )
         """
-        check_pair(true, pred)
-        for side in (true, pred):
+        check_pair(truth, prediction)
+        for side in (truth, prediction):
             check_classes(side, self.classes)
-        self._records.add(_Pair(true, pred), image)
+        self._records.add(_Pair(truth, prediction), image)
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`CocoResult.as_dict`.
@@ -249,9 +258,9 @@ class CocoMetric(Recorded[_Pair]):
 
 
 def coco_scores(
-    true: Sequence[Objects],
-    pred: Sequence[Objects],
     *,
+    prediction: Sequence[Objects],
+    truth: Sequence[Objects],
     classes: Sequence[int] | None = None,
     class_agnostic: bool = False,
     max_detections: Sequence[int] | None = None,
@@ -259,8 +268,8 @@ def coco_scores(
     """Score all images at once, as :class:`CocoMetric` does one by one.
 
     Args:
-        true: objects of each image.
-        pred: detections of each image; an empty list for none in any.
+        prediction: detections of each image; an empty list for none in any.
+        truth: objects of each image.
         classes: classes to score; when None those that occur.
         class_agnostic: take all objects as of one class.
         max_detections: limits on detections in an image, ascending.
@@ -270,15 +279,15 @@ def coco_scores(
 
     Example:
         >>> true = Objects.from_labels([[1, 1, 0, 2]])
-        >>> coco_scores([true], [true.take([0])]).as_dict()["ar@100"]
+        >>> coco_scores(prediction=[true.take([0])], truth=[true]).as_dict()["ar@100"]
         0.5
     """
     metric = CocoMetric(classes, class_agnostic=class_agnostic, max_detections=max_detections)
-    found = pred or [one.take([]) for one in true]
-    if len(true) != len(found):
-        raise CongealError(f"expected predictions for {len(true)} images, got {len(found)}")
-    for one, other in zip(true, found, strict=True):
-        metric.update(one, other)
+    found = prediction or [one.take([]) for one in truth]
+    if len(truth) != len(found):
+        raise CongealError(f"expected predictions for {len(truth)} images, got {len(found)}")
+    for one, other in zip(truth, found, strict=True):
+        metric.update(prediction=other, truth=one)
     return metric.result()
 
 

@@ -46,7 +46,7 @@ class SurfaceScores:
         nsd_pixels: the same share of surface pixels, in any number of dimensions.
 
     Example:
-        >>> surface_scores([[True, True]], [[True, True]]).hd
+        >>> surface_scores(prediction=[[True, True]], truth=[[True, True]]).hd
         0.0
     """
 
@@ -73,7 +73,7 @@ class SurfaceMetric:
 
     Example:
         >>> metric = SurfaceMetric()
-        >>> _ = metric.update([[True, False]], [[False, True]])
+        >>> _ = metric.update(prediction=[[False, True]], truth=[[True, False]])
         >>> metric.compute()["hd"]
         1.0
     """
@@ -87,13 +87,21 @@ class SurfaceMetric:
 
     def update(
         self,
-        true: ArrayLike,
-        pred: ArrayLike,
+        *,
+        prediction: ArrayLike,
+        truth: ArrayLike,
         spacing: Sequence[float] | None = None,
         void: ArrayLike | None = None,
     ) -> SurfaceScores:
         """Add one pair of masks; give its own scores (see :func:`surface_scores`)."""
-        found = surface_scores(true, pred, self.tolerance, self.percentile, spacing, void)
+        found = surface_scores(
+            prediction=prediction,
+            truth=truth,
+            tolerance=self.tolerance,
+            percentile=self.percentile,
+            spacing=spacing,
+            void=void,
+        )
         values = np.array(list(asdict(found).values()))
         finite = np.isfinite(values)
         self.pairs += 1
@@ -133,8 +141,9 @@ class SurfaceMetric:
 
 
 def surface_scores(
-    true: ArrayLike,
-    pred: ArrayLike,
+    *,
+    prediction: ArrayLike,
+    truth: ArrayLike,
     tolerance: float = 1.0,
     percentile: float = 95.0,
     spacing: Sequence[float] | None = None,
@@ -147,8 +156,8 @@ def surface_scores(
     infinite and NSD is 0.
 
     Args:
-        true: booleans of any number of dimensions.
-        pred: booleans of the same shape.
+        prediction: booleans of the same shape.
+        truth: booleans of any number of dimensions.
         tolerance: distance within which a surface counts as right for NSD.
         percentile: 0 to 100, for ``hd_pooled``, ``hd_directed`` and ``hd_contour``.
         spacing: size of a pixel along each axis, 1 when None.
@@ -165,19 +174,19 @@ def surface_scores(
     Example:
         >>> true, pred = np.zeros((2, 9, 9), bool)
         >>> true[2:5, 2:5] = pred[2:5, 3:6] = True
-        >>> found = surface_scores(true, pred)
+        >>> found = surface_scores(prediction=pred, truth=true)
         >>> found.hd, found.nsd
         (1.0, 1.0)
     """
     tolerance, percentile = _check_settings(tolerance, percentile)
-    truth, guess, steps = _check_masks(true, pred, spacing, void)
-    if not (truth.any() and guess.any()):
-        same = truth.any() == guess.any()
+    true, pred, steps = _check_masks(truth, prediction, spacing, void)
+    if not (true.any() and pred.any()):
+        same = true.any() == pred.any()
         far = 0.0 if same else math.inf
         return SurfaceScores(*[far] * 7, *[float(same)] * 2)
-    to_pred, to_true = _both_ways(_surface(truth), _surface(guess), steps)
+    to_pred, to_true = _both_ways(_surface(true), _surface(pred), steps)
     pooled = np.concatenate([to_pred, to_true])
-    hd_contour, nsd = _along_contours(truth, guess, steps, tolerance, percentile)
+    hd_contour, nsd = _along_contours(true, pred, steps, tolerance, percentile)
     return SurfaceScores(
         hd=float(pooled.max()),
         hd_pooled=float(np.percentile(pooled, percentile)),
@@ -191,25 +200,25 @@ def surface_scores(
     )
 
 
-def set_hausdorff(true: ArrayLike, pred: ArrayLike) -> float:
+def set_hausdorff(*, prediction: ArrayLike, truth: ArrayLike) -> float:
     """Give the Hausdorff distance of all pixels of the masks, as scikit-image has it.
 
     It differs from that of the surfaces where one mask lies inside the other. Two empty masks
     are 0 apart, one empty mask is infinitely far.
 
     Args:
-        true: booleans of any number of dimensions.
-        pred: booleans of the same shape.
+        prediction: booleans of the same shape.
+        truth: booleans of any number of dimensions.
 
     Raises:
         CongealError: the masks are not boolean and of one size.
 
     Example:
-        >>> set_hausdorff([[True, False, False]], [[False, False, True]])
+        >>> set_hausdorff(prediction=[[False, False, True]], truth=[[True, False, False]])
         2.0
     """
-    truth, guess, _ = _check_masks(true, pred, None, None)
-    return float(hausdorff_distance(truth, guess))
+    true, pred, _ = _check_masks(truth, prediction, None, None)
+    return float(hausdorff_distance(true, pred))
 
 
 def _surface(mask: Mask) -> Mask:

@@ -59,7 +59,7 @@ class LeafMetric:
 
     Example:
         >>> metric = LeafMetric()
-        >>> _ = metric.update([[1, 1, 0, 2]], [[1, 1, 0, 0]])
+        >>> _ = metric.update(prediction=[[1, 1, 0, 0]], truth=[[1, 1, 0, 2]])
         >>> metric.compute()["sbd"], metric.compute()["abs_dic"]
         (0.5, 1.0)
     """
@@ -69,18 +69,18 @@ class LeafMetric:
         self.images = 0
         self._sums = np.zeros(6)  # the order of _NAMES
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> LeafScores:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> LeafScores:
         """Add one image, label maps of one shape; give its own scores.
 
         Raises:
             CongealError: one is not a label map, or the shapes differ.
 
         Example:
-            >>> LeafMetric().update([[1, 2]], [[1, 1]]).dic
+            >>> LeafMetric().update(prediction=[[1, 1]], truth=[[1, 2]]).dic
             -1
         """
-        require_image(true)
-        found = leaf_scores(true, pred, self.numbering)
+        require_image(truth)
+        found = leaf_scores(prediction=prediction, truth=truth, numbering=self.numbering)
         self.images += 1
         self._sums += [
             found.sbd,
@@ -100,7 +100,7 @@ class LeafMetric:
 
         Example:
             >>> one, two = LeafMetric(), LeafMetric()
-            >>> _ = two.update([[1]], [[1]])
+            >>> _ = two.update(prediction=[[1]], truth=[[1]])
             >>> one.merge(two).images
             1
         """
@@ -127,15 +127,17 @@ class LeafMetric:
         return {**dict(zip(_NAMES, found, strict=True)), "images": self.images}
 
 
-def leaf_scores(true: ArrayLike, pred: ArrayLike, numbering: str = "present") -> LeafScores:
+def leaf_scores(
+    *, prediction: ArrayLike, truth: ArrayLike, numbering: str = "present"
+) -> LeafScores:
     """Compute best Dice in both directions, difference in count and foreground Dice of one image.
 
     Pixels that are void (-1) in the truth are removed from both maps; void in the prediction is
     background. A map without objects has a best Dice of 0 in either direction.
 
     Args:
-        true: label map of any shape, 0 background, -1 void.
-        pred: label map of the same shape.
+        prediction: label map of the same shape.
+        truth: label map of any shape, 0 background, -1 void.
         numbering: ``"present"``: the labels above 0 that occur are the objects. ``"official"``:
             maps are read as the challenge's script reads them, the lowest label of each map is
             its background and all numbers from there up to the largest count as objects, those
@@ -150,10 +152,10 @@ def leaf_scores(true: ArrayLike, pred: ArrayLike, numbering: str = "present") ->
         measures of the challenge.
 
     Example:
-        >>> leaf_scores([[1, 1, 0, 2]], [[5, 5, 0, 0]])
+        >>> leaf_scores(prediction=[[5, 5, 0, 0]], truth=[[1, 1, 0, 2]])
         LeafScores(bd_pred=1.0, bd_true=0.5, dic=-1, fbd=0.8)
     """
-    table = contingency(true, pred)
+    table = contingency(truth, prediction)
     if _check_numbering(numbering) == "official":
         table = replace(
             table,

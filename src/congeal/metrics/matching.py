@@ -138,7 +138,7 @@ class MatchingMetric:
 
     Example:
         >>> metric = MatchingMetric(thresholds=(0.5,))
-        >>> _ = metric.update([[1, 1, 0, 2]], [[3, 3, 0, 0]])
+        >>> _ = metric.update(prediction=[[3, 3, 0, 0]], truth=[[1, 1, 0, 2]])
         >>> metric.compute()["matching_ap@0.5"]
         0.5
     """
@@ -152,18 +152,25 @@ class MatchingMetric:
     def __repr__(self) -> str:
         return f"MatchingMetric({self.images} images, thresholds={self.thresholds})"
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> list[Matching]:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> list[Matching]:
         """Add one image, label maps of one shape; give its own matchings, one per threshold.
 
         Raises:
             CongealError: one is not a label map `(H, W)`, or the shapes differ.
 
         Example:
-            >>> [m.tp for m in MatchingMetric((0.5, 0.9)).update([[1, 1, 1]], [[2, 2, 0]])]
+            >>> [
+            ...     m.tp
+            ...     for m in MatchingMetric((0.5, 0.9)).update(
+            ...         prediction=[[2, 2, 0]], truth=[[1, 1, 1]]
+            ...     )
+            ... ]
             [1, 0]
         """
-        require_image(true)
-        found = matching(true, pred, self.thresholds, self.criterion)
+        require_image(truth)
+        found = matching(
+            prediction=prediction, truth=truth, threshold=self.thresholds, criterion=self.criterion
+        )
         self._add(found, images=1)
         return found
 
@@ -175,7 +182,7 @@ class MatchingMetric:
 
         Example:
             >>> one, two = MatchingMetric((0.5,)), MatchingMetric((0.5,))
-            >>> _ = two.update([[1]], [[1]])
+            >>> _ = two.update(prediction=[[1]], truth=[[1]])
             >>> one.merge(two).images
             1
         """
@@ -199,7 +206,7 @@ class MatchingMetric:
 
         Example:
             >>> metric = MatchingMetric((0.5,))
-            >>> _ = metric.update([[1, 0, 2]], [[1, 0, 2]])
+            >>> _ = metric.update(prediction=[[1, 0, 2]], truth=[[1, 0, 2]])
             >>> scores = metric.compute()
             >>> scores["recall@0.5"], scores["images"], scores["objects"]
             (1.0, 1, 2)
@@ -220,15 +227,16 @@ class MatchingMetric:
 
 @overload
 def matching(
-    true: ArrayLike, pred: ArrayLike, threshold: float = ..., criterion: str = ...
+    *, prediction: ArrayLike, truth: ArrayLike, threshold: float = ..., criterion: str = ...
 ) -> Matching: ...
 @overload
 def matching(
-    true: ArrayLike, pred: ArrayLike, threshold: Sequence[float], criterion: str = ...
+    *, prediction: ArrayLike, truth: ArrayLike, threshold: Sequence[float], criterion: str = ...
 ) -> list[Matching]: ...
 def matching(
-    true: ArrayLike,
-    pred: ArrayLike,
+    *,
+    prediction: ArrayLike,
+    truth: ArrayLike,
     threshold: float | Sequence[float] = 0.5,
     criterion: str = "iou",
 ) -> Matching | list[Matching]:
@@ -238,8 +246,8 @@ def matching(
     lies wholly there is not counted at all.
 
     Args:
-        true: label map of any shape, 0 background, -1 void.
-        pred: label map of the same shape.
+        prediction: label map of the same shape.
+        truth: label map of any shape, 0 background, -1 void.
         threshold: least score of a match, above 0 and up to 1; or several.
         criterion: the score of a pair: ``"iou"`` shared pixels over the union, ``"iot"`` over
             the true object, ``"iop"`` over the predicted one.
@@ -252,13 +260,13 @@ def matching(
             and up to 1, or the criterion is unknown.
 
     Example:
-        >>> found = matching([[1, 1, 0, 2]], [[5, 5, 0, 0]])
+        >>> found = matching(prediction=[[5, 5, 0, 0]], truth=[[1, 1, 0, 2]])
         >>> found.tp, found.fn, found.pairs.tolist()
         (1, 1, [[1, 5]])
     """
     single = np.ndim(threshold) == 0
     thresholds = _check_thresholds(np.atleast_1d(threshold).tolist())
-    table = contingency(true, pred).objects()
+    table = contingency(truth, prediction).objects()
     scores = _pair_scores(table, _check_criterion(criterion))
     found = [_match(table, scores, value, criterion) for value in thresholds]
     return found[0] if single else found

@@ -29,7 +29,10 @@ class Metric(Protocol):
     """
 
     def update(self, *args: Any, **kwargs: Any) -> Any:
-        """Add one image (what of it, each metric says)."""
+        """Add one image by keyword: ``prediction``, ``truth`` and what else a metric takes.
+
+        By keyword only: scores of swapped maps look right and are wrong.
+        """
 
     def merge(self, other: Self) -> Any:
         """Add all that another metric of the same settings has seen."""
@@ -41,7 +44,7 @@ class Metric(Protocol):
 M = TypeVar("M", bound=Metric)
 
 
-def require_image(true: ArrayLike) -> None:
+def require_image(labels: ArrayLike) -> None:
     """Refuse a batch where one image is added to a metric.
 
     Raises:
@@ -50,7 +53,7 @@ def require_image(true: ArrayLike) -> None:
     Example:
         >>> require_image([[0, 1]])
     """
-    shape = np.shape(true)
+    shape = np.shape(labels)
     if len(shape) > 2:
         raise CongealError(
             f"expected the label map (H, W) of one image, got {shape}: add the images of a batch "
@@ -94,7 +97,7 @@ def merge_all(parts: Iterable[M]) -> M:
         >>> from congeal.metrics import MatchingMetric
         >>> parts = [MatchingMetric((0.5,)) for _ in range(3)]
         >>> for part in parts:
-        ...     _ = part.update([[1, 0]], [[1, 0]])
+        ...     _ = part.update(prediction=[[1, 0]], truth=[[1, 0]])
         >>> merge_all(parts).compute()["images"]
         3
     """

@@ -62,7 +62,7 @@ class NucleiMetric:
 
     Example:
         >>> metric = NucleiMetric()
-        >>> _ = metric.update([[1, 1, 0, 2]], [[1, 1, 0, 0]])
+        >>> _ = metric.update(prediction=[[1, 1, 0, 0]], truth=[[1, 1, 0, 2]])
         >>> metric.compute()["seg"]
         0.5
     """
@@ -74,18 +74,18 @@ class NucleiMetric:
         self._seg_sum = 0.0
         self._objects = np.zeros(2, np.int64)  # true, predicted
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> NucleiScores:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> NucleiScores:
         """Add one image, label maps of one shape; give its own scores.
 
         Raises:
             CongealError: one is not a label map, or the shapes differ.
 
         Example:
-            >>> NucleiMetric().update([[1, 1, 1]], [[2, 2, 0]]).n_pred
+            >>> NucleiMetric().update(prediction=[[2, 2, 0]], truth=[[1, 1, 1]]).n_pred
             1
         """
-        require_image(true)
-        found = nuclei_scores(true, pred)
+        require_image(truth)
+        found = nuclei_scores(prediction=prediction, truth=truth)
         self.images += 1
         self._scored += bool(found.n_true or found.n_pred)
         self._sums += [found.aji, found.aji_plus, found.dice2, found.dice1]
@@ -98,7 +98,7 @@ class NucleiMetric:
 
         Example:
             >>> one, two = NucleiMetric(), NucleiMetric()
-            >>> _ = two.update([[1]], [[1]])
+            >>> _ = two.update(prediction=[[1]], truth=[[1]])
             >>> one.merge(two).images
             1
         """
@@ -125,7 +125,7 @@ class NucleiMetric:
         return {**scores, "images": self.images, "objects": n_true, "predicted": n_pred}
 
 
-def nuclei_scores(true: ArrayLike, pred: ArrayLike) -> NucleiScores:
+def nuclei_scores(*, prediction: ArrayLike, truth: ArrayLike) -> NucleiScores:
     """Compute AJI, AJI+, Dice2, foreground Dice and SEG of one image.
 
     - AJI: every true object takes the predicted one of largest IoU; shared pixels of these pairs
@@ -140,8 +140,8 @@ def nuclei_scores(true: ArrayLike, pred: ArrayLike) -> NucleiScores:
     background.
 
     Args:
-        true: label map of any shape, 0 background, -1 void.
-        pred: label map of the same shape.
+        prediction: label map of the same shape.
+        truth: label map of any shape, 0 background, -1 void.
 
     Raises:
         CongealError: one is not a label map, or the shapes differ.
@@ -153,11 +153,11 @@ def nuclei_scores(true: ArrayLike, pred: ArrayLike) -> NucleiScores:
         comparison of cell tracking algorithms, 2014.
 
     Example:
-        >>> found = nuclei_scores([[1, 1, 0, 2]], [[5, 5, 0, 0]])
+        >>> found = nuclei_scores(prediction=[[5, 5, 0, 0]], truth=[[1, 1, 0, 2]])
         >>> round(found.aji, 3), found.dice2, found.dice1, found.seg
         (0.667, 1.0, 0.8, 0.5)
     """
-    table = contingency(true, pred).objects()
+    table = contingency(truth, prediction).objects()
     both = table.true_areas[table.rows] + table.pred_areas[table.cols]
     shared = int(table.counts.sum())
     union = both - table.counts

@@ -89,7 +89,12 @@ class PanopticMetric:
 
     Example:
         >>> metric = PanopticMetric(things=[1], stuff=[7])
-        >>> _ = metric.update([[1, 1, 2, 2]], [[4, 4, 5, 6]], {1: 1, 2: 7}, {4: 1, 5: 7, 6: 1})
+        >>> _ = metric.update(
+        ...     prediction=[[4, 4, 5, 6]],
+        ...     truth=[[1, 1, 2, 2]],
+        ...     prediction_classes={4: 1, 5: 7, 6: 1},
+        ...     truth_classes={1: 1, 2: 7},
+        ... )
         >>> metric.compute()["pq_stuff"], metric.compute()["rq_things"]
         (0.0, 0.6666666666666666)
     """
@@ -106,10 +111,11 @@ class PanopticMetric:
 
     def update(
         self,
-        true: ArrayLike,
-        pred: ArrayLike,
-        true_classes: Mapping[int, int],
-        pred_classes: Mapping[int, int],
+        *,
+        prediction: ArrayLike,
+        truth: ArrayLike,
+        prediction_classes: Mapping[int, int],
+        truth_classes: Mapping[int, int],
         crowds: Iterable[int] = (),
     ) -> dict[int, PanopticClass]:
         """Add one image, as in :func:`panoptic_counts`; give the counts of its own classes.
@@ -118,11 +124,22 @@ class PanopticMetric:
             CongealError: as there, or a class is neither thing nor stuff.
 
         Example:
-            >>> PanopticMetric([3]).update([[1, 1]], [[8, 8]], {1: 3}, {8: 3})
+            >>> PanopticMetric([3]).update(
+            ...     prediction=[[8, 8]],
+            ...     truth=[[1, 1]],
+            ...     prediction_classes={8: 3},
+            ...     truth_classes={1: 3},
+            ... )
             {3: PanopticClass(tp=1, fp=0, fn=0, iou_sum=1.0)}
         """
-        require_image(true)
-        found = panoptic_counts(true, pred, true_classes, pred_classes, crowds)
+        require_image(truth)
+        found = panoptic_counts(
+            prediction=prediction,
+            truth=truth,
+            prediction_classes=prediction_classes,
+            truth_classes=truth_classes,
+            crowds=crowds,
+        )
         _known_classes(found, self._classes)
         self._add(found, images=1)
         return found
@@ -186,10 +203,11 @@ class PanopticMetric:
 
 
 def panoptic_counts(
-    true: ArrayLike,
-    pred: ArrayLike,
-    true_classes: Mapping[int, int],
-    pred_classes: Mapping[int, int],
+    *,
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    prediction_classes: Mapping[int, int],
+    truth_classes: Mapping[int, int],
     crowds: Iterable[int] = (),
 ) -> dict[int, PanopticClass]:
     """Match the segments of one image and count them by class.
@@ -199,10 +217,10 @@ def panoptic_counts(
     crowds of one class in an image panopticapi sees the last one only; here all of them excuse.
 
     Args:
-        true: segment ids of any shape; pixels of 0 or -1 are void.
-        pred: segment ids of the same shape; pixels of 0 or -1 are in no segment.
-        true_classes: class of each true segment; ids that are not in the map do not exist.
-        pred_classes: class of each predicted segment.
+        prediction: segment ids of the same shape; pixels of 0 or -1 are in no segment.
+        truth: segment ids of any shape; pixels of 0 or -1 are void.
+        prediction_classes: class of each predicted segment.
+        truth_classes: class of each true segment; ids that are not in the map do not exist.
         crowds: ids of the true segments that are crowds: many objects under one outline.
 
     Returns:
@@ -215,13 +233,18 @@ def panoptic_counts(
         Kirillov et al., Panoptic segmentation, CVPR 2019, section 4.
 
     Example:
-        >>> panoptic_counts([[1, 1, 1, 0]], [[5, 5, 0, 5]], {1: 3}, {5: 3})
+        >>> panoptic_counts(
+        ...     prediction=[[5, 5, 0, 5]],
+        ...     truth=[[1, 1, 1, 0]],
+        ...     prediction_classes={5: 3},
+        ...     truth_classes={1: 3},
+        ... )
         {3: PanopticClass(tp=1, fp=0, fn=0, iou_sum=0.6666666666666666)}
     """
-    truth = np.maximum(check_labels(true, "truth"), BACKGROUND)  # void is a row of the table
-    table = contingency(truth, pred).objects()
-    true_class = _classes_of(table.true_ids, true_classes, "true")
-    pred_class = _classes_of(table.pred_ids, pred_classes, "predicted")
+    true = np.maximum(check_labels(truth, "truth"), BACKGROUND)  # void is a row of the table
+    table = contingency(true, prediction).objects()
+    true_class = _classes_of(table.true_ids, truth_classes, "true")
+    pred_class = _classes_of(table.pred_ids, prediction_classes, "predicted")
     crowd = np.isin(table.true_ids, np.fromiter(crowds, np.int64))
     matched, iou, excused = _match(table, true_class[table.rows] == pred_class[table.cols], crowd)
     found, missed = np.zeros(len(pred_class), np.bool_), ~crowd

@@ -45,7 +45,7 @@ class ProposalRecall:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> proposal_recall(one, one, counts=[1]).recall(0.5)
+            >>> proposal_recall(prediction=one, truth=one, counts=[1]).recall(0.5)
             array([1.])
         """
         return _share((self.paired if one_to_one else self.best) > threshold)
@@ -55,7 +55,7 @@ class ProposalRecall:
 
         Example:
             >>> true, pred = Objects.from_labels([[1, 1, 1]]), Objects.from_labels([[0, 1, 1]])
-            >>> proposal_recall(true, pred, counts=[1]).average_recall()
+            >>> proposal_recall(prediction=pred, truth=true, counts=[1]).average_recall()
             array([0.4])
         """
         reached = self.paired if one_to_one else self.best
@@ -69,7 +69,7 @@ class ProposalRecall:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> proposal_recall(one, one, counts=[1]).hosang().round(6)
+            >>> proposal_recall(prediction=one, truth=one, counts=[1]).hosang().round(6)
             array([1.])
         """
         grid = np.arange(500, 1001) * 0.001
@@ -85,7 +85,7 @@ class ProposalRecall:
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
-            >>> proposal_recall(one, one).as_dict()["ar@10"]
+            >>> proposal_recall(prediction=one, truth=one).as_dict()["ar@10"]
             1.0
         """
         columns = {
@@ -121,7 +121,7 @@ class ProposalMetric(Recorded[_Image]):
     Example:
         >>> metric = ProposalMetric(counts=[1, 2])
         >>> one = Objects.from_labels([[1, 1, 2, 2]])
-        >>> metric.update(one, one)
+        >>> metric.update(prediction=one, truth=one)
         >>> metric.compute()["ar@1"], metric.compute()["ar@2"]
         (0.5, 1.0)
     """
@@ -130,22 +130,26 @@ class ProposalMetric(Recorded[_Image]):
         super().__init__()
         self.counts = _check_counts(counts)
 
-    def update(self, true: Objects, pred: Objects, image: int | str | None = None) -> None:
+    def update(
+        self, *, prediction: Objects, truth: Objects, image: int | str | None = None
+    ) -> None:
         """Add one image, see :func:`proposal_recall`.
 
         Args:
-            true: its objects.
-            pred: the proposals, ranked by score and among equal scores as they stand.
+            prediction: the proposals, ranked by score and among equal scores as they stand.
+            truth: the true objects.
             image: its name or number.
 
         Raises:
             CongealError: the sizes differ, or the image came before with another outcome.
 
         Example:
-            >>> ProposalMetric().update(Objects.from_labels([[1]]), Objects.from_labels([[0]]))
+            >>> ProposalMetric().update(
+            ...     prediction=Objects.from_labels([[0]]), truth=Objects.from_labels([[1]])
+            ... )
         """
-        found = proposal_recall(true, pred, self.counts)
-        self._records.add(_Image(found.best, found.paired, len(pred)), image)
+        found = proposal_recall(prediction=prediction, truth=truth, counts=self.counts)
+        self._records.add(_Image(found.best, found.paired, len(prediction)), image)
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`ProposalRecall.as_dict`; NaN without objects.
@@ -175,15 +179,17 @@ class ProposalMetric(Recorded[_Image]):
         )
 
 
-def proposal_recall(true: Objects, pred: Objects, counts: Sequence[int] = COUNTS) -> ProposalRecall:
+def proposal_recall(
+    *, prediction: Objects, truth: Objects, counts: Sequence[int] = COUNTS
+) -> ProposalRecall:
     """Measure how well the first proposals of one image find its objects.
 
     Void pixels of the truth are removed from objects and proposals first; an object without any
     other pixel does not count. An image without proposals counts with an IoU of 0 for each object.
 
     Args:
-        true: the objects; their classes play no part.
-        pred: the proposals, ranked by score and among equal scores as they stand.
+        prediction: the proposals, ranked by score and among equal scores as they stand.
+        truth: the objects; their classes play no part.
         counts: numbers of proposals N, ascending from 1.
 
     Raises:
@@ -191,15 +197,17 @@ def proposal_recall(true: Objects, pred: Objects, counts: Sequence[int] = COUNTS
 
     Example:
         >>> true = Objects.from_labels([[1, 1, 0, 2]])
-        >>> proposal_recall(true, Objects.from_labels([[1, 1, 1, 1]]), counts=[1]).best
+        >>> proposal_recall(
+        ...     prediction=Objects.from_labels([[1, 1, 1, 1]]), truth=true, counts=[1]
+        ... ).best
         array([[0.5 , 0.25]])
     """
-    check_pair(true, pred)
+    check_pair(truth, prediction)
     numbers = _check_counts(counts)
-    objects = true.without(true.void)
+    objects = truth.without(truth.void)
     objects = objects.take(objects.pixels() > 0)
-    ranked = pred.take(np.argsort(-pred.scores, kind="stable")[: numbers[-1]])
-    iou = mask_iou(objects, ranked.without(true.void))
+    ranked = prediction.take(np.argsort(-prediction.scores, kind="stable")[: numbers[-1]])
+    iou = mask_iou(objects, ranked.without(truth.void))
     return ProposalRecall(
         numbers,
         np.stack([iou[:, :count].max(1, initial=0.0) for count in numbers]),

@@ -31,7 +31,7 @@ class Protocol:
         title: what it is, in a line.
         path: module and class of the metric, ``"module:Class"``; loaded when asked for.
         truth: what has to be known of the images, a key of :data:`TRUTHS`.
-        takes: what ``update`` of the metric is given for an image.
+        takes: what ``update`` of the metric is given for an image, the prediction first.
         headline: name of the number to report first, among those ``compute`` gives.
         source: paper, and the official tool with which the numbers agree.
         higher: whether more of the headline is better.
@@ -108,10 +108,10 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-_OBJECTS = "true and predicted Objects"
-_LABELS = "true and predicted label map"
-_CLASSES = "true and predicted map of classes"
-_MASKS = "true and predicted mask of one object"
+_OBJECTS = "predicted and true Objects"
+_LABELS = "predicted and true label map"
+_CLASSES = "predicted and true map of classes"
+_MASKS = "predicted and true mask of one object"
 
 _ALL = (
     Protocol(
@@ -186,7 +186,7 @@ _ALL = (
         "Cityscapes average precision of instances, AP and AP50",
         "congeal.metrics.cityscapes:CityscapesMetric",
         "objects",
-        "map of Cityscapes ids and predicted Objects",
+        "predicted Objects and map of Cityscapes ids",
         "ap",
         "Cordts et al. 2016; cityscapesScripts",
     ),
@@ -195,7 +195,7 @@ _ALL = (
         "Cityscapes average precision of instances, within 100 m and 50 m too",
         "congeal.metrics.cityscapes:CityscapesMetric",
         "objects",
-        "map of Cityscapes ids, predicted Objects and distances by id",
+        "predicted Objects, map of Cityscapes ids and distances by id",
         "ap_50m",
         "Cordts et al. 2016; cityscapesScripts",
         options={"distances": True},
@@ -280,7 +280,7 @@ _ALL = (
         "panoptic, segmentation and recognition quality of things and stuff",
         "congeal.metrics.panoptic:PanopticMetric",
         "panoptic",
-        "true and predicted map of segments, and the classes of the segments",
+        "predicted and true map of segments, and the classes of the segments",
         "pq",
         "Kirillov et al. 2019; panopticapi",
         needs=("things",),
@@ -355,7 +355,7 @@ _ALL = (
         "mean IoU after clusters are given classes",
         "congeal.metrics.unsupervised:UnsupervisedMetric",
         "semantic",
-        "true map of classes and map of clusters",
+        "map of clusters and true map of classes",
         "miou",
         "Van Gansbeke et al. 2021; MaskContrast",
         needs=("clusters", "classes"),

@@ -33,7 +33,7 @@ class RetrievalMetric:
 
     Example:
         >>> metric = RetrievalMetric(classes=2, k=3)
-        >>> metric.update([[0, 0, 1], [1, 1, 1]], [0, 0])
+        >>> metric.update(prediction=[[0, 0, 1], [1, 1, 1]], truth=[0, 0])
         >>> metric.compute()["retrieval_accuracy@3"]
         0.5
     """
@@ -46,23 +46,23 @@ class RetrievalMetric:
         self._pixels = np.zeros((classes, classes))
 
     def update(
-        self, neighbours: ArrayLike, true: ArrayLike, areas: ArrayLike | None = None
+        self, *, prediction: ArrayLike, truth: ArrayLike, areas: ArrayLike | None = None
     ) -> None:
         """Add segments, those of an image or any others.
 
         Args:
-            neighbours: classes of the nearest prototypes, nearest first, ``(N, k)``, as
+            prediction: classes of the nearest prototypes, nearest first, ``(N, k)``, as
                 :func:`nearest_labels` gives them.
-            true: class of each segment, ``(N,)``; segments of -1 (void) are left out.
+            truth: class of each segment, ``(N,)``; segments of -1 (void) are left out.
             areas: pixels of each segment for ``retrieval_miou``, ``(N,)``; one each when None.
 
         Raises:
             CongealError: the shapes do not fit, or a class is unknown.
 
         Example:
-            >>> RetrievalMetric(2, k=1).update([[1]], [1], areas=[40])
+            >>> RetrievalMetric(2, k=1).update(prediction=[[1]], truth=[1], areas=[40])
         """
-        found, labels = _integers(neighbours), _integers(true)
+        found, labels = _integers(prediction), _integers(truth)
         weights = np.ones(len(labels)) if areas is None else np.asarray(areas, dtype=np.float64)
         if found.shape != (len(labels), self.k) or weights.shape != labels.shape:
             raise CongealError(

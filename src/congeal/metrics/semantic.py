@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from congeal.errors import CongealError, unknown
 from congeal.labels import VOID, check_labels
-from congeal.metrics.metric import ratio
+from congeal.metrics.metric import ratio, require_image
 
 __all__ = [
     "ABSENT",
@@ -48,7 +48,7 @@ class SemanticMetric:
 
     Example:
         >>> metric = SemanticMetric(classes=3)
-        >>> _ = metric.update([[0, 0, 1, -1]], [[0, 1, 1, 1]])
+        >>> _ = metric.update(prediction=[[0, 1, 1, 1]], truth=[[0, 0, 1, -1]])
         >>> scores = metric.compute()
         >>> scores["miou"], round(scores["miou_absent_zero"], 4)
         (0.5, 0.3333)
@@ -59,18 +59,19 @@ class SemanticMetric:
         self.images = 0
         self.confusion: Counts = np.zeros((classes, classes + 1), np.int64)
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> Counts:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> Counts:
         """Add one image, maps of classes of one shape; give its own confusion matrix.
 
         Raises:
-            CongealError: one is not a map of these classes, or the shapes differ.
+            CongealError: one is not a map of these classes, the shapes differ, or it is a batch.
 
         Example:
-            >>> SemanticMetric(2).update([[0, 1]], [[0, 0]])
+            >>> SemanticMetric(2).update(prediction=[[0, 0]], truth=[[0, 1]])
             array([[1, 0, 0],
                    [1, 0, 0]])
         """
-        found = confusion_matrix(true, pred, self.classes)
+        require_image(truth)
+        found = confusion_matrix(prediction=prediction, truth=truth, classes=self.classes)
         self.images += 1
         self.confusion += found
         return found
@@ -125,7 +126,7 @@ class TrimapMetric:
 
     Example:
         >>> metric = TrimapMetric(classes=2, widths=(1, 2))
-        >>> metric.update([[0, 0, 0, -1, 1]], [[0, 1, 0, 0, 1]])
+        >>> metric.update(prediction=[[0, 1, 0, 0, 1]], truth=[[0, 0, 0, -1, 1]])
         >>> metric.compute()["miou@1"], metric.compute()["pixel_accuracy@2"]
         (1.0, 0.6666666666666666)
     """
@@ -138,19 +139,23 @@ class TrimapMetric:
         # Ring by ring: pixels beyond the width before and up to this one.
         self._rings: Counts = np.zeros((len(self.widths), classes, classes + 1), np.int64)
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> None:
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> None:
         """Add one image, maps of classes of one shape.
 
         Raises:
-            CongealError: one is not a map of these classes, or the shapes differ.
+            CongealError: one is not a map of these classes, the shapes differ, or it is a batch.
 
         Example:
-            >>> TrimapMetric(2).update([[0, 1]], [[0, 0]])  # without void there is no band
+            >>> metric = TrimapMetric(2, widths=(1,))
+            >>> metric.update(prediction=[[0, 0]], truth=[[0, 1]])  # no void, so no band
+            >>> metric.compute()["miou@1"]
+            nan
         """
-        truth, guess = _check_pair(true, pred, self.classes)
-        ring = np.searchsorted(self.widths, void_distance(truth))
-        near = (truth != VOID) & (ring < len(self.widths))
-        self._rings += _count(ring[near], truth[near], guess[near], self._rings.shape)
+        require_image(truth)
+        true, pred = _check_pair(truth, prediction, self.classes)
+        ring = np.searchsorted(self.widths, void_distance(true))
+        near = (true != VOID) & (ring < len(self.widths))
+        self._rings += _count(ring[near], true[near], pred[near], self._rings.shape)
         self.images += 1
 
     def merge(self, other: TrimapMetric) -> TrimapMetric:
@@ -191,12 +196,12 @@ class TrimapMetric:
         return {**scores, "images": self.images}
 
 
-def confusion_matrix(true: ArrayLike, pred: ArrayLike, classes: int) -> Counts:
+def confusion_matrix(*, prediction: ArrayLike, truth: ArrayLike, classes: int) -> Counts:
     """Count for each true class what is predicted on its pixels.
 
     Args:
-        true: class of each pixel, of any shape, -1 void: such pixels are left out.
-        pred: predicted classes in the same shape; -1, no class, is a mistake on any pixel.
+        prediction: predicted classes in the same shape; -1, no class, is a mistake on any pixel.
+        truth: class of each pixel, of any shape, -1 void: such pixels are left out.
         classes: number of classes C.
 
     Returns:
@@ -207,14 +212,14 @@ def confusion_matrix(true: ArrayLike, pred: ArrayLike, classes: int) -> Counts:
         CongealError: one is not a map of these classes, the shapes differ, or there is no class.
 
     Example:
-        >>> confusion_matrix([[0, 1, -1]], [[1, -1, 0]], classes=2)
+        >>> confusion_matrix(prediction=[[1, -1, 0]], truth=[[0, 1, -1]], classes=2)
         array([[0, 1, 0],
                [0, 0, 1]])
     """
-    truth, guess = _check_pair(true, pred, _check_classes(classes))
-    known = truth != VOID
+    true, pred = _check_pair(truth, prediction, _check_classes(classes))
+    known = true != VOID
     shape = (1, classes, classes + 1)
-    counts: Counts = _count(np.zeros(1, np.int64), truth[known], guess[known], shape)[0]
+    counts: Counts = _count(np.zeros(1, np.int64), true[known], pred[known], shape)[0]
     return counts
 
 
@@ -263,14 +268,14 @@ def mean_iou(confusion: ArrayLike, absent: str = "skip") -> float:
     return _nanmean(values)
 
 
-def void_distance(true: ArrayLike) -> Counts:
+def void_distance(truth: ArrayLike) -> Counts:
     """Give for each pixel how far the next void pixel is, in steps to any of its neighbours.
 
     A pixel is in a trimap of width w when its distance is 1 to w. Steps go to diagonal neighbours
     too, so that the pixels of one distance lie on a square.
 
     Args:
-        true: label map of any number of dimensions.
+        truth: label map of any number of dimensions.
 
     Returns:
         Distances in pixels, 0 on void; without any void pixel the largest int64 everywhere.
@@ -282,7 +287,7 @@ def void_distance(true: ArrayLike) -> Counts:
         >>> void_distance([[0, 0, -1, 3]])
         array([[2, 1, 0, 1]])
     """
-    known = check_labels(true, "truth") != VOID
+    known = check_labels(truth, "truth") != VOID
     if known.all():
         return np.full(known.shape, np.iinfo(np.int64).max)
     distance: Counts = ndimage.distance_transform_cdt(known, metric="chessboard").astype(np.int64)

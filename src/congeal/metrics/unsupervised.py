@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from congeal.errors import CongealError, unknown
-from congeal.metrics.metric import ratio
+from congeal.metrics.metric import ratio, require_image
 from congeal.metrics.semantic import class_iou, confusion_matrix, mean_iou
 
 __all__ = ["ASSIGNMENTS", "UnsupervisedMetric", "assign_clusters", "relabelled_confusion"]
@@ -34,7 +34,7 @@ class UnsupervisedMetric:
 
     Example:
         >>> metric = UnsupervisedMetric(clusters=2, classes=2)
-        >>> metric.update([[0, 0, 1, -1]], [[1, 1, 0, 0]])
+        >>> metric.update(prediction=[[1, 1, 0, 0]], truth=[[0, 0, 1, -1]])
         >>> metric.compute()["miou"]
         1.0
     """
@@ -49,18 +49,19 @@ class UnsupervisedMetric:
         self.images = 0
         self.table: Counts = np.zeros((clusters, classes), np.int64)
 
-    def update(self, true: ArrayLike, pred: ArrayLike) -> None:
-        """Add one image: the map of classes (-1 void, left out) and the map of clusters.
+    def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> None:
+        """Add one image: the map of clusters and the map of classes (-1 void, left out).
 
         Raises:
             CongealError: one is not a label map of these classes or clusters, the prediction is
-                void where the truth is not, or the shapes differ.
+                void where the truth is not, the shapes differ, or it is a batch.
 
         Example:
-            >>> UnsupervisedMetric(2, 2).update([[0, 1]], [[1, 0]])
+            >>> UnsupervisedMetric(2, 2).update(prediction=[[1, 0]], truth=[[0, 1]])
         """
+        require_image(truth)
         size = max(self.clusters, self.classes)
-        found = confusion_matrix(true, pred, size)
+        found = confusion_matrix(prediction=prediction, truth=truth, classes=size)
         if found[self.classes :].any() or found[:, self.clusters :].any():
             raise CongealError(
                 f"expected {self.classes} classes in the truth and a cluster below "

@@ -56,7 +56,10 @@ def test_streets_are_trained_written_and_scored_as_cityscapes(tmp_path):
     for sample in open_dataset(data, "val"):
         truth = data / "gtFine" / "val" / "lindau" / f"{sample.name}_gtFine_instanceIds.png"
         ids = np.array(Image.open(truth)).astype(np.int64)
-        metric.update(ids, written(tmp_path / "out" / f"{sample.name}_leftImg8bit_pred.txt", ids))
+        metric.update(
+            prediction=written(tmp_path / "out" / f"{sample.name}_leftImg8bit_pred.txt", ids),
+            truth=ids,
+        )
     own = metric.compute()
     for name in ("ap", "ap@0.5", "predicted"):
         assert own[name] == pytest.approx(scores["metrics"][name], nan_ok=True, abs=1e-6)
