@@ -159,10 +159,10 @@ def test_resuming_with_other_settings_is_refused(run, fails, desk):
 
 
 def test_a_training_can_begin_with_another_model(run, desk):
-    first = save_model(RPE(dimensions=4, min_area=7), desk / "first", card="")
+    first = save_model(RPE(dimensions=4, foreground_threshold=0.6), desk / "first", card="")
     result = run("train", "photos", "--start", first, "-o", "m", *SHORT, "--set", "tuning_share=0")
     assert result.exit_code == 0, result.output
-    assert load(desk / "m").config.decoding.min_area == 7
+    assert load(desk / "m").config.decoding.foreground_threshold == 0.6
     before = load(first).network.encoder.state_dict()
     after = load(desk / "m").network.encoder.state_dict()
     weights = [name for name in before if name.endswith("weight")]
