@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from measure import Row, options, tell
 
 import congeal
@@ -50,7 +51,10 @@ def small_set(kind: str, on: str = "test") -> tuple[Dataset, Dataset, Dataset]:
 
 
 def _opened(kind: str, split: str) -> Dataset:
-    return open_dataset(kind, split) if kind == "strokes" else DrawnDataset(kind, split)
+    if kind != "strokes":
+        return DrawnDataset(kind, split)
+    strokes = open_dataset(kind, split)  # one character after the other: mixed, or all are alike
+    return Subset(strokes, np.random.default_rng(0).permutation(len(strokes)).tolist())
 
 
 def wishes(way: str, training: Dataset, minutes: float, updates: int) -> dict[str, Any]:
