@@ -116,16 +116,6 @@ def test_the_radius_of_a_start_model_shrinks_with_the_objects_but_does_not_grow(
         assert ("network.wavelengths" in found) != same
 
 
-def test_objects_in_parts_lose_the_radius_of_a_start_model_but_take_its_weights():
-    base = load("nuclei")
-    found = RPE.adapt(survey_training(DrawnDataset("fibres", count=4), "instances"), base.config)
-    assert found["loss.repulsion_radius"] is None
-    assert not {"network.coordinates", "network.wavelengths"} & set(found)
-    model = RPE(base.config.updated(found))
-    assert model.context is None  # crops hold whole images
-    assert start_from(model, "nuclei") == len(model.state_dict())
-
-
 def test_what_is_given_goes_over_the_settings_of_the_model(first, eventful):
     base = load(first).config
     plan = make_plan(None, eventful(), {"margin": 0.3}, base=base)

@@ -80,10 +80,10 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
 def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     """Choose what follows from the sizes of objects, for a model that has learnt others.
 
-    The coordinates stay, for the weights know no others. A repulsion radius becomes smaller with
-    small objects and never larger: neighbours of any size differ where they meet, and a wider
-    radius has more to learn. Where many objects are in parts because others cross them it goes:
-    each part would be an object of its own, however long the training.
+    How the model tells objects apart stays: one with a repulsion radius keeps to neighbours, of
+    sparse images too, for its weights know no other way. The radius becomes smaller with small
+    objects and never larger: neighbours of any size differ where they meet, and a wider radius has
+    more to learn.
 
     Args:
         survey: of the training images.
@@ -98,8 +98,8 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     Example:
         >>> from congeal.data import open_dataset
         >>> from congeal.data.measures import survey_training
-        >>> cells = survey_training(open_dataset("cells", "train", count=8), "instances")
-        >>> adapt_settings(cells, RPEConfig.from_settings({"repulsion_radius": 48}))[
+        >>> sticks = survey_training(open_dataset("sticks", "train", count=8), "instances")
+        >>> adapt_settings(sticks, RPEConfig.from_settings({"repulsion_radius": 48}))[
         ...     "loss.repulsion_radius"
         ... ]
         48.0
@@ -114,8 +114,8 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     shown = {"input.scale": scale, "input.gamma": gamma}
     found = shown | {"decoding.min_area": smallest_area(survey, scale)} | _crowded(survey, scale)
     left = {"network.coordinates"}
-    if is_parted(survey) or found["loss.repulsion_radius"] >= radius:
-        found["loss.repulsion_radius"] = None if is_parted(survey) else radius
+    if found["loss.repulsion_radius"] >= radius:
+        found["loss.repulsion_radius"] = radius
         left.add("network.wavelengths")
     return {path: value for path, value in found.items() if path not in left}
 
