@@ -1,7 +1,7 @@
 """Eight small data sets of one's own: what ``congeal train`` makes of each in five minutes.
 
     python benchmarks/own_data.py [--minutes 5] [--sets rods,rings] [--ways default,scratch]
-        [--updates N] [--quick] [--json FILE]
+        [--updates N] [--on test|val] [--quick] [--json FILE]
 
 Each set has 24 training images and 6 validation images, drawn (the kinds that ship) or pen strokes
 where that pack is there; the test images, 12, are drawn apart from both. Each way is a training by
@@ -12,7 +12,8 @@ where that pack is there; the test images, 12, are drawn apart from both. Each w
 - start: from the model that ships, with the settings of that model and batches as by default;
 - before: as it was until version 0.2: from scratch, 8 crops of the size that the images suggest.
 
-Scored are the test images, objects pooled, and at the foot the median over the sets. On a machine
+Scored are the test images, or with ``--on val`` twelve more of the validation images, by which to
+choose between ways; objects pooled, and at the foot the median over the sets. On a machine
 that others use the minutes hold fewer updates than two free cores would do: ``--updates`` gives
 each training so many updates of 4 x 128 px instead (of the size that the images suggest, 8 at a
 time, for the way before, but only as many as have the same number of pixels).
@@ -29,6 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from measure import Row, options, tell
 
 import congeal
@@ -41,12 +43,18 @@ TRAINING, VALIDATION, TEST = 24, 6, 12  # images
 PIXELS = 4 * 128**2  # of a batch, where updates are counted
 
 
-def small_set(kind: str) -> tuple[Dataset, Dataset, Dataset]:
-    """Training, validation and test images."""
-    counts = {"train": TRAINING, "val": VALIDATION, "test": TEST}
-    if kind == "strokes":
-        return tuple(Subset(open_dataset(kind, s), range(n)) for s, n in counts.items())  # type: ignore[return-value]
-    return tuple(DrawnDataset(kind, s, count=n) for s, n in counts.items())  # type: ignore[return-value]
+def small_set(kind: str, on: str = "test") -> tuple[Dataset, Dataset, Dataset]:
+    """Training images, validation images, and those that are scored."""
+    first = VALIDATION if on == "val" else 0  # no image that the training looks at is scored
+    parts = (("train", 0, TRAINING), ("val", 0, VALIDATION), (on, first, first + TEST))
+    return tuple(Subset(_opened(kind, s), range(a, b)) for s, a, b in parts)  # type: ignore[return-value]
+
+
+def _opened(kind: str, split: str) -> Dataset:
+    if kind != "strokes":
+        return DrawnDataset(kind, split)
+    strokes = open_dataset(kind, split)  # one character after the other: mixed, or all are alike
+    return Subset(strokes, np.random.default_rng(0).permutation(len(strokes)).tolist())
 
 
 def wishes(way: str, training: Dataset, minutes: float, updates: int) -> dict[str, Any]:
@@ -81,9 +89,11 @@ def crop_before(training: Dataset) -> int:
     return suggest_crop(training, plan.method(plan.config), small=True)
 
 
-def train_and_score(kind: str, way: str, minutes: float, updates: int, folder: Path) -> Row:
-    """One training and its score on the test images."""
-    training, validation, test = small_set(kind)
+def train_and_score(
+    kind: str, way: str, minutes: float, updates: int, folder: Path, on: str = "test"
+) -> Row:
+    """One training and its score on the test images, or others of the validation images."""
+    training, validation, test = small_set(kind, on)
     started = time.perf_counter()
     made = congeal.train(
         None,
@@ -142,6 +152,7 @@ def main() -> None:
         sets=(",".join(KINDS), "some of the sets"),
         ways=(",".join(WAYS), "some of the ways"),
         updates=(0, "length of each training in updates, in place of minutes"),
+        on=("test", "images that are scored: test, or val"),
         quick=(False, "two sets by default settings, ten seconds each"),
         here=(False, "in this process"),
     )
@@ -158,9 +169,11 @@ def main() -> None:
                 rows.append(alone(kind, way))
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                rows.append(train_and_score(kind, way, minutes, chosen.updates, Path(folder)))
+                rows.append(
+                    train_and_score(kind, way, minutes, chosen.updates, Path(folder), chosen.on)
+                )
     several = [] if chosen.here else medians(rows)
-    tell("small data sets, test images", rows + several, chosen.json, minutes=minutes)
+    tell(f"small data sets, {chosen.on} images", rows + several, chosen.json, minutes=minutes)
 
 
 def is_there(name: str) -> bool:

@@ -78,3 +78,23 @@ def test_images_looked_at_are_spread_evenly():
     assert seen == [data.names()[place] for place in (0, 4, 8)]
     survey = survey_training(data, "instances", 3)
     assert (len(survey.images), survey.count, survey.task) == (3, 9, "instances")
+
+
+def test_what_another_crosses_lies_in_parts():
+    labels = np.zeros((20, 40), int)
+    labels[8:12, :] = 1
+    labels[:, 10:14] = 2  # on top, so 10 and 26 columns are left of the other
+    labels[0, 39] = 3
+    (one,) = measured(labels).images
+    assert one.wholes.tolist() == pytest.approx([26 / 36, 1, 1])
+
+
+def test_a_hole_is_what_an_object_surrounds_whatever_lies_there():
+    labels = np.zeros((20, 40), int)
+    labels[2:12, 2:12] = 1
+    labels[4:10, 4:10] = 0  # a frame of two pixels
+    labels[6:8, 6:8] = 2
+    labels[2:12, 20:30] = 3
+    labels[4:10, 20:24] = 0  # a notch is no hole
+    (one,) = measured(labels).images
+    assert one.holes.tolist() == pytest.approx([36 / 64, 0, 0])

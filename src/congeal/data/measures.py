@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset, Sample
-from congeal.grouping.components import on_edge
+from congeal.grouping.components import on_edge, split_parts
 from congeal.labels import relabel
 
 __all__ = ["ImageMeasures", "TrainingSurvey", "some_samples", "survey_training"]
@@ -30,6 +30,8 @@ class ImageMeasures:
         areas: of the objects.
         extents: longer side of each box.
         widths: how broad each object is across: of a strip its width, of a disc half of it.
+        wholes: share of each object in its largest connected part; 1 unless others cross it.
+        holes: area of the holes in each object, whatever lies in them, over its own area.
         relative_areas: area over the median area of the image; only objects off the edge.
     """
 
@@ -38,6 +40,8 @@ class ImageMeasures:
     areas: Column
     extents: Column
     widths: Column
+    wholes: Column
+    holes: Column
     relative_areas: Column
 
 
@@ -108,6 +112,8 @@ def _measure(sample: Sample) -> ImageMeasures:
         areas=area,
         extents=np.array([max(s.stop - s.start for s in box) for box in boxes], float),
         widths=_widths(labels, area),
+        wholes=_wholes(labels, area),
+        holes=_holes(labels, area),
         relative_areas=area[whole] / np.median(area) if len(area) else area,
     )
 
@@ -125,3 +131,20 @@ def _widths(labels: NDArray[np.int64], area: Column) -> Column:
         edges += np.bincount(other[differ], minlength=len(edges))
     widths: Column = 2 * area / (np.pi / 4 * edges[1:])
     return widths
+
+
+def _wholes(labels: NDArray[np.int64], area: Column) -> Column:
+    parts = split_parts(labels)
+    counts = np.bincount(parts.ravel())
+    owner = np.zeros(len(counts), np.int64)
+    owner[parts] = labels  # background is a part of its own
+    largest = np.zeros(len(area) + 1)
+    np.maximum.at(largest, owner, counts)
+    wholes: Column = largest[1:] / area
+    return wholes
+
+
+def _holes(labels: NDArray[np.int64], area: Column) -> Column:
+    bodies = [labels[box] == k for k, box in enumerate(ndimage.find_objects(labels), 1)]
+    filled = [np.count_nonzero(ndimage.binary_fill_holes(body)) for body in bodies]
+    return np.array(filled, float) / area - 1

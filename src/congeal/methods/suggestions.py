@@ -7,13 +7,25 @@ import numpy as np
 from congeal.data.measures import TrainingSurvey
 from congeal.errors import CongealError
 
-__all__ = ["is_dark", "is_sparse", "object_areas", "scale_to_fit", "scale_to_size", "smallest_area"]
+__all__ = [
+    "is_dark",
+    "is_parted",
+    "is_solid",
+    "is_sparse",
+    "object_areas",
+    "scale_to_fit",
+    "scale_to_size",
+    "smallest_area",
+]
 
 CROWD = 24  # objects in an image beyond which it counts as crowded
 LARGE = 96  # px, extent of objects beyond which they are shown smaller
 TYPICAL = 48  # px, extent that they are shown at then
 HAIRLINE = 2.5  # px, least width of objects in images that are shown smaller
 FITTING = 256  # px, side that a whole image of few objects is shown at
+WHOLE = 0.8  # share of an object in one part, under which its parts do not stand for it
+PARTED = 0.3  # share of such objects; drawn worms, fibres, sticks and cables have .42 to .69
+HOLLOW = 0.02  # area of holes over that of objects, from which holes are real; rings have .4
 DARK = 0.15  # median intensity, 0..1, under which most of an image is dark ground
 
 
@@ -34,6 +46,22 @@ def is_sparse(survey: TrainingSurvey) -> bool:
     return max(len(one.areas) for one in survey.images) <= CROWD
 
 
+def is_parted(survey: TrainingSurvey) -> bool:
+    """Whether others cross objects so often that many lie in several parts, apart from each other.
+
+    What tells objects from their neighbours only, and each connected part from the others, does
+    not see which parts belong together.
+    """
+    wholes = survey.pooled("wholes")
+    return bool(len(wholes)) and float(np.mean(wholes < WHOLE)) > PARTED
+
+
+def is_solid(survey: TrainingSurvey) -> bool:
+    """Whether objects have no holes to speak of, so that holes in a result are mistakes."""
+    areas = survey.pooled("areas")
+    return float((survey.pooled("holes") * areas).sum()) <= HOLLOW * float(areas.sum())
+
+
 def is_dark(survey: TrainingSurvey) -> bool:
     """Whether images are mostly dark."""
     return bool(np.median([one.brightness for one in survey.images]) < DARK)
@@ -52,9 +80,10 @@ def scale_to_fit(survey: TrainingSurvey) -> float:
 
 
 def scale_to_size(survey: TrainingSurvey) -> float:
-    """Show large objects at a size that the network takes in."""
+    """Show large objects at a size that the network takes in, unless they become hairlines."""
     extent = float(np.median(survey.pooled("extents")))
-    return _round_scale(1.0 if extent <= LARGE else TYPICAL / extent)
+    width = float(np.median(survey.pooled("widths")))
+    return _round_scale(1.0 if extent <= LARGE else max(TYPICAL / extent, HAIRLINE / width))
 
 
 def _round_scale(scale: float) -> float:

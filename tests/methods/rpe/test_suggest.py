@@ -8,6 +8,7 @@ from congeal.data import DrawnDataset
 from congeal.data.measures import survey_training
 from congeal.errors import CongealError
 from congeal.methods.rpe import RPE
+from congeal.models import load
 
 
 def suggested(dataset):
@@ -97,3 +98,29 @@ def test_images_without_objects_are_told_in_one_line():
     empty.labels[:] = 0
     with pytest.raises(CongealError, match="expected objects in the training images of grid"):
         suggested(empty)
+
+
+def fitted(dataset):
+    return RPE.adapt(survey_training(dataset, "instances"), load("nuclei").config)
+
+
+@pytest.mark.parametrize("settings", [suggested, fitted])
+def test_holes_are_filled_unless_objects_have_holes(settings):
+    rings = Grid(8, 20)
+    assert settings(rings)["decoding.fill_holes"]
+    within = np.isin(np.arange(len(rings.labels)) % 24, range(5, 15))
+    rings.labels[np.ix_(within, within)] = 0  # the middle of each square
+    assert not settings(rings)["decoding.fill_holes"]
+
+
+def test_a_crowd_of_objects_that_cross_keeps_a_direction_each():
+    settings = suggested(DrawnDataset("fibres", count=8))
+    assert settings["loss.repulsion_radius"] is None
+    assert settings["network.coordinates"] == "projected"
+
+
+def test_a_crowd_of_long_thin_objects_is_not_shown_as_hairlines():
+    lines = Grid(8, 160)
+    lines.labels[np.arange(len(lines.labels)) % 164 >= 4] = 0  # four rows are left of each square
+    scale = suggested(lines)["input.scale"]
+    assert 2 <= 4 * scale < 4

@@ -12,7 +12,7 @@ from congeal.training.plan import make_plan
 
 def survey(width=20.0, side=200, classes=5, count=100, labelled=True):
     one = np.full(4, width)
-    image = ImageMeasures(0.5, (side, side), one**2, one, one, one)
+    image = ImageMeasures(0.5, (side, side), one**2, one, one, one, 0 * one, one)
     names = tuple(f"class {number}" for number in range(classes))
     return TrainingSurvey("made up", "semantic", (image,), count, names, labelled)
 

@@ -7,6 +7,7 @@ from typing import Any
 from congeal.data.measures import TrainingSurvey
 from congeal.methods.suggestions import (
     is_dark,
+    is_solid,
     is_sparse,
     object_areas,
     scale_to_fit,
@@ -56,5 +57,5 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         "network.coordinates": "rotary",
         "network.dimensions": CROWDED_DIMENSIONS,
         "decoding.split_components": True,
-        "decoding.fill_holes": True,
+        "decoding.fill_holes": is_solid(survey),
     }

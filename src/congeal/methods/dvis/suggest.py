@@ -9,6 +9,7 @@ import numpy as np
 from congeal.data.measures import TrainingSurvey
 from congeal.methods.suggestions import (
     is_dark,
+    is_solid,
     is_sparse,
     object_areas,
     scale_to_fit,
@@ -52,5 +53,5 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     return chosen | {
         "input.min_object_area": SMALL_OBJECT,
         "loss.repulsion_radius": float(np.clip(2 * extent, 24, 128).round()),
-        "decoding.fill_holes": True,
+        "decoding.fill_holes": is_solid(survey),
     }

@@ -11,6 +11,8 @@ from congeal.data.zoom import magnification
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.suggestions import (
     is_dark,
+    is_parted,
+    is_solid,
     is_sparse,
     object_areas,
     scale_to_fit,
@@ -45,7 +47,9 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     radius of twice the median diameter and rotary coordinates: objects need to differ from their
     neighbours only. Those in which the median object has under 200 pixels are shown upscaled.
     Sparse images keep one direction per object and projected coordinates, which suit long objects
-    that cross. Images that are mostly dark are shown with their dark parts lifted.
+    that cross, and so do all where many objects are in parts because others cross them: what tells
+    neighbours apart does not join over a gap. Images that are mostly dark are shown with their
+    dark parts lifted. Holes are filled where the objects have none.
 
     Args:
         survey: of the training images.
@@ -64,11 +68,11 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         'projected'
     """
     object_areas(survey)  # refuses images without objects
-    sparse = is_sparse(survey)
-    scale = scale_to_fit(survey) if sparse else scale_to_size(survey)
+    alone = is_sparse(survey) or is_parted(survey)
+    scale = scale_to_fit(survey) if alone else scale_to_size(survey)
     min_area = smallest_area(survey, scale)
     shown = {"input.scale": scale, "input.gamma": 0.5 if is_dark(survey) else 1.0}
-    if sparse:
+    if alone:
         return shown | {"decoding.min_area": max(4.0, round(0.7 * min_area))} | SPARSE
     return shown | {"decoding.min_area": min_area} | _crowded(survey, scale)
 
@@ -131,5 +135,5 @@ def _crowded(survey: TrainingSurvey, scale: float) -> dict[str, Any]:
         "loss.repulsion_radius": radius,
         "decoding.min_area_ratio": ratio,
         "decoding.min_score": 0.7,
-        "decoding.fill_holes": True,
+        "decoding.fill_holes": is_solid(survey),
     }
