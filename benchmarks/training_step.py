@@ -41,7 +41,7 @@ def loss_steps(
     model: RPE, output: EmbeddingOutput, whole: Scene, coarse: Scene
 ) -> dict[str, Callable[[], Tensor]]:
     """What is minimised by each method, each on leaves of its own."""
-    leaves = [part.detach().requires_grad_() for part in output]
+    leaves = [part.detach().requires_grad_() for part in output.maps().values()]
     leaves[0] = coarse.embedding.detach().clone().requires_grad_()
     values = coarse.values.detach().clone().requires_grad_()
     seen = type(output)(*leaves)
