@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
@@ -16,9 +16,6 @@ from congeal.figures import embedding_rgb, enlarge, overlay, to_display
 from congeal.methods.method import MapPrediction
 from congeal.segmentation import Segmentation
 from congeal.segmentation.objects import Crop
-
-if TYPE_CHECKING:
-    from congeal.methods.dvis.model import DVIS
 
 __all__ = ["draw_levels", "draw_stages", "draw_values"]
 
@@ -65,7 +62,19 @@ def draw_levels(values: NDArray[Any], bandwidths: Sequence[float], threshold: fl
     return _picture(figure)
 
 
-def draw_stages(model: DVIS, image: NDArray[Any], maps: MapPrediction) -> list[tuple[str, RGB]]:
+class _Staged(Protocol):
+    """What is asked of the model."""
+
+    config: Any
+
+    def candidates(self, maps: MapPrediction) -> Segmentation:
+        """Groups before they are verified."""
+
+    def decode(self, maps: MapPrediction) -> Segmentation:
+        """Objects."""
+
+
+def draw_stages(model: _Staged, image: NDArray[Any], maps: MapPrediction) -> list[tuple[str, RGB]]:
     """Title and picture of each stage between an image and its result, see :class:`DVIS`."""
     values = maps.maps["values"].float().cpu().numpy()
     c = model.config.decoding
@@ -88,7 +97,7 @@ def draw_stages(model: DVIS, image: NDArray[Any], maps: MapPrediction) -> list[t
     return pictures
 
 
-def _groups(model: DVIS, maps: MapPrediction, bandwidth: float) -> Segmentation:
+def _groups(model: _Staged, maps: MapPrediction, bandwidth: float) -> Segmentation:
     """All groups of one bandwidth."""
     before = model.config
     try:
