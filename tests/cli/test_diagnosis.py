@@ -45,6 +45,14 @@ def test_few_updates(run, tmp_path):
     assert lines[1:] == ["  more on a score near 0: docs/how-to/ap-is-zero.md"]
 
 
+def test_a_start_model_is_suggested_only_where_there_is_one_and_none_was_taken(run, tmp_path):
+    started = told(run, scenes(tmp_path / "a"))
+    scratch = told(run, scenes(tmp_path / "b"), "--from-scratch", "--set", "steps_per_epoch=1")
+    assert "--start" not in started[0]
+    assert scratch[0].startswith("  only 1 update was made")
+    assert scratch[0].endswith("or begin with --start nuclei")
+
+
 def test_binary_masks(run, tmp_path):
     lines = told(run, scenes(tmp_path, lambda labels: 255 * (labels > 0)))
     assert "if these are binary masks, number the pieces first" in lines[1]
