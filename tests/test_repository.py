@@ -154,3 +154,9 @@ def test_everything_that_is_imported_is_declared() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.split(".")[0])
     assert sorted(imported - allowed - sys.stdlib_module_names) == []
+
+
+def test_no_result_of_a_run_lies_at_the_root() -> None:
+    known = {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"}
+    found = {path.name for path in tracked() if path.parent == ROOT and path.name[0] != "."}
+    assert found <= known | {"pyproject.toml"}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from threading import Event, Thread
 
-__all__ = ["EVERY", "FIRST", "Ticker", "duration"]
+__all__ = ["EVERY", "FIRST", "Ticker", "duration", "minutes"]
 
 FIRST, EVERY = 3.0, 10.0  # seconds until the first line, and between two
 
@@ -87,3 +87,13 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def minutes(number: float) -> str:
+    """Say a number of minutes.
+
+    Example:
+        >>> minutes(1), minutes(2.5)
+        ('1 minute', '2.5 minutes')
+    """
+    return f"{number:g} minute{'s' * (number != 1)}"

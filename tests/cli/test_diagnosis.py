@@ -8,6 +8,8 @@ from PIL import Image
 
 from congeal.data import DrawnDataset
 from congeal.data.alignment import align_masks
+from congeal.methods import find_method
+from congeal.training.diagnosis import diagnose
 
 # A training of two updates on crops of 64 px; what it scores is near zero.
 SHORT = [
@@ -22,7 +24,15 @@ SHORT = [
     "steps_per_epoch=2",
 ]
 SHORT += ["--set", "dimensions=4", "--set", "samples=64", "--set", "validation_images=1"]
-SHORT += ["--set", "tuning_share=0", "--set", "foreground_threshold=0.99", "--device", "cpu"]
+SHORT += [
+    "--from-scratch",
+    "--set",
+    "tuning_share=0",
+    "--set",
+    "foreground_threshold=0.99",
+    "--device",
+    "cpu",
+]
 
 
 def scenes(folder, change=lambda labels: labels, *, size=96, radius=9, count=6):
@@ -53,6 +63,16 @@ def test_few_updates(run, tmp_path):
     lines = told(run, scenes(tmp_path))
     assert lines[0].startswith("  only 2 updates were made")
     assert lines[1:] == ["  more on a score near 0: docs/how-to/ap-is-zero.md"]
+
+
+def test_a_start_model_is_suggested_where_none_was_taken(run, tmp_path):
+    lines = told(run, scenes(tmp_path), "--set", "steps_per_epoch=1")
+    assert lines[0].startswith("  only 1 update was made")
+    assert lines[0].endswith("or begin with --start nuclei")
+    data, model = DrawnDataset("discs", count=2, size=64), find_method("rpe")()
+    assert "--start" not in diagnose(model, data, 1, started=True)[0]
+    other = find_method("dvis")()  # the model that ships does not fit it
+    assert "--start" not in diagnose(other, data, 1)[0]
 
 
 def test_binary_masks(run, tmp_path):

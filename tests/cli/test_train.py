@@ -55,6 +55,12 @@ def test_options_of_the_training_reach_it(run, asked, desk, option, value, name,
     assert asked[0]["settings"] == {f"training.{name}": expected}
 
 
+def test_minutes_count_from_the_start_of_the_command(run, asked, desk):
+    before = time.monotonic()
+    run("train", "photos", "--max-minutes", "1")
+    assert before <= asked[0]["born"] <= time.monotonic()
+
+
 def test_method_task_preset_start_and_the_card_reach_the_training(run, asked, desk):
     words = ["--method", "rpe", "--task", "instances", "--preset", "paper", "--start", "first"]
     run("train", "photos", *words, "--what", "cells", "--licence", "CC0-1.0", "--val", "more")

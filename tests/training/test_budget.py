@@ -9,7 +9,7 @@ import yaml
 
 from congeal.methods.rpe import RPE
 from congeal.training import budget
-from congeal.training.budget import Shape, Speed, choose_shape, measure_speed, shapes
+from congeal.training.budget import Shape, Speed, choose_shape, measure_speed, shapes, tell
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.module import Trainee
 
@@ -70,8 +70,16 @@ def test_batch_and_crop_follow_from_the_speed(timed, as_fast_as, capsys, per_pix
     told = json.loads((folder / "config.json").read_text())["training"]
     assert (told["batch_size"], told["crop"]) == expected
     said = capsys.readouterr().err
-    assert f"updates of {expected[0]} x {expected[1]} px in 0.02 minutes" in said
+    assert f" of {expected[0]} x {expected[1]} px in 0.02 minutes" in said
     assert ("few updates" in said) == (per_pixel == 1)
+
+
+def test_few_updates_are_told_otherwise_of_a_training_that_starts_from_a_model():
+    config = TrainConfig(batch_size=4, crop=128, max_minutes=1)
+    assert tell(config, 9)[0] == "about 9 updates of 4 x 128 px in 1 minute"
+    assert "so little will be learnt" in tell(config, 9)[1]
+    assert "look like those of the start model" in tell(config, 9, "nuclei")[1]
+    assert "--start" not in tell(config, 9, "nuclei")[1]
 
 
 def test_what_is_given_is_never_changed(timed, as_fast_as):

@@ -37,10 +37,37 @@ def test_what_depends_on_other_settings_keeps_its_fresh_values(first):
     start_from(model, first)
     fresh = 0
     for name, value in model.state_dict().items():
+        if "draw.decide" in name or "classify" in name:  # follow from the names of the classes
+            continue
         fits = theirs[name].shape == value.shape
         fresh += not fits
         assert torch.equal(value, theirs[name] if fits else before[name])
     assert 0 < fresh < len(before) / 4
+
+
+def foreground(model, image):
+    return 1 - model.predict_maps(image).maps["semantic"].softmax(0)[0]
+
+
+def test_a_model_of_one_class_finds_as_much_foreground_as_one_of_two(tmp_path):
+    image = DrawnDataset("discs", count=1, size=64)[0].image
+    one = load("nuclei")
+    two = RPE(one.config, class_names=("disc", "square"))
+    start_from(two, "nuclei")
+    torch.testing.assert_close(foreground(two, image), foreground(one, image))
+    assert len(two.segment(image)) == len(one.segment(image)) > 0
+
+
+def test_rows_of_classes_follow_their_names(tmp_path):
+    torch.manual_seed(1)
+    first = RPE(dimensions=4, class_names=("disc", "square"))
+    save_model(first, tmp_path, card="")
+    other = RPE(dimensions=4, class_names=("square", "disc"))
+    start_from(other, tmp_path)
+    for name in ("network.draw.decide.bias", "classify.decide.2.bias"):
+        mine, theirs = other.state_dict()[name], first.state_dict()[name]
+        at = 1 if name.startswith("network") else 0
+        assert mine[at : at + 2].tolist() == theirs[at : at + 2].flip(0).tolist()
 
 
 def test_a_model_of_which_nothing_fits_is_told(first, monkeypatch):

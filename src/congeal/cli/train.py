@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,9 @@ import typer
 
 from congeal.cli.group import Stopped
 from congeal.cli.options import Json, parse_channels, parse_settings
-from congeal.cli.terminal import make_progress, say, say_note, show_json
+from congeal.cli.terminal import count, make_progress, say, say_note, show_json
 from congeal.errors import CongealError
+from congeal.progress import minutes
 
 if TYPE_CHECKING:
     from congeal.training import Outcome, Plan
@@ -103,6 +105,7 @@ def train(
     Settings follow from the images unless given. Ctrl-C stops early and leaves a usable model.
     All settings of a method: congeal methods NAME.
     """
+    born = time.monotonic()  # the minutes count from here, imports included
     given = {
         "max_minutes": max_minutes,
         "epochs": epochs,
@@ -127,7 +130,8 @@ def train(
         _print_config(method, data, wish)
         return
     folder = default_folder(data) if output is None else output
-    outcome = _run(method, data, folder, resume, wish, {"what": what, "licence": licence})
+    about = {"what": what, "licence": licence, "born": born}
+    outcome = _run(method, data, folder, resume, wish, about)
     _stop_if_stopped(outcome)
     _tell(folder, data, as_json, outcome.advice)
 
@@ -138,11 +142,12 @@ def _start(start: str | None, from_scratch: bool) -> str | None:
     Raises:
         CongealError: both were asked for.
     """
-    from congeal.training.plan import SCRATCH
-    from congeal.training.start import AUTO
-
     if start and from_scratch:
         raise CongealError(f"expected --start or --from-scratch, got both (--start {start})")
+    with make_progress() as progress:
+        progress.add_task("starting", total=None)  # importing torch takes a while
+        from congeal.training.plan import SCRATCH
+        from congeal.training.start import AUTO
     return None if from_scratch or start == SCRATCH else start or AUTO
 
 
@@ -232,7 +237,7 @@ def _note(line: str) -> None:
 
 def _tell_plan(plan: Plan) -> None:
     c = plan.training
-    length = f"{c.epochs} epochs" if c.epochs else f"{c.max_minutes:g} minutes"
+    length = count(c.epochs, "epoch") if c.epochs else minutes(c.max_minutes or 0)
     say_note(f"{plan.method.title}, {plan.config.task}, {length}; --print-config shows settings")
 
 

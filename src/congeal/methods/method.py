@@ -256,6 +256,18 @@ class Method(nn.Module, ABC):
         del survey, base
         return {}
 
+    def translate_weights(self, start: Method) -> Mapping[str, Tensor]:
+        """Weights of a model to start from that take another shape here, such as those of classes.
+
+        Args:
+            start: the model; of this method or another.
+
+        Returns:
+            Weights by their names in this model; they go over those that fit as they are.
+        """
+        del start
+        return {}
+
     def stages(self) -> tuple[Stage, ...]:
         """Parts of the training, in order; their shares add up to 1."""
         return (Stage(),)

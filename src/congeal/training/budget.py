@@ -15,6 +15,7 @@ import torch
 from congeal.data.batch import Batch
 from congeal.data.sample import Dataset, Subset
 from congeal.methods.method import Method
+from congeal.progress import minutes
 from congeal.training.config import TrainConfig
 from congeal.training.machine import choose_replicas, is_on_cpu, precision_context
 from congeal.training.replicas import Replicas
@@ -155,8 +156,13 @@ def is_timed(config: TrainConfig, given: set[str]) -> bool:
     return alone and by_clock and not given.issuperset(OPEN)
 
 
-def tell(config: TrainConfig, updates: float) -> list[str]:
+def tell(config: TrainConfig, updates: float, start: str | None = None) -> list[str]:
     """What to expect of the time, and what to do where it is too little.
+
+    Args:
+        config: of the training.
+        updates: to expect.
+        start: model that the training starts from, of which few updates may be enough.
 
     Example:
         >>> tell(TrainConfig(batch_size=4, crop=128, max_minutes=5), 913.0)
@@ -167,12 +173,13 @@ def tell(config: TrainConfig, updates: float) -> list[str]:
     number = int(float(f"{max(updates, 1):.2g}"))
     lines = [
         f"about {number:,} update{'s' * (number > 1)} of {config.batch_size} x {config.crop} px "
-        f"in {config.max_minutes:g} minutes"
+        f"in {minutes(config.max_minutes or 0)}"
     ]
     if number < FEW:
+        much = "enough only where objects look like those of the start model" if start else ""
         lines.append(
-            "few updates, so little will be learnt: give more minutes (--max-minutes), start from "
-            "a model (--start), or show images smaller (--set input.scale=0.5)"
+            f"few updates, {much or 'so little will be learnt'}: give more minutes "
+            "(--max-minutes) or show images smaller (--set input.scale=0.5)"
         )
     return lines
 

@@ -17,7 +17,6 @@ from congeal.data.measures import some_samples
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.methods.method import Method
-from congeal.models.shipped import DEFAULT_MODEL
 from congeal.tasks import Task
 
 __all__ = ["NEAR_ZERO", "diagnose", "final_score"]
@@ -39,6 +38,7 @@ class _Run:
     training: Dataset
     samples: list[Sample]
     updates: int
+    started: bool
 
 
 def final_score(task: Task, metrics: Mapping[str, float]) -> float | None:
@@ -58,7 +58,7 @@ def final_score(task: Task, metrics: Mapping[str, float]) -> float | None:
     return None
 
 
-def diagnose(model: Method, training: Dataset, updates: int) -> list[str]:
+def diagnose(model: Method, training: Dataset, updates: int, *, started: bool = False) -> list[str]:
     """Say what is likely wrong with a training that scored near zero, a line each.
 
     Checks, in this order: how many updates were made; whether masks are binary, maps of classes or
@@ -69,6 +69,7 @@ def diagnose(model: Method, training: Dataset, updates: int) -> list[str]:
         model: as the training left it.
         training: the images it learned from; 16 of them are looked at.
         updates: that were made.
+        started: whether the training began with the weights of a model.
 
     Returns:
         Lines; the last one names the page with more. Never empty.
@@ -80,7 +81,7 @@ def diagnose(model: Method, training: Dataset, updates: int) -> list[str]:
         >>> diagnose(model, DrawnDataset("discs", count=2, size=64), updates=12)[0][:28]
         'only 12 updates were made: a'
     """
-    run = _Run(model, training, _readable(training), updates)
+    run = _Run(model, training, _readable(training), updates, started)
     checks = [_few_updates]
     if model.task.learns_from == "labels" and training.protocol not in NO_OBJECTS:
         checks += [_masks, _small_objects, _misplaced]
@@ -100,9 +101,12 @@ def _readable(training: Dataset) -> list[Sample]:
 def _few_updates(run: _Run) -> list[str]:
     if run.updates >= FEW_UPDATES:
         return []
+    made = f"{run.updates} update{' was' if run.updates == 1 else 's were'} made"
+    named = None if run.started else run.model.starts.get(run.model.task.name)
+    more = f", or begin with --start {named}" if named else ""
     return [
-        f"only {run.updates} updates were made: a first result takes some {FEW_UPDATES}; raise "
-        f"--max-minutes, lower --crop or --batch-size, or begin with --start {DEFAULT_MODEL}"
+        f"only {made}: a first result takes some {FEW_UPDATES}; raise --max-minutes or lower "
+        f"--crop or --batch-size{more}"
     ]
 
 

@@ -32,7 +32,7 @@ from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
 from congeal.training.folder import quiet_lightning
 from congeal.training.job import Job
 from congeal.training.machine import is_on_cpu
-from congeal.training.plan import Plan, make_plan, split_settings, stored_plan
+from congeal.training.plan import SCRATCH, Plan, make_plan, split_settings, stored_plan
 from congeal.training.start import AUTO, misfit, start_from
 from congeal.training.validation import require_truth
 
@@ -160,6 +160,7 @@ def run_training(
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_note: Callable[[str], None] = lambda line: None,
     on_line: Callable[[str], None] = lambda line: None,
+    born: float | None = None,
 ) -> Outcome:
     """Do what :func:`train` does, and say how it ended.
 
@@ -178,8 +179,9 @@ def run_training(
         on_plan: called with all settings before anything is written.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
         on_line: called with what was chosen, a line each.
+        born: time by the monotonic clock from which the minutes count; None: now.
     """
-    born = time.monotonic()
+    born = time.monotonic() if born is None else born
     training, validation = open_data(data, val, channels_wanted(settings))
     for line in data_notes(training, validation):
         on_note(line)
@@ -204,7 +206,7 @@ def run_training(
             start_from(built, plan.start)
         registered_name(built)  # before time is spent on what cannot be saved
         validation = _judged(built, training, validation)
-        plan = replace(plan, training=_fitted(plan.training, training, built, born, on_line))
+        plan = replace(plan, training=_fitted(plan, training, built, born, on_line))
         about = {"what": what, "licence": licence}
         job = Job(built, plan, training, validation, Path(output), about, born)
         job.run(resume)
@@ -218,7 +220,8 @@ def _advice(folder: Path, training: Dataset) -> tuple[str, ...]:
     score = final_score(model.task, config.metrics)
     if score is None or score >= NEAR_ZERO:
         return ()
-    return tuple(diagnose(model, training, int(config.training["steps"])))
+    begun = config.training.get("start", SCRATCH) != SCRATCH
+    return tuple(diagnose(model, training, int(config.training["steps"]), started=begun))
 
 
 def data_notes(training: Dataset, validation: Dataset | None) -> list[str]:
@@ -336,13 +339,14 @@ def _judged(model: Method, training: Dataset, validation: Dataset | None) -> Dat
 
 
 def _fitted(
-    config: TrainConfig,
+    plan: Plan,
     training: Dataset,
     model: Method,
     born: float,
     on_line: Callable[[str], None],
 ) -> TrainConfig:
     """Choose what is left open by the images and the clock; refuse a crop that does not divide."""
+    config = plan.training
     given = set(config.model_fields_set)
     if config.object_sampling_power is None:
         power = suggest_sampling_power(training, model) if config.cache_gb else 0.0
@@ -355,7 +359,7 @@ def _fitted(
         crops = crop_range(training, model, small=small) if config.crop is None else (0, 0)
         seconds = 60 * config.max_minutes - (time.monotonic() - born)
         config, updates = fit_to_time(config, given, model, training, crops, seconds)
-        for line in tell(config, updates):
+        for line in tell(config, updates, plan.start):
             on_line(line)
     elif config.crop is None:
         crop = suggest_crop(training, model, small=small)

@@ -20,8 +20,8 @@ AUTO = "auto"  # in place of a model: the one that the method names, where it fi
 def start_from(model: Method, start: str | Path) -> int:
     """Copy the weights that fit from a saved model; what is left keeps its fresh values.
 
-    Layers fit by name and shape, so a model of other classes, or of another method with the same
-    network, lends all that does not depend on them.
+    Layers fit by name and shape, so a model of another method with the same network lends all that
+    does not depend on it. A method may fit what does not, such as a head of other classes.
 
     Args:
         model: to be trained.
@@ -38,13 +38,15 @@ def start_from(model: Method, start: str | Path) -> int:
         >>> start_from(find_method("rpe")(wavelengths=(24.0, 129.6)), "nuclei") > 100
         True
     """
-    theirs, own = load(start).state_dict(), model.state_dict()
+    begun = load(start)
+    theirs, own = begun.state_dict(), model.state_dict()
     fitting = {name: value for name, value in theirs.items() if _fits(name, value, own)}
     weights = {name for name, _ in model.named_parameters()}
     if not weights & set(fitting):
         raise CongealError(
             f"expected weights in {start} that fit {model.name} with these settings, found none"
         )
+    fitting |= model.translate_weights(begun)
     model.load_state_dict({**own, **fitting})
     return len(fitting)
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from congeal.networks.heads import ObjectHead
 
-__all__ = ["mean_inside", "object_class_loss", "pixel_class_loss", "pooled_classes"]
+__all__ = [
+    "mean_inside",
+    "object_class_loss",
+    "pixel_class_loss",
+    "pooled_classes",
+    "translate_heads",
+    "translate_rows",
+]
 
 
 def object_class_loss(
@@ -70,6 +80,56 @@ def pooled_classes(head: ObjectHead, features: Tensor, labels: Tensor, voted: Te
     classes = voted.clone()
     classes[labels.flatten()[said[0][1]] - 1] = mean.argmax(1) + 1
     return classes
+
+
+def translate_heads(
+    theirs: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    names: Sequence[str],
+    wanted: Sequence[str],
+) -> dict[str, Tensor]:
+    """Weights of the heads of another model of RPE, made to name the classes of this one.
+
+    New classes together get the probability that all classes had, so foreground stays foreground.
+
+    Args:
+        theirs: weights of the other model.
+        own: of this one; what fits in no way is left out.
+        names: classes of the other model.
+        wanted: classes of this one.
+    """
+    if names == wanted:
+        return {}
+    found: dict[str, Tensor] = {}
+    for name in ("network.draw.decide.weight", "network.draw.decide.bias"):
+        rows = theirs[name]  # background, classes, touching
+        shift = math.log(len(names) / len(wanted)) if rows.ndim == 1 else 0.0
+        inner = translate_rows(rows[1:-1], names, wanted, shift)
+        found[name] = torch.cat([rows[:1], inner, rows[-1:]])
+    for name in ("classify.decide.2.weight", "classify.decide.2.bias"):
+        if name in theirs and name in own:
+            found[name] = translate_rows(theirs[name], names, wanted)
+    return {name: value for name, value in found.items() if value.shape == own[name].shape}
+
+
+def translate_rows(
+    rows: Tensor, names: Sequence[str], wanted: Sequence[str], shift: float = 0.0
+) -> Tensor:
+    """Rows of a layer by the names of other classes; a new name gets the mean of all rows.
+
+    Args:
+        rows: ``(C, ...)``.
+        names: of the C classes.
+        wanted: of the classes that rows are made for.
+        shift: added to the rows of new names.
+
+    Example:
+        >>> translate_rows(torch.tensor([1.0, 3.0]), ["cat", "dog"], ["dog", "cow"], 10.0).tolist()
+        [3.0, 12.0]
+    """
+    known = dict(zip(names, rows, strict=True))
+    unknown = rows.mean(0) + shift
+    return torch.stack([known.get(name, unknown) for name in wanted])
 
 
 def mean_inside(values: Tensor, mask: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -14,7 +14,29 @@ from congeal.methods.sections import InputSettings, MethodSettings, NetworkSetti
 from congeal.networks.embedding import Coordinates
 from congeal.settings import Settings, setting
 
-__all__ = ["RPEConfig"]
+__all__ = ["PRESETS", "RPEConfig"]
+
+# Settings by path, by name of the preset.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "fast": {},
+    "paper": {
+        "network.encoder": "resnet101",
+        "network.pretrained": True,
+        "network.freeze_norm": True,
+        "network.dimensions": 64,
+        "network.coordinates": "none",
+        "network.stride": 4,
+        "loss.background": "group",
+        "loss.margin": 0.5,
+        "loss.negative_weight": 5.0,
+        "loss.samples": 4000,
+        "loss.sampling": "uniform",
+        "training.augmentation": "kong2018",
+        "training.batch_size": 1,
+        "training.optimizer": "sgd",
+        "training.weight_decay": 5e-4,
+    },
+}
 
 
 class RPENetwork(NetworkSettings):

@@ -29,8 +29,9 @@ from congeal.methods.rpe.classes import (
     object_class_loss,
     pixel_class_loss,
     pooled_classes,
+    translate_heads,
 )
-from congeal.methods.rpe.config import RPEConfig
+from congeal.methods.rpe.config import PRESETS, RPEConfig
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
@@ -68,26 +69,7 @@ class RPE(Method):
     tasks = ("instances",)
     search_space = SEARCH_SPACE
     starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "fast": {},
-        "paper": {
-            "network.encoder": "resnet101",
-            "network.pretrained": True,
-            "network.freeze_norm": True,
-            "network.dimensions": 64,
-            "network.coordinates": "none",
-            "network.stride": 4,
-            "loss.background": "group",
-            "loss.margin": 0.5,
-            "loss.negative_weight": 5.0,
-            "loss.samples": 4000,
-            "loss.sampling": "uniform",
-            "training.augmentation": "kong2018",
-            "training.batch_size": 1,
-            "training.optimizer": "sgd",
-            "training.weight_decay": 5e-4,
-        },
-    }
+    presets = PRESETS
 
     config: RPEConfig
 
@@ -169,6 +151,13 @@ class RPE(Method):
     def adapt(cls, survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
         """Fit scale, radius and the smallest object to other images than the model's own."""
         return adapt_settings(survey, base)
+
+    def translate_weights(self, start: Method) -> Mapping[str, Tensor]:
+        """Fit the heads of other classes to these."""
+        if not isinstance(start, RPE):
+            return {}
+        names = start.config.class_names, self.config.class_names
+        return translate_heads(start.state_dict(), self.state_dict(), *names)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""
