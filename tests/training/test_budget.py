@@ -70,7 +70,7 @@ def test_batch_and_crop_follow_from_the_speed(timed, as_fast_as, capsys, per_pix
     told = json.loads((folder / "config.json").read_text())["training"]
     assert (told["batch_size"], told["crop"]) == expected
     said = capsys.readouterr().err
-    assert f"updates of {expected[0]} x {expected[1]} px in 0.02 minutes" in said
+    assert f" of {expected[0]} x {expected[1]} px in 0.02 minutes" in said
     assert ("few updates" in said) == (per_pixel == 1)
 
 
