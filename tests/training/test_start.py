@@ -92,10 +92,8 @@ def test_a_training_begins_with_the_settings_of_the_model(brief, first, eventful
 BRIEF = {"epochs": 1, "tuning_share": 0, "learning_rate": 1e-12, "weight_decay": 0}
 
 
-def test_a_training_starts_from_the_model_that_ships_and_its_card_says_so(
-    brief, eventful, tmp_path, capsys
-):
-    folder = brief(tmp_path / "model", eventful(), model="rpe", **BRIEF)
+def test_a_training_starts_from_the_model_that_ships_and_its_card_says_so(brief, tmp_path, capsys):
+    folder = brief(tmp_path / "model", DrawnDataset("discs", count=4), model="rpe", **BRIEF)
     begun, found = load("nuclei"), load(folder)
     for name, parameter in found.named_parameters():
         torch.testing.assert_close(parameter, begun.get_parameter(name), atol=1e-6, rtol=0)
@@ -117,15 +115,25 @@ def test_from_scratch_nothing_is_taken(brief, eventful, tmp_path, capsys):
     assert "- start: scratch" in (folder / "README.md").read_text()
 
 
-def test_weights_that_do_not_fit_are_left_with_one_line(brief, eventful, tmp_path, capsys):
+def test_weights_that_do_not_fit_are_left_with_one_line(brief, tmp_path, capsys):
     small = {"network.encoder": "mobilenetv3_small_050", "dimensions": 4, "crop": 64}
-    folder = brief(tmp_path / "model", eventful(), model="rpe", **small, **BRIEF)
+    folder = brief(
+        tmp_path / "model", DrawnDataset("discs", count=4), model="rpe", **small, **BRIEF
+    )
     said = [line for line in capsys.readouterr().err.splitlines() if "nuclei" in line]
     assert said == [
         "starts from scratch, not from the weights of nuclei: network.encoder is "
         "mobilenetv3_small_050, not compact"
     ]
     assert "- start: scratch" in (folder / "README.md").read_text()
+
+
+def test_objects_that_cross_are_learnt_from_scratch(brief, tmp_path, capsys):
+    sticks = DrawnDataset("sticks", count=4)
+    folder = brief(tmp_path / "model", sticks, model="rpe", crop=64, **BRIEF)
+    assert "not from the weights of nuclei: objects that others cross" in capsys.readouterr().err
+    assert "- start: scratch" in (folder / "README.md").read_text()
+    assert load(folder).config.loss.repulsion_radius is None
 
 
 def test_a_resumed_training_keeps_to_its_start(brief, eventful, tmp_path):

@@ -109,6 +109,7 @@ def evaluate(
             an image.
 
     Example:
+        >>> from congeal.data import open_dataset
         >>> from congeal.segmentation import Segmentation
         >>> class Bright:
         ...     def segment(self, image):

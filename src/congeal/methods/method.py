@@ -243,6 +243,12 @@ class Method(nn.Module, ABC):
         return {}
 
     @classmethod
+    def why_no_start(cls, survey: TrainingSurvey) -> str | None:
+        """Why the model that :attr:`starts` names would not help with these images; mostly None."""
+        del survey
+        return None
+
+    @classmethod
     def adapt(cls, survey: TrainingSurvey, base: Any) -> dict[str, Any]:
         """Choose settings that go over those of a model which a training starts from.
 

@@ -16,6 +16,7 @@ import lightning
 from congeal.data.check import quick_problems
 from congeal.data.classes import check_classes
 from congeal.data.images import Channels
+from congeal.data.measures import survey_training
 from congeal.data.registry import open_dataset, split_channels
 from congeal.data.sample import Dataset
 from congeal.data.unlabelled import UnlabelledDataset, find_images
@@ -267,17 +268,20 @@ def _plan_by_default(
     """Start from the model that the method names, if there is one and its weights fit."""
     kind = find_method(method or DEFAULT_METHOD)
     own, _ = split_settings(kind, settings)
-    named = kind.starts.get(task or own.get("task") or kind.tasks[0])
+    task = task or own.get("task") or kind.tasks[0]
+    named = kind.starts.get(task)
     if named is None:
         return plan(kind.name, training)
-    base = load(named)
-    started = plan(kind.name, training, base=base.config, start=named)
-    reason = misfit(kind.from_settings(started.config.flat()), base)
+    base, survey = load(named), survey_training(training, task)
+    reason = kind.why_no_start(survey)
     if reason is None:
-        on_line(f"starts from the weights of {named}; --from-scratch does not")
-        return started
+        started = plan(kind.name, training, base=base.config, start=named, survey=survey)
+        reason = misfit(kind.from_settings(started.config.flat()), base)
+        if reason is None:
+            on_line(f"starts from the weights of {named}; --from-scratch does not")
+            return started
     on_line(f"starts from scratch, not from the weights of {named}: {reason}")
-    return plan(kind.name, training)
+    return plan(kind.name, training, survey=survey)
 
 
 def open_data(

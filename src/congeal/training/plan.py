@@ -66,6 +66,7 @@ def make_plan(
     base: MethodSettings | None = None,
     start: str | None = None,
     stored: Mapping[str, Any] | None = None,
+    survey: TrainingSurvey | None = None,
 ) -> Plan:
     """Decide on all settings: defaults, then a survey of the images, the preset, what was given.
 
@@ -79,6 +80,7 @@ def make_plan(
             sizes of objects is fitted to the images even so (:meth:`Method.adapt`).
         start: the model whose settings they are.
         stored: settings of the training that an earlier run of it chose (:func:`stored_plan`).
+        survey: of the training images, if it is there already.
 
     Raises:
         CongealError: a name or setting is unknown or out of range, or the data does not hold what
@@ -98,7 +100,7 @@ def make_plan(
         raise unknown(f"task of {kind.name}", task, kind.tasks)
     if dataset.lacks_truth and not kind.learns_unlabelled:
         raise CongealError(dataset.lacks_truth)
-    survey = survey_training(dataset, task)
+    survey = survey or survey_training(dataset, task)
     wished, planned = split_settings(kind, _preset(kind, preset))
     chosen = {"class_names": _class_names(survey), **wished}
     if "input.channels" in kind.Config.leaves():

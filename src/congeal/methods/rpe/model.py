@@ -36,6 +36,7 @@ from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
 from congeal.methods.rpe.tta import augmented_prediction
+from congeal.methods.suggestions import is_parted
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder, encoder_statistics
 from congeal.networks.heads import ObjectHead
@@ -146,6 +147,11 @@ class RPE(Method):
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
         """Choose scale, radius, coordinates, gamma and the smallest object by object sizes."""
         return suggest_settings(survey)
+
+    @classmethod
+    def why_no_start(cls, survey: TrainingSurvey) -> str | None:
+        """The model that ships makes every connected part an object of its own."""
+        return "objects that others cross lie in parts" if is_parted(survey) else None
 
     @classmethod
     def adapt(cls, survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
