@@ -30,6 +30,7 @@ def planned(run):
 
 # Values of settings of which any other one would not do.
 SPECIAL = {
+    "input.channels": [0],
     "class_names": ["cell", "dirt"],
     "input.percentiles": [2, 99],
     "network.encoder": "resnet18",
@@ -157,7 +158,7 @@ def test_printing_the_config_trains_nothing(run, desk):
 def test_a_training_is_not_resumed_with_other_data_or_settings(run, desk):
     assert run("train", "photos", "-o", "m", *SHORT).exit_code == 0
     for words, said in (
-        (["photos", "--set", "margin=0.4"], "loss.margin was 0.75, is 0.4"),
+        (["photos", "--set", "margin=0.4"], "loss.margin was 0.5, is 0.4"),
         (["photos", "--seed", 1], "training.seed was 0, is 1"),
         (["discs", "--set", 'class_names=["object"]'], "data was photos, is discs"),
     ):
