@@ -324,7 +324,7 @@ def test_settings_come_back_from_json_and_yaml_as_they_were(case):
     assert case.kind.from_settings(told).config == model.config
     plan = make_plan(case.name, DiscsAndSquares(), {}, task=case.task)
     document = yaml.safe_load(yaml.safe_dump(plan.document()))
-    assert document.pop("method") == case.name
+    assert (document.pop("method"), document.pop("start")) == (case.name, "scratch")
     own, training = split_settings(case.kind, document)
     assert case.kind.Config.from_settings(own) == plan.config
     assert type(plan.training).from_settings(training) == plan.training

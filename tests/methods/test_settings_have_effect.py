@@ -78,7 +78,7 @@ def of_kind(kind: type) -> list[Any]:
 def short_training(method: str, output: Path, settings: dict[str, Any], **more: Any) -> Path:
     """Without validation images, unless they are among ``more``: they change no weight."""
     chosen = {**SHORT, **table(method).SHORT, **settings}
-    return train(method, DiscsAndSquares(side=96), output=output, **more, **chosen)
+    return train(method, DiscsAndSquares(side=96), output=output, start=None, **more, **chosen)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_shapes_are_as_promised(coordinates, stride):
 def test_embeddings_are_unit_vectors_in_float32_under_mixed_precision(coordinates):
     with torch.autocast("cpu", torch.bfloat16):
         output = network(coordinates)(torch.rand(1, 3, 32, 32))
-    assert all(part.dtype == torch.float32 for part in output)
+    assert all(part.dtype == torch.float32 for part in output.maps().values())
     torch.testing.assert_close(output.embedding.norm(dim=1), torch.ones(1, 16, 16))
 
 
@@ -62,5 +62,5 @@ def test_mean_and_deviation_are_taken_out_of_the_image():
     image = torch.rand(1, 3, 16, 16)
     scale = torch.tensor([1.0, 2.0, 4.0]).reshape(3, 1, 1)
     shift = torch.tensor([0.1, 0.2, 0.3]).reshape(3, 1, 1)
-    for a, b in zip(plain(image), other(image * scale + shift), strict=True):
+    for a, b in zip(plain(image)[:3], other(image * scale + shift)[:3], strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)

@@ -96,7 +96,9 @@ def test_the_score_mixes_by_the_share_in_force():
     assert mixed == pytest.approx((by_class + by_iou) / 2, abs=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{}, {"channels": 3}, {"stride": 4}, {"coordinates": "none"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"network.channels": 3}, {"stride": 4}, {"coordinates": "none"}]
+)
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 33), (45, 31)])
 def test_any_image_size_gives_a_result_of_that_size(size, settings):
     model = make(**settings, min_area=0, foreground_threshold=1e-6, min_score=0.0)

@@ -161,8 +161,8 @@ class Cases(Dataset):
 def test_images_that_have_little_train_to_finite_weights(kind, channels, one_thread, tmp_path):
     torch.manual_seed(0)
     model = DVIS(
-        channels=channels, verification_width=8, window=17, centre=3, min_area=0,
-        foreground_threshold=0.05,
+        verification_width=8, window=17, centre=3, min_area=0, foreground_threshold=0.05,
+        **{"network.channels": channels},
     )  # fmt: skip
     data = Cases(kind)
     folder = train(

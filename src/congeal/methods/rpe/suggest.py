@@ -106,13 +106,17 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     """
     object_areas(survey)  # refuses images without objects
     radius = base.loss.repulsion_radius
+    # A model of one class has nothing to say on how to tell several apart.
+    classifier = "pooled" if len(base.class_names) < 2 else base.network.classifier
     if radius is None:
         kept = ("input.scale", "input.gamma", "decoding.min_area")
-        return {path: value for path, value in suggest_settings(survey).items() if path in kept}
+        found = {path: value for path, value in suggest_settings(survey).items() if path in kept}
+        return found | {"network.classifier": classifier}
     scale = scale_to_size(survey)
     gamma = 0.5 if is_dark(survey) else 1.0
     shown = {"input.scale": scale, "input.gamma": gamma}
     found = shown | {"decoding.min_area": smallest_area(survey, scale)} | _crowded(survey, scale)
+    found["network.classifier"] = classifier
     left = {"network.coordinates"}
     if found["loss.repulsion_radius"] >= radius:
         found["loss.repulsion_radius"] = radius
