@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import get_worker_info
 
 from congeal.data import DrawnDataset
 from congeal.errors import CongealError
@@ -138,7 +139,11 @@ def test_after_a_stop_the_signal_means_what_it_did(brief, eventful, tmp_path, nu
 
 
 def test_loader_processes_leave_ctrl_c_to_the_training(brief, eventful, tmp_path):
-    output = brief(tmp_path / "model", eventful({2: interrupt}), workers=1, epochs=1)
+    def interrupt_in_worker():
+        if get_worker_info() is not None:
+            interrupt()
+
+    output = brief(tmp_path / "model", eventful({2: interrupt_in_worker}), workers=1, epochs=1)
     assert steps_saved(output) == 2
 
 

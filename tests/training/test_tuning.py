@@ -37,7 +37,7 @@ class Told(RPE):
         object_logit = torch.where(labels > 0, odds, -20.0)
         semantic = torch.stack([torch.zeros_like(object_logit), object_logit])
         output = EmbeddingOutput(embedding, semantic, torch.full((1, *labels.shape), -20.0))
-        return MapPrediction(output._asdict(), tuple(labels.shape), 2)
+        return MapPrediction(output.maps(), tuple(labels.shape), 2)
 
 
 def scene(count=3):

@@ -7,7 +7,7 @@ through a network that is really trained.
 Example:
     >>> from congeal.experiments import EXPERIMENTS
     >>> sorted(EXPERIMENTS)[:3]
-    ['dvis.capacity', 'dvis.figure5', 'dvis.figure6']
+    ['dl.crossing', 'dl.table2', 'dvis.capacity']
 """
 
 from congeal.experiments.registry import EXPERIMENTS, Experiment, choose_experiments

@@ -103,7 +103,7 @@ def crossings(labels: Labels) -> int:
 
     Example:
         >>> crossings(np.array([[1, 1, 2], [0, 0, 3]]))
-        2
+        3
     """
     height, width = labels.shape
     pairs = set()
