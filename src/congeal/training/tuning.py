@@ -95,6 +95,7 @@ def tune(
 
     Example:
         >>> import tempfile
+        >>> from congeal.data import open_dataset
         >>> folder = tempfile.mkdtemp()
         >>> found = tune("nuclei", open_dataset("discs", count=2, size=64), output=folder)
         >>> found.images, (Path(folder) / "model.safetensors").exists()
@@ -142,6 +143,7 @@ def tune_decoding(
         CongealError: there are no images, or ``limit`` is not positive.
 
     Example:
+        >>> from congeal.data import open_dataset
         >>> from congeal.methods import find_method
         >>> model = find_method("rpe")(dimensions=4, coordinates="none")
         >>> tune_decoding(model, open_dataset("discs", count=2, size=64)).images
