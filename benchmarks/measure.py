@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from congeal.experiments.cost import peak_megabytes as peak_of
+
 Row = dict[str, Any]
-STATUS = Path("/proc/self/status")
 SIDE = 2048  # of the matrices whose product tells the peak of a machine
 BRIEF = 0.05  # seconds
 
@@ -47,23 +48,7 @@ def _synchronise() -> None:
 
 def peak_megabytes(run: Callable[[], Any]) -> float | None:
     """Most memory that ``run`` holds beyond what was held before; None where it cannot be told."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    except OSError:
-        return None
-    before = _kilobytes("VmRSS")
-    run()
-    return max(0, _kilobytes("VmHWM") - before) / 1024
-
-
-def _kilobytes(name: str) -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1])
+    return peak_of(run, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def best_in_turns(

@@ -64,6 +64,14 @@ def test_more_than_three_channels_are_trained_on_as_given(run, five, tmp_path, m
     assert scored.exit_code == 0, scored.output
 
 
+def test_an_encoder_of_timm_takes_more_than_three_channels(run, five, tmp_path):
+    words = ["--set", "network.encoder=resnet10t", "--from-scratch", *SMALL["rpe"], *QUICK]
+    result = run("train", five, "-o", tmp_path / "model", *words)
+    assert result.exit_code == 0, result.output
+    found = run("segment", tmp_path / "model", five / "images", "-o", tmp_path / "found")
+    assert found.exit_code == 0, found.output
+
+
 def test_the_channels_chosen_are_applied_again(run, said, five, tmp_path):
     folder = tmp_path / "model"
     run("train", five, "-o", folder, "--channels", "3,0", *QUICK, *SMALL["rpe"])

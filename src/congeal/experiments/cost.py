@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-__all__ = ["Cost", "forward_cost", "least_seconds"]
+__all__ = ["Cost", "forward_cost", "least_seconds", "peak_megabytes"]
 
 ROUNDS = 5  # timed calls, after one that warms up
 LONGEST = 10.0  # s, after which no further call is timed
@@ -45,7 +45,7 @@ def forward_cost(network: nn.Module, size: tuple[int, int], device: str = "cpu")
         with torch.inference_mode():
             network(image)
 
-    return Cost(least_seconds(run, device), _peak(run, device))
+    return Cost(least_seconds(run, device), peak_megabytes(run, device))
 
 
 def least_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
@@ -74,8 +74,13 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _peak(run: Callable[[], Any], device: str) -> float | None:
-    """Peak memory of a call in MB beyond what was held; None where the system does not tell."""
+def peak_megabytes(run: Callable[[], Any], device: str = "cpu") -> float | None:
+    """Peak memory of a call in MB beyond what was held; None where the system does not tell.
+
+    Example:
+        >>> (peak_megabytes(lambda: torch.ones(2**23)) or 32) > 16  # 32 MB
+        True
+    """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

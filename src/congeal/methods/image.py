@@ -16,7 +16,7 @@ from congeal.data.intensity import scale_intensity
 from congeal.errors import CongealError
 from congeal.methods.sections import ImageSettings
 
-__all__ = ["evaluation_mode", "network_input", "pad_to"]
+__all__ = ["evaluation_mode", "lift_dark", "network_input", "pad_to"]
 
 _LOCK = threading.Lock()
 _PREDICTING: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # threads in a prediction
@@ -53,6 +53,17 @@ def _leave(model: nn.Module) -> None:
         if not _PREDICTING[model]:
             del _PREDICTING[model]
             model.train()
+
+
+def lift_dark(image: Tensor, gamma: float) -> Tensor:
+    """Raise intensities to the power of gamma, those below 0 taken for 0; as it is for 1.
+
+    Example:
+        >>> import torch
+        >>> lift_dark(torch.tensor([-0.5, 0.25, 1.0]), 0.5).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return image if gamma == 1 else image.clamp_min(0) ** gamma
 
 
 def network_input(image: NDArray[Any], settings: ImageSettings) -> Tensor:

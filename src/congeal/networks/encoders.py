@@ -18,6 +18,7 @@ __all__ = [
     "TimmEncoder",
     "build_encoder",
     "encoder_statistics",
+    "input_moments",
     "list_encoders",
 ]
 
@@ -161,6 +162,33 @@ def encoder_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]
     found: Any = timm.get_pretrained_cfg(name)
     mean, deviation = (IMAGENET_MEAN, IMAGENET_STD) if found is None else (found.mean, found.std)
     return tuple(map(float, mean)), tuple(map(float, deviation))
+
+
+def input_moments(
+    name: str,
+    mean: Sequence[float] | None = None,
+    deviation: Sequence[float] | None = None,
+    planes: int = 3,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation by which the input of an encoder is normalised, given or its own.
+
+    Args:
+        name: of the encoder.
+        mean: of the settings; None: what the encoder was trained with.
+        deviation: likewise.
+        planes: of the image; with other than three, moments of red, green and blue say nothing
+            of a channel, so each channel gets their mean.
+
+    Example:
+        >>> input_moments("tf_efficientnet_lite0", planes=4)
+        ((0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5))
+        >>> input_moments("compact", deviation=(0.25,))
+        ((0.0,), (0.25,))
+    """
+    own = encoder_statistics(name)
+    if len(own[0]) not in (1, planes):
+        own = tuple((sum(one) / len(one),) * planes for one in own)  # type: ignore[assignment]
+    return tuple(mean or own[0]), tuple(deviation or own[1])
 
 
 def build_encoder(

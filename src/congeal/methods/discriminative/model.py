@@ -26,7 +26,7 @@ from congeal.methods.discriminative.network import EmbeddingAndClasses
 from congeal.methods.discriminative.search import SEARCH_SPACE
 from congeal.methods.discriminative.semantic import class_odds, odds_of_result
 from congeal.methods.discriminative.suggest import suggest_settings
-from congeal.methods.image import pad_to
+from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.method import MapPrediction, Method, SearchStep
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rescale import resample_embedding, resample_map
@@ -105,8 +105,7 @@ class Discriminative(Method):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to the maps of the network."""
-        if self.config.input.gamma != 1:
-            image = image.clamp_min(0) ** self.config.input.gamma
+        image = lift_dark(image, self.config.input.gamma)
         maps: dict[str, Tensor] = self.network(image)
         return maps
 

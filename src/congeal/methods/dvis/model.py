@@ -27,7 +27,7 @@ from congeal.methods.dvis.verification import (
     verification_losses,
     verification_targets,
 )
-from congeal.methods.image import pad_to
+from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.method import MapPrediction, Method, Stage
 from congeal.methods.object_size import predict_at_object_size
 from congeal.segmentation import Segmentation
@@ -122,8 +122,7 @@ class DVIS(Method):
 
     def forward(self, image: Tensor) -> ValueOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`ValueOutput`."""
-        if self.config.input.gamma != 1:
-            image = image.clamp_min(0) ** self.config.input.gamma
+        image = lift_dark(image, self.config.input.gamma)
         output: ValueOutput = self.network(image)
         return output
 

@@ -21,7 +21,7 @@ from congeal.grouping.readout import ReadOut
 from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
-from congeal.methods.image import pad_to
+from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.method import MapPrediction, Method
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rpe.classes import (
@@ -38,7 +38,7 @@ from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.methods.suggestions import is_parted
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
-from congeal.networks.encoders import build_encoder, encoder_statistics
+from congeal.networks.encoders import build_encoder, input_moments
 from congeal.networks.heads import ObjectHead
 from congeal.segmentation import Segmentation
 
@@ -91,7 +91,7 @@ class RPE(Method):
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         c, loss = self.config.network, self.config.loss
-        mean, deviation = _normalisation(self.config)
+        mean, deviation = input_moments(c.encoder, c.mean, c.deviation, self.config.input.planes)
         encoder = build_encoder(
             c.encoder,
             self.config.input.planes + 2 * (c.coordinates in ("channels", "both")),
@@ -171,8 +171,7 @@ class RPE(Method):
 
     def forward(self, image: Tensor) -> EmbeddingOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to an :class:`EmbeddingOutput`."""
-        if self.config.input.gamma != 1:
-            image = image.clamp_min(0) ** self.config.input.gamma
+        image = lift_dark(image, self.config.input.gamma)
         output: EmbeddingOutput = self.network(image)
         return output
 
@@ -385,9 +384,3 @@ def _without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     rename[largest] = 0
     rename[largest + 1 :] -= 1
     return rename[labels]
-
-
-def _normalisation(config: RPEConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of the settings, or those that the encoder was trained with."""
-    mean, deviation = encoder_statistics(config.network.encoder)
-    return config.network.mean or mean, config.network.deviation or deviation

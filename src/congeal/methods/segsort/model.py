@@ -23,7 +23,7 @@ from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.explanation import Explanation, Match
-from congeal.methods.image import network_input
+from congeal.methods.image import lift_dark, network_input
 from congeal.methods.index import IndexedImage
 from congeal.methods.method import MapPrediction, Method
 from congeal.methods.segsort.config import SegSortConfig
@@ -32,7 +32,7 @@ from congeal.methods.segsort.prototypes import INDEXED, ImageSegments, Prototype
 from congeal.methods.segsort.search import SEARCH_SPACE
 from congeal.methods.segsort.segments import boxes_of, class_map, refine, rows_of
 from congeal.methods.segsort.suggest import suggest_settings
-from congeal.networks.encoders import encoder_statistics
+from congeal.networks.encoders import input_moments
 from congeal.networks.registry import build_network
 from congeal.segmentation import Segmentation
 from congeal.sphere import normalise
@@ -115,12 +115,9 @@ class SegSort(Method):
             levels=c.encoder_levels,
             frozen=c.frozen_levels,
         )
-        known = encoder_statistics(c.encoder)
-        for name, given, usual in zip(
-            ("mean", "deviation"), (c.mean, c.deviation), known, strict=True
-        ):
-            values = torch.tensor(given or usual).reshape(-1, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+        moments = input_moments(c.encoder, c.mean, c.deviation, self.config.input.planes)
+        for name, values in zip(("mean", "deviation"), moments, strict=True):
+            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
         self.bank = PrototypeBank(self.config.loss.memory)
         self.index = PrototypeIndex(c.dimensions)
 
@@ -158,8 +155,7 @@ class SegSort(Method):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, 3, H, W)`` in [0, 1] to unit embeddings ``(B, D, ceil(H / s), ceil(W / s))``."""
-        if self.config.input.gamma != 1:
-            image = image.clamp_min(0) ** self.config.input.gamma
+        image = lift_dark(image, self.config.input.gamma)
         shown = (image - self.mean) / self.deviation
         return normalise(self.network(shown)["embedding"], dim=1)
 
