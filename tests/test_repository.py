@@ -106,6 +106,14 @@ def test_tracked_files_are_small() -> None:
     assert [str(path.relative_to(ROOT)) for path in large] == []
 
 
+def test_what_tests_share_is_made_once_in_a_process() -> None:
+    """Tests that another process stole come back to a module: its fixtures would run again."""
+    again = 'pytest.fixture(scope="' + 'module")'
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    found = [path.name for path in files if again in path.read_text(encoding="utf-8")]
+    assert found == []
+
+
 def test_nothing_is_pickled() -> None:
     """Models are safetensors: opening one from a stranger runs nothing."""
     found = []

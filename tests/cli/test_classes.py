@@ -50,7 +50,7 @@ def write(folder, count, seed):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def files(tmp_path_factory):
     """Training images, and others."""
     root = tmp_path_factory.mktemp("classes")

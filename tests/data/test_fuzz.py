@@ -54,7 +54,7 @@ def fuzzed(share: float = 1.0) -> Callable[[Any], Any]:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
@@ -346,7 +346,7 @@ def test_npy_headers_with_other_words(folder: Path, place: int, lost: int, word:
     read_arrays(root)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def group(folder: Path) -> Path:
     zarr = pytest.importorskip("zarr")
     root = zarr.open_group(str(folder / "cells.zarr"), mode="w")

@@ -6,7 +6,7 @@ import torch
 from congeal.experiments.convergence import CONCENTRATION, distances, draw_convergence, tight_group
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     return draw_convergence(tmp_path_factory.mktemp("convergence"), quick=True)
 

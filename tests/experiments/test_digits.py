@@ -7,7 +7,7 @@ from congeal.experiments.digits import Toy, draw_digits, train_toy
 SHORT = Toy(steps=2, batch=1, images=2, samples=64)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "QUICK", SHORT)

@@ -4,7 +4,7 @@ import torch
 from congeal.experiments.gradient import between_modes, draw_gradient, draw_scene, gradients
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     return draw_gradient(tmp_path_factory.mktemp("gradient"), quick=True)
 

@@ -5,12 +5,12 @@ import pytest
 from congeal.experiments.margins import draw_margins, exact_margin, numerical_margin
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     return draw_margins(tmp_path_factory.mktemp("margins"), quick=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def rows(made, table):
     return table(made)
 

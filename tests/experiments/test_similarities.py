@@ -13,7 +13,7 @@ from congeal.models.folder import load
 from congeal.models.shipped import DEFAULT_MODEL
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     return draw_similarities(tmp_path_factory.mktemp("similarities"), quick=True)
 

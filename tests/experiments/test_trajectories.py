@@ -11,12 +11,12 @@ END = ("no grouping", "1 loop, loss at the end", "5 loops, loss at the end")
 EVERY = ("no grouping", "1 loop, loss at every loop", "5 loops, loss at every loop")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     return draw_trajectories(tmp_path_factory.mktemp("trajectories"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def number(made):
     return lambda what, setting: made.numbers[f"{what}, {setting}"]
 

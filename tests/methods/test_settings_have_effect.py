@@ -81,7 +81,7 @@ def short_training(method: str, output: Path, settings: dict[str, Any], **more: 
     return train(method, DiscsAndSquares(side=96), output=output, start=None, **more, **chosen)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, dict[str, Any]], Path]:
     """`trained(method, settings)` gives the folder of a short training, made once for each."""
 

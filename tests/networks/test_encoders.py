@@ -12,7 +12,7 @@ from congeal.networks import CompactEncoder, TimmEncoder, build_encoder, list_en
 NAME = "resnet10t"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained():
     """An encoder with weights of its own."""
     torch.manual_seed(5)

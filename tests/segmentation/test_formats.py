@@ -23,7 +23,7 @@ def result():
     return Segmentation.from_labels(labels, scores=[0.5, 0.25, 1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def crowd():
     """Seventy thousand objects of one pixel."""
     return Segmentation.from_labels(np.arange(1, 70_001).reshape(280, 250))

@@ -68,7 +68,7 @@ def logged(folder):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def unbroken(tmp_path_factory, one_thread):
     folder = tmp_path_factory.mktemp("unbroken") / "model"
     run(*TRAIN, "-o", folder)
@@ -103,7 +103,7 @@ def test_the_model_segments_and_is_evaluated(unbroken, tmp_path):
         assert step in page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def killed(tmp_path_factory, one_thread):
     """Where the trainings are that were killed, each in a folder of the step's name."""
     folder = tmp_path_factory.mktemp("killed")

@@ -10,7 +10,7 @@ from congeal.methods.rpe.tta import ORIENTATIONS, augmented_prediction
 from congeal.networks import EmbeddingOutput
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model():
     torch.manual_seed(0)
     return RPE(dimensions=4).eval()

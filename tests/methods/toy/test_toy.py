@@ -14,7 +14,7 @@ TRAIN = ["--method", "toy", "--batch-size", 2, "--crop", 64, "--seed", 3, "--epo
 TRAIN += ["--set", "learning_rate=0.02", "--set", "warmup=0", "--set", "keep=last"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def unbroken(shell, folder):
     """The folder of a training that nothing interrupted."""
     shell.run("train", folder, "-o", "unbroken", *TRAIN)

@@ -14,7 +14,7 @@ TRAIN += ["--epochs", 8, "--set", "steps_per_epoch=2", "--set", "validation_imag
 TRAIN += ["--set", "learning_rate=0.02", "--set", "keep=last", "--set", "threads=2"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def unbroken(shell, folder):
     """The folder of a training that nothing interrupted, and the batches that its losses saw."""
     sizes = shell.folder / "sizes.txt"
