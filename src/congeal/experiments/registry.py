@@ -11,6 +11,7 @@ from congeal.experiments.digits import draw_digits
 from congeal.experiments.dl_crossing import draw_dl_crossing
 from congeal.experiments.dl_table2 import draw_dl_table2
 from congeal.experiments.dvis import DVIS_EXPERIMENTS
+from congeal.experiments.figure6 import draw_figure6
 from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
@@ -64,6 +65,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rpe.trajectories": Experiment(
         draw_trajectories, "points on a line trained through mean shift, in five settings"
+    ),
+    "rpe.figure6": Experiment(
+        draw_figure6, "boundaries of BSDS500 with the embedding loss and without, PR curves"
     ),
     "segsort.supervised": Experiment(
         draw_segsort_supervised, "classes by retrieval against softmax, same network, three seeds"
