@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,15 +22,22 @@ def methods(
     name: Annotated[
         str | None, typer.Argument(help="Method whose settings to list.", metavar="NAME")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Settings for this task; those of all when left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the methods, or all settings of one."""
-    from congeal.methods.registry import find_method, method_names
+    from congeal.methods.registry import find_method, method_classes, method_names
 
     if name is None:
         _list(list(_importable(method_names())), as_json)
+        return
+    kinds = method_classes(name) if task is None else (find_method(name, task),)
+    if as_json:
+        show_json(_told(kinds))
     else:
-        _describe(find_method(name), as_json)
+        _describe(kinds)
 
 
 def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
@@ -45,9 +52,16 @@ def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
 
 
 def _list(kinds: list[type[Method]], as_json: bool) -> None:
+    from congeal.methods.registry import method_tasks
+
     facts: list[dict[str, Any]] = [
-        {"name": k.name, "title": k.title, "reference": k.reference, "tasks": list(k.tasks)}
-        for k in kinds
+        {
+            "name": kind.name,
+            "title": kind.title,
+            "reference": kind.reference,
+            "tasks": list(method_tasks(kind.name)),
+        }
+        for kind in kinds
     ]
     if as_json:
         show_json(facts)
@@ -63,23 +77,49 @@ def _list(kinds: list[type[Method]], as_json: bool) -> None:
     say("settings of one: congeal methods NAME; train it: congeal train DATA --method NAME")
 
 
-def _describe(kind: type[Method], as_json: bool) -> None:
+def _told(kinds: Sequence[type[Method]]) -> dict[str, Any]:
+    """Settings and presets of the first class, and under ``others`` those of each further one."""
     from congeal.training import TrainConfig
 
-    own = list(kind.Config.leaves().values())
-    training = list(TrainConfig.leaves().values())
+    first, *others = map(_facts_of, kinds)
+    training = [{**_facts(x), "name": f"training.{x.path}"} for x in TrainConfig.leaves().values()]
+    tasks = [task for kind in kinds for task in kind.tasks]
+    own = {**first, "tasks": tasks, "settings": [*first["settings"], *training]}
+    return {"name": kinds[0].name, **own, **({"others": others} if others else {})}
+
+
+def _facts_of(kind: type[Method]) -> dict[str, Any]:
     presets = {name: dict(values) for name, values in kind.presets.items()}
-    if as_json:
-        rows = [*map(_facts, own), *({**_facts(x), "name": f"training.{x.path}"} for x in training)]
-        show_json({"name": kind.name, "tasks": kind.tasks, "presets": presets, "settings": rows})
-        return
-    say(f"{kind.name}: {kind.title} ({kind.reference}); tasks: {', '.join(kind.tasks)}")
-    _show(own, "")
-    _show(training, "training.")
-    for preset, values in presets.items():
+    settings = [_facts(leaf) for leaf in kind.Config.leaves().values()]
+    return {"tasks": list(kind.tasks), "presets": presets, "settings": settings}
+
+
+def _describe(kinds: Sequence[type[Method]]) -> None:
+    from congeal.training import TrainConfig
+
+    first, *others = kinds
+    tasks = ", ".join(task for kind in kinds for task in kind.tasks)
+    say(f"{first.name}: {first.title} ({first.reference}); tasks: {tasks}")
+    if others:
+        say(f"settings for {', '.join(first.tasks)}")
+    own = first.Config.leaves()
+    _show(own.values(), "")
+    _show_presets(first)
+    for kind in others:
+        leaves = kind.Config.leaves()
+        shared = [path for path, leaf in own.items() if leaves.get(path) == leaf]
+        say(f"settings for {', '.join(kind.tasks)}: {len(shared)} of those above, and")
+        _show([leaf for path, leaf in leaves.items() if path not in shared], "")
+        _show_presets(kind)
+    say("settings of every training")
+    _show(TrainConfig.leaves().values(), "training.")
+    say("* may change after training; change one: --set NAME=VALUE, or its last part if unique")
+
+
+def _show_presets(kind: type[Method]) -> None:
+    for preset, values in kind.presets.items():
         if values:
             say(f"--preset {preset}: " + ", ".join(f"{k}={v}" for k, v in values.items()))
-    say("* may change after training; change one: --set NAME=VALUE, or its last part if unique")
 
 
 def _show(leaves: Iterable[Leaf], prefix: str) -> None:

@@ -17,6 +17,7 @@ from congeal.figures.colour import (
     overlay,
     to_display,
 )
+from congeal.figures.display import sphere_rgb
 
 if TYPE_CHECKING:
     from congeal.figures.plots import contact_sheet, plot_curves, plot_thresholds
@@ -33,6 +34,7 @@ __all__ = [
     "overlay",
     "plot_curves",
     "plot_thresholds",
+    "sphere_rgb",
     "to_display",
 ]
 

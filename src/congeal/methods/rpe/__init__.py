@@ -1,6 +1,12 @@
-"""Recurrent Pixel Embedding for Instance Grouping (Kong & Fowlkes, CVPR 2018)."""
+"""Recurrent Pixel Embedding for Instance Grouping (Kong & Fowlkes, CVPR 2018).
 
+The name stands for a class for each kind of task: :class:`RPE` (instances) and
+:class:`RPEBoundaries`.
+"""
+
+from congeal.methods.rpe.boundaries import RPEBoundaries
+from congeal.methods.rpe.boundaries_config import RPEBoundariesConfig
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.rpe.model import RPE
 
-__all__ = ["RPE", "RPEConfig"]
+__all__ = ["RPE", "RPEBoundaries", "RPEBoundariesConfig", "RPEConfig"]

@@ -72,6 +72,9 @@ class RPE(Method):
     reference = "Kong & Fowlkes, CVPR 2018"
     Config = RPEConfig
     tasks = ("instances",)
+    siblings: ClassVar[Mapping[str, str]] = {
+        "boundaries": "congeal.methods.rpe.boundaries:RPEBoundaries",
+    }
     search_space = SEARCH_SPACE
     starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
     presets = PRESETS
