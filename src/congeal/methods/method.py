@@ -69,7 +69,8 @@ class Method(nn.Module, ABC):
         search_space: decoding settings that tuning varies, and how; all of them can be decoded
             from the same maps. What gains most comes first, since time may end the search.
         presets: settings by path, those of training too (``training.epochs``), by preset.
-        variable_buffers: names of buffers whose size is not known before loading.
+        variable_buffers: names of buffers whose size is not known before loading, or which a
+            folder may hold beyond those of a fresh model.
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
         starts: by task, the model that ships whose weights a training begins with by default.
         learns_unlabelled: some settings learn from images alone.
@@ -290,6 +291,10 @@ class Method(nn.Module, ABC):
             dataset: training images; before a validation some of them.
             on_image: called with the number of images done and their count.
         """
+
+    def fitted_values(self) -> Mapping[str, float]:
+        """What :meth:`finish` has fitted, by name, for the card; mostly nothing."""
+        return {}
 
     def predict_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Run the network on one image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` of any size.

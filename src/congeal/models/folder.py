@@ -244,7 +244,7 @@ def _require_fit(model: Method, state: Mapping[str, Tensor], folder: Path) -> No
     wanted = model.state_dict()
     problems = {
         "missing": sorted(set(wanted) - set(state)),
-        "not asked for": sorted(set(state) - set(wanted)),
+        "not asked for": sorted(set(state) - set(wanted) - set(model.variable_buffers)),
         "of another shape": sorted(
             name
             for name in set(wanted) & set(state)

@@ -104,7 +104,16 @@ class RPEDecoding(Settings):
     min_area_ratio: float = setting(
         0.0, "the same, relative to the median object of the image", ge=0, lt=1, adjustable=True
     )
-    min_score: float = setting(0.0, "objects that score less go", ge=0, lt=1, adjustable=True)
+    score: Literal["foreground", "regressor"] = setting(
+        "foreground",
+        "of an object: mean probability of foreground, or the IoU that a linear regressor on shape "
+        "and agreement with the semantic map expects; the training fits it",
+        adjustable=True,
+        paper="regressor",
+    )
+    min_score: float = setting(
+        0.0, "objects less likely foreground go, whatever the score", ge=0, lt=1, adjustable=True
+    )
     merge_margin: float | None = setting(
         None, "margin between modes; none: that of the loss", ge=0, lt=1, adjustable=True
     )
