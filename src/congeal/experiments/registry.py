@@ -28,6 +28,7 @@ from congeal.experiments.segsort_supervised import (
 )
 from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
+from congeal.experiments.table1 import draw_table1
 from congeal.experiments.trajectories import draw_trajectories
 
 __all__ = ["EXPERIMENTS", "Experiment", "choose_experiments"]
@@ -68,6 +69,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rpe.figure6": Experiment(
         draw_figure6, "boundaries of BSDS500 with the embedding loss and without, PR curves"
+    ),
+    "rpe.table1": Experiment(
+        draw_table1, "objects found by the first N proposals, against others; three data sets"
     ),
     "segsort.supervised": Experiment(
         draw_segsort_supervised, "classes by retrieval against softmax, same network, three seeds"
