@@ -55,6 +55,7 @@ class Scores:
     headline: str = "matching_ap@0.5"
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    best: list[Example] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def title(self) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from congeal.errors import unknown
+from congeal.experiments.ablations import draw_ablations
 from congeal.experiments.convergence import draw_convergence
 from congeal.experiments.digits import draw_digits
 from congeal.experiments.dl_crossing import draw_dl_crossing
 from congeal.experiments.dl_table2 import draw_dl_table2
 from congeal.experiments.dvis import DVIS_EXPERIMENTS
+from congeal.experiments.figure9 import draw_figure9
 from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
@@ -27,6 +29,7 @@ from congeal.experiments.segsort_supervised import (
 )
 from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
+from congeal.experiments.table2 import draw_table2
 from congeal.experiments.trajectories import draw_trajectories
 
 __all__ = ["EXPERIMENTS", "Experiment", "choose_experiments"]
@@ -64,6 +67,15 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rpe.trajectories": Experiment(
         draw_trajectories, "points on a line trained through mean shift, in five settings"
+    ),
+    "rpe.figure9": Experiment(
+        draw_figure9, "classes of pixels with and without the pairwise loss, near contours and far"
+    ),
+    "rpe.table2": Experiment(
+        draw_table2, "objects with classes, scored by a linear regressor and without"
+    ),
+    "rpe.ablations": Experiment(
+        draw_ablations, "steps, margin, dimensions, sampling, step length, weighting on digits"
     ),
     "segsort.supervised": Experiment(
         draw_segsort_supervised, "classes by retrieval against softmax, same network, three seeds"
