@@ -22,7 +22,10 @@ EFFECTS: dict[str, Effect] = {
     "network.dimensions": Trained(4),
     "network.stride": Trained(4),
     "network.top_down": Trained(False),
-    "loss.consensus": Trained(0.9),
+    "loss.consensus": Elsewhere(
+        "tests/methods/rpe/test_boundaries.py::"
+        "test_consensus_decides_what_the_losses_take_for_boundary"
+    ),
     "loss.margin": Trained(0.6),
     "loss.negative_weight": Trained(3.0),
     "loss.samples": Trained(32),

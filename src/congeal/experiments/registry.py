@@ -12,6 +12,7 @@ from congeal.experiments.digits import draw_digits
 from congeal.experiments.dl_crossing import draw_dl_crossing
 from congeal.experiments.dl_table2 import draw_dl_table2
 from congeal.experiments.dvis import DVIS_EXPERIMENTS
+from congeal.experiments.figure6 import draw_figure6
 from congeal.experiments.figure9 import draw_figure9
 from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
@@ -29,6 +30,7 @@ from congeal.experiments.segsort_supervised import (
 )
 from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
+from congeal.experiments.table1 import draw_table1
 from congeal.experiments.table2 import draw_table2
 from congeal.experiments.trajectories import draw_trajectories
 
@@ -76,6 +78,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rpe.ablations": Experiment(
         draw_ablations, "steps, margin, dimensions, sampling, step length, weighting on digits"
+    ),
+    "rpe.figure6": Experiment(
+        draw_figure6, "boundaries of BSDS500 with the embedding loss and without, PR curves"
+    ),
+    "rpe.table1": Experiment(
+        draw_table1, "objects found by the first N proposals, against others; three data sets"
     ),
     "segsort.supervised": Experiment(
         draw_segsort_supervised, "classes by retrieval against softmax, same network, three seeds"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -46,8 +48,15 @@ def suppress_non_maxima(boundary: ArrayLike, *, sigma: float = DIRECTION_SIGMA) 
         raise CongealError("expected a finite boundary map, got NaN or infinity")
     if not strength.size:
         return strength.copy()
-    across = _across(strength, sigma)
-    ahead, behind = (_shifted(strength, sign * across) for sign in (1, -1))
+    margin = math.ceil(4 * sigma) + 2
+    # What lies beyond the border goes on as it came, so that no border pixel is highest for that.
+    wider = np.pad(strength, margin, mode="reflect", reflect_type="odd")
+    inside = np.s_[margin:-margin, margin:-margin]
+    across = _across(wider, sigma)[:, *inside]
+    place = np.indices(strength.shape) + margin
+    ahead, behind = (
+        map_coordinates(wider, place + sign * across, order=1, mode="nearest") for sign in (1, -1)
+    )
     return np.where((strength > ahead + TIE) & (strength >= behind - TIE), strength, 0.0)
 
 
@@ -59,10 +68,3 @@ def _across(strength: Values, sigma: float) -> Values:
     )
     along = 0.5 * np.arctan2(2 * yx, xx - yy)  # of the highest eigenvalue, from the x axis
     return np.stack([np.cos(along), -np.sin(along)])  # a quarter turn further
-
-
-def _shifted(strength: Values, step: Values) -> Values:
-    """The map a step away from each pixel; beyond its border it goes on as at the border."""
-    place = np.indices(strength.shape) + step
-    found: Values = map_coordinates(strength, place, order=1, mode="nearest")
-    return found

@@ -25,7 +25,7 @@ __all__ = ["PRESETS", "SCRATCH", "Plan", "make_plan", "split_settings", "store_p
 PRESETS = ("fast", "paper")
 SCRATCH = "scratch"  # in place of a model to start from, where there is none
 PLAN = "plan.yaml"  # in the folder of a training
-LENT = ("input.", "network.")  # sections that classes of one method share
+LENT = ("input.", "network.", "loss.")  # sections that classes of one method may share
 # Settings that are chosen by the images and the clock, where they are left open.
 CHOSEN = ("crop", "batch_size", "steps_per_epoch", "warmup", "object_sampling_power")
 
@@ -202,7 +202,7 @@ def _preset(kind: type[Method], preset: str | None) -> Mapping[str, Any]:
 def _as_base(kind: type[Method], base: MethodSettings) -> MethodSettings:
     """Settings of a model to start from, of which one for another task lends what both have.
 
-    What a model is for, and how it learns and decodes, does not carry over to another class.
+    What a model is for, and how it decodes, does not carry over to another class.
     """
     if isinstance(base, kind.Config):
         return base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -14,7 +14,7 @@ from congeal.methods.sections import InputSettings, MethodSettings, NetworkSetti
 from congeal.networks.embedding import Coordinates
 from congeal.settings import Settings, setting
 
-__all__ = ["PRESETS", "RPEConfig"]
+__all__ = ["PRESETS", "ObjectConfig", "RPEConfig", "RPEDecoding"]
 
 # Settings by path, by name of the preset.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -39,8 +39,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class RPENetwork(NetworkSettings):
-    """The network."""
+class ObjectNetwork(NetworkSettings):
+    """The network, of objects of one kind."""
 
     dimensions: int = setting(16, "D of the embedding", ge=2, paper="64")
     stride: Literal[2, 4] = setting(2, "of the embedding", unit="px")
@@ -48,6 +48,11 @@ class RPENetwork(NetworkSettings):
     wavelengths: tuple[float, float] = setting(
         (32.0, 160.0), "shortest and longest of rotary coordinates", unit="px"
     )
+
+
+class RPENetwork(ObjectNetwork):
+    """The network."""
+
     classifier: Literal["pooled", "vote"] = setting(
         "pooled",
         "class of an object, where there are several: from features pooled over it, or by the "
@@ -56,7 +61,7 @@ class RPENetwork(NetworkSettings):
     )
 
 
-class RPELoss(Settings):
+class ObjectLoss(Settings):
     """The pairwise loss, and the mean shift it runs through."""
 
     background: Literal["head", "group"] = setting(
@@ -81,12 +86,17 @@ class RPELoss(Settings):
     )
     learn_concentration: bool = setting(False, "learn kappa")
     embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
+    touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
+
+
+class RPELoss(ObjectLoss):
+    """The same, with classes."""
+
     class_weight: float = setting(
         1.0,
         "weight of the loss of the classes of objects, where there are several",
         ge=0,
     )
-    touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
 
 
 class RPEDecoding(Settings):
@@ -149,7 +159,25 @@ class RPEDecoding(Settings):
         return name
 
 
-class RPEConfig(MethodSettings):
+class ObjectConfig(MethodSettings):
+    """Settings that instances and proposals share."""
+
+    input: InputSettings = InputSettings()
+    network: ObjectNetwork = ObjectNetwork()
+    loss: ObjectLoss = ObjectLoss()
+    decoding: RPEDecoding = RPEDecoding()
+
+    @model_validator(mode="after")
+    def _even_dimensions(self) -> Self:
+        c = self.network
+        if c.coordinates in ("rotary", "both") and c.dimensions % 2:
+            raise ValueError(
+                f"rotary coordinates need an even number of dimensions, got {c.dimensions}"
+            )
+        return self
+
+
+class RPEConfig(ObjectConfig):
     """Settings of :class:`RPE`; all of them travel with a saved model.
 
     Example:
@@ -157,10 +185,8 @@ class RPEConfig(MethodSettings):
         8
     """
 
-    input: InputSettings = InputSettings()
     network: RPENetwork = RPENetwork()
     loss: RPELoss = RPELoss()
-    decoding: RPEDecoding = RPEDecoding()
 
     renamed: ClassVar[Mapping[str, str]] = {
         "pixel_mean": "network.mean",
@@ -183,12 +209,3 @@ class RPEConfig(MethodSettings):
         "connected": "decoding.split_components",
         "holes": "decoding.fill_holes",
     }
-
-    @model_validator(mode="after")
-    def _even_dimensions(self) -> RPEConfig:
-        c = self.network
-        if c.coordinates in ("rotary", "both") and c.dimensions % 2:
-            raise ValueError(
-                f"rotary coordinates need an even number of dimensions, got {c.dimensions}"
-            )
-        return self

@@ -75,6 +75,7 @@ class RPE(Method):
     siblings: ClassVar[Mapping[str, str]] = {
         "boundaries": "congeal.methods.rpe.boundaries:RPEBoundaries",
         "semantic": "congeal.methods.rpe.semantic:RPESemantic",
+        "proposals": "congeal.methods.rpe.proposals:RPEProposals",
     }
     search_space = SEARCH_SPACE
     starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
@@ -114,7 +115,7 @@ class RPE(Method):
         self.network = EmbeddingNetwork(
             encoder,
             c.dimensions,
-            classes=len(self.config.class_names),
+            classes=len(self.kinds),
             stride=c.stride,
             coordinates=c.coordinates,
             wavelengths=c.wavelengths,
@@ -126,7 +127,7 @@ class RPE(Method):
         )
         if self.pools_classes:
             channels = self.network.decoder.channels
-            self.classify = ObjectHead(channels, len(self.config.class_names))
+            self.classify = ObjectHead(channels, len(self.kinds))
         radius = loss.repulsion_radius
         self.shift = MeanShift(
             loss.concentration,
@@ -139,9 +140,14 @@ class RPE(Method):
         self.scoring = ScoreRegressor()
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of object that the heads tell apart."""
+        return self.config.class_names
+
+    @property
     def pools_classes(self) -> bool:
         """Whether a head names the classes of objects (of several, and unless pixels vote)."""
-        return len(self.config.class_names) > 1 and self.config.network.classifier == "pooled"
+        return len(self.kinds) > 1 and self.config.network.classifier == "pooled"
 
     @property
     def divisor(self) -> int:
@@ -172,7 +178,7 @@ class RPE(Method):
         """Fit the heads of other classes to these."""
         if not isinstance(start, RPE):
             return {}
-        names = start.config.class_names, self.config.class_names
+        names = start.kinds, self.kinds
         return translate_heads(start.state_dict(), self.state_dict(), *names)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
@@ -217,6 +223,8 @@ class RPE(Method):
         """The same terms for an output of :meth:`forward` that is there already."""
         c, stride = self.config.loss, self.config.network.stride
         labels, semantic = batch.get("labels"), batch.get("semantic")
+        if len(self.kinds) == 1:
+            semantic = semantic.clamp_max(1)
         radius = c.repulsion_radius
         pair = pairwise_loss(
             output.embedding,
@@ -232,7 +240,7 @@ class RPE(Method):
         )
         entropy = functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none")
         terms = {"embedding": c.embedding_weight * pair}
-        if len(self.config.class_names) > 1:
+        if len(self.kinds) > 1:
             terms["classes"] = c.class_weight * self._class_loss(output, labels, semantic)
         return terms | {
             "semantic": mean_inside(entropy, semantic >= 0),
@@ -251,10 +259,9 @@ class RPE(Method):
             return self.config.loss.margin
         return float(self.shift.concentration)
 
-    @property
-    def read_out(self) -> ReadOut:
-        """The decoder of label maps, with the settings in force."""
-        return read_out_of(self.config, float(self.shift.concentration))
+    def read_out(self, bandwidth: float = 1.0) -> ReadOut:
+        """The decoder of label maps, by the settings in force and a bandwidth relative to them."""
+        return read_out_of(self.config, float(self.shift.concentration), bandwidth)
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Embedding, semantic and touching maps of one image of any size.
@@ -318,9 +325,9 @@ class RPE(Method):
         return result if sure.all() else result.select(sure)
 
     @torch.inference_mode()
-    def _found(self, maps: MapPrediction) -> FoundObjects:
+    def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
         """The objects of an image, those too that are hardly foreground."""
-        read_out = self.read_out.on_zoomed(self.config.input.scale)
+        read_out = self.read_out(bandwidth).on_zoomed(self.config.input.scale)
         if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
             read_out = replace(read_out, reach=read_out.reach / maps.scale)
         cut = (slice(None), slice(maps.size[0]), slice(maps.size[1]))
@@ -366,7 +373,7 @@ class RPE(Method):
         """Fit the regressor of scores, if the settings ask for one, on up to 32 of the images."""
         if self.config.decoding.score != "regressor":
             return
-        count, least = len(self.config.class_names), self.config.decoding.min_score
+        count, least = len(self.kinds), self.config.decoding.min_score
         find = lambda image: self._found(self.predict_maps(image))  # noqa: E731
         fit_scores(self.scoring, find, dataset, classes=count, least=least, on_image=on_image)
 
