@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,31 @@ QUICK = Crossing(
 )
 
 
-def draw_dl_crossing(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dl_crossing(
+    folder: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    minutes: float | None = None,
+    seeds: int | None = None,
+) -> FigureResult:
     """Train on crossing sticks and score by the number of crossings.
 
     Args:
         folder: where ``dl_crossing.png`` and ``dl_crossing.csv`` go.
         quick: two updates and a few images, which shows only that it runs.
         seed: of the first training of each method; the others follow.
+        minutes: of each training, 20 when None.
+        seeds: trainings of each method, 3 when None.
 
     Returns:
         The files, and for each method ``ap@0.5`` on the images with the fewest and with the most
         sticks, mean over the seeds.
     """
     plan = QUICK if quick else Crossing()
+    if minutes is not None:
+        plan = replace(plan, budget=Budget(minutes=minutes))
+    plan = plan if seeds is None else replace(plan, seeds=seeds)
     rows: list[Row] = []
     for number in range(seed, seed + plan.seeds):
         for name, make in METHODS.items():
