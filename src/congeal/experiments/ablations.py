@@ -22,8 +22,8 @@ from torch import Tensor
 
 from congeal.data.drawn import DrawnDataset
 from congeal.experiments.digits import SIZE, STRIDE, Toy, draw_batch, read_toy
+from congeal.experiments.intervals import half_width
 from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
-from congeal.experiments.segsort_supervised import half_width
 from congeal.figures.plots import LINES
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.modes import assign_to_modes, find_modes
@@ -93,26 +93,30 @@ FULL = Effort(Toy(steps=300, batch=6, images=300))
 QUICK = Effort(Toy(steps=2, batch=2, images=4), seeds=2, scored=2, values=2)
 
 
-def draw_ablations(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_ablations(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, seeds: int | None = None
+) -> FigureResult:
     """Train variants of the method on drawn digits, and score each with an interval over seeds.
 
     Args:
         folder: where ``ablations.png`` and ``ablations.csv`` go.
         quick: two updates and two values of each choice, which shows only that it runs.
         seed: first of the seeds.
+        seeds: trainings of each variant, 3 when None.
 
     Returns:
         The files, and the mean AP at IoU .5 of each variant with the half width of its 95 %
         interval (``+-``).
     """
     effort, known = QUICK if quick else FULL, dict[Variant, list[float]]()
+    effort = replace(effort, seeds=seeds or effort.seeds)
     rows: list[Row] = []
     for name, values in ABLATIONS.items():
         for value in values[: effort.values]:
             variant = replace(Variant(), **{name: value})
             if variant not in known:
-                seeds = range(seed, seed + effort.seeds)
-                known[variant] = [score_variant(variant, effort, one) for one in seeds]
+                of = range(seed, seed + effort.seeds)
+                known[variant] = [score_variant(variant, effort, one) for one in of]
             told = {"choice": name, "value": float(value)}
             rows += [
                 {**told, "seed": seed + k, "ap@0.5": ap} for k, ap in enumerate(known[variant])
