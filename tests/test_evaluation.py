@@ -378,3 +378,18 @@ def test_images_that_were_not_trained_on_are_the_default(a_folder, parts, option
     found = evaluate(Knows(), a_folder(*parts), report=False, **options)
     assert found.split == split
     assert found.metrics["images"] in images
+
+
+def test_the_page_shows_the_best_images_after_the_worst(tmp_path):
+    found = evaluate(Knows({2: 3, 4: 1}), Bars(15), output=tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("Worst images</h2>") < page.index("Best images</h2>")
+    worst, best = ([one.scores["name"] for one in some] for some in (found.examples, found.best))
+    assert (len(worst), len(best)) == (12, 3), "none is shown twice"
+    assert set(worst).isdisjoint(best)
+    assert worst[:2] == ["bar-2", "bar-4"]
+
+
+def test_a_short_evaluation_shows_no_image_twice():
+    found = evaluate(Knows(), Bars(3))
+    assert (len(found.examples), len(found.best)) == (3, 0)

@@ -1,4 +1,4 @@
-"""The report page of an evaluation: scores, and the worst images with what went wrong."""
+"""The report page of an evaluation: scores, the worst images with what went wrong, the best."""
 
 from __future__ import annotations
 
@@ -53,10 +53,12 @@ def make_page(found: Scores) -> Report:
         _add_curves(report, found)
     if found.curves:
         _add_precision_recall(report, found)
-    if found.examples:
-        report.add_heading("Worst images").add_text(_legend(found.protocol))
-    for example in found.examples:
-        report.add_case(example.scores["name"], _pictures(example), _shown(example.scores, found))
+    for heading, examples in (("Worst images", found.examples), ("Best images", found.best)):
+        if examples:
+            report.add_heading(heading).add_text(_legend(found.protocol))
+        for example in examples:
+            shown = _shown(example.scores, found)
+            report.add_case(example.scores["name"], _pictures(example), shown)
     if found.per_image:
         _add_images(report, found)
     return report

@@ -56,6 +56,7 @@ class Scores:
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     curves: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
+    best: list[Example] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def title(self) -> str:

@@ -1,7 +1,7 @@
 """Recurrent Pixel Embedding for Instance Grouping (Kong & Fowlkes, CVPR 2018).
 
 The name stands for a class for each kind of task: :class:`RPE` (instances),
-:class:`RPEBoundaries` and :class:`RPEProposals`.
+:class:`RPEBoundaries`, :class:`RPEProposals` and :class:`RPESemantic`.
 """
 
 from congeal.methods.rpe.boundaries import RPEBoundaries
@@ -10,6 +10,8 @@ from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.rpe.model import RPE
 from congeal.methods.rpe.proposals import RPEProposals
 from congeal.methods.rpe.proposals_config import RPEProposalsConfig
+from congeal.methods.rpe.semantic import RPESemantic
+from congeal.methods.rpe.semantic_config import RPESemanticConfig
 
 __all__ = [
     "RPE",
@@ -18,4 +20,6 @@ __all__ = [
     "RPEConfig",
     "RPEProposals",
     "RPEProposalsConfig",
+    "RPESemantic",
+    "RPESemanticConfig",
 ]

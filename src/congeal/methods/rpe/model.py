@@ -74,6 +74,7 @@ class RPE(Method):
     tasks = ("instances",)
     siblings: ClassVar[Mapping[str, str]] = {
         "boundaries": "congeal.methods.rpe.boundaries:RPEBoundaries",
+        "semantic": "congeal.methods.rpe.semantic:RPESemantic",
         "proposals": "congeal.methods.rpe.proposals:RPEProposals",
     }
     search_space = SEARCH_SPACE
@@ -354,6 +355,17 @@ class RPE(Method):
             coarse = index[:: maps.stride, :: maps.stride]
             classes = pooled_classes(self.classify, maps.maps["features"], coarse, classes)
         return FoundObjects(labels, classes.cpu().numpy(), mean.cpu().numpy())
+
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """The embedding as colours that mean the same in every image, and the semantic map.
+
+        Example:
+            >>> [title for title, _ in RPE(dimensions=4).illustrate(np.zeros((30, 50), np.uint8))]
+            ['embedding', 'semantic map']
+        """
+        from congeal.methods.rpe.illustration import draw_steps  # late: matplotlib is slow
+
+        return list(draw_steps(image, self.predict_maps(image)))
 
     def finish(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
