@@ -189,8 +189,8 @@ def _by_boxes(plan: Crossing, seed: int) -> SegmentSample:
 def _by_stars(plan: Crossing, seed: int) -> SegmentSample:
     objects = (min(plan.objects), max(plan.objects))
     held_out = DrawnDataset("sticks", "val", count=8, size=SIDE, objects=objects)
-    segment = train_stars(_training_images(plan), held_out, plan.budget, seed=seed, **plan.settings)
-    return lambda sample: segment(sample.image)
+    stars = train_stars(_training_images(plan), held_out, plan.budget, seed=seed, **plan.settings)
+    return lambda sample: stars.segment(sample.image)
 
 
 def _has_weights() -> bool:
