@@ -14,6 +14,7 @@ from congeal.data.unlabelled import UnlabelledDataset
 from congeal.errors import CongealError
 from congeal.grouping.contours import region_hierarchy
 from congeal.methods.segsort import SegSort, oversegmentation
+from congeal.methods.segsort.hierarchy import sized_hierarchy
 from congeal.methods.segsort.oversegmentation import ContourSegments, boundary_source
 from congeal.models import load
 from congeal.segmentation import Segmentation
@@ -131,8 +132,7 @@ def test_large_images_are_cut_at_a_smaller_size(tmp_path):
     strength[:, 700] = 0.9
     np.save(tmp_path / "wide.npy", strength)
     wide = Sample("wide", np.zeros((130, 1301, 1), np.uint8), np.zeros((130, 1301), np.int64))
-    source = oversegmentation.boundary_source(str(tmp_path))
-    labels = oversegmentation._segments(source(wide), 0.5)
+    labels = sized_hierarchy(boundary_source(str(tmp_path))(wide)).segments(0.5)
     assert labels.shape == (130, 1301)
     assert labels.max() == 2
     assert (labels[:, :690] != labels[0, -1]).all()

@@ -5,29 +5,25 @@ Flow: image, or boundary map of a file or a model -> region hierarchy -> segment
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import block_reduce
 
 from congeal.data.images import read_image
-from congeal.data.intensity import scale_intensity
 from congeal.data.matlab import read_mat
-from congeal.data.sample import Dataset, LabelMap, Sample, Subset
+from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
-from congeal.grouping.contours import gradient_boundary, region_hierarchy
 from congeal.methods.companions import load_companion
 from congeal.methods.method import Method
+from congeal.methods.segsort.hierarchy import image_gradient, sized_hierarchy
 
 __all__ = ["ContourSegments", "boundary_source"]
 
 Boundary = NDArray[np.float64]
 Source = Callable[[Sample], Boundary]
-LARGEST = 640  # px, longest side of a map whose regions are found, in about a second
 ENDINGS = (".png", ".tif", ".mat", ".npy")
 
 
@@ -56,18 +52,8 @@ class ContourSegments(Subset):
         sample = super().__getitem__(index)
         if self._source is None:  # in the process that reads the images
             self._source = boundary_source(self.contours)
-        labels = _segments(self._source(sample), self.threshold)
+        labels = sized_hierarchy(self._source(sample)).segments(self.threshold)
         return Sample(sample.name, sample.image, labels, sample.path)
-
-
-def _segments(strength: Boundary, threshold: float) -> LabelMap:
-    """Segments ``(H, W)`` of a boundary map; of a large one those of the maxima of its blocks."""
-    step = math.ceil(max(strength.shape) / LARGEST)
-    if step == 1:
-        return region_hierarchy(strength).segments(threshold)
-    coarse = region_hierarchy(block_reduce(strength, step, np.max)).segments(threshold)
-    height, width = strength.shape
-    return coarse.repeat(step, 0).repeat(step, 1)[:height, :width]
 
 
 def boundary_source(contours: str | None) -> Source:
@@ -92,7 +78,7 @@ def boundary_source(contours: str | None) -> Source:
 
 
 def _gradient(sample: Sample) -> Boundary:
-    return gradient_boundary(scale_intensity(sample.image).movedim(0, 2).numpy())
+    return image_gradient(sample.image)
 
 
 def _from_model(model: Method, where: str, sample: Sample) -> Boundary:
