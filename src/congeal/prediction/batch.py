@@ -114,7 +114,9 @@ def segment_files(
             maker.refuse_others(paths, record)
         _claim_names(names, record)
     maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
-    task = _Task(_Late(model, device, settings, maps), maker, record, pages, kinds, overwrite, strict)
+    task = _Task(
+        _Late(model, device, settings, maps), maker, record, pages, kinds, overwrite, strict
+    )
     run = SegmentRun(output, notes=_notes(record))
     for path in paths:
         run.files.append(task.run(path, names[path]))

@@ -148,7 +148,7 @@ class SegSort(Method):
         c = self.config.loss
         if not c.unsupervised:
             return dataset
-        return ContourSegments(dataset, c.contours, c.contour_threshold)
+        return ContourSegments(dataset, c.contours, c.contour_threshold, self.scale)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""

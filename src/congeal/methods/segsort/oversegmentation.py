@@ -34,6 +34,7 @@ class ContourSegments(Subset):
         dataset: of images.
         contours: as in :func:`boundary_source`.
         threshold: boundary strength up to which regions are joined, [0, 1].
+        scale: at which the network sees the images; regions are not found more finely.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -43,17 +44,19 @@ class ContourSegments(Subset):
         (True, True)
     """
 
-    def __init__(self, dataset: Dataset, contours: str | None, threshold: float) -> None:
+    def __init__(
+        self, dataset: Dataset, contours: str | None, threshold: float, scale: float = 1.0
+    ) -> None:
         super().__init__(dataset, range(len(dataset)))
-        self.contours, self.threshold = contours, threshold
+        self.contours, self.threshold, self.scale = contours, threshold, scale
         self._source: Source | None = None
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
         if self._source is None:  # in the process that reads the images
             self._source = boundary_source(self.contours)
-        labels = sized_hierarchy(self._source(sample)).segments(self.threshold)
-        return Sample(sample.name, sample.image, labels, sample.path)
+        found = sized_hierarchy(self._source(sample), self.scale)
+        return Sample(sample.name, sample.image, found.segments(self.threshold), sample.path)
 
 
 def boundary_source(contours: str | None) -> Source:
