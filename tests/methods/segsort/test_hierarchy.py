@@ -147,6 +147,6 @@ def test_saved_contours_score_as_the_model_does(pack, model, tmp_path):
     again = congeal.evaluate(Saved(), data, protocol="bsds-regions", report=False).metrics
     assert told["metrics"]["covering_ods"] == again["covering_ods"] > 0.1
     lines = congeal.evaluate(
-        Saved(), data, protocol="bsds-boundaries", thresholds=3, report=False
+        Saved(), data, protocol="bsds-boundaries", measure={"thresholds": 3}, report=False
     ).metrics
     assert 0 < lines["ods"] < 1
