@@ -35,7 +35,9 @@ Where = Annotated[
         metavar="DATA",
     ),
 ]
-Split = Annotated[str, typer.Option(help="Part of the data: train, val, test, all.")]
+Split = Annotated[
+    str, typer.Option(help="Part of the data: train, val, test, all.", metavar="NAME")
+]
 
 
 def data(context: typer.Context, as_json: Json = False) -> None:
@@ -67,7 +69,8 @@ def list_datasets(as_json: Json = False) -> None:
 def info(
     where: Where,
     number: Annotated[
-        int, typer.Option("--count", "-n", help="Images to look at in each split.", min=1)
+        int,
+        typer.Option("--count", "-n", help="Images to look at in each split.", min=1, metavar="N"),
     ] = 64,
     as_json: Json = False,
 ) -> None:
@@ -153,7 +156,8 @@ def preview(
     ] = None,
     split: Split = "all",
     number: Annotated[
-        int, typer.Option("--count", "-n", help="How many images, evenly spread.", min=1)
+        int,
+        typer.Option("--count", "-n", help="How many images, evenly spread.", min=1, metavar="N"),
     ] = 12,
     augment: Annotated[
         str | None,

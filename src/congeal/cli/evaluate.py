@@ -23,10 +23,13 @@ __all__ = ["default_folder", "evaluate"]
 
 
 _Model: TypeAlias = Annotated[
-    str, typer.Argument(help="Model folder, or the name of a shipped model.")
+    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
 ]
 _Data: TypeAlias = Annotated[
-    str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
+    str,
+    typer.Argument(
+        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+    ),
 ]
 _Protocol: TypeAlias = Annotated[
     str | None,

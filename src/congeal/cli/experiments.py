@@ -40,12 +40,16 @@ def list_experiments(as_json: Json = False) -> None:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="Which experiment; all for every one.")],
+    name: Annotated[
+        str, typer.Argument(help="Which experiment; all for every one.", metavar="NAME")
+    ],
     output: Output = Path("experiments"),
     quick: Annotated[
         bool, typer.Option("--quick", help="Seconds instead of minutes, and coarser.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of whatever is drawn at random.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of whatever is drawn at random.", min=0, metavar="N")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: it leaves a picture and the numbers in it, as CSV."""

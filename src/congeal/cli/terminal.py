@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ __all__ = [
     "say_note",
     "show",
     "show_json",
+    "wrapped",
 ]
 
 
@@ -112,6 +115,25 @@ def one_line(text: object) -> str:
 def count(number: int, what: str) -> str:
     """Say a number of things: ``1 image``, ``2 images``."""
     return f"{number:,} {plural(what, number)}"
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """Break a sentence into lines that fit the terminal, 80 columns in a pipe.
+
+    Args:
+        text: without line breaks.
+        indent: spaces before each line; lines after the first have two more where there are none.
+    """
+    width = max(40, shutil.get_terminal_size().columns)
+    first, later = " " * indent, " " * (indent or 2)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def plural(what: str, number: int) -> str:

@@ -17,9 +17,14 @@ __all__ = ["tune"]
 
 
 def tune(
-    model: Annotated[str, typer.Argument(help="Model folder, or the name of a shipped model.")],
+    model: Annotated[
+        str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
+    ],
     data: Annotated[
-        str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
+        str,
+        typer.Argument(
+            help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+        ),
     ],
     split: Annotated[
         str,
