@@ -50,8 +50,8 @@ def tune(
 ) -> None:
     """Fit the decoding of a model to labelled images, without training.
 
-    Compares settings of the decoding by the headline score of the model's task and
-    keeps the best with the model. Training does so at its end.
+    Compares settings of the decoding by the score of the model's task, for objects the mean of AP
+    at IoU .5 and .7, and keeps the best with the model. Training does so at its end.
     """
     with make_progress() as progress:
         task = progress.add_task("looking at the images", total=None)
@@ -62,10 +62,10 @@ def tune(
                 progress.reset(task)
             progress.update(task, completed=done, total=total)
 
-        def tell(tried: int, total: int, best: float) -> None:
+        def tell(tried: int, total: int, best: float, score: str) -> None:
             if tried == 1:
                 progress.reset(task)
-            said = f"comparing settings, best score {best:.3f}"
+            said = f"comparing settings, best {score} {best:.3f}"
             progress.update(task, completed=tried, total=total, description=said)
 
         found = training.tune(
@@ -88,7 +88,7 @@ def tune(
 
 def _tell(found: Tuning, folder: str, data: str) -> None:
     images = f"{count(found.images, 'image')} with {count(found.objects, 'object')}"
-    say(f"{images}, {count(found.tried, 'setting')} compared")
+    say(f"{images}, {count(found.tried, 'setting')} compared by {found.score}")
     for name, value in found.before.items():
         say(f"  {name} {value:.3f} -> {found.after[name]:.3f}")
     if found.settings:

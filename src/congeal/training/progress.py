@@ -94,11 +94,11 @@ class LiveProgress(Callback):
         return "  ".join(parts)
 
     @contextlib.contextmanager
-    def tuning(self) -> Iterator[Callable[[int, int, float], None]]:
+    def tuning(self) -> Iterator[Callable[[int, int, float, str], None]]:
         """Show that the decoding is being tuned; gives what to tell of it."""
         with self.status("tuning the decoding") as show:
-            yield lambda tried, total, best: show(
-                f"{tried} of about {total} settings compared, best score {best:.3f}"
+            yield lambda tried, total, best, score: show(
+                f"{tried} of about {total} settings, best {score}: {best:.3f}"
             )
         print(self.said, file=self.console.file, flush=True)
 
