@@ -236,11 +236,13 @@ def _say_survey(split: str, found: Survey) -> None:
     seen = "" if found.looked_at == found.images else f" ({found.looked_at} looked at)"
     say(f"{split:>5}: {count(found.images, 'image')}{seen}, {sizes[0]}{more} {found.types[0]}")
     spread = found.to_dict()["objects_per_image"]
-    say(
-        f"       {spread['min']} to {spread['max']} objects per image, {spread['mean']:.4g} on "
-        f"average; {found.broken} of {sum(found.counts)} in several pieces; "
-        f"{100 * found.void:.3g} % void"
-    )
+    if spread["min"] == spread["max"]:
+        say(f"       {count(spread['max'], 'object')} per image")
+    else:
+        numbers = f"{spread['min']:,} to {spread['max']:,}"
+        say(f"       {numbers} objects per image, {spread['mean']:.4g} on average")
+    pieces = f"{found.broken:,} of {count(sum(found.counts), 'object')} in several pieces"
+    say(f"       {pieces}; {100 * found.void:.3g} % void")
     rows = found.histogram()
     most = max((number for *_, number in rows), default=1)
     for low, high, number in rows:
