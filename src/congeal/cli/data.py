@@ -58,12 +58,12 @@ def list_datasets(as_json: Json = False) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in ("name", "what", "licence", "protocol", "here"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "name")
     for entry, here in rows:
         words = (entry.what, entry.licence, entry.protocol, "yes" if here else "no")
         table.add_row(entry.name, *words)
     show(table)
-    say("congeal data info NAME says more; a folder or COCO JSON does wherever a name does")
+    say("more: congeal data info NAME; a folder or COCO JSON may stand for a name")
 
 
 def info(

@@ -161,6 +161,8 @@ def _evaluate(
             progress.reset(task, total=total, description=text)
             said = text
         progress.update(task, completed=done)
+        if row is not None and done == total:  # the page takes a while
+            progress.reset(task, total=None, description="writing the results")
 
     return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, on_note=_note, **options)
 

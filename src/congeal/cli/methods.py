@@ -70,7 +70,7 @@ def _list(kinds: list[type[Method]], as_json: bool) -> None:
     for one in facts:
         table.add_row(one["name"], one["title"], one["reference"], ", ".join(one["tasks"]))
     show(table)
-    say("settings of one: congeal methods NAME; train it: congeal train DATA --method NAME")
+    say("settings: congeal methods NAME; train one: congeal train DATA --method NAME")
 
 
 def _describe(kind: type[Method], section: str | None, whole: bool, as_json: bool) -> None:
@@ -141,8 +141,8 @@ def _in_full(name: str, leaf: Leaf) -> Iterator[str]:
     kind = leaf.kind if "|" in leaf.kind or not leaf.limits else f"{leaf.kind}, {leaf.limits}"
     paper = f"; paper: {leaf.paper}" if leaf.paper else ""
     yield f"  {name}{'*' if leaf.adjustable else ''} = {_default(leaf)}"
-    yield wrapped(leaf.description, indent=6)
-    yield wrapped(f"({kind}{paper})", indent=6)
+    yield wrapped(leaf.description, indent=6, hanging=0)
+    yield wrapped(f"({kind}{paper})", indent=6, hanging=0)
 
 
 def _default(leaf: Leaf) -> str:

@@ -56,8 +56,10 @@ def say(message: str) -> None:
 
 
 def say_note(message: str) -> None:
-    """Print a line for the person, not for the next program."""
-    print(printable(message), file=sys.stderr)
+    """Print a line for the person, not for the next program; a terminal breaks it at words."""
+    text = printable(message)
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed by who started us
+    print(wrapped(text) if terminal else text, file=sys.stderr)
 
 
 def say_error(message: str) -> None:
@@ -117,15 +119,16 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {plural(what, number)}"
 
 
-def wrapped(text: str, indent: int = 0) -> str:
+def wrapped(text: str, indent: int = 0, hanging: int = 2) -> str:
     """Break a sentence into lines that fit the terminal, 80 columns in a pipe.
 
     Args:
         text: without line breaks.
-        indent: spaces before each line; lines after the first have two more where there are none.
+        indent: spaces before each line.
+        hanging: more of them before the lines after the first.
     """
     width = max(40, shutil.get_terminal_size().columns)
-    first, later = " " * indent, " " * (indent or 2)
+    first, later = " " * indent, " " * (indent + hanging)
     return textwrap.fill(
         text,
         width,

@@ -59,8 +59,8 @@ def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) ->
     """Divide names into ``"train"`` and ``"val"`` by a hash of each name.
 
     A name keeps its part when others come or go, and the order of the names does not matter.
-    Exceptions: two or more names always give at least one of each part, and at most a third of the
-    names is in validation, or ``val`` where that is more.
+    Two exceptions: two or more names always give at least one of each part. At most a third of the
+    names is chosen where ``val`` is below a third, for of a few names chance may choose more.
 
     Args:
         names: what to divide.
