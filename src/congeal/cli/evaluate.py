@@ -162,7 +162,8 @@ def _evaluate(
             said = text
         progress.update(task, completed=done)
         if row is not None and done == total:  # the page takes a while
-            progress.reset(task, total=None, description="writing the results")
+            progress.update(task, visible=False)
+            progress.add_task("writing the results", total=None)
 
     return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, on_note=_note, **options)
 
