@@ -42,7 +42,8 @@ app = typer.Typer(
 data_app = typer.Typer(cls=DataCommands, help="List, describe, check and preview datasets.")
 experiments_app = typer.Typer(cls=DataCommands, help="List and run experiments of the papers.")
 
-_COMMANDS = {
+_Several = Mapping[str, Callable[..., None]]
+_COMMANDS: _Several = {
     "demo": demo.demo,
     "train": train.train,
     "tune": tune.tune,
@@ -52,8 +53,8 @@ _COMMANDS = {
     "models": models.models,
     "methods": methods.methods,
 }
-_OF_EXPERIMENTS = {"list": experiments.list_experiments, "run": experiments.run}
-_OF_DATA = {
+_OF_EXPERIMENTS: _Several = {"list": experiments.list_experiments, "run": experiments.run}
+_OF_DATA: _Several = {
     "list": data.list_datasets,
     "info": data.info,
     "check": data.check,
@@ -61,7 +62,7 @@ _OF_DATA = {
 }
 
 
-def _add(group: typer.Typer, commands: Mapping[str, Callable[..., None]]) -> None:
+def _add(group: typer.Typer, commands: _Several) -> None:
     for name, command in commands.items():
         group.command(name, cls=Command)(command)
 

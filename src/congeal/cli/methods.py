@@ -81,8 +81,8 @@ def _describe(kind: type[Method], section: str | None, whole: bool, as_json: boo
         sections = {section: sections[section]}
     presets = {name: dict(values) for name, values in kind.presets.items()}
     if as_json:
-        rows = [_facts(name, leaf) for rows in sections.values() for name, leaf in rows]
-        show_json({"name": kind.name, "tasks": kind.tasks, "presets": presets, "settings": rows})
+        facts = [_facts(name, leaf) for rows in sections.values() for name, leaf in rows]
+        show_json({"name": kind.name, "tasks": kind.tasks, "presets": presets, "settings": facts})
         return
     tasks = f"{plural('task', len(kind.tasks))}: {', '.join(kind.tasks)}"
     say(wrapped(f"{kind.name}: {kind.title} ({kind.reference}); {tasks}"))
