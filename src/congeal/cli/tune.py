@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,35 +16,42 @@ if TYPE_CHECKING:
 __all__ = ["tune"]
 
 
+_Model: TypeAlias = Annotated[
+    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
+]
+_Data: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+    ),
+]
+_Split: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="Part of the data: val, or all for a folder of which the model has seen nothing.",
+        metavar="NAME",
+    ),
+]
+_Folder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for the tuned model; left out, the model's own settings are changed.",
+        metavar="FOLDER",
+    ),
+]
+_Limit: TypeAlias = Annotated[
+    int, typer.Option(help="At most so many images, evenly spread.", metavar="N")
+]
+
+
 def tune(
-    model: Annotated[
-        str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
-    ],
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
-        ),
-    ],
-    split: Annotated[
-        str,
-        typer.Option(
-            help="Part of the data: val, or all for a folder of which the model has seen nothing.",
-            metavar="NAME",
-        ),
-    ] = "val",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for the tuned model; left out, the model's own settings are changed.",
-            metavar="FOLDER",
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(help="At most so many images, evenly spread.", metavar="N")
-    ] = 64,
+    model: _Model,
+    data: _Data,
+    split: _Split = "val",
+    output: _Folder = None,
+    limit: _Limit = 64,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
