@@ -197,7 +197,7 @@ class _Sweep:
             rows = max(1, CACHED // len(points))
             self.even = bool((weight == 1).all())
             heavy = torch.cat([flat if self.even else weight * flat, weight], 1)  # (N, E + 1)
-            parts = (flat, heavy)
+            parts: Block = (flat, heavy)
         else:
             rows = max(1, BLOCK // (points.shape[1] * near.shape[1]))
             parts = (points, mass, near)

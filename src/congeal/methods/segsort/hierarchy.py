@@ -57,12 +57,13 @@ def embedding_boundary(embedding: Tensor, gradient: Boundary) -> Boundary:
         [0.0, 0.0, 0.0, 0.4, 0.6, 0.7, 0.7, 0.6, 0.4, 0.0, 0.0, 0.0]
     """
     unit = embedding.float().cpu().numpy().astype(np.float64)
-    apart = np.zeros(unit.shape[1:])
+    apart: Boundary = np.zeros(unit.shape[1:])
     for axis in range(2):
         np.maximum(apart, _across(unit, axis), out=apart)
+    shapes: list[tuple[int, int]] = list(zip(gradient.shape, apart.shape, strict=True))
     places = [
         ((np.arange(length) + 0.5) * cells / length - 0.5).clip(0, cells - 1)
-        for length, cells in zip(gradient.shape, apart.shape, strict=True)
+        for length, cells in shapes
     ]
     fine = map_coordinates(apart, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
     return np.asarray(np.sqrt(fine.clip(0, 1) * gradient))
