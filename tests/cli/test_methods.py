@@ -3,7 +3,7 @@
 import pytest
 
 from congeal.methods import registry
-from congeal.methods.rpe import RPEConfig
+from congeal.methods.rpe import RPEBoundariesConfig, RPEConfig
 from congeal.training import TrainConfig
 
 
@@ -15,7 +15,8 @@ def test_methods_are_listed_with_their_papers_and_tasks(run):
 
 def test_json_lists_them_for_machines(said):
     (found,) = [row for row in said("methods") if row["name"] == "rpe"]
-    assert found["tasks"] == ["instances"]
+    assert found["tasks"][0] == "instances"
+    assert {"boundaries", "proposals"} <= set(found["tasks"])
 
 
 def test_another_package_may_bring_a_method(run, said, model):
@@ -28,6 +29,18 @@ def test_every_setting_of_a_method_is_shown(run, said):
     paths = [*RPEConfig.leaves(), *(f"training.{path}" for path in TrainConfig.leaves())]
     assert all(path in text for path in paths)
     assert [row["name"] for row in said("methods", "rpe")["settings"]] == paths
+
+
+def test_settings_of_further_tasks_are_shown_beside_those_of_the_first(run, said):
+    text = run("methods", "rpe").stdout
+    assert "settings for boundaries" in text
+    assert "loss.consensus" in text
+    others = {task: one for one in said("methods", "rpe")["others"] for task in one["tasks"]}
+    paths = [row["name"] for row in others["boundaries"]["settings"]]
+    assert paths == list(RPEBoundariesConfig.leaves())
+    alone = said("methods", "rpe", "--task", "boundaries")
+    assert [row["name"] for row in alone["settings"]][: len(paths)] == paths
+    assert alone["presets"]["imagenet"]["network.pretrained"]
 
 
 def test_a_setting_is_told_with_default_range_paper_and_whether_it_may_change(said):

@@ -17,6 +17,7 @@ from congeal.data.registry import held_out_split
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
+from congeal.evaluation.agreement import Agreement
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.examples import Example, RankedExamples, draw_example
 from congeal.evaluation.judge import Judge, make_judge
@@ -141,11 +142,13 @@ def evaluate(
     segment = GivenTrueClasses(segmenter, dataset).segment if true_classes else _plain(segmenter)
     notes += (TOLD,) * true_classes
     draw = partial(_draw, segmenter)
-    for row in _score_images(segment, dataset, count, judge, shown, memory, draw):
+    people = Agreement(judge) if report else None
+    for row in _score_images(segment, dataset, count, judge, shown, memory, draw, people):
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
     found = _collect(name, dataset, judge, rows, shown, notes)
+    found = found if people is None else people.add_to(found)
     if output is not None:
         found.save(output, report=report)
     return found
@@ -267,12 +270,15 @@ def _score_images(
     shown: RankedExamples,
     memory: Memory | None,
     draw: Callable[[Row, Judge, Comparison], Example],
+    people: Agreement | None,
 ) -> Iterator[Row]:
     for index in range(count):
         sample = dataset[index]
         result, seconds = _segment(segment, sample)
         one = Comparison(sample, result, dataset, memory)
         row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
+        if people is not None:
+            people.look(one)
         shown.offer(judge.badness(row), partial(draw, row, judge, one))
         yield row
 

@@ -265,7 +265,8 @@ def _draw(
 ) -> Figure:
     with house_style():
         figure = new_figure(11.0, 4.2 + 1.7 * plan.shown, "Boundaries by the embedding and without")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(4.0, 1.7 * plan.shown))
+        halves = figure.add_gridspec(2, 1, height_ratios=(4.0, 1.7 * plan.shown))
+        top, bottom = (figure.add_subfigure(halves[place, 0]) for place in range(2))
         left, right = top.subplots(1, 2)
         _draw_curves(left, found, people)
         _draw_scores(right, found)

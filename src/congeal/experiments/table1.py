@@ -13,6 +13,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -204,15 +205,12 @@ def has_selective_search() -> bool:
     """
     if find_spec("cv2") is None:
         return False
-    import cv2
-
-    return hasattr(cv2, "ximgproc")
+    return hasattr(import_module("cv2"), "ximgproc")
 
 
 def _selective_search(sample: Sample) -> Segmentation:
     """Boxes of selective search in their order, filled (Uijlings et al., 2013; fast mode)."""
-    import cv2
-
+    cv2: Any = import_module("cv2")
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(to_display(sample.image)[..., ::-1]))
     search.switchToSelectiveSearchFast()

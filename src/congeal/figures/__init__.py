@@ -20,7 +20,12 @@ from congeal.figures.colour import (
 from congeal.figures.display import sphere_rgb
 
 if TYPE_CHECKING:
-    from congeal.figures.plots import contact_sheet, plot_curves, plot_thresholds
+    from congeal.figures.plots import (
+        contact_sheet,
+        plot_curves,
+        plot_precision_recall,
+        plot_thresholds,
+    )
     from congeal.figures.report import Report
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "outline",
     "overlay",
     "plot_curves",
+    "plot_precision_recall",
     "plot_thresholds",
     "sphere_rgb",
     "to_display",
@@ -42,6 +48,7 @@ _LATER = {
     "Report": "congeal.figures.report",
     "contact_sheet": "congeal.figures.plots",
     "plot_curves": "congeal.figures.plots",
+    "plot_precision_recall": "congeal.figures.plots",
     "plot_thresholds": "congeal.figures.plots",
 }
 

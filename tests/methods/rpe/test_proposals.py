@@ -30,15 +30,15 @@ def test_one_bandwidth_finds_the_objects_that_instances_are():
     instances = RPE(**SMALL).decode(made_up_maps())
     proposals = found(bandwidths=(1.0,), max_proposals=1000)
     assert len(proposals) == len(instances) > 2
-    for mask in proposals.masks():
-        same = [np.array_equal(mask, other) for other in instances.masks()]
+    for mask in proposals.masks:
+        same = [np.array_equal(mask, other) for other in instances.masks]
         assert sum(same) == 1
 
 
 def test_smaller_bandwidths_add_proposals_and_may_overlap():
     one, several = found(bandwidths=(1.0,)), found(bandwidths=(1.0, 0.3))
     assert len(several) > len(one)
-    assert np.sum(list(several.masks()), axis=0).max() > 1
+    assert np.sum(several.masks, axis=0).max() > 1
 
 
 def test_a_smaller_bandwidth_is_a_tighter_margin_and_a_sharper_kernel():

@@ -14,7 +14,10 @@ from congeal.methods.sections import InputSettings, MethodSettings, NetworkSetti
 from congeal.networks.embedding import Coordinates
 from congeal.settings import Settings, setting
 
-__all__ = ["PRESETS", "ObjectConfig", "RPEConfig", "RPEDecoding"]
+__all__ = ["PRESETS", "ObjectConfig", "RPEConfig", "RPEDecoding", "current_settings"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 # Settings by path, by name of the preset.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -208,4 +211,29 @@ class RPEConfig(ObjectConfig):
         "read_concentration": "decoding.decode_concentration",
         "connected": "decoding.split_components",
         "holes": "decoding.fill_holes",
+    }
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings with what version 0.1 did without a setting for it.
+
+    Then classes were voted for, and every encoder of timm was shown images scaled by ImageNet's
+    moments.
+
+    Example:
+        >>> current_settings({"dimensions": 8})
+        {'dimensions': 8, 'network.classifier': 'vote'}
+    """
+    told = {**settings, **settings.get("network", {})}
+    found = dict(settings)
+    if not {"classifier", "network.classifier"} & {*told}:
+        found["network.classifier"] = "vote"
+    if settings.get("encoder", "compact") == "compact":
+        return found
+    left_open = ("pixel_mean", "pixel_deviation")  # stored as None
+    given = {k: v for k, v in found.items() if not (k in left_open and v is None)}
+    return {
+        "network.mean": IMAGENET_MEAN,
+        "network.deviation": IMAGENET_DEVIATION,
+        **given,
     }

@@ -33,7 +33,7 @@ from congeal.methods.rpe.classes import (
     translate_heads,
     without_largest,
 )
-from congeal.methods.rpe.config import PRESETS, RPEConfig
+from congeal.methods.rpe.config import PRESETS, RPEConfig, current_settings
 from congeal.methods.rpe.decoding import read_out_of
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.scoring import BUFFERS, FoundObjects, ScoreRegressor, fit_scores
@@ -47,9 +47,6 @@ from congeal.networks.heads import ObjectHead
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class RPE(Method):
@@ -86,17 +83,8 @@ class RPE(Method):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
-        """Make the model that stored settings describe, also those of version 0.1.
-
-        Then every encoder of timm was shown images scaled by ImageNet's moments, and classes were
-        voted for.
-        """
-        told = {**settings, **settings.get("network", {})}
-        if not {"classifier", "network.classifier"} & {*told}:
-            settings = {**settings, "network.classifier": "vote"}
-        old = "encoder" in settings and settings["encoder"] != "compact"
-        moments = {"network.mean": IMAGENET_MEAN, "network.deviation": IMAGENET_DEVIATION}
-        return super().from_settings({**moments, **_given(settings)} if old else settings)
+        """Make the model that stored settings describe, also those of version 0.1."""
+        return super().from_settings(current_settings(settings))
 
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
@@ -394,9 +382,3 @@ class RPE(Method):
                 "without; train with --set decoding.score=regressor"
             )
         return super().configure(**settings)
-
-
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings, without those that say that pixel moments were left open."""
-    left_open = ("pixel_mean", "pixel_deviation")
-    return {k: v for k, v in settings.items() if not (k in left_open and v is None)}

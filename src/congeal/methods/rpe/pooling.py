@@ -67,8 +67,9 @@ def _stability(maps: Sequence[Labels], place: int) -> Floats:
     own = maps[place]
     total = np.ones(int(own.max(initial=0)))
     for other in (one for number, one in enumerate(maps) if number != place):
-        shared = contingency(own, other)
-        overlap = shared.matrix().toarray()  # (K, L)
-        joined = shared.true_areas[:, None] + shared.pred_areas[None] - overlap
-        total += (overlap / np.maximum(joined, 1)).max(1, initial=0.0)
+        pairs = contingency(own, other).objects()
+        joined = pairs.true_areas[pairs.rows] + pairs.pred_areas[pairs.cols] - pairs.counts
+        best = np.zeros(len(total))
+        np.maximum.at(best, pairs.true_ids[pairs.rows] - 1, pairs.counts / joined)
+        total += best
     return total / len(maps)

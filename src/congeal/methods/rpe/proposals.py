@@ -37,7 +37,7 @@ class RPEProposals(RPE):
         (30, 50)
     """
 
-    Config = RPEProposalsConfig
+    Config = RPEProposalsConfig  # type: ignore[assignment]
     tasks = ("proposals",)
     siblings: ClassVar[Mapping[str, str]] = {}
     search_space = PROPOSAL_SEARCH
@@ -111,7 +111,9 @@ class RPEProposals(RPE):
         return found.foreground.astype(np.float64) * compact
 
 
-def _compactness(embedding: torch.Tensor, labels: NDArray[np.int64], stride: int) -> Any:
+def _compactness(
+    embedding: torch.Tensor, labels: NDArray[np.int64], stride: int
+) -> NDArray[np.float64]:
     """Length of the mean of the unit embeddings of each object; 1 where it has none on the grid.
 
     Example:
@@ -127,7 +129,10 @@ def _compactness(embedding: torch.Tensor, labels: NDArray[np.int64], stride: int
     sums = unit.new_zeros(count + 1, unit.shape[1]).index_add(0, index, unit)
     area = torch.bincount(index, minlength=count + 1)
     length = torch.linalg.vector_norm(sums, dim=1) / area.clamp_min(1)
-    return torch.where(area > 0, length.clamp_max(1), 1.0)[1:].double().cpu().numpy()
+    found: NDArray[np.float64] = (
+        torch.where(area > 0, length.clamp_max(1), 1.0)[1:].double().cpu().numpy()
+    )
+    return found
 
 
 def _unlimited(settings: dict[str, Any]) -> dict[str, Any]:
