@@ -9,6 +9,7 @@ All three do so inside of :func:`batch_shared` only, and nothing where there is 
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ class _Shared:
     # Collectives of a step have a group of their own: gradients are added in another order on
     # processes that leave out other parameters, and would come between.
     group: Any = None
-    active = False
+    joined = False  # a training goes on that all take part in
+    active = False  # in a step of it
 
 
 def are_launched(environment: Environment = os.environ) -> bool:
@@ -121,15 +123,23 @@ def join(device: str = "cpu") -> bool:
         except (RuntimeError, ValueError) as error:
             line = " ".join(str(error).split())[:200]
             raise CongealError(f"expected {world_size()} processes to meet: {line}") from error
+        atexit.register(_destroy)
     if _Shared.group is None:
         _Shared.group = dist.new_group()
+    _Shared.joined = True
     return True
 
 
 def leave() -> None:
-    """Part from the other processes; each goes on by itself."""
-    _Shared.group = None
-    if dist.is_available() and dist.is_initialized():
+    """Part from the other processes until :func:`join`; each goes on by itself.
+
+    The connection stays: processes that meet a second time would not know whom they meet.
+    """
+    _Shared.joined = False
+
+
+def _destroy() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 
@@ -155,7 +165,7 @@ def from_first(value: Value) -> Value:
         >>> from_first(3)
         3
     """
-    if _Shared.group is None:
+    if not _Shared.joined:
         return value
     held = [value]
     dist.broadcast_object_list(held, src=0, group=_Shared.group, device=torch.device("cpu"))
@@ -169,7 +179,7 @@ def mean_of_all(values: Tensor) -> Tensor:
         >>> mean_of_all(torch.tensor([1.0, 2.0])).tolist()
         [1.0, 2.0]
     """
-    if _Shared.group is None:
+    if not _Shared.joined:
         return values.detach()
     total = values.detach().clone()
     dist.all_reduce(total, group=_Shared.group)
@@ -182,7 +192,7 @@ def batch_shared() -> Iterator[None]:
 
     All processes have to run it alike. Batch norm is taken over all parts as well.
     """
-    if _Shared.group is None:
+    if not _Shared.joined:
         yield
         return
     _Shared.active = True

@@ -20,6 +20,7 @@ from congeal.training.together import training_settings
 
 __all__ = ["LAUNCHED", "LOST", "devices_wanted", "launch"]
 
+PROGRAM = (sys.executable, "-m", "congeal.cli")
 LOST = 75  # exit code of a process that misses another one: not itself to blame
 LAUNCHED = "CONGEAL_LAUNCHED"  # environment variable: the launcher says why all ended
 GRACE = 10.0  # seconds for the others to notice that a process is gone
@@ -41,7 +42,7 @@ def devices_wanted(settings: Mapping[str, Any]) -> int:
     return config.devices if config.nodes == 1 else 1
 
 
-def launch(words: Sequence[str], count: int) -> int:
+def launch(words: Sequence[str], count: int, program: Sequence[str] = PROGRAM) -> int:
     """Run a command of congeal in several processes of this machine that train together.
 
     Ctrl-C and SIGTERM are passed on to all of them. When one fails, the others are ended.
@@ -49,6 +50,7 @@ def launch(words: Sequence[str], count: int) -> int:
     Args:
         words: the command, such as ``["train", "photos", "--devices", "2"]``.
         count: of processes.
+        program: that takes the command.
 
     Returns:
         The exit code.
@@ -59,7 +61,9 @@ def launch(words: Sequence[str], count: int) -> int:
     with ExitStack() as stack:
         spoken = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count)]
         port = _free_port()
-        running = [_start(words, place, count, port, spoken[place]) for place in range(count)]
+        running = [
+            _start([*program, *words], place, count, port, spoken[place]) for place in range(count)
+        ]
         stack.callback(_end, running)
         with _Forwarding(running) as forwarding:
             guilty = _wait(running, forwarding)
@@ -93,7 +97,7 @@ def _start(
         "MASTER_PORT": str(port),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "congeal.cli", *words],
+        words,
         env=environment,
         stdin=subprocess.DEVNULL,
         stderr=None if place == 0 else spoken,
