@@ -5,6 +5,7 @@ Run by torchrun; the first process writes how far apart the two are, as JSON: ``
 
 import json
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -56,11 +57,26 @@ def chance(numbers):
     return ImageChance(0, [torch.Generator().manual_seed(number) for number in numbers])
 
 
+@contextmanager
+def in_double():
+    """Let the float32 that methods raise their maps to be float64.
+
+    Rounding decides nothing there; in float32 some pixels change their segment by it.
+    """
+    usual = torch.Tensor.float
+    torch.Tensor.float = torch.Tensor.double
+    try:
+        yield
+    finally:
+        torch.Tensor.float = usual
+
+
 def step(model, augment, stage, numbers):
     """Terms of the loss and gradients of all parameters, of these samples."""
     model.zero_grad()
     batch = batch_of(model, augment, numbers)
-    terms = model.losses(batch, stage=stage, progress=1.0, generator=chance(numbers))
+    with in_double():
+        terms = model.losses(batch, stage=stage, progress=1.0, generator=chance(numbers))
     values = torch.stack(list(terms.values()))
     values.sum().backward()
     zero = torch.zeros((), dtype=torch.float64)

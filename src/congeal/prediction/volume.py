@@ -13,7 +13,7 @@ from congeal.data.images import read_pictures
 from congeal.errors import CongealError
 from congeal.models.channels import stored_channels
 from congeal.prediction.memory import check_memory
-from congeal.prediction.single import Model, as_segmenter
+from congeal.prediction.single import Model, as_image, as_segmenter
 from congeal.segmentation import Segmentation
 from congeal.segmentation.formats import FORMATS
 from congeal.segmentation.segmenter import Segmenter
@@ -59,9 +59,13 @@ def segment_volume(
         >>> segment_volume(congeal.RPE(), np.zeros((3, 20, 30), np.uint8))
         Volume(3 x 20 x 30, 0 objects)
     """
+    channels = stored_channels(model)
+    planes: Iterable[NDArray[Any]]
     if isinstance(stack, str | Path):
-        stack = [one.pixels for one in read_pictures(stack, stored_channels(model))]
-    found = found_in_planes(as_segmenter(model, device), stack)
+        planes = [one.pixels for one in read_pictures(stack, channels)]
+    else:
+        planes = (as_image(one, channels) for one in stack)
+    found = found_in_planes(as_segmenter(model, device), planes)
     return Volume.from_planes(found, min_iou=min_iou, max_gap=max_gap, min_planes=min_planes)
 
 
