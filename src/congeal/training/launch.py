@@ -67,8 +67,9 @@ def launch(words: Sequence[str], count: int, program: Sequence[str] = PROGRAM) -
         stack.callback(_end, running)
         with _Forwarding(running) as forwarding:
             guilty = _wait(running, forwarding)
-        if guilty is None or (guilty == 0 and running[0].returncode > 0):
-            return int(running[0].returncode)
+        code = int(running[0].returncode)
+        if guilty is None or (guilty == 0 and code > 0 and code != LOST):
+            return 128 - code if code < 0 else code  # as a shell tells of a signal
         raise CongealError(_reason(guilty, running[guilty], spoken[guilty], count))
 
 
@@ -175,5 +176,7 @@ def _reason(place: int, process: subprocess.Popen[bytes], spoken: IO[str], count
         )
     spoken.seek(0)
     lines = spoken.read().strip().splitlines()
+    if code == LOST:
+        return f"process {place + 1} of {count} lost the others; --resume goes on from there"
     said = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
     return f"process {place + 1} of {count}: {said}"
