@@ -54,6 +54,11 @@ def test_scores_are_means_over_voxels_and_classes_are_kept():
     assert [row["class"] for row in volume.measure()] == ["cell", "debris"]
 
 
+def test_the_one_class_of_a_model_keeps_its_name():
+    plane = Segmentation.from_labels([[1, 1]], class_names=("nucleus",))
+    assert Volume.from_planes([plane]).measure()[0]["class"] == "nucleus"
+
+
 def test_a_volume_without_an_object_is_one_too():
     volume = Volume.from_planes([Segmentation.from_labels(np.zeros((3, 4), int))] * 2)
     assert (len(volume), volume.labels.shape, volume.measure()) == (0, (2, 3, 4), [])

@@ -162,7 +162,8 @@ class Volume:
             >>> Volume.from_planes([plane, plane])
             Volume(2 x 1 x 3, 1 object)
         """
-        stitcher, found, names = PlaneStitcher(min_iou, max_gap), [], ("object",)
+        stitcher, found = PlaneStitcher(min_iou, max_gap), []
+        names: tuple[str, ...] = ()
         parts: list[NDArray[np.float64]] = []  # number, pixels, score of each object of each plane
         for plane in planes:
             labels = plane.labels
