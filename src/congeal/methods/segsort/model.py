@@ -19,7 +19,7 @@ from congeal.errors import CongealError
 from congeal.grouping.groups import Groups
 from congeal.grouping.kmeans import SphericalKMeans
 from congeal.grouping.retrieval import Neighbours, Retrieval
-from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
+from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.explanation import Explanation, Match
@@ -35,6 +35,7 @@ from congeal.methods.segsort.segments import boxes_of, class_map, cut_by_class, 
 from congeal.methods.segsort.suggest import suggest_settings
 from congeal.networks.encoders import input_moments
 from congeal.networks.registry import build_network
+from congeal.processes import gather_rows
 from congeal.segmentation import Segmentation
 from congeal.sphere import normalise
 
@@ -189,7 +190,7 @@ class SegSort(Method):
         loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **told)
         if self.training:
             now = segment_prototypes(embedding.detach(), clusters, truth)
-            self.bank.push(*gather_prototypes(now.prototypes, now.classes))
+            self.bank.push(*gather_rows(now.prototypes, now.classes)[0])  # alike in all processes
         return {"segments": loss}
 
     def _clusters(self, embedding: Tensor, known: Tensor, place: Tensor) -> Tensor:
