@@ -159,8 +159,19 @@ def train(
         _print_config(method, data, wish)
         return
     _launch_if_several(chosen)
-    folder = default_folder(data) if output is None else output
     about = {"what": what, "licence": licence, "born": born}
+    _run_and_tell(method, data, output or default_folder(data), resume, wish, about, as_json)
+
+
+def _run_and_tell(
+    method: str | None,
+    data: str,
+    folder: Path,
+    resume: bool,
+    wish: dict[str, Any],
+    about: dict[str, Any],
+    as_json: bool,
+) -> None:
     with _quiet_beside_the_first():
         outcome = _run(method, data, folder, resume, wish, about)
         _stop_if_stopped(outcome)

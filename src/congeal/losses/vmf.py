@@ -189,8 +189,7 @@ def vmf_loss(
         samples: pixels drawn from each image for the mean (None: all). Prototypes are always
             those of all pixels.
         reduction: ``"images"`` takes the mean over the pixels of each image, then over the images
-            of the batch, those without a segment counting 0; ``"pixels"`` the mean over the pixels
-            of the batch, as the paper's code does.
+            of the batch; ``"pixels"`` that over the pixels of the batch, as the paper's code does.
         generator: CPU generator of the draw.
 
     Returns:
