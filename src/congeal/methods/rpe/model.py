@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,15 +14,15 @@ from torch.nn import functional
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
+from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.groups import Grouping
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.readout import ReadOut
 from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.method import MapPrediction, Method
-from congeal.methods.object_size import predict_at_object_size
+from congeal.methods.object_size import component_areas, predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
     object_class_loss,
@@ -46,6 +45,7 @@ __all__ = ["RPE"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+ANCHORS = 4096  # points that shift over a whole image: drawn sticks at stride 2 shift whole
 
 
 class RPE(Method):
@@ -241,35 +241,46 @@ class RPE(Method):
             return self.config.loss.margin
         return float(self.shift.concentration)
 
-    @property
-    def read_out(self) -> ReadOut:
-        """The decoder of label maps, with the settings in force."""
-        c, loss = self.config.decoding, self.config.loss
-        radius = loss.repulsion_radius
-        kernel = c.kernel_radius or (None if radius is None else radius / 2)
-        return ReadOut(
-            margin=loss.margin if c.merge_margin is None else c.merge_margin,
-            concentration=c.decode_concentration or float(self.shift.concentration),
-            reach=kernel,
-            smallest=c.min_area,
-            fragment=c.min_area_ratio,
+    def _decoder(self, maps: MapPrediction) -> GroupDecoder:
+        """The decoder of these maps, with the settings in force."""
+        c = self.config.decoding
+        return GroupDecoder(
+            self._grouping(maps),
+            min_area=c.min_area / self.config.input.scale**2,
+            min_area_ratio=c.min_area_ratio,
             # Far-apart objects may share a direction, whatever groups them.
-            connected=c.split_components or (radius is not None and c.grouping != "auto"),
-            holes=c.fill_holes,
-            grouping=self._named_grouping(),
+            split_components=c.split_components or self._kernel_radius(maps) is not None,
+            fill_holes=c.fill_holes,
         )
 
-    def _named_grouping(self) -> Grouping | None:
-        """The grouping that the settings name; None: mean shift, as the decoder does it."""
+    def _kernel_radius(self, maps: MapPrediction) -> float | None:
+        """The radius of the decoding kernel in pixels of the image, for maps of this scale."""
+        c, repulsion = self.config.decoding, self.config.loss.repulsion_radius
+        if c.grouping != "auto":
+            return repulsion
+        radius = c.kernel_radius or (None if repulsion is None else repulsion / 2)
+        shown = self.config.input.scale * maps.scale
+        return None if radius is None else radius / shown
+
+    def _grouping(self, maps: MapPrediction) -> Grouping:
+        """The grouping that the settings name; auto: mean shift, within the radius if any."""
         c = self.config.decoding
+        kernel = {
+            "concentration": c.decode_concentration or float(self.shift.concentration),
+            "margin": self.config.loss.margin if c.merge_margin is None else c.merge_margin,
+        }
         if c.grouping == "auto":
-            return None
+            radius, min_area = self._kernel_radius(maps), c.min_area / self.config.input.scale**2
+            return MeanShift(
+                **kernel,
+                reach=None if radius is None else radius / maps.stride,
+                anchors=ANCHORS,
+                smallest=min_area / maps.stride**2,
+            )
         options: dict[str, Any] = dict(c.grouping_options)
-        if c.grouping == "mean-shift":
-            margin = self.config.loss.margin if c.merge_margin is None else c.merge_margin
-            kappa = c.decode_concentration or float(self.shift.concentration)
-            options = {"concentration": kappa, "margin": margin} | options
-        return build_grouping(c.grouping, **options)
+        return build_grouping(
+            c.grouping, **(kernel | options if c.grouping == "mean-shift" else options)
+        )
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Embedding, semantic and touching maps of one image of any size.
@@ -280,7 +291,19 @@ class RPE(Method):
         Raises:
             CongealError: the array is no image.
         """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        return predict_at_object_size(image, self.config.input, self._predict, self._areas)
+
+    def _areas(self, maps: MapPrediction) -> NDArray[np.float64]:
+        """Areas of the objects, about: the parts of the foreground that touching pixels leave."""
+        c = self.config
+        foreground = self._foreground(maps)[1] > c.decoding.foreground_threshold
+        touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]] > 0
+        return component_areas(foreground, touching, c.decoding.min_area / c.input.scale**2)
+
+    def _foreground(self, maps: MapPrediction) -> tuple[Tensor, Tensor]:
+        """Class probabilities ``(C + 1, H, W)`` and that of any class, ``(H, W)``."""
+        semantic = maps.maps["semantic"][:, : maps.size[0], : maps.size[1]].float().softmax(0)
+        return semantic, 1 - semantic[0]
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
@@ -317,21 +340,15 @@ class RPE(Method):
             >>> model.configure(foreground_threshold=0.4).decode(maps).shape
             (30, 50)
         """
-        read_out = self.read_out
-        if self.config.input.scale != 1:
-            read_out = read_out.on_zoomed(self.config.input.scale)
-        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
-            read_out = replace(read_out, reach=read_out.reach / maps.scale)
-        cut = (slice(None), slice(maps.size[0]), slice(maps.size[1]))
         c, embedding = self.config, maps.maps["embedding"]
-        semantic = maps.maps["semantic"][cut].float().softmax(0)  # (C + 1, H, W)
-        objectness = 1 - semantic[0]
-        touching_map = maps.maps["touching"][cut][0].float().sigmoid()
-        trust = (objectness * (1 - touching_map)).clamp_min(0)
+        semantic, objectness = self._foreground(maps)
+        touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]].float().sigmoid()
+        trust = (objectness * (1 - touching)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        labels = read_out(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
+        decode = self._decoder(maps)
+        labels = decode(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
         if c.loss.background == "group":
             labels = _without_largest(labels)
         return self._describe(labels, semantic, maps, keep_embedding)
