@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from congeal.errors import CongealError
-from congeal.grouping.readout import ReadOut
+from congeal.grouping import GroupDecoder
 from congeal.methods.rpe import RPE
 from congeal.methods.rpe.rescale import unscale
 from congeal.networks import EmbeddingOutput
@@ -120,15 +120,15 @@ def test_what_is_looked_at_is_what_is_segmented():
 def test_the_radius_is_in_pixels_that_the_network_sees(monkeypatch):
     looking = model(min_object_area=512.0, repulsion_radius=40.0)
     radii = []
-    group = ReadOut.__call__
+    group = GroupDecoder.__call__
 
-    def noting(read_out, *args, **settings):
-        radii.append(read_out.reach)
-        return group(read_out, *args, **settings)
+    def noting(decoder, *args, stride):
+        radii.append(decoder.grouping.reach * stride)
+        return group(decoder, *args, stride=stride)
 
-    monkeypatch.setattr(ReadOut, "__call__", noting)
+    monkeypatch.setattr(GroupDecoder, "__call__", noting)
     looking.segment(blocks(8))
-    assert radii == [20, 10]  # half of it in decoding, and of pixels half as large
+    assert radii == [10]  # half of it in decoding, and of pixels half as large
 
 
 def test_a_negative_area_to_enlarge_to_is_refused_in_one_line():
