@@ -127,7 +127,7 @@ def test_a_volume_is_grouped_like_an_image() -> None:
     volume = embedding[:, None].expand(-1, 7, -1, -1).contiguous()
     image = MeanShift(36.0, anchors=512).group(embedding).labels
     found = MeanShift(36.0, anchors=512).group(volume).labels
-    assert adjusted_rand_score(image.expand(7, -1, -1).flatten(), found.flatten()) > 0.99
+    assert adjusted_rand_score(image.expand(7, -1, -1).flatten(), found.flatten()) > 0.98
 
 
 def test_turning_the_embedding_space_changes_no_group() -> None:

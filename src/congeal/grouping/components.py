@@ -188,6 +188,8 @@ def fill_holes(labels: Labels) -> Labels:
         1
     """
     filled = labels.copy()
+    if not labels.any():
+        return filled
     holes = _enclosed(labels)
     if not holes.any():
         return filled

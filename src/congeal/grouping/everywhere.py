@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ __all__ = ["group_everywhere"]
 
 ALIKE = 1.25  # kernel widths: root mean square angle in a block for which its mean may stand
 FOREIGN = 3.0  # kernel widths from the mean of its block, beyond which a pixel is loose
+REST = 1e-4  # change of a coordinate below which a point rests: sharp kernels move slowly
 ROUNDS = 2  # times that what no mode explains is sampled again
 COMPARED = 2**22  # cosines written at once: 16 MB
 PIXELS = 65_536  # pixels compared at once with their blocks
@@ -140,6 +142,7 @@ class _Search:
                 sample.mass,
                 width=UNITED * self.width,
                 steps=self.steps,
+                tolerance=REST,
             )
             modes = self._modes(flow, sample.pixels)
             far = self._far(vectors, modes) if len(sample.points) < points.shape[1] else loose[:0]
@@ -168,15 +171,13 @@ class _Search:
         pixels of a border, and would take in a small object beside it.
         """
         area = torch.zeros_like(flow.mass).index_add_(0, flow.where, pixels.to(flow.mass))
-        lone = flow.count < 2
+        lone = (flow.count < 2) & (area > 1)
         if not bool(lone.all()):
             lone &= (flow.rest @ flow.rest[~lone].T).amax(1) > self.margin
-            rest, area = flow.rest[~lone], area[~lone]
-        else:
-            rest = flow.rest
-        modes = find_modes(rest, margin=self.margin, width=self.width, weights=area)
-        held = torch.bincount(assign_to_modes(rest, modes), area, len(modes))
-        return modes[held >= min(self.min_area, float(held.max()))]
+            area = area.masked_fill(lone, 0)
+        find = partial(find_modes, flow.rest, margin=self.margin, width=self.width, weights=area)
+        modes = find(smallest=self.min_area)
+        return modes if len(modes) else find()[:1]
 
     def _far(self, vectors: Tensor, modes: Tensor) -> Tensor:
         """Loose pixels whose cosine to every mode is below the margin."""

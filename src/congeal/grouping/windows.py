@@ -21,6 +21,7 @@ from congeal.sphere import normalise
 __all__ = ["Cells", "assign_around", "cut", "join_cells", "sample_cells", "shift_cells"]
 
 SPACING = 0.75  # side of a cell in standard deviations of the kernel in space: 3 px where that is 4
+LARGEST = 4  # px, side of a cell at most, so that objects from 16 px up have one
 CUT = 2.0  # standard deviations beyond which the kernel in space is taken for zero
 BLOCK = 4  # cells a side of a block: its queries share their window
 TOGETHER = 128  # blocks per product: windows and weights of 16 dimensions stay in a 2 MB cache
@@ -59,7 +60,7 @@ def sample_cells(embedding: Tensor, mass: Tensor, spread: float) -> Cells:
         >>> cells.side, cells.points.tolist(), cells.mass.tolist()
         (2, [[[0.0, 1.0]]], [[4.0]])
     """
-    side = min(max(1, int(SPACING * spread)), max(mass.shape))
+    side = max(1, int(min(SPACING * spread, LARGEST)))
     masses = cut(mass, side, mass.ndim)  # (*C, side^n)
     best = masses.argmax(-1, keepdim=True)
     index = torch.arange(mass.numel(), device=mass.device).view(mass.shape)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from congeal.errors import CongealError
 from congeal.grouping import GroupDecoder
@@ -30,8 +31,16 @@ class Colours(torch.nn.Module):
         return EmbeddingOutput(
             embedding / embedding.norm(dim=1, keepdim=True),
             torch.cat([-bright, bright], 1),
-            torch.full_like(bright, -9),
+            _touching(image),
         )
+
+
+def _touching(image):
+    """Logits: high on both sides of where one colour borders on another."""
+    colour, bright = image.argmax(1, keepdim=True), image.amax(1, keepdim=True) > 0.5
+    borders = (colour[..., 1:] != colour[..., :-1]) & bright[..., 1:] & bright[..., :-1]
+    both = functional.pad(borders, (0, 1)) | functional.pad(borders, (1, 0))
+    return both.float() * 18 - 9
 
 
 def model(**wanted):
@@ -113,7 +122,7 @@ def test_an_image_of_small_objects_is_looked_at_again_enlarged(side, wanted, see
 def test_what_is_looked_at_is_what_is_segmented():
     looking = model(min_object_area=800.0, repulsion_radius=40.0)
     seen = looking.predict_maps(blocks(16))
-    assert seen.scale == pytest.approx(1.25)
+    assert seen.scale == pytest.approx(1.25, rel=0.02)  # the median block has 512 pixels
     assert np.array_equal(looking.decode(seen).labels, looking.segment(blocks(16)).labels)
 
 
