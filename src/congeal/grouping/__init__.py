@@ -14,8 +14,6 @@ from congeal.grouping.retrieval import (
     Neighbours,
     Retrieval,
     RetrievedGroups,
-    majority_vote,
-    segment_prototypes,
     semantic_map,
 )
 from congeal.grouping.scalar_shift import ScalarMeanShift, scalar_mean_shift
@@ -42,11 +40,9 @@ __all__ = [
     "find_modes",
     "group_pixels",
     "groups_from_labels",
-    "majority_vote",
     "mask_nms",
     "mean_shift_step",
     "scalar_mean_shift",
-    "segment_prototypes",
     "semantic_map",
     "split_parts",
 ]

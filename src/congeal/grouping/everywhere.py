@@ -145,11 +145,16 @@ class _Search:
                 tolerance=REST,
             )
             modes = self._modes(flow, sample.pixels)
-            far = self._far(vectors, modes) if len(sample.points) < points.shape[1] else loose[:0]
-            if len(far) < max(self.min_area, 1) or number == ROUNDS:
+            every = not len(means) and len(sample.points) == len(loose)
+            if every or number == ROUNDS:
+                break
+            far = self._far(vectors, modes)
+            if len(far) < max(self.min_area, 1):
                 break
             stratum[far] = number + 1
         home = assign_to_modes(flow.rest, modes)[flow.where]  # of each point of the sample
+        if every:  # pixels in their order
+            return self._prune(points, modes, home)
         label = home[block.clamp_min(0)] if len(whole.points) else torch.zeros_like(block)
         label[loose] = self._assign(vectors, modes, sample.points, home)
         return self._prune(points, modes, label)
