@@ -46,15 +46,25 @@ def run(
         bool, typer.Option("--quick", help="Seconds instead of minutes, and coarser.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn at random.", min=0)] = 0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Of each training, where it goes by the clock.", min=0.1)
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Trainings of each kind, where there are several.", min=1)
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data sets of compare, with commas between.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: it leaves a picture and the numbers in it, as CSV."""
-    from congeal.experiments import EXPERIMENTS, choose_experiments
+    from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
+    asked = {"minutes": minutes, "seeds": seeds, "data": data.split(",") if data else None}
     made = {}
     for one in choose_experiments(name):
         say_note(f"running {one}: {EXPERIMENTS[one].what}")
-        made[one] = EXPERIMENTS[one].draw(output, quick=quick, seed=seed)
+        made[one] = run_experiment(one, output, quick=quick, seed=seed, **asked)
         if not as_json:
             _tell(made[one])
     if as_json:

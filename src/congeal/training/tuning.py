@@ -27,6 +27,8 @@ __all__ = ["Tuning", "store_tuned", "tune", "tune_decoding"]
 
 NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
+POOR = 0.5  # headline score below which a better setting may lie many steps away
+LEAP = 3  # steps at once, to begin with where the score is poor
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
 OnImage = Callable[[int, int], None]
@@ -73,8 +75,9 @@ def tune(
     """Tune the decoding of a model on labelled images and store the settings with it.
 
     Nothing is trained: the network runs once on each image, then the settings of the method's
-    search space climb, one at a time, to the best headline score of the model's task. A step has
-    to gain two objects at least. ``congeal train`` does it at its end, on validation images.
+    search space climb, one at a time, to the best headline score of the model's task, first by
+    three steps at once where that is under 0.5. A step has to gain two objects at least.
+    ``congeal train`` does it at its end, on validation images.
 
     Args:
         model: folder of a model, or the name of a shipped one.
@@ -242,13 +245,18 @@ class _Search:
 
     def climb(self) -> None:
         """Go on until no setting gets better by a step, or it is time to stop."""
-        space = list(self.model.search_space)
-        moved = True
-        while moved:
-            moved = False
-            for place, path in enumerate(space):
-                self.ahead = 2 * (len(space) - place) - 1  # a step each way, this one done
-                moved |= self._along(path)
+        if self.best < POOR:
+            self._round(LEAP)
+        while self._round(1):
+            pass
+
+    def _round(self, steps: int) -> bool:
+        """Move each setting by so many steps at once while it pays; whether any did."""
+        moved, space = False, list(self.model.search_space)
+        for place, path in enumerate(space):
+            self.ahead = 2 * (len(space) - place) - 1  # a move each way, this one done
+            moved |= any(self._climb(path, way, steps) for way in (-1, 1))
+        return moved
 
     def _tell(self) -> None:
         tried = len(self.seen)
@@ -268,13 +276,9 @@ class _Search:
         score = headline(self.model.task, self.seen[key])
         return -1.0 if math.isnan(score) else score
 
-    def _along(self, path: str) -> bool:
-        """Step up or down as long as it pays; whether it did at all."""
-        return any(self._climb(path, way) for way in (-1, 1))
-
-    def _climb(self, path: str, way: int) -> bool:
-        moved, step = False, self.model.search_space[path]
-        while (ahead := step(self._value(path), way)) is not None and not self.stop():
+    def _climb(self, path: str, way: int, steps: int) -> bool:
+        moved = False
+        while (ahead := self._ahead(path, way, steps)) is not None and not self.stop():
             trial = dict(sorted({**self.settings, path: ahead}.items()))
             score = self.score(trial)
             pays = score >= self.best + self.least_gain
@@ -284,6 +288,18 @@ class _Search:
             if not pays:
                 break
         return moved
+
+    def _ahead(self, path: str, way: int, steps: int) -> Any:
+        """The value so many steps away, fewer at the end of its range; None where there is none."""
+        value = None
+        for _ in range(steps):
+            ahead = self.model.search_space[path](
+                self._value(path) if value is None else value, way
+            )
+            if ahead is None:
+                break
+            value = ahead
+        return value
 
     def _value(self, path: str) -> Any:
         """The value in force; where a setting is open, what the method takes for it."""
