@@ -17,19 +17,20 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from congeal.grouping.flow import UNITED, Flow, let_flow
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, widest
 from congeal.grouping.sampling import spread_indices
-from congeal.grouping.windows import cut
 from congeal.sphere import normalise
 
 __all__ = ["group_everywhere"]
 
+BLOCKS = 4  # for each anchor: most become one with others before the first step
 ALIKE = 1.25  # kernel widths: root mean square angle in a block for which its mean may stand
 FOREIGN = 3.0  # kernel widths from the mean of its block, beyond which a pixel is loose
 REST = 1e-4  # change of a coordinate below which a point rests: sharp kernels move slowly
-ROUNDS = 2  # times that what no mode explains is sampled again
+ROUNDS = 4  # times that what no mode explains is sampled again
 COMPARED = 2**22  # cosines written at once: 16 MB
 PIXELS = 65_536  # pixels compared at once with their blocks
 
@@ -65,7 +66,7 @@ def group_everywhere(
         mass: ``(*S)``, above 0 in the mask.
         shift: the kernel and its step.
         margin: cosine above which two modes are one.
-        anchors: most points of a kind (blocks, loose pixels) that shift.
+        anchors: loose pixels that shift, at most; four times as many blocks do.
         min_area: pixels under which a group is given up.
         steps: at most.
 
@@ -82,11 +83,11 @@ def group_everywhere(
     """
     search = _Search(shift, margin, anchors, min_area, steps)
     at = mask.flatten().nonzero()[:, 0]
-    points, mass = unit.flatten(1)[:, at], mass.flatten()[at].to(unit.dtype)
-    block, means = search.blocks(unit, mask, points)
-    label = search.label(points, mass, block, means)
+    block, means = search.blocks(unit, mask)
+    loose = at[block[at] < 0]
+    label = search.label(unit.flatten(1), mass.flatten().to(unit.dtype), block, means, at, loose)
     labels = torch.zeros(mask.numel(), dtype=torch.int64, device=unit.device)
-    labels[at] = label + 1
+    labels[at] = label[at] + 1
     return labels.view(mask.shape)
 
 
@@ -103,34 +104,52 @@ class _Search:
         """One standard deviation of the kernel, or of that of the margin if wider, in radians."""
         return widest(self.margin, float(self.shift.concentration))
 
-    def blocks(self, unit: Tensor, mask: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def blocks(self, unit: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The block 0..B-1 of each pixel ``(N,)``, -1 if loose, and the means ``(B, D)``.
 
         A block stands for its pixels if the root mean square of their angles to its mean,
         sqrt(2 - 2 R) with R the length of the mean of their unit vectors, is small.
         """
-        count = points.shape[1]
-        loose = torch.full((count,), -1, dtype=torch.int64, device=unit.device)
+        count = int(mask.sum())
+        loose = torch.full((mask.numel(),), -1, dtype=torch.int64, device=unit.device)
         if count <= self.anchors:
-            return loose, points.T[:0]
-        side = math.ceil((count / self.anchors) ** (1 / mask.ndim))
-        sums = cut(unit * mask, side, mask.ndim).sum(-1)  # (D, *C)
-        held = cut(mask.to(unit.dtype), side, mask.ndim).sum(-1)  # (*C)
+            return loose, unit.flatten(1).T[:0]
+        side = math.ceil((count / (BLOCKS * self.anchors)) ** (1 / mask.ndim))
+        if side < 2:
+            return loose, unit.flatten(1).T[:0]
+        inside = unit if bool(mask.all()) else unit * mask
+        sums = _add_up(inside, side, mask.ndim)  # (D, *C)
+        held = _add_up(mask.to(unit.dtype), side, mask.ndim)  # (*C)
         length = torch.linalg.vector_norm(sums, dim=0) / held.clamp_min(1)
         alike = (held > 1) & (2 - 2 * length < (ALIKE * self.width) ** 2)
+        means = normalise(sums, dim=0)
         number = torch.where(alike, alike.flatten().long().cumsum(0).view(alike.shape) - 1, -1)
-        means = normalise(sums[:, alike].T, dim=1)
-        block = number[(mask.nonzero() // side).unbind(1)]
         edge = math.cos(min(FOREIGN * self.width, math.pi))
-        for some in torch.arange(count, device=unit.device).split(PIXELS):
-            some = some[block[some] >= 0]
-            foreign = (points[:, some] * means[block[some]].T).sum(0) < edge
-            block[some[foreign]] = -1
-        return block, means
+        cosine = torch.zeros_like(unit[0])
+        for plane, mean in zip(unit, means, strict=True):  # D planes fit in a cache, not all
+            cosine.addcmul_(plane, _enlarge(mean, side, mask.shape))
+        block = torch.where((cosine >= edge) & mask, _enlarge(number, side, mask.shape), -1)
+        return block.flatten(), means[:, alike].T
 
-    def label(self, points: Tensor, mass: Tensor, block: Tensor, means: Tensor) -> Tensor:
-        """The group 0..M-1 of each of ``(D, N)`` points of some mass and block, ``(N,)``."""
-        loose = (block < 0).nonzero()[:, 0]
+    def label(
+        self,
+        points: Tensor,
+        mass: Tensor,
+        block: Tensor,
+        means: Tensor,
+        at: Tensor,
+        loose: Tensor,
+    ) -> Tensor:
+        """The group 0..M-1 of the pixels ``at`` among ``(D, N)``, ``(N,)``.
+
+        Args:
+            points: ``(D, N)`` all pixels of the map.
+            mass: ``(N,)``.
+            block: ``(N,)`` of each pixel, -1 if loose.
+            means: ``(B, D)`` of the blocks.
+            at: pixels of the mask.
+            loose: those without a block.
+        """
         vectors, weight = points[:, loose], mass[loose]
         whole = _sum_up(block, mass, means)
         stratum = torch.zeros_like(loose)
@@ -153,11 +172,9 @@ class _Search:
                 break
             stratum[far] = number + 1
         home = assign_to_modes(flow.rest, modes)[flow.where]  # of each point of the sample
-        if every:  # pixels in their order
-            return self._prune(points, modes, home)
-        label = home[block.clamp_min(0)] if len(whole.points) else torch.zeros_like(block)
-        label[loose] = self._assign(vectors, modes, sample.points, home)
-        return self._prune(points, modes, label)
+        label = home[block.clamp_min(0)] if len(means) else torch.zeros_like(block)
+        label[loose] = home if every else self._assign(vectors, modes, sample.points, home)
+        return self._prune(points, modes, label, at)
 
     def _draw(self, vectors: Tensor, mass: Tensor, stratum: Tensor) -> Iterator[_Sample]:
         """An even choice of each stratum of loose pixels ``(D, n)``."""
@@ -185,7 +202,7 @@ class _Search:
         return modes if len(modes) else find()[:1]
 
     def _far(self, vectors: Tensor, modes: Tensor) -> Tensor:
-        """Loose pixels whose cosine to every mode is below the margin."""
+        """Those whose cosine to every mode is below the margin, by their index."""
         parts = [(modes @ part).amax(0) < self.margin for part in _chunks(vectors, len(modes))]
         return torch.cat(parts).nonzero()[:, 0] if parts else vectors.new_zeros(0).long()
 
@@ -209,16 +226,33 @@ class _Search:
             found[asked] = home[torch.cat(near)]
         return found
 
-    def _prune(self, points: Tensor, modes: Tensor, label: Tensor) -> Tensor:
-        area = torch.bincount(label, minlength=len(modes))
+    def _prune(self, points: Tensor, modes: Tensor, label: Tensor, at: Tensor) -> Tensor:
+        area = torch.bincount(label[at], minlength=len(modes))
         kept = area >= min(self.min_area, float(area.max()))
         if bool(kept.all()):
             return label
-        homeless = (~kept)[label].nonzero()[:, 0]
+        homeless = at[(~kept)[label[at]]]
         label = (kept.long().cumsum(0) - 1)[label]
         for some in homeless.split(PIXELS):
             label[some] = assign_to_modes(points[:, some].T, modes[kept])
         return label
+
+
+def _add_up(values: Tensor, side: int, axes: int) -> Tensor:
+    """``(..., *S)`` to ``(..., *C)``, the sums of cells of so many pixels a side."""
+    for axis in range(values.ndim - axes, values.ndim):
+        beyond = -values.shape[axis] % side
+        if beyond:
+            values = pad(values, [0, 0] * (values.ndim - 1 - axis) + [0, beyond])
+        values = values.unflatten(axis, (-1, side)).sum(axis + 1)
+    return values
+
+
+def _enlarge(values: Tensor, side: int, size: torch.Size) -> Tensor:
+    """The value of each cell ``(*C)`` for its pixels ``(*S)``."""
+    for axis, length in enumerate(size):
+        values = values.repeat_interleave(side, axis).narrow(axis, 0, length)
+    return values
 
 
 def _sum_up(block: Tensor, mass: Tensor, means: Tensor) -> _Sample:

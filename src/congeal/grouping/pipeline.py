@@ -19,6 +19,7 @@ from congeal.sphere import normalise
 
 __all__ = ["group_pixels"]
 
+UNIT = 1e-5  # error of a squared length up to which a vector is taken for a unit vector
 LIGHTEST = 1e-6  # mass of a pixel: one of no mass takes part, and attracts nobody to speak of
 
 
@@ -64,7 +65,7 @@ def group_pixels(
         >>> groups.labels[0].tolist()
         [1, 1, 1, 1, 1, 1, 2, 2]
     """
-    unit = normalise(embedding, dim=0)
+    unit = _as_unit(embedding)
     mass = mass.clamp_min(LIGHTEST) * mask
     if not bool(mask.any()):
         labels = torch.zeros(mask.shape, dtype=torch.int64, device=unit.device)
@@ -120,16 +121,28 @@ def _absorb(labels: Tensor, min_area: float) -> Tensor:
     return torch.from_numpy(absorb_small(labels.cpu().numpy(), least)).to(labels.device)
 
 
+def _as_unit(embedding: Tensor) -> Tensor:
+    """``(D, *S)`` unit vectors; those of a network mostly are, and are not written again."""
+    square = torch.zeros_like(embedding[0])
+    for plane in embedding:  # a plane at a time stays in a cache
+        square.addcmul_(plane, plane)
+    off = (square - 1).abs()
+    if bool(((off < UNIT) | (square == 0)).all()):
+        return embedding
+    return normalise(embedding, dim=0)
+
+
 def _as_groups(labels: Tensor, unit: Tensor) -> Groups:
     """Number groups by size, of equal ones that of the higher score first."""
     flat = labels.flatten()
     area = torch.bincount(flat, minlength=1)
-    sums = unit.new_zeros(len(area), len(unit)).index_add_(0, flat, unit.flatten(1).T.contiguous())
-    length = torch.linalg.vector_norm(sums, dim=1)
+    sums = unit.new_zeros(len(unit), len(area))
+    sums.scatter_add_(1, flat.expand(len(unit), -1), unit.flatten(1))
+    length = torch.linalg.vector_norm(sums, dim=0)
     area[0] = 0
     order = length.argsort(descending=True)
     order = order[area[order].argsort(descending=True, stable=True)][: int((area > 0).sum())]
     rename = torch.zeros_like(area)
     rename[order] = torch.arange(1, len(order) + 1, device=area.device)
     score = (length[order] / area[order]).clamp(0, 1).to(unit.dtype)
-    return Groups(rename[flat].view(1, *labels.shape), normalise(sums[order], dim=1), score)
+    return Groups(rename[flat].view(1, *labels.shape), normalise(sums.T[order], dim=1), score)

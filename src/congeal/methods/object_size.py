@@ -76,5 +76,5 @@ def component_areas(foreground: Tensor, touching: Tensor, min_area: float) -> ND
     parts = ndimage.label(cores.cpu().numpy())[0]
     pixels = np.bincount(parts.ravel())
     raised = float(inside.sum()) / max(float(pixels[1:].sum()), 1.0)
-    areas = pixels[1:] * (GRID**2 * raised)
+    areas: NDArray[np.float64] = pixels[1:] * np.float64(GRID**2 * raised)
     return areas[areas >= min_area]

@@ -264,22 +264,21 @@ class RPE(Method):
 
     def _grouping(self, maps: MapPrediction) -> Grouping:
         """The grouping that the settings name; auto: mean shift, within the radius if any."""
-        c = self.config.decoding
-        kernel = {
-            "concentration": c.decode_concentration or float(self.shift.concentration),
-            "margin": self.config.loss.margin if c.merge_margin is None else c.merge_margin,
-        }
-        if c.grouping == "auto":
-            radius, min_area = self._kernel_radius(maps), c.min_area / self.config.input.scale**2
-            return MeanShift(
-                **kernel,
-                reach=None if radius is None else radius / maps.stride,
-                anchors=ANCHORS,
-                smallest=min_area / maps.stride**2,
-            )
+        c, loss = self.config.decoding, self.config.loss
+        kappa = c.decode_concentration or float(self.shift.concentration)
+        margin = loss.margin if c.merge_margin is None else c.merge_margin
         options: dict[str, Any] = dict(c.grouping_options)
-        return build_grouping(
-            c.grouping, **(kernel | options if c.grouping == "mean-shift" else options)
+        if c.grouping == "mean-shift":
+            options = {"concentration": kappa, "margin": margin} | options
+        if c.grouping != "auto":
+            return build_grouping(c.grouping, **options)
+        radius, min_area = self._kernel_radius(maps), c.min_area / self.config.input.scale**2
+        return MeanShift(
+            kappa,
+            margin,
+            reach=None if radius is None else radius / maps.stride,
+            anchors=ANCHORS,
+            smallest=min_area / maps.stride**2,
         )
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
