@@ -51,7 +51,6 @@ def group_everywhere(
     unit: Tensor,
     mask: Tensor,
     mass: Tensor,
-    *,
     shift: Shifting,
     margin: float,
     anchors: int,

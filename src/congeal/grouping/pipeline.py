@@ -7,10 +7,11 @@ in ``everywhere.py`` where it does not. The page "Grouping on the sphere" has a 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from congeal.grouping.components import absorb_small
+from congeal.grouping.components import absorb_small, split_parts
 from congeal.grouping.everywhere import group_everywhere
 from congeal.grouping.groups import Groups
 from congeal.grouping.modes import Shifting
@@ -69,20 +70,11 @@ def group_pixels(
     mass = mass.clamp_min(LIGHTEST) * mask
     if not bool(mask.any()):
         labels = torch.zeros(mask.shape, dtype=torch.int64, device=unit.device)
-    elif radius is not None:
-        labels = _group_nearby(unit, mask, mass, shift, margin, radius / 3, steps)
-        labels = _absorb(labels, min_area)
+    elif radius is None:
+        labels = group_everywhere(unit, mask, mass, shift, margin, anchors, min_area, steps)
     else:
-        labels = group_everywhere(
-            unit,
-            mask,
-            mass,
-            shift=shift,
-            margin=margin,
-            anchors=anchors,
-            min_area=min_area,
-            steps=steps,
-        )
+        labels = _group_nearby(unit, mask, mass, shift, margin, radius / 3, steps)
+        labels = _prune(labels, min_area)
     return _as_groups(labels, unit)
 
 
@@ -114,11 +106,15 @@ def _group_nearby(
     return labels.view(mask.shape)
 
 
-def _absorb(labels: Tensor, min_area: float) -> Tensor:
-    """Join small groups to the one they touch most; the largest stays, whatever its size."""
-    area = torch.bincount(labels.flatten())[1:]
-    least = min(min_area, float(area.max())) if len(area) else 0.0
-    return torch.from_numpy(absorb_small(labels.cpu().numpy(), least)).to(labels.device)
+def _prune(labels: Tensor, min_area: float) -> Tensor:
+    """Split what a gap parts; join small groups to the one they touch most.
+
+    Cells of 3 pixels may be neighbours over a gap of one. The largest group stays, whatever its
+    size.
+    """
+    parts = split_parts(labels.cpu().numpy())
+    least = min(min_area, float(np.bincount(parts.ravel())[1:].max(initial=0)))
+    return torch.from_numpy(absorb_small(parts, least)).to(labels.device)
 
 
 def _as_unit(embedding: Tensor) -> Tensor:

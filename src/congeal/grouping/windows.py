@@ -26,7 +26,7 @@ CUT = 2.0  # standard deviations beyond which the kernel in space is taken for z
 BLOCK = 4  # cells a side of a block: its queries share their window
 TOGETHER = 128  # blocks per product: windows and weights of 16 dimensions stay in a 2 MB cache
 LEAST = -60.0  # logarithm of the smallest weight: exp(-60) next to a point's own weight is nothing
-CLEARLY = 0.15  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
+CLEARLY = 0.05  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
 APART = 0.6  # of the same gap: pairs this far below the margin disagree and need no step
 STEPS = 20  # at most
 PIXELS = 65_536  # pixels compared at once with the cells around them
@@ -58,7 +58,7 @@ def sample_cells(embedding: Tensor, mass: Tensor, spread: float) -> Cells:
     Example:
         >>> cells = sample_cells(torch.eye(2)[:, :, None], torch.tensor([[1.0], [3.0]]), 4.0)
         >>> cells.side, cells.points.tolist(), cells.mass.tolist()
-        (2, [[[0.0, 1.0]]], [[4.0]])
+        (3, [[[0.0, 1.0]]], [[4.0]])
     """
     side = max(1, int(min(SPACING * spread, LARGEST)))
     masses = cut(mass, side, mass.ndim)  # (*C, side^n)
