@@ -87,6 +87,13 @@ def nuclei(count: int) -> list[Row]:
     return rows
 
 
+def mean_of(rows: list[Row]) -> Row:
+    names = ("pixels", "ms", "groups", "exact groups", "ARI to exact")
+    return {"embedding": "mean"} | {
+        name: float(np.mean([row[name] for row in rows])) for name in names
+    }
+
+
 def as_segmented(name: str, shift: MeanShift, embedding: Tensor, mask: Tensor, mass: Tensor) -> Row:
     seconds = best_seconds(lambda: shift.group(embedding, mask, mass))
     found = shift.group(embedding, mask, mass).labels[mask].numpy()
@@ -248,6 +255,7 @@ def main() -> None:
     )
     real, rows, compared = nuclei(chosen.nuclei), list[Row](), list[Row]()
     if real:
+        real.append(mean_of(real))
         tell("embeddings of nuclei to groups", real, beside(chosen.json, "nuclei"))
     for count in map(int, filter(None, chosen.drawn.split(","))):
         labels = draw_labels(count, 512, seed=count)

@@ -243,8 +243,8 @@ def test_fragments_are_small_by_the_measure_of_their_own_image(reach):
     """The half disc is cut by the edge of the image, so it may well be a whole object."""
     circles = [(16, 16, 9), (16, 48, 9), (48, 16, 9), (48, 48, 3), (63, 50, 3)]
     labels = discs(64, 64, *circles)
-    read_out = Decoding(reach=reach, min_area=4, min_area_ratio=0.3)
-    read = read_out(embed(labels, noise=0.03), on(labels))
+    decode = Decoding(reach=reach, min_area=4, min_area_ratio=0.3)
+    read = decode(embed(labels, noise=0.03), on(labels))
     assert_same_objects(read, np.where(labels == 4, 0, labels))
 
 
