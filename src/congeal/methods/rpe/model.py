@@ -15,9 +15,7 @@ from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
 from congeal.grouping.decoder import GroupDecoder
-from congeal.grouping.groups import Grouping
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
@@ -31,6 +29,7 @@ from congeal.methods.rpe.classes import (
     translate_heads,
 )
 from congeal.methods.rpe.config import PRESETS, RPEConfig
+from congeal.methods.rpe.decoding import build_decoder, without_largest
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
@@ -45,7 +44,6 @@ __all__ = ["RPE"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-ANCHORS = 4096  # points that shift over a whole image: drawn sticks at stride 2 shift whole
 
 
 class RPE(Method):
@@ -243,43 +241,8 @@ class RPE(Method):
 
     def _decoder(self, maps: MapPrediction) -> GroupDecoder:
         """The decoder of these maps, with the settings in force."""
-        c = self.config.decoding
-        return GroupDecoder(
-            self._grouping(maps),
-            min_area=c.min_area / self.config.input.scale**2,
-            min_area_ratio=c.min_area_ratio,
-            # Far-apart objects may share a direction, whatever groups them.
-            split_components=c.split_components or self._kernel_radius(maps) is not None,
-            fill_holes=c.fill_holes,
-        )
-
-    def _kernel_radius(self, maps: MapPrediction) -> float | None:
-        """The radius of the decoding kernel in pixels of the image, for maps of this scale."""
-        c, repulsion = self.config.decoding, self.config.loss.repulsion_radius
-        if c.grouping != "auto":
-            return repulsion
-        radius = c.kernel_radius or (None if repulsion is None else repulsion / 2)
         shown = self.config.input.scale * maps.scale
-        return None if radius is None else radius / shown
-
-    def _grouping(self, maps: MapPrediction) -> Grouping:
-        """The grouping that the settings name; auto: mean shift, within the radius if any."""
-        c, loss = self.config.decoding, self.config.loss
-        kappa = c.decode_concentration or float(self.shift.concentration)
-        margin = loss.margin if c.merge_margin is None else c.merge_margin
-        options: dict[str, Any] = dict(c.grouping_options)
-        if c.grouping == "mean-shift":
-            options = {"concentration": kappa, "margin": margin} | options
-        if c.grouping != "auto":
-            return build_grouping(c.grouping, **options)
-        radius, min_area = self._kernel_radius(maps), c.min_area / self.config.input.scale**2
-        return MeanShift(
-            kappa,
-            margin,
-            reach=None if radius is None else radius / maps.stride,
-            anchors=ANCHORS,
-            smallest=min_area / maps.stride**2,
-        )
+        return build_decoder(self.config, float(self.shift.concentration), shown, maps.stride)
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Embedding, semantic and touching maps of one image of any size.
@@ -349,7 +312,7 @@ class RPE(Method):
         decode = self._decoder(maps)
         labels = decode(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
         if c.loss.background == "group":
-            labels = _without_largest(labels)
+            labels = without_largest(labels)
         return self._describe(labels, semantic, maps, keep_embedding)
 
     def _describe(
@@ -387,16 +350,3 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings, without those that say that pixel moments were left open."""
     left_open = ("pixel_mean", "pixel_deviation")
     return {k: v for k, v in settings.items() if not (k in left_open and v is None)}
-
-
-def _without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take the largest group for background."""
-    area = np.bincount(labels.ravel())
-    area[0] = 0
-    if not area.any():
-        return labels
-    largest = int(area.argmax())
-    rename = np.arange(len(area))
-    rename[largest] = 0
-    rename[largest + 1 :] -= 1
-    return rename[labels]
