@@ -68,12 +68,25 @@ SetAny = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting, such as loss.margin=0.4.", metavar="NAME=VALUE"),
 ]
+Unsupervised = Annotated[bool, typer.Option("--unsupervised", help="Learn without masks.")]
+Contours = Annotated[
+    str | None,
+    typer.Option(
+        "--contours",
+        help="The same, by boundary maps (or a model).",
+        metavar="FOLDER",
+    ),
+]
 PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the settings as YAML; train nothing.")
 ]
 Half = Annotated[bool, typer.Option("--half", help="Store weights in half precision.")]
-What = Annotated[str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT")]
-Licence = Annotated[str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT")]
+What = Annotated[  # hidden, as --licence: the help fits on a screen
+    str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT", hidden=True)
+]
+Licence = Annotated[
+    str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT", hidden=True)
+]
 
 
 def train(
@@ -97,6 +110,8 @@ def train(
     preset: Preset = None,
     config: Config = None,
     settings: SetAny = None,
+    unsupervised: Unsupervised = False,
+    contours: Contours = None,
     print_config: PrintConfig = False,
     half: Half = False,
     what: What = "",
@@ -124,6 +139,8 @@ def train(
     }
     if channels is not None:
         named["input.channels"] = parse_channels(channels)
+    asked = {"unsupervised": unsupervised or bool(contours) or None, "contours": contours}
+    named |= {name: value for name, value in asked.items() if value is not None}
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
     written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}
     method, task = method or written["method"], task or written["task"]

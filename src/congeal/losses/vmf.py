@@ -17,6 +17,7 @@ __all__ = ["VMFLoss", "VMFNLoss", "vmf_loss", "vmf_n_loss"]
 
 Reduction = Literal["images", "pixels"]
 CELLS = 2**22  # of the table of pixels against prototypes, held at once
+FAR = 1e-20  # share of the nearest segment below which those of the class are summed by logarithms
 
 
 def _own_surprise(logits: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,11 +37,24 @@ def _neighbour_surprise(
     index = own[:, None]
     kept = logits.gather(1, index).masked_fill(~alone[index], -torch.inf)
     logits = logits.scatter(1, index, kept)  # (n, K)
-    alike = logits.masked_fill(classes != classes[index], -torch.inf)
+    same = classes == classes[index]
+    gradient = (logits - logits.amax(1, keepdim=True)).exp_()  # (n, K), the largest of a row 1
+    alike = gradient * same
+    total, near = gradient.sum(1, keepdim=True), alike.sum(1, keepdim=True)
+    surprise = total.log() - near.log()
+    gradient = gradient.div_(total).addcdiv_(alike, near, value=-1.0)
+    far = (near[:, 0] < FAR).nonzero()[:, 0]  # their share may have vanished
+    if len(far):
+        surprise[far], gradient[far] = _far_surprise(logits[far], same[far])
+    return surprise[:, 0], gradient
+
+
+def _far_surprise(logits: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of pixels that are far from their class, by sums of logarithms."""
+    alike = logits.masked_fill(~same, -torch.inf)
     total = logits.logsumexp(1, keepdim=True)  # (n, 1)
     near = alike.logsumexp(1, keepdim=True)
-    gradient = (logits - total).exp_() - (alike - near).exp_()
-    return (total - near)[:, 0], gradient
+    return total - near, (logits - total).exp_() - (alike - near).exp_()
 
 
 class _MeanSurprise(torch.autograd.Function):

@@ -27,8 +27,9 @@ from congeal.prediction.single import Model, as_segmenter
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation, Segmenter
 from congeal.segmentation import formats as writers
-from congeal.segmentation.formats import FORMATS, LIMIT
+from congeal.segmentation.formats import FORMATS, LIMIT, MAP_OF
 from congeal.segmentation.scale import Scale
+from congeal.segmentation.segmenter import request_maps
 from congeal.tasks import TASKS, Task
 
 __all__ = ["input_files", "segment_files"]
@@ -112,7 +113,10 @@ def segment_files(
         if not overwrite:
             maker.refuse_others(paths, record)
         _claim_names(names, record)
-    task = _Task(_Late(model, device, settings), maker, record, pages, kinds, overwrite, strict)
+    maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
+    task = _Task(
+        _Late(model, device, settings, maps), maker, record, pages, kinds, overwrite, strict
+    )
     run = SegmentRun(output, notes=_notes(record))
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -182,11 +186,14 @@ class _Late:
     model: Model
     device: str
     settings: Mapping[str, Any] | None = None
+    maps: tuple[str, ...] = ()
     loaded: Segmenter | None = None
 
     def get(self) -> Segmenter:
         if self.loaded is None:
             self.loaded = as_segmenter(self.model, self.device, self.settings)
+            if self.loaded is not self.model:
+                request_maps(self.loaded, *self.maps)
         return self.loaded
 
 

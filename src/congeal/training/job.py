@@ -96,7 +96,7 @@ class Job:
         born: float | None = None,
     ) -> None:
         config = plan.training
-        if validation is None or not len(validation):
+        if validation is None or not len(validation) or not model.search_space:
             config = config.model_copy(update={"tuning_share": 0.0})
         self.model = model.to(memory_format=torch.channels_last)
         self.training = training

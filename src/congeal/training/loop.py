@@ -33,7 +33,7 @@ from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
 from congeal.training.folder import quiet_lightning
 from congeal.training.job import Job
 from congeal.training.machine import is_on_cpu
-from congeal.training.plan import SCRATCH, Plan, make_plan, split_settings, stored_plan
+from congeal.training.plan import SCRATCH, Plan, make_plan, stored_plan
 from congeal.training.start import AUTO, misfit, start_from
 from congeal.training.validation import require_truth
 
@@ -266,9 +266,8 @@ def _plan_by_default(
     on_line: Callable[[str], None],
 ) -> Plan:
     """Start from the model that the method names, if there is one and its weights fit."""
-    kind = find_method(method or DEFAULT_METHOD)
-    own, _ = split_settings(kind, settings)
-    task = task or own.get("task") or kind.tasks[0]
+    kind = find_method(method or DEFAULT_METHOD, task or settings.get("task"))
+    task = task or settings.get("task") or kind.tasks[0]
     named = kind.starts.get(task)
     if named is None:
         return plan(kind.name, training)

@@ -127,7 +127,7 @@ def test_settings_that_do_not_fit_are_told_in_one_line(settings, said):
 
 def decoder_of(model):
     """As for the maps of an image at its own size, of stride 1."""
-    return model._decoder(MapPrediction({}, (8, 8)))
+    return model.decoder(MapPrediction({}, (8, 8)))
 
 
 def test_the_decoding_can_be_changed_afterwards_and_nothing_else():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,11 +15,13 @@ from congeal.networks.heads import ObjectHead
 
 __all__ = [
     "mean_inside",
+    "mean_odds",
     "object_class_loss",
     "pixel_class_loss",
     "pooled_classes",
     "translate_heads",
     "translate_rows",
+    "without_largest",
 ]
 
 
@@ -135,3 +139,31 @@ def translate_rows(
 def mean_inside(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the pixels of a mask; 0 if it is empty."""
     return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def mean_odds(labels: Tensor, semantic: Tensor, count: int) -> Tensor:
+    """Mean probabilities over the pixels of each object, ``(K, C + 1)``.
+
+    Args:
+        labels: ``(H, W)``, objects 1 to K.
+        semantic: ``(C + 1, H, W)``.
+        count: K.
+    """
+    index = labels.reshape(-1)
+    sums = semantic.new_zeros(count + 1, len(semantic))
+    sums.index_add_(0, index, semantic.flatten(1).T.contiguous())
+    area = torch.bincount(index, minlength=count + 1).clamp_min(1)
+    return (sums / area[:, None])[1:]
+
+
+def without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take the largest group for background."""
+    area = np.bincount(labels.ravel())
+    area[0] = 0
+    if not area.any():
+        return labels
+    largest = int(area.argmax())
+    rename = np.arange(len(area))
+    rename[largest] = 0
+    rename[largest + 1 :] -= 1
+    return rename[labels]

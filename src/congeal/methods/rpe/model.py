@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
+from congeal.data.sample import Dataset
 from congeal.data.zoom import zoom_image
+from congeal.errors import CongealError
 from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
@@ -23,14 +25,17 @@ from congeal.methods.method import MapPrediction, Method
 from congeal.methods.object_size import component_areas, predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
+    mean_odds,
     object_class_loss,
     pixel_class_loss,
     pooled_classes,
     translate_heads,
+    without_largest,
 )
-from congeal.methods.rpe.config import PRESETS, RPEConfig
-from congeal.methods.rpe.decoding import build_decoder, without_largest
+from congeal.methods.rpe.config import PRESETS, RPEConfig, current_settings
+from congeal.methods.rpe.decoding import build_decoder
 from congeal.methods.rpe.rescale import unscale
+from congeal.methods.rpe.scoring import BUFFERS, FoundObjects, ScoreRegressor, fit_scores
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
 from congeal.methods.rpe.tta import augmented_prediction
@@ -41,9 +46,6 @@ from congeal.networks.heads import ObjectHead
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class RPE(Method):
@@ -66,25 +68,22 @@ class RPE(Method):
     reference = "Kong & Fowlkes, CVPR 2018"
     Config = RPEConfig
     tasks = ("instances",)
+    siblings: ClassVar[Mapping[str, str]] = {
+        "boundaries": "congeal.methods.rpe.boundaries:RPEBoundaries",
+        "semantic": "congeal.methods.rpe.semantic:RPESemantic",
+        "proposals": "congeal.methods.rpe.proposals:RPEProposals",
+    }
     search_space = SEARCH_SPACE
     starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
     presets = PRESETS
+    variable_buffers = tuple(f"scoring.{name}" for name in BUFFERS)
 
     config: RPEConfig
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
-        """Make the model that stored settings describe, also those of version 0.1.
-
-        Then every encoder of timm was shown images scaled by ImageNet's moments, and classes were
-        voted for.
-        """
-        told = {**settings, **settings.get("network", {})}
-        if not {"classifier", "network.classifier"} & {*told}:
-            settings = {**settings, "network.classifier": "vote"}
-        old = "encoder" in settings and settings["encoder"] != "compact"
-        moments = {"network.mean": IMAGENET_MEAN, "network.deviation": IMAGENET_DEVIATION}
-        return super().from_settings({**moments, **_given(settings)} if old else settings)
+        """Make the model that stored settings describe, also those of version 0.1."""
+        return super().from_settings(current_settings(settings))
 
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
@@ -103,7 +102,7 @@ class RPE(Method):
         self.network = EmbeddingNetwork(
             encoder,
             c.dimensions,
-            classes=len(self.config.class_names),
+            classes=len(self.kinds),
             stride=c.stride,
             coordinates=c.coordinates,
             wavelengths=c.wavelengths,
@@ -115,7 +114,7 @@ class RPE(Method):
         )
         if self.pools_classes:
             channels = self.network.decoder.channels
-            self.classify = ObjectHead(channels, len(self.config.class_names))
+            self.classify = ObjectHead(channels, len(self.kinds))
         radius = loss.repulsion_radius
         self.shift = MeanShift(
             loss.concentration,
@@ -125,11 +124,17 @@ class RPE(Method):
             learnable=loss.learn_concentration,
             reach=None if radius is None else radius / c.stride,
         )
+        self.scoring = ScoreRegressor()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of object that the heads tell apart."""
+        return self.config.class_names
 
     @property
     def pools_classes(self) -> bool:
         """Whether a head names the classes of objects (of several, and unless pixels vote)."""
-        return len(self.config.class_names) > 1 and self.config.network.classifier == "pooled"
+        return len(self.kinds) > 1 and self.config.network.classifier == "pooled"
 
     @property
     def divisor(self) -> int:
@@ -160,7 +165,7 @@ class RPE(Method):
         """Fit the heads of other classes to these."""
         if not isinstance(start, RPE):
             return {}
-        names = start.config.class_names, self.config.class_names
+        names = start.kinds, self.kinds
         return translate_heads(start.state_dict(), self.state_dict(), *names)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
@@ -205,6 +210,8 @@ class RPE(Method):
         """The same terms for an output of :meth:`forward` that is there already."""
         c, stride = self.config.loss, self.config.network.stride
         labels, semantic = batch.get("labels"), batch.get("semantic")
+        if len(self.kinds) == 1:
+            semantic = semantic.clamp_max(1)
         radius = c.repulsion_radius
         pair = pairwise_loss(
             output.embedding,
@@ -220,7 +227,7 @@ class RPE(Method):
         )
         entropy = functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none")
         terms = {"embedding": c.embedding_weight * pair}
-        if len(self.config.class_names) > 1:
+        if len(self.kinds) > 1:
             terms["classes"] = c.class_weight * self._class_loss(output, labels, semantic)
         return terms | {
             "semantic": mean_inside(entropy, semantic >= 0),
@@ -239,10 +246,9 @@ class RPE(Method):
             return self.config.loss.margin
         return float(self.shift.concentration)
 
-    def _decoder(self, maps: MapPrediction) -> GroupDecoder:
-        """The decoder of these maps, with the settings in force."""
-        shown = self.config.input.scale * maps.scale
-        return build_decoder(self.config, float(self.shift.concentration), shown, maps.stride)
+    def decoder(self, maps: MapPrediction, bandwidth: float = 1.0) -> GroupDecoder:
+        """The decoder of these maps, by the settings and a bandwidth relative to them."""
+        return build_decoder(self.config, float(self.shift.concentration), maps, bandwidth)
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Embedding, semantic and touching maps of one image of any size.
@@ -302,6 +308,24 @@ class RPE(Method):
             >>> model.configure(foreground_threshold=0.4).decode(maps).shape
             (30, 50)
         """
+        found, c = self._found(maps), self.config.decoding
+        scores = found.foreground
+        if c.score == "regressor" and self.scoring.fitted:  # no validation waits for the fit
+            scores = self.scoring.scores(found.described())
+        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
+        result = Segmentation.from_labels(
+            found.labels,
+            scores=scores,
+            classes=found.classes,
+            class_names=self.config.class_names,
+            embedding=embedding,
+        )
+        sure = found.foreground >= c.min_score
+        return result if sure.all() else result.select(sure)
+
+    @torch.inference_mode()
+    def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
+        """The objects of an image, those too that are hardly foreground."""
         c, embedding = self.config, maps.maps["embedding"]
         semantic, objectness = self._foreground(maps)
         touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]].float().sigmoid()
@@ -309,44 +333,59 @@ class RPE(Method):
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        decode = self._decoder(maps)
+        decode = self.decoder(maps, bandwidth)
         labels = decode(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
         if c.loss.background == "group":
             labels = without_largest(labels)
-        return self._describe(labels, semantic, maps, keep_embedding)
+        return self._classified(labels, semantic, maps)
 
-    def _describe(
-        self,
-        labels: NDArray[np.int64],
-        semantic: Tensor,
-        maps: MapPrediction,
-        keep_embedding: bool,
-    ) -> Segmentation:
-        """Class of each object by its head or by vote, score by how sure its foreground is."""
-        count = int(labels.max(initial=0))
-        index = torch.from_numpy(labels).to(semantic.device).reshape(-1)
-        sums = semantic.new_zeros(count + 1, len(semantic))
-        sums.index_add_(0, index, semantic.flatten(1).T.contiguous())
-        area = torch.bincount(index, minlength=count + 1).clamp_min(1)
-        mean = (sums / area[:, None])[1:]  # (K, C + 1)
+    def _classified(
+        self, labels: NDArray[np.int64], semantic: Tensor, maps: MapPrediction
+    ) -> FoundObjects:
+        """Class of each object by its head or by vote."""
+        index = torch.from_numpy(labels).to(semantic.device)
+        mean = mean_odds(index, semantic, int(labels.max(initial=0)))
         classes = mean[:, 1:].argmax(1) + 1
         if "features" in maps.maps:
-            coarse = index.reshape(maps.size)[:: maps.stride, :: maps.stride]
+            coarse = index[:: maps.stride, :: maps.stride]
             classes = pooled_classes(self.classify, maps.maps["features"], coarse, classes)
-        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
-        scores = 1 - mean[:, 0]
-        result = Segmentation.from_labels(
-            labels,
-            scores=scores.cpu().numpy(),
-            classes=classes.cpu().numpy(),
-            class_names=self.config.class_names,
-            embedding=embedding,
-        )
-        sure = result.scores >= self.config.decoding.min_score
-        return result if sure.all() else result.select(sure)
+        return FoundObjects(labels, classes.cpu().numpy(), mean.cpu().numpy())
 
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """The embedding as colours that mean the same in every image, and the semantic map.
 
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings, without those that say that pixel moments were left open."""
-    left_open = ("pixel_mean", "pixel_deviation")
-    return {k: v for k, v in settings.items() if not (k in left_open and v is None)}
+        Example:
+            >>> [title for title, _ in RPE(dimensions=4).illustrate(np.zeros((30, 50), np.uint8))]
+            ['embedding', 'semantic map']
+        """
+        from congeal.methods.rpe.illustration import draw_steps  # late: matplotlib is slow
+
+        return list(draw_steps(image, self.predict_maps(image)))
+
+    def finish(
+        self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Fit the regressor of scores, if the settings ask for one, on up to 32 of the images."""
+        if self.config.decoding.score != "regressor":
+            return
+        count, least = len(self.kinds), self.config.decoding.min_score
+        find = lambda image: self._found(self.predict_maps(image))  # noqa: E731
+        fit_scores(self.scoring, find, dataset, classes=count, least=least, on_image=on_image)
+
+    def fitted_values(self) -> Mapping[str, float]:
+        """Weights of the regressor of scores, if there is one."""
+        return self.scoring.named_weights()
+
+    def configure(self, **settings: Any) -> Self:
+        """Change decoding settings; a regressor of scores has to have been fitted by the training.
+
+        Raises:
+            CongealError: as for every method, or scores by a regressor that was never fitted.
+        """
+        paths = {self.Config.path_of(name): value for name, value in settings.items()}
+        if paths.get("decoding.score") == "regressor" and not self.scoring.fitted:
+            raise CongealError(
+                "expected a model with a fitted regressor for decoding.score=regressor, got one "
+                "without; train with --set decoding.score=regressor"
+            )
+        return super().configure(**settings)
