@@ -164,7 +164,9 @@ class Discriminative(Method):
             CongealError: the array is no image, or the model that tells the classes is missing or
                 does not know one of them.
         """
-        maps = predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        maps = predict_at_object_size(
+            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+        )
         where = self.config.decoding.semantic
         if where is None:
             return maps

@@ -239,7 +239,9 @@ class DVIS(Method):
         Raises:
             CongealError: the array is no image.
         """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        return predict_at_object_size(
+            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+        )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         height, width = pixels.shape[1:]
