@@ -136,7 +136,7 @@ def method_page(name: str) -> str:
     method, kinds = find_method(name), method_classes(name)
     purpose = (
         f"What `congeal train --method {name} --set NAME=VALUE` takes, and what "
-        f"`congeal methods {name}` prints. Reference: {method.reference}.\n\n"
+        f"`congeal methods {name} --all` prints. Reference: {method.reference}.\n\n"
         f"Tasks: {', '.join(method_tasks(name))}. Settings with a star may change after training."
     )
     if len(kinds) == 1:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
-from cases.effects import INPUT, METHOD, NETWORK, Decoded, Effect, Trained
+from cases.effects import INPUT, METHOD, NETWORK, Effect, Elsewhere, Trained
 
 from congeal.methods import MapPrediction
 
 __all__ = ["EFFECTS", "SHORT", "made_up_maps"]
+
+HERE = "tests/methods/rpe/test_semantic.py::"
 
 # Settings of the short training.
 SHORT = {"network.dimensions": 4, "network.pyramid_width": 16, "loss.samples": 64}
@@ -28,8 +30,8 @@ EFFECTS: dict[str, Effect] = {
     "loss.eta": Trained(0.5),
     "loss.concentration": Trained(5.0),
     "loss.embedding_weight": Trained(0.0),
-    "decoding.scales": Decoded((1.0, 1.5)),
-    "decoding.mirror": Decoded(True),
+    "decoding.scales": Elsewhere(HERE + "test_several_scales_are_averaged"),
+    "decoding.mirror": Elsewhere(HERE + "test_mirrored_prediction_is_that_of_the_mirrored_image"),
 }
 
 

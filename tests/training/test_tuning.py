@@ -207,9 +207,11 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
         "data": "scenes, val",
         "images": 1,
         "objects": 2,
+        "compared by": "mean AP at .5 and .7",
         MERGE: 0.3,
     }
-    assert told["metrics"] == {"tuned matching_ap@0.5": 0.2}
+    name = "matching_ap@0.5"  # of images that no validation looked at
+    assert told["metrics"] == {f"untuned {name}": 0.1, f"tuned {name}": 0.2}
     assert (told["what"], told["licence"]) == ("toy", "CC0-1.0")
     assert load(folder).config.decoding.merge_margin is None  # the one tuned elsewhere
     tune(folder, Scenes(1))
@@ -289,6 +291,20 @@ def test_tuning_and_validation_look_at_the_same_images(brief, tmp_path):
     assert told["training"]["tuned"]["images"] == 4  # for more there is no time
     name = "matching_ap@0.5"
     assert told["metrics"][f"validation {name}"] <= told["metrics"][f"tuned {name}"]
+    assert f"untuned {name}" not in told["metrics"]  # that is the one of validation
+    assert "mean AP at .5 and .7" in (folder / "README.md").read_text()
+
+
+def test_scores_of_other_images_than_those_of_validation_are_named_apart(
+    brief, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("congeal.training.tuning.PIXELS", 96**2)
+    val = DrawnDataset("sticks", "val", count=3, size=96)
+    folder = brief(tmp_path / "model", epochs=1, val=val)
+    told = json.loads((folder / "config.json").read_text())
+    assert told["training"]["tuned"]["images"] == 1
+    stages = {name.partition(" ")[0] for name in told["metrics"]}
+    assert stages == {"validation", "untuned", "tuned"}
 
 
 def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):

@@ -194,7 +194,7 @@ def _likeness(pairs: NDArray[np.float64]) -> float:
     """Correlation of score and true IoU; NaN where either is constant."""
     if len(pairs) < 3 or not pairs.std(0).all():
         return float("nan")
-    return float(np.corrcoef(pairs.T)[0, 1])
+    return float(np.atleast_2d(np.corrcoef(pairs.T))[0, 1])
 
 
 def _gain(

@@ -32,7 +32,7 @@ LEAP = 3  # steps at once, to begin with where the score is poor
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
 OnImage = Callable[[int, int], None]
-OnTry = Callable[[int, int, float], None]
+OnTry = Callable[[int, int, float, str], None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Tuning:
         images: how many were looked at.
         objects: in these images.
         tried: settings compared.
+        score: what they were compared by.
 
     Example:
         >>> Tuning({}, {"ap": 0.8}, {"ap": 0.8}, images=9, objects=99, tried=7).tried
@@ -58,6 +59,7 @@ class Tuning:
     images: int
     objects: int
     tried: int
+    score: str = ""
 
 
 def tune(
@@ -69,7 +71,7 @@ def tune(
     limit: int = 64,
     device: str = "auto",
     on_image: OnImage = lambda done, total: None,
-    on_try: OnTry = lambda tried, total, best: None,
+    on_try: OnTry = lambda tried, total, best, score: None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Tune the decoding of a model on labelled images and store the settings with it.
@@ -88,8 +90,8 @@ def tune(
         limit: at most so many images, evenly spread.
         device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
         on_image: called with the number of images the network has run on, and their count.
-        on_try: called with the number of settings compared, about how many it will be, and the
-            best mean so far.
+        on_try: called with the number of settings compared, about how many it will be, the best
+            score so far, and what it is called, such as ``"mean AP at .5 and .7"``.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
 
     Raises:
@@ -129,7 +131,7 @@ def tune_decoding(
     stop: Callable[[], bool] = lambda: False,
     seconds: float = math.inf,
     on_image: OnImage = lambda done, total: None,
-    on_try: OnTry = lambda tried, total, best: None,
+    on_try: OnTry = lambda tried, total, best, score: None,
 ) -> Tuning:
     """Tune the decoding of a model in memory, in place.
 
@@ -170,7 +172,8 @@ def tune_decoding(
     model.configure(**search.settings)
     before = search.seen[()]
     after = search.seen[tuple(search.settings.items())]
-    return Tuning(search.settings, before, after, len(predicted), objects, len(search.seen))
+    counts = (len(predicted), objects, len(search.seen))
+    return Tuning(search.settings, before, after, *counts, score=model.task.score)
 
 
 def store_tuned(
@@ -180,6 +183,8 @@ def store_tuned(
     data: str,
     folder: Path,
     card: str | None = None,
+    *,
+    validated: bool = False,
 ) -> None:
     """Write a tuned model: what was known of it, and what tuning changed.
 
@@ -191,12 +196,18 @@ def store_tuned(
         folder: of the model.
         card: what people wrote about the model, kept with a section on the tuning at its end;
             None writes a new one.
+        validated: whether the images are those of the last validation; else the scores before the
+            tuning are named apart from those of validation.
     """
-    told = {"data": data, "images": found.images, "objects": found.objects, **found.settings}
+    seen = {"data": data, "images": found.images, "objects": found.objects}
+    told = {**seen, "compared by": model.task.score, **found.settings}
     training = {**config.training, "tuned": told}
-    defined = {name: value for name, value in found.after.items() if not math.isnan(value)}
-    scores = {f"tuned {name}": round(value, 4) for name, value in defined.items()}
-    metrics = {**config.metrics, **scores}
+    earlier = {n: v for n, v in config.metrics.items() if n.partition(" ")[0] != "untuned"}
+    scores = {
+        **_scores("validation" if validated else "untuned", found.before),
+        **_scores("tuned", found.after),
+    }
+    metrics = {**earlier, **scores}
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}
     if card is None:
@@ -205,6 +216,11 @@ def store_tuned(
         line = "Settings named here hold, not those above:" if found.settings else NOTHING
         card = _with_section(card, line, {**told, **scores})
     save_model(model, folder, card=card, training=training, metrics=metrics, half=half, **about)
+
+
+def _scores(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores that are defined, as the card names them."""
+    return {f"{stage} {name}": round(v, 4) for name, v in scores.items() if not math.isnan(v)}
 
 
 def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
@@ -260,7 +276,7 @@ class _Search:
 
     def _tell(self) -> None:
         tried = len(self.seen)
-        self.on_try(tried, tried + self.ahead, max(self.best, 0.0))
+        self.on_try(tried, tried + self.ahead, max(self.best, 0.0), self.model.task.score)
 
     def score(self, settings: Mapping[str, Any]) -> float:
         """Headline score with these settings over those of the start."""

@@ -62,11 +62,12 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
         >>> require_truth(TASKS["semantic"], DrawnDataset("discs"), None)
         Traceback (most recent call last):
         ...
-        congeal.errors.CongealError: expected images with classes for task semantic, discs has none
+        congeal.errors.CongealError: expected images with classes for task semantic, discs has ...
     """
     if task.learns_from == "semantic" and not training.class_names:
         raise CongealError(
-            f"expected images with classes for task {task.name}, {training.name} has none"
+            f"expected images with classes for task {task.name}, {training.name} has none: "
+            "docs/how-to/classes.md says how to give them"
         )
     if validation is not None and len(validation):
         problem = lacking(PROTOCOLS[task.protocol], validation, validation[0])
@@ -238,7 +239,8 @@ class Validation(Callback):
                 result = model.segment(sample.image)
                 judge.look(Comparison(sample, result, self.dataset))
                 self.on_image(place + 1, len(places))
-                if self.overlays is not None and place < DRAWN:
+                drawn = place < DRAWN * trainer.world_size and trainer.is_global_zero
+                if self.overlays is not None and drawn:
                     self._draw(sample, result)
         judge = judge.gather()
         self.counted = _counted(judge)

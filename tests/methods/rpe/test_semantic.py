@@ -125,6 +125,8 @@ def test_mirrored_prediction_is_that_of_the_mirrored_image():
     plain = model.segment(pixels).probabilities
     turned = model.segment(np.ascontiguousarray(pixels[:, ::-1])).probabilities
     np.testing.assert_allclose(plain, turned[..., ::-1], atol=1e-3)
+    single = make().segment(pixels).probabilities
+    assert abs(plain - single).max() > 1e-3
 
 
 def test_several_scales_are_averaged():
@@ -135,6 +137,7 @@ def test_several_scales_are_averaged():
         alone.append(maps.maps["probabilities"])
     both = model.configure(scales=(0.5, 1.0)).predict_maps(pixels).maps["probabilities"]
     torch.testing.assert_close(both, torch.stack(alone).mean(0))
+    assert not torch.equal(both, alone[1])
 
 
 def test_the_embedding_is_drawn_in_the_same_colours_for_all_images():

@@ -119,8 +119,8 @@ class RPEDecoding(Settings):
     )
     score: Literal["foreground", "regressor"] = setting(
         "foreground",
-        "of an object: mean probability of foreground, or the IoU that a linear regressor on shape "
-        "and agreement with the semantic map expects; the training fits it",
+        "of an object: its foreground, or the IoU that a regressor expects; the training fits it "
+        "on shape and agreement with the semantic map",
         adjustable=True,
         paper="regressor",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,13 +16,13 @@ from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
 from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
+from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.readout import ReadOut
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.method import MapPrediction, Method
-from congeal.methods.object_size import predict_at_object_size
+from congeal.methods.object_size import component_areas, predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
     mean_odds,
@@ -34,7 +33,7 @@ from congeal.methods.rpe.classes import (
     without_largest,
 )
 from congeal.methods.rpe.config import PRESETS, RPEConfig, current_settings
-from congeal.methods.rpe.decoding import read_out_of
+from congeal.methods.rpe.decoding import build_decoder
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.scoring import BUFFERS, FoundObjects, ScoreRegressor, fit_scores
 from congeal.methods.rpe.search import SEARCH_SPACE
@@ -247,9 +246,9 @@ class RPE(Method):
             return self.config.loss.margin
         return float(self.shift.concentration)
 
-    def read_out(self, bandwidth: float = 1.0) -> ReadOut:
-        """The decoder of label maps, by the settings in force and a bandwidth relative to them."""
-        return read_out_of(self.config, float(self.shift.concentration), bandwidth)
+    def decoder(self, maps: MapPrediction, bandwidth: float = 1.0) -> GroupDecoder:
+        """The decoder of these maps, by the settings and a bandwidth relative to them."""
+        return build_decoder(self.config, float(self.shift.concentration), maps, bandwidth)
 
     def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Embedding, semantic and touching maps of one image of any size.
@@ -260,7 +259,19 @@ class RPE(Method):
         Raises:
             CongealError: the array is no image.
         """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        return predict_at_object_size(image, self.config.input, self._predict, self._areas)
+
+    def _areas(self, maps: MapPrediction) -> NDArray[np.float64]:
+        """Areas of the objects, about: the parts of the foreground that touching pixels leave."""
+        c = self.config
+        foreground = self._foreground(maps)[1] > c.decoding.foreground_threshold
+        touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]] > 0
+        return component_areas(foreground, touching, c.decoding.min_area / c.input.scale**2)
+
+    def _foreground(self, maps: MapPrediction) -> tuple[Tensor, Tensor]:
+        """Class probabilities ``(C + 1, H, W)`` and that of any class, ``(H, W)``."""
+        semantic = maps.maps["semantic"][:, : maps.size[0], : maps.size[1]].float().softmax(0)
+        return semantic, 1 - semantic[0]
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
@@ -315,19 +326,15 @@ class RPE(Method):
     @torch.inference_mode()
     def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
         """The objects of an image, those too that are hardly foreground."""
-        read_out = self.read_out(bandwidth).on_zoomed(self.config.input.scale)
-        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
-            read_out = replace(read_out, reach=read_out.reach / maps.scale)
-        cut = (slice(None), slice(maps.size[0]), slice(maps.size[1]))
         c, embedding = self.config, maps.maps["embedding"]
-        semantic = maps.maps["semantic"][cut].float().softmax(0)  # (C + 1, H, W)
-        objectness = 1 - semantic[0]
-        touching_map = maps.maps["touching"][cut][0].float().sigmoid()
-        trust = (objectness * (1 - touching_map)).clamp_min(0)
+        semantic, objectness = self._foreground(maps)
+        touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]].float().sigmoid()
+        trust = (objectness * (1 - touching)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        labels = read_out(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
+        decode = self.decoder(maps, bandwidth)
+        labels = decode(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
         if c.loss.background == "group":
             labels = without_largest(labels)
         return self._classified(labels, semantic, maps)
