@@ -100,7 +100,7 @@ def test_settings_of_each_class_are_listed(register: Register) -> None:
     register(TWO)
     said = CliRunner().invoke(app, ["methods", "stranger"]).output
     assert "tasks: instances, semantic" in said
-    assert "settings for semantic: 2 of those above" in said
+    assert "settings for instances; of others: congeal methods stranger" in said
     told = json.loads(CliRunner().invoke(app, ["methods", "stranger", "--json"]).output)
     assert told["tasks"] == ["instances", "semantic"]
     assert [one["tasks"] for one in told["others"]] == [["semantic"]]
