@@ -208,21 +208,3 @@ def test_validation_keeps_to_its_share_of_the_time(
     with (folder / "log.csv").open() as file:
         scored = [row for row in csv.DictReader(file) if row["matching_ap@0.5"]]
     assert len(scored) == validations  # after the first epoch and the last, at least
-
-
-def test_devices_and_nodes_reach_lightning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class StopError(Exception):
-        """Nothing is to be trained."""
-
-    asked: dict[str, Any] = {}
-
-    def trainer(**settings: Any) -> None:
-        asked.update(settings)
-        raise StopError
-
-    monkeypatch.setattr("lightning.Trainer", trainer)
-    settings = {"training.devices": 2, "training.nodes": 3}
-    with pytest.raises(StopError):
-        short_training(DEFAULT_METHOD, tmp_path / "model", settings)
-    assert (asked["devices"], asked["num_nodes"]) == (2, 3)
-    assert asked["strategy"].startswith("ddp")

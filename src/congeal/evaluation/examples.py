@@ -171,6 +171,8 @@ def draw_example(scores: dict[str, Any], judge: Judge, one: Comparison) -> Examp
         truth, labels, _, _ = one.panoptic(judge.metric.things)  # type: ignore[attr-defined]
     else:
         truth, labels = one.sample.labels, one.labels
+    if judge.protocol.name == "bsds-regions":
+        labels = one.regions([scores["covering_threshold"]])[0]
     at = judge.thresholds[0] if judge.thresholds else 0.5
     found = matching(prediction=labels, truth=truth, threshold=at)
     return Example(scores, picture, *_draw_objects(picture, truth, labels, found, step))

@@ -28,6 +28,7 @@ from congeal.evaluation.true_classes import GivenTrueClasses
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.models.channels import open_for
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.segmenter import request_maps
 from congeal.tasks import Task
 
 __all__ = ["evaluate"]
@@ -129,6 +130,8 @@ def evaluate(
     if chosen is None:
         chosen = _protocol_of_task(getattr(segmenter, "task", None), dataset)
     chosen, notes = _choose_protocol(chosen, dataset)
+    if chosen.truth == "annotators" and segmenter is not model:
+        request_maps(segmenter, "boundary")
     for line in quick_problems(dataset) if chosen.truth == "instances" else ():
         on_note(line)
     wanted = dict(measure or {})

@@ -25,12 +25,9 @@ from congeal.experiments.segsort_ablations import (
     draw_segsort_grid,
     draw_segsort_k,
     draw_segsort_kappa,
-)
-from congeal.experiments.segsort_supervised import (
-    draw_segsort_labels,
     draw_segsort_memory,
-    draw_segsort_supervised,
 )
+from congeal.experiments.segsort_supervised import draw_segsort_labels, draw_segsort_supervised
 from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
 from congeal.experiments.table1 import draw_table1
@@ -43,7 +40,7 @@ __all__ = ["EXPERIMENTS", "Experiment", "choose_experiments", "run_experiment"]
 Draw = Callable[..., FigureResult]
 """What every figure is: ``draw(folder, quick=False, seed=0)`` writes a picture and its numbers.
 
-One that trains may also take ``minutes`` of each training, ``seeds`` and ``data``.
+One that trains may also take ``minutes`` of each training, ``seeds``, ``data`` and ``images``.
 """
 
 
@@ -138,8 +135,8 @@ def run_experiment(
         folder: where its files go.
         quick: see whether it runs, coarser.
         seed: of whatever is drawn at random.
-        asked: ``minutes`` of each training, ``seeds`` (their number) and ``data`` (names), None for
-            those of the experiment.
+        asked: ``minutes`` of each training, ``seeds`` (their number), ``data`` (names) and
+            ``images`` (that are scored at most), None for those of the experiment.
 
     Raises:
         CongealError: there is no such experiment, or it does not take what is asked.

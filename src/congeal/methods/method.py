@@ -74,6 +74,7 @@ class Method(nn.Module, ABC):
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
         starts: by task, the model that ships whose weights a training begins with by default.
         learns_unlabelled: some settings learn from images alone.
+        on_request: maps that a result has only where a setting is on, and the path of that setting.
     """
 
     name: ClassVar[str]
@@ -89,6 +90,7 @@ class Method(nn.Module, ABC):
     fitted_images: ClassVar[int] = 0
     starts: ClassVar[Mapping[str, str]] = {}
     learns_unlabelled: ClassVar[bool] = False
+    on_request: ClassVar[Mapping[str, str]] = {}
 
     config: Any
 
@@ -361,6 +363,11 @@ class Method(nn.Module, ABC):
                 raise unknown("setting that may change after training", path, adjustable)
         self.config = self.config.updated(changed)
         return self
+
+    def request(self, *maps: str) -> Self:
+        """Let results carry maps that they have on request only; others are passed over."""
+        wanted = {path: True for name, path in self.on_request.items() if name in maps}
+        return self.configure(**wanted)
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any

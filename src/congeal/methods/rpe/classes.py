@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.networks.heads import ObjectHead
+from congeal.processes import shared_count
 
 __all__ = [
     "mean_inside",
@@ -43,7 +44,7 @@ def object_class_loss(
     target = semantic.flatten()[first] - 1
     known = target >= 0
     entropy = functional.cross_entropy(logits, target.clamp_min(0), reduction="none")
-    return (entropy * known).sum() / known.sum().clamp_min(1)
+    return (entropy * known).sum() / shared_count(known.sum())
 
 
 def pixel_class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
@@ -59,8 +60,10 @@ def pixel_class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
     target = (semantic - 1).clamp_min(0)
     entropy = functional.cross_entropy(logits[:, 1:], target, reduction="none")
     count = torch.bincount(target[inside], minlength=logits.shape[1] - 1)
-    weight = inside / count.clamp_min(1).to(logits.dtype)[target]
-    return (entropy * weight).sum() / (count > 0).sum().clamp_min(1)
+    count = shared_count(count, least=0)
+    present = count > 0
+    weight = inside / torch.where(present, count, 1).to(logits.dtype)[target]
+    return (entropy * weight).sum() / present.sum().clamp_min(1)
 
 
 def pooled_classes(head: ObjectHead, features: Tensor, labels: Tensor, voted: Tensor) -> Tensor:
@@ -138,7 +141,7 @@ def translate_rows(
 
 def mean_inside(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the pixels of a mask; 0 if it is empty."""
-    return (values * mask).sum() / mask.sum().clamp_min(1)
+    return (values * mask).sum() / shared_count(mask.sum())
 
 
 def mean_odds(labels: Tensor, semantic: Tensor, count: int) -> Tensor:
