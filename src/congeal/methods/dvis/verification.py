@@ -198,7 +198,8 @@ def true_masks(labels: Tensor) -> Tensor:
         [[[0, 0, 0, 0, 1]], [[0, 0, 1, 1, 0]]]
     """
     numbers = torch.unique(labels[labels > 0])
-    return labels == numbers[:, None, None]
+    masks: Tensor = labels == numbers[:, None, None]
+    return masks
 
 
 def verification_targets(
