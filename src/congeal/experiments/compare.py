@@ -23,13 +23,13 @@ from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.evaluation import evaluate
 from congeal.experiments.intervals import half_width
+from congeal.experiments.kept import keep
 from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
 from congeal.figures.colour import RGB, overlay
 from congeal.figures.display import to_display
 from congeal.figures.maps import overlay_boundary, overlay_classes
 from congeal.figures.plots import LINES
 from congeal.figures.report import Report
-from congeal.files import write_json
 from congeal.methods.method import Method
 from congeal.methods.registry import find_method, method_names
 from congeal.models import load
@@ -160,30 +160,23 @@ def _place(folder: Path, data: str, method: str, seed: int) -> Path:
 def _of_one(data: str, method: str, seed: int, plan: Compare, folder: Path) -> Row:
     """One training and its scores; read, where they are there for as many minutes."""
     place = _place(folder, data, method, seed)
-    told = place / "compare.json"
-    if told.exists():
-        row: Row = json.loads(told.read_text())
-        if row["minutes"] == plan.minutes:
-            return row
-        raise CongealError(
-            f"expected a training of {plan.minutes:g} minutes, got one of {row['minutes']:g} in "
-            f"{place}; use another output folder"
-        )
-    row = _train_and_score(data, method, seed, plan, place)
-    write_json(told, row)
-    return row
+    told: Row = keep(
+        place / "compare.json",
+        {"minutes": plan.minutes},
+        lambda: _train_and_score(data, method, seed, plan, place),
+    )
+    return told
 
 
 def _train_and_score(data: str, method: str, seed: int, plan: Compare, place: Path) -> Row:
     task = TASKS[data]
-    started = place.exists()
     made = train(
         method,
         open_dataset(data, "train"),
         val=open_dataset(data, "val"),
         output=place,
-        resume=started,
-        **({} if started else _asked(task, seed, plan)),
+        resume=True,  # where an earlier call was stopped
+        **_asked(task, seed, plan),
     )
     model, test = load(made), open_dataset(data, "test")
     found = evaluate(model, test, limit=plan.tested, report=False)

@@ -18,7 +18,7 @@ from congeal.files import remove_parts
 from congeal.models.channels import stored_channels
 from congeal.models.config import read_config
 from congeal.models.shipped import DEFAULT_MODEL, locate
-from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
+from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
 from congeal.prediction.memory import check_memory
 from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.reading import Pages, Reading, list_pages
@@ -83,8 +83,8 @@ def segment_files(
 
     Raises:
         CongealError: no such model, format or input, results are there of another model or
-            settings, or the output cannot be written (when the disk fills up on the way, what was
-            done so far stays).
+            settings, or come while this runs, or the output cannot be written (when the disk fills
+            up on the way, what was done so far stays).
 
     Example:
         >>> import tempfile
@@ -240,10 +240,10 @@ class _Task:
         entry = self.record.entry(path)
         wanted = self._wanted(entry, name)
         stale = "" if self.overwrite else _stale(self.pages.file(path), entry)
+        if not self.overwrite:
+            self.maker.refuse_mixing(entry, self.record.folder)
         if not wanted:
             return FileOutcome(path, "skipped", stale)
-        if not self.overwrite and self.maker.differs(entry):
-            return FileOutcome(path, "failed", f"its results are of other settings: {ELSEWHERE}")
         if stale and listed_files(self.record.folder, entry) and not _unfinished(entry):
             return FileOutcome(path, "failed", f"{stale}: {ELSEWHERE}")
         own = listed_files(self.record.folder, entry).values()
@@ -269,6 +269,8 @@ class _Task:
                 if settled is not None:
                     return settled
                 files = self._write(path, name, found, started)
+        except Mixed:
+            raise
         except CongealError as error:
             if self.strict or _stops_everything(error):
                 raise
