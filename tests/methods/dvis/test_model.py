@@ -208,8 +208,8 @@ def test_true_objects_join_the_candidates_where_asked_for():
         make(foreground_threshold=1e6, true_candidates=chosen).losses(batch, stage="verification")
         for chosen in (True, False)
     )
-    assert float(with_truth["iou"]) > 0
-    assert float(without["iou"]) == 0
+    assert with_truth["iou"].item() > 0
+    assert without["iou"].item() == 0
 
 
 def test_without_candidates_the_verification_loss_is_zero_and_has_a_gradient():

@@ -9,19 +9,13 @@ from congeal.methods.dvis.config import DVISNetwork
 from congeal.methods.dvis.network import SLOPE, UNIT, PositionHead, ValueNetwork
 
 
-def values_of(presence, channels=2):
-    """Of pixels that all look alike."""
+def head(channels=2, stride=2):
     torch.manual_seed(0)
-    head = PositionHead(8, channels, stride=2)
-    for part in (head.direct, head.presence):
-        torch.nn.init.zeros_(part.weight)
-        torch.nn.init.zeros_(part.bias)
-    torch.nn.init.constant_(head.presence.bias, presence)
-    return head(torch.ones(1, 8, 6, 7))[0].detach()
+    return PositionHead(8, channels, stride)
 
 
-def test_pixels_of_objects_that_look_alike_differ_by_their_place():
-    values = values_of(2.0)
+def test_pixels_that_look_alike_differ_by_their_place_alone():
+    values = head()(torch.ones(1, 8, 6, 7))[0]
     step = 2 * SLOPE / UNIT
     for channel, along in ((0, 1), (1, 0)):  # columns, then rows
         grows, rests = values[channel].diff(dim=along), values[channel].diff(dim=1 - along)
@@ -30,23 +24,22 @@ def test_pixels_of_objects_that_look_alike_differ_by_their_place():
 
 
 def test_a_single_number_grows_along_both_axes():
-    values = values_of(2.0, channels=1)[0]
+    values = head(channels=1)(torch.ones(1, 8, 6, 7))[0, 0]
     step = 2 * SLOPE / UNIT
     assert values.diff(dim=0).mean().item() == pytest.approx(step * math.sin(0.5), rel=1e-4)
     assert values.diff(dim=1).mean().item() == pytest.approx(step * math.cos(0.5), rel=1e-4)
 
 
-@pytest.mark.parametrize("presence", [-3.0, 0.0, 0.9])
-def test_background_hears_nothing_of_the_place(presence):
-    assert torch.equal(values_of(presence), torch.full((2, 6, 7), presence))
-
-
 def test_what_grows_with_the_place_does_not_learn():
     network = ValueNetwork(DVISNetwork(channels=2))
-    head = network.body.heads["value"]
-    torch.nn.init.constant_(head.presence.bias, 3.0)
     network(torch.rand(2, 3, 64, 64)).values.square().mean().backward()
-    assert head.place.weight.grad is None
-    assert not head.place.weight.requires_grad
-    assert head.presence.weight.grad is not None
-    assert head.direct.weight.grad.abs().sum() > 0
+    place = network.body.heads["value"].place.weight
+    assert place.grad is None
+    assert not place.requires_grad
+    assert network.body.heads["value"].sink.weight.grad is not None
+
+
+def test_at_the_start_all_values_of_a_small_image_are_below_zero():
+    torch.manual_seed(0)
+    values = ValueNetwork(DVISNetwork()).eval()(torch.rand(1, 3, 32, 32)).values
+    assert values.max() < 0

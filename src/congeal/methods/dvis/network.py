@@ -18,7 +18,9 @@ __all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
 FINEST = 8  # stride of the features that candidates are judged by
 UNIT = 64.0  # px, of positions as the head is told them
 SLOPE = 10.0  # growth of a value per UNIT: a level of m_2 = 1 every 6 px
-OPEN = 1.0  # of a in :class:`PositionHead`: half way between background, 0, and objects, m_1 = 2
+DEPTH = 10.0  # by which background sinks per unit of its logit
+START = 1.25  # of that logit: all pixels sink by 15, at no cost for background
+LEAST = 2.0  # value of an object in the corner, m_1 of the paper
 
 
 class ValueOutput(NamedTuple):
@@ -52,14 +54,15 @@ def hold_moments(network: nn.Module) -> None:
 
 
 class PositionHead(nn.Module):
-    """Values that start from the place of a pixel: ``f = a(x) + [a(x) >= 1] relu(h(x) + w . p)``.
+    """Values that start from where a pixel lies: ``f = h(x) + w . p + 2 - depth softplus(s(x))``.
 
     Objects that look alike differ by their place only. Told its place, a pixel has to add no more
     than its offset from the object's centre for all pixels of the object to agree, and that can be
-    seen from close by. The number a tells objects from background, and background hears nothing of
-    the place. Nothing else may scale the place or weigh it against the binary term: directions w
-    that learn, a smooth gate, or background that has to sink by its place are ways in which all
-    objects came to have one value, since then no pixels of an object differ either.
+    seen from close by. The directions w do not learn and nothing scales them: a factor that
+    shrinks them is the fastest way for the pixels of an object to agree, and then all objects are
+    alike too. Background sinks by s, which does not know the place, so no image is too large for
+    it. At the start everything sinks, at no cost for background, and it is for the objects to
+    rise; the other way round background pulls down all pixels before anything else is learnt.
     Positions p count from the upper left corner, so that they are positive in an image of any size.
 
     Args:
@@ -75,8 +78,10 @@ class PositionHead(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.presence = nn.Conv2d(channels_in, 1, 1)
         self.direct = nn.Conv2d(channels_in, channels, 1)
+        self.sink = nn.Conv2d(channels_in, 1, 1)
+        nn.init.zeros_(self.sink.weight)
+        nn.init.constant_(self.sink.bias, START)  # type: ignore[arg-type]
         self.place = nn.Conv2d(2, channels, 1, bias=False).requires_grad_(False)
         self.place.weight.data = SLOPE * _directions(channels)[..., None, None]
 
@@ -84,9 +89,8 @@ class PositionHead(nn.Module):
         """``(B, channels_in, h, w)`` to ``(B, C, h, w)``."""
         axes = [torch.arange(n, device=x.device) * (self.stride / UNIT) for n in x.shape[-2:]]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(x.dtype)
-        presence = self.presence(x)
-        level = functional.relu(self.direct(x) + self.place(place))
-        values: Tensor = presence + level * (presence >= OPEN)
+        sunk = DEPTH * functional.softplus(self.sink(x))
+        values: Tensor = self.direct(x) + self.place(place) + LEAST - sunk
         return values
 
 
