@@ -53,7 +53,7 @@ EFFECTS: dict[str, Effect] = {
     "loss.centre": Trained(2),
     "loss.dilation": Trained(4),
     "loss.pair_count": Trained(64, {"loss.pairs": "random"}),
-    "loss.different_weight": Trained(3.0),
+    "loss.different_weight": Trained(1.0),
     "loss.repulsion_radius": Trained(10.0),
     "loss.class_weight": Trained(3.0, VERIFYING),
     "loss.iou_weight": Trained(3.0, VERIFYING),

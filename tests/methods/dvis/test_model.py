@@ -128,6 +128,7 @@ def test_the_terms_are_those_of_the_functions_by_their_weights(pairs):
     weights = {"binary": 3.0, "permutation": 0.7, "mumford_shah": 0.2, "quantisation": 0.4}
     model = make(
         pairs=pairs, window=17, centre=3, dilation=4, pair_count=50, repulsion_radius=20,
+        different_weight=2.0,
         **{f"{name}_weight": value for name, value in weights.items()},
     ).eval()  # fmt: skip
     batch = drawn_batch()
@@ -135,7 +136,7 @@ def test_the_terms_are_those_of_the_functions_by_their_weights(pairs):
     values, labels = model(batch.image).values, batch.labels[:, ::2, ::2]
     expected = variational_terms(
         values, labels, pairs=pairs, window=17, centre=3, dilation=4, count=50,
-        repulsion_radius=10, generator=torch.Generator().manual_seed(3),
+        repulsion_radius=10, different_weight=2.0, generator=torch.Generator().manual_seed(3),
     )  # fmt: skip
     assert list(found) == list(weights)
     for name, weight in weights.items():

@@ -70,7 +70,9 @@ class DVISLoss(Settings):
         8, "r, step of the grid of partners further out", unit="output px", ge=1, paper="8"
     )
     pair_count: int = setting(65536, "random pairs drawn per image", ge=1)
-    different_weight: float = setting(1.0, "weight of pairs of two objects", ge=0, paper="1")
+    different_weight: float = setting(
+        3.0, "weight of pairs of two objects", ge=0, paper="1, in its code 3"
+    )
     repulsion_radius: float | None = setting(
         None,
         "objects repel only where they are closer, and are told apart by connectedness; "

@@ -71,6 +71,7 @@ class DVIS(Method):
             "network.box_margin": 0.0,
             "network.settle_norm": 0.0,
             "loss.permutation_weight": 0.2,
+            "loss.different_weight": 1.0,
             "loss.window": 129,
             "loss.centre": 8,
             "loss.dilation": 8,
