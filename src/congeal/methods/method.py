@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError, unknown
 from congeal.methods.image import evaluation_mode
+from congeal.methods.maps import MapPrediction
 from congeal.methods.sections import MethodSettings
 from congeal.segmentation import Segmentation
 from congeal.tasks import TASKS, Task
@@ -46,29 +47,6 @@ class Stage:
     learns: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class MapPrediction:
-    """What the network says of one image, before it is decoded.
-
-    Attributes:
-        maps: by name, ``(C, h, w)`` each, without a batch; padding at the right and below.
-        size: height and width of the image, in pixels.
-        stride: pixels of the image per pixel of maps that are not at full resolution.
-        scale: by how much the image was enlarged for its small objects.
-        extra: what a method wants to hand to its decoding beside maps.
-    """
-
-    maps: Mapping[str, Tensor]
-    size: tuple[int, int]
-    stride: int = 1
-    scale: float = 1.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        maps = ", ".join(f"{name} {tuple(one.shape)}" for name, one in self.maps.items())
-        return f"MapPrediction({self.size[0]} x {self.size[1]}: {maps})"
-
-
 class Method(nn.Module, ABC):
     """Base of all methods. A subclass builds its network from ``self.config``.
 
@@ -86,14 +64,17 @@ class Method(nn.Module, ABC):
         reference: the paper.
         Config: class of its settings.
         tasks: names of the tasks it does; the first is the default.
+        siblings: classes that do further tasks under the same name: ``module:class`` by task.
         couples_batch: the loss compares images of a batch, so no batch may be split over replicas.
         search_space: decoding settings that tuning varies, and how; all of them can be decoded
             from the same maps. What gains most comes first, since time may end the search.
         presets: settings by path, those of training too (``training.epochs``), by preset.
-        variable_buffers: names of buffers whose size is not known before loading.
+        variable_buffers: names of buffers whose size is not known before loading, or which a
+            folder may hold beyond those of a fresh model.
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
         starts: by task, the model that ships whose weights a training begins with by default.
         learns_unlabelled: some settings learn from images alone.
+        on_request: maps that a result has only where a setting is on, and the path of that setting.
     """
 
     name: ClassVar[str]
@@ -101,6 +82,7 @@ class Method(nn.Module, ABC):
     reference: ClassVar[str]
     Config: ClassVar[type[MethodSettings]]
     tasks: ClassVar[tuple[str, ...]]
+    siblings: ClassVar[Mapping[str, str]] = {}
     couples_batch: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, SearchStep]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
@@ -108,6 +90,7 @@ class Method(nn.Module, ABC):
     fitted_images: ClassVar[int] = 0
     starts: ClassVar[Mapping[str, str]] = {}
     learns_unlabelled: ClassVar[bool] = False
+    on_request: ClassVar[Mapping[str, str]] = {}
 
     config: Any
 
@@ -121,7 +104,7 @@ class Method(nn.Module, ABC):
             )
         self.config = base.updated(settings)
         if self.config.task not in self.tasks:
-            raise unknown(f"task of {self.name}", self.config.task, self.tasks)
+            raise unknown(f"task of {type(self).__name__}", self.config.task, self.tasks)
 
     def __repr__(self) -> str:
         """Name, task and size; ``named_children`` has the layers."""
@@ -311,6 +294,10 @@ class Method(nn.Module, ABC):
             on_image: called with the number of images done and their count.
         """
 
+    def fitted_values(self) -> Mapping[str, float]:
+        """What :meth:`finish` has fitted, by name, for the card; mostly nothing."""
+        return {}
+
     def predict_maps(self, image: NDArray[Any]) -> MapPrediction:
         """Run the network on one image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` of any size.
 
@@ -376,6 +363,11 @@ class Method(nn.Module, ABC):
                 raise unknown("setting that may change after training", path, adjustable)
         self.config = self.config.updated(changed)
         return self
+
+    def request(self, *maps: str) -> Self:
+        """Let results carry maps that they have on request only; others are passed over."""
+        wanted = {path: True for name, path in self.on_request.items() if name in maps}
+        return self.configure(**wanted)
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any

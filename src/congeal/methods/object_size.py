@@ -6,23 +6,26 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from congeal.data.zoom import magnification
 from congeal.methods.image import network_input
 from congeal.methods.method import MapPrediction
 from congeal.methods.sections import InputSettings
-from congeal.segmentation import Segmentation
 
-__all__ = ["predict_at_object_size"]
+__all__ = ["component_areas", "predict_at_object_size"]
+
+GRID = 2  # every so manieth pixel of a row is looked at: the median is the same to 1 % on nuclei
 
 
 def predict_at_object_size(
     image: NDArray[Any],
     settings: InputSettings,
     predict: Callable[[Tensor, float], MapPrediction],
-    decode: Callable[[MapPrediction], Segmentation],
+    measure: Callable[[MapPrediction], ArrayLike],
 ) -> MapPrediction:
     """Predict an image, and again upscaled where its median object is small.
 
@@ -31,7 +34,7 @@ def predict_at_object_size(
         settings: channels, percentiles, scale, and the smallest median object that needs no
             upscaling.
         predict: maps of an image ``(planes, H, W)`` in [0, 1] that is shown larger by a factor.
-        decode: the objects of these maps.
+        measure: areas of the objects of these maps in pixels of the image, about.
 
     Raises:
         CongealError: the array is no image.
@@ -40,9 +43,38 @@ def predict_at_object_size(
     maps = predict(pixels, 1.0)
     if not settings.min_object_area:
         return maps
-    found = decode(maps)
     shown = settings.scale**2  # pixels shown for each of the image
-    larger = magnification(
-        found.areas * shown, settings.min_object_area, shown * math.prod(found.shape)
-    )
+    areas = np.asarray(measure(maps)) * shown
+    larger = magnification(areas, settings.min_object_area, shown * math.prod(maps.size))
     return maps if larger == 1 else predict(pixels, larger)
+
+
+def component_areas(foreground: Tensor, touching: Tensor, min_area: float) -> NDArray[np.float64]:
+    """Areas of objects without telling them apart by their embedding.
+
+    Objects are the connected parts of the foreground without the pixels where objects touch. Their
+    areas are raised by one factor to add up to the whole foreground.
+
+    Args:
+        foreground: ``(H, W)`` bool.
+        touching: ``(H, W)`` bool.
+        min_area: parts of fewer pixels are no objects.
+
+    Returns:
+        ``(K,)`` in pixels.
+
+    Example:
+        >>> import torch
+        >>> foreground = torch.ones(4, 12, dtype=torch.bool)
+        >>> touching = torch.zeros_like(foreground)
+        >>> touching[:, 4:8] = True
+        >>> component_areas(foreground, touching, min_area=1).tolist()
+        [24.0, 24.0]
+    """
+    inside = foreground[::GRID, ::GRID]
+    cores = inside & ~touching[::GRID, ::GRID]
+    parts = ndimage.label(cores.cpu().numpy())[0]
+    pixels = np.bincount(parts.ravel())
+    raised = float(inside.sum()) / max(float(pixels[1:].sum()), 1.0)
+    areas: NDArray[np.float64] = pixels[1:] * np.float64(GRID**2 * raised)
+    return areas[areas >= min_area]

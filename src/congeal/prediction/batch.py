@@ -24,11 +24,19 @@ from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
 from congeal.prediction.single import Model, as_segmenter
+from congeal.prediction.volume import (
+    VOLUME_FORMATS,
+    FoundVolume,
+    check_volume_formats,
+    found_in_planes,
+)
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation, Segmenter
 from congeal.segmentation import formats as writers
-from congeal.segmentation.formats import FORMATS, LIMIT
+from congeal.segmentation.formats import FORMATS, LIMIT, MAP_OF
 from congeal.segmentation.scale import Scale
+from congeal.segmentation.segmenter import request_maps
+from congeal.segmentation.volume import Volume
 from congeal.tasks import TASKS, Task
 
 __all__ = ["input_files", "segment_files"]
@@ -52,6 +60,8 @@ def segment_files(
     stack: str = "error",
     pixel_size: float | None = None,
     units: str = "px",
+    stitch: float = 0.25,
+    plane_distance: float | None = None,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
@@ -75,10 +85,13 @@ def segment_files(
         channels: which channels of the images to take, from 0, in this order; None: those that
             the model was trained on.
         stack: what to do with files of several pages: ``"error"``, or take each page as an image
-            called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on.
+            called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on, or all as
+            the planes of one volume (``"volume"``), written as ``tiff`` and ``csv``.
         pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
             None.
         units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
+        stitch: overlap (IoU) from which objects of neighbouring planes of a volume are joined.
+        plane_distance: micrometres between planes; what each file tells when None.
         on_file: called with each outcome as it comes.
 
     Raises:
@@ -98,10 +111,13 @@ def segment_files(
     """
     whole = {"csv": table, "coco": coco}
     model = DEFAULT_MODEL if model is None else model
-    named = _usual_formats(model) if formats is None else formats
+    usual = VOLUME_FORMATS if stack == "volume" else _usual_formats(model)
+    named = usual if formats is None else formats
     kinds = _checked((*named, *(kind for kind, wanted in whole.items() if wanted)))
+    if stack == "volume":
+        check_volume_formats(kinds)
     chosen = stored_channels(model) if channels is None else tuple(channels)
-    reading = Reading(chosen, stack, pixel_size, units)
+    reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths = list(pages.of)
     maker = Maker.of(model, {**(settings or {}), **reading.facts()})
@@ -112,7 +128,10 @@ def segment_files(
         if not overwrite:
             maker.refuse_others(paths, record)
         _claim_names(names, record)
-    task = _Task(_Late(model, device, settings), maker, record, pages, kinds, overwrite, strict)
+    maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
+    task = _Task(
+        _Late(model, device, settings, maps), maker, record, pages, kinds, overwrite, strict
+    )
     run = SegmentRun(output, notes=_notes(record))
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -182,11 +201,14 @@ class _Late:
     model: Model
     device: str
     settings: Mapping[str, Any] | None = None
+    maps: tuple[str, ...] = ()
     loaded: Segmenter | None = None
 
     def get(self) -> Segmenter:
         if self.loaded is None:
             self.loaded = as_segmenter(self.model, self.device, self.settings)
+            if self.loaded is not self.model:
+                request_maps(self.loaded, *self.maps)
         return self.loaded
 
 
@@ -222,18 +244,23 @@ class _Task:
             return settled
         model, started = self.model.get(), time.perf_counter()
         try:
-            image, scale = self.pages.read(path).pixels, self._scale(path)
-            check_memory(model, *image.shape[:2])
-            result = model.segment(image)
+            found = self._find(model, path)
         except Exception as error:
             if self.strict:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        return self._finish(path, name, _Found(result, image, scale), started)
+        return self._finish(path, name, found, started)
 
-    def _scale(self, path: Path) -> Scale:
-        return self.pages.reading.scale(self.pages.file(path))
+    def _find(self, model: Segmenter, path: Path) -> _Found | FoundVolume:
+        reading, file = self.pages.reading, self.pages.file(path)
+        if reading.stack == "volume":
+            planes, size = self.pages.planes(path), reading.voxel_size(file)
+            found = found_in_planes(model, planes)
+            return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
+        image, scale = self.pages.read(path).pixels, reading.scale(file)
+        check_memory(model, *image.shape[:2])
+        return _Found(model.segment(image), image, scale)
 
     def _settled(self, path: Path, name: str) -> FileOutcome | None:
         """What becomes of an image that is not to be segmented; None for others."""
@@ -262,7 +289,9 @@ class _Task:
         folder = self.record.folder
         return tuple(k for k in self.kinds if k not in known or not _is_there(folder / known[k]))
 
-    def _finish(self, path: Path, name: str, found: _Found, started: float) -> FileOutcome:
+    def _finish(
+        self, path: Path, name: str, found: _Found | FoundVolume, started: float
+    ) -> FileOutcome:
         try:
             with self.record.locked():
                 settled = self._settled(path, name)
@@ -279,7 +308,9 @@ class _Task:
         seconds = time.perf_counter() - started
         return FileOutcome(path, "done", "", len(found.result), seconds, files)
 
-    def _write(self, path: Path, name: str, found: _Found, started: float) -> tuple[Path, ...]:
+    def _write(
+        self, path: Path, name: str, found: _Found | FoundVolume, started: float
+    ) -> tuple[Path, ...]:
         """Write the files, listed before so that they are known for results whatever happens."""
         entry = self.record.entry(path)
         wanted, known = self._wanted(entry, name), listed_files(self.record.folder, entry)
@@ -316,7 +347,7 @@ def _endings(kind: str) -> tuple[str, ...]:
     return (FORMATS[kind], FORMATS["tiff"]) if kind == "labels" else (FORMATS[kind],)
 
 
-def _ending(kind: str, result: Segmentation) -> str:
+def _ending(kind: str, result: Segmentation | Volume) -> str:
     return FORMATS["tiff" if kind == "labels" and len(result) > LIMIT else kind]
 
 

@@ -30,6 +30,7 @@ from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.method import MapPrediction, Method, SearchStep
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rescale import resample_embedding, resample_map
+from congeal.processes import shared_count
 from congeal.segmentation import Segmentation
 
 __all__ = ["Discriminative"]
@@ -128,7 +129,7 @@ class Discriminative(Method):
         entropy = functional.cross_entropy(
             maps["semantic"], semantic.clamp_min(0), reduction="none"
         )
-        cross = c.semantic_weight * (entropy * known).sum() / known.sum().clamp_min(1)
+        cross = c.semantic_weight * (entropy * known).sum() / shared_count(known.sum())
         if "embedding" not in maps:
             return {"semantic": cross}
         stride = self.network.stride
@@ -163,7 +164,9 @@ class Discriminative(Method):
             CongealError: the array is no image, or the model that tells the classes is missing or
                 does not know one of them.
         """
-        maps = predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        maps = predict_at_object_size(
+            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+        )
         where = self.config.decoding.semantic
         if where is None:
             return maps

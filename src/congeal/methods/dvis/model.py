@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from congeal.chance import chance_of
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
@@ -206,7 +207,9 @@ class DVIS(Method):
         projected = self.verification.project(output.features)
         said, targets = [], []
         for i, values in enumerate(output.values.detach().relu()):
-            masks = self._examples(None if truth_only else values, labels[i], generator)
+            masks = self._examples(
+                None if truth_only else values, labels[i], chance_of(generator, i)
+            )
             if len(masks):
                 said.append(self.verification(projected[i : i + 1], masks, self._ratio))
                 targets.append(
@@ -218,9 +221,10 @@ class DVIS(Method):
                         negative_iou=c.negative_iou,
                     )
                 )
-        if not said:
-            nothing = projected.sum() * 0.0
-            return {"class": nothing, "iou": nothing}
+        if not said:  # other processes may have some, and count them with this one
+            nothing = projected.flatten()[:0]  # on the graph
+            said.append(Verdicts(nothing.reshape(0, self.verification.classes + 1), nothing))
+            targets.append(VerificationTargets(nothing.detach(), labels.new_zeros(0)))
         losses = verification_losses(
             Verdicts(*map(torch.cat, zip(*said, strict=True))),
             VerificationTargets(*map(torch.cat, zip(*targets, strict=True))),
@@ -268,7 +272,9 @@ class DVIS(Method):
         Raises:
             CongealError: the array is no image.
         """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        return predict_at_object_size(
+            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+        )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         height, width = pixels.shape[1:]
