@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError, unknown
 from congeal.methods.image import evaluation_mode
+from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.sections import MethodSettings
 from congeal.segmentation import Segmentation
 from congeal.tasks import TASKS, Task
@@ -44,29 +45,6 @@ class Stage:
     name: str = "training"
     share: float = 1.0
     learns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MapPrediction:
-    """What the network says of one image, before it is decoded.
-
-    Attributes:
-        maps: by name, ``(C, h, w)`` each, without a batch; padding at the right and below.
-        size: height and width of the image, in pixels.
-        stride: pixels of the image per pixel of maps that are not at full resolution.
-        scale: by how much the image was enlarged for its small objects.
-        extra: what a method wants to hand to its decoding beside maps.
-    """
-
-    maps: Mapping[str, Tensor]
-    size: tuple[int, int]
-    stride: int = 1
-    scale: float = 1.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        maps = ", ".join(f"{name} {tuple(one.shape)}" for name, one in self.maps.items())
-        return f"MapPrediction({self.size[0]} x {self.size[1]}: {maps})"
 
 
 class Method(nn.Module, ABC):
@@ -311,20 +289,41 @@ class Method(nn.Module, ABC):
             on_image: called with the number of images done and their count.
         """
 
-    def predict_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def predict_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Run the network on one image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` of any size.
 
         The model is in evaluation mode meanwhile, and several threads may predict at once.
+
+        Args:
+            image: any real type.
+            statistics: of the whole image, where this is a part of one.
 
         Raises:
             CongealError: the array is no image.
         """
         with torch.inference_mode(), evaluation_mode(self):
-            return self.compute_maps(image)
+            if statistics is None:
+                return self.compute_maps(image)
+            return replace(self.compute_maps(image, statistics), statistics=statistics)
 
     @abstractmethod
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
-        """What :meth:`predict_maps` does, in evaluation mode and without gradients."""
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """What :meth:`predict_maps` does, in evaluation mode and without gradients.
+
+        What is measured on an image and not learnt is taken from ``statistics`` where given.
+        """
+
+    def comparable_labels(self, maps: MapPrediction) -> NDArray[Any] | None:
+        """Label map whose median area decides what :meth:`decode` takes for a fragment, if any.
+
+        None, as mostly, where no object is judged by the others of its image.
+        """
+        del maps
+        return None
 
     @abstractmethod
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:

@@ -28,7 +28,8 @@ from congeal.methods.dvis.verification import (
     verification_targets,
 )
 from congeal.methods.image import lift_dark, pad_to
-from congeal.methods.method import MapPrediction, Method, Stage
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method, Stage
 from congeal.methods.object_size import predict_at_object_size
 from congeal.segmentation import Segmentation
 
@@ -228,7 +229,9 @@ class DVIS(Method):
             holes=c.fill_holes,
         )
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Run the network on one image of any size.
 
         Maps are ``values (C, h, w)`` after the ReLU and ``features (n, h', w')``, those of the
@@ -237,7 +240,9 @@ class DVIS(Method):
         Raises:
             CongealError: the array is no image.
         """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+        return predict_at_object_size(
+            image, self.config.input, self._predict, self.decode, statistics
+        )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         height, width = pixels.shape[1:]

@@ -22,7 +22,8 @@ from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
-from congeal.methods.method import MapPrediction, Method
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
@@ -35,6 +36,7 @@ from congeal.methods.rpe.config import PRESETS, RPEConfig
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
+from congeal.methods.rpe.tidying import group_part, without_largest
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.methods.suggestions import is_parted
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
@@ -271,16 +273,13 @@ class RPE(Method):
             options = {"concentration": kappa, "margin": margin} | options
         return build_grouping(c.grouping, **options)
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
-        """Embedding, semantic and touching maps of one image of any size.
-
-        An image whose median object is smaller than ``input.min_object_area`` is predicted again,
-        upscaled.
-
-        Raises:
-            CongealError: the array is no image.
-        """
-        return predict_at_object_size(image, self.config.input, self._predict, self.decode)
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """The maps of one image of any size, predicted again upscaled if its objects are small."""
+        return predict_at_object_size(
+            image, self.config.input, self._predict, self.decode, statistics
+        )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
@@ -317,24 +316,48 @@ class RPE(Method):
             >>> model.configure(foreground_threshold=0.4).decode(maps).shape
             (30, 50)
         """
-        read_out = self.read_out
-        if self.config.input.scale != 1:
-            read_out = read_out.on_zoomed(self.config.input.scale)
-        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
-            read_out = replace(read_out, reach=read_out.reach / maps.scale)
-        cut = (slice(None), slice(maps.size[0]), slice(maps.size[1]))
-        c, embedding = self.config, maps.maps["embedding"]
-        semantic = maps.maps["semantic"][cut].float().softmax(0)  # (C + 1, H, W)
+        semantic = self._semantic(maps)
+        return self._describe(self._group(maps, semantic), semantic, maps, keep_embedding)
+
+    @torch.inference_mode()
+    def comparable_labels(self, maps: MapPrediction) -> NDArray[np.int64] | None:
+        """The objects before any is taken for a fragment by ``decoding.min_area_ratio``."""
+        if not self.config.decoding.min_area_ratio:
+            return None
+        whole = replace(self.read_out, fragment=0.0, holes=False)
+        return self._group(maps, self._semantic(maps), whole)
+
+    def _semantic(self, maps: MapPrediction) -> Tensor:
+        """Probabilities ``(C + 1, H, W)`` of background and classes."""
+        height, width = maps.size
+        return maps.maps["semantic"][:, :height, :width].float().softmax(0)
+
+    def _group(
+        self, maps: MapPrediction, semantic: Tensor, read_out: ReadOut | None = None
+    ) -> NDArray[np.int64]:
+        """The label map ``(H, W)`` of the objects, by the settings in force or another decoder."""
+        c, (height, width) = self.config, maps.size
+        read_out = self._sized(self.read_out if read_out is None else read_out, maps)
         objectness = 1 - semantic[0]
-        touching_map = maps.maps["touching"][cut][0].float().sigmoid()
+        touching_map = maps.maps["touching"][0, :height, :width].float().sigmoid()
         trust = (objectness * (1 - touching_map)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        labels = read_out(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
-        if c.loss.background == "group":
-            labels = _without_largest(labels)
-        return self._describe(labels, semantic, maps, keep_embedding)
+        seeds, embedding = trust**c.decoding.seed_power, maps.maps["embedding"]
+        if maps.statistics is None:
+            labels = read_out(embedding, mask, seeds, stride=maps.stride)
+        else:
+            labels = group_part(read_out, embedding, mask, seeds, maps.stride, maps.statistics)
+        return without_largest(labels) if c.loss.background == "group" else labels
+
+    def _sized(self, read_out: ReadOut, maps: MapPrediction) -> ReadOut:
+        """Fit the decoder to the size at which the image was shown."""
+        if self.config.input.scale != 1:
+            read_out = read_out.on_zoomed(self.config.input.scale)
+        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
+            read_out = replace(read_out, reach=read_out.reach / maps.scale)
+        return read_out
 
     def _describe(
         self,
@@ -371,16 +394,3 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings, without those that say that pixel moments were left open."""
     left_open = ("pixel_mean", "pixel_deviation")
     return {k: v for k, v in settings.items() if not (k in left_open and v is None)}
-
-
-def _without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take the largest group for background."""
-    area = np.bincount(labels.ravel())
-    area[0] = 0
-    if not area.any():
-        return labels
-    largest = int(area.argmax())
-    rename = np.arange(len(area))
-    rename[largest] = 0
-    rename[largest + 1 :] -= 1
-    return rename[labels]
