@@ -66,6 +66,32 @@ _PixelSize: TypeAlias = Annotated[
         metavar="UM",
     ),
 ]
+_Tile: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        help="Side in pixels of the tiles that larger images are cut into. Left out: images that "
+        "fit in memory whole, others in tiles of 2,048 at most.",
+        metavar="PX",
+    ),
+]
+_Overlap: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap",
+        help="Pixels that neighbouring tiles share: more than the diameter of most objects. Left "
+        "out: four times that of the median one, 256 at least.",
+        metavar="PX",
+    ),
+]
+_Seams: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--seam-report",
+        help="Tell what happened where tiles meet: numbers and a picture of each image, in the "
+        "folder seams.",
+    ),
+]
 _Explain: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -115,6 +141,9 @@ def segment(
     set_: Set = None,
     device: Device = "auto",
     explain: _Explain = False,
+    tile: _Tile = None,
+    overlap: _Overlap = None,
+    seam_report: _Seams = False,
     as_json: Json = False,
 ) -> None:
     """Find the objects of images and write them as files.
@@ -138,6 +167,9 @@ def segment(
         units=units,
         device=device,
         settings=parse_settings(set_),
+        tile=tile,
+        overlap=overlap,
+        seam_report=seam_report,
     )
     page = _explain(run, chosen, device, channels, set_) if explain else None
     _tell(run, page, as_json)

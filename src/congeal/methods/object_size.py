@@ -48,21 +48,26 @@ def predict_at_object_size(
     if not settings.min_object_area:
         return maps
     found = decode(maps)
-    larger = object_magnification(found.areas, settings, math.prod(found.shape))
+    larger = object_magnification(
+        found.areas, settings.min_object_area, settings.scale, math.prod(found.shape)
+    )
     return maps if larger == 1 else predict(pixels, larger)
 
 
-def object_magnification(areas: ArrayLike, settings: InputSettings, pixels: float = 1) -> float:
+def object_magnification(
+    areas: ArrayLike, min_object_area: float, scale: float = 1.0, pixels: float = 1
+) -> float:
     """How much to enlarge an image with these objects; see :func:`magnification`.
 
     Args:
         areas: of the objects, in pixels of the image.
-        settings: scale, and the smallest median object that needs no upscaling.
+        min_object_area: smallest median object that needs no upscaling, in pixels shown.
+        scale: relative size at which the network sees an image.
         pixels: of the image; 1 where it is predicted in parts.
 
     Example:
-        >>> object_magnification([90, 100, 800], InputSettings(min_object_area=225))
+        >>> object_magnification([90, 100, 800], 225)
         1.5
     """
-    shown = settings.scale**2  # pixels shown for each of the image
-    return magnification(np.asarray(areas) * shown, settings.min_object_area, shown * pixels)
+    shown = scale**2  # pixels shown for each of the image
+    return magnification(np.asarray(areas) * shown, min_object_area, shown * pixels)

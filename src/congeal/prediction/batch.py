@@ -19,11 +19,13 @@ from congeal.models.channels import stored_channels
 from congeal.models.config import read_config
 from congeal.models.shipped import DEFAULT_MODEL, locate
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
-from congeal.prediction.memory import check_memory
 from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
+from congeal.prediction.seam_report import save_seams
+from congeal.prediction.seams import Seams
 from congeal.prediction.single import Model, as_segmenter
+from congeal.prediction.tiled import Tiling, segment_image
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation, Segmenter
 from congeal.segmentation import formats as writers
@@ -33,6 +35,7 @@ from congeal.tasks import TASKS, Task
 
 __all__ = ["input_files", "segment_files"]
 
+SEAMS = "seams"  # folder of the reports on where tiles meet
 WRITING = "writing"  # state of an image whose files a kill may have left half new, half old
 
 
@@ -52,6 +55,9 @@ def segment_files(
     stack: str = "error",
     pixel_size: float | None = None,
     units: str = "px",
+    tile: int | None = None,
+    overlap: int | None = None,
+    seam_report: bool = False,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
@@ -79,6 +85,11 @@ def segment_files(
         pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
             None.
         units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
+        tile: side in pixels of the tiles that larger images are cut into; None: whole images
+            where they fit in memory, else as large as memory allows.
+        overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
+            the sizes of the objects.
+        seam_report: tell what happened where tiles meet, in ``seams/STEM.json`` and ``.png``.
         on_file: called with each outcome as it comes.
 
     Raises:
@@ -104,7 +115,8 @@ def segment_files(
     reading = Reading(chosen, stack, pixel_size, units)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths = list(pages.of)
-    maker = Maker.of(model, {**(settings or {}), **reading.facts()})
+    tiling = Tiling(tile, overlap)
+    maker = Maker.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
     record = Record(Path(output))
     remove_parts(output)
     with record.locked():
@@ -112,7 +124,9 @@ def segment_files(
         if not overwrite:
             maker.refuse_others(paths, record)
         _claim_names(names, record)
-    task = _Task(_Late(model, device, settings), maker, record, pages, kinds, overwrite, strict)
+    late = _Late(model, device, settings)
+    how = _How(kinds, overwrite, strict, tiling, seam_report)
+    task = _Task(late, maker, record, pages, how)
     run = SegmentRun(output, notes=_notes(record))
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -197,10 +211,22 @@ class _Found:
     result: Segmentation
     image: NDArray[Any]
     scale: Scale
+    seams: Seams
 
     def save(self, path: Path, file_name: str) -> Path:
         """Write a file in the format its name tells; ``file_name`` is the image's own."""
         return writers.save(self.result, path, self.image, self.scale, file_name)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What is wanted of each image, and how it is made."""
+
+    kinds: tuple[str, ...]
+    overwrite: bool
+    strict: bool
+    tiling: Tiling
+    seam_report: bool
 
 
 @dataclass(frozen=True)
@@ -211,9 +237,7 @@ class _Task:
     maker: Maker
     record: Record
     pages: Pages
-    kinds: tuple[str, ...]
-    overwrite: bool
-    strict: bool
+    how: _How
 
     def run(self, path: Path, name: str) -> FileOutcome:
         self.record.refresh()  # another run may have done it by now
@@ -223,14 +247,13 @@ class _Task:
         model, started = self.model.get(), time.perf_counter()
         try:
             image, scale = self.pages.read(path).pixels, self._scale(path)
-            check_memory(model, *image.shape[:2])
-            result = model.segment(image)
+            result, seams = segment_image(model, image, self.how.tiling)
         except Exception as error:
-            if self.strict:
+            if self.how.strict:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        return self._finish(path, name, _Found(result, image, scale), started)
+        return self._finish(path, name, _Found(result, image, scale, seams), started)
 
     def _scale(self, path: Path) -> Scale:
         return self.pages.reading.scale(self.pages.file(path))
@@ -239,10 +262,10 @@ class _Task:
         """What becomes of an image that is not to be segmented; None for others."""
         entry = self.record.entry(path)
         wanted = self._wanted(entry, name)
-        stale = "" if self.overwrite else _stale(self.pages.file(path), entry)
+        stale = "" if self.how.overwrite else _stale(self.pages.file(path), entry)
         if not wanted:
             return FileOutcome(path, "skipped", stale)
-        if not self.overwrite and self.maker.differs(entry):
+        if not self.how.overwrite and self.maker.differs(entry):
             return FileOutcome(path, "failed", f"its results are of other settings: {ELSEWHERE}")
         if stale and listed_files(self.record.folder, entry) and not _unfinished(entry):
             return FileOutcome(path, "failed", f"{stale}: {ELSEWHERE}")
@@ -255,12 +278,14 @@ class _Task:
     def _wanted(self, entry: dict[str, Any] | None, name: str) -> tuple[str, ...]:
         """The formats to write, so that all files of an image are of one model and settings."""
         known = listed_files(self.record.folder, entry)
-        if _unfinished(entry) or (self.overwrite and self.maker.differs(entry)):
-            return tuple(dict.fromkeys((*self.kinds, *known)))
-        if self.overwrite:
-            return self.kinds
+        if _unfinished(entry) or (self.how.overwrite and self.maker.differs(entry)):
+            return tuple(dict.fromkeys((*self.how.kinds, *known)))
+        if self.how.overwrite:
+            return self.how.kinds
         folder = self.record.folder
-        return tuple(k for k in self.kinds if k not in known or not _is_there(folder / known[k]))
+        return tuple(
+            k for k in self.how.kinds if k not in known or not _is_there(folder / known[k])
+        )
 
     def _finish(self, path: Path, name: str, found: _Found, started: float) -> FileOutcome:
         try:
@@ -270,7 +295,7 @@ class _Task:
                     return settled
                 files = self._write(path, name, found, started)
         except CongealError as error:
-            if self.strict or _stops_everything(error):
+            if self.how.strict or _stops_everything(error):
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", str(error), seconds=seconds)
@@ -287,6 +312,8 @@ class _Task:
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
         folder = self.record.folder
         files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
+        if self.how.seam_report:
+            save_seams(folder / SEAMS / f"{name}.json", found.seams, found.result, found.image)
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}
         objects = len(found.result)
