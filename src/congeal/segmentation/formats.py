@@ -145,7 +145,7 @@ def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Pat
 
 
 def save_overlay(result: Contents, path: Path, image: ArrayLike | None) -> Path:
-    """Write the drawing over the image; of one beyond 2^24 pixels every second, third, ... pixel."""
+    """Write the drawing over the image, at most 2^24 pixels of it."""
     if image is None:
         raise CongealError(f"{path}: an overlay is drawn over the image, got none")
     picture = Image.fromarray(_drawn(result, image))
