@@ -92,6 +92,33 @@ _Seams: TypeAlias = Annotated[
         "folder seams.",
     ),
 ]
+_Processes: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--processes", help="Processes that compute the tiles of an image.", metavar="NUMBER"
+    ),
+]
+_Dask: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="A Dask cluster that computes the tiles, by its scheduler, such as "
+        "tcp://10.0.0.1:8786. Its workers need the same folders.",
+        metavar="ADDRESS",
+    ),
+]
+_Block: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--block",
+        help="For job arrays: compute part I of N of the tiles, write no result.",
+        metavar="I/N",
+    ),
+]
+_Merge: TypeAlias = Annotated[
+    bool,
+    typer.Option("--merge", help="Write the results of tiles that are there; compute none."),
+]
 _Explain: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -144,6 +171,10 @@ def segment(
     tile: _Tile = None,
     overlap: _Overlap = None,
     seam_report: _Seams = False,
+    processes: _Processes = 1,
+    dask: _Dask = None,
+    block: _Block = None,
+    merge: _Merge = False,
     as_json: Json = False,
 ) -> None:
     """Find the objects of images and write them as files.
@@ -170,7 +201,16 @@ def segment(
         tile=tile,
         overlap=overlap,
         seam_report=seam_report,
+        processes=processes,
+        dask=dask,
+        block=block,
+        merge=merge,
     )
+    if block is not None:
+        say_note(f"tiles of part {block} of each large image are done; then --merge")
+        if as_json:
+            show_json(_to_dict(run))
+        raise typer.Exit(PARTLY if run.failed else 0)
     page = _explain(run, chosen, device, channels, set_) if explain else None
     _tell(run, page, as_json)
     if run.failed:

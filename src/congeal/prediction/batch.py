@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,19 @@ from congeal.files import remove_parts
 from congeal.models.channels import stored_channels
 from congeal.models.config import read_config
 from congeal.models.shipped import DEFAULT_MODEL, locate
+from congeal.prediction.executors import choose_executor
+from congeal.prediction.late import LateModel
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
 from congeal.prediction.outcome import FileOutcome, SegmentRun
-from congeal.prediction.reading import Pages, Reading, list_pages
+from congeal.prediction.reading import Page, Pages, Reading, list_pages, read_page
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
 from congeal.prediction.seam_report import save_seams
 from congeal.prediction.seams import Seams
-from congeal.prediction.single import Model, as_segmenter
-from congeal.prediction.tiled import Tiling, segment_image
+from congeal.prediction.single import Model
+from congeal.prediction.tile_work import TILES, TileSource, TileWork, parse_part
+from congeal.prediction.tiled import Tiling
 from congeal.prediction.whole import write_whole
-from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation import Segmentation
 from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import FORMATS, LIMIT
 from congeal.segmentation.scale import Scale
@@ -58,6 +62,10 @@ def segment_files(
     tile: int | None = None,
     overlap: int | None = None,
     seam_report: bool = False,
+    processes: int = 1,
+    dask: str | None = None,
+    block: str | None = None,
+    merge: bool = False,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
@@ -90,6 +98,10 @@ def segment_files(
         overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
             the sizes of the objects.
         seam_report: tell what happened where tiles meet, in ``seams/STEM.json`` and ``.png``.
+        processes: that compute the tiles of an image on this machine.
+        dask: address of the scheduler of a Dask cluster that computes them.
+        block: ``"i/n"``: compute part i of n of the tiles of each image, and write no result.
+        merge: write the results of tiles that are there, and compute none.
         on_file: called with each outcome as it comes.
 
     Raises:
@@ -115,7 +127,7 @@ def segment_files(
     reading = Reading(chosen, stack, pixel_size, units)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths = list(pages.of)
-    tiling = Tiling(tile, overlap)
+    tiling, executor = Tiling(tile, overlap), choose_executor(processes, dask)
     maker = Maker.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
     record = Record(Path(output))
     remove_parts(output)
@@ -123,36 +135,21 @@ def segment_files(
         names = assign_names(paths, record)
         if not overwrite:
             maker.refuse_others(paths, record)
-        _claim_names(names, record)
-    late = _Late(model, device, settings)
-    how = _How(kinds, overwrite, strict, tiling, seam_report)
-    task = _Task(late, maker, record, pages, how)
-    run = SegmentRun(output, notes=_notes(record))
+        record.claim_names(names)
+    work = TileWork(record.folder / TILES, tiling, executor, parse_part(block), merge)
+    how = _How(kinds, overwrite, strict, work, seam_report)
+    task = _Task(LateModel(model, device, settings), maker, record, pages, how)
+    run = SegmentRun(output, notes=record.notes())
     for path in paths:
         run.files.append(task.run(path, names[path]))
         if on_file is not None:
             on_file(run.files[-1])
-    for kind in (kind for kind, wanted in whole.items() if wanted):
+    for kind in (kind for kind, wanted in whole.items() if wanted and block is None):
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
     with record.locked():
         record.compact()
     run.notes += pages.notes()
     return run
-
-
-def _claim_names(names: Mapping[Path, str], record: Record) -> None:
-    """Let no other run take the names, before there is anything that has them."""
-    for path, name in names.items():
-        if record.entry(path) is None:
-            record.add(path, {"name": name, "files": {}})
-
-
-def _notes(record: Record) -> list[str]:
-    if not record.odd:
-        return []
-    which = f"{len(record.odd)} lines" if len(record.odd) > 1 else "a line"
-    text = f"{which} passed over that congeal did not write, such as {record.odd[0]!r}"
-    return [f"{record.folder / RECORD}: {text}"]
 
 
 def input_files(
@@ -189,21 +186,6 @@ def _input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]
     return images
 
 
-@dataclass
-class _Late:
-    """The model, loaded when the first image needs it: a run with nothing to do is quick."""
-
-    model: Model
-    device: str
-    settings: Mapping[str, Any] | None = None
-    loaded: Segmenter | None = None
-
-    def get(self) -> Segmenter:
-        if self.loaded is None:
-            self.loaded = as_segmenter(self.model, self.device, self.settings)
-        return self.loaded
-
-
 @dataclass(frozen=True, eq=False)
 class _Found:
     """A result, with what its files are written from."""
@@ -225,7 +207,7 @@ class _How:
     kinds: tuple[str, ...]
     overwrite: bool
     strict: bool
-    tiling: Tiling
+    work: TileWork
     seam_report: bool
 
 
@@ -233,7 +215,7 @@ class _How:
 class _Task:
     """What is done to each image."""
 
-    model: _Late
+    model: LateModel
     maker: Maker
     record: Record
     pages: Pages
@@ -244,16 +226,29 @@ class _Task:
         settled = self._settled(path, name)
         if settled is not None:
             return settled
-        model, started = self.model.get(), time.perf_counter()
+        self.model.get()
+        started = time.perf_counter()
         try:
             image, scale = self.pages.read(path).pixels, self._scale(path)
-            result, seams = segment_image(model, image, self.how.tiling)
+            made = self.how.work.segment(self.model, image, self._source(path, name))
         except Exception as error:
             if self.how.strict:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        return self._finish(path, name, _Found(result, image, scale, seams), started)
+        if made is None:
+            return FileOutcome(path, "done", seconds=time.perf_counter() - started)
+        outcome = self._finish(path, name, _Found(made[0], image, scale, made[1]), started)
+        if outcome.good:
+            self.how.work.forget(name)
+        return outcome
+
+    def _source(self, path: Path, name: str) -> TileSource:
+        page = self.pages.of[path]
+        page = Page(page.file.absolute(), page.number)
+        read = partial(read_page, page, self.pages.reading.channels)
+        key = {**self.maker.facts(), "modified": _modified(page.file), "file": str(page.file)}
+        return TileSource(name, read, key if self.maker.model else None)
 
     def _scale(self, path: Path) -> Scale:
         return self.pages.reading.scale(self.pages.file(path))

@@ -48,9 +48,7 @@ class Ledger:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def open_ledger(
-    folder: Path, key: Mapping[str, Any], prepare: Callable[[], Prepared]
-) -> Ledger:
+def open_ledger(folder: Path, key: Mapping[str, Any], prepare: Callable[[], Prepared]) -> Ledger:
     """Go on from the tiles in a folder, or begin anew where they are of something else.
 
     Args:

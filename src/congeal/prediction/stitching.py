@@ -67,7 +67,7 @@ def stitch(folder: Path, plan: TilePlan) -> tuple[Segmentation, Seams]:
 def paint_labels(
     folder: Path, plan: TilePlan, joined: Sequence[Joined], canvas: Canvas
 ) -> list[Joined]:
-    """Paint disjoint objects into a label map; what is painted first stays.
+    """Paint objects into a label map; where objects overlap, what is painted first stays.
 
     Args:
         folder: of the files of the blocks.
@@ -82,12 +82,13 @@ def paint_labels(
     for whole in (True, False):
         for block, result, table in _tables(folder, plan, joined, whole):
             window = block.tile if whole else block.core
-            ids = table[result.layers[0][window.within(block.tile).slices]]
-            under = np.asarray(canvas[window.slices])
-            new = (ids > 0) & (under == 0)
-            if new.any():
-                canvas[window.slices] = np.where(new, ids, under)
+            under = np.array(canvas[window.slices])
+            for layer in result.layers:
+                ids = table[layer[window.within(block.tile).slices]]
+                new = (ids > 0) & (under == 0)
+                under[new] = ids[new]
                 painted += np.bincount(ids[new], minlength=len(painted))
+            canvas[window.slices] = under
     there = np.flatnonzero(painted[1:] > 0)
     if len(there) < len(joined):
         table = np.zeros(len(painted), np.int32)

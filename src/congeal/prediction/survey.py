@@ -36,14 +36,15 @@ def measure_statistics(model: Method, image: Any) -> ImageStatistics:
 
     Args:
         model: its percentiles and its settings on the sizes of objects say what to measure.
-        image: `(H, W, C)`, or anything whose slices are arrays.
+        image: `(H, W, C)`, in memory or of Zarr.
 
     Example:
         >>> from congeal import RPE
         >>> measure_statistics(RPE(), np.arange(600).reshape(20, 30, 1)).bounds[0][0]
         5.99
     """
-    plain = ImageStatistics(intensity_bounds(image, *model.percentiles))
+    sample = image if isinstance(image, np.ndarray) else image.sampled()
+    plain = ImageStatistics(intensity_bounds(sample, *model.percentiles))
     known = _with_typical_area(model, image, plain)
     if not model.min_object_area:
         return known

@@ -73,7 +73,7 @@ class Tiling:
         """
         size = (int(image.shape[0]), int(image.shape[1]))
         whole = TilePlan(size, max(size), 0)
-        if not self._cuts(model, size):
+        if self.is_whole(model, size):
             return whole, None
         statistics = measure_statistics(model, image) if isinstance(model, Method) else None
         shown = _shown(model, statistics)
@@ -86,15 +86,19 @@ class Tiling:
             size, side, self._overlap(model, statistics, side, unit), unit
         ), statistics
 
-    def _cuts(self, model: Segmenter, size: tuple[int, int]) -> bool:
-        """Whether an image may have to be cut."""
+    def is_whole(self, model: Segmenter, size: tuple[int, int]) -> bool:
+        """Whether it is plain, before anything is measured, that an image need not be cut.
+
+        Raises:
+            CongealError: it may not be cut, and there is not the memory for it.
+        """
         if self.tile is not None:
-            return max(size) > self.tile
+            return max(size) <= self.tile
         if not isinstance(model, Method):
             check_memory(model, *size)
-            return False
+            return True
         shown = model.scale * (LARGEST if model.min_object_area else 1.0)
-        return not fits_memory(model, *size, shown)
+        return fits_memory(model, *size, shown)
 
     def _overlap(
         self, model: Segmenter, statistics: ImageStatistics | None, side: int, unit: int
