@@ -20,6 +20,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("retrieval.py", ["--prototypes", "2000", "--queries", "20"], 2),
         ("discriminative.py", ["--quick"], 2),  # two groupings
         ("window_pairs.py", ["--quick"], 1),
+        ("tiling.py", ["--quick"], 2),  # densities
     ],
 )
 def test_a_benchmark_runs_and_writes_its_table(script, options, rows, tmp_path):

@@ -10,6 +10,19 @@ import typer
 from congeal.cli.group import PARTLY, Stopped
 from congeal.cli.options import Device, Json, Output, Set, parse_channels, parse_settings
 from congeal.cli.terminal import count, make_progress, say, say_error, say_note, show_json
+from congeal.cli.tiles import (
+    Axes,
+    Block,
+    Dask,
+    Merge,
+    Overlap,
+    Plane,
+    Processes,
+    Seams,
+    Tile,
+    refuse_zarr,
+    segment_zarr_image,
+)
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
@@ -66,59 +79,6 @@ _PixelSize: TypeAlias = Annotated[
         metavar="UM",
     ),
 ]
-_Tile: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--tile",
-        help="Side in pixels of the tiles that larger images are cut into. Left out: images that "
-        "fit in memory whole, others in tiles of 2,048 at most.",
-        metavar="PX",
-    ),
-]
-_Overlap: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--overlap",
-        help="Pixels that neighbouring tiles share: more than the diameter of most objects. Left "
-        "out: four times that of the median one, 256 at least.",
-        metavar="PX",
-    ),
-]
-_Seams: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--seam-report",
-        help="Tell what happened where tiles meet: numbers and a picture of each image, in the "
-        "folder seams.",
-    ),
-]
-_Processes: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--processes", help="Processes that compute the tiles of an image.", metavar="NUMBER"
-    ),
-]
-_Dask: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--dask",
-        help="A Dask cluster that computes the tiles, by its scheduler, such as "
-        "tcp://10.0.0.1:8786. Its workers need the same folders.",
-        metavar="ADDRESS",
-    ),
-]
-_Block: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--block",
-        help="For job arrays: compute part I of N of the tiles, write no result.",
-        metavar="I/N",
-    ),
-]
-_Merge: TypeAlias = Annotated[
-    bool,
-    typer.Option("--merge", help="Write the results of tiles that are there; compute none."),
-]
 _Explain: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -168,13 +128,15 @@ def segment(
     set_: Set = None,
     device: Device = "auto",
     explain: _Explain = False,
-    tile: _Tile = None,
-    overlap: _Overlap = None,
-    seam_report: _Seams = False,
-    processes: _Processes = 1,
-    dask: _Dask = None,
-    block: _Block = None,
-    merge: _Merge = False,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    seam_report: Seams = False,
+    processes: Processes = 1,
+    dask: Dask = None,
+    block: Block = None,
+    merge: Merge = False,
+    plane: Plane = None,
+    axes: Axes = None,
     as_json: Json = False,
 ) -> None:
     """Find the objects of images and write them as files.
@@ -184,27 +146,34 @@ def segment(
     and the others are done (exit code 1).
     """
     chosen, images = split_model(arguments, model)
+    options: dict[str, Any] = {
+        "overwrite": overwrite,
+        "channels": parse_channels(channels),
+        "pixel_size": pixel_size,
+        "device": device,
+        "settings": parse_settings(set_),
+        "tile": tile,
+        "overlap": overlap,
+        "processes": processes,
+        "dask": dask,
+        "block": block,
+        "merge": merge,
+    }
+    if output.suffix == ".zarr":
+        segment_zarr_image(chosen, images, output, plane, axes, as_json, options)
+        return
+    refuse_zarr(images, plane, axes)
     run = _run(
         chosen,
         images,
         output,
         formats=None if format_ is None else tuple(format_),
-        overwrite=overwrite,
         table=table,
         coco=coco,
-        channels=parse_channels(channels),
         stack=stack,
-        pixel_size=pixel_size,
         units=units,
-        device=device,
-        settings=parse_settings(set_),
-        tile=tile,
-        overlap=overlap,
         seam_report=seam_report,
-        processes=processes,
-        dask=dask,
-        block=block,
-        merge=merge,
+        **options,
     )
     if block is not None:
         say_note(f"tiles of part {block} of each large image are done; then --merge")
