@@ -16,7 +16,7 @@ def plate(tmp_path):
     """A stack of two planes of 600 x 700 pixels; the second has discs."""
     pixels = np.zeros((2, 600, 700), np.uint8)
     pixels[1] = discs(600, 700)[..., 0]
-    zarr.save_array(tmp_path / "plate.zarr", pixels, chunks=(1, 128, 128))
+    zarr.save_array(tmp_path / "plate.zarr", pixels)
     return tmp_path / "plate.zarr"
 
 

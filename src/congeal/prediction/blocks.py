@@ -79,7 +79,7 @@ def segment_block(
 ) -> BlockResult:
     """Predict one tile of an image.
 
-    A tile whose pixels are all the same holds no object, and the model is not asked.
+    A tile of zeros holds no object, and the model is not asked.
 
     Args:
         model: a method, or anything that segments.

@@ -108,7 +108,7 @@ class DaskCluster:
         with self._client(distributed) as client:
             shared = client.scatter(task, broadcast=True)
             futures = client.map(_call_shared, list(numbers), task=shared, pure=False)
-            for done in distributed.as_completed(futures):
+            for done in distributed.as_completed(futures, loop=client.loop):
                 yield int(done.result())
 
     def _client(self, distributed: Any) -> Any:

@@ -56,13 +56,15 @@ def measure_statistics(model: Method, image: Any) -> ImageStatistics:
 
 
 def is_empty(pixels: NDArray[Any]) -> bool:
-    """Whether all pixels of a part of an image `(H, W, C)` are the same.
+    """Whether all pixels of a part of an image `(H, W, C)` are 0, as where nothing was recorded.
+
+    Another value that is the same everywhere may be the middle of a large object.
 
     Example:
-        >>> is_empty(np.zeros((2, 3, 1))), is_empty(np.eye(2)[..., None])
+        >>> is_empty(np.zeros((2, 3, 1))), is_empty(np.ones((2, 3, 1)))
         (True, False)
     """
-    return bool((pixels == pixels[:1, :1]).all())
+    return not bool(pixels.any())
 
 
 def _with_typical_area(model: Method, image: Any, known: ImageStatistics) -> ImageStatistics:

@@ -96,7 +96,9 @@ class TileWork:
         return result, Seams(objects=len(result))
 
     @contextmanager
-    def _ledger(self, late: LateModel, image: NDArray[Any], source: TileSource) -> Iterator[Ledger]:
+    def ledger(self, late: LateModel, image: Any, source: TileSource) -> Iterator[Ledger]:
+        """The tiles of an image, those done before among them."""
+
         def prepare() -> tuple[TilePlan, ImageStatistics | None]:
             return self.tiling.prepare(late.get(), image)
 

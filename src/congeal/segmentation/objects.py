@@ -121,7 +121,7 @@ class CropObjects:
 
     def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
         """Paint ids 1..N into `(H, W)`; the higher priority wins, then the earlier object."""
-        painted = np.zeros(self.shape, np.int64)
+        painted = np.zeros(self.shape, dtype)
         for index in np.argsort(-priority, kind="stable")[::-1]:
             crop = self._crops[index]
             painted[crop.window][crop.mask] = index + 1
