@@ -6,6 +6,7 @@ in any order. What the task makes goes to files, so executors carry numbers only
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -100,7 +101,7 @@ class DaskCluster:
     def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
         """Call a task with each number, and give each back when it is done."""
         try:
-            import distributed
+            distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
             raise CongealError(
                 "expected Dask for --dask, it is not installed: pip install 'congeal[dask]'"

@@ -170,5 +170,5 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _gigabytes(count: int) -> str:
+def _gigabytes(count: float) -> str:
     return f"{count / 1e9:,.1f} GB"

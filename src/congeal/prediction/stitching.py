@@ -44,7 +44,8 @@ def stitch(folder: Path, plan: TilePlan) -> tuple[Segmentation, Seams]:
         CongealError: a file is missing or damaged.
     """
     joined, seams = join_blocks(folder, plan)
-    disjoint, has_objects, names, maps = True, True, (), _Maps(plan)
+    disjoint, has_objects, maps = True, True, _Maps(plan)
+    names: tuple[str, ...] = ()
     for block in plan.blocks:
         result = load_block(folder, block.number)
         disjoint &= len(result.layers) == 1
@@ -95,7 +96,7 @@ def paint_labels(
         table[there + 1] = np.arange(1, len(there) + 1)
         for block in plan.blocks:
             canvas[block.core.slices] = table[np.asarray(canvas[block.core.slices])]
-    return [joined[index] for index in there]
+    return [joined[int(index)] for index in there]
 
 
 def _tables(
