@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,83 +71,13 @@ def train_congeal(data: str, minutes: float, folder: Path, seed: int) -> Row:
 
 def train_stardist(data: str, minutes: float, folder: Path, seed: int) -> Row:
     """StarDist for as many minutes, and its score."""
-    normalize = import_module("csbdeep.utils").normalize
-    models = import_module("stardist.models")
+    from congeal.experiments.boxes import Budget
+    from congeal.experiments.stars import train_stars
 
-    def prepare(image: Image) -> Image:
-        shown: Image = normalize(image.astype(np.float32).mean(-1), 1, 99.8)
-        return shown
-
-    def split(name: str) -> tuple[list[Image], list[Image]]:
-        samples = list(open_dataset(data, name))
-        labels = [np.maximum(sample.labels, 0).astype(np.int32) for sample in samples]
-        return [prepare(sample.image) for sample in samples], labels
-
-    training, validation = split("train"), split("val")
-    config = models.Config2D(
-        n_rays=32,
-        grid=(2, 2),
-        n_channel_in=1,
-        train_patch_size=(128, 128),
-        train_batch_size=8,
-        train_tensorboard=False,
-        train_reduce_lr=None,
-    )
-    model = models.StarDist2D(config, name="stardist", basedir=str(folder))
-    model.prepare_for_training()
-    model.callbacks.append(_clock(minutes, float(config.train_learning_rate)))
-    start = time.perf_counter()
-    model.train(
-        *training, validation_data=validation, augmenter=_augmenter(seed), seed=seed, epochs=10_000
-    )
-    spent = (time.perf_counter() - start) / 60
-    model.optimize_thresholds(*validation)
-    row = score(
-        "StarDist", open_dataset(data, "test"), lambda image: _predict(model, prepare(image))
-    )
-    return row | {"minutes": spent}
-
-
-def _predict(model: Any, image: Image) -> NDArray[np.int64]:
-    labels: NDArray[np.int64] = model.predict_instances(image, show_tile_progress=False)[0].astype(
-        np.int64
-    )
-    return labels
-
-
-def _clock(minutes: float, rate: float) -> Any:
-    """A callback that lowers the rate by the clock, as (1 - t/T)^.9, and ends the training."""
-    keras = import_module("tensorflow").keras
-
-    class Clock(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        started: float | None = None
-
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            now = time.perf_counter()
-            self.started = self.started or now
-            left = max(0.0, 1 - (now - self.started) / (60 * minutes))
-            self.model.optimizer.learning_rate = rate * left**0.9
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            if time.perf_counter() - (self.started or 0) > 60 * minutes:
-                self.model.stop_training = True
-
-    return Clock()
-
-
-def _augmenter(seed: int) -> Callable[[Image, Image], tuple[Image, Image]]:
-    chance = np.random.default_rng(seed)
-
-    def augment(image: Image, labels: Image) -> tuple[Image, Image]:
-        turns, mirrored = int(chance.integers(4)), chance.random() < 0.5
-        image, labels = (np.rot90(part, turns) for part in (image, labels))
-        if mirrored:
-            image, labels = image[:, ::-1], labels[:, ::-1]
-        image = image * chance.uniform(0.6, 2) + chance.uniform(-0.2, 0.2)
-        noise = 0.02 * chance.uniform(0, 1) * chance.normal(size=image.shape)
-        return (image + noise).astype(np.float32), labels.copy()
-
-    return augment
+    del folder
+    training, validation = (open_dataset(data, part) for part in ("train", "val"))
+    stars = train_stars(training, validation, Budget(minutes=minutes), seed=seed)
+    return score("StarDist", open_dataset(data, "test"), stars.segment) | {"minutes": stars.minutes}
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ def method_page(name: str) -> str:
     method = find_method(name)
     purpose = (
         f"What `congeal train --method {name} --set NAME=VALUE` takes, and what "
-        f"`congeal methods {name}` prints. Reference: {method.reference}.\n\n"
+        f"`congeal methods {name} --all` prints. Reference: {method.reference}.\n\n"
         f"Tasks: {', '.join(method.tasks)}. Settings with a star may change after training."
     )
     return page(f"Settings of `{name}`", purpose, settings(method.Config))

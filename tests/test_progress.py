@@ -39,6 +39,13 @@ def test_a_line_has_counts_and_time_left(seconds, completed, total, line):
     assert progress_line(at(seconds, completed, total)) == line
 
 
+def test_a_long_name_leaves_room_for_counts_and_time():
+    task = at(20, 10, 40)
+    task.description = "segmenting " * 9
+    assert len(progress_line(task)) == 80
+    assert progress_line(task).endswith(": 10 of 40, 1 min 0 s left")
+
+
 def test_a_bar_that_is_not_shown_says_lines(capsys, monkeypatch):
     progress = LineProgress(disable=True)
     progress._ticker.first = progress._ticker.every = 0.02

@@ -24,6 +24,7 @@ class Task:
         protocol: how it is judged unless the data says otherwise; in validation, early stop and
             tuning always.
         headline: scores of that protocol whose mean validation, early stop and tuning compare.
+        score: what that mean is called.
         measure: settings of the protocol in validation.
         description: one line.
     """
@@ -33,6 +34,7 @@ class Task:
     fills: Literal["objects", "semantic", "boundary"]
     protocol: str
     headline: tuple[str, ...]
+    score: str
     measure: Mapping[str, Any]
     description: str
 
@@ -46,6 +48,7 @@ TASKS: dict[str, Task] = {
             fills="objects",
             protocol="matching",
             headline=("matching_ap@0.5", "matching_ap@0.7"),
+            score="mean AP at .5 and .7",
             measure={"thresholds": (0.5, 0.7)},
             description="every object apart, with its class where the data has classes",
         ),
@@ -55,6 +58,7 @@ TASKS: dict[str, Task] = {
             fills="semantic",
             protocol="miou",
             headline=("miou",),
+            score="mIoU",
             measure={},
             description="the class of every pixel",
         ),
@@ -64,6 +68,7 @@ TASKS: dict[str, Task] = {
             fills="boundary",
             protocol="bsds-boundaries",
             headline=("ods",),
+            score="ODS",
             measure={"thresholds": 5},  # a full benchmark takes 14 s an image
             description="how likely every pixel lies on a boundary",
         ),
@@ -73,6 +78,7 @@ TASKS: dict[str, Task] = {
             fills="objects",
             protocol="proposals",
             headline=("ar@100",),
+            score="AR at 100",
             measure={},
             description="ranked candidates for objects of any class, which may overlap",
         ),

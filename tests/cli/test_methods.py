@@ -1,10 +1,20 @@
 """What there is to train, and every setting of it."""
 
-import pytest
+import re
 
+import pytest
+from typer.testing import CliRunner
+
+from congeal.cli import app
 from congeal.methods import registry
 from congeal.methods.rpe import RPEConfig
 from congeal.training import TrainConfig
+
+
+def narrow(*words):
+    """What a command prints in a terminal of 80 columns."""
+    wide = {"COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    return CliRunner(env=wide).invoke(app, list(words)).stdout
 
 
 def test_methods_are_listed_with_their_papers_and_tasks(run):
@@ -24,10 +34,40 @@ def test_another_package_may_bring_a_method(run, said, model):
 
 
 def test_every_setting_of_a_method_is_shown(run, said):
-    text = run("methods", "rpe").stdout
+    text = run("methods", "rpe", "--all").stdout
     paths = [*RPEConfig.leaves(), *(f"training.{path}" for path in TrainConfig.leaves())]
     assert all(path in text for path in paths)
     assert [row["name"] for row in said("methods", "rpe")["settings"]] == paths
+
+
+def test_a_short_list_has_name_default_and_meaning_of_each_setting_on_a_line_or_two():
+    text = narrow("methods", "rpe")
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 2 * len(RPEConfig.leaves())
+    assert re.search(r"^ +margin +0.5 +alpha, in calibrated cosine *$", text, re.MULTILINE)
+    for leaf in RPEConfig.leaves().values():
+        assert re.search(rf"^ +{leaf.name}\*? ", text, re.MULTILINE), leaf.path
+    assert "congeal methods rpe training" in text
+
+
+@pytest.mark.parametrize("words", [["loss"], ["training"], ["--all"]])
+def test_a_section_is_told_with_range_and_paper_within_80_columns(words):
+    lines = narrow("methods", "rpe", *words).splitlines()
+    assert max(map(len, lines)) <= 80
+    if words != ["training"]:
+        place = lines.index("  loss.margin = 0.5")
+        assert lines[place + 2].strip() == "(float, >= 0, < 1; paper: 0.5)"
+    assert any(line.startswith("  training.clip = ") for line in lines) == (words != ["loss"])
+
+
+def test_json_of_a_section_has_its_settings_only(said):
+    rows = said("methods", "rpe", "loss")["settings"]
+    assert {row["name"].partition(".")[0] for row in rows} == {"loss"}
+
+
+def test_an_unknown_section_is_told_in_one_line(fails):
+    assert "unknown section of rpe 'lss'; did you mean 'loss'" in fails("methods", "rpe", "lss")
 
 
 def test_a_setting_is_told_with_default_range_paper_and_whether_it_may_change(said):

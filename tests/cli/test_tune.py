@@ -4,6 +4,7 @@ import pytest
 
 import congeal
 from congeal.models import load, save_model
+from congeal.training import Tuning
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def test_it_says_what_it_compared_and_how_to_go_on(run, mine, desk):
     assert result.exit_code == 0, result.output
     first, *others = result.stdout.splitlines()
     assert first.startswith("2 images with 4 objects, ")  # of one and of three patches
-    assert first.endswith(" settings compared")
+    assert first.endswith(" settings compared by mean AP at .5 and .7")
     before, after = others[0].removeprefix("  matching_ap@0.5 ").split(" -> ")
     assert float(after) >= float(before)
     assert ("better with" in result.stdout) != ("nothing is changed" in result.stdout)
@@ -26,7 +27,7 @@ def test_it_says_what_it_compared_and_how_to_go_on(run, mine, desk):
 
 def test_json_has_the_scores_before_and_after(said, mine, desk, tmp_path):
     found = said("tune", mine, "photos", "--split", "all", "--output", tmp_path / "tuned")
-    assert set(found) == {"model", "settings", "before", "after", "images", "objects", "tried"}
+    assert set(found) == {"model", *Tuning.__dataclass_fields__}
     assert set(found["before"]) == set(found["after"]) == {"matching_ap@0.5", "matching_ap@0.7"}
     assert (found["images"], found["objects"]) == (4, 10)
     told = json.loads((tmp_path / "tuned" / "config.json").read_text())

@@ -41,6 +41,22 @@ def test_the_share_is_about_what_was_asked() -> None:
     assert 0.13 < parts.count("val") / 4000 < 0.17
 
 
+@given(names, st.integers(0, 5))
+def test_of_a_few_names_no_more_than_a_third_is_for_validation(
+    given_names: list[str], seed
+) -> None:
+    parts = list(stable_split(given_names, seed=seed).values())
+    assert parts.count("val") <= max(1, len(parts) / 3)
+
+
+def test_those_nearest_to_the_border_stay_in_training() -> None:
+    numbers = [f"{i:02d}" for i in range(12)]  # of which chance alone would choose seven
+    few = {name for name, part in stable_split(numbers).items() if part == "val"}
+    many = stable_split([f"{i:02d}" for i in range(99)])
+    assert len(few) == 4
+    assert all(many[name] == "val" for name in few)
+
+
 def test_another_seed_divides_differently() -> None:
     many = [str(i) for i in range(100)]
     assert stable_split(many, seed=0) != stable_split(many, seed=1)

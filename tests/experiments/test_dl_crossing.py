@@ -22,6 +22,7 @@ def test_every_method_is_scored_for_every_number_of_sticks(tmp_path, table):
     assert found == [(name, objects) for name in METHODS for objects in QUICK.objects]
     few, many = (float(row["crossings"]) for row in rows[:2])
     assert few < many
+    assert table(draw_dl_crossing(tmp_path, quick=True)) == rows  # nothing is trained again
     parts = [float(row["ap@0.5"]) for row in rows if row["method"] == "components"]
     assert parts[0] > parts[1]  # sticks that touch are one part
 

@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from congeal.errors import CongealError
-from congeal.experiments import EXPERIMENTS, choose_experiments
+from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 from congeal.experiments.result import new_figure, save_figure
 
 
@@ -15,6 +15,11 @@ def test_all_is_every_experiment_and_a_name_is_itself():
 def test_an_unknown_experiment_gets_the_nearest():
     with pytest.raises(CongealError, match=r"did you mean 'rpe\.gradient'"):
         choose_experiments("rpe.gradeint")
+
+
+def test_what_an_experiment_does_not_take_is_refused(tmp_path):
+    with pytest.raises(CongealError, match=r"rpe\.loss takes no minutes"):
+        run_experiment("rpe.loss", tmp_path, quick=True, minutes=3.0)
 
 
 def stem(name):
@@ -29,7 +34,8 @@ def test_no_two_experiments_share_a_file():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_the_same_options_and_a_short_line(name):
     parameters = inspect.signature(EXPERIMENTS[name].draw).parameters
-    assert list(parameters) == ["folder", "quick", "seed"]
+    assert list(parameters)[:3] == ["folder", "quick", "seed"]
+    assert {*parameters} <= {"folder", "quick", "seed", "minutes", "seeds", "data"}
     assert EXPERIMENTS[name].draw.__name__ == f"draw_{stem(name)}"
     assert 10 < len(EXPERIMENTS[name].what) < 80
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from congeal.cli import app
 from congeal.data.drawn import DrawnDataset
 from congeal.experiments import EXPERIMENTS
-from congeal.experiments.segsort_supervised import half_width
+from congeal.experiments.intervals import half_width
 from congeal.experiments.segsort_training import QUICK, score, train_segsort
 from congeal.experiments.segsort_unsupervised import GPB, embedding_hierarchy
 from congeal.methods.segsort import SegSort

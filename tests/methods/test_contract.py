@@ -330,6 +330,15 @@ def test_settings_come_back_from_json_and_yaml_as_they_were(case):
     assert type(plan.training).from_settings(training) == plan.training
 
 
+def test_the_plan_of_a_training_trains_the_same_weights_again(case, tmp_path):
+    plan = yaml.safe_load((case.folder / "plan.yaml").read_text())
+    start = None if plan.pop("start") == "scratch" else "auto"
+    data, val = DiscsAndSquares(), DiscsAndSquares("val", 2)
+    about = {"val": val, "output": tmp_path / "again", "task": plan.pop("task"), "start": start}
+    again = train(plan.pop("method"), data, **about, **plan)
+    assert same(weights(again), weights(case.folder))
+
+
 def test_every_setting_is_described_and_adjustable_ones_can_be_set(case):
     model = case.load()
     for path, leaf in case.kind.Config.leaves().items():

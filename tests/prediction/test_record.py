@@ -10,7 +10,7 @@ from cases.bright import Bright, names, one_line, write_image
 
 from congeal.errors import CongealError
 from congeal.prediction import segment_files
-from congeal.prediction.record import Record
+from congeal.prediction.record import RECORD, Record
 from congeal.segmentation import formats as writers
 
 # Results that are not those of this run
@@ -187,6 +187,38 @@ def test_what_another_run_did_meanwhile_is_skipped(model, tmp_path):
 
     run = segment_files(model, images, tmp_path / "out", on_file=other)
     assert [file.state for file in run.files] == ["done", "skipped"]
+
+
+def test_a_run_of_other_settings_that_began_at_the_same_time_ends_and_mixes_nothing(
+    folders, tmp_path
+):
+    images = [write_image(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+
+    def other(outcome) -> None:  # it knew of no results either when it began
+        segment_files(folders[1], [images[1]], tmp_path / "out", formats=["labels"])
+
+    with pytest.raises(CongealError, match=r"another run writes results into .*another model"):
+        segment_files(folders[0], images, tmp_path / "out", formats=["labels"], on_file=other)
+    assert names(tmp_path / "out") == ["a_labels.png", "b_labels.png"]
+    entries = {
+        e["name"]: e for e in map(json.loads, (tmp_path / "out" / RECORD).read_text().splitlines())
+    }
+    assert [entries[name].get("model") for name in "abc"] == ["one", "two", None]
+
+
+def test_a_record_that_others_rewrote_twice_loses_no_line(tmp_path):
+    # The file system may give the second rewritten file the number of the first one.
+    record = Record(tmp_path)
+    for number in (1, 2):  # lines that rewriting leaves out
+        for image in "abc":
+            record.add(tmp_path / image, {"name": image, "objects": number, "files": {}})
+    Record(tmp_path).compact()
+    Record(tmp_path).compact()
+    with record.locked():
+        record.add(tmp_path / "d", {"name": "d", "files": {}})
+    read = Record(tmp_path)
+    assert read.names() == set("abcd")
+    assert not read.odd
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

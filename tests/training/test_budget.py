@@ -141,6 +141,20 @@ def test_making_ready_and_the_end_are_part_of_the_minutes():
     assert trainee.progress == pytest.approx(0.5, abs=0.02)
 
 
+def test_making_ready_counts_once_however_often_a_training_is_resumed():
+    config = train_config({"max_minutes": 1, "tuning_share": 0.1})
+    trainees = [
+        Trainee(RPE(dimensions=4), config, None, born=time.monotonic() - seconds)
+        for seconds in (24, 50)
+    ]
+    checkpoint = {"state_dict": trainees[0].state_dict()}
+    trainees[0].on_train_start()
+    trainees[0].on_save_checkpoint(checkpoint)
+    trainees[1].on_load_checkpoint(checkpoint)
+    trainees[1].on_train_start()
+    assert trainees[1].prepared == trainees[0].prepared
+
+
 @pytest.mark.slow
 def test_the_minutes_are_the_whole(brief, tmp_path):
     started = time.monotonic()

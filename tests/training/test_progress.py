@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from rich.console import Console
 
 from congeal.methods.rpe import RPE
+from congeal.tasks import TASKS
 from congeal.training.progress import LiveProgress
 
 
@@ -64,7 +65,7 @@ def test_validation_and_tuning_say_how_far_they_are_where_there_is_no_terminal(c
     progress.validating(3, 32)
     assert progress.said == "validating: 3 of 32"
     with progress.tuning() as tell:
-        tell(4, 9, 0.81)
-    assert file.getvalue().splitlines()[-1] == (
-        "tuning the decoding: 4 of about 9 settings compared, best score 0.810"
-    )
+        tell(14, 19, 0.81, TASKS["instances"].score)
+    said = "tuning the decoding: 14 of ~19 settings, best mean AP at .5 and .7: 0.810"
+    assert file.getvalue().splitlines()[-1] == said
+    assert len(said) <= 80 - len("⠼ ")

@@ -21,7 +21,8 @@ FOREGROUND, MERGE = "decoding.foreground_threshold", "decoding.merge_margin"
 class Told(RPE):
     """A network that says what it is told to of each image; counts how often it is asked.
 
-    Every object of `scene` is an embedding of its own; the foreground is as sure as `sure`.
+    Every object of `scene` is an embedding of its own; the foreground is as sure as `sure`, one
+    number or one for each label.
     """
 
     def __init__(self, sure, **settings):
@@ -33,7 +34,8 @@ class Told(RPE):
         self.looks += 1
         labels = torch.from_numpy(image[..., 0].astype(np.int64))
         embedding = torch.nn.functional.one_hot(labels, 8).permute(2, 0, 1).float()[:, ::2, ::2]
-        odds = np.log(self.sure / (1 - self.sure))
+        sure = torch.as_tensor(self.sure).broadcast_to(8)[labels]
+        odds = torch.log(sure / (1 - sure)).float()
         object_logit = torch.where(labels > 0, odds, -20.0)
         semantic = torch.stack([torch.zeros_like(object_logit), object_logit])
         output = EmbeddingOutput(embedding, semantic, torch.full((1, *labels.shape), -20.0))
@@ -69,15 +71,27 @@ class Scenes(Dataset):
         return [str(index) for index in range(self.count)]
 
 
+def but_one(sure):
+    """Two objects of `scene` are found at any threshold; how sure the third is."""
+    return [0.9, 0.9, 0.9, sure, *4 * [0.9]]
+
+
 def test_each_step_has_to_pay():
     """At .42 one step from .5 (.45) finds nothing yet, so the search stays; at .46 it finds all."""
-    near, far = Told(0.46), Told(0.42)
+    near, far = Told(but_one(0.46)), Told(but_one(0.42))
     found = tune_decoding(near, Scenes(2))
     assert found.settings == {FOREGROUND: 0.45}
     assert found.after == {"matching_ap@0.5": 1, "matching_ap@0.7": 1}
     assert near.config.decoding.foreground_threshold == 0.45
     assert tune_decoding(far, Scenes(2)).settings == {}
     assert far.config == Told(0.42).config
+
+
+def test_a_poor_score_is_left_by_several_steps_at_once():
+    """At .38 nothing is found until the third step, to .35."""
+    found = tune_decoding(Told(0.38), Scenes(2))
+    assert found.before == {"matching_ap@0.5": 0, "matching_ap@0.7": 0}
+    assert found.settings == {FOREGROUND: 0.35}
 
 
 def test_what_is_perfect_is_left_alone():
@@ -120,7 +134,7 @@ def test_when_it_is_time_the_best_so_far_is_kept():
         asked.append(None)
         return len(asked) > 5  # two images looked at after the first, three comparisons
 
-    model = Told(0.46)
+    model = Told(but_one(0.46))
     found = tune_decoding(model, Scenes(3), stop=stop)
     assert found.settings == {FOREGROUND: 0.45}
     assert found.tried == 4
@@ -128,7 +142,7 @@ def test_when_it_is_time_the_best_so_far_is_kept():
 
 def test_objects_that_are_void_or_absent_leave_everything_as_it_is():
     for labels in (np.zeros((16, 16), np.int64), np.full((16, 16), -1, np.int64)):
-        found = tune_decoding(Told(0.46), Scenes(2, labels))
+        found = tune_decoding(Told(but_one(0.46)), Scenes(2, labels))
         assert (found.settings, found.objects, found.tried) == ({}, 0, 1)
 
 
@@ -136,7 +150,7 @@ def test_a_few_objects_have_to_gain_two():
     """One of three objects more is within chance, so with a few of them nothing moves for it."""
     labels = scene(1)
     assert tune_decoding(Told(0.46), Scenes(1, labels)).settings == {}
-    assert tune_decoding(Told(0.46), Scenes(2, labels)).settings == {FOREGROUND: 0.45}
+    assert tune_decoding(Told(0.46), Scenes(2, labels)).settings == {FOREGROUND: 0.35}
 
 
 @pytest.mark.parametrize("name", RPE.search_space)
@@ -193,9 +207,11 @@ def test_the_settings_found_are_stored_and_the_weights_are_the_same(folder, tmp_
         "data": "scenes, val",
         "images": 1,
         "objects": 2,
+        "compared by": "mean AP at .5 and .7",
         MERGE: 0.3,
     }
-    assert told["metrics"] == {"tuned matching_ap@0.5": 0.2}
+    name = "matching_ap@0.5"  # of images that no validation looked at
+    assert told["metrics"] == {f"untuned {name}": 0.1, f"tuned {name}": 0.2}
     assert (told["what"], told["licence"]) == ("toy", "CC0-1.0")
     assert load(folder).config.decoding.merge_margin is None  # the one tuned elsewhere
     tune(folder, Scenes(1))
@@ -275,6 +291,20 @@ def test_tuning_and_validation_look_at_the_same_images(brief, tmp_path):
     assert told["training"]["tuned"]["images"] == 4  # for more there is no time
     name = "matching_ap@0.5"
     assert told["metrics"][f"validation {name}"] <= told["metrics"][f"tuned {name}"]
+    assert f"untuned {name}" not in told["metrics"]  # that is the one of validation
+    assert "mean AP at .5 and .7" in (folder / "README.md").read_text()
+
+
+def test_scores_of_other_images_than_those_of_validation_are_named_apart(
+    brief, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("congeal.training.tuning.PIXELS", 96**2)
+    val = DrawnDataset("sticks", "val", count=3, size=96)
+    folder = brief(tmp_path / "model", epochs=1, val=val)
+    told = json.loads((folder / "config.json").read_text())
+    assert told["training"]["tuned"]["images"] == 1
+    stages = {name.partition(" ")[0] for name in told["metrics"]}
+    assert stages == {"validation", "untuned", "tuned"}
 
 
 def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):

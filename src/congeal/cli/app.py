@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from congeal.cli import (
     tune,
 )
 from congeal.cli.group import Commands, DataCommands
+from congeal.cli.help import Command
 from congeal.version import __version__
 
 __all__ = ["app", "main"]
@@ -40,26 +42,40 @@ app = typer.Typer(
 data_app = typer.Typer(cls=DataCommands, help="List, describe, check and preview datasets.")
 experiments_app = typer.Typer(cls=DataCommands, help="List and run experiments of the papers.")
 
-app.command("demo")(demo.demo)
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("segment")(segment.segment)
-app.command("evaluate")(evaluate.evaluate)
-app.command("index")(index.index)
-app.command("models")(models.models)
-app.command("methods")(methods.methods)
+_Several = Mapping[str, Callable[..., None]]
+_COMMANDS: _Several = {
+    "demo": demo.demo,
+    "train": train.train,
+    "tune": tune.tune,
+    "segment": segment.segment,
+    "evaluate": evaluate.evaluate,
+    "index": index.index,
+    "models": models.models,
+    "methods": methods.methods,
+}
+_OF_EXPERIMENTS: _Several = {"list": experiments.list_experiments, "run": experiments.run}
+_OF_DATA: _Several = {
+    "list": data.list_datasets,
+    "info": data.info,
+    "check": data.check,
+    "preview": data.preview,
+}
+
+
+def _add(group: typer.Typer, commands: _Several) -> None:
+    for name, command in commands.items():
+        group.command(name, cls=Command)(command)
+
+
+_add(app, _COMMANDS)
 app.add_typer(experiments_app, name="experiments", invoke_without_command=True)
 app.add_typer(data_app, name="data", invoke_without_command=True)
-app.command("info")(info.info)
+_add(app, {"info": info.info})
 
 data_app.callback(invoke_without_command=True)(data.data)
 experiments_app.callback(invoke_without_command=True)(experiments.experiments)
-experiments_app.command("list")(experiments.list_experiments)
-experiments_app.command("run")(experiments.run)
-data_app.command("list")(data.list_datasets)
-data_app.command("info")(data.info)
-data_app.command("check")(data.check)
-data_app.command("preview")(data.preview)
+_add(experiments_app, _OF_EXPERIMENTS)
+_add(data_app, _OF_DATA)
 
 
 def _show_version(wanted: bool) -> None:

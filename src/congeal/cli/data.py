@@ -35,7 +35,9 @@ Where = Annotated[
         metavar="DATA",
     ),
 ]
-Split = Annotated[str, typer.Option(help="Part of the data: train, val, test, all.")]
+Split = Annotated[
+    str, typer.Option(help="Part of the data: train, val, test, all.", metavar="NAME")
+]
 
 
 def data(context: typer.Context, as_json: Json = False) -> None:
@@ -56,18 +58,19 @@ def list_datasets(as_json: Json = False) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in ("name", "what", "licence", "protocol", "here"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "name")
     for entry, here in rows:
         words = (entry.what, entry.licence, entry.protocol, "yes" if here else "no")
         table.add_row(entry.name, *words)
     show(table)
-    say("congeal data info NAME says more; a folder or COCO JSON does wherever a name does")
+    say("more: congeal data info NAME; a folder or COCO JSON may stand for a name")
 
 
 def info(
     where: Where,
     number: Annotated[
-        int, typer.Option("--count", "-n", help="Images to look at in each split.", min=1)
+        int,
+        typer.Option("--count", "-n", help="Images to look at in each split.", min=1, metavar="N"),
     ] = 64,
     as_json: Json = False,
 ) -> None:
@@ -153,7 +156,8 @@ def preview(
     ] = None,
     split: Split = "all",
     number: Annotated[
-        int, typer.Option("--count", "-n", help="How many images, evenly spread.", min=1)
+        int,
+        typer.Option("--count", "-n", help="How many images, evenly spread.", min=1, metavar="N"),
     ] = 12,
     augment: Annotated[
         str | None,
@@ -232,11 +236,13 @@ def _say_survey(split: str, found: Survey) -> None:
     seen = "" if found.looked_at == found.images else f" ({found.looked_at} looked at)"
     say(f"{split:>5}: {count(found.images, 'image')}{seen}, {sizes[0]}{more} {found.types[0]}")
     spread = found.to_dict()["objects_per_image"]
-    say(
-        f"       {spread['min']} to {spread['max']} objects per image, {spread['mean']:.4g} on "
-        f"average; {found.broken} of {sum(found.counts)} in several pieces; "
-        f"{100 * found.void:.3g} % void"
-    )
+    if spread["min"] == spread["max"]:
+        say(f"       {count(spread['max'], 'object')} per image")
+    else:
+        numbers = f"{spread['min']:,} to {spread['max']:,}"
+        say(f"       {numbers} objects per image, {spread['mean']:.4g} on average")
+    pieces = f"{found.broken:,} of {count(sum(found.counts), 'object')} in several pieces"
+    say(f"       {pieces}; {100 * found.void:.3g} % void")
     rows = found.histogram()
     most = max((number for *_, number in rows), default=1)
     for low, high, number in rows:

@@ -22,8 +22,12 @@ __all__ = ["demo"]
 def demo(
     output: Output = Path("congeal-demo"),
     minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", metavar="N")] = 6.5,
-    seed: Annotated[int, typer.Option(help="Of the drawings and the training.", min=0)] = 0,
-    images: Annotated[int, typer.Option(help="How many drawings to score.", min=1)] = 64,
+    seed: Annotated[
+        int, typer.Option(help="Of the drawings and the training.", min=0, metavar="N")
+    ] = 0,
+    images: Annotated[
+        int, typer.Option(help="How many drawings to score.", min=1, metavar="N")
+    ] = 64,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

@@ -23,10 +23,13 @@ __all__ = ["default_folder", "evaluate"]
 
 
 _Model: TypeAlias = Annotated[
-    str, typer.Argument(help="Model folder, or the name of a shipped model.")
+    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
 ]
 _Data: TypeAlias = Annotated[
-    str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
+    str,
+    typer.Argument(
+        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+    ),
 ]
 _Protocol: TypeAlias = Annotated[
     str | None,
@@ -158,6 +161,9 @@ def _evaluate(
             progress.reset(task, total=total, description=text)
             said = text
         progress.update(task, completed=done)
+        if row is not None and done == total:  # the page takes a while
+            progress.update(task, visible=False)
+            progress.add_task("writing the results", total=None)
 
     return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, on_note=_note, **options)
 

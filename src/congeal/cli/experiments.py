@@ -40,21 +40,37 @@ def list_experiments(as_json: Json = False) -> None:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="Which experiment; all for every one.")],
+    name: Annotated[
+        str, typer.Argument(help="Which experiment; all for every one.", metavar="NAME")
+    ],
     output: Output = Path("experiments"),
     quick: Annotated[
         bool, typer.Option("--quick", help="Seconds instead of minutes, and coarser.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of whatever is drawn at random.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of whatever is drawn at random.", min=0, metavar="N")
+    ] = 0,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Of each training, where it goes by the clock.", min=0.1, metavar="N"),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Trainings of each kind, where there are several.", min=1, metavar="N"),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data sets of compare, with commas between.", metavar="LIST")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: it leaves a picture and the numbers in it, as CSV."""
-    from congeal.experiments import EXPERIMENTS, choose_experiments
+    from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
+    asked = {"minutes": minutes, "seeds": seeds, "data": data.split(",") if data else None}
     made = {}
     for one in choose_experiments(name):
         say_note(f"running {one}: {EXPERIMENTS[one].what}")
-        made[one] = EXPERIMENTS[one].draw(output, quick=quick, seed=seed)
+        made[one] = run_experiment(one, output, quick=quick, seed=seed, **asked)
         if not as_json:
             _tell(made[one])
     if as_json:

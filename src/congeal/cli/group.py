@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from congeal.cli.help import PlainHelp
 from congeal.cli.terminal import one_line, say_error, say_note
 from congeal.errors import CongealError, unknown
 
@@ -40,7 +41,7 @@ class Stopped(Exception):  # noqa: N818 -- stopping is no error
         self.code = code
 
 
-class _Suggesting(TyperGroup):
+class _Suggesting(PlainHelp, TyperGroup):
     """A group that answers the name of no command with the nearest one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

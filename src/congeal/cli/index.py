@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from congeal.cli.options import Device, Json
-from congeal.cli.terminal import console, count, say, show, show_json
+from congeal.cli.terminal import count, make_progress, say, show, show_json
 
 if TYPE_CHECKING:
     from congeal.methods.index import IndexedImage
@@ -17,7 +17,7 @@ __all__ = ["index"]
 
 
 def index(
-    model: Annotated[str, typer.Argument(help="Model folder.")],
+    model: Annotated[str, typer.Argument(help="Model folder.", metavar="MODEL")],
     add: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,16 +39,21 @@ def index(
 
     What is added or forgotten changes the model's answers at once.
     """
-    from congeal.models.index import edit_index
+    with make_progress() as progress:
+        task = progress.add_task("looking at the index", total=None)
 
-    with console(stderr=True).status("looking at the index") as status:
+        from congeal.models.index import edit_index
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, description="adding images")
+
         rows = edit_index(
             model,
             add=add or (),
             drop=drop or (),
             split=split,
             device=device,
-            on_image=lambda done, total: status.update(f"{done} of {count(total, 'image')} added"),
+            on_image=tell,
         )
     if as_json:
         show_json({"model": model, **_totals(rows), "index": [vars(row) for row in rows]})

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from congeal.cli.options import Json
-from congeal.cli.terminal import say, say_note, show, show_json
-from congeal.errors import CongealError
+from congeal.cli.terminal import count, plural, say, say_note, show, show_json, wrapped
+from congeal.errors import CongealError, unknown
 
 if TYPE_CHECKING:
     from congeal.methods.method import Method
@@ -17,20 +17,30 @@ if TYPE_CHECKING:
 
 __all__ = ["methods"]
 
+GENERAL, TRAINING = "general", "training"  # sections beside those of the method
+
 
 def methods(
     name: Annotated[
         str | None, typer.Argument(help="Method whose settings to list.", metavar="NAME")
     ] = None,
+    section: Annotated[
+        str | None,
+        typer.Argument(
+            help="Section of its settings, such as loss or training, told in full: range, paper.",
+            metavar="SECTION",
+        ),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--all", help="Tell all sections in full.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the methods, or all settings of one."""
+    """List the methods, or the settings of one."""
     from congeal.methods.registry import find_method, method_names
 
     if name is None:
         _list(list(_importable(method_names())), as_json)
     else:
-        _describe(find_method(name), as_json)
+        _describe(find_method(name), section, whole, as_json)
 
 
 def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
@@ -60,51 +70,88 @@ def _list(kinds: list[type[Method]], as_json: bool) -> None:
     for one in facts:
         table.add_row(one["name"], one["title"], one["reference"], ", ".join(one["tasks"]))
     show(table)
-    say("settings of one: congeal methods NAME; train it: congeal train DATA --method NAME")
+    say("settings: congeal methods NAME; train one: congeal train DATA --method NAME")
 
 
-def _describe(kind: type[Method], as_json: bool) -> None:
-    from congeal.training import TrainConfig
-
-    own = list(kind.Config.leaves().values())
-    training = list(TrainConfig.leaves().values())
+def _describe(kind: type[Method], section: str | None, whole: bool, as_json: bool) -> None:
+    sections = _sections(kind)
+    if section is not None:
+        if section not in sections:
+            raise unknown(f"section of {kind.name}", section, sections)
+        sections = {section: sections[section]}
     presets = {name: dict(values) for name, values in kind.presets.items()}
     if as_json:
-        rows = [*map(_facts, own), *({**_facts(x), "name": f"training.{x.path}"} for x in training)]
-        show_json({"name": kind.name, "tasks": kind.tasks, "presets": presets, "settings": rows})
+        facts = [_facts(name, leaf) for rows in sections.values() for name, leaf in rows]
+        show_json({"name": kind.name, "tasks": kind.tasks, "presets": presets, "settings": facts})
         return
-    say(f"{kind.name}: {kind.title} ({kind.reference}); tasks: {', '.join(kind.tasks)}")
-    _show(own, "")
-    _show(training, "training.")
+    tasks = f"{plural('task', len(kind.tasks))}: {', '.join(kind.tasks)}"
+    say(wrapped(f"{kind.name}: {kind.title} ({kind.reference}); {tasks}"))
+    in_full = whole or section is not None
+    for title, rows in sections.items():
+        say(f"\n{title}")
+        if in_full:
+            say("\n".join(line for name, leaf in rows for line in _in_full(name, leaf)))
+        elif title == TRAINING:
+            say(f"  {count(len(rows), 'setting')}: congeal methods {kind.name} {TRAINING}")
+        else:
+            _show(rows)
+    _say_end(kind, presets, in_full)
+
+
+def _say_end(kind: type[Method], presets: dict[str, dict[str, Any]], in_full: bool) -> None:
+    say("")
     for preset, values in presets.items():
         if values:
-            say(f"--preset {preset}: " + ", ".join(f"{k}={v}" for k, v in values.items()))
-    say("* may change after training; change one: --set NAME=VALUE, or its last part if unique")
+            text = ", ".join(f"{name}={value}" for name, value in values.items())
+            say(wrapped(f"--preset {preset}: {text}"))
+    say("* may change after training")
+    say("change one: --set SECTION.NAME=VALUE, or NAME=VALUE if only one section has it")
+    if not in_full:
+        say(f"ranges, values of the paper: congeal methods {kind.name} SECTION, or --all")
 
 
-def _show(leaves: Iterable[Leaf], prefix: str) -> None:
+def _sections(kind: type[Method]) -> dict[str, list[tuple[str, Leaf]]]:
+    """Settings by section, with the names that ``--set`` takes; those of a training come last."""
+    from congeal.training import TrainConfig
+
+    found: dict[str, list[tuple[str, Leaf]]] = {}
+    for leaf in kind.Config.leaves().values():
+        section, dot, _ = leaf.path.partition(".")
+        found.setdefault(section if dot else GENERAL, []).append((leaf.path, leaf))
+    training = TrainConfig.leaves().values()
+    return {**found, TRAINING: [(f"{TRAINING}.{leaf.path}", leaf) for leaf in training]}
+
+
+def _show(rows: Iterable[tuple[str, Leaf]]) -> None:
+    """One line a setting, where its meaning is short: name, default and the first clause."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("setting", overflow="fold")
-    table.add_column("default", overflow="fold", max_width=16)
-    table.add_column("paper", overflow="fold", max_width=12)
-    table.add_column("meaning", overflow="fold")
-    for leaf in leaves:
-        name = f"{prefix}{leaf.path}" + ("*" if leaf.adjustable else "")
-        table.add_row(name, _short(leaf), leaf.paper, _meaning(leaf))
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    table.add_column(overflow="fold", width=21)  # "foreground_threshold*"
+    table.add_column(overflow="fold", width=11)
+    table.add_column(overflow="fold")
+    for _, leaf in rows:
+        star = "*" if leaf.adjustable else ""
+        table.add_row(leaf.name + star, _default(leaf), leaf.description.partition(";")[0])
     show(table)
 
 
-def _short(leaf: Leaf) -> str:
-    default = "none" if leaf.default is None else str(leaf.default).lower()
-    return default + (f" {leaf.unit}" if leaf.unit and leaf.default is not None else "")
-
-
-def _meaning(leaf: Leaf) -> str:
+def _in_full(name: str, leaf: Leaf) -> Iterator[str]:
+    """All that is known of a setting."""
     kind = leaf.kind if "|" in leaf.kind or not leaf.limits else f"{leaf.kind}, {leaf.limits}"
-    return f"{leaf.description} ({kind})"
+    paper = f"; paper: {leaf.paper}" if leaf.paper else ""
+    yield f"  {name}{'*' if leaf.adjustable else ''} = {_default(leaf)}"
+    yield wrapped(leaf.description, indent=6, hanging=0)
+    yield wrapped(f"({kind}{paper})", indent=6, hanging=0)
 
 
-def _facts(leaf: Leaf) -> dict[str, Any]:
-    return {"name": leaf.path, **{k: v for k, v in vars(leaf).items() if k != "path"}}
+def _default(leaf: Leaf) -> str:
+    if leaf.default is None:
+        return "none"
+    plain = isinstance(leaf.default, tuple | list)
+    text = ",".join(map(str, leaf.default)) if plain else str(leaf.default).lower()
+    return text + (f" {leaf.unit}" if leaf.unit else "")
+
+
+def _facts(name: str, leaf: Leaf) -> dict[str, Any]:
+    return {"name": name, **{key: value for key, value in vars(leaf).items() if key != "path"}}

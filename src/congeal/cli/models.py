@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from congeal.cli.options import Json
-from congeal.cli.terminal import say, show, show_json
+from congeal.cli.terminal import say, show, show_json, wrapped
 
 if TYPE_CHECKING:
     from congeal.models.shipped import ModelInfo
@@ -45,9 +46,27 @@ def _show_one(info: ModelInfo, as_json: bool) -> None:
         show_json(_to_dict(info))
         return
     if info.card:
-        say(info.card.rstrip())
+        say("\n".join(fitted(info.card)))
         say("")
     say(f"{info.method} model of {info.megabytes:.1f} MB in {info.path}")
+
+
+def fitted(card: str) -> Iterator[str]:
+    r"""Give the lines of a card, its paragraphs and points broken to fit the terminal.
+
+    Example:
+        >>> list(fitted("# A model\n\nFinds\nwhat is bright.\n- weights: 3"))
+        ['# A model', '', 'Finds what is bright.', '- weights: 3']
+    """
+    text: list[str] = []
+    for line in [*card.rstrip().splitlines(), ""]:
+        if line and line[0] not in "#-|<> ":
+            text.append(line)
+            continue
+        if text:
+            yield wrapped(" ".join(text), hanging=0)
+            text = []
+        yield wrapped(line) if line.startswith("- ") else line
 
 
 def _show_table(found: list[ModelInfo]) -> None:

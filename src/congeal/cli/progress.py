@@ -10,6 +10,8 @@ from congeal.progress import Ticker, duration
 
 __all__ = ["LineProgress", "progress_line"]
 
+WIDTH = 80  # columns of a line
+
 
 class LineProgress(Progress):
     """A progress bar that says a line every ten seconds on stderr instead where it is disabled."""
@@ -42,12 +44,17 @@ def progress_line(task: Task) -> str:
         >>> progress_line(Task(0, "segmenting", 40, 10, _get_time=lambda: 0.0, _lock=RLock()))
         'segmenting: 10 of 40'
     """
-    name, total = task.description[:40], task.total
+    said = _how_far(task)
+    return f"{task.description[: WIDTH - len(said) - 2]}: {said}"
+
+
+def _how_far(task: Task) -> str:
+    total = task.total
     if not task.completed:
         what = f"the first of {total:,.0f}, " if total else ""
-        return f"{name}: {what}{duration(task.elapsed or 0)} so far"
-    line = f"{name}: {task.completed:,.0f}" + (f" of {total:,.0f}" if total else "")
+        return f"{what}{duration(task.elapsed or 0)} so far"
+    said = f"{task.completed:,.0f}" + (f" of {total:,.0f}" if total else "")
     if not (total and task.elapsed):
-        return line
+        return said
     left = task.elapsed / task.completed * (total - task.completed)
-    return f"{line}, {duration(left)} left"
+    return f"{said}, {duration(left)} left"

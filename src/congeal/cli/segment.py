@@ -103,7 +103,9 @@ def segment(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="The model; then all arguments are images."),
+        typer.Option(
+            "--model", "-m", help="The model; then all arguments are images.", metavar="MODEL"
+        ),
     ] = None,
     output: Output = Path("segmented"),
     format_: Annotated[

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ __all__ = [
     "say_note",
     "show",
     "show_json",
+    "wrapped",
 ]
 
 
@@ -53,8 +56,10 @@ def say(message: str) -> None:
 
 
 def say_note(message: str) -> None:
-    """Print a line for the person, not for the next program."""
-    print(printable(message), file=sys.stderr)
+    """Print a line for the person, not for the next program; a terminal breaks it at words."""
+    text = printable(message)
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed by who started us
+    print(wrapped(text) if terminal else text, file=sys.stderr)
 
 
 def say_error(message: str) -> None:
@@ -112,6 +117,26 @@ def one_line(text: object) -> str:
 def count(number: int, what: str) -> str:
     """Say a number of things: ``1 image``, ``2 images``."""
     return f"{number:,} {plural(what, number)}"
+
+
+def wrapped(text: str, indent: int = 0, hanging: int = 2) -> str:
+    """Break a sentence into lines that fit the terminal, 80 columns in a pipe.
+
+    Args:
+        text: without line breaks.
+        indent: spaces before each line.
+        hanging: more of them before the lines after the first.
+    """
+    width = max(40, shutil.get_terminal_size().columns)
+    first, later = " " * indent, " " * (indent + hanging)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def plural(what: str, number: int) -> str:

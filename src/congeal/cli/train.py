@@ -23,7 +23,10 @@ __all__ = ["default_folder", "train"]
 
 
 Data = Annotated[
-    str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
+    str,
+    typer.Argument(
+        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+    ),
 ]
 Method = Annotated[
     str | None, typer.Option(help="Method by name; congeal methods lists them.", metavar="NAME")

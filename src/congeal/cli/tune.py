@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,37 +16,49 @@ if TYPE_CHECKING:
 __all__ = ["tune"]
 
 
+_Model: TypeAlias = Annotated[
+    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
+]
+_Data: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+    ),
+]
+_Split: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="Part of the data: val, or all for a folder of which the model has seen nothing.",
+        metavar="NAME",
+    ),
+]
+_Folder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for the tuned model; left out, the model's own settings are changed.",
+        metavar="FOLDER",
+    ),
+]
+_Limit: TypeAlias = Annotated[
+    int, typer.Option(help="At most so many images, evenly spread.", metavar="N")
+]
+
+
 def tune(
-    model: Annotated[str, typer.Argument(help="Model folder, or the name of a shipped model.")],
-    data: Annotated[
-        str, typer.Argument(help="Folder of images/ and masks/, COCO JSON, or a dataset by name.")
-    ],
-    split: Annotated[
-        str,
-        typer.Option(
-            help="Part of the data: val, or all for a folder of which the model has seen nothing.",
-            metavar="NAME",
-        ),
-    ] = "val",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for the tuned model; left out, the model's own settings are changed.",
-            metavar="FOLDER",
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(help="At most so many images, evenly spread.", metavar="N")
-    ] = 64,
+    model: _Model,
+    data: _Data,
+    split: _Split = "val",
+    output: _Folder = None,
+    limit: _Limit = 64,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Fit the decoding of a model to labelled images, without training.
 
-    Compares settings of the decoding by the headline score of the model's task and
-    keeps the best with the model. Training does so at its end.
+    Compares settings of the decoding by the score of the model's task, for objects the mean of AP
+    at IoU .5 and .7, and keeps the best with the model. Training does so at its end.
     """
     with make_progress() as progress:
         task = progress.add_task("looking at the images", total=None)
@@ -57,10 +69,10 @@ def tune(
                 progress.reset(task)
             progress.update(task, completed=done, total=total)
 
-        def tell(tried: int, total: int, best: float) -> None:
+        def tell(tried: int, total: int, best: float, score: str) -> None:
             if tried == 1:
                 progress.reset(task)
-            said = f"comparing settings, best score {best:.3f}"
+            said = f"comparing settings, best {score} {best:.3f}"
             progress.update(task, completed=tried, total=total, description=said)
 
         found = training.tune(
@@ -83,7 +95,7 @@ def tune(
 
 def _tell(found: Tuning, folder: str, data: str) -> None:
     images = f"{count(found.images, 'image')} with {count(found.objects, 'object')}"
-    say(f"{images}, {count(found.tried, 'setting')} compared")
+    say(f"{images}, {count(found.tried, 'setting')} compared by {found.score}")
     for name, value in found.before.items():
         say(f"  {name} {value:.3f} -> {found.after[name]:.3f}")
     if found.settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ __all__ = ["PARTS", "SPLIT_FOLDERS", "VAL_SHARE", "select_split", "split_folders
 
 PARTS = ("train", "val", "test")
 VAL_SHARE = 0.15
+MOST_VAL = 1 / 3  # of a few names; by chance alone it may be more than half
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -57,7 +59,8 @@ def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) ->
     """Divide names into ``"train"`` and ``"val"`` by a hash of each name.
 
     A name keeps its part when others come or go, and the order of the names does not matter.
-    The only exception: two or more names always give at least one of each part.
+    Two exceptions: two or more names always give at least one of each part. At most a third of the
+    names is chosen where ``val`` is below a third, for of a few names chance may choose more.
 
     Args:
         names: what to divide.
@@ -79,6 +82,9 @@ def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) ->
         return dict.fromkeys(parts, "train")
     if parts and "val" not in parts.values():
         parts[min(place, key=place.__getitem__)] = "val"
+    chosen = sorted((name for name in parts if parts[name] == "val"), key=place.__getitem__)
+    most = max(1, math.floor(MOST_VAL * len(parts))) if val < MOST_VAL else len(parts)
+    parts |= dict.fromkeys(chosen[most:], "train")
     if parts and "train" not in parts.values():
         parts[max(place, key=place.__getitem__)] = "train"
     return parts

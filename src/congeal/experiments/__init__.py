@@ -7,10 +7,22 @@ through a network that is really trained.
 Example:
     >>> from congeal.experiments import EXPERIMENTS
     >>> sorted(EXPERIMENTS)[:3]
-    ['dl.crossing', 'dl.table2', 'dvis.capacity']
+    ['compare', 'dl.crossing', 'dl.table2']
 """
 
-from congeal.experiments.registry import EXPERIMENTS, Experiment, choose_experiments
+from congeal.experiments.registry import (
+    EXPERIMENTS,
+    Experiment,
+    choose_experiments,
+    run_experiment,
+)
 from congeal.experiments.result import Claim, FigureResult
 
-__all__ = ["EXPERIMENTS", "Claim", "Experiment", "FigureResult", "choose_experiments"]
+__all__ = [
+    "EXPERIMENTS",
+    "Claim",
+    "Experiment",
+    "FigureResult",
+    "choose_experiments",
+    "run_experiment",
+]

@@ -2,7 +2,8 @@
 
 Drawn sticks lie over each other, ever more of them in an image; boxes of crossing sticks overlap
 almost wholly. The discriminative loss and RPE learn beside Mask R-CNN (torchvision): the same
-encoder from the same weights, the same images and augmentation, the same minutes. Connected
+encoder from the same weights, the same images and augmentation, the same minutes. StarDist, where
+it is installed, has its own network and augmentation, the same images and minutes. Connected
 components and a watershed of the distance to the background are told the true foreground, which is
 more than the others know. Scored are 30 test images for each number of sticks: AP at IoU .5 of
 objects pooled over the images, against the mean number of pairs of sticks that touch.
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,9 @@ from skimage.segmentation import watershed
 from congeal.data.drawn import DrawnDataset
 from congeal.data.sample import Sample
 from congeal.experiments.boxes import BoxSegmenter, Budget, train_boxes
+from congeal.experiments.kept import keep
 from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
+from congeal.experiments.stars import has_stardist, train_stars
 from congeal.figures.plots import LINES
 from congeal.metrics.matching import MatchingMetric
 from congeal.models import load
@@ -48,6 +52,9 @@ PEAKS = (5, 10, 20, 40, 80)  # px between seeds of the watershed, to choose from
 Row = dict[str, Any]
 Labels = NDArray[np.int64]
 SegmentSample = Callable[[Sample], Labels]
+
+
+Make = Callable[["Crossing", int], SegmentSample]
 
 
 @dataclass(frozen=True)
@@ -78,23 +85,40 @@ QUICK = Crossing(
 )
 
 
-def draw_dl_crossing(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dl_crossing(
+    folder: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    minutes: float | None = None,
+    seeds: int | None = None,
+) -> FigureResult:
     """Train on crossing sticks and score by the number of crossings.
 
     Args:
-        folder: where ``dl_crossing.png`` and ``dl_crossing.csv`` go.
+        folder: where ``dl_crossing.png`` and ``dl_crossing.csv`` go, and the scores of each
+            training, in ``dl_crossing``; one that is there already is not repeated.
         quick: two updates and a few images, which shows only that it runs.
         seed: of the first training of each method; the others follow.
+        minutes: of each training, 20 when None.
+        seeds: trainings of each method, 3 when None.
 
     Returns:
         The files, and for each method ``ap@0.5`` on the images with the fewest and with the most
         sticks, mean over the seeds.
     """
     plan = QUICK if quick else Crossing()
+    if minutes is not None:
+        plan = replace(plan, budget=Budget(minutes=minutes))
+    plan = plan if seeds is None else replace(plan, seeds=seeds)
     rows: list[Row] = []
     for number in range(seed, seed + plan.seeds):
         for name, make in METHODS.items():
-            rows += _score(name, make(plan, number), plan, number)
+            rows += keep(
+                Path(folder) / "dl_crossing" / f"{name.replace(' ', '-')}_{number}.json",
+                {"minutes": plan.budget.minutes, "updates": plan.budget.updates},
+                partial(_train_and_score, name, make, plan, number),
+            )
     return save_figure(folder, "dl_crossing", _draw(rows), rows, _numbers(rows))
 
 
@@ -115,6 +139,10 @@ def crossings(labels: Labels) -> int:
         met = (one != other) & (one > 0) & (other > 0)
         pairs |= {tuple(sorted(pair)) for pair in zip(one[met], other[met], strict=True)}
     return len(pairs)
+
+
+def _train_and_score(name: str, make: Make, plan: Crossing, seed: int) -> list[Row]:
+    return _score(name, make(plan, seed), plan, seed)
 
 
 def _score(name: str, segment: SegmentSample, plan: Crossing, seed: int) -> list[Row]:
@@ -172,6 +200,13 @@ def _by_boxes(plan: Crossing, seed: int) -> SegmentSample:
     return lambda sample: model.segment(sample.image).labels
 
 
+def _by_stars(plan: Crossing, seed: int) -> SegmentSample:
+    objects = (min(plan.objects), max(plan.objects))
+    held_out = DrawnDataset("sticks", "val", count=8, size=SIDE, objects=objects)
+    stars = train_stars(_training_images(plan), held_out, plan.budget, seed=seed, **plan.settings)
+    return lambda sample: stars.segment(sample.image)
+
+
 def _has_weights() -> bool:
     """Whether the package with ImageNet weights of the encoder is installed."""
     return find_spec(PACKAGED[ENCODER][0]) is not None
@@ -212,10 +247,11 @@ def _watershed(sample: Sample, apart: int) -> Labels:
     return np.asarray(watershed(-depth, seeds, mask=inside), np.int64)
 
 
-METHODS: Mapping[str, Callable[[Crossing, int], SegmentSample]] = {
+METHODS: Mapping[str, Make] = {
     "discriminative": _by_method("discriminative"),
     "rpe": _by_method("rpe"),
     "mask r-cnn": _by_boxes,
+    **({"stardist": _by_stars} if has_stardist() else {}),
     "components": _by_components,
     "watershed": _by_watershed,
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +73,24 @@ QUICK = Table2(
 )
 
 
-def draw_dl_table2(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dl_table2(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Time and train the networks of the paper, and the default one.
 
     Args:
         folder: where ``dl_table2.png`` and ``dl_table2.csv`` go.
         quick: narrow networks on small images and two updates, which shows only that it runs.
         seed: of drawings and trainings.
+        minutes: of each training, 20 when None.
 
     Returns:
         The files, and for each network ``millions`` of parameters, ``fps`` at the first size on
         the processor, ``ap@0.5`` and ``ap_gt@0.5``.
     """
     plan = QUICK if quick else Table2()
+    if minutes is not None:
+        plan = replace(plan, training={"max_minutes": minutes})
     rows: list[Row] = []
     for name in PAPER_MILLIONS:
         cost = _costs(name, plan)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from congeal.errors import unknown
+from congeal.errors import CongealError, unknown
+from congeal.experiments.compare import draw_compare
 from congeal.experiments.convergence import draw_convergence
 from congeal.experiments.digits import draw_digits
 from congeal.experiments.dl_crossing import draw_dl_crossing
@@ -29,15 +32,14 @@ from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
 from congeal.experiments.trajectories import draw_trajectories
 
-__all__ = ["EXPERIMENTS", "Experiment", "choose_experiments"]
+__all__ = ["EXPERIMENTS", "Experiment", "choose_experiments", "run_experiment"]
 
 
-class Draw(Protocol):
-    """What every figure is: a function that writes a picture and its numbers to a folder."""
+Draw = Callable[..., FigureResult]
+"""What every figure is: ``draw(folder, quick=False, seed=0)`` writes a picture and its numbers.
 
-    def __call__(
-        self, folder: str | Path, *, quick: bool = False, seed: int = 0
-    ) -> FigureResult: ...
+One that trains may also take ``minutes`` of each training, ``seeds`` and ``data``.
+"""
 
 
 class Experiment(NamedTuple):
@@ -48,6 +50,9 @@ class Experiment(NamedTuple):
 
 
 EXPERIMENTS: dict[str, Experiment] = {
+    "compare": Experiment(
+        draw_compare, "every method on every data set at hand, same encoder and minutes"
+    ),
     "rpe.loss": Experiment(draw_loss, "loss of a pair against its similarity, for several margins"),
     "rpe.margins": Experiment(
         draw_margins, "smallest margin for a number of groups and dimensions"
@@ -101,3 +106,34 @@ def choose_experiments(name: str) -> tuple[str, ...]:
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, (*EXPERIMENTS, "all"))
     return (name,)
+
+
+def run_experiment(
+    name: str, folder: str | Path, *, quick: bool = False, seed: int = 0, **asked: Any
+) -> FigureResult:
+    """Run an experiment.
+
+    Args:
+        name: of the experiment.
+        folder: where its files go.
+        quick: see whether it runs, coarser.
+        seed: of whatever is drawn at random.
+        asked: ``minutes`` of each training, ``seeds`` (their number) and ``data`` (names), None for
+            those of the experiment.
+
+    Raises:
+        CongealError: there is no such experiment, or it does not take what is asked.
+
+    Example:
+        >>> import tempfile
+        >>> run_experiment("rpe.loss", tempfile.mkdtemp(), quick=True).png.name
+        'loss.png'
+    """
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS)
+    draw = EXPERIMENTS[name].draw
+    given = {key: value for key, value in asked.items() if value is not None}
+    for key in given:
+        if key not in signature(draw).parameters:
+            raise CongealError(f"{name} takes no {key}; those that train by the clock do")
+    return draw(folder, quick=quick, seed=seed, **given)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from congeal.experiments.intervals import half_width
 from congeal.experiments.result import FigureResult, house_style, new_figure, note, save_figure
 from congeal.experiments.segsort_training import (
     FULL,
@@ -27,7 +28,6 @@ __all__ = [
     "draw_segsort_labels",
     "draw_segsort_memory",
     "draw_segsort_supervised",
-    "half_width",
     "settings_curve",
 ]
 
@@ -78,21 +78,6 @@ def _compared(rows: list[Row]) -> dict[str, float]:
             numbers |= {} if math.isnan(mean) else {f"{kind} {name}": mean}
     apart = [a["miou"] - b["miou"] for a, b in zip(rows[::2], rows[1::2], strict=True)]
     return {**numbers, "difference": float(np.mean(apart)), "difference +-": half_width(apart)}
-
-
-def half_width(values: list[float]) -> float:
-    """Half of the 95 % interval of a mean by Student's t; 0 for a single value.
-
-    Example:
-        >>> half_width([1.0]), round(half_width([1.0, 2.0, 3.0]), 3)
-        (0.0, 2.484)
-    """
-    from scipy.stats import t
-
-    count = len(values)
-    if count < 2:
-        return 0.0
-    return float(t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count))
 
 
 def _cells(rows: list[Row]) -> list[Row]:

@@ -21,7 +21,7 @@ from congeal.models.config import read_config
 from congeal.models.shipped import DEFAULT_MODEL, locate
 from congeal.prediction.executors import choose_executor
 from congeal.prediction.late import LateModel
-from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
+from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
 from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.reading import Page, Pages, Reading, list_pages, read_page
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
@@ -106,8 +106,8 @@ def segment_files(
 
     Raises:
         CongealError: no such model, format or input, results are there of another model or
-            settings, or the output cannot be written (when the disk fills up on the way, what was
-            done so far stays).
+            settings, or come while this runs, or the output cannot be written (when the disk fills
+            up on the way, what was done so far stays).
 
     Example:
         >>> import tempfile
@@ -225,6 +225,8 @@ class _Task:
         self.record.refresh()  # another run may have done it by now
         settled = self._settled(path, name)
         if settled is not None:
+            if settled.state == "skipped":
+                self.how.work.forget(name)  # a kill may have left them
             return settled
         self.model.get()
         started = time.perf_counter()
@@ -258,10 +260,10 @@ class _Task:
         entry = self.record.entry(path)
         wanted = self._wanted(entry, name)
         stale = "" if self.how.overwrite else _stale(self.pages.file(path), entry)
+        if not self.how.overwrite:
+            self.maker.refuse_mixing(entry, self.record.folder)
         if not wanted:
             return FileOutcome(path, "skipped", stale)
-        if not self.how.overwrite and self.maker.differs(entry):
-            return FileOutcome(path, "failed", f"its results are of other settings: {ELSEWHERE}")
         if stale and listed_files(self.record.folder, entry) and not _unfinished(entry):
             return FileOutcome(path, "failed", f"{stale}: {ELSEWHERE}")
         own = listed_files(self.record.folder, entry).values()
@@ -289,6 +291,8 @@ class _Task:
                 if settled is not None:
                     return settled
                 files = self._write(path, name, found, started)
+        except Mixed:
+            raise
         except CongealError as error:
             if self.how.strict or _stops_everything(error):
                 raise

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from congeal.prediction.record import Record
     from congeal.prediction.single import Model
 
-__all__ = ["ANOTHER", "ELSEWHERE", "Maker"]
+__all__ = ["ANOTHER", "ELSEWHERE", "Maker", "Mixed"]
 
 ANOTHER = "name another folder"
 ELSEWHERE = f"use --overwrite (in Python overwrite=True), or {ANOTHER}"
+
+
+class Mixed(CongealError):  # noqa: N818 -- as its base says, it is one
+    """Two runs of other models or settings write results of the same images."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,23 @@ class Maker:
         known = [entry for entry in map(record.entry, images) if entry is not None]
         others = [entry for entry in known if self.differs(entry)]
         if others:
-            same = str(others[0]["model"]).startswith(self.model)
-            what = "settings differ" if same else "another model made them"
             raise CongealError(
                 f"results of {len(others)} of {len(images)} images are in {record.folder} already, "
-                f"but {what}: {ELSEWHERE}"
+                f"but {self._difference(others[0])}: {ELSEWHERE}"
             )
+
+    def refuse_mixing(self, entry: Mapping[str, Any] | None, folder: Path) -> None:
+        """Refuse to go on beside a run that began at the same time, with another model or settings.
+
+        Raises:
+            Mixed: it has made the results of an image since this run began.
+        """
+        if entry is not None and self.differs(entry):
+            raise Mixed(
+                f"another run writes results into {folder}, but {self._difference(entry)}: "
+                f"{ANOTHER}"
+            )
+
+    def _difference(self, entry: Mapping[str, Any]) -> str:
+        same = str(entry["model"]).startswith(self.model)
+        return "settings differ" if same else "another model made them"

@@ -55,6 +55,7 @@ class Record:
         self._entries: dict[str, dict[str, Any]] = {}
         self._tables: set[str] = set()
         self._made, self._read = -1, 0
+        self._last = b""  # line before the place up to which the file was read
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._path.open("a").close()
@@ -72,20 +73,30 @@ class Record:
 
     def refresh(self) -> None:
         """Read what was added since; the last line of an image counts."""
-        made = self._path.stat().st_ino
-        if made != self._made:  # another run has rewritten it
-            self._made, self._read, self.odd = made, 0, []
-        lines = _read_from(self._path, self._read)
-        for line in lines.splitlines(keepends=True):
+        for line in self._new_lines():
             text = line.decode("utf-8", "replace").strip()
             entry = _parse(text)
             if entry is None and not line.endswith(b"\n"):  # cut off by a kill, or being written
                 break
             self._read += len(line)
+            self._last = line
             if entry is not None:
                 self._take(entry)
             elif text:
                 self.odd.append(text[:_SHOWN])
+
+    def _new_lines(self) -> list[bytes]:
+        """What was added; everything where another run has rewritten the file.
+
+        A rewritten file may have the number of the one before the last, so the last line counts.
+        """
+        made = self._path.stat().st_ino
+        if made == self._made:
+            lines = _read_from(self._path, self._read - len(self._last))
+            if lines.startswith(self._last):
+                return lines[len(self._last) :].splitlines(keepends=True)
+        self._made, self._read, self._last, self.odd = made, 0, b"", []
+        return _read_from(self._path, 0).splitlines(keepends=True)
 
     def _take(self, entry: dict[str, Any]) -> None:
         if "table" in entry:
@@ -135,6 +146,7 @@ class Record:
         except OSError as error:
             raise CongealError(f"cannot write {self._path}: {error.strerror}") from error
         self._read += len(line)
+        self._last = line
         self._take(entry)
 
     def claim_names(self, names: Mapping[Path, str]) -> None:

@@ -186,11 +186,9 @@ class Job:
         data = f"{self.validation.name}, {self.validation.split}"
         config = read_config(self.output)
         training = {**config.training, "finished": not self.clock.asked}
-        metrics = config.metrics
-        if found.images == len(self.check.places):  # as predicted from what was stored
-            metrics = {**metrics, **_validation_scores(found.before)}
-        told = replace(config, training=training, metrics=metrics)
-        store_tuned(model, told, found, data, self.output)
+        told = replace(config, training=training)
+        same = found.images == len(self.check.places)  # predicted from what was stored
+        store_tuned(model, told, found, data, self.output, validated=same)
 
     def _seconds_left(self) -> float:
         """What is left of the minutes for tuning, and a little where nothing is."""

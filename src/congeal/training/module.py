@@ -232,6 +232,7 @@ class Trainee(lightning.LightningModule):
         self.stages.load(checkpoint.get(STAGE))
         self.seconds_before = float(checkpoint[SECONDS])
         self.prepared = float(checkpoint.get(PREPARED, 0.0))
+        self.born = None  # making ready counts once: a resumed training has as much time for steps
         self.reserve = float(checkpoint.get(RESERVE, self.reserve))
 
 

@@ -81,9 +81,9 @@ class LiveProgress(Callback):
         progress = trainee.progress
         left = trainee.seconds * (1 - progress) / progress if progress > 0.005 else None
         parts = [f"step {trainer.global_step}", f"loss {self.loss:.3f}"]
-        if self.bar is None or self.console.width >= WIDE:
-            parts.append(f"lr {trainee.rate:.1e}")
         note = trainee.model.note(progress)
+        if self.console.width >= WIDE or (self.bar is None and not note):
+            parts.append(f"lr {trainee.rate:.1e}")
         if note:
             parts.append(note)
         elif self.scores:
@@ -94,11 +94,11 @@ class LiveProgress(Callback):
         return "  ".join(parts)
 
     @contextlib.contextmanager
-    def tuning(self) -> Iterator[Callable[[int, int, float], None]]:
+    def tuning(self) -> Iterator[Callable[[int, int, float, str], None]]:
         """Show that the decoding is being tuned; gives what to tell of it."""
         with self.status("tuning the decoding") as show:
-            yield lambda tried, total, best: show(
-                f"{tried} of about {total} settings compared, best score {best:.3f}"
+            yield lambda tried, total, best, score: show(
+                f"{tried} of ~{total} settings, best {score}: {best:.3f}"
             )
         print(self.said, file=self.console.file, flush=True)
 

@@ -27,10 +27,12 @@ __all__ = ["Tuning", "store_tuned", "tune", "tune_decoding"]
 
 NOTHING = "Nothing better was found than the settings above:"
 LEAST_GAIN = 1e-3  # below it a step is not worth leaving a setting for
+POOR = 0.5  # headline score below which a better setting may lie many steps away
+LEAP = 3  # steps at once, to begin with where the score is poor
 PIXELS = 2**24  # of all images together; their maps stay in memory, half a gigabyte
 
 OnImage = Callable[[int, int], None]
-OnTry = Callable[[int, int, float], None]
+OnTry = Callable[[int, int, float, str], None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Tuning:
         images: how many were looked at.
         objects: in these images.
         tried: settings compared.
+        score: what they were compared by.
 
     Example:
         >>> Tuning({}, {"ap": 0.8}, {"ap": 0.8}, images=9, objects=99, tried=7).tried
@@ -56,6 +59,7 @@ class Tuning:
     images: int
     objects: int
     tried: int
+    score: str = ""
 
 
 def tune(
@@ -67,14 +71,15 @@ def tune(
     limit: int = 64,
     device: str = "auto",
     on_image: OnImage = lambda done, total: None,
-    on_try: OnTry = lambda tried, total, best: None,
+    on_try: OnTry = lambda tried, total, best, score: None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> Tuning:
     """Tune the decoding of a model on labelled images and store the settings with it.
 
     Nothing is trained: the network runs once on each image, then the settings of the method's
-    search space climb, one at a time, to the best headline score of the model's task. A step has
-    to gain two objects at least. ``congeal train`` does it at its end, on validation images.
+    search space climb, one at a time, to the best headline score of the model's task, first by
+    three steps at once where that is under 0.5. A step has to gain two objects at least.
+    ``congeal train`` does it at its end, on validation images.
 
     Args:
         model: folder of a model, or the name of a shipped one.
@@ -85,8 +90,8 @@ def tune(
         limit: at most so many images, evenly spread.
         device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
         on_image: called with the number of images the network has run on, and their count.
-        on_try: called with the number of settings compared, about how many it will be, and the
-            best mean so far.
+        on_try: called with the number of settings compared, about how many it will be, the best
+            score so far, and what it is called, such as ``"mean AP at .5 and .7"``.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
 
     Raises:
@@ -126,7 +131,7 @@ def tune_decoding(
     stop: Callable[[], bool] = lambda: False,
     seconds: float = math.inf,
     on_image: OnImage = lambda done, total: None,
-    on_try: OnTry = lambda tried, total, best: None,
+    on_try: OnTry = lambda tried, total, best, score: None,
 ) -> Tuning:
     """Tune the decoding of a model in memory, in place.
 
@@ -167,7 +172,8 @@ def tune_decoding(
     model.configure(**search.settings)
     before = search.seen[()]
     after = search.seen[tuple(search.settings.items())]
-    return Tuning(search.settings, before, after, len(predicted), objects, len(search.seen))
+    counts = (len(predicted), objects, len(search.seen))
+    return Tuning(search.settings, before, after, *counts, score=model.task.score)
 
 
 def store_tuned(
@@ -177,6 +183,8 @@ def store_tuned(
     data: str,
     folder: Path,
     card: str | None = None,
+    *,
+    validated: bool = False,
 ) -> None:
     """Write a tuned model: what was known of it, and what tuning changed.
 
@@ -188,12 +196,18 @@ def store_tuned(
         folder: of the model.
         card: what people wrote about the model, kept with a section on the tuning at its end;
             None writes a new one.
+        validated: whether the images are those of the last validation; else the scores before the
+            tuning are named apart from those of validation.
     """
-    told = {"data": data, "images": found.images, "objects": found.objects, **found.settings}
+    seen = {"data": data, "images": found.images, "objects": found.objects}
+    told = {**seen, "compared by": model.task.score, **found.settings}
     training = {**config.training, "tuned": told}
-    defined = {name: value for name, value in found.after.items() if not math.isnan(value)}
-    scores = {f"tuned {name}": round(value, 4) for name, value in defined.items()}
-    metrics = {**config.metrics, **scores}
+    earlier = {n: v for n, v in config.metrics.items() if n.partition(" ")[0] != "untuned"}
+    scores = {
+        **_scores("validation" if validated else "untuned", found.before),
+        **_scores("tuned", found.after),
+    }
+    metrics = {**earlier, **scores}
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}
     if card is None:
@@ -202,6 +216,11 @@ def store_tuned(
         line = "Settings named here hold, not those above:" if found.settings else NOTHING
         card = _with_section(card, line, {**told, **scores})
     save_model(model, folder, card=card, training=training, metrics=metrics, half=half, **about)
+
+
+def _scores(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores that are defined, as the card names them."""
+    return {f"{stage} {name}": round(v, 4) for name, v in scores.items() if not math.isnan(v)}
 
 
 def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
@@ -242,17 +261,22 @@ class _Search:
 
     def climb(self) -> None:
         """Go on until no setting gets better by a step, or it is time to stop."""
-        space = list(self.model.search_space)
-        moved = True
-        while moved:
-            moved = False
-            for place, path in enumerate(space):
-                self.ahead = 2 * (len(space) - place) - 1  # a step each way, this one done
-                moved |= self._along(path)
+        if self.best < POOR:
+            self._round(LEAP)
+        while self._round(1):
+            pass
+
+    def _round(self, steps: int) -> bool:
+        """Move each setting by so many steps at once while it pays; whether any did."""
+        moved, space = False, list(self.model.search_space)
+        for place, path in enumerate(space):
+            self.ahead = 2 * (len(space) - place) - 1  # a move each way, this one done
+            moved |= any(self._climb(path, way, steps) for way in (-1, 1))
+        return moved
 
     def _tell(self) -> None:
         tried = len(self.seen)
-        self.on_try(tried, tried + self.ahead, max(self.best, 0.0))
+        self.on_try(tried, tried + self.ahead, max(self.best, 0.0), self.model.task.score)
 
     def score(self, settings: Mapping[str, Any]) -> float:
         """Headline score with these settings over those of the start."""
@@ -268,13 +292,9 @@ class _Search:
         score = headline(self.model.task, self.seen[key])
         return -1.0 if math.isnan(score) else score
 
-    def _along(self, path: str) -> bool:
-        """Step up or down as long as it pays; whether it did at all."""
-        return any(self._climb(path, way) for way in (-1, 1))
-
-    def _climb(self, path: str, way: int) -> bool:
-        moved, step = False, self.model.search_space[path]
-        while (ahead := step(self._value(path), way)) is not None and not self.stop():
+    def _climb(self, path: str, way: int, steps: int) -> bool:
+        moved = False
+        while (ahead := self._ahead(path, way, steps)) is not None and not self.stop():
             trial = dict(sorted({**self.settings, path: ahead}.items()))
             score = self.score(trial)
             pays = score >= self.best + self.least_gain
@@ -284,6 +304,18 @@ class _Search:
             if not pays:
                 break
         return moved
+
+    def _ahead(self, path: str, way: int, steps: int) -> Any:
+        """The value so many steps away, fewer at the end of its range; None where there is none."""
+        value = None
+        for _ in range(steps):
+            ahead = self.model.search_space[path](
+                self._value(path) if value is None else value, way
+            )
+            if ahead is None:
+                break
+            value = ahead
+        return value
 
     def _value(self, path: str) -> Any:
         """The value in force; where a setting is open, what the method takes for it."""

@@ -62,11 +62,12 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
         >>> require_truth(TASKS["semantic"], DrawnDataset("discs"), None)
         Traceback (most recent call last):
         ...
-        congeal.errors.CongealError: expected images with classes for task semantic, discs has none
+        congeal.errors.CongealError: expected images with classes for task semantic, discs has ...
     """
     if task.learns_from == "semantic" and not training.class_names:
         raise CongealError(
-            f"expected images with classes for task {task.name}, {training.name} has none"
+            f"expected images with classes for task {task.name}, {training.name} has none: "
+            "docs/how-to/classes.md says how to give them"
         )
     if validation is not None and len(validation):
         problem = lacking(PROTOCOLS[task.protocol], validation, validation[0])

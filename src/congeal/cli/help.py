@@ -1,0 +1,59 @@
+"""Help that reads well at 80 columns: sentences flow, and no type says less than the name does."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from typer.core import TyperCommand
+
+__all__ = ["Command", "PlainHelp", "flowing"]
+
+
+class PlainHelp:
+    """Before a class of commands: paragraphs of the help flow, options show a metavar or nothing.
+
+    Typer keeps the line breaks of a docstring from its second paragraph on, and shows ``<bool>``
+    for a flag and ``<str>`` for an argument.
+    """
+
+    help: str | None
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Give the arguments and options, with what help shows for their types."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            _show_metavar_only(param)
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Give the parts of the line of usage; typer has braces around what is required."""
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        self.help = flowing(self.help or "")
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class Command(PlainHelp, TyperCommand):
+    """A command with readable help."""
+
+
+def flowing(text: str) -> str:
+    r"""Join the lines of each paragraph.
+
+    Example:
+        >>> flowing("Do it.\n\n    Line one\n    and two.\n")
+        'Do it.\n\nLine one and two.'
+    """
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _show_metavar_only(param: Any) -> None:
+    is_option = param.param_type_name == "option"
+    shown = param.metavar if is_option and not param.is_flag else None
+    param.display_type_rich = lambda ctx: shown  # what typer from 0.22 on asks for

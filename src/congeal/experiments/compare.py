@@ -1,0 +1,282 @@
+"""Every method on every data set at hand: the same encoder, the same images, the same minutes.
+
+One table and one page of pictures. A training that has ended stays in the output folder with its
+scores, so that a comparison of hours that was stopped goes on where it was. Scored are the test
+images, by the protocol of the data; a method's settings are those that ``congeal train`` chooses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from congeal.data.registry import is_here, open_dataset
+from congeal.data.sample import Sample
+from congeal.errors import CongealError
+from congeal.evaluation import evaluate
+from congeal.experiments.intervals import half_width
+from congeal.experiments.kept import keep
+from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
+from congeal.figures.colour import RGB, overlay
+from congeal.figures.display import to_display
+from congeal.figures.maps import overlay_boundary, overlay_classes
+from congeal.figures.plots import LINES
+from congeal.figures.report import Report
+from congeal.methods.registry import find_method, method_names
+from congeal.models import load
+from congeal.networks.weights import PACKAGED
+from congeal.training import train
+
+__all__ = ["Compare", "draw_compare"]
+
+ENCODER = "tf_efficientnet_lite0"
+SHOWN = 3  # test images of each data set on the page
+TASKS = {
+    "nuclei": "instances",
+    "cables:gray": "instances",
+    "strokes": "instances",
+    "sticks": "instances",
+    "rosettes": "instances",
+    "shapes": "instances",
+    "coco_mini:super": "instances",
+    "camvid": "semantic",
+    "bsds500": "boundaries",
+}
+"""Data sets, each with the task that it is compared on."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """How long is trained, on what.
+
+    Args:
+        minutes: of each training, the whole of it.
+        seeds: trainings of each method.
+        data: data sets of ``TASKS``; those that are not on this machine are left out.
+        tested: test images of each set at most, None for all.
+        settings: of the trainings.
+    """
+
+    minutes: float = 20.0
+    seeds: int = 3
+    data: Sequence[str] = tuple(TASKS)
+    tested: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+QUICK = Compare(
+    minutes=1.0,
+    seeds=1,
+    data=("shapes",),
+    tested=2,
+    settings={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "crop": 64, "tuning_share": 0},
+)
+
+
+def draw_compare(
+    folder: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    minutes: float | None = None,
+    seeds: int | None = None,
+    data: Sequence[str] | None = None,
+) -> FigureResult:
+    """Train every method that does the task of a data set, and score it on the test images.
+
+    Args:
+        folder: where ``compare.png``, ``compare.csv`` and the page ``compare.html`` go, and the
+            models, in ``compare``; a training that is there already is not repeated.
+        quick: two updates on drawn shapes, which shows only that it runs.
+        seed: of the first training of each method; the others follow.
+        minutes: of each training, 20 when None.
+        seeds: trainings of each method, 3 when None.
+        data: names of ``TASKS``, all that are here when None.
+
+    Returns:
+        The files, and for each data set and method the headline score of the protocol, mean over
+        the seeds, with the half width of its 95 % interval (``+-``) where there are several.
+
+    Raises:
+        CongealError: a data set has no task here, or none of them is on this machine.
+    """
+    plan = _plan(quick, minutes, seeds, data)
+    here = [name for name in plan.data if is_here(name)]
+    if not here:
+        raise CongealError(f"none of {', '.join(plan.data)} is on this machine")
+    rows: list[Row] = []
+    page = Report("Methods compared", f"{ENCODER}, {plan.minutes:g} minutes each")
+    for name in here:
+        rows += [_of_one(name, m, s, plan, Path(folder)) for m, s in _runs(name, seed, plan)]
+        _add_pictures(page, name, [row for row in rows if row["data"] == name], plan, Path(folder))
+    summary = _summary(rows)
+    page.add_heading("Scores").add_table(summary, "mean over seeds, with half of a 95 % interval")
+    page.save(Path(folder) / "compare.html")
+    return save_figure(folder, "compare", _draw(summary), rows, _numbers(summary))
+
+
+def _plan(
+    quick: bool, minutes: float | None, seeds: int | None, data: Sequence[str] | None
+) -> Compare:
+    base = QUICK if quick else Compare()
+    for name in data or ():
+        if name not in TASKS:
+            raise CongealError(f"expected data of {', '.join(TASKS)}, got {name!r}")
+    return Compare(
+        base.minutes if minutes is None else minutes,
+        base.seeds if seeds is None else seeds,
+        base.data if data is None else data,
+        base.tested,
+        base.settings,
+    )
+
+
+def _runs(name: str, seed: int, plan: Compare) -> Iterator[tuple[str, int]]:
+    for method in method_names():
+        if TASKS[name] in find_method(method).tasks:
+            yield from ((method, seed + k) for k in range(plan.seeds))
+
+
+def _place(folder: Path, data: str, method: str, seed: int) -> Path:
+    return folder / "compare" / f"{data.replace(':', '-')}_{method}_{seed}"
+
+
+def _of_one(data: str, method: str, seed: int, plan: Compare, folder: Path) -> Row:
+    """One training and its scores; read, where they are there for as many minutes."""
+    place = _place(folder, data, method, seed)
+    told: Row = keep(
+        place / "compare.json",
+        {"minutes": plan.minutes},
+        lambda: _train_and_score(data, method, seed, plan, place),
+    )
+    return told
+
+
+def _train_and_score(data: str, method: str, seed: int, plan: Compare, place: Path) -> Row:
+    task = TASKS[data]
+    made = train(
+        method,
+        open_dataset(data, "train"),
+        val=open_dataset(data, "val"),
+        output=place,
+        resume=True,  # where an earlier call was stopped
+        **_asked(task, seed, plan),
+    )
+    found = evaluate(
+        load(made), open_dataset(data, "test"), protocol=None, limit=plan.tested, report=False
+    )
+    trained = json.loads((made / "config.json").read_text())["training"]
+    return {
+        "data": data,
+        "method": method,
+        "seed": seed,
+        "score": found.headline,
+        "value": _or_none(found.metrics[found.headline]),
+        "seconds an image": found.metrics["seconds_per_image"],
+        "images": found.metrics["images"],
+        "updates": trained["steps"],
+        "minutes": plan.minutes,
+    }
+
+
+def _asked(task: str, seed: int, plan: Compare) -> Row:
+    """The settings that all methods are given."""
+    from importlib.util import find_spec
+
+    return {
+        "task": task,
+        "start": None,
+        "seed": seed,
+        "max_minutes": plan.minutes,
+        "overlays": False,
+        "network.encoder": ENCODER,
+        "network.pretrained": find_spec(PACKAGED[ENCODER][0]) is not None,
+        **plan.settings,
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _summary(rows: list[Row]) -> list[Row]:
+    """One row for each data set and method."""
+    found = []
+    for data, method in dict.fromkeys((row["data"], row["method"]) for row in rows):
+        own = [row for row in rows if (row["data"], row["method"]) == (data, method)]
+        values = [row["value"] for row in own if row["value"] is not None]
+        found.append(
+            {
+                "data": data,
+                "method": method,
+                "score": own[0]["score"],
+                "mean": float(np.mean(values)) if values else math.nan,
+                "+-": half_width(values),
+                "seeds": len(own),
+                "updates": round(float(np.mean([row["updates"] for row in own]))),
+                "seconds an image": float(np.mean([row["seconds an image"] for row in own])),
+            }
+        )
+    return found
+
+
+def _numbers(summary: list[Row]) -> dict[str, float]:
+    numbers = {}
+    for row in summary:
+        name = f"{row['data']}, {row['method']}, {row['score']}"
+        numbers[name] = row["mean"]
+        if row["seeds"] > 1:
+            numbers[f"{name} +-"] = row["+-"]
+    return numbers
+
+
+def _draw(summary: list[Row]) -> Figure:
+    sets = list(dict.fromkeys(row["data"] for row in summary))
+    methods = list(dict.fromkeys(row["method"] for row in summary))
+    width = 0.8 / len(methods)
+    with house_style():
+        figure = new_figure(max(6.4, 1.3 * len(sets)), 4.0, "Same encoder, same minutes")
+        axes = figure.subplots()
+        for place, method in enumerate(methods):
+            own = [row for row in summary if row["method"] == method]
+            at = [sets.index(row["data"]) + width * place for row in own]
+            means = np.nan_to_num([row["mean"] for row in own])
+            spread = [row["+-"] for row in own]
+            colour = LINES[place % len(LINES)]
+            axes.bar(at, means, width, yerr=spread, color=colour, label=method, capsize=2)
+        scores = {row["data"]: row["score"] for row in summary}
+        names = [f"{name}\n{scores[name].removeprefix('matching_')}" for name in sets]
+        axes.set_xticks(np.arange(len(sets)) + width * (len(methods) - 1) / 2, names, fontsize=7)
+        axes.set(ylim=(0, 1))
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _add_pictures(page: Report, data: str, rows: list[Row], plan: Compare, folder: Path) -> None:
+    """The first test images, each with the truth and with what the first model of a method says."""
+    first = {row["method"]: row["seed"] for row in reversed(rows)}
+    models = [(m, load(_place(folder, data, m, s))) for m, s in reversed(first.items())]
+    page.add_heading(data)
+    count = SHOWN if plan.tested is None else min(SHOWN, plan.tested)
+    for sample in islice(open_dataset(data, "test"), count):
+        pictures = [("image", to_display(sample.image)), ("truth", _truth(data, sample))]
+        pictures += [(m, model.segment(sample.image).draw(sample.image)) for m, model in models]
+        page.add_case(sample.name, pictures)
+
+
+def _truth(data: str, sample: Sample) -> RGB:
+    if TASKS[data] == "semantic" and sample.semantic is not None:
+        return overlay_classes(sample.image, sample.semantic)
+    if TASKS[data] == "boundaries":
+        return overlay_boundary(sample.image, np.mean(sample.boundaries, axis=0))
+    return overlay(sample.image, sample.labels)
