@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from congeal.data.zarr_images import open_zarr_image, parse_plane
@@ -82,3 +83,19 @@ def test_what_is_no_image_is_told(tmp_path):
     for name in ("a.zarr", "nowhere.zarr"):
         with pytest.raises(CongealError, match="Zarr"):
             open_zarr_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("axes", ["TZCYX", "ZYX", "YX"])
+def test_a_plane_of_an_ome_tiff_is_read_in_parts(tmp_path, axes):
+    pixels = STACK.transpose(0, 2, 1, 3, 4)
+    pixels = {"TZCYX": pixels, "ZYX": pixels[0, :, 0], "YX": pixels[0, 0, 0]}[axes]
+    size = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, pixels, metadata={"axes": axes, **size}, tile=(32, 32))
+    plane = {"t": 1, "z": 2}
+    image = open_zarr_image(
+        path, plane={axis: plane[axis] for axis in "tz" if axis.upper() in axes}
+    )
+    expected = {"TZCYX": STACK[1, :, 2], "ZYX": STACK[0, :1, 2], "YX": STACK[0, :1, 0]}[axes]
+    np.testing.assert_array_equal(image[10:20, 30:60], expected[:, 10:20, 30:].transpose(1, 2, 0))
+    assert image.pixel_size == 0.25

@@ -30,6 +30,32 @@ if TYPE_CHECKING:
 
 __all__ = ["segment", "split_model"]
 
+_Arguments: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[MODEL] IMAGES",
+        help="Model folder or name (left out: the one that ships), then images, folders of "
+        "images, or patterns such as 'scans/*.tif'.",
+    ),
+]
+_Model: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="The model; then all arguments are images.", metavar="MODEL"
+    ),
+]
+_Format: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
+        "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), cityscapes "
+        "(for its benchmark), as far as the model gives them. Give it several times for "
+        "several. Left out: overlay, and labels or semantic or boundary.",
+        metavar="NAME",
+    ),
+]
 _Overwrite: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -93,33 +119,10 @@ _Units: TypeAlias = Annotated[
 
 
 def segment(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[MODEL] IMAGES",
-            help="Model folder or name (left out: the one that ships), then images, folders of "
-            "images, or patterns such as 'scans/*.tif'.",
-        ),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model; then all arguments are images.", metavar="MODEL"
-        ),
-    ] = None,
+    arguments: _Arguments,
+    model: _Model = None,
     output: Output = Path("segmented"),
-    format_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-            "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), cityscapes "
-            "(for its benchmark), as far as the model gives them. Give it several times for "
-            "several. Left out: overlay, and labels or semantic or boundary.",
-            metavar="NAME",
-        ),
-    ] = None,
+    format_: _Format = None,
     overwrite: _Overwrite = False,
     table: _Table = False,
     coco: _Coco = False,
@@ -148,19 +151,10 @@ def segment(
     and the others are done (exit code 1).
     """
     chosen, images = split_model(arguments, model)
-    options: dict[str, Any] = {
-        "overwrite": overwrite,
-        "channels": parse_channels(channels),
-        "pixel_size": pixel_size,
-        "device": device,
-        "settings": parse_settings(set_),
-        "tile": tile,
-        "overlap": overlap,
-        "processes": processes,
-        "dask": dask,
-        "block": block,
-        "merge": merge,
-    }
+    options: dict[str, Any] = {"tile": tile, "overlap": overlap, "processes": processes}
+    options |= {"dask": dask, "block": block, "merge": merge, "overwrite": overwrite}
+    options |= {"channels": parse_channels(channels), "pixel_size": pixel_size, "device": device}
+    options |= {"settings": parse_settings(set_)}
     if output.suffix == ".zarr":
         segment_zarr_image(chosen, images, output, plane, axes, as_json, options)
         return
@@ -177,13 +171,13 @@ def segment(
         seam_report=seam_report,
         **options,
     )
+    page = None
     if block is not None:
         say_note(f"tiles of part {block} of each large image are done; then --merge")
-        if as_json:
-            show_json(_to_dict(run))
-        raise typer.Exit(PARTLY if run.failed else 0)
-    page = _explain(run, chosen, device, channels, set_) if explain else None
-    _tell(run, page, as_json)
+    elif explain:
+        page = _explain(run, chosen, device, channels, set_)
+    if block is None or as_json:
+        _tell(run, page, as_json)
     if run.failed:
         raise typer.Exit(PARTLY)
 

@@ -80,7 +80,9 @@ Merge: TypeAlias = Annotated[
 Plane: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--plane", help="Of a Zarr stack: which plane to take, such as t=0,z=4.", metavar="LIST"
+        "--plane",
+        help="Of a stack, with --output NAME.zarr: which plane to take, such as t=0,z=4.",
+        metavar="LIST",
     ),
 ]
 Axes: TypeAlias = Annotated[

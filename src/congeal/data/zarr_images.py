@@ -1,4 +1,4 @@
-"""Images in Zarr, plain arrays and OME-Zarr, of which only the parts asked for are read."""
+"""Images in Zarr and TIFF of which only the parts asked for are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from congeal.data.images import as_image
-from congeal.data.pixel_size import in_micrometres
+from congeal.data.pixel_size import in_micrometres, read_pixel_size
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 
@@ -81,10 +81,10 @@ def open_zarr_image(
     plane: Mapping[str, int] | None = None,
     axes: str | None = None,
 ) -> ZarrImage:
-    """Open an image of OME-Zarr at full resolution, or a plain array.
+    """Open an image of OME-Zarr at full resolution, a plain array, or a TIFF.
 
     Args:
-        path: of the group of the image, or of an array.
+        path: of the group of the image, of an array, or of a TIFF.
         channels: which to take, from 0, in this order; None: those of gray or RGB.
         plane: which index of each other axis, such as ``{"t": 0, "z": 4}``; an axis of length 1
             need not be told.
@@ -100,26 +100,44 @@ def open_zarr_image(
         >>> open_zarr_image(path).shape
         (40, 50, 1)
     """
-    import zarr
-
-    try:
-        found: Any = zarr.open(str(path), mode="r")
-    except Exception as error:  # a store that is damaged fails in any way there is
-        raise CongealError(f"expected Zarr in {path}, cannot read it ({error})") from error
-    told = dict(found.attrs)
-    told = dict(told.get("ome", told))
-    scales: list[Any] = told.get("multiscales", [])
-    if not isinstance(found, zarr.Array):
-        found = _finest(found, scales, path)
-    named = _named_axes(scales) or axes or AXES.get(found.ndim, "")
+    found, own, size = _open(Path(path))
+    named = own or axes or AXES.get(found.ndim, "")
     if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
         raise CongealError(
             f"expected axes with y and x for {path} of shape {found.shape}, got {named!r}; "
             "give them with --axes, such as zyx"
         )
-    size = _pixel_size(scales, named)
     chosen = None if channels is None else tuple(channels)
     return ZarrImage(found, named, _planes(found, named, plane, path), chosen, size, str(path))
+
+
+def _open(path: Path) -> tuple[Any, str, float | None]:
+    """The array of full resolution, its axes as far as they are told, and the size of a pixel."""
+    import zarr
+
+    try:
+        if not is_zarr(path):
+            return _open_tiff(path)
+        found: Any = zarr.open(str(path), mode="r")
+    except Exception as error:  # a store that is damaged fails in any way there is
+        raise CongealError(f"expected Zarr or TIFF in {path}, cannot read it ({error})") from error
+    told = dict(found.attrs)
+    scales: list[Any] = dict(told.get("ome", told)).get("multiscales", [])
+    if not isinstance(found, zarr.Array):
+        found = _finest(found, scales, path)
+    named = _named_axes(scales)
+    return found, named, _pixel_size(scales, named)
+
+
+def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
+    """A TIFF as an array of Zarr, whose tiles or strips are read when they are asked for."""
+    import tifffile
+    import zarr
+
+    series = tifffile.TiffFile(path).series[0]
+    axes = "".join({"S": "c", "Q": "z", "I": "z"}.get(axis, axis.lower()) for axis in series.axes)
+    store: Any = series.aszarr(level=0)
+    return zarr.open(store, mode="r"), axes, read_pixel_size(path)
 
 
 def parse_plane(text: str | None) -> dict[str, int]:
