@@ -8,6 +8,7 @@ is the peak of memory beyond the image, less the label map (4 bytes a pixel).
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -42,6 +43,7 @@ def measure(model: Any, density: str, side: int, tiling: Tiling) -> Row:
     start = time.perf_counter()
     peak = peak_megabytes(lambda: found.append(segment_image(model, image, tiling)))
     seconds = time.perf_counter() - start
+    print(f"{density}, {side} pixels a side: {seconds:.1f} s", file=sys.stderr, flush=True)
     return {
         "density": density,
         "side": side,

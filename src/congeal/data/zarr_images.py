@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,9 +135,11 @@ def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
     import tifffile
     import zarr
 
-    series = tifffile.TiffFile(path).series[0]
+    file = tifffile.TiffFile(path)
+    series = file.series[0]
     axes = "".join({"S": "c", "Q": "z", "I": "z"}.get(axis, axis.lower()) for axis in series.axes)
     store: Any = series.aszarr(level=0)
+    weakref.finalize(store, file.close)
     return zarr.open(store, mode="r"), axes, read_pixel_size(path)
 
 
