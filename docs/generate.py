@@ -19,6 +19,7 @@ import typer
 from congeal.cli import app as cli
 from congeal.grouping import GROUPINGS
 from congeal.methods import find_method, method_names
+from congeal.methods.registry import method_classes, method_tasks
 from congeal.metrics import PROTOCOLS
 from congeal.settings import Leaf, Settings
 from congeal.training import TrainConfig
@@ -131,14 +132,17 @@ def default(param: Any) -> str:
 
 
 def method_page(name: str) -> str:
-    """Page of the settings of a method."""
-    method = find_method(name)
+    """Page of the settings of a method, a table for each class that its name stands for."""
+    method, kinds = find_method(name), method_classes(name)
     purpose = (
         f"What `congeal train --method {name} --set NAME=VALUE` takes, and what "
         f"`congeal methods {name} --all` prints. Reference: {method.reference}.\n\n"
-        f"Tasks: {', '.join(method.tasks)}. Settings with a star may change after training."
+        f"Tasks: {', '.join(method_tasks(name))}. Settings with a star may change after training."
     )
-    return page(f"Settings of `{name}`", purpose, settings(method.Config))
+    if len(kinds) == 1:
+        return page(f"Settings of `{name}`", purpose, settings(method.Config))
+    tables = (f"## For {' and '.join(k.tasks)}\n\n{settings(k.Config)}" for k in kinds)
+    return page(f"Settings of `{name}`", purpose, "\n".join(tables))
 
 
 def settings(config: type[Settings]) -> str:

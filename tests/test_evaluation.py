@@ -19,7 +19,7 @@ from congeal.evaluation.examples import (
     FOUND,
     INVENTED,
     MISSED,
-    WorstExamples,
+    RankedExamples,
     draw_example,
     draw_mistakes,
     number_alike,
@@ -202,7 +202,7 @@ def test_only_the_worst_examples_are_kept_and_they_are_small():
 
 
 def offered(pairs, keep=3):
-    data, worst = Bars(), WorstExamples(keep)
+    data, worst = Bars(), RankedExamples(keep)
     judge = make_judge("matching", data, thresholds=(0.5, 0.9))
     for index, (true, pred) in enumerate(pairs):
         sample = Sample(str(index), np.zeros((1, len(true), 1), np.uint8), np.array([true]))
@@ -378,3 +378,18 @@ def test_images_that_were_not_trained_on_are_the_default(a_folder, parts, option
     found = evaluate(Knows(), a_folder(*parts), report=False, **options)
     assert found.split == split
     assert found.metrics["images"] in images
+
+
+def test_the_page_shows_the_best_images_after_the_worst(tmp_path):
+    missed = {index: 1 + (index == 2) for index in range(12)}
+    found = evaluate(Knows(missed), Bars(15), output=tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("Worst images</h2>") < page.index("Best images</h2>")
+    worst, best = ([one.scores["name"] for one in some] for some in (found.examples, found.best))
+    assert worst == ["bar-2", *(f"bar-{index}" for index in range(12) if index != 2)]
+    assert best == ["bar-12", "bar-13", "bar-14"], "none is shown twice"
+
+
+def test_a_short_evaluation_shows_no_image_twice():
+    found = evaluate(Knows(), Bars(3))
+    assert (len(found.examples), len(found.best)) == (3, 0)

@@ -24,7 +24,7 @@ PACKAGE = SOURCE / "congeal"
 LAYERS = (
     ("errors", "version"),
     ("files", "progress", "settings", "tasks"),
-    ("sphere", "labels", "autograd"),
+    ("sphere", "labels", "autograd", "chance", "processes"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping
     ("networks",),
@@ -41,7 +41,16 @@ LAYERS = (
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
 
 # Below the networks there are tensors and arrays only.
-MATHEMATICS = ("sphere", "labels", "autograd", "losses", "grouping", "metrics")
+MATHEMATICS = (
+    "sphere",
+    "labels",
+    "autograd",
+    "chance",
+    "processes",
+    "losses",
+    "grouping",
+    "metrics",
+)
 NOT_MATHEMATICS = {"PIL", "lightning", "matplotlib", "rich", "tifffile", "timm", "typer"}
 
 # These take their time to import; the command line loads them inside commands.

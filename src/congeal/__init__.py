@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from congeal.evaluation import evaluate
     from congeal.methods import RPE
     from congeal.models.folder import load
-    from congeal.prediction import segment
-    from congeal.segmentation import Segmentation
+    from congeal.prediction import segment, segment_volume
+    from congeal.segmentation import Segmentation, stitch_planes
     from congeal.training import train, tune
 
 __all__ = [
@@ -53,7 +53,9 @@ __all__ = [
     "models",
     "networks",
     "segment",
+    "segment_volume",
     "sphere",
+    "stitch_planes",
     "train",
     "tune",
 ]
@@ -65,6 +67,8 @@ _HOMES = {
     "evaluate": "congeal.evaluation",
     "load": "congeal.models.folder",
     "segment": "congeal.prediction",
+    "segment_volume": "congeal.prediction",
+    "stitch_planes": "congeal.segmentation",
     "train": "congeal.training",
     "tune": "congeal.training",
 }

@@ -47,6 +47,9 @@ TIMM = {"network.encoder": "resnet10t"}
 SGD = {"training.optimizer": "sgd"}
 HERE = "tests/methods/test_settings_have_effect.py::"
 LOOP = "tests/training/test_loop.py::"
+TOGETHER = (
+    "tests/training/test_together.py::test_what_was_started_is_compared_with_what_is_asked_for"
+)
 
 METHOD: dict[str, Effect] = {
     "task": Elsewhere(
@@ -97,8 +100,8 @@ TRAINING: dict[str, Effect] = {
     "clip": Trained(0.01, SGD),
     "precision": Trained("bf16-mixed"),
     "device": Elsewhere(LOOP + "test_a_device_that_is_not_there_is_told_in_one_line"),
-    "devices": Elsewhere(HERE + "test_devices_and_nodes_reach_lightning"),
-    "nodes": Elsewhere(HERE + "test_devices_and_nodes_reach_lightning"),
+    "devices": Elsewhere(TOGETHER),
+    "nodes": Elsewhere(TOGETHER),
     "workers": Elsewhere(LOOP + "test_the_same_seed_gives_the_same_weights_with_workers_too"),
     "threads": Elsewhere(LOOP + "test_threads_are_as_asked_while_it_trains_and_then_as_before"),
     "cpu_replicas": Trained(2, {"training.batch_size": 4}),

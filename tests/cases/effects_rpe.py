@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from cases.effects import INPUT, METHOD, NETWORK, Decoded, Effect, Trained
+from cases.effects import INPUT, METHOD, NETWORK, Decoded, Effect, Elsewhere, Trained
 
 from congeal.methods import MapPrediction
 from congeal.sphere import normalise
@@ -43,6 +43,10 @@ EFFECTS: dict[str, Effect] = {
     "decoding.foreground_threshold": Decoded(0.9),
     "decoding.min_area": Decoded(80.0),
     "decoding.min_area_ratio": Decoded(0.6),
+    "decoding.score": Elsewhere(
+        "tests/methods/rpe/test_scoring.py::"
+        "test_the_setting_changes_scores_and_never_which_objects_there_are"
+    ),
     "decoding.min_score": Decoded(0.95),
     "decoding.merge_margin": Decoded(0.0),
     "decoding.kernel_radius": Decoded(6.0),

@@ -20,6 +20,7 @@ EFFECTS: dict[str, Effect] = {
     # Retrieval has no weights for classes.
     "class_names": Elsewhere(HERE + "test_a_class_without_a_prototype_has_no_votes"),
     **{path: effect for path, effect in INPUT.items() if path != "input.min_object_area"},
+    "input.percentiles": Trained((20.0, 60.0)),  # the index is of images shown so
     **NETWORK,
     "network.pretrained": Elsewhere(HERE + "test_pretrained_weights_are_asked_for"),
     "network.encoder_weights": Elsewhere(HERE + "test_weights_of_the_encoder_come_from_a_file"),
@@ -40,6 +41,9 @@ EFFECTS: dict[str, Effect] = {
     "loss.samples": Trained(64),
     "decoding.k": Decoded(1, {"decoding.k": 15}),
     "decoding.cells": Decoded(2),
+    "decoding.hierarchy": Elsewhere(
+        "tests/methods/segsort/test_hierarchy.py::test_regions_come_on_request_from_the_command_line"
+    ),
 }
 
 

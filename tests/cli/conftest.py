@@ -82,7 +82,7 @@ def desk(tmp_path, monkeypatch) -> Path:
     return work
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run():
     """Run a command: `run("models", "--json")`."""
 

@@ -54,7 +54,7 @@ def write(folder, count, seed):
 def files(tmp_path_factory):
     """Training images, and others."""
     root = tmp_path_factory.mktemp("classes")
-    return write(root / "train", 24, 0), write(root / "unseen", 12, 1)
+    return write(root / "train", 24, 0), write(root / "unseen", 24, 1)
 
 
 def same_images(truth, found):
@@ -63,6 +63,13 @@ def same_images(truth, found):
     renamed = {one["id"]: number[one["file_name"]] for one in found["images"]}
     told = [one | {"image_id": renamed[one["image_id"]]} for one in found["annotations"]]
     return found | {"annotations": told}
+
+
+def quality(truth, one):
+    """IoU of an object found with the best true one of its class."""
+    same = [true for true in truth["annotations"] if true["image_id"] == one["image_id"]]
+    alike = [t["segmentation"] for t in same if t["category_id"] == one["category_id"]]
+    return run_lengths.iou(alike, [one["segmentation"]], [0]).max() if alike else 0.0
 
 
 def matched(truth, found):
@@ -77,22 +84,44 @@ def matched(truth, found):
     return np.array(pairs)
 
 
-def test_shapes_are_told_apart_from_the_coco_file_to_the_results(run, files, desk):
-    train, unseen = files
+@pytest.fixture(scope="session")
+def trained(run, files, tmp_path_factory):
+    """A model that scores objects by a regressor."""
+    folder = tmp_path_factory.mktemp("trained") / "model"
     words = ["--epochs", 2, "--batch-size", 4, "--crop", SIDE, "--set", "steps_per_epoch=75"]
     words += ["--set", "validation_share=0.02", "--set", "tuning_share=0", "--set", "warmup=10"]
-    assert run("train", train, "--output", "model", *words).exit_code == 0
-    result = run("segment", "model", unseen / "images", "--coco", "--table", "--output", "found")
+    words += ["--set", "decoding.score=regressor"]
+    result = run("train", files[0], "--output", folder, *words)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_shapes_are_told_apart_from_the_coco_file_to_the_results(run, files, trained, desk):
+    unseen = files[1]
+    result = run("segment", trained, unseen / "images", "--coco", "--table", "--output", "found")
     assert result.exit_code == 0, result.output
     truth = json.loads((unseen / "annotations.json").read_text())
     found = json.loads((desk / "found" / "coco.json").read_text())
     assert [one["name"] for one in found["categories"]] == list(KINDS)
     pairs = matched(truth, same_images(truth, found))
-    assert len(pairs) >= 18, "half of the objects"
+    assert len(pairs) >= 36, "half of the objects"
     assert (pairs[:, 0] == pairs[:, 1]).mean() >= 0.9
     rows = csv.DictReader((desk / "found" / "objects.csv").read_text().splitlines())
     assert {row["class"] for row in rows} == set(KINDS)
-    assert run("evaluate", "model", unseen, "--split", "all", "--output", "judged").exit_code == 0
+    assert run("evaluate", trained, unseen, "--split", "all", "--output", "judged").exit_code == 0
     told = json.loads((desk / "judged" / "evaluation.json").read_text())
     assert told["class_names"] == ["background", *KINDS]
     assert min(told["metrics"]["ap/1"], told["metrics"]["ap/2"]) > 0.5
+
+
+def test_the_regressor_tells_better_how_well_an_object_covers_a_true_one(run, files, trained, desk):
+    unseen, likeness = files[1], {}
+    truth = json.loads((unseen / "annotations.json").read_text())
+    for kind in ("foreground", "regressor"):
+        words = ["--coco", "--output", kind, "--set", f"decoding.score={kind}"]
+        assert run("segment", trained, unseen / "images", *words).exit_code == 0
+        told = json.loads((desk / kind / "coco.json").read_text())
+        found = same_images(truth, told)["annotations"]
+        pairs = [(one["score"], quality(truth, one)) for one in found]
+        likeness[kind] = np.corrcoef(np.transpose(pairs))[0, 1]
+    assert likeness["regressor"] > likeness["foreground"] + 0.1

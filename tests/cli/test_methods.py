@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from congeal.cli import app
 from congeal.methods import registry
-from congeal.methods.rpe import RPEConfig
+from congeal.methods.rpe import RPEBoundariesConfig, RPEConfig
 from congeal.training import TrainConfig
 
 
@@ -25,7 +25,8 @@ def test_methods_are_listed_with_their_papers_and_tasks(run):
 
 def test_json_lists_them_for_machines(said):
     (found,) = [row for row in said("methods") if row["name"] == "rpe"]
-    assert found["tasks"] == ["instances"]
+    assert found["tasks"][0] == "instances"
+    assert {"boundaries", "proposals"} <= set(found["tasks"])
 
 
 def test_another_package_may_bring_a_method(run, said, model):
@@ -38,6 +39,17 @@ def test_every_setting_of_a_method_is_shown(run, said):
     paths = [*RPEConfig.leaves(), *(f"training.{path}" for path in TrainConfig.leaves())]
     assert all(path in text for path in paths)
     assert [row["name"] for row in said("methods", "rpe")["settings"]] == paths
+
+
+def test_settings_of_further_tasks_are_shown_by_their_task(run, said):
+    assert "settings for instances" in run("methods", "rpe").stdout
+    told = narrow("methods", "rpe", "--task", "boundaries")
+    assert "settings for boundaries" in told
+    assert "consensus" in told
+    alone = said("methods", "rpe", "--task", "boundaries")
+    paths = list(RPEBoundariesConfig.leaves())
+    assert [row["name"] for row in alone["settings"]][: len(paths)] == paths
+    assert alone["presets"]["imagenet"]["network.pretrained"]
 
 
 def test_a_short_list_has_name_default_and_meaning_of_each_setting_on_a_line_or_two():

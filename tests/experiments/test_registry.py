@@ -35,7 +35,8 @@ def test_no_two_experiments_share_a_file():
 def test_every_experiment_has_the_same_options_and_a_short_line(name):
     parameters = inspect.signature(EXPERIMENTS[name].draw).parameters
     assert list(parameters)[:3] == ["folder", "quick", "seed"]
-    assert {*parameters} <= {"folder", "quick", "seed", "minutes", "seeds", "data"}
+    asked = {"minutes", "seeds", "data", "images"}
+    assert {*parameters} <= {"folder", "quick", "seed", *asked}
     assert EXPERIMENTS[name].draw.__name__ == f"draw_{stem(name)}"
     assert 10 < len(EXPERIMENTS[name].what) < 80
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from congeal.errors import CongealError
-from congeal.figures import embedding_rgb, enlarge, to_display
+from congeal.figures import embedding_rgb, enlarge, sphere_rgb, to_display
 
 
 def test_an_eight_bit_photograph_is_shown_as_it_is():
@@ -126,3 +126,20 @@ def test_an_embedding_of_nothing_is_a_plain_picture():
 def test_what_is_no_embedding_is_refused():
     with pytest.raises(CongealError, match=r"\(D, H, W\)"):
         embedding_rgb(np.zeros((3, 3)))
+
+
+def test_a_direction_of_the_sphere_has_the_same_colour_in_every_picture():
+    unit = np.random.default_rng(0).normal(size=(8, 5, 6))
+    unit /= np.linalg.norm(unit, axis=0)
+    whole, part = sphere_rgb(unit), sphere_rgb(unit[:, :2, :3])
+    assert np.array_equal(whole[:2, :3], part)
+    assert not np.array_equal(whole, sphere_rgb(unit, seed=1))
+    assert 40 < whole.std() < 110  # neither gray nor cut off
+
+
+def test_three_dimensions_of_the_sphere_are_red_green_and_blue():
+    unit = np.eye(3)[:, None] * [1, -1, 1]
+    assert sphere_rgb(unit).tolist() == [[[255, 127, 127], [127, 0, 127], [127, 127, 255]]]
+    assert sphere_rgb(unit[:2] * 1.0).shape == (1, 3, 3)
+    with pytest.raises(CongealError, match=r"expected an embedding \(D, H, W\)"):
+        sphere_rgb(np.zeros((3, 3)))

@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from congeal.errors import CongealError
-from congeal.figures import contact_sheet, plot_curves, plot_thresholds
+from congeal.figures import (
+    contact_sheet,
+    plot_curves,
+    plot_precision_recall,
+    plot_thresholds,
+)
 from congeal.figures.plots import read_series
 
 LOG = "epoch,step,train_loss,val_loss,lr\n0,0,2.0,,0.1\n0,1,1.5,,\n0,1,,1.8,\n1,2,nan,,0.05\n"
@@ -104,3 +109,12 @@ def test_pictures_of_any_shape_fit_their_place(shape, tmp_path):
 def test_an_empty_contact_sheet_is_an_error(tmp_path):
     with pytest.raises(CongealError, match="got none"):
         contact_sheet([], tmp_path / "a.png")
+
+
+def test_precision_and_recall_are_drawn_as_lines_and_single_points_as_dots(tmp_path):
+    curves = {"model": [(0.1, 0.9), (0.9, 0.4)], "annotators": [(0.7, 0.9)]}
+    path = plot_precision_recall(curves, tmp_path / "curve.svg")
+    text = path.read_text()
+    assert all(word in text for word in ("recall", "precision", "model", "annotators"))
+    with pytest.raises(CongealError, match="expected a curve to draw"):
+        plot_precision_recall({}, tmp_path / "none.svg")

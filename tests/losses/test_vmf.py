@@ -71,7 +71,7 @@ def held(seed=0, count=5, dimensions=3, classes=3):
 @BOTH
 @pytest.mark.parametrize("reduction", ["images", "pixels"])
 @pytest.mark.parametrize("background", [True, False])
-@pytest.mark.parametrize("concentration", [0.5, 10.0])
+@pytest.mark.parametrize("concentration", [0.5, 10.0, 60.0])
 def test_the_loss_is_the_mean_over_pixels_written_out(name, reduction, background, concentration):
     embedding, segments, semantic = drawn()
     how = {"concentration": concentration, "background": background, "reduction": reduction}

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from congeal import evaluate, load, train, tune
 from congeal.data.batch import Batch
 from congeal.errors import CongealError
-from congeal.methods.registry import find_method, method_names
+from congeal.methods.registry import find_method, method_names, method_tasks
 from congeal.models import save_model
 from congeal.segmentation.formats import FORMATS
 from congeal.tasks import TASKS
@@ -26,7 +26,7 @@ from congeal.training import TrainConfig
 from congeal.training.machine import choose_replicas
 from congeal.training.plan import make_plan, split_settings
 
-CASES = [(name, task) for name in method_names() for task in find_method(name).tasks]
+CASES = [(name, task) for name in method_names() for task in method_tasks(name)]
 FILES = {  # formats that a result of the task can be saved in
     "objects": ("labels", "tiff", "overlay", "coco", "csv"),
     "semantic": ("semantic", "overlay"),
@@ -44,7 +44,7 @@ class Case:
 
     @property
     def kind(self):
-        return find_method(self.name)
+        return find_method(self.name, self.task)
 
     def train(self, output, **settings):
         return short_training(self.name, self.task, output, **settings)
@@ -55,7 +55,7 @@ class Case:
 
 def short_training(name, task, output, **settings):
     """Two steps a stage, an epoch each."""
-    model = find_method(name)(task=task)
+    model = find_method(name, task)(task=task)
     crop = model.divisor * -(-64 // model.divisor)
     fixed = {"batch_size": 2, "crop": crop, "steps_per_epoch": 1, "validation_share": 1.0}
     fixed |= {"epochs": 2 * len(model.stages()), "threads": 1, "workers": 0, "device": "cpu"}

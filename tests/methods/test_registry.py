@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from congeal.methods import registry
 from congeal.methods.method import Method
 from congeal.methods.sections import MethodSettings
 from congeal.training import train
+from congeal.training.plan import make_plan
 
 WHOLE = """
 from congeal.methods import Method
@@ -25,6 +27,21 @@ class Found(Method):
     name, title, reference = "stranger", "A stranger", "nowhere"
     Config, tasks = MethodSettings, ("instances",)
 """
+
+# A second class under the name, for another task and with settings of its own.
+TWO = (
+    WHOLE
+    + """
+    siblings = {"semantic": "stranger_home:Other"}
+
+class OtherConfig(MethodSettings):
+    pass
+
+class Other(Method):
+    name, title, reference = "stranger", "A stranger", "nowhere"
+    Config, tasks = OtherConfig, ("semantic",)
+"""
+)
 
 Register = Callable[[str], None]
 
@@ -58,6 +75,50 @@ def test_an_unknown_method_gets_the_nearest_name(register: Register) -> None:
     register(WHOLE)
     with pytest.raises(CongealError, match="unknown method 'strange'; did you mean 'stranger'"):
         registry.find_method("strange")
+
+
+def test_a_name_may_stand_for_a_class_for_each_task(register: Register) -> None:
+    register(TWO)
+    assert registry.method_tasks("stranger") == ("instances", "semantic")
+    first, other = registry.method_classes("stranger")
+    assert (first.__name__, other.__name__) == ("Found", "Other")
+    assert registry.find_method("stranger") is registry.find_method("stranger", "instances")
+    assert registry.find_method("stranger", "semantic") is other
+    with pytest.raises(CongealError, match="unknown task of stranger 'boundaries'"):
+        registry.find_method("stranger", "boundaries")
+    with pytest.raises(CongealError, match="unknown task 'boundary'; did you mean 'boundaries'"):
+        registry.find_method("stranger", "boundary")
+
+
+def test_a_class_that_does_not_do_its_task_is_told_in_one_line(register: Register) -> None:
+    register(TWO.replace('("semantic",)', '("boundaries",)'))
+    with pytest.raises(CongealError, match="stranger_home:Other to do semantic, got boundaries"):
+        registry.find_method("stranger", "semantic")
+
+
+def test_settings_of_each_class_are_listed(register: Register) -> None:
+    register(TWO)
+    said = CliRunner().invoke(app, ["methods", "stranger"]).output
+    assert "tasks: instances, semantic" in said
+    assert "settings for semantic: 2 of those above" in said
+    told = json.loads(CliRunner().invoke(app, ["methods", "stranger", "--json"]).output)
+    assert told["tasks"] == ["instances", "semantic"]
+    assert [one["tasks"] for one in told["others"]] == [["semantic"]]
+    one = json.loads(
+        CliRunner().invoke(app, ["methods", "stranger", "--task", "semantic", "--json"]).output
+    )
+    assert (one["tasks"], "others" in one) == (["semantic"], False)
+
+
+def test_a_training_plans_with_the_class_of_its_task(register: Register) -> None:
+    register(TWO)
+    data = DrawnDataset("discs", count=2)
+    assert make_plan("stranger", data, {}).config.task == "instances"
+    for plan in (
+        make_plan("stranger", data, {}, task="semantic"),
+        make_plan("stranger", data, {"task": "semantic"}),
+    ):
+        assert (plan.method.__name__, plan.config.task) == ("Other", "semantic")
 
 
 @pytest.mark.parametrize(

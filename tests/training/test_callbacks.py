@@ -101,3 +101,17 @@ def test_the_clock_goes_on_until_the_end():
     assert not run.should_stop
     Clock().on_train_batch_end(run, SimpleNamespace(progress=1.0), None, None, 1)
     assert run.should_stop
+
+
+def test_the_clock_of_the_first_process_counts():
+    other = trainer(3)
+    other.is_global_zero = False
+    Clock().on_train_batch_end(other, SimpleNamespace(progress=1.0), None, None, 1)
+    assert not other.should_stop
+
+
+def test_any_process_may_be_asked_to_stop():
+    clock, other = Clock(), trainer(3)
+    other.is_global_zero, clock.asked = False, True
+    clock.on_train_batch_end(other, SimpleNamespace(progress=0.0), None, None, 1)
+    assert other.should_stop

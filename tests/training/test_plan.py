@@ -59,7 +59,7 @@ def test_the_document_gives_the_same_plan_again():
     [
         ("rep", {}, {}, "unknown method 'rep'; did you mean 'rpe'"),
         (None, {}, {"task": "semantics"}, "unknown task 'semantics'; did you mean 'semantic'"),
-        (None, {}, {"task": "semantic"}, "unknown task of rpe 'semantic'"),
+        ("dvis", {}, {"task": "semantic"}, "unknown task of dvis 'semantic'"),
         (None, {}, {"preset": "papr"}, "unknown preset of rpe 'papr'; did you mean 'paper'"),
         (None, {"batchsize": 3}, {}, "unknown setting 'batchsize'; did you mean 'batch_size'"),
         (None, {"loss.margn": 3}, {}, "unknown setting 'loss.margn'; did you mean 'loss.margin'"),

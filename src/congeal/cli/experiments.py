@@ -61,12 +61,16 @@ def run(
     data: Annotated[
         str | None, typer.Option(help="Data sets of compare, with commas between.", metavar="LIST")
     ] = None,
+    images: Annotated[
+        int | None, typer.Option(help="Images that are scored, at most.", min=1)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: it leaves a picture and the numbers in it, as CSV."""
     from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
-    asked = {"minutes": minutes, "seeds": seeds, "data": data.split(",") if data else None}
+    named = data.split(",") if data else None
+    asked = {"minutes": minutes, "seeds": seeds, "data": named, "images": images}
     made = {}
     for one in choose_experiments(name):
         say_note(f"running {one}: {EXPERIMENTS[one].what}")

@@ -31,6 +31,10 @@ def methods(
             metavar="SECTION",
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Settings for this task, where they differ (default: its first)."),
+    ] = None,
     whole: Annotated[bool, typer.Option("--all", help="Tell all sections in full.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +44,7 @@ def methods(
     if name is None:
         _list(list(_importable(method_names())), as_json)
     else:
-        _describe(find_method(name), section, whole, as_json)
+        _describe(find_method(name, task), section, whole, as_json)
 
 
 def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
@@ -55,9 +59,16 @@ def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
 
 
 def _list(kinds: list[type[Method]], as_json: bool) -> None:
+    from congeal.methods.registry import method_tasks
+
     facts: list[dict[str, Any]] = [
-        {"name": k.name, "title": k.title, "reference": k.reference, "tasks": list(k.tasks)}
-        for k in kinds
+        {
+            "name": kind.name,
+            "title": kind.title,
+            "reference": kind.reference,
+            "tasks": list(method_tasks(kind.name)),
+        }
+        for kind in kinds
     ]
     if as_json:
         show_json(facts)
@@ -84,8 +95,7 @@ def _describe(kind: type[Method], section: str | None, whole: bool, as_json: boo
         facts = [_facts(name, leaf) for rows in sections.values() for name, leaf in rows]
         show_json({"name": kind.name, "tasks": kind.tasks, "presets": presets, "settings": facts})
         return
-    tasks = f"{plural('task', len(kind.tasks))}: {', '.join(kind.tasks)}"
-    say(wrapped(f"{kind.name}: {kind.title} ({kind.reference}); {tasks}"))
+    _say_head(kind)
     in_full = whole or section is not None
     for title, rows in sections.items():
         say(f"\n{title}")
@@ -96,6 +106,19 @@ def _describe(kind: type[Method], section: str | None, whole: bool, as_json: boo
         else:
             _show(rows)
     _say_end(kind, presets, in_full)
+
+
+def _say_head(kind: type[Method]) -> None:
+    """Name, paper and tasks; where tasks differ in their settings, whose these are."""
+    from congeal.methods.registry import method_tasks
+
+    every = method_tasks(kind.name)
+    tasks = f"{plural('task', len(every))}: {', '.join(every)}"
+    say(wrapped(f"{kind.name}: {kind.title} ({kind.reference}); {tasks}"))
+    others = [task for task in every if task not in kind.tasks]
+    if others:
+        mine = ", ".join(kind.tasks)
+        say(f"settings for {mine}; of others: congeal methods {kind.name} --task {others[0]}")
 
 
 def _say_end(kind: type[Method], presets: dict[str, dict[str, Any]], in_full: bool) -> None:

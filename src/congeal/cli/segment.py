@@ -92,9 +92,25 @@ _Stack: TypeAlias = Annotated[
     str,
     typer.Option(
         "--stack",
-        help="Files of several pages: error, or each page an image called NAME_z001 (planes) or "
-        "NAME_t001 (time), and so on.",
+        help="Files of several pages: error, each page an image called NAME_z001 (planes) or "
+        "NAME_t001 (time), and so on, or all planes one volume with objects in 3-D (volume).",
         metavar="NAME",
+    ),
+]
+_Stitch: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--stitch",
+        help="Of volumes: overlap (IoU) from which objects of neighbouring planes are one.",
+        metavar="IOU",
+    ),
+]
+_PlaneDistance: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--plane-distance",
+        help="Of volumes: micrometres between planes. Left out: what a TIFF tells.",
+        metavar="UM",
     ),
 ]
 _PixelSize: TypeAlias = Annotated[
@@ -128,7 +144,9 @@ def segment(
     coco: _Coco = False,
     channels: _Channels = None,
     stack: _Stack = "error",
+    stitch: _Stitch = 0.25,
     pixel_size: _PixelSize = None,
+    plane_distance: _PlaneDistance = None,
     units: _Units = "px",
     set_: Set = None,
     device: Device = "auto",
@@ -167,6 +185,8 @@ def segment(
         table=table,
         coco=coco,
         stack=stack,
+        stitch=stitch,
+        plane_distance=plane_distance,
         units=units,
         seam_report=seam_report,
         **options,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,8 +57,13 @@ Channels = Annotated[
     str | None, typer.Option(help="Of the images, such as 0,2 (default: all).", metavar="LIST")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
-Precision = Annotated[
-    str | None, typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME")
+Devices = Annotated[
+    int | None, typer.Option(help="GPUs, or processes, on each machine.", metavar="N")
+]
+Nodes = Annotated[int | None, typer.Option(help="Machines (started by torchrun).", metavar="N")]
+Precision = Annotated[  # hidden, as --half: the help fits on a screen; they are settings
+    str | None,
+    typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME", hidden=True),
 ]
 Start = Annotated[
     str | None,
@@ -68,12 +77,25 @@ SetAny = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting, such as loss.margin=0.4.", metavar="NAME=VALUE"),
 ]
+Unsupervised = Annotated[bool, typer.Option("--unsupervised", help="Learn without masks.")]
+Contours = Annotated[
+    str | None,
+    typer.Option(
+        "--contours",
+        help="The same, by boundary maps (or a model).",
+        metavar="FOLDER",
+    ),
+]
 PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the settings as YAML; train nothing.")
 ]
-Half = Annotated[bool, typer.Option("--half", help="Store weights in half precision.")]
-What = Annotated[str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT")]
-Licence = Annotated[str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT")]
+Half = Annotated[bool, typer.Option("--half", help="Store weights in half precision.", hidden=True)]
+What = Annotated[  # hidden, as --licence: the help fits on a screen
+    str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT", hidden=True)
+]
+Licence = Annotated[
+    str, typer.Option(help="Licence of the weights, for the card.", metavar="TEXT", hidden=True)
+]
 
 
 def train(
@@ -90,6 +112,8 @@ def train(
     channels: Channels = None,
     seed: Seed = None,
     device: Device = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
     precision: Precision = None,
     start: Start = None,
     from_scratch: FromScratch = False,
@@ -97,6 +121,8 @@ def train(
     preset: Preset = None,
     config: Config = None,
     settings: SetAny = None,
+    unsupervised: Unsupervised = False,
+    contours: Contours = None,
     print_config: PrintConfig = False,
     half: Half = False,
     what: What = "",
@@ -116,6 +142,8 @@ def train(
         "crop": crop,
         "seed": seed,
         "device": device,
+        "devices": devices,
+        "nodes": nodes,
         "precision": precision,
         "half": half or None,
     }
@@ -124,6 +152,8 @@ def train(
     }
     if channels is not None:
         named["input.channels"] = parse_channels(channels)
+    asked = {"unsupervised": unsupervised or bool(contours) or None, "contours": contours}
+    named |= {name: value for name, value in asked.items() if value is not None}
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
     written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}
     method, task = method or written["method"], task or written["task"]
@@ -132,11 +162,51 @@ def train(
     if print_config:
         _print_config(method, data, wish)
         return
+    _launch_if_several(chosen)
     folder = default_folder(data) if output is None else output
     about = {"what": what, "licence": licence, "born": born}
-    outcome = _run(method, data, folder, resume, wish, about)
-    _stop_if_stopped(outcome)
-    _tell(folder, data, as_json, outcome.advice)
+    with _quiet_beside_the_first():
+        outcome = _run(method, data, folder, resume, wish, about)
+        _stop_if_stopped(outcome)
+        _tell(folder, data, as_json, outcome.advice)
+
+
+def _launch_if_several(settings: dict[str, Any]) -> None:
+    """Run this command in as many processes as are wanted, unless this is one of them."""
+    from congeal.processes import are_launched
+    from congeal.training.launch import devices_wanted, launch
+
+    count = devices_wanted(settings)
+    if count > 1 and not are_launched():
+        raise typer.Exit(launch(sys.argv[1:], count))
+
+
+@contextlib.contextmanager
+def _quiet_beside_the_first() -> Iterator[None]:
+    """Let the first of several processes speak for all; what fails is told by each.
+
+    Where all were launched together, a process that misses another one leaves the telling to the
+    launcher.
+    """
+    from congeal.processes import rank
+    from congeal.training.failures import LostProcess
+    from congeal.training.launch import LAUNCHED, LOST
+
+    try:
+        with contextlib.ExitStack() as stack:
+            if rank():
+                nowhere = stack.enter_context(Path(os.devnull).open("w"))
+                stack.enter_context(contextlib.redirect_stdout(nowhere))
+                stack.enter_context(contextlib.redirect_stderr(nowhere))
+            yield
+    except LostProcess as error:
+        if LAUNCHED in os.environ:
+            raise typer.Exit(LOST) from error
+        raise
+    except Stopped as stop:
+        if rank():
+            raise typer.Exit(stop.code) from stop
+        raise
 
 
 def _start(start: str | None, from_scratch: bool) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from congeal.data.tiff import opened_tiff
 
-__all__ = ["in_micrometres", "read_pixel_size"]
+__all__ = ["in_micrometres", "read_pixel_size", "read_plane_distance"]
 
 _MICROMETRES = {
     "nm": 1e-3,
@@ -80,11 +80,50 @@ def in_micrometres(unit: str) -> float:
     return _unit(unit) or 0.0
 
 
-def _of_ome(tiff: Any) -> tuple[float, float] | None:
-    if not tiff.is_ome:
+def read_plane_distance(path: str | Path) -> float | None:
+    """Read the micrometres between the planes of a TIFF stack, as OME or ImageJ tell them.
+
+    Returns:
+        The distance; None where the file tells none, or it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tifffile
+        >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+        >>> told = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+        >>> tifffile.imwrite(path, np.zeros((3, 4, 5), np.uint8), imagej=True, metadata=told)
+        >>> read_plane_distance(path)
+        2.0
+    """
+    try:
+        with opened_tiff(Path(path)) as tiff:
+            far = _depth_of_ome(tiff) or _depth_of_imagej(tiff)
+    except Exception:  # as of read_pixel_size
         return None
-    tag = _OME.search(tiff.ome_metadata[:_XML_HEAD])
-    told = dict(re.findall(r'(\w+)="([^"]*)"', tag.group())) if tag else {}
+    return float(f"{far:.6g}") if far and math.isfinite(far) and far > 0 else None
+
+
+def _depth_of_ome(tiff: Any) -> float | None:
+    told = _ome_pixels(tiff)
+    unit = _unit(told.get("PhysicalSizeZUnit", "um"))
+    return float(told["PhysicalSizeZ"]) * unit if unit and "PhysicalSizeZ" in told else None
+
+
+def _depth_of_imagej(tiff: Any) -> float | None:
+    told = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+    unit = _unit(str(told.get("unit", "")))
+    return float(told["spacing"]) * unit if unit and "spacing" in told else None
+
+
+def _ome_pixels(tiff: Any) -> dict[str, str]:
+    """Attributes of the first image of OME-XML."""
+    tag = _OME.search(tiff.ome_metadata[:_XML_HEAD]) if tiff.is_ome else None
+    return dict(re.findall(r'(\w+)="([^"]*)"', tag.group())) if tag else {}
+
+
+def _of_ome(tiff: Any) -> tuple[float, float] | None:
+    told = _ome_pixels(tiff)
     if not {"PhysicalSizeX", "PhysicalSizeY"} <= told.keys():
         return None
     units = [_unit(told.get(f"PhysicalSize{axis}Unit", "um")) for axis in "XY"]

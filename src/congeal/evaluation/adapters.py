@@ -18,6 +18,7 @@ __all__ = ["FEEDERS", "lacking", "settings_of", "unsuited"]
 Feeder = Callable[[Any, Comparison], object]
 
 _FIRST_CITYSCAPES_THING = 24
+REGION_CUTS = tuple(cut / 20 for cut in range(1, 20))  # of contours, into regions
 
 
 def lacking(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
@@ -52,7 +53,7 @@ def unsuited(protocol: Protocol, result: Segmentation) -> str | None:
     served, what = result.has_objects, "objects"
     if protocol.name == "bsds-humans":
         return None
-    if protocol.name == "bsds-boundaries":
+    if protocol.name in ("bsds-boundaries", "bsds-regions"):
         served, what = served or result.boundary is not None, "a boundary map or objects"
     elif protocol.truth in ("semantic", "panoptic") and protocol.name != "retrieval":
         served, what = served or result.semantic is not None, "a semantic map or objects"
@@ -113,7 +114,7 @@ def settings_of(protocol: Protocol, dataset: Dataset, given: Mapping[str, Any]) 
     """
     classes = given.get("classes", len(dataset.class_names) or None)
     told: dict[str, Any] = {"classes": classes, "clusters": classes}
-    told["thresholds"] = (1.0,)  # one segmentation for each image
+    told["thresholds"] = REGION_CUTS
     if dataset.class_names:
         told["things"] = _things(dataset)
     known = {name: told[name] for name in protocol.needs if told.get(name) is not None}
@@ -170,9 +171,7 @@ def _humans(metric: Any, one: Comparison) -> None:
 
 
 def _regions(metric: Any, one: Comparison) -> None:
-    # What is in no object is a region as well; a model gives one segmentation for all thresholds.
-    segmentations = [one.labels + 1] * len(metric.thresholds)
-    metric.update(prediction=segmentations, truth=one.annotated_regions())
+    metric.update(prediction=one.regions(metric.thresholds), truth=one.annotated_regions())
 
 
 def _classes(metric: Any, one: Comparison) -> None:

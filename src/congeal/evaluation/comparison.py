@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from congeal.errors import CongealError
 from congeal.evaluation.memory import Memory
 from congeal.labels import VOID, check_labels, contingency, relabel
 from congeal.metrics.boundary_matching import corner_boundaries
+from congeal.metrics.bsds_regions import segments_from_contours
 from congeal.metrics.objects import Objects
 from congeal.metrics.panoptic import panoptic_segments
 from congeal.metrics.run_lengths import as_rle, encode
@@ -173,6 +174,16 @@ class Comparison:
         if self.result.boundary is not None:
             return self.result.boundary.astype(np.float64)
         return corner_boundaries(self.labels).astype(np.float64)
+
+    def regions(self, thresholds: Sequence[float]) -> list[Labels]:
+        """Give the predicted regions from 1, `(H, W)`, one segmentation for each threshold.
+
+        Contours are cut at the thresholds. A result of objects is one segmentation for all; what is
+        in no object is a region as well.
+        """
+        if self.result.has_objects or (contours := self.result.contours) is None:
+            return [self.labels + 1] * len(thresholds)
+        return list(segments_from_contours(contours, thresholds))
 
     @property
     def classed(self) -> bool:

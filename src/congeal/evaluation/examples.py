@@ -1,4 +1,4 @@
-"""The images a report shows: the worst of a stream, kept as small pictures.
+"""The images a report shows: the worst and the best of a stream, kept as small pictures.
 
 What is drawn is what the protocol judges: objects, segments of a panoptic map, classes of pixels,
 or boundaries.
@@ -10,6 +10,7 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ __all__ = [
     "INVENTED",
     "MISSED",
     "Example",
-    "WorstExamples",
+    "RankedExamples",
     "draw_boundary_mistakes",
     "draw_class_mistakes",
     "draw_example",
@@ -81,34 +82,57 @@ class Example:
     steps: tuple[tuple[str, RGB], ...] = ()
 
 
-class WorstExamples:
-    """Keeps pictures of the worst images of a stream, and of no others; of equals the earlier.
+class RankedExamples:
+    """Keeps pictures of the worst images of a stream and of the best, and of no others.
+
+    Of equals the earlier is kept. An image among both, of a short stream, counts as one of the
+    worst.
 
     Args:
-        keep: how many images.
+        worst: how many of the worst.
+        best: how many of the best.
     """
 
-    def __init__(self, keep: int) -> None:
-        self._keep = keep
+    def __init__(self, worst: int, best: int = 0) -> None:
+        self._worst, self._best = _Most(worst), _Most(best)
         self._offered = 0
-        self._heap: list[tuple[tuple[float, ...], Example]] = []  # the least bad one is first
 
     def offer(self, badness: Sequence[float], draw: Callable[[], Example]) -> None:
-        """Look at one image; it is drawn and kept only if it is among the worst so far.
+        """Look at one image; it is drawn and kept only if it is among the worst or best so far.
 
         Args:
             badness: ranks the image, larger is worse.
             draw: makes its pictures.
         """
-        ranks = (*badness, -self._offered)
-        self._offered += 1
+        first, self._offered = -self._offered, self._offered + 1
+        once = cache(draw)
+        self._worst.offer((*badness, first), once)
+        self._best.offer((*(-value for value in badness), first), once)
+
+    def worst_first(self) -> list[Example]:
+        """Give the worst, the worst of all first."""
+        return self._worst.sorted()
+
+    def best_first(self) -> list[Example]:
+        """Give the best that are not among the worst, the best of all first."""
+        worst = {id(example) for example in self._worst.sorted()}
+        return [example for example in self._best.sorted() if id(example) not in worst]
+
+
+class _Most:
+    """Keeps what ranks highest."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._heap: list[tuple[tuple[float, ...], Example]] = []  # the lowest is first
+
+    def offer(self, ranks: tuple[float, ...], draw: Callable[[], Example]) -> None:
         if len(self._heap) < self._keep:
             heapq.heappush(self._heap, (ranks, draw()))
         elif self._heap and ranks > self._heap[0][0]:
             heapq.heapreplace(self._heap, (ranks, draw()))
 
-    def worst_first(self) -> list[Example]:
-        """Give what is kept, the worst first."""
+    def sorted(self) -> list[Example]:
         ranked = sorted(self._heap, key=lambda entry: entry[0], reverse=True)
         return [example for _, example in ranked]
 
@@ -147,6 +171,8 @@ def draw_example(scores: dict[str, Any], judge: Judge, one: Comparison) -> Examp
         truth, labels, _, _ = one.panoptic(judge.metric.things)  # type: ignore[attr-defined]
     else:
         truth, labels = one.sample.labels, one.labels
+    if judge.protocol.name == "bsds-regions":
+        labels = one.regions([scores["covering_threshold"]])[0]
     at = judge.thresholds[0] if judge.thresholds else 0.5
     found = matching(prediction=labels, truth=truth, threshold=at)
     return Example(scores, picture, *_draw_objects(picture, truth, labels, found, step))

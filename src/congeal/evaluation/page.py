@@ -1,4 +1,4 @@
-"""The report page of an evaluation: scores, and the worst images with what went wrong."""
+"""The report page of an evaluation: scores, the worst images with what went wrong, the best."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from congeal.evaluation.examples import Example, kind_of
 from congeal.evaluation.judge import badness_of
 from congeal.evaluation.scores import COLUMNS, Scores
-from congeal.figures.plots import plot_thresholds
+from congeal.figures.plots import plot_precision_recall, plot_thresholds
 from congeal.figures.report import Report
 from congeal.metrics.protocols import PROTOCOLS
 
@@ -51,10 +51,14 @@ def make_page(found: Scores) -> Report:
         report.add_table(found.class_rows(), f"Each class at IoU {found.thresholds[0]:g}")
     if len(found.thresholds) > 1:
         _add_curves(report, found)
-    if found.examples:
-        report.add_heading("Worst images").add_text(_legend(found.protocol))
-    for example in found.examples:
-        report.add_case(example.scores["name"], _pictures(example), _shown(example.scores, found))
+    if found.curves:
+        _add_precision_recall(report, found)
+    for heading, examples in (("Worst images", found.examples), ("Best images", found.best)):
+        if examples:
+            report.add_heading(heading).add_text(_legend(found.protocol))
+        for example in examples:
+            shown = _shown(example.scores, found)
+            report.add_case(example.scores["name"], _pictures(example), shown)
     if found.per_image:
         _add_images(report, found)
     return report
@@ -79,6 +83,12 @@ def _add_curves(report: Report, found: Scores) -> None:
     with TemporaryDirectory() as folder:
         path = plot_thresholds(curves, Path(folder) / "thresholds.svg")
         report.add_image(path, "Scores over the IoU that a match needs")
+
+
+def _add_precision_recall(report: Report, found: Scores) -> None:
+    with TemporaryDirectory() as folder:
+        path = plot_precision_recall(found.curves, Path(folder) / "curve.svg")
+        report.add_image(path, "Precision over recall; the dot is how well annotators agree")
 
 
 def _pictures(example: Example) -> list[tuple[str, Any]]:

@@ -31,6 +31,9 @@ class Evaluation(Scores):
         headline: name of the score to look at first.
         notes: what a reader of the scores should know, a line each.
         class_names: names of the classes by class id, where the protocol scores them one by one.
+        curves: recall and precision by name, of the model at each threshold and of the annotators,
+            where the protocol has such a curve.
+        best: the best images that are not among the worst, best first; not in the file either.
 
     Example:
         >>> found = Evaluation("a", "test", "m", "matching", (), {"images": 0}, [])

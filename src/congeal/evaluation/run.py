@@ -17,8 +17,9 @@ from congeal.data.registry import held_out_split
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
+from congeal.evaluation.agreement import Agreement
 from congeal.evaluation.comparison import Comparison
-from congeal.evaluation.examples import Example, WorstExamples, draw_example
+from congeal.evaluation.examples import Example, RankedExamples, draw_example
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.evaluation.memory import Memory
 from congeal.evaluation.result import Evaluation
@@ -27,6 +28,7 @@ from congeal.evaluation.true_classes import GivenTrueClasses
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.models.channels import open_for
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.segmenter import request_maps
 from congeal.tasks import Task
 
 __all__ = ["evaluate"]
@@ -42,7 +44,9 @@ _JUDGES = {
 }
 
 EXAMPLES = 12
-"""Images shown in a report."""
+"""Images shown in a report, the worst."""
+BEST = 4
+"""The best images shown after them."""
 FALLBACK = "matching"
 """The protocol that any dataset can serve."""
 TOLD = "the model was told the true class of every pixel"
@@ -126,6 +130,8 @@ def evaluate(
     if chosen is None:
         chosen = _protocol_of_task(getattr(segmenter, "task", None), dataset)
     chosen, notes = _choose_protocol(chosen, dataset)
+    if chosen.truth == "annotators" and segmenter is not model:
+        request_maps(segmenter, "boundary")
     for line in quick_problems(dataset) if chosen.truth == "instances" else ():
         on_note(line)
     wanted = dict(measure or {})
@@ -135,15 +141,17 @@ def evaluate(
     if learned is not None:
         segmenter = KeepsEmbedding(segmenter)
         memory = learn_memory(segmenter, learned, on_memory)
-    worst, rows = WorstExamples(EXAMPLES if report else 0), []
+    shown, rows = RankedExamples(*((EXAMPLES, BEST) if report else (0, 0))), []
     segment = GivenTrueClasses(segmenter, dataset).segment if true_classes else _plain(segmenter)
     notes += (TOLD,) * true_classes
     draw = partial(_draw, segmenter)
-    for row in _score_images(segment, dataset, count, judge, worst, memory, draw):
+    people = Agreement(judge) if report else None
+    for row in _score_images(segment, dataset, count, judge, shown, memory, draw, people):
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
-    found = _collect(name, dataset, judge, rows, worst, notes)
+    found = _collect(name, dataset, judge, rows, shown, notes)
+    found = found if people is None else people.add_to(found)
     if output is not None:
         found.save(output, report=report)
     return found
@@ -206,7 +214,7 @@ def _collect(
     dataset: Dataset,
     judge: Judge,
     rows: list[Row],
-    worst: WorstExamples,
+    shown: RankedExamples,
     notes: tuple[str, ...],
 ) -> Evaluation:
     seconds = float(np.mean([row["seconds"] for row in rows]))
@@ -219,7 +227,8 @@ def _collect(
         thresholds=judge.thresholds,
         metrics={**scores, "images": scores.get("images", len(rows)), "seconds_per_image": seconds},
         per_image=rows,
-        examples=worst.worst_first(),
+        examples=shown.worst_first(),
+        best=shown.best_first(),
         headline=judge.headline,
         notes=(*notes, *judge.notes),
         class_names=dataset.class_names,
@@ -261,16 +270,19 @@ def _score_images(
     dataset: Dataset,
     count: int,
     judge: Judge,
-    worst: WorstExamples,
+    shown: RankedExamples,
     memory: Memory | None,
     draw: Callable[[Row, Judge, Comparison], Example],
+    people: Agreement | None,
 ) -> Iterator[Row]:
     for index in range(count):
         sample = dataset[index]
         result, seconds = _segment(segment, sample)
         one = Comparison(sample, result, dataset, memory)
         row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
-        worst.offer(judge.badness(row), partial(draw, row, judge, one))
+        if people is not None:
+            people.look(one)
+        shown.offer(judge.badness(row), partial(draw, row, judge, one))
         yield row
 
 

@@ -55,6 +55,8 @@ class Scores:
     headline: str = "matching_ap@0.5"
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    curves: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
+    best: list[Example] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def title(self) -> str:
@@ -149,6 +151,7 @@ class Scores:
         """Give the content of ``evaluation.json``; what is no number (NaN) is None."""
         names = ["data", "split", "model", "protocol", "metrics", "per_image"]
         names += ["class_names"] if self.class_names else []
+        names += ["curves"] if self.curves else []
         return {name: _finite(getattr(self, name)) for name in names}
 
 

@@ -30,7 +30,7 @@ from congeal.figures.display import to_display
 from congeal.figures.maps import overlay_boundary, overlay_classes
 from congeal.figures.plots import LINES
 from congeal.figures.report import Report
-from congeal.methods.registry import find_method, method_names
+from congeal.methods.registry import method_names, method_tasks
 from congeal.models import load
 from congeal.networks.weights import PACKAGED
 from congeal.training import train
@@ -143,7 +143,7 @@ def _plan(
 
 def _runs(name: str, seed: int, plan: Compare) -> Iterator[tuple[str, int]]:
     for method in method_names():
-        if TASKS[name] in find_method(method).tasks:
+        if TASKS[name] in method_tasks(method):
             yield from ((method, seed + k) for k in range(plan.seeds))
 
 

@@ -29,7 +29,7 @@ from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.rpe import RPE
 from congeal.metrics.matching import matching
 
-__all__ = ["Toy", "draw_digits", "train_toy"]
+__all__ = ["SIZE", "STRIDE", "Toy", "draw_batch", "draw_digits", "read_toy", "train_toy"]
 
 SIZE = 96
 STRIDE = 2
@@ -65,7 +65,7 @@ class Toy:
 QUICK = Toy(steps=8, batch=2, images=6, samples=128)
 
 
-def _read(sample: Sample) -> tuple[Tensor, Tensor]:
+def read_toy(sample: Sample) -> tuple[Tensor, Tensor]:
     """Input `(3, H, W)` and labels `(h, w)` at the stride of the embedding."""
     labels = torch.from_numpy(sample.labels[::STRIDE, ::STRIDE].copy())
     return scale_intensity(sample.image), labels
@@ -91,7 +91,7 @@ def train_toy(toy: Toy, seed: int = 0) -> tuple[RPE, list[float]]:
     torch.manual_seed(seed)
     model = RPE(dimensions=3, coordinates="channels", margin=MARGIN, stride=STRIDE).train()
     drawn = DrawnDataset("digits", "train", count=toy.images, size=SIZE, seed=seed)
-    data = [_read(sample) for sample in drawn]
+    data = [read_toy(sample) for sample in drawn]
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=toy.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -99,7 +99,7 @@ def train_toy(toy: Toy, seed: int = 0) -> tuple[RPE, list[float]]:
     )
     losses = []
     for _ in range(toy.steps):
-        image, labels = _draw_batch(data, toy.batch, generator)
+        image, labels = draw_batch(data, toy.batch, generator)
         loss = _loss(model, image, labels, toy.samples, generator)
         optimiser.zero_grad()
         loss.backward()
@@ -110,9 +110,10 @@ def train_toy(toy: Toy, seed: int = 0) -> tuple[RPE, list[float]]:
     return model.eval(), losses
 
 
-def _draw_batch(
+def draw_batch(
     data: list[tuple[Tensor, Tensor]], batch: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
+    """Images `(B, 3, S, S)` and labels `(B, s, s)` at random, flipped and transposed at random."""
     chosen = torch.randint(len(data), (batch,), generator=generator).tolist()
     ways = torch.randint(8, (batch,), generator=generator).tolist()
     pairs = [
@@ -147,7 +148,7 @@ class _Shown:
 
 @torch.inference_mode()
 def _look(model: RPE, sample: Sample) -> _Shown:
-    image, labels = _read(sample)
+    image, labels = read_toy(sample)
     embedding = model(image[None]).embedding
     shifted = MeanShift(CONCENTRATION, steps=STEPS_SHOWN)(embedding)
     return _Shown(

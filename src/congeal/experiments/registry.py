@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from congeal.errors import CongealError, unknown
+from congeal.experiments.ablations import draw_ablations
 from congeal.experiments.compare import draw_compare
 from congeal.experiments.convergence import draw_convergence
 from congeal.experiments.digits import draw_digits
 from congeal.experiments.dl_crossing import draw_dl_crossing
 from congeal.experiments.dl_table2 import draw_dl_table2
 from congeal.experiments.dvis import DVIS_EXPERIMENTS
+from congeal.experiments.figure6 import draw_figure6
+from congeal.experiments.figure9 import draw_figure9
 from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
@@ -22,14 +25,13 @@ from congeal.experiments.segsort_ablations import (
     draw_segsort_grid,
     draw_segsort_k,
     draw_segsort_kappa,
-)
-from congeal.experiments.segsort_supervised import (
-    draw_segsort_labels,
     draw_segsort_memory,
-    draw_segsort_supervised,
 )
+from congeal.experiments.segsort_supervised import draw_segsort_labels, draw_segsort_supervised
 from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
+from congeal.experiments.table1 import draw_table1
+from congeal.experiments.table2 import draw_table2
 from congeal.experiments.trajectories import draw_trajectories
 
 __all__ = ["EXPERIMENTS", "Experiment", "choose_experiments", "run_experiment"]
@@ -38,7 +40,7 @@ __all__ = ["EXPERIMENTS", "Experiment", "choose_experiments", "run_experiment"]
 Draw = Callable[..., FigureResult]
 """What every figure is: ``draw(folder, quick=False, seed=0)`` writes a picture and its numbers.
 
-One that trains may also take ``minutes`` of each training, ``seeds`` and ``data``.
+One that trains may also take ``minutes`` of each training, ``seeds``, ``data`` and ``images``.
 """
 
 
@@ -69,6 +71,21 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "rpe.trajectories": Experiment(
         draw_trajectories, "points on a line trained through mean shift, in five settings"
+    ),
+    "rpe.figure9": Experiment(
+        draw_figure9, "classes of pixels with and without the pairwise loss, near contours and far"
+    ),
+    "rpe.table2": Experiment(
+        draw_table2, "objects with classes, scored by a linear regressor and without"
+    ),
+    "rpe.ablations": Experiment(
+        draw_ablations, "steps, margin, dimensions, sampling, step length, weighting on digits"
+    ),
+    "rpe.figure6": Experiment(
+        draw_figure6, "boundaries of BSDS500 with the embedding loss and without, PR curves"
+    ),
+    "rpe.table1": Experiment(
+        draw_table1, "objects found by the first N proposals, against others; three data sets"
     ),
     "segsort.supervised": Experiment(
         draw_segsort_supervised, "classes by retrieval against softmax, same network, three seeds"
@@ -118,8 +135,8 @@ def run_experiment(
         folder: where its files go.
         quick: see whether it runs, coarser.
         seed: of whatever is drawn at random.
-        asked: ``minutes`` of each training, ``seeds`` (their number) and ``data`` (names), None for
-            those of the experiment.
+        asked: ``minutes`` of each training, ``seeds`` (their number), ``data`` (names) and
+            ``images`` (that are scored at most), None for those of the experiment.
 
     Raises:
         CongealError: there is no such experiment, or it does not take what is asked.

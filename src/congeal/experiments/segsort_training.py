@@ -1,4 +1,4 @@
-"""What the experiments on SegSort share: a training of so many updates, by retrieval or softmax.
+"""What the experiments on SegSort share: a training by retrieval or softmax, and its scores.
 
 Both train the same network on the same crops in the same order; only the loss, and what turns
 features into classes, differ.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from congeal.data.sample import Dataset, Subset
 from congeal.data.transforms import TrainTransform
 from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
+from congeal.experiments.intervals import half_width
 from congeal.methods.segsort import SegSort
 from congeal.metrics.boundaries import ContourF1Metric
 from congeal.metrics.semantic import SemanticMetric, TrimapMetric
@@ -36,6 +36,8 @@ __all__ = [
     "Effort",
     "Softmax",
     "by_retrieval",
+    "choose_effort",
+    "mean_score",
     "score",
     "some",
     "train_segsort",
@@ -54,19 +56,21 @@ class Effort:
 
     Attributes:
         data: name of the dataset.
-        steps: updates.
+        steps: updates, where there are no minutes.
+        minutes: of each training; the fitting of the index is not counted. None: by the steps.
         batch: crops in each.
         crop: their side, in pixels of the scaled image.
         rate: highest learning rate, of AdamW.
         images: training images, None for all.
         tested: images that are scored, None for all.
         seeds: trainings of each kind.
-        split: that is scored.
+        split: that is scored; settings are compared on ``"val"``, never on test images.
         settings: of the method.
     """
 
     data: str = "camvid"
     steps: int = 2000
+    minutes: float | None = 20.0
     batch: int = 8
     crop: int = 160
     rate: float = 1e-3
@@ -85,8 +89,28 @@ class Effort:
 
 
 FULL = Effort()
-QUICK = Effort("shapes:size=48", 3, 2, 48, 1e-3, 4, 2, 2, "val", {"network.dimensions": 8})
+QUICK = Effort("shapes:size=48", 3, None, 2, 48, 1e-3, 4, 2, 2, "val", {"network.dimensions": 8})
 """Shows that an experiment runs, and nothing else."""
+
+
+def choose_effort(
+    quick: bool, minutes: float | None = None, seeds: int | None = None, images: int | None = None
+) -> Effort:
+    """The effort of an experiment, with what was asked for in place of its own.
+
+    Args:
+        quick: whether it only shows that it runs.
+        minutes: of each training.
+        seeds: trainings of each kind.
+        images: that are scored at most.
+
+    Example:
+        >>> choose_effort(False, minutes=1.5, images=20).minutes, choose_effort(True).steps
+        (1.5, 3)
+    """
+    asked = {"minutes": minutes, "seeds": seeds, "tested": images}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    return replace(QUICK if quick else FULL, **given)
 
 
 def some(dataset: Dataset, count: int | None) -> Dataset:
@@ -201,27 +225,51 @@ def _optimise(
     loss: Callable[[Batch], Tensor],
     maps: Sequence[str],
 ) -> float:
-    """So many updates by AdamW with a poly schedule; the seconds they took."""
+    """Updates by AdamW, as many as there are steps or minutes for; the seconds they took."""
     transform = TrainTransform(crop=effort.crop, rotation=0.0)
     stream = TrainStream(images, transform, seed=seed, zoom=model.scale, maps=maps, ahead=0)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=effort.rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_rate, total=effort.steps))
-    started = time.monotonic()
-    for step in range(effort.steps):
-        first = step * effort.batch
-        batch = Batch.collate([stream[first + k] for k in range(effort.batch)])
+    started, step, done = time.monotonic(), 0, 0.0
+    while done < 1:
+        optimiser.param_groups[0]["lr"] = effort.rate * rate_share(step, done)
+        batch = Batch.collate([stream[step * effort.batch + k] for k in range(effort.batch)])
         optimiser.zero_grad()
         loss(batch).backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
-        schedule.step()
+        step += 1
+        seconds = time.monotonic() - started
+        done = seconds / (60 * effort.minutes) if effort.minutes else step / effort.steps
     return time.monotonic() - started
 
 
-def _rate(step: int, total: int) -> float:
-    """Share of the highest rate: it rises, then falls as (1 - t)^.9."""
-    return min((step + 1) / WARMUP, float((1 - step / max(total, 1)) ** 0.9))
+def rate_share(step: int, done: float) -> float:
+    """Share of the highest rate: it rises for 50 updates, at most for a tenth, then (1 - t)^.9.
+
+    Args:
+        step: of the update, from 0.
+        done: share of the training before it, [0, 1).
+
+    Example:
+        >>> rate_share(0, 0.0), rate_share(24, 0.01) < rate_share(24, 0.1), rate_share(0, 0.5) < 1
+        (0.02, True, True)
+    """
+    risen = min(max((step + 1) / WARMUP, done / 0.1), 1.0)
+    return risen * float((1 - done) ** 0.9)
+
+
+def mean_score(
+    effort: Effort, seed: int, settings: Mapping[str, Any], split: str | None = None
+) -> dict[str, float]:
+    """Mean ``miou`` over seeds, half the width of its 95 % interval (``+-``), mean ``minutes``."""
+    found, minutes = [], []
+    for one in range(seed, seed + effort.seeds):
+        model, seconds = train_segsort(effort, one, settings)
+        found.append(score(by_retrieval(model), effort, split)["miou"])
+        minutes.append(seconds / 60)
+    mean = float(np.mean(found))
+    return {"miou": mean, "+-": half_width(found), "minutes": float(np.mean(minutes))}
 
 
 def score(predict: Predict, effort: Effort, split: str | None = None) -> dict[str, float]:

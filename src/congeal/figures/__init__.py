@@ -17,9 +17,15 @@ from congeal.figures.colour import (
     overlay,
     to_display,
 )
+from congeal.figures.display import sphere_rgb
 
 if TYPE_CHECKING:
-    from congeal.figures.plots import contact_sheet, plot_curves, plot_thresholds
+    from congeal.figures.plots import (
+        contact_sheet,
+        plot_curves,
+        plot_precision_recall,
+        plot_thresholds,
+    )
     from congeal.figures.report import Report
 
 __all__ = [
@@ -32,7 +38,9 @@ __all__ = [
     "outline",
     "overlay",
     "plot_curves",
+    "plot_precision_recall",
     "plot_thresholds",
+    "sphere_rgb",
     "to_display",
 ]
 
@@ -40,6 +48,7 @@ _LATER = {
     "Report": "congeal.figures.report",
     "contact_sheet": "congeal.figures.plots",
     "plot_curves": "congeal.figures.plots",
+    "plot_precision_recall": "congeal.figures.plots",
     "plot_thresholds": "congeal.figures.plots",
 }
 

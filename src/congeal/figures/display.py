@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 
-__all__ = ["RGB", "embedding_rgb", "enlarge", "to_display"]
+__all__ = ["RGB", "embedding_rgb", "enlarge", "sphere_rgb", "to_display"]
 
 RGB = NDArray[np.uint8]
 
@@ -110,6 +110,40 @@ def embedding_rgb(embedding: ArrayLike, mask: ArrayLike | None = None) -> RGB:
     if shown.any():
         picture[shown] = _principal(field[:, shown].T)
     return picture
+
+
+def sphere_rgb(embedding: ArrayLike, seed: int = 0) -> RGB:
+    """Show unit vectors as colours that mean the same in every picture.
+
+    A direction is a colour: -1 to 1 along three axes becomes 0 to 255 of red, green and blue. With
+    more than three dimensions the axes are three directions drawn by the seed, at right angles,
+    and lengthened so that vectors drawn at random vary as they do in three dimensions.
+
+    Args:
+        embedding: `(D, H, W)` unit vectors, D from 1 up.
+        seed: of the directions.
+
+    Returns:
+        The picture `(H, W, 3)`, uint8.
+
+    Raises:
+        CongealError: the embedding is not `(D, H, W)`.
+
+    Example:
+        >>> sphere_rgb([[[1.0, 0.0]], [[0.0, -1.0]], [[0.0, 0.0]]]).tolist()
+        [[[255, 127, 127], [127, 0, 127]]]
+    """
+    field = np.nan_to_num(np.asarray(embedding, np.float64))
+    if field.ndim != 3 or field.shape[0] == 0:
+        raise CongealError(f"expected an embedding (D, H, W), got {field.shape}")
+    count = field.shape[0]
+    axes = np.eye(3, count)
+    if count > 3:
+        drawn = np.random.default_rng(seed).normal(size=(count, 3))
+        axes = np.linalg.qr(drawn)[0].T * np.sqrt(count / 3)
+    values = np.einsum("cd,dhw->hwc", axes, field)
+    colours: RGB = (np.clip((values + 1) / 2, 0, 1) * 255).astype(np.uint8)
+    return colours
 
 
 def _fit_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -225,6 +225,42 @@ def _draw_thresholds(lines: Series) -> Figure:
     return figure
 
 
+def plot_precision_recall(curves: Mapping[str, ArrayLike], path: str | Path) -> Path:
+    """Draw precision over recall: a line for each curve, a dot for what is a single point.
+
+    Dotted lines join points of equal F, .1 to .9.
+
+    Args:
+        curves: recall and precision ``(N, 2)`` in [0, 1], by name.
+        path: file to write: .png, .svg or .pdf.
+
+    Raises:
+        CongealError: there is no curve, or the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "curve.svg"
+        >>> curves = {"model": [(0.2, 0.9), (0.8, 0.5)], "annotators": [(0.7, 0.9)]}
+        >>> plot_precision_recall(curves, target).name
+        'curve.svg'
+    """
+    if not curves:
+        raise CongealError(f"expected a curve to draw in {path}, got none")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for f in np.arange(1, 10) / 10:
+            recall = np.linspace(f / (2 - f), 1, 50)  # from where precision is 1
+            axes.plot(recall, f * recall / (2 * recall - f), ":", color=SOFT, linewidth=0.6)
+        for (name, curve), colour in zip(curves.items(), LINES * len(curves), strict=False):
+            points = np.asarray(curve, np.float64)
+            style = "o" if len(points) == 1 else "-"
+            axes.plot(*points.T, style, color=colour, linewidth=1.8, label=name)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+        axes.legend(loc="lower left")
+        return _save(figure, path)
+
+
 def _save(figure: Figure, path: str | Path) -> Path:
     # Without the date the same figure is the same file.
     metadata = {"Date": None} if Path(path).suffix == ".svg" else None

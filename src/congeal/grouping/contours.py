@@ -23,7 +23,7 @@ from skimage.segmentation import watershed
 from congeal.errors import CongealError
 from congeal.files import atomic_path
 
-__all__ = ["RegionHierarchy", "gradient_boundary", "region_hierarchy"]
+__all__ = ["RegionHierarchy", "gradient_boundary", "region_hierarchy", "save_contours"]
 
 ARC_RADIUS = 3.5  # px of an arc that tell its direction, either way
 TENSOR_SIGMA = 2.0  # px over which the direction of the boundary map is averaged
@@ -110,9 +110,7 @@ class RegionHierarchy:
         Raises:
             CongealError: the file cannot be written.
         """
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            savemat(file, {"ucm2": self.contours()}, do_compression=True)
-        return Path(path)
+        return save_contours(self.contours(), path)
 
     def _tree(self) -> tuple[Labels, Values]:
         """Parent of each region and merge (the last its own), and the strength of each."""
@@ -121,6 +119,17 @@ class RegionHierarchy:
         for number, (one, other) in enumerate(self.merges[:, :2].astype(np.int64)):
             parent[[one, other]] = count + number
         return parent, np.concatenate([np.zeros(count), self.merges[:, 2]])
+
+
+def save_contours(contours: ArrayLike, path: str | Path) -> Path:
+    """Write a contour map ``(2 H + 1, 2 W + 1)`` as ``ucm2`` of a MATLAB file.
+
+    Raises:
+        CongealError: the file cannot be written.
+    """
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+        savemat(file, {"ucm2": np.asarray(contours, np.float64)}, do_compression=True)
+    return Path(path)
 
 
 def region_hierarchy(boundary: ArrayLike) -> RegionHierarchy:

@@ -113,7 +113,9 @@ class SphericalKMeans(OverBatch):
         cells = _Cells.over(unit.shape[1:], self.grid)
         points = cells.cut(torch.cat([unit, self.location_weight * location]))  # (C, P, E)
         points /= torch.linalg.vector_norm(points, dim=2, keepdim=True).clamp_min(1e-12)
-        sweep = _Sweep(points, cells.cut(mass[None])[..., 0], cells.near(self.search, unit))
+        inside = cells.cut(torch.ones_like(mass[None]))[..., 0] > 0
+        near = cells.near(self.search, unit)
+        sweep = _Sweep(points, cells.cut(mass[None])[..., 0], inside, near)
         cluster = sweep.run(self.steps)
         return torch.where(kept, cells.join(cluster) + 1, 0)
 
@@ -180,18 +182,22 @@ class _Sweep:
     """The M and E steps: pixels are gone through a block at a time, and their sums kept.
 
     The means of one step are gathered while the pixels of the block are at hand, as products with
-    the one-hot assignment, which have a fixed order of summation on every device.
+    the one-hot assignment, which have a fixed order of summation on every device. Which cluster a
+    pixel is in is asked once, after the last step.
     """
 
-    def __init__(self, points: Tensor, mass: Tensor, near: Tensor | None) -> None:
+    def __init__(self, points: Tensor, mass: Tensor, inside: Tensor, near: Tensor | None) -> None:
         self.points = points  # (C, P, E)
         self.mass = mass  # (C, P)
+        self.inside = inside  # (C, P)
         self.near = near
         if near is None:
+            kept = slice(None) if bool(inside.all()) else inside.flatten().nonzero()[:, 0]
+            flat, weight = points.flatten(0, 1)[kept], mass.reshape(-1, 1)[kept]
             rows = max(1, CACHED // len(points))
-            flat = points.flatten(0, 1)
-            heavy = flat if bool((mass == 1).all()) else mass.reshape(-1, 1) * flat
-            parts = (flat, heavy, mass.flatten())
+            self.even = bool((weight == 1).all())
+            heavy = torch.cat([flat if self.even else weight * flat, weight], 1)  # (N, E + 1)
+            parts: Block = (flat, heavy)
         else:
             rows = max(1, BLOCK // (points.shape[1] * near.shape[1]))
             parts = (points, mass, near)
@@ -201,63 +207,74 @@ class _Sweep:
         """``(C, P)`` the cluster 0..C-1 of each pixel after so many steps."""
         count, size, _ = self.points.shape
         cluster = torch.arange(count, device=self.points.device)[:, None].expand(count, size)
-        sums, total = (self.mass[:, None] @ self.points)[:, 0], self.mass.sum(1)
-        sums = torch.cat([sums, torch.zeros_like(sums[:1])])  # (C + 1, E), the last is no cluster
-        total = torch.cat([total, torch.zeros_like(total[:1])])
-        for _ in range(steps):
-            centres, alive = normalise(sums, dim=1), total > 0
-            before = cluster
-            cluster, sums, total = self._assign(centres, alive)
-            self._rescue(cluster, centres, alive)
-            if torch.equal(cluster, before):
+        if not steps:
+            return cluster
+        weight = self.mass[..., None]  # (C, P, 1)
+        heavy = torch.cat([(weight.mT @ self.points)[:, 0], weight.sum(1)], 1)  # (C, E + 1)
+        heavy = torch.cat([heavy, torch.zeros_like(heavy[:1])])  # the last is no cluster
+        for _ in range(steps - 1):
+            moved = self._move(*_centres(heavy))
+            if torch.equal(moved, heavy):
                 break
-        return cluster
+            heavy = moved
+        centres, alive = _centres(heavy)
+        found = self._assign(centres, alive)
+        self._rescue(found, centres, alive)
+        return found
 
-    def _assign(self, centres: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The E step, and what the next M step needs: the sum and the mass of each cluster."""
+    def _move(self, centres: Tensor, alive: Tensor) -> Tensor:
+        """The E step and what the next M step needs: sum and mass of each cluster."""
+        heavy = centres.new_zeros(len(centres), centres.shape[1] + 1)
         barred = torch.where(alive, 0.0, -torch.inf).to(centres.dtype)
-        sums, total = torch.zeros_like(centres), torch.zeros_like(barred)
-        each = self._all if self.near is None else self._near
-        flat = torch.cat([each(block, centres, barred, sums, total) for block in self.blocks])
-        return flat.reshape(self.mass.shape), sums, total
+        for block in self.blocks:
+            if self.near is None:
+                _, sums = self._share(block, centres, barred)
+                heavy[:-1] += sums
+            else:
+                self._near(block, centres, barred, heavy)
+        return heavy
 
-    def _all(
-        self, block: Block, centres: Tensor, barred: Tensor, sums: Tensor, total: Tensor
-    ) -> Tensor:
-        """A block of pixels compared with every cluster; their clusters ``(n,)``.
+    def _assign(self, centres: Tensor, alive: Tensor) -> Tensor:
+        """The E step: the cluster of each pixel, ``(C, P)``."""
+        barred = torch.where(alive, 0.0, -torch.inf).to(centres.dtype)
+        if self.near is not None:
+            unused = centres.new_zeros(len(centres), centres.shape[1] + 1)
+            each = [self._near(block, centres, barred, unused) for block in self.blocks]
+            return torch.cat(each).reshape(self.mass.shape)
+        number = torch.arange(len(centres) - 1, device=centres.device).to(centres.dtype)
+        found = [number @ self._share(block, centres, barred)[0] for block in self.blocks]
+        chosen = torch.zeros_like(self.mass, dtype=torch.int64)
+        chosen[self.inside] = torch.cat(found).to(torch.int64)
+        return chosen
+
+    def _share(self, block: Block, centres: Tensor, barred: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels compared with every cluster: in which they are ``(C, n)``, sums ``(C, E + 1)``.
 
         The largest score of a column is found, and compared with, a whole row at a time, which is
         several times as fast as an argmax; where two scores are equal, one decides after all.
         """
-        points, heavy, mass = block  # (n, E), (n, E), (n,)
-        count = len(centres) - 1  # the last is no cluster
+        points, heavy = block  # (n, E), (n, E + 1)
         score = centres[:-1] @ points.T  # (C, n)
         if bool(barred[:-1].isinf().any()):
             score += barred[:-1, None]
         share = score.ge_(score.amax(0, keepdim=True))
-        told = share.new_ones(2, count)
-        told[1] = torch.arange(count, device=told.device)
-        found = told @ share
-        chosen = found[1]
-        if bool((found[0] > 1).any()):
-            best = (share * (count - told[1])[:, None]).argmax(0)  # of equals the first
+        sums = share @ heavy
+        if float((sums[:, -1] if self.even else share).sum()) > len(points):
+            count = torch.arange(len(share), 0, -1, device=share.device)
+            best = (share * count[:, None]).argmax(0)  # of equals the first
             share.zero_().scatter_(0, best[None], 1.0)
-            chosen = best
-        sums[:-1] += share @ heavy
-        total[:-1] += share @ mass
-        return chosen.to(torch.int64)
+            sums = share @ heavy
+        return share, sums
 
-    def _near(
-        self, block: Block, centres: Tensor, barred: Tensor, sums: Tensor, total: Tensor
-    ) -> Tensor:
+    def _near(self, block: Block, centres: Tensor, barred: Tensor, heavy: Tensor) -> Tensor:
         """A block of cells compared with the clusters around them; the clusters of all pixels."""
         points, mass, near = block  # (c, P, E), (c, P), (c, Q)
         score = (points @ centres[near].mT).add_(barred[near][:, None])  # (c, P, Q)
         best = score.argmax(2, keepdim=True)  # of equals the first
         chosen = near.gather(1, best[..., 0])
         share = score.zero_().scatter_(2, best, mass[..., None])
-        sums.index_add_(0, near.flatten(), (share.mT @ points).flatten(0, 1))
-        total.index_add_(0, near.flatten(), share.sum(1).flatten())
+        sums = torch.cat([share.mT @ points, share.sum(1)[..., None]], 2)  # (c, Q, E + 1)
+        heavy.index_add_(0, near.flatten(), sums.flatten(0, 1))
         return chosen.flatten()
 
     def _rescue(self, cluster: Tensor, centres: Tensor, alive: Tensor) -> None:
@@ -270,3 +287,8 @@ class _Sweep:
             living = alive.nonzero()[:, 0]
             score = self.points[lost] @ centres[living].T
             cluster[lost] = living[score.argmax(1)]
+
+
+def _centres(heavy: Tensor) -> tuple[Tensor, Tensor]:
+    """Directions ``(C, E)`` of sums with their mass ``(C, E + 1)``, and which have any."""
+    return normalise(heavy[:, :-1], dim=1), heavy[:, -1] > 0

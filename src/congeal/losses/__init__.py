@@ -1,5 +1,6 @@
 """Losses that shape an embedding: functions, each with its Module."""
 
+from congeal.losses.balanced_logistic import BalancedLogisticLoss, balanced_logistic_loss
 from congeal.losses.discriminative import (
     DiscriminativeLoss,
     DiscriminativeTerms,
@@ -39,6 +40,7 @@ from congeal.losses.vmf import VMFLoss, VMFNLoss, vmf_loss, vmf_n_loss
 from congeal.losses.window_pairs import random_pairs, window_offsets
 
 __all__ = [
+    "BalancedLogisticLoss",
     "DiscriminativeLoss",
     "DiscriminativeTerms",
     "PairwiseLoss",
@@ -51,6 +53,7 @@ __all__ = [
     "VariationalLoss",
     "VariationalTerms",
     "VariationalWeights",
+    "balanced_logistic_loss",
     "binary_term",
     "discriminative_loss",
     "discriminative_terms",

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from congeal.chance import chance_of
 from congeal.errors import CongealError, require_tensor
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.hinged_pairs import hinged_pairs
@@ -212,14 +213,14 @@ def pairwise_loss(
         embedding = embedding.float()
     losses: list[Tensor] = []
     with torch.autocast(embedding.device.type, enabled=False):
-        for one, its_labels in zip(embedding, labels, strict=True):
+        for image, (one, its_labels) in enumerate(zip(embedding, labels, strict=True)):
             sample = sample_pixels(
                 one,
                 its_labels,
                 samples=samples,
                 sampling=sampling,
                 background=background,
-                generator=generator,
+                generator=chance_of(generator, image),
             )
             losses.append(_image_loss(sample, margin, negative_weight, reach, grouping))
     return torch.stack(losses).mean() if losses else embedding.sum() * 0.0

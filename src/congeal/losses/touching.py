@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from congeal.processes import shared_count
+
 __all__ = ["touching", "touching_loss"]
 
 TOUCHING_WEIGHT = 3.0  # of a touching pixel in the loss: they are the fewer
@@ -57,7 +59,7 @@ def touching_loss(logits: Tensor, labels: Tensor) -> Tensor:
         pos_weight=logits.new_tensor(TOUCHING_WEIGHT),
         reduction="none",
     )
-    return (loss * inside).sum() / inside.sum().clamp_min(1)
+    return (loss * inside).sum() / shared_count(inside.sum())
 
 
 def _widened(values: Tensor, distance: int, axis: int) -> Tensor:

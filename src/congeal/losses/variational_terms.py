@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from congeal.chance import chance_of
 from congeal.errors import CongealError, require_tensor, unknown
 from congeal.losses.window_pairs import random_pairs, window_pair_cost
 
@@ -234,8 +235,8 @@ def permutation_term(
     if pairs != "random":
         raise unknown("kind of pairs", pairs, ("window", "random"))
     total = f.sum() * 0.0
-    for one, its_labels in zip(f, labels, strict=True):
-        first, second = random_pairs(its_labels, count, generator)
+    for image, (one, its_labels) in enumerate(zip(f, labels, strict=True)):
+        first, second = random_pairs(its_labels, count, chance_of(generator, image))
         flat = its_labels.flatten()
         same = flat[first] == flat[second]  # (count,)
         counted = same | _near(first, second, its_labels.shape, repulsion_radius)

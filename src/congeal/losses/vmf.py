@@ -8,15 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from congeal.autograd import once_differentiable
+from congeal.chance import image_noise
 from congeal.errors import CongealError, unknown
 from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import SegmentPrototypes, Segments, check_maps, gather_segments
+from congeal.processes import gather_rows, shared_count
 from congeal.sphere import normalise
 
 __all__ = ["VMFLoss", "VMFNLoss", "vmf_loss", "vmf_n_loss"]
 
 Reduction = Literal["images", "pixels"]
 CELLS = 2**22  # of the table of pixels against prototypes, held at once
+FAR = 1e-20  # share of the nearest segment below which those of the class are summed by logarithms
 
 
 def _own_surprise(logits: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,11 +39,24 @@ def _neighbour_surprise(
     index = own[:, None]
     kept = logits.gather(1, index).masked_fill(~alone[index], -torch.inf)
     logits = logits.scatter(1, index, kept)  # (n, K)
-    alike = logits.masked_fill(classes != classes[index], -torch.inf)
+    same = classes == classes[index]
+    gradient = (logits - logits.amax(1, keepdim=True)).exp_()  # (n, K), the largest of a row 1
+    alike = gradient * same
+    total, near = gradient.sum(1, keepdim=True), alike.sum(1, keepdim=True)
+    surprise = total.log() - near.log()
+    gradient = gradient.div_(total).addcdiv_(alike, near, value=-1.0)
+    far = (near[:, 0] < FAR).nonzero()[:, 0]  # their share may have vanished
+    if len(far):
+        surprise[far], gradient[far] = _far_surprise(logits[far], same[far])
+    return surprise[:, 0], gradient
+
+
+def _far_surprise(logits: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of pixels that are far from their class, by sums of logarithms."""
+    alike = logits.masked_fill(~same, -torch.inf)
     total = logits.logsumexp(1, keepdim=True)  # (n, 1)
     near = alike.logsumexp(1, keepdim=True)
-    gradient = (logits - total).exp_() - (alike - near).exp_()
-    return (total - near)[:, 0], gradient
+    return total - near, (logits - total).exp_() - (alike - near).exp_()
 
 
 class _MeanSurprise(torch.autograd.Function):
@@ -91,9 +107,9 @@ class _MeanSurprise(torch.autograd.Function):
 
 def _drawn(image: Tensor, samples: int, generator: torch.Generator | None) -> Tensor:
     """Indices of at most ``samples`` pixels of each image; ``image`` ``(N,)`` never falls."""
-    noise = torch.rand(len(image), generator=generator, dtype=torch.float64).to(image.device)
-    order = torch.argsort(image + noise)  # image by image, shuffled inside
     counts = torch.bincount(image)
+    noise = image_noise(counts.tolist(), generator).to(image.device)
+    order = torch.argsort(image + noise)  # image by image, shuffled inside
     rank = torch.arange(len(image), device=image.device) - (counts.cumsum(0) - counts)[image]
     return order[rank < samples]
 
@@ -101,13 +117,15 @@ def _drawn(image: Tensor, samples: int, generator: torch.Generator | None) -> Te
 def _weights(image: Tensor, batch: int, reduction: Reduction, like: Tensor) -> Tensor:
     """``(N,)`` what each pixel counts, so that the loss is the mean that is asked for."""
     if reduction == "pixels":
-        return like.new_full((len(image),), 1.0 / max(len(image), 1))
+        count = shared_count(torch.tensor(len(image), device=like.device))
+        return (1.0 / count.to(like.dtype)).expand(len(image))
     return 1.0 / (batch * torch.bincount(image).to(like.dtype))[image]
 
 
 def _mean_surprise(
     found: Segments,
     prototypes: Tensor,
+    first: int,
     classes: Tensor | None,
     batch: int,
     concentration: float,
@@ -115,6 +133,7 @@ def _mean_surprise(
     reduction: Reduction,
     generator: torch.Generator | None,
 ) -> Tensor:
+    """Mean surprise of pixels whose own prototypes are those from row ``first`` on."""
     pixels, own = found.pixels, found.own
     if samples is not None:
         chosen = _drawn(found.images[own], samples, generator)
@@ -126,7 +145,7 @@ def _mean_surprise(
         alone = counts[kind] == 1
     learn = torch.is_grad_enabled() and pixels.requires_grad
     loss: Tensor = _MeanSurprise.apply(
-        pixels, prototypes, own, weights, classes, alone, concentration, learn
+        pixels, prototypes, own + first, weights, classes, alone, concentration, learn
     )
     return loss
 
@@ -195,9 +214,9 @@ def vmf_loss(
     _check(concentration, samples, reduction)
     with torch.autocast(embedding.device.type, enabled=False):
         found = gather_segments(embedding, segments, background=background, unit=True)
-        prototypes = normalise(found.sums)
+        (prototypes,), first = gather_rows(normalise(found.sums))
         how = (len(segments), concentration, samples, reduction, generator)
-        return _mean_surprise(found, prototypes, None, *how)
+        return _mean_surprise(found, prototypes, first, None, *how)
 
 
 def _neighbour_loss(
@@ -216,13 +235,13 @@ def _neighbour_loss(
     with torch.autocast(embedding.device.type, enabled=False):
         found = gather_segments(embedding, segments, semantic, background=background, unit=True)
         now = SegmentPrototypes(normalise(found.sums), found.classes, found.images)
-        prototypes, classes = now.prototypes, now.classes
+        (prototypes, classes), first = gather_rows(now.prototypes, now.classes)
         if bank is not None:
             held, held_classes = bank.read(prototypes)
             prototypes = torch.cat([prototypes, held])
             classes = torch.cat([classes, held_classes])
         how = (len(segments), concentration, samples, reduction, generator)
-        return _mean_surprise(found, prototypes, classes, *how), now
+        return _mean_surprise(found, prototypes, first, classes, *how), now
 
 
 def vmf_n_loss(

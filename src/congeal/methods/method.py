@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,6 +23,7 @@ from congeal.errors import CongealError, unknown
 from congeal.methods.image import evaluation_mode
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.sections import MethodSettings
+from congeal.methods.stage import Stage
 from congeal.segmentation import Segmentation
 from congeal.tasks import TASKS, Task
 
@@ -30,21 +31,6 @@ __all__ = ["MapPrediction", "Method", "SearchStep", "Stage"]
 
 SearchStep = Callable[[Any, int], Any]
 """Next value of a setting one way (-1) or the other (1); None at the end of its range."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training, in which some of the modules learn.
-
-    Attributes:
-        name: as the log shows it.
-        share: of the length of the training.
-        learns: names of the submodules whose parameters are updated; empty: all.
-    """
-
-    name: str = "training"
-    share: float = 1.0
-    learns: tuple[str, ...] = ()
 
 
 class Method(nn.Module, ABC):
@@ -64,14 +50,17 @@ class Method(nn.Module, ABC):
         reference: the paper.
         Config: class of its settings.
         tasks: names of the tasks it does; the first is the default.
+        siblings: classes that do further tasks under the same name: ``module:class`` by task.
         couples_batch: the loss compares images of a batch, so no batch may be split over replicas.
         search_space: decoding settings that tuning varies, and how; all of them can be decoded
             from the same maps. What gains most comes first, since time may end the search.
         presets: settings by path, those of training too (``training.epochs``), by preset.
-        variable_buffers: names of buffers whose size is not known before loading.
+        variable_buffers: names of buffers whose size is not known before loading, or which a
+            folder may hold beyond those of a fresh model.
         fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
         starts: by task, the model that ships whose weights a training begins with by default.
         learns_unlabelled: some settings learn from images alone.
+        on_request: maps that a result has only where a setting is on, and the path of that setting.
     """
 
     name: ClassVar[str]
@@ -79,6 +68,7 @@ class Method(nn.Module, ABC):
     reference: ClassVar[str]
     Config: ClassVar[type[MethodSettings]]
     tasks: ClassVar[tuple[str, ...]]
+    siblings: ClassVar[Mapping[str, str]] = {}
     couples_batch: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, SearchStep]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
@@ -86,6 +76,7 @@ class Method(nn.Module, ABC):
     fitted_images: ClassVar[int] = 0
     starts: ClassVar[Mapping[str, str]] = {}
     learns_unlabelled: ClassVar[bool] = False
+    on_request: ClassVar[Mapping[str, str]] = {}
 
     config: Any
 
@@ -99,7 +90,7 @@ class Method(nn.Module, ABC):
             )
         self.config = base.updated(settings)
         if self.config.task not in self.tasks:
-            raise unknown(f"task of {self.name}", self.config.task, self.tasks)
+            raise unknown(f"task of {type(self).__name__}", self.config.task, self.tasks)
 
     def __repr__(self) -> str:
         """Name, task and size; ``named_children`` has the layers."""
@@ -289,6 +280,10 @@ class Method(nn.Module, ABC):
             on_image: called with the number of images done and their count.
         """
 
+    def fitted_values(self) -> Mapping[str, float]:
+        """What :meth:`finish` has fitted, by name, for the card; mostly nothing."""
+        return {}
+
     def predict_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
@@ -375,6 +370,11 @@ class Method(nn.Module, ABC):
                 raise unknown("setting that may change after training", path, adjustable)
         self.config = self.config.updated(changed)
         return self
+
+    def request(self, *maps: str) -> Self:
+        """Let results carry maps that they have on request only; others are passed over."""
+        wanted = {path: True for name, path in self.on_request.items() if name in maps}
+        return self.configure(**wanted)
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any

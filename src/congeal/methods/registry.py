@@ -18,7 +18,14 @@ from congeal.tasks import find_task
 if TYPE_CHECKING:
     from congeal.methods.method import Method
 
-__all__ = ["DEFAULT_METHOD", "class_homes", "find_method", "method_names"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "class_homes",
+    "find_method",
+    "method_classes",
+    "method_names",
+    "method_tasks",
+]
 
 GROUP = "congeal.methods"
 DEFAULT_METHOD = "rpe"
@@ -44,32 +51,76 @@ def class_homes() -> dict[str, str]:
     return {point.attr: point.module for point in _points().values()}
 
 
-def find_method(name: str) -> type[Method]:
+def find_method(name: str, task: str | None = None) -> type[Method]:
     """Import a method by name.
 
+    A name may stand for several classes, each for some of its tasks (:attr:`Method.siblings`).
+
+    Args:
+        name: of the method.
+        task: the class has to do it; None: the first that the method does.
+
     Raises:
-        CongealError: there is none of that name (the nearest is suggested), or what is registered
-            cannot be imported, is no method, or has another name or no task.
+        CongealError: there is none of that name, or it does not do the task (the nearest is
+            suggested), or what is registered cannot be imported, is no method, or has another
+            name or no task.
 
     Example:
         >>> find_method("rpe").tasks
         ('instances',)
     """
-    from congeal.methods.method import Method  # late: loads PyTorch
-
     points = _points()
     if name not in points:
         raise unknown("method", name, points)
+    found = _class_of(name, points[name])
+    if task is None or task in found.tasks:
+        return found
+    find_task(task)
+    if task not in found.siblings:
+        raise unknown(f"task of {name}", task, [*found.tasks, *found.siblings])
+    return _class_of(name, EntryPoint(name, found.siblings[task], GROUP), task)
+
+
+def method_tasks(name: str) -> tuple[str, ...]:
+    """All tasks that a method does, the default one first.
+
+    Raises:
+        CongealError: as for :func:`find_method`.
+
+    Example:
+        >>> method_tasks("discriminative")
+        ('instances', 'semantic')
+    """
+    found = find_method(name)
+    return (*found.tasks, *(task for task in found.siblings if task not in found.tasks))
+
+
+def method_classes(name: str) -> tuple[type[Method], ...]:
+    """The classes that a method's name stands for, that of its default task first.
+
+    Raises:
+        CongealError: as for :func:`find_method`.
+
+    Example:
+        >>> [kind.__name__ for kind in method_classes("dvis")]
+        ['DVIS']
+    """
+    return tuple(dict.fromkeys(find_method(name, task) for task in method_tasks(name)))
+
+
+def _class_of(name: str, point: EntryPoint, task: str | None = None) -> type[Method]:
+    from congeal.methods.method import Method  # late: loads PyTorch
+
     try:
-        found = points[name].load()
+        found = point.load()
     except Exception as error:  # whatever another package does wrong
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CongealError(
-            f"cannot import method {name} ({points[name].value}): {reason}"
-        ) from error
+        raise CongealError(f"cannot import method {name} ({point.value}): {reason}") from error
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise CongealError(f"expected a subclass of Method for {name}, got {points[name].value}")
-    _require_whole(found, points[name])
+        raise CongealError(f"expected a subclass of Method for {name}, got {point.value}")
+    _require_whole(found, point)
+    if task is not None and task not in found.tasks:
+        raise CongealError(f"expected {point.value} to do {task}, got {', '.join(found.tasks)}")
     return found
 
 

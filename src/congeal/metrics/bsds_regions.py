@@ -101,7 +101,10 @@ class BsdsRegionMetric:
                 f"expected {len(self.thresholds)} segmentations, one for each threshold, "
                 f"got {len(prediction)}"
             )
-        found = [region_scores(prediction=one, truth=truth) for one in prediction]
+        found: list[RegionScores] = []
+        for place, one in enumerate(prediction):
+            again = place and one is prediction[place - 1]  # one segmentation for all thresholds
+            found.append(found[-1] if again else region_scores(prediction=one, truth=truth))
         self.images += 1
         self._pixels += found[0].pixels
         covered = np.stack([one.covered for one in found])  # (T, regions)

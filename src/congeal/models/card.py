@@ -50,6 +50,7 @@ def model_card(
         "",
         *([f"- {name}: {value:.3f}" for name, value in metrics.items()] or ["- none measured"]),
         "",
+        *_fitted(model.fitted_values()),
         "## Training",
         "",
         *(f"- {name}: {value}" for name, value in training.items()),
@@ -60,3 +61,9 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _fitted(told: Mapping[str, float]) -> list[str]:
+    """Section on what was fitted after the training, if anything was."""
+    lines = [f"- {name}: {value:+.4f}" for name, value in told.items()]
+    return ["## Fitted", "", *lines, ""] if lines else []

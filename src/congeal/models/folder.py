@@ -132,11 +132,12 @@ def registered_name(model: nn.Module) -> str:
         'rpe'
     """
     from congeal.methods.method import Method
-    from congeal.methods.registry import find_method, method_names
+    from congeal.methods.registry import method_classes, method_names
 
     if isinstance(model, Method):
         name = type(model).name
-        if name in method_names() and isinstance(model, find_method(name)):
+        registered = method_classes(name) if name in method_names() else ()
+        if isinstance(model, registered):
             return name
     known = ", ".join(method_names())
     raise CongealError(
@@ -229,7 +230,7 @@ def _build(config: ModelConfig, folder: Path) -> Method:
     from congeal.methods.registry import find_method
 
     try:
-        method = find_method(config.method)
+        method = find_method(config.method, config.settings.get("task"))
     except CongealError as error:
         raise CongealError(f"{folder / CONFIG}: {error}") from error
     try:
@@ -243,7 +244,7 @@ def _require_fit(model: Method, state: Mapping[str, Tensor], folder: Path) -> No
     wanted = model.state_dict()
     problems = {
         "missing": sorted(set(wanted) - set(state)),
-        "not asked for": sorted(set(state) - set(wanted)),
+        "not asked for": sorted(set(state) - set(wanted) - set(model.variable_buffers)),
         "of another shape": sorted(
             name
             for name in set(wanted) & set(state)

@@ -36,6 +36,7 @@ class LightDecoder(nn.Module):
 
     Attributes:
         channels: of the map given back.
+        level_channels: of the maps of all levels, finest first.
 
     Raises:
         CongealError: the encoder has no features at the stride wanted.
@@ -79,17 +80,22 @@ class LightDecoder(nn.Module):
             (Residual if level or size == "wide" else ConvNorm)(width, width)
             for level, width in enumerate(widths)
         )
-        self.channels = widths[0] if widths else ends[0]
+        self.level_channels = [*widths, ends[-1]]
+        self.channels = self.level_channels[0]
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Feature maps, finest first, to ``(B, channels, H / stride, W / stride)``."""
+        return self.levels(features)[0]
+
+    def levels(self, features: list[Tensor]) -> list[Tensor]:
+        """The maps of all levels, finest first; the coarsest is the encoder's own."""
         features = features[self.first :]
-        x = features[-1]
+        found = [features[-1]]
         levels = zip(features[:-1], self.across, self.up, self.refine, strict=True)
         for feature, across, up, refine in reversed(list(levels)):
             # joining before the product would be the same map at several times the cost
-            x = refine(across(feature) + upsample_to(up(x), feature))
-        return x
+            found.append(refine(across(feature) + upsample_to(up(found[-1]), feature)))
+        return found[::-1]
 
 
 def _width(reduction: int, size: DecoderSize) -> int:

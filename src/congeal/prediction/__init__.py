@@ -9,6 +9,7 @@ Example:
 from congeal.prediction.batch import input_files, segment_files
 from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.single import Model, segment
+from congeal.prediction.volume import segment_volume
 
 __all__ = [
     "FileOutcome",
@@ -17,4 +18,5 @@ __all__ = [
     "input_files",
     "segment",
     "segment_files",
+    "segment_volume",
 ]

@@ -14,11 +14,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from congeal.data.images import expand_images
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError
 from congeal.files import remove_parts
 from congeal.models.channels import stored_channels
-from congeal.models.config import read_config
-from congeal.models.shipped import DEFAULT_MODEL, locate
+from congeal.models.shipped import DEFAULT_MODEL
+from congeal.prediction.asked import asked_formats
 from congeal.prediction.executors import choose_executor
 from congeal.prediction.late import LateModel
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
@@ -30,12 +30,16 @@ from congeal.prediction.seams import Seams
 from congeal.prediction.single import Model
 from congeal.prediction.tile_work import TILES, TileSource, TileWork, parse_part
 from congeal.prediction.tiled import Tiling
+from congeal.prediction.volume import (
+    FoundVolume,
+    found_in_planes,
+)
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation
 from congeal.segmentation import formats as writers
-from congeal.segmentation.formats import FORMATS, LIMIT
+from congeal.segmentation.formats import FORMATS, LIMIT, MAP_OF
 from congeal.segmentation.scale import Scale
-from congeal.tasks import TASKS, Task
+from congeal.segmentation.volume import Volume
 
 __all__ = ["input_files", "segment_files"]
 
@@ -59,6 +63,8 @@ def segment_files(
     stack: str = "error",
     pixel_size: float | None = None,
     units: str = "px",
+    stitch: float = 0.25,
+    plane_distance: float | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     seam_report: bool = False,
@@ -89,10 +95,13 @@ def segment_files(
         channels: which channels of the images to take, from 0, in this order; None: those that
             the model was trained on.
         stack: what to do with files of several pages: ``"error"``, or take each page as an image
-            called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on.
+            called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on, or all as
+            the planes of one volume (``"volume"``), written as ``tiff`` and ``csv``.
         pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
             None.
         units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
+        stitch: overlap (IoU) from which objects of neighbouring planes of a volume are joined.
+        plane_distance: micrometres between planes; what each file tells when None.
         tile: side in pixels of the tiles that larger images are cut into; None: whole images
             where they fit in memory, else as large as memory allows.
         overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
@@ -121,10 +130,9 @@ def segment_files(
     """
     whole = {"csv": table, "coco": coco}
     model = DEFAULT_MODEL if model is None else model
-    named = _usual_formats(model) if formats is None else formats
-    kinds = _checked((*named, *(kind for kind, wanted in whole.items() if wanted)))
+    kinds = asked_formats(model, formats, [k for k, wanted in whole.items() if wanted], stack)
     chosen = stored_channels(model) if channels is None else tuple(channels)
-    reading = Reading(chosen, stack, pixel_size, units)
+    reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths = list(pages.of)
     tiling, executor = Tiling(tile, overlap), choose_executor(processes, dask)
@@ -136,9 +144,10 @@ def segment_files(
         if not overwrite:
             maker.refuse_others(paths, record)
         record.claim_names(names)
+    maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
     work = TileWork(record.folder / TILES, tiling, executor, parse_part(block), merge)
     how = _How(kinds, overwrite, strict, work, seam_report)
-    task = _Task(LateModel(model, device, settings), maker, record, pages, how)
+    task = _Task(LateModel(model, device, settings, maps), maker, record, pages, how)
     run = SegmentRun(output, notes=record.notes())
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -231,16 +240,15 @@ class _Task:
         self.model.get()
         started = time.perf_counter()
         try:
-            image, scale = self.pages.read(path).pixels, self._scale(path)
-            made = self.how.work.segment(self.model, image, self._source(path, name))
+            found = self._find(path, name)
         except Exception as error:
             if self.how.strict:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        if made is None:
+        if found is None:
             return FileOutcome(path, "done", seconds=time.perf_counter() - started)
-        outcome = self._finish(path, name, _Found(made[0], image, scale, made[1]), started)
+        outcome = self._finish(path, name, found, started)
         if outcome.good:
             self.how.work.forget(name)
         return outcome
@@ -252,8 +260,15 @@ class _Task:
         key = {**self.maker.facts(), "modified": _modified(page.file), "file": str(page.file)}
         return TileSource(name, read, key if self.maker.model else None)
 
-    def _scale(self, path: Path) -> Scale:
-        return self.pages.reading.scale(self.pages.file(path))
+    def _find(self, path: Path, name: str) -> _Found | FoundVolume | None:
+        reading, file = self.pages.reading, self.pages.file(path)
+        if reading.stack == "volume":
+            planes, size = self.pages.planes(path), reading.voxel_size(file)
+            found = found_in_planes(self.model.get(), planes)
+            return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
+        image, scale = self.pages.read(path).pixels, reading.scale(file)
+        made = self.how.work.segment(self.model, image, self._source(path, name))
+        return None if made is None else _Found(made[0], image, scale, made[1])
 
     def _settled(self, path: Path, name: str) -> FileOutcome | None:
         """What becomes of an image that is not to be segmented; None for others."""
@@ -284,7 +299,9 @@ class _Task:
             k for k in self.how.kinds if k not in known or not _is_there(folder / known[k])
         )
 
-    def _finish(self, path: Path, name: str, found: _Found, started: float) -> FileOutcome:
+    def _finish(
+        self, path: Path, name: str, found: _Found | FoundVolume, started: float
+    ) -> FileOutcome:
         try:
             with self.record.locked():
                 settled = self._settled(path, name)
@@ -301,7 +318,9 @@ class _Task:
         seconds = time.perf_counter() - started
         return FileOutcome(path, "done", "", len(found.result), seconds, files)
 
-    def _write(self, path: Path, name: str, found: _Found, started: float) -> tuple[Path, ...]:
+    def _write(
+        self, path: Path, name: str, found: _Found | FoundVolume, started: float
+    ) -> tuple[Path, ...]:
         """Write the files, listed before so that they are known for results whatever happens."""
         entry = self.record.entry(path)
         wanted, known = self._wanted(entry, name), listed_files(self.record.folder, entry)
@@ -311,7 +330,7 @@ class _Task:
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
         folder = self.record.folder
         files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
-        if self.how.seam_report:
+        if self.how.seam_report and isinstance(found, _Found):
             save_seams(folder / SEAMS / f"{name}.json", found.seams, found.result, found.image)
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}
@@ -340,7 +359,7 @@ def _endings(kind: str) -> tuple[str, ...]:
     return (FORMATS[kind], FORMATS["tiff"]) if kind == "labels" else (FORMATS[kind],)
 
 
-def _ending(kind: str, result: Segmentation) -> str:
+def _ending(kind: str, result: Segmentation | Volume) -> str:
     return FORMATS["tiff" if kind == "labels" and len(result) > LIMIT else kind]
 
 
@@ -356,25 +375,6 @@ def _modified(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _usual_formats(model: Model) -> tuple[str, str]:
-    """What to write where nothing is said: a picture, and what the task of the model gives."""
-    if isinstance(model, str | Path):
-        task = TASKS.get(str(read_config(locate(model)).settings.get("task")))
-    else:
-        task = getattr(model, "task", None)
-    fills = task.fills if isinstance(task, Task) else "objects"
-    return {"objects": "labels"}.get(fills, fills), "overlay"
-
-
-def _checked(formats: Sequence[str]) -> tuple[str, ...]:
-    for name in formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
-    if not formats:
-        raise CongealError(f"expected at least one format ({', '.join(FORMATS)}), got none")
-    return tuple(dict.fromkeys(formats))
 
 
 def _stops_everything(error: CongealError) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from congeal.prediction.single import Model, as_segmenter
 from congeal.segmentation import Segmenter
+from congeal.segmentation.segmenter import request_maps
 
 __all__ = ["LateModel"]
 
@@ -22,6 +23,7 @@ class LateModel:
         model: a model, its folder, or the name of a shipped one.
         device: where a model given by path or name runs.
         settings: of the decoding of a model given by path or name.
+        maps: that results are to carry, of a model given by path or name.
 
     Example:
         >>> import congeal
@@ -32,12 +34,15 @@ class LateModel:
     model: Model
     device: str = "auto"
     settings: Mapping[str, Any] | None = None
+    maps: tuple[str, ...] = ()
     _loaded: Segmenter | None = None
 
     def get(self) -> Segmenter:
         """Give the model, loaded."""
         if self._loaded is None:
             self._loaded = as_segmenter(self.model, self.device, self.settings)
+            if self._loaded is not self.model:
+                request_maps(self._loaded, *self.maps)
         return self._loaded
 
     def __getstate__(self) -> dict[str, Any]:

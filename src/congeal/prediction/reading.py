@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from congeal.data.decode import count_pages
 from congeal.data.images import Picture, read_picture, read_pictures
-from congeal.data.pixel_size import read_pixel_size
+from congeal.data.pixel_size import read_pixel_size, read_plane_distance
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
+from congeal.segmentation.planes import PlaneStitcher
 from congeal.segmentation.scale import Scale
+from congeal.segmentation.volume import VoxelSize
 
 __all__ = ["STACKS", "Page", "Pages", "Reading", "list_pages", "read_page"]
 
-STACKS = ("error", "planes", "time")
-"""What to do with a file of several pages: refuse it, or take each as an image of its own."""
+STACKS = ("error", "planes", "time", "volume")
+"""What to do with a file of several pages: refuse it, take each as an image, or all as a volume."""
 
 _LETTERS = {"planes": "z", "time": "t"}
 
@@ -32,6 +36,8 @@ class Reading:
         stack: a name of :data:`STACKS`.
         pixel_size: micrometres per pixel; what each file tells when None.
         units: of tables, ``"px"`` or ``"um"``.
+        stitch: overlap (IoU) from which objects of neighbouring planes of a volume are joined.
+        plane_distance: micrometres between the planes of a volume; what each file tells when None.
 
     Raises:
         CongealError: one of them makes no sense.
@@ -45,6 +51,8 @@ class Reading:
     stack: str = "error"
     pixel_size: float | None = None
     units: str = "px"
+    stitch: float = 0.25
+    plane_distance: float | None = None
 
     def __post_init__(self) -> None:
         chosen = self.channels
@@ -58,12 +66,15 @@ class Reading:
                 f"expected {', '.join(STACKS[:-1])} or {STACKS[-1]} for --stack (stack= in "
                 f"Python), got {self.stack!r:.80}"
             )
-        Scale(1 if self.pixel_size is None else self.pixel_size, self.units)
+        scale = Scale(1 if self.pixel_size is None else self.pixel_size, self.units)
+        VoxelSize(scale, 1 if self.plane_distance is None else self.plane_distance)
+        PlaneStitcher(self.stitch)
 
     def facts(self) -> dict[str, Any]:
         """What the record keeps: all that is not as usual. Results of others are not mixed."""
         usual = Reading()
-        told = {name: getattr(self, name) for name in ("stack", "pixel_size", "units")}
+        names = ("stack", "pixel_size", "units", "stitch", "plane_distance")
+        told = {name: getattr(self, name) for name in names}
         facts = {name: value for name, value in told.items() if value != getattr(usual, name)}
         return facts if self.channels is None else {"channels": list(self.channels), **facts}
 
@@ -76,6 +87,18 @@ class Reading:
         size = read_pixel_size(path) if self.pixel_size is None else self.pixel_size
         try:
             return Scale(size, self.units)
+        except CongealError as error:
+            raise CongealError(f"{path}: {error}") from error
+
+    def voxel_size(self, path: Path) -> VoxelSize:
+        """Give the size of a voxel of a file.
+
+        Raises:
+            CongealError: the table is to be in micrometres, and the file does not tell both sizes.
+        """
+        scale, far = self.scale(path), self.plane_distance
+        try:
+            return VoxelSize(scale, read_plane_distance(path) if far is None else far)
         except CongealError as error:
             raise CongealError(f"{path}: {error}") from error
 
@@ -108,7 +131,7 @@ def list_pages(files: Sequence[Path], stack: str = "error") -> dict[Path, Page]:
     """
     pages: dict[Path, Page] = {}
     for file in files:
-        count = 1 if stack == "error" else count_pages(file)
+        count = count_pages(file) if stack in _LETTERS else 1
         if count == 1:
             pages[file] = Page(file)
             continue
@@ -171,6 +194,16 @@ class Pages:
         if picture.note:
             self.left_out[picture.note] += 1
         return picture
+
+    def planes(self, named: Path) -> list[NDArray[Any]]:
+        """Read all planes of a volume.
+
+        Raises:
+            CongealError: as of :func:`congeal.data.read_image`.
+        """
+        pictures = read_pictures(self.file(named), self.reading.channels)
+        self.left_out.update({pictures[0].note} - {""})
+        return [picture.pixels for picture in pictures]
 
     def notes(self) -> list[str]:
         """Say what was left out, a line for each kind."""

@@ -118,6 +118,19 @@ class Contents:
         """How sure a boundary runs through each pixel, `(H, W)`, 0 to 1."""
         return self.maps.boundary
 
+    @property
+    def contours(self) -> NDArray[np.float32] | None:
+        """Boundary strength at which neighbouring regions join, `(2 H + 1, 2 W + 1)`, 0 to 1.
+
+        An ultrametric contour map. That which was given; else of a boundary map its regions,
+        which takes a second for a photograph; None without a boundary map.
+        """
+        if self.maps.contours is None and self.boundary is not None:
+            from congeal.grouping.contours import region_hierarchy  # late: it takes a while
+
+            return region_hierarchy(self.boundary).contours().astype(np.float32)
+        return self.maps.contours
+
     def pixels(self) -> Pixels:
         """List index, row and column of every pixel of every object, each `(P,)`."""
         return self._objects.pixels()

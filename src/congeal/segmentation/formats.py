@@ -48,6 +48,9 @@ FORMATS = {
 MAPS = ("semantic", "boundary", "probabilities", "ucm")
 """Formats of what is known of each pixel, by the names of the maps."""
 
+MAP_OF = {"ucm": "boundary"}
+"""Formats that are made of a map of another name, and the map."""
+
 MAP_ENDINGS = tuple(FORMATS[name] for name in MAPS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
 DRAWN = 2**24  # pixels of an overlay: drawing takes 60 bytes for each
@@ -253,10 +256,10 @@ def save_probabilities(result: Contents, path: Path) -> Path:
 
 def save_ucm(result: Contents, path: Path) -> Path:
     """Write the hierarchy of regions that the boundary map makes, as the BSDS benchmark does."""
-    from congeal.grouping.contours import region_hierarchy
+    from congeal.grouping.contours import save_contours
 
-    boundary = _required(result.boundary, result, path, "a boundary map")
-    return region_hierarchy(boundary).save(path)
+    _required(result.boundary, result, path, "a boundary map")
+    return save_contours(_required(result.contours, result, path, "contours"), path)
 
 
 MAP_WRITERS = dict(

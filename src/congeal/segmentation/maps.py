@@ -22,11 +22,14 @@ class Maps:
         semantic: class of each pixel, `(H, W)` int64; 0 background, 1..C classes.
         probabilities: of the background and of each class, `(C + 1, H, W)` float16 or float32.
         boundary: how sure a boundary runs through each pixel, `(H, W)` float32 in [0, 1].
+        contours: boundary strength at which neighbouring regions join, an ultrametric contour map
+            `(2 H + 1, 2 W + 1)` float32 in [0, 1], pixels at odd places.
     """
 
     semantic: NDArray[np.int64] | None = None
     probabilities: NDArray[Any] | None = None
     boundary: NDArray[np.float32] | None = None
+    contours: NDArray[np.float32] | None = None
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -52,6 +55,7 @@ def check_maps(
     probabilities: ArrayLike | None,
     boundary: ArrayLike | None,
     shape: tuple[int, int] | None = None,
+    contours: ArrayLike | None = None,
 ) -> Maps:
     """Check the maps of an image and copy them.
 
@@ -59,8 +63,9 @@ def check_maps(
         semantic: as in :class:`Maps`; left out, the most probable class where there are
             probabilities.
         probabilities: as in :class:`Maps`.
-        boundary: as in :class:`Maps`.
+        boundary: as in :class:`Maps`; left out, that of the contours where there are some.
         shape: height and width of the image, where they are known from elsewhere.
+        contours: as in :class:`Maps`.
 
     Raises:
         CongealError: a map is of another size, type or range.
@@ -71,10 +76,15 @@ def check_maps(
     """
     odds = None if probabilities is None else _probabilities(probabilities)
     classes = _semantic(semantic, odds)
+    tree = None if contours is None else _contours(contours)
+    if boundary is None and tree is not None:
+        boundary = tree[2::2, 2::2]  # as the Berkeley benchmark scores them
     lines = None if boundary is None else _shares(np.asarray(boundary, np.float32), "boundary")
     if lines is not None and lines.ndim != 2:
         raise CongealError(f"expected a boundary map (H, W), got shape {lines.shape}")
-    maps = Maps(classes, odds, lines)
+    if tree is not None and lines is not None and tree.shape != _doubled(lines.shape):
+        raise CongealError(f"expected contours {_doubled(lines.shape)}, got {tree.shape}")
+    maps = Maps(classes, odds, lines, tree)
     for name in maps.held:
         size = getattr(maps, name).shape[-2:]
         if size != (shape or maps.shape):
@@ -84,6 +94,17 @@ def check_maps(
             f"expected probabilities of classes 0 to {classes.max()}, got {len(odds)} of them"
         )
     return maps
+
+
+def _doubled(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(2 * side + 1 for side in shape)
+
+
+def _contours(given: ArrayLike) -> NDArray[np.float32]:
+    tree = _shares(np.asarray(given, np.float32), "contours")
+    if tree.ndim != 2 or not all(side % 2 and side > 1 for side in tree.shape):
+        raise CongealError(f"expected contours (2 H + 1, 2 W + 1), got shape {tree.shape}")
+    return tree
 
 
 def _semantic(given: ArrayLike | None, odds: NDArray[Any] | None) -> NDArray[np.int64] | None:

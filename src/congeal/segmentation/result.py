@@ -138,6 +138,7 @@ class Segmentation(Contents):
         boundary: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         embedding: ArrayLike | None = None,
+        contours: ArrayLike | None = None,
     ) -> Segmentation:
         """Make a result of maps alone, in which no objects were looked for.
 
@@ -145,9 +146,10 @@ class Segmentation(Contents):
             semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
                 probable class where there are probabilities.
             probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
-            boundary: `(H, W)` in [0, 1].
+            boundary: `(H, W)` in [0, 1]; left out, that of the contours where there are some.
             class_names: name of class 1, of class 2, and so on.
             embedding: `(D, h, w)` to keep with the result.
+            contours: an ultrametric contour map `(2 H + 1, 2 W + 1)` in [0, 1].
 
         Raises:
             CongealError: there is no map, or one is of another size, type or range.
@@ -156,7 +158,7 @@ class Segmentation(Contents):
             >>> Segmentation.from_maps(semantic=[[0, 2]], class_names=["road", "sky"])
             Segmentation(1 x 2, semantic)
         """
-        maps = check_maps(semantic, probabilities, boundary)
+        maps = check_maps(semantic, probabilities, boundary, contours=contours)
         if maps.shape is None:
             raise CongealError("expected a semantic map, probabilities or a boundary map, got none")
         none = LabelObjects(np.zeros(maps.shape, np.int32), 0)

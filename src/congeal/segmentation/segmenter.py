@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from congeal.segmentation.result import Segmentation
 
-__all__ = ["Segmenter"]
+__all__ = ["Segmenter", "request_maps"]
 
 
 @runtime_checkable
@@ -17,3 +17,13 @@ class Segmenter(Protocol):
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
         """Find the objects of one image."""
+
+
+def request_maps(model: Segmenter, *maps: str) -> None:
+    """Let the results of a model carry maps that it makes on request only, such as ``boundary``.
+
+    Models that make none, and maps that are no such ones, are passed over.
+    """
+    request = getattr(model, "request", None)
+    if callable(request):
+        request(*maps)

@@ -147,13 +147,9 @@ def choose_shape(ahead: Sequence[Shape], speed: Speed, seconds: float) -> Shape:
 
 
 def is_timed(config: TrainConfig, given: set[str]) -> bool:
-    """Whether the clock ends a training, and something is left for it to decide.
-
-    Several processes would have to agree on what they measured, so they measure nothing.
-    """
-    alone = config.devices * config.nodes == 1
+    """Whether the clock ends a training, and something is left for it to decide."""
     by_clock = config.max_minutes is not None and config.epochs is None
-    return alone and by_clock and not given.issuperset(OPEN)
+    return by_clock and not given.issuperset(OPEN)
 
 
 def tell(config: TrainConfig, updates: float, start: str | None = None) -> list[str]:

@@ -102,7 +102,7 @@ class Clock(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Do nothing more when what is resumed was at its end."""
-        self._stop_if(pl_module.progress >= 1, trainer)
+        self._stop_if(self._time_is_up(trainer, pl_module), trainer)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -110,7 +110,12 @@ class Clock(Callback):
         """Stop after this update when it is time, never between the batches of an update."""
         del outputs, batch
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._stop_if(self.asked or pl_module.progress >= 1, trainer)
+            self._stop_if(self._time_is_up(trainer, pl_module) or self.asked, trainer)
+
+    @staticmethod
+    def _time_is_up(trainer: lightning.Trainer, trainee: Trainee) -> bool:
+        """By the clock of the first process; any may be asked to stop."""
+        return bool(trainer.is_global_zero and trainee.progress >= 1)
 
     @staticmethod
     def _stop_if(wish: bool, trainer: lightning.Trainer) -> None:

@@ -10,8 +10,31 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from congeal.errors import CongealError
+from congeal.processes import is_lost
 
-__all__ = ["one_line_errors", "plain_error"]
+__all__ = ["LostProcess", "lost_processes", "one_line_errors", "plain_error"]
+
+
+class LostProcess(CongealError):  # noqa: N818 -- what happened to another one
+    """Another process of this training is gone."""
+
+
+@contextmanager
+def lost_processes() -> Iterator[None]:
+    """Say in a line that another process is gone, whatever waits for it.
+
+    Raises:
+        LostProcess: another process is gone.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_lost(error):
+            raise
+        raise LostProcess(
+            "another process of this training has ended, so this one does too; resume goes on "
+            "from the last checkpoint"
+        ) from error
 
 
 @contextmanager

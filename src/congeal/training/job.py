@@ -25,8 +25,8 @@ from congeal.models.card import model_card
 from congeal.models.config import CONFIG, read_config
 from congeal.models.folder import load, save_model
 from congeal.models.shipped import describe, locate
+from congeal.processes import leave
 from congeal.training.callbacks import Clock, History
-from congeal.training.checkpoint import WholeCheckpoints
 from congeal.training.config import TrainConfig
 from congeal.training.failures import one_line_errors
 from congeal.training.folder import CHECKPOINTS, LOG, prepare
@@ -42,6 +42,7 @@ from congeal.training.plan import SCRATCH, Plan, store_plan
 from congeal.training.progress import LiveProgress
 from congeal.training.signals import StopSignals
 from congeal.training.stream import DrawSampler, TrainStream, start_worker
+from congeal.training.together import choose_plugins, choose_strategy
 from congeal.training.tuning import store_tuned, tune_decoding
 from congeal.training.validation import Validation, fitting_images
 
@@ -96,7 +97,7 @@ class Job:
         born: float | None = None,
     ) -> None:
         config = plan.training
-        if validation is None or not len(validation):
+        if validation is None or not len(validation) or not model.search_space:
             config = config.model_copy(update={"tuning_share": 0.0})
         self.model = model.to(memory_format=torch.channels_last)
         self.training = training
@@ -128,6 +129,7 @@ class Job:
         with claim(self.output) if trainer.is_global_zero else nullcontext():
             with one_line_errors(self.output):
                 self._fit(trainer, resume)
+            leave()  # what is left to do is the first process's
             if trainer.is_global_zero and not self._was_finished():
                 if self.config.keep == "last" or not (self.output / CONFIG).exists():
                     self._save(self.check.last)
@@ -265,8 +267,8 @@ class Job:
             accumulate_grad_batches=c.accumulate,
             gradient_clip_val=c.clip,
             callbacks=[self.clock, self.signals, self.check, self.history, self.progress, keeper],
-            strategy=_strategy(self.model, c),
-            plugins=[WholeCheckpoints()],
+            strategy=choose_strategy(c),
+            plugins=choose_plugins(c),
             logger=TensorBoardLogger(self.output, name="tensorboard", version=""),
             use_distributed_sampler=False,
             enable_progress_bar=False,
@@ -380,9 +382,3 @@ def _digest(names: list[str]) -> str:
     """Tells lists of names apart; of names that are no UTF-8 too."""
     text = "\0".join(names).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()[:8]
-
-
-def _strategy(model: Method, config: TrainConfig) -> str:
-    """DDP has to look for parameters that a stage, or a batch without objects, leaves out."""
-    several = config.devices * config.nodes > 1
-    return "ddp_find_unused_parameters_true" if several else "auto"

@@ -25,16 +25,15 @@ from congeal.methods.method import Method
 from congeal.methods.registry import DEFAULT_METHOD, find_method
 from congeal.models.config import read_config
 from congeal.models.folder import load, registered_name
-from congeal.training.adapt import crop_range, suggest_crop, suggest_sampling_power
-from congeal.training.budget import fit_to_time, is_timed, tell
 from congeal.training.channels import channels_of, channels_wanted
-from congeal.training.config import TrainConfig, train_config
+from congeal.training.config import train_config
 from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
+from congeal.training.fitting import fit_settings
 from congeal.training.folder import quiet_lightning
 from congeal.training.job import Job
-from congeal.training.machine import is_on_cpu
-from congeal.training.plan import SCRATCH, Plan, make_plan, split_settings, stored_plan
+from congeal.training.plan import SCRATCH, Plan, make_plan, stored_plan
 from congeal.training.start import AUTO, misfit, start_from
+from congeal.training.together import settle_processes, together
 from congeal.training.validation import require_truth
 
 __all__ = ["Outcome", "open_data", "plan_for", "run_training", "train"]
@@ -183,23 +182,18 @@ def run_training(
         born: time by the monotonic clock from which the minutes count; None: now.
     """
     born = time.monotonic() if born is None else born
-    training, validation = open_data(data, val, channels_wanted(settings))
-    for line in data_notes(training, validation):
-        on_note(line)
-    stored = stored_plan(Path(output)) if resume else None
-    if stored is not None and start == AUTO:
-        start = stored[0]
-    chosen = stored[1] if stored else {}
-    with quiet_lightning():
-        if isinstance(model, Method):
-            if task or preset:
-                raise CongealError("task and preset go with the name of a method, not with a model")
-            begin = None if start in (AUTO, None) else str(start)
-            length = train_config({**chosen, **settings})
-            plan = Plan(type(model), model.config, length, begin)
-        else:
-            wish: dict[str, Any] = {"task": task, "preset": preset, "start": start}
-            plan = plan_for(model, training, settings, **wish, stored=chosen, on_line=on_line)
+    with together(settings) as speaks, quiet_lightning():
+        if not speaks:
+            on_plan = on_note = on_line = _say_nothing
+        training, validation = open_data(data, val, channels_wanted(settings))
+        for line in data_notes(training, validation):
+            on_note(line)
+        stored = stored_plan(Path(output)) if resume else None
+        if stored is not None and start == AUTO:
+            start = stored[0]
+        chosen = stored[1] if stored else {}
+        wish = {"task": task, "preset": preset, "start": start}
+        plan = _decide(model, training, settings, wish, chosen, on_line)
         on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)
@@ -207,12 +201,37 @@ def run_training(
             start_from(built, plan.start)
         registered_name(built)  # before time is spent on what cannot be saved
         validation = _judged(built, training, validation)
-        plan = replace(plan, training=_fitted(plan, training, built, born, on_line))
+        plan = replace(plan, training=fit_settings(plan, training, built, born, on_line))
         about = {"what": what, "licence": licence}
         job = Job(built, plan, training, validation, Path(output), about, born)
         job.run(resume)
-        advice = () if job.clock.signal else _advice(Path(output), training)
+        ended = job.clock.signal or not speaks
+        advice = () if ended else _advice(Path(output), training)
     return Outcome(Path(output), job.clock.signal, advice)
+
+
+def _say_nothing(_: object) -> None:
+    """What processes beside the first have to say."""
+
+
+def _decide(
+    model: Method | str | None,
+    training: Dataset,
+    settings: Mapping[str, Any],
+    wish: dict[str, Any],
+    chosen: Mapping[str, Any],
+    on_line: Callable[[str], None],
+) -> Plan:
+    """Decide on all settings; ``wish`` has task, preset and start."""
+    if isinstance(model, Method):
+        if wish["task"] or wish["preset"]:
+            raise CongealError("task and preset go with the name of a method, not with a model")
+        begin = None if wish["start"] in (AUTO, None) else str(wish["start"])
+        length = train_config({**chosen, **settings})
+        plan = Plan(type(model), model.config, length, begin)
+    else:
+        plan = plan_for(model, training, settings, **wish, stored=chosen, on_line=on_line)
+    return replace(plan, training=settle_processes(plan.training))
 
 
 def _advice(folder: Path, training: Dataset) -> tuple[str, ...]:
@@ -266,9 +285,8 @@ def _plan_by_default(
     on_line: Callable[[str], None],
 ) -> Plan:
     """Start from the model that the method names, if there is one and its weights fit."""
-    kind = find_method(method or DEFAULT_METHOD)
-    own, _ = split_settings(kind, settings)
-    task = task or own.get("task") or kind.tasks[0]
+    kind = find_method(method or DEFAULT_METHOD, task or settings.get("task"))
+    task = task or settings.get("task") or kind.tasks[0]
     named = kind.starts.get(task)
     if named is None:
         return plan(kind.name, training)
@@ -340,42 +358,3 @@ def _judged(model: Method, training: Dataset, validation: Dataset | None) -> Dat
             raise
         return None
     return validation
-
-
-def _fitted(
-    plan: Plan,
-    training: Dataset,
-    model: Method,
-    born: float,
-    on_line: Callable[[str], None],
-) -> TrainConfig:
-    """Choose what is left open by the images and the clock; refuse a crop that does not divide."""
-    config = plan.training
-    given = set(config.model_fields_set)
-    if config.object_sampling_power is None:
-        power = suggest_sampling_power(training, model) if config.cache_gb else 0.0
-        config = config.model_copy(update={"object_sampling_power": power})
-    if config.crop is not None:
-        _check_crop(config, model)
-    small = is_on_cpu(config.device)
-    if is_timed(config, given):
-        assert config.max_minutes is not None
-        crops = crop_range(training, model, small=small) if config.crop is None else (0, 0)
-        seconds = 60 * config.max_minutes - (time.monotonic() - born)
-        config, updates = fit_to_time(config, given, model, training, crops, seconds)
-        for line in tell(config, updates, plan.start):
-            on_line(line)
-    elif config.crop is None:
-        crop = suggest_crop(training, model, small=small)
-        config = config.model_copy(update={"crop": crop})
-    return config
-
-
-def _check_crop(config: TrainConfig, model: Method) -> None:
-    assert config.crop is not None
-    if config.crop % model.divisor:
-        raise CongealError(f"crop: expected a multiple of {model.divisor}, got {config.crop}")
-    if config.crop == model.divisor and config.batch_size == 1:
-        raise CongealError(
-            f"crop: expected at least {2 * model.divisor} with batches of one, got {config.crop}"
-        )

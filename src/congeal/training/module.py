@@ -11,8 +11,10 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from congeal.chance import ImageChance
 from congeal.data.batch import Batch
 from congeal.methods.method import Method, Stage
+from congeal.processes import batch_shared, from_first, mean_of_all
 from congeal.training.checkpoint import (
     OPTIMIZER,
     PREPARED,
@@ -88,6 +90,7 @@ class Trainee(lightning.LightningModule):
         self.reserve = 60 * minutes * self.settings.tuning_share  # seconds for what comes after
         self.stepped: float | None = None  # when the last step ended
         self.rate = 0.0
+        self.now = 0.0  # how far this step is; by the first of several processes
         self.terms: dict[str, Tensor] = {}
         self.parts = parts
         self.replicas: Replicas | None = None
@@ -139,12 +142,13 @@ class Trainee(lightning.LightningModule):
             self.replicas = None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Enter the stage, and set the learning rate of this step."""
+        """Enter the stage, and set the learning rate of this step, alike in all processes."""
         del batch, batch_idx
-        self.stages.move_to(self.progress, self.global_step)
+        self.now = from_first(self.progress)  # clocks differ
+        self.stages.move_to(self.now, self.global_step)
         self.stages.apply(self.models)
         share = poly_rate(
-            self.stages.progress(self.progress),
+            self.stages.progress(self.now),
             self.global_step - self.stages.first_step,
             power=self.settings.power,
             warmup=self.settings.warmup,
@@ -159,19 +163,19 @@ class Trainee(lightning.LightningModule):
         return [self.model] if self.replicas is None else list(self.replicas.copies)  # type: ignore[arg-type]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Sum of the method's losses on a batch."""
-        chance = [self._generator(batch_idx, part) for part in range(self.parts)]
-        # The clock is read once for all replicas.
-        compute = partial(self._terms, self.stage.name, self.stages.progress(self.progress))
+        """Sum of the method's losses on a batch; of several processes, on this one's part of it."""
+        compute = partial(self._terms, self.stage.name, self.stages.progress(self.now))
+        chance = self._chance(batch_idx, len(batch))
         if self.replicas is None:
-            terms = compute(self.model, batch, chance[0])
+            with batch_shared():
+                terms = compute(self.model, batch, chance[0])
         else:
             parts = list(zip(batch.chunk(self.parts), chance, strict=True))
             terms = self.replicas.forward(compute, parts)
-        self.terms = {name: term.detach() for name, term in terms.items()}
-        loss = torch.stack(list(terms.values())).sum()
-        self.terms["loss"] = loss.detach()
-        return loss
+        values = torch.stack(list(terms.values()))
+        whole = mean_of_all(values)
+        self.terms = dict(zip(terms, whole, strict=True)) | {"loss": whole.sum()}
+        return values.sum()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the time."""
@@ -190,14 +194,25 @@ class Trainee(lightning.LightningModule):
         with self.trainer.precision_plugin.forward_context():  # which each thread must enter
             return model.losses(batch, stage=stage, progress=progress, generator=generator)
 
-    def _generator(self, batch_idx: int, part: int = 0) -> torch.Generator:
-        """Chance of this step: a function of its number, so that a resumed run has the same."""
-        number = self.global_step * self.settings.accumulate
-        number += batch_idx % self.settings.accumulate
-        place = self.global_rank * self.parts + part
-        generator = seeded_generator(self.settings.seed, number, place, 3)
-        torch.manual_seed(generator.initial_seed())  # of layers that drop out
-        return generator
+    def _chance(self, batch_idx: int, count: int) -> list[ImageChance]:
+        """Chance of each part: for each image a function of the number of its sample.
+
+        So a resumed run has the same, and so has a batch that is divided in another way.
+        """
+        seed, world, c = self.settings.seed, self.trainer.world_size, self.settings
+        number = self.global_step * c.accumulate + batch_idx % c.accumulate
+        draws = [(number * count + k) * world + self.global_rank for k in range(count)]
+        images = [seeded_generator(seed, draw, 4) for draw in draws]
+        own = [
+            seeded_generator(seed, number, self.global_rank * self.parts + part, 3).initial_seed()
+            for part in range(self.parts)
+        ]
+        torch.manual_seed(own[-1])  # of layers that drop out
+        size = count // self.parts
+        return [
+            ImageChance(one, images[part * size : (part + 1) * size])
+            for part, one in enumerate(own)
+        ]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, SGD or Muon; no weight decay on norms and biases; the encoder at its own rate."""

@@ -17,7 +17,6 @@ from congeal.methods.method import Method
 from congeal.methods.registry import DEFAULT_METHOD, find_method
 from congeal.methods.sections import MethodSettings
 from congeal.settings import Settings
-from congeal.tasks import find_task
 from congeal.training.channels import channels_of
 from congeal.training.config import TrainConfig, train_config
 
@@ -26,6 +25,7 @@ __all__ = ["PRESETS", "SCRATCH", "Plan", "make_plan", "split_settings", "store_p
 PRESETS = ("fast", "paper")
 SCRATCH = "scratch"  # in place of a model to start from, where there is none
 PLAN = "plan.yaml"  # in the folder of a training
+LENT = ("input.", "network.", "loss.")  # sections that classes of one method may share
 # Settings that are chosen by the images and the clock, where they are left open.
 CHOSEN = ("crop", "batch_size", "steps_per_epoch", "warmup", "object_sampling_power")
 
@@ -92,12 +92,9 @@ def make_plan(
         >>> plan.config.loss.margin, plan.training.epochs
         (0.4, 2)
     """
-    kind = find_method(method or DEFAULT_METHOD)
+    kind = find_method(method or DEFAULT_METHOD, task or settings.get("task"))
     own, training = split_settings(kind, settings)
     task = task or own.get("task") or kind.tasks[0]
-    find_task(task)
-    if task not in kind.tasks:
-        raise unknown(f"task of {kind.name}", task, kind.tasks)
     if dataset.lacks_truth and not kind.learns_unlabelled:
         raise CongealError(dataset.lacks_truth)
     survey = survey or survey_training(dataset, task)
@@ -108,6 +105,7 @@ def make_plan(
     if base is None:
         base, chosen = kind.default_config(), {**kind.suggest(survey), **chosen}
     else:
+        base = _as_base(kind, base)
         chosen = {**kind.adapt(survey, base), **chosen}
     config = base.updated({**chosen, **own, "task": task})
     length = train_config({**planned, **(stored or {}), **training})
@@ -199,6 +197,22 @@ def _preset(kind: type[Method], preset: str | None) -> Mapping[str, Any]:
     if name not in kind.presets:
         raise unknown(f"preset of {kind.name}", name, kind.presets)
     return kind.presets[name]
+
+
+def _as_base(kind: type[Method], base: MethodSettings) -> MethodSettings:
+    """Settings of a model to start from, of which one for another task lends what both have.
+
+    What a model is for, and how it decodes, does not carry over to another class.
+    """
+    if isinstance(base, kind.Config):
+        return base
+    own, theirs = kind.Config.leaves(), type(base).leaves()
+    shared = {
+        path: value
+        for path, value in base.flat().items()
+        if path.startswith(LENT) and own.get(path) == theirs[path]
+    }
+    return kind.default_config().updated(shared)
 
 
 def _class_names(survey: TrainingSurvey) -> tuple[str, ...]:

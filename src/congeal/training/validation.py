@@ -239,7 +239,8 @@ class Validation(Callback):
                 result = model.segment(sample.image)
                 judge.look(Comparison(sample, result, self.dataset))
                 self.on_image(place + 1, len(places))
-                if self.overlays is not None and place < DRAWN:
+                drawn = place < DRAWN * trainer.world_size and trainer.is_global_zero
+                if self.overlays is not None and drawn:
                     self._draw(sample, result)
         judge = judge.gather()
         self.counted = _counted(judge)

@@ -14,6 +14,7 @@ from congeal.data.unlabelled import UnlabelledDataset
 from congeal.errors import CongealError
 from congeal.grouping.contours import region_hierarchy
 from congeal.methods.segsort import SegSort, oversegmentation
+from congeal.methods.segsort.hierarchy import sized_hierarchy
 from congeal.methods.segsort.oversegmentation import ContourSegments, boundary_source
 from congeal.models import load
 from congeal.segmentation import Segmentation
@@ -56,6 +57,18 @@ def test_labelled_images_give_classes_to_a_model_of_images_alone(photos, tmp_pat
     assert set(np.unique(learnt.segment(image).semantic)) <= {0, 1, 2, 3, 4}
 
 
+def test_masks_are_not_looked_at_where_none_are_wanted(tmp_path, monkeypatch):
+    monkeypatch.setitem(drawn.COUNTS, "train", 3)
+    monkeypatch.setitem(drawn.COUNTS, "val", 1)
+    told = ["train", "shapes:size=64", "--method", "segsort", "--task", "semantic"]
+    call(*told, "-o", tmp_path / "blind", "--unsupervised", *SHORT)
+    blind = load(tmp_path / "blind")
+    assert blind.config.loss.unsupervised
+    assert len(blind.index.names) == 3  # classes come in with the index, after the last step
+    called = call(*told[:2], "--method", "rpe", "--unsupervised", "-o", tmp_path / "m", code=2)
+    assert "unsupervised" in called
+
+
 def test_methods_that_need_masks_say_so(photos, tmp_path):
     for wish in (["--method", "rpe"], ["--method", "segsort", "--set", "unsupervised=false"]):
         told = call("train", photos, "-o", tmp_path / "model", *wish, *SHORT, code=2)
@@ -72,7 +85,7 @@ def test_boundary_maps_of_a_folder_make_other_segments(photos, tmp_path):
         Image.fromarray(drawn).save(folder / path.name)
     words = ["train", photos, "--method", "segsort", *SHORT]
     call(*words, "-o", tmp_path / "gradient")
-    call(*words, "-o", tmp_path / "files", "--set", f"contours={folder}")
+    call(*words, "-o", tmp_path / "files", "--contours", folder)
     call(*words, "-o", tmp_path / "coarse", "--set", "contour_threshold=0.9")
     found = [weights_of(tmp_path / name) for name in ("gradient", "files", "coarse")]
     assert not (found[0] == found[1]).all()
@@ -131,8 +144,7 @@ def test_large_images_are_cut_at_a_smaller_size(tmp_path):
     strength[:, 700] = 0.9
     np.save(tmp_path / "wide.npy", strength)
     wide = Sample("wide", np.zeros((130, 1301, 1), np.uint8), np.zeros((130, 1301), np.int64))
-    source = oversegmentation.boundary_source(str(tmp_path))
-    labels = oversegmentation._segments(source(wide), 0.5)
+    labels = sized_hierarchy(boundary_source(str(tmp_path))(wide)).segments(0.5)
     assert labels.shape == (130, 1301)
     assert labels.max() == 2
     assert (labels[:, :690] != labels[0, -1]).all()

@@ -31,6 +31,7 @@ from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method, SearchStep
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rescale import resample_embedding, resample_map
+from congeal.processes import shared_count
 from congeal.segmentation import Segmentation
 
 __all__ = ["Discriminative"]
@@ -129,7 +130,7 @@ class Discriminative(Method):
         entropy = functional.cross_entropy(
             maps["semantic"], semantic.clamp_min(0), reduction="none"
         )
-        cross = c.semantic_weight * (entropy * known).sum() / known.sum().clamp_min(1)
+        cross = c.semantic_weight * (entropy * known).sum() / shared_count(known.sum())
         if "embedding" not in maps:
             return {"semantic": cross}
         stride = self.network.stride

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from congeal.chance import chance_of
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
@@ -182,7 +183,7 @@ class DVIS(Method):
         projected = self.verification.project(output.features)
         said, targets = [], []
         for i, values in enumerate(output.values.relu()):
-            found = self._draw(self.find(values), generator)
+            found = self._draw(self.find(values), chance_of(generator, i))
             if len(found):
                 said.append(self.verification(projected[i : i + 1], found.masks, self._ratio))
                 targets.append(
@@ -194,9 +195,10 @@ class DVIS(Method):
                         negative_iou=c.negative_iou,
                     )
                 )
-        if not said:
-            nothing = projected.sum() * 0.0
-            return {"class": nothing, "iou": nothing}
+        if not said:  # other processes may have some, and count them with this one
+            nothing = projected.flatten()[:0]  # on the graph
+            said.append(Verdicts(nothing.reshape(0, self.verification.classes + 1), nothing))
+            targets.append(VerificationTargets(nothing.detach(), labels.new_zeros(0)))
         losses = verification_losses(
             Verdicts(*map(torch.cat, zip(*said, strict=True))),
             VerificationTargets(*map(torch.cat, zip(*targets, strict=True))),

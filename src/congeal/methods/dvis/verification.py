@@ -10,6 +10,7 @@ from torch.nn import functional
 from torchvision.ops import masks_to_boxes, roi_align
 
 from congeal.losses.variational_terms import huber
+from congeal.processes import shared_count
 
 __all__ = [
     "Verdicts",
@@ -226,11 +227,11 @@ def verification_losses(
         >>> {name: round(float(x), 2) for name, x in verification_losses(said, target).items()}
         {'class': 1.1, 'iou': 0.45}
     """
-    count = max(len(target.iou), 1)
+    count = shared_count(torch.tensor(len(target.iou), device=said.iou.device))
     iou = huber((said.iou.float() - target.iou).abs(), theta).sum() / count
     if said.logits.shape[1] == 2:
         return {"class": said.logits.sum() * 0.0, "iou": iou}
-    taking_part = (target.classes != IGNORED).sum().clamp_min(1)
+    taking_part = shared_count((target.classes != IGNORED).sum())
     entropy = functional.cross_entropy(
         said.logits.float(), target.classes, ignore_index=IGNORED, reduction="sum"
     )

@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from congeal.networks.heads import ObjectHead
+from congeal.processes import shared_count
 
 __all__ = [
     "mean_inside",
+    "mean_odds",
     "object_class_loss",
     "pixel_class_loss",
     "pooled_classes",
     "translate_heads",
     "translate_rows",
+    "without_largest",
 ]
 
 
@@ -39,7 +44,7 @@ def object_class_loss(
     target = semantic.flatten()[first] - 1
     known = target >= 0
     entropy = functional.cross_entropy(logits, target.clamp_min(0), reduction="none")
-    return (entropy * known).sum() / known.sum().clamp_min(1)
+    return (entropy * known).sum() / shared_count(known.sum())
 
 
 def pixel_class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
@@ -55,8 +60,10 @@ def pixel_class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
     target = (semantic - 1).clamp_min(0)
     entropy = functional.cross_entropy(logits[:, 1:], target, reduction="none")
     count = torch.bincount(target[inside], minlength=logits.shape[1] - 1)
-    weight = inside / count.clamp_min(1).to(logits.dtype)[target]
-    return (entropy * weight).sum() / (count > 0).sum().clamp_min(1)
+    count = shared_count(count, least=0)
+    present = count > 0
+    weight = inside / torch.where(present, count, 1).to(logits.dtype)[target]
+    return (entropy * weight).sum() / present.sum().clamp_min(1)
 
 
 def pooled_classes(head: ObjectHead, features: Tensor, labels: Tensor, voted: Tensor) -> Tensor:
@@ -134,4 +141,32 @@ def translate_rows(
 
 def mean_inside(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the pixels of a mask; 0 if it is empty."""
-    return (values * mask).sum() / mask.sum().clamp_min(1)
+    return (values * mask).sum() / shared_count(mask.sum())
+
+
+def mean_odds(labels: Tensor, semantic: Tensor, count: int) -> Tensor:
+    """Mean probabilities over the pixels of each object, ``(K, C + 1)``.
+
+    Args:
+        labels: ``(H, W)``, objects 1 to K.
+        semantic: ``(C + 1, H, W)``.
+        count: K.
+    """
+    index = labels.reshape(-1)
+    sums = semantic.new_zeros(count + 1, len(semantic))
+    sums.index_add_(0, index, semantic.flatten(1).T.contiguous())
+    area = torch.bincount(index, minlength=count + 1).clamp_min(1)
+    return (sums / area[:, None])[1:]
+
+
+def without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take the largest group for background."""
+    area = np.bincount(labels.ravel())
+    area[0] = 0
+    if not area.any():
+        return labels
+    largest = int(area.argmax())
+    rename = np.arange(len(area))
+    rename[largest] = 0
+    rename[largest + 1 :] -= 1
+    return rename[labels]

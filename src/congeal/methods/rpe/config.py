@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -14,7 +14,10 @@ from congeal.methods.sections import InputSettings, MethodSettings, NetworkSetti
 from congeal.networks.embedding import Coordinates
 from congeal.settings import Settings, setting
 
-__all__ = ["PRESETS", "RPEConfig"]
+__all__ = ["PRESETS", "ObjectConfig", "RPEConfig", "RPEDecoding", "current_settings"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 # Settings by path, by name of the preset.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -39,8 +42,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class RPENetwork(NetworkSettings):
-    """The network."""
+class ObjectNetwork(NetworkSettings):
+    """The network, of objects of one kind."""
 
     dimensions: int = setting(16, "D of the embedding", ge=2, paper="64")
     stride: Literal[2, 4] = setting(2, "of the embedding", unit="px")
@@ -48,6 +51,11 @@ class RPENetwork(NetworkSettings):
     wavelengths: tuple[float, float] = setting(
         (32.0, 160.0), "shortest and longest of rotary coordinates", unit="px"
     )
+
+
+class RPENetwork(ObjectNetwork):
+    """The network."""
+
     classifier: Literal["pooled", "vote"] = setting(
         "pooled",
         "class of an object, where there are several: from features pooled over it, or by the "
@@ -56,7 +64,7 @@ class RPENetwork(NetworkSettings):
     )
 
 
-class RPELoss(Settings):
+class ObjectLoss(Settings):
     """The pairwise loss, and the mean shift it runs through."""
 
     background: Literal["head", "group"] = setting(
@@ -81,12 +89,17 @@ class RPELoss(Settings):
     )
     learn_concentration: bool = setting(False, "learn kappa")
     embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
+    touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
+
+
+class RPELoss(ObjectLoss):
+    """The same, with classes."""
+
     class_weight: float = setting(
         1.0,
         "weight of the loss of the classes of objects, where there are several",
         ge=0,
     )
-    touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
 
 
 class RPEDecoding(Settings):
@@ -104,7 +117,16 @@ class RPEDecoding(Settings):
     min_area_ratio: float = setting(
         0.0, "the same, relative to the median object of the image", ge=0, lt=1, adjustable=True
     )
-    min_score: float = setting(0.0, "objects that score less go", ge=0, lt=1, adjustable=True)
+    score: Literal["foreground", "regressor"] = setting(
+        "foreground",
+        "of an object: its foreground, or the IoU that a regressor expects; the training fits it "
+        "on shape and agreement with the semantic map",
+        adjustable=True,
+        paper="regressor",
+    )
+    min_score: float = setting(
+        0.0, "objects less likely foreground go, whatever the score", ge=0, lt=1, adjustable=True
+    )
     merge_margin: float | None = setting(
         None, "margin between modes; none: that of the loss", ge=0, lt=1, adjustable=True
     )
@@ -140,7 +162,25 @@ class RPEDecoding(Settings):
         return name
 
 
-class RPEConfig(MethodSettings):
+class ObjectConfig(MethodSettings):
+    """Settings that instances and proposals share."""
+
+    input: InputSettings = InputSettings()
+    network: ObjectNetwork = ObjectNetwork()
+    loss: ObjectLoss = ObjectLoss()
+    decoding: RPEDecoding = RPEDecoding()
+
+    @model_validator(mode="after")
+    def _even_dimensions(self) -> Self:
+        c = self.network
+        if c.coordinates in ("rotary", "both") and c.dimensions % 2:
+            raise ValueError(
+                f"rotary coordinates need an even number of dimensions, got {c.dimensions}"
+            )
+        return self
+
+
+class RPEConfig(ObjectConfig):
     """Settings of :class:`RPE`; all of them travel with a saved model.
 
     Example:
@@ -148,10 +188,8 @@ class RPEConfig(MethodSettings):
         8
     """
 
-    input: InputSettings = InputSettings()
     network: RPENetwork = RPENetwork()
     loss: RPELoss = RPELoss()
-    decoding: RPEDecoding = RPEDecoding()
 
     renamed: ClassVar[Mapping[str, str]] = {
         "pixel_mean": "network.mean",
@@ -175,11 +213,27 @@ class RPEConfig(MethodSettings):
         "holes": "decoding.fill_holes",
     }
 
-    @model_validator(mode="after")
-    def _even_dimensions(self) -> RPEConfig:
-        c = self.network
-        if c.coordinates in ("rotary", "both") and c.dimensions % 2:
-            raise ValueError(
-                f"rotary coordinates need an even number of dimensions, got {c.dimensions}"
-            )
-        return self
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings with what version 0.1 did without a setting for it.
+
+    Then classes were voted for, and every encoder of timm was shown images scaled by ImageNet's
+    moments.
+
+    Example:
+        >>> current_settings({"dimensions": 8})
+        {'dimensions': 8, 'network.classifier': 'vote'}
+    """
+    told = {**settings, **settings.get("network", {})}
+    found = dict(settings)
+    if not {"classifier", "network.classifier"} & {*told}:
+        found["network.classifier"] = "vote"
+    if settings.get("encoder", "compact") == "compact":
+        return found
+    left_open = ("pixel_mean", "pixel_deviation")  # stored as None
+    given = {k: v for k, v in found.items() if not (k in left_open and v is None)}
+    return {
+        "network.mean": IMAGENET_MEAN,
+        "network.deviation": IMAGENET_DEVIATION,
+        **given,
+    }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
+from congeal.data.sample import Dataset
 from congeal.data.zoom import zoom_image
-from congeal.grouping.groups import Grouping
+from congeal.errors import CongealError
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.readout import ReadOut
-from congeal.grouping.registry import build_grouping
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
@@ -27,16 +27,20 @@ from congeal.methods.method import Method
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
+    mean_odds,
     object_class_loss,
     pixel_class_loss,
     pooled_classes,
     translate_heads,
+    without_largest,
 )
-from congeal.methods.rpe.config import PRESETS, RPEConfig
+from congeal.methods.rpe.config import PRESETS, RPEConfig, current_settings
+from congeal.methods.rpe.decoding import read_out_of
 from congeal.methods.rpe.rescale import unscale
+from congeal.methods.rpe.scoring import BUFFERS, FoundObjects, ScoreRegressor, fit_scores
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
-from congeal.methods.rpe.tidying import group_part, without_largest
+from congeal.methods.rpe.tidying import group_maps
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.methods.suggestions import is_parted
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
@@ -45,9 +49,6 @@ from congeal.networks.heads import ObjectHead
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPE"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class RPE(Method):
@@ -70,25 +71,22 @@ class RPE(Method):
     reference = "Kong & Fowlkes, CVPR 2018"
     Config = RPEConfig
     tasks = ("instances",)
+    siblings: ClassVar[Mapping[str, str]] = {
+        "boundaries": "congeal.methods.rpe.boundaries:RPEBoundaries",
+        "semantic": "congeal.methods.rpe.semantic:RPESemantic",
+        "proposals": "congeal.methods.rpe.proposals:RPEProposals",
+    }
     search_space = SEARCH_SPACE
     starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
     presets = PRESETS
+    variable_buffers = tuple(f"scoring.{name}" for name in BUFFERS)
 
     config: RPEConfig
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
-        """Make the model that stored settings describe, also those of version 0.1.
-
-        Then every encoder of timm was shown images scaled by ImageNet's moments, and classes were
-        voted for.
-        """
-        told = {**settings, **settings.get("network", {})}
-        if not {"classifier", "network.classifier"} & {*told}:
-            settings = {**settings, "network.classifier": "vote"}
-        old = "encoder" in settings and settings["encoder"] != "compact"
-        moments = {"network.mean": IMAGENET_MEAN, "network.deviation": IMAGENET_DEVIATION}
-        return super().from_settings({**moments, **_given(settings)} if old else settings)
+        """Make the model that stored settings describe, also those of version 0.1."""
+        return super().from_settings(current_settings(settings))
 
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
@@ -107,7 +105,7 @@ class RPE(Method):
         self.network = EmbeddingNetwork(
             encoder,
             c.dimensions,
-            classes=len(self.config.class_names),
+            classes=len(self.kinds),
             stride=c.stride,
             coordinates=c.coordinates,
             wavelengths=c.wavelengths,
@@ -119,7 +117,7 @@ class RPE(Method):
         )
         if self.pools_classes:
             channels = self.network.decoder.channels
-            self.classify = ObjectHead(channels, len(self.config.class_names))
+            self.classify = ObjectHead(channels, len(self.kinds))
         radius = loss.repulsion_radius
         self.shift = MeanShift(
             loss.concentration,
@@ -129,11 +127,17 @@ class RPE(Method):
             learnable=loss.learn_concentration,
             reach=None if radius is None else radius / c.stride,
         )
+        self.scoring = ScoreRegressor()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of object that the heads tell apart."""
+        return self.config.class_names
 
     @property
     def pools_classes(self) -> bool:
         """Whether a head names the classes of objects (of several, and unless pixels vote)."""
-        return len(self.config.class_names) > 1 and self.config.network.classifier == "pooled"
+        return len(self.kinds) > 1 and self.config.network.classifier == "pooled"
 
     @property
     def divisor(self) -> int:
@@ -164,7 +168,7 @@ class RPE(Method):
         """Fit the heads of other classes to these."""
         if not isinstance(start, RPE):
             return {}
-        names = start.config.class_names, self.config.class_names
+        names = start.kinds, self.kinds
         return translate_heads(start.state_dict(), self.state_dict(), *names)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
@@ -209,6 +213,8 @@ class RPE(Method):
         """The same terms for an output of :meth:`forward` that is there already."""
         c, stride = self.config.loss, self.config.network.stride
         labels, semantic = batch.get("labels"), batch.get("semantic")
+        if len(self.kinds) == 1:
+            semantic = semantic.clamp_max(1)
         radius = c.repulsion_radius
         pair = pairwise_loss(
             output.embedding,
@@ -224,7 +230,7 @@ class RPE(Method):
         )
         entropy = functional.cross_entropy(output.semantic, semantic.clamp_min(0), reduction="none")
         terms = {"embedding": c.embedding_weight * pair}
-        if len(self.config.class_names) > 1:
+        if len(self.kinds) > 1:
             terms["classes"] = c.class_weight * self._class_loss(output, labels, semantic)
         return terms | {
             "semantic": mean_inside(entropy, semantic >= 0),
@@ -243,43 +249,16 @@ class RPE(Method):
             return self.config.loss.margin
         return float(self.shift.concentration)
 
-    @property
-    def read_out(self) -> ReadOut:
-        """The decoder of label maps, with the settings in force."""
-        c, loss = self.config.decoding, self.config.loss
-        radius = loss.repulsion_radius
-        kernel = c.kernel_radius or (None if radius is None else radius / 2)
-        return ReadOut(
-            margin=loss.margin if c.merge_margin is None else c.merge_margin,
-            concentration=c.decode_concentration or float(self.shift.concentration),
-            reach=kernel,
-            smallest=c.min_area,
-            fragment=c.min_area_ratio,
-            # Far-apart objects may share a direction, whatever groups them.
-            connected=c.split_components or (radius is not None and c.grouping != "auto"),
-            holes=c.fill_holes,
-            grouping=self._named_grouping(),
-        )
-
-    def _named_grouping(self) -> Grouping | None:
-        """The grouping that the settings name; None: mean shift, as the decoder does it."""
-        c = self.config.decoding
-        if c.grouping == "auto":
-            return None
-        options: dict[str, Any] = dict(c.grouping_options)
-        if c.grouping == "mean-shift":
-            margin = self.config.loss.margin if c.merge_margin is None else c.merge_margin
-            kappa = c.decode_concentration or float(self.shift.concentration)
-            options = {"concentration": kappa, "margin": margin} | options
-        return build_grouping(c.grouping, **options)
+    def read_out(self, bandwidth: float = 1.0) -> ReadOut:
+        """The decoder of label maps, by the settings in force and a bandwidth relative to them."""
+        return read_out_of(self.config, float(self.shift.concentration), bandwidth)
 
     def compute_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
         """The maps of one image of any size, predicted again upscaled if its objects are small."""
-        return predict_at_object_size(
-            image, self.config.input, self._predict, self.decode, statistics
-        )
+        show = self._predict, self.decode
+        return predict_at_object_size(image, self.config.input, *show, statistics)
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
@@ -316,81 +295,97 @@ class RPE(Method):
             >>> model.configure(foreground_threshold=0.4).decode(maps).shape
             (30, 50)
         """
-        semantic = self._semantic(maps)
-        return self._describe(self._group(maps, semantic), semantic, maps, keep_embedding)
+        found, c = self._found(maps), self.config.decoding
+        scores = found.foreground
+        if c.score == "regressor" and self.scoring.fitted:  # no validation waits for the fit
+            scores = self.scoring.scores(found.described())
+        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
+        result = Segmentation.from_labels(
+            found.labels,
+            scores=scores,
+            classes=found.classes,
+            class_names=self.config.class_names,
+            embedding=embedding,
+        )
+        sure = found.foreground >= c.min_score
+        return result if sure.all() else result.select(sure)
 
     @torch.inference_mode()
     def comparable_labels(self, maps: MapPrediction) -> NDArray[np.int64] | None:
         """The objects before any is taken for a fragment by ``decoding.min_area_ratio``."""
         if not self.config.decoding.min_area_ratio:
             return None
-        whole = replace(self.read_out, fragment=0.0, holes=False)
-        return self._group(maps, self._semantic(maps), whole)
+        return self._grouped(maps, replace(self.read_out(), fragment=0.0, holes=False))[0]
 
-    def _semantic(self, maps: MapPrediction) -> Tensor:
-        """Probabilities ``(C + 1, H, W)`` of background and classes."""
-        height, width = maps.size
-        return maps.maps["semantic"][:, :height, :width].float().softmax(0)
+    @torch.inference_mode()
+    def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
+        """The objects of an image, those too that are hardly foreground."""
+        return self._classified(*self._grouped(maps, self.read_out(bandwidth)), maps)
 
-    def _group(
-        self, maps: MapPrediction, semantic: Tensor, read_out: ReadOut | None = None
-    ) -> NDArray[np.int64]:
-        """The label map ``(H, W)`` of the objects, by the settings in force or another decoder."""
-        c, (height, width) = self.config, maps.size
-        read_out = self._sized(self.read_out if read_out is None else read_out, maps)
+    def _grouped(self, maps: MapPrediction, read_out: ReadOut) -> tuple[NDArray[np.int64], Tensor]:
+        """The label map ``(H, W)`` of the objects, and the odds ``(C + 1, H, W)`` of pixels."""
+        read_out = read_out.on_zoomed(self.config.input.scale)
+        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
+            read_out = replace(read_out, reach=read_out.reach / maps.scale)
+        cut = (slice(None), slice(maps.size[0]), slice(maps.size[1]))
+        c = self.config
+        semantic = maps.maps["semantic"][cut].float().softmax(0)
         objectness = 1 - semantic[0]
-        touching_map = maps.maps["touching"][0, :height, :width].float().sigmoid()
+        touching_map = maps.maps["touching"][cut][0].float().sigmoid()
         trust = (objectness * (1 - touching_map)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        seeds, embedding = trust**c.decoding.seed_power, maps.maps["embedding"]
-        if maps.statistics is None:
-            labels = read_out(embedding, mask, seeds, stride=maps.stride)
-        else:
-            labels = group_part(read_out, embedding, mask, seeds, maps.stride, maps.statistics)
-        return without_largest(labels) if c.loss.background == "group" else labels
+        labels = group_maps(read_out, maps, mask, trust**c.decoding.seed_power)
+        return without_largest(labels) if c.loss.background == "group" else labels, semantic
 
-    def _sized(self, read_out: ReadOut, maps: MapPrediction) -> ReadOut:
-        """Fit the decoder to the size at which the image was shown."""
-        if self.config.input.scale != 1:
-            read_out = read_out.on_zoomed(self.config.input.scale)
-        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
-            read_out = replace(read_out, reach=read_out.reach / maps.scale)
-        return read_out
-
-    def _describe(
-        self,
-        labels: NDArray[np.int64],
-        semantic: Tensor,
-        maps: MapPrediction,
-        keep_embedding: bool,
-    ) -> Segmentation:
-        """Class of each object by its head or by vote, score by how sure its foreground is."""
-        count = int(labels.max(initial=0))
-        index = torch.from_numpy(labels).to(semantic.device).reshape(-1)
-        sums = semantic.new_zeros(count + 1, len(semantic))
-        sums.index_add_(0, index, semantic.flatten(1).T.contiguous())
-        area = torch.bincount(index, minlength=count + 1).clamp_min(1)
-        mean = (sums / area[:, None])[1:]  # (K, C + 1)
+    def _classified(
+        self, labels: NDArray[np.int64], semantic: Tensor, maps: MapPrediction
+    ) -> FoundObjects:
+        """Class of each object by its head or by vote."""
+        index = torch.from_numpy(labels).to(semantic.device)
+        mean = mean_odds(index, semantic, int(labels.max(initial=0)))
         classes = mean[:, 1:].argmax(1) + 1
         if "features" in maps.maps:
-            coarse = index.reshape(maps.size)[:: maps.stride, :: maps.stride]
+            coarse = index[:: maps.stride, :: maps.stride]
             classes = pooled_classes(self.classify, maps.maps["features"], coarse, classes)
-        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
-        scores = 1 - mean[:, 0]
-        result = Segmentation.from_labels(
-            labels,
-            scores=scores.cpu().numpy(),
-            classes=classes.cpu().numpy(),
-            class_names=self.config.class_names,
-            embedding=embedding,
-        )
-        sure = result.scores >= self.config.decoding.min_score
-        return result if sure.all() else result.select(sure)
+        return FoundObjects(labels, classes.cpu().numpy(), mean.cpu().numpy())
 
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """The embedding as colours that mean the same in every image, and the semantic map.
 
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings, without those that say that pixel moments were left open."""
-    left_open = ("pixel_mean", "pixel_deviation")
-    return {k: v for k, v in settings.items() if not (k in left_open and v is None)}
+        Example:
+            >>> [title for title, _ in RPE(dimensions=4).illustrate(np.zeros((30, 50), np.uint8))]
+            ['embedding', 'semantic map']
+        """
+        from congeal.methods.rpe.illustration import draw_steps  # late: matplotlib is slow
+
+        return list(draw_steps(image, self.predict_maps(image)))
+
+    def finish(
+        self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Fit the regressor of scores, if the settings ask for one, on up to 32 of the images."""
+        if self.config.decoding.score != "regressor":
+            return
+        count, least = len(self.kinds), self.config.decoding.min_score
+        find = lambda image: self._found(self.predict_maps(image))  # noqa: E731
+        fit_scores(self.scoring, find, dataset, classes=count, least=least, on_image=on_image)
+
+    def fitted_values(self) -> Mapping[str, float]:
+        """Weights of the regressor of scores, if there is one."""
+        return self.scoring.named_weights()
+
+    def configure(self, **settings: Any) -> Self:
+        """Change decoding settings; a regressor of scores has to have been fitted by the training.
+
+        Raises:
+            CongealError: as for every method, or scores by a regressor that was never fitted.
+        """
+        paths = {self.Config.path_of(name): value for name, value in settings.items()}
+        if paths.get("decoding.score") == "regressor" and not self.scoring.fitted:
+            raise CongealError(
+                "expected a model with a fitted regressor for decoding.score=regressor, got one "
+                "without; train with --set decoding.score=regressor"
+            )
+        return super().configure(**settings)

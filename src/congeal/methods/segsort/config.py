@@ -10,6 +10,21 @@ from congeal.settings import Settings, setting
 __all__ = ["SegSortConfig"]
 
 
+class SegSortInput(ImageSettings):
+    """How an image is shown to the network; the index is of images shown in this way."""
+
+    scale: float = setting(
+        1.0,
+        "relative size at which the network sees an image, those of the index too; lengths of "
+        "other settings are in pixels of the scaled image",
+        ge=0.01,
+        le=16,
+    )
+    percentiles: tuple[float, float] = setting(
+        (1.0, 99.8), "intensities that become 0 and 1", unit="%"
+    )
+
+
 class SegSortNetwork(NetworkSettings):
     """The network."""
 
@@ -59,6 +74,12 @@ class SegSortDecoding(Settings):
         ge=1,
         adjustable=True,
     )
+    hierarchy: bool = setting(
+        False,
+        "regions by boundary strength beside the classes, from embedding and gradient; a second "
+        "an image",
+        adjustable=True,
+    )
 
 
 class SegSortConfig(MethodSettings):
@@ -69,7 +90,7 @@ class SegSortConfig(MethodSettings):
         21
     """
 
-    input: ImageSettings = ImageSettings()
+    input: SegSortInput = SegSortInput()
     network: SegSortNetwork = SegSortNetwork()
     loss: SegSortLoss = SegSortLoss()
     decoding: SegSortDecoding = SegSortDecoding()

@@ -19,7 +19,7 @@ from congeal.errors import CongealError
 from congeal.grouping.groups import Groups
 from congeal.grouping.kmeans import SphericalKMeans
 from congeal.grouping.retrieval import Neighbours, Retrieval
-from congeal.losses.memory_bank import PrototypeBank, gather_prototypes
+from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.explanation import Explanation, Match
@@ -28,13 +28,15 @@ from congeal.methods.index import IndexedImage
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method
 from congeal.methods.segsort.config import SegSortConfig
+from congeal.methods.segsort.hierarchy import contours_of, image_gradient
 from congeal.methods.segsort.oversegmentation import ContourSegments
 from congeal.methods.segsort.prototypes import INDEXED, ImageSegments, PrototypeIndex, encode
 from congeal.methods.segsort.search import SEARCH_SPACE
-from congeal.methods.segsort.segments import boxes_of, class_map, refine, rows_of
+from congeal.methods.segsort.segments import boxes_of, class_map, cut_by_class, refine, rows_of
 from congeal.methods.segsort.suggest import suggest_settings
 from congeal.networks.encoders import input_moments
 from congeal.networks.registry import build_network
+from congeal.processes import gather_rows
 from congeal.segmentation import Segmentation
 from congeal.sphere import normalise
 
@@ -69,6 +71,7 @@ class SegSort(Method):
     )
     fitted_images = 64
     learns_unlabelled = True
+    on_request: ClassVar[Mapping[str, str]] = {"boundary": "decoding.hierarchy"}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fast": {},
         "paper": {
@@ -147,7 +150,7 @@ class SegSort(Method):
         c = self.config.loss
         if not c.unsupervised:
             return dataset
-        return ContourSegments(dataset, c.contours, c.contour_threshold)
+        return ContourSegments(dataset, c.contours, c.contour_threshold, self.scale)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that learn at the rate of the encoder."""
@@ -188,7 +191,7 @@ class SegSort(Method):
         loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **told)
         if self.training:
             now = segment_prototypes(embedding.detach(), clusters, truth)
-            self.bank.push(*gather_prototypes(now.prototypes, now.classes))
+            self.bank.push(*gather_rows(now.prototypes, now.classes)[0])  # alike in all processes
         return {"segments": loss}
 
     def _clusters(self, embedding: Tensor, known: Tensor, place: Tensor) -> Tensor:
@@ -262,13 +265,8 @@ class SegSort(Method):
         ]
         truth = torch.from_numpy(class_map(sample))[at[0]][:, at[1]].to(embedding.device)
         clusters = self._kmeans(self.config.loss.grid).group(embedding, truth >= 0).labels
-        kinds = int(truth.max()) + 1
-        both = torch.where(clusters > 0, clusters * kinds + truth.clamp_min(0), 0)
-        present, own = torch.unique(both, return_inverse=True)
-        shift = int(bool(present[0] == 0))  # 0 stands for void
-        cut = own + 1 - shift
+        cut, classes = cut_by_class(clusters, truth)
         found = segment_prototypes(embedding[None], cut[None])
-        classes = present[shift:] % max(kinds, 1)
         boxes, picture = boxes_of(cut, len(classes)), encode(sample.image)
         return ImageSegments(sample.name, found.prototypes, classes, boxes, picture)
 
@@ -286,7 +284,9 @@ class SegSort(Method):
         device = next(self.parameters()).device
         embedding = self(shown[None].to(device, memory_format=torch.channels_last))[0]
         height, width = pixels.shape[1:]
-        seen = {"shown": (shown.shape[1], shown.shape[2])}
+        seen: dict[str, Any] = {"shown": (shown.shape[1], shown.shape[2])}
+        if self.config.decoding.hierarchy:
+            seen["gradient"] = image_gradient(image)
         stride = int(self.config.network.stride)
         return MapPrediction({"embedding": embedding}, (height, width), stride, extra=seen)
 
@@ -301,20 +301,24 @@ class SegSort(Method):
         """Cut the image into segments and give each the class of its nearest prototypes.
 
         Probabilities are shares of the votes. As long as the index is empty, all is background.
+        With ``decoding.hierarchy`` the result has contours.
+
+        Raises:
+            CongealError: a hierarchy is wanted of maps that were predicted without.
         """
+        contours = contours_of(maps) if self.config.decoding.hierarchy else None
         embedding = maps.maps["embedding"]
         kept = embedding.float().cpu().numpy() if keep_embedding else None
         names = self.config.class_names
         if not len(self.index):
             blank = np.zeros((len(names) + 1, *maps.size), np.float32)
             blank[0] = 1
-            return Segmentation.from_maps(None, blank, None, names, kept)
+            return Segmentation.from_maps(None, blank, None, names, kept, contours)
         groups, labels = self._cut(maps)
         _, classes, share = self._vote(groups)
         pixels = labels - 1
-        return Segmentation.from_maps(
-            classes[pixels].cpu().numpy(), share[:, pixels].cpu().numpy(), None, names, kept
-        )
+        semantic, odds = classes[pixels].cpu().numpy(), share[:, pixels].cpu().numpy()
+        return Segmentation.from_maps(semantic, odds, None, names, kept, contours)
 
     def _cut(self, maps: MapPrediction) -> tuple[Groups, Tensor]:
         """The segments of an image, and their map ``(H, W)`` at full resolution, 1..K."""

@@ -5,29 +5,25 @@ Flow: image, or boundary map of a file or a model -> region hierarchy -> segment
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import block_reduce
 
 from congeal.data.images import read_image
-from congeal.data.intensity import scale_intensity
 from congeal.data.matlab import read_mat
-from congeal.data.sample import Dataset, LabelMap, Sample, Subset
+from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
-from congeal.grouping.contours import gradient_boundary, region_hierarchy
 from congeal.methods.companions import load_companion
 from congeal.methods.method import Method
+from congeal.methods.segsort.hierarchy import image_gradient, sized_hierarchy
 
 __all__ = ["ContourSegments", "boundary_source"]
 
 Boundary = NDArray[np.float64]
 Source = Callable[[Sample], Boundary]
-LARGEST = 640  # px, longest side of a map whose regions are found, in about a second
 ENDINGS = (".png", ".tif", ".mat", ".npy")
 
 
@@ -38,6 +34,7 @@ class ContourSegments(Subset):
         dataset: of images.
         contours: as in :func:`boundary_source`.
         threshold: boundary strength up to which regions are joined, [0, 1].
+        scale: at which the network sees the images; regions are not found more finely.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -47,27 +44,19 @@ class ContourSegments(Subset):
         (True, True)
     """
 
-    def __init__(self, dataset: Dataset, contours: str | None, threshold: float) -> None:
+    def __init__(
+        self, dataset: Dataset, contours: str | None, threshold: float, scale: float = 1.0
+    ) -> None:
         super().__init__(dataset, range(len(dataset)))
-        self.contours, self.threshold = contours, threshold
+        self.contours, self.threshold, self.scale = contours, threshold, scale
         self._source: Source | None = None
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
         if self._source is None:  # in the process that reads the images
             self._source = boundary_source(self.contours)
-        labels = _segments(self._source(sample), self.threshold)
-        return Sample(sample.name, sample.image, labels, sample.path)
-
-
-def _segments(strength: Boundary, threshold: float) -> LabelMap:
-    """Segments ``(H, W)`` of a boundary map; of a large one those of the maxima of its blocks."""
-    step = math.ceil(max(strength.shape) / LARGEST)
-    if step == 1:
-        return region_hierarchy(strength).segments(threshold)
-    coarse = region_hierarchy(block_reduce(strength, step, np.max)).segments(threshold)
-    height, width = strength.shape
-    return coarse.repeat(step, 0).repeat(step, 1)[:height, :width]
+        found = sized_hierarchy(self._source(sample), self.scale)
+        return Sample(sample.name, sample.image, found.segments(self.threshold), sample.path)
 
 
 def boundary_source(contours: str | None) -> Source:
@@ -92,7 +81,7 @@ def boundary_source(contours: str | None) -> Source:
 
 
 def _gradient(sample: Sample) -> Boundary:
-    return gradient_boundary(scale_intensity(sample.image).movedim(0, 2).numpy())
+    return image_gradient(sample.image)
 
 
 def _from_model(model: Method, where: str, sample: Sample) -> Boundary:

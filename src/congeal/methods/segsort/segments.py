@@ -14,7 +14,7 @@ from congeal.data.sample import Sample
 from congeal.labels import VOID
 from congeal.sphere import normalise
 
-__all__ = ["boxes_of", "class_map", "refine", "rows_of"]
+__all__ = ["boxes_of", "class_map", "cut_by_class", "refine", "rows_of"]
 
 BLOCK = 2**22  # numbers of an embedding at full resolution held at once
 
@@ -34,6 +34,28 @@ def class_map(sample: Sample) -> NDArray[np.int64]:
         return np.minimum(sample.labels, 1)
     table = np.concatenate([[0], sample.classes, [VOID]])  # -1 reads the last
     return np.asarray(table[sample.labels], np.int64)
+
+
+def cut_by_class(clusters: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut clusters apart where the class changes.
+
+    Args:
+        clusters: ``(h, w)`` int64, 0 for none.
+        truth: ``(h, w)`` int64 classes, -1 void, which lies in no cluster.
+
+    Returns:
+        Segments ``(h, w)`` 1..K, 0 for none, and the class of each ``(K,)``.
+
+    Example:
+        >>> cut, classes = cut_by_class(torch.tensor([[1, 1, 0]]), torch.tensor([[0, 3, -1]]))
+        >>> cut.tolist(), classes.tolist()
+        ([[1, 2, 0]], [0, 3])
+    """
+    kinds = max(int(truth.max()) + 1, 1)
+    both = torch.where(clusters > 0, clusters * kinds + truth.clamp_min(0), 0)
+    present, own = torch.unique(both, return_inverse=True)
+    none = int(bool(present[0] == 0))
+    return own + 1 - none, present[none:] % kinds
 
 
 def rows_of(length: int, shown: int, cells: int, stride: int) -> Tensor:

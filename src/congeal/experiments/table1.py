@@ -1,0 +1,256 @@
+"""Object proposals of any class: how many objects the first N find (RPE, section 4.2, table 1).
+
+On each data set a model learns from the training images and is scored on the test images by AR@N.
+In the same run stand connected parts of the true foreground, Felzenszwalb's segments at several
+scales, pooled and ranked as our proposals are, selective search where opencv-contrib is installed
+(boxes, scored as filled boxes), and the true objects themselves, largest first, which no ranking of
+N masks can beat by much: the ceiling. The paper's figures are of PASCAL VOC 2012, which is not
+among our data.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from skimage.segmentation import felzenszwalb
+
+from congeal.data.registry import is_here, open_dataset
+from congeal.data.sample import Dataset, Sample
+from congeal.errors import CongealError
+from congeal.evaluation.comparison import Comparison
+from congeal.evaluation.judge import make_judge
+from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
+from congeal.figures.display import to_display
+from congeal.figures.plots import LINES
+from congeal.grouping.components import split_parts
+from congeal.labels import areas, relabel
+from congeal.methods.rpe.pooling import pool_objects
+from congeal.metrics.protocols import PROTOCOLS
+from congeal.models import load
+from congeal.networks.weights import PACKAGED
+from congeal.segmentation import Segmentation
+from congeal.training import train
+
+__all__ = ["PAPER", "Table1", "draw_table1"]
+
+PAPER: Mapping[int, float] = {10: 0.769, 60: 0.814}
+"""Recall at IoU .5 on PASCAL VOC 2012 val by the number of proposals, as the paper has it."""
+COUNTS = (1, 2, 5, 10, 20, 40, 60, 100)
+TOLD = (10, 60, 100)
+ENCODER = "tf_efficientnet_lite0"
+SCALES = (30.0, 100.0, 300.0, 1000.0)  # of Felzenszwalb's segments
+SIGMA = 0.8  # px, of the smoothing before it
+LEAST_SEGMENT = 20  # px
+
+Propose = Callable[[Sample], Segmentation]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table1:
+    """What is trained, on what, and for how long.
+
+    Args:
+        data: names of the data sets, with settings of the model.
+        training: settings of each training.
+        counts: images of training and test where data is drawn.
+        pretrained: take the encoder with ImageNet weights where its package is installed.
+    """
+
+    data: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: {
+            "coco_mini": {"network.dimensions": 64},
+            "nuclei": {},
+            "cables": {"network.dimensions": 64},
+        }
+    )
+    training: Mapping[str, Any] = field(default_factory=lambda: {"max_minutes": 30.0})
+    counts: tuple[int, int] | None = None
+    pretrained: tuple[str, ...] = ("coco_mini", "cables")
+
+
+QUICK = Table1(
+    data={"shapes": {"network.dimensions": 4}},
+    training={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "crop": 64, "tuning_share": 0},
+    counts=(4, 2),
+    pretrained=(),
+)
+
+
+def draw_table1(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+    """Train and score proposals on every data set that is here, beside others.
+
+    Args:
+        folder: where ``table1.png`` and ``table1.csv`` go.
+        quick: two updates on drawn shapes, which shows only that it runs.
+        seed: of the trainings.
+
+    Returns:
+        The files, and for each data set and method AR@10, 60 and 100, averaged over IoU .5 to .95
+        (``ar@N``) and at IoU .5 (``recall_0.5@N``).
+
+    Raises:
+        CongealError: none of the data sets is found.
+    """
+    plan = QUICK if quick else Table1()
+    here = [name for name in plan.data if is_here(name)]
+    if not here:
+        raise CongealError(f"expected one of {', '.join(plan.data)} to propose in, found none")
+    found = {name: _scores(name, plan, seed) for name in here}
+    rows = [
+        {"data": data, "method": method, "proposals": count, **_at(scores, count)}
+        for data, methods in found.items()
+        for method, scores in methods.items()
+        for count in COUNTS
+    ]
+    numbers = {
+        f"{data} {method} {key}": value
+        for data, methods in found.items()
+        for method, scores in methods.items()
+        for count in TOLD
+        for key, value in (
+            (f"ar@{count}", scores[f"ar@{count}"]),
+            (f"recall_0.5@{count}", scores[f"recall_0.5@{count}"]),
+        )
+    }
+    return save_figure(folder, "table1", _draw(found), rows, numbers, _claims(found))
+
+
+def _at(scores: Mapping[str, float], count: int) -> Row:
+    return {"ar": scores[f"ar@{count}"], "recall at .5": scores[f"recall_0.5@{count}"]}
+
+
+def _scores(name: str, plan: Table1, seed: int) -> dict[str, dict[str, float]]:
+    """Scores of all methods on the test images of a data set."""
+    model = _train(name, plan, seed)
+    methods: dict[str, Propose] = {
+        "rpe": lambda sample: model.segment(sample.image),
+        "felzenszwalb": _segments,
+        "components of the truth": _components,
+        "ceiling": _truth,
+    }
+    if has_selective_search():
+        methods["selective search"] = _selective_search
+    test = _images(name, "test", plan)
+    return {method: _score(propose, test) for method, propose in methods.items()}
+
+
+def _images(name: str, split: str, plan: Table1) -> Dataset:
+    if plan.counts is None:
+        return open_dataset(name, split)
+    return open_dataset(name, split, size=64, count=plan.counts[split == "test"])
+
+
+def _train(name: str, plan: Table1, seed: int) -> Any:
+    given: dict[str, Any] = {"seed": seed, "overlays": False, **plan.training, **plan.data[name]}
+    if name in plan.pretrained and find_spec(PACKAGED[ENCODER][0]) is not None:
+        given |= {"network.encoder": ENCODER, "network.pretrained": True}
+    training, held_out = (_images(name, split, plan) for split in ("train", "val"))
+    with tempfile.TemporaryDirectory() as place:
+        output = Path(place) / "model"
+        made = train("rpe", training, val=held_out, task="proposals", output=output, **given)
+        return load(made, device="auto")
+
+
+def _score(propose: Propose, test: Dataset) -> dict[str, float]:
+    judge = make_judge(PROTOCOLS["proposals"], test, {"counts": COUNTS})
+    for sample in test:
+        judge.look(Comparison(sample, propose(sample), test))
+    return {name: float(value) for name, value in judge.compute().items()}
+
+
+def _segments(sample: Sample) -> Segmentation:
+    """Felzenszwalb's segments at several scales, pooled and ranked by how stable they are."""
+    shown = to_display(sample.image)
+    maps = [
+        np.asarray(felzenszwalb(shown, scale, SIGMA, LEAST_SEGMENT), np.int64) + 1
+        for scale in SCALES
+    ]
+    even = [np.ones(int(one.max())) for one in maps]
+    ranked = pool_objects(maps, even, most=COUNTS[-1])
+    return Segmentation.from_masks(ranked.masks, ranked.scores)
+
+
+def _components(sample: Sample) -> Segmentation:
+    """Connected parts of the true foreground, largest first."""
+    return _largest_first(split_parts((sample.labels > 0).astype(np.int64)))
+
+
+def _truth(sample: Sample) -> Segmentation:
+    """The true objects, largest first."""
+    return _largest_first(relabel(np.maximum(sample.labels, 0)))
+
+
+def _largest_first(labels: NDArray[np.int64]) -> Segmentation:
+    _, size = areas(labels)
+    return Segmentation.from_labels(labels, scores=size / max(1, labels.size))
+
+
+def has_selective_search() -> bool:
+    """Whether opencv-contrib is installed, which has selective search.
+
+    Example:
+        >>> has_selective_search() in (True, False)
+        True
+    """
+    if find_spec("cv2") is None:
+        return False
+    return hasattr(import_module("cv2"), "ximgproc")
+
+
+def _selective_search(sample: Sample) -> Segmentation:
+    """Boxes of selective search in their order, filled (Uijlings et al., 2013; fast mode)."""
+    cv2: Any = import_module("cv2")
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(np.ascontiguousarray(to_display(sample.image)[..., ::-1]))
+    search.switchToSelectiveSearchFast()
+    boxes: Sequence[Any] = search.process()[: COUNTS[-1]]
+    masks = np.zeros((len(boxes), *sample.labels.shape), bool)
+    for mask, (x, y, width, height) in zip(masks, boxes, strict=True):
+        mask[y : y + height, x : x + width] = True
+    return Segmentation.from_masks(masks, np.linspace(1, 0, len(boxes), endpoint=False))
+
+
+def _claims(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Claim]:
+    """Whether ten proposals find nearly what sixty do, as in the paper, on each data set."""
+    share = PAPER[10] / PAPER[60]
+    claims = []
+    for name, methods in found.items():
+        few, many = (methods["rpe"][f"recall_0.5@{count}"] for count in (10, 60))
+        held = many > 0 and few / many >= share - 0.02
+        text = f"ten proposals find nearly as many objects as sixty ({name})"
+        paper = f"{PAPER[10]:.3f} of {PAPER[60]:.3f} (VOC 2012 val, IoU .5)"
+        claims.append(Claim(text, paper, f"{few:.3f} of {many:.3f}", held))
+    return claims
+
+
+def _draw(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
+    with house_style():
+        size = (3.6 * len(found) + 0.6, 6.6)
+        figure = new_figure(*size, "Objects that the first N proposals find")
+        grid = figure.subplots(2, len(found), squeeze=False)
+        for column, (name, methods) in enumerate(found.items()):
+            for line, key, label in ((0, "recall_0.5", "recall at IoU .5"), (1, "ar", "AR")):
+                _draw_panel(grid[line, column], methods, key)
+                grid[line, column].set(ylabel=label, xlabel="proposals")
+            grid[0, column].set_title(name)
+        grid[0, 0].legend(fontsize=8)
+    return figure
+
+
+def _draw_panel(axes: Axes, methods: Mapping[str, Mapping[str, float]], key: str) -> None:
+    for colour, (method, scores) in zip(LINES, methods.items(), strict=False):
+        values = [scores[f"{key}@{count}"] for count in COUNTS]
+        style = "--" if method == "ceiling" else "o-"
+        axes.plot(COUNTS, values, style, color=colour, markersize=3, label=method)
+    axes.set(xscale="log", ylim=(0, 1))

@@ -1,0 +1,277 @@
+"""RPE for boundaries (Kong & Fowlkes, CVPR 2018, section 4.1): two groups, then a logistic loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn import functional
+
+from congeal.data.batch import Batch
+from congeal.data.measures import TrainingSurvey
+from congeal.data.zoom import zoom_image
+from congeal.grouping.edges import suppress_non_maxima
+from congeal.losses.balanced_logistic import balanced_logistic_loss
+from congeal.losses.pairwise import pairwise_loss
+from congeal.methods.image import lift_dark, network_input, pad_to
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method, Stage
+from congeal.methods.rescale import resample_map
+from congeal.methods.rpe.boundaries_config import (
+    BOUNDARY_PRESETS,
+    BOUNDARY_SEARCH,
+    RPEBoundariesConfig,
+)
+from congeal.methods.rpe.sides import SideNetwork, SideOutput
+from congeal.methods.suggestions import is_dark
+from congeal.segmentation import Segmentation
+
+__all__ = ["RPEBoundaries", "boundary_groups"]
+
+EMBEDDING, TUNING = "embedding", "fine-tuning"  # the stages
+
+
+class RPEBoundaries(Method):
+    """How likely every pixel lies on a boundary, from embeddings that show as colours.
+
+    Every side output of the encoder gives unit vectors of three dimensions. The pairwise loss
+    groups them into boundary and not boundary; as each group has half of the weight, the few
+    boundary pixels count as much as all others. Then the maps made of them, one of each side output
+    and one of all, are fine-tuned by the logistic loss. The result is the mean of the maps, thinned
+    by edge non-maximum suppression.
+
+    Example:
+        >>> model = RPEBoundaries()
+        >>> result = model.segment(np.zeros((30, 50, 3), np.uint8))
+        >>> result.boundary.shape
+        (30, 50)
+    """
+
+    name = "rpe"
+    title = "Recurrent Pixel Embedding"
+    reference = "Kong & Fowlkes, CVPR 2018"
+    Config = RPEBoundariesConfig
+    tasks = ("boundaries",)
+    search_space = BOUNDARY_SEARCH
+    presets = BOUNDARY_PRESETS
+
+    config: RPEBoundariesConfig
+
+    def __init__(self, config: RPEBoundariesConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        self.network = SideNetwork(self.config.network, self.config.input.planes)
+
+    @classmethod
+    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
+        """Lift the dark parts of images that are mostly dark."""
+        return {"input.gamma": 0.5 if is_dark(survey) else 1.0}
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of the network's input must be divisible by."""
+        return self.network.divisor
+
+    @property
+    def wanted_maps(self) -> tuple[str, ...]:
+        """The share of the annotators that mark each pixel."""
+        return ("boundaries",)
+
+    def encoder_parameters(self) -> Iterable[torch.nn.Parameter]:
+        """Parameters that learn at the rate of the encoder."""
+        return self.network.encoder.parameters()
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The embedding, unless it has no share, then fine-tuning."""
+        share = self.config.loss.embedding_share
+        if not share:
+            return (Stage(TUNING),)
+        return (Stage(EMBEDDING, share), Stage(TUNING, 1 - share))
+
+    def forward(self, image: Tensor, *, hold_embedding: bool = False) -> SideOutput:
+        """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`SideOutput`."""
+        image = lift_dark(image, self.config.input.gamma)
+        output: SideOutput = self.network(image, hold_embedding=hold_embedding)
+        return output
+
+    def losses(
+        self,
+        batch: Batch,
+        *,
+        stage: str = TUNING,
+        progress: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Terms ``sides`` and ``fusion``, logistic, and ``embedding`` where it has a weight.
+
+        In the stage ``embedding`` the maps learn to read the embedding, but do not shape it.
+        """
+        del progress
+        c, alone = self.config.loss, stage == EMBEDDING
+        output = self(batch.image, hold_embedding=alone)
+        groups = boundary_groups(batch.get("boundaries"), c.consensus)
+        sides = [self._logistic(one, groups) for one in output.sides]
+        terms = {
+            "sides": torch.stack(sides).mean(),
+            "fusion": self._logistic(output.fusion, groups),
+        }
+        weight = 1.0 if alone else c.embedding_weight
+        if weight:
+            terms["embedding"] = weight * self._pairwise(output, groups, generator)
+        return terms
+
+    def _logistic(self, logits: Tensor, groups: Tensor) -> Tensor:
+        """Of logits ``(B, 1, h, w)``, laid over the crop."""
+        laid = functional.interpolate(
+            logits, size=groups.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return balanced_logistic_loss(laid[:, 0], groups, balance=self.config.loss.balance)
+
+    def _pairwise(
+        self, output: SideOutput, groups: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Mean over the side outputs, each with the groups on its own grid."""
+        c = self.config.loss
+        losses = [
+            pairwise_loss(
+                one,
+                _coarse(groups, one.shape[-2:]),
+                margin=c.margin,
+                negative_weight=c.negative_weight,
+                samples=c.samples,
+                sampling=c.sampling,
+                generator=generator,
+            )
+            for one in output.embeddings
+        ]
+        return torch.stack(losses).mean()
+
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """Boundary maps of one image of any size, averaged over ``decoding.scales``.
+
+        Maps are ``sides`` (their mean) and ``fusion``, ``(1, H, W)`` in [0, 1], and the finest
+        ``embedding (D, h, w)`` at the first scale.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        bounds = None if statistics is None else statistics.bounds
+        pixels = network_input(image, self.config.input, bounds)
+        size = (pixels.shape[1], pixels.shape[2])
+        seen = [self._at_scale(pixels, scale) for scale in self.config.decoding.scales]
+        maps = {
+            name: torch.stack([one[name] for one in seen]).mean(0) for name in ("sides", "fusion")
+        }
+        embedding = seen[0]["embedding"]
+        return MapPrediction({**maps, "embedding": embedding}, size, self.network.stride)
+
+    def _at_scale(self, pixels: Tensor, scale: float) -> dict[str, Tensor]:
+        """Maps of an image ``(3, H, W)`` shown at one size, laid over the image itself."""
+        size = (pixels.shape[1], pixels.shape[2])
+        output, seen = self._show(pixels, scale)
+        sides = [self._laid(one, seen, size) for one in output.sides]
+        rows, columns = (-(-side // self.network.stride) for side in seen[0])
+        return {
+            "sides": torch.stack(sides).mean(0),
+            "fusion": self._laid(output.fusion, seen, size),
+            "embedding": output.embeddings[0][0, :, :rows, :columns],
+        }
+
+    def _show(
+        self, pixels: Tensor, scale: float
+    ) -> tuple[SideOutput, tuple[tuple[int, int], tuple[int, int]]]:
+        """Output for an image, its size as the network saw it, and that with padding."""
+        shown = zoom_image(pixels, self.config.input.scale * scale)
+        padded = pad_to(shown[None], self.divisor)
+        device = next(self.parameters()).device
+        output = self(padded.to(device, memory_format=torch.channels_last))
+        return output, ((shown.shape[1], shown.shape[2]), (padded.shape[2], padded.shape[3]))
+
+    @staticmethod
+    def _laid(
+        logits: Tensor, seen: tuple[tuple[int, int], tuple[int, int]], size: tuple[int, int]
+    ) -> Tensor:
+        """Probabilities ``(1, H, W)`` of logits ``(1, 1, h, w)`` of the padded image."""
+        full = resample_map(logits, (logits.shape[2], logits.shape[3]), seen[1])
+        return resample_map(full, seen[0], size)[0].sigmoid()
+
+    @torch.inference_mode()
+    def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
+        """The mean of the maps, smoothed and thinned.
+
+        Example:
+            >>> model = RPEBoundaries()
+            >>> maps = model.predict_maps(np.zeros((30, 50), np.uint8))
+            >>> bool((model.configure(thin=False).decode(maps).boundary > 0).all())
+            True
+        """
+        c = self.config.decoding
+        mean = torch.lerp(maps.maps["fusion"].float(), maps.maps["sides"].float(), c.side_weight)
+        boundary = mean[0].cpu().numpy().astype(np.float64)
+        if c.smoothing:
+            boundary = gaussian_filter(boundary, c.smoothing, mode="nearest")
+        if c.thin:
+            boundary = suppress_non_maxima(boundary)
+        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
+        return Segmentation.from_maps(boundary=boundary.clip(0, 1), embedding=embedding)
+
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """The embedding of each side output as colours, and the boundary map before thinning.
+
+        Example:
+            >>> [title for title, _ in RPEBoundaries().illustrate(np.zeros((64, 64), np.uint8))]
+            ['stride 2', 'stride 4', 'stride 8', 'stride 16', 'stride 32', 'before thinning']
+        """
+        return list(self._steps(image))
+
+    def _steps(self, image: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+        from congeal.figures.display import sphere_rgb, to_display  # late: matplotlib is slow
+        from congeal.methods.image import evaluation_mode
+
+        pixels = network_input(image, self.config.input)
+        with torch.inference_mode(), evaluation_mode(self):
+            output, (seen, padded) = self._show(pixels, 1.0)
+            maps = self.compute_maps(image)
+        for one in output.embeddings:
+            stride = padded[0] // one.shape[2]
+            rows, columns = (-(-side // stride) for side in seen)
+            picture = sphere_rgb(one[0, :, :rows, :columns].float().cpu().numpy())
+            yield f"stride {stride}", picture.repeat(stride, 0).repeat(stride, 1)
+        mean = (maps.maps["sides"] + maps.maps["fusion"])[0] / 2
+        yield "before thinning", to_display((mean * 255).byte().cpu().numpy())
+
+
+def boundary_groups(share: Tensor, consensus: float) -> Tensor:
+    """What several annotators say of each pixel: boundary, not boundary, or not sure.
+
+    Args:
+        share: ``(B, H, W)`` share of the annotators who mark a pixel, -1 void.
+        consensus: share from which a pixel is boundary.
+
+    Returns:
+        ``(B, H, W)`` int64: 1 boundary, 0 where nobody marks it, else -1.
+
+    Example:
+        >>> boundary_groups(torch.tensor([[[0.0, 0.2, 0.4, -1.0]]]), 0.3).tolist()
+        [[[0, -1, 1, -1]]]
+    """
+    unsure = (share < 0) | ((share > 0) & (share < consensus))
+    return (share >= consensus).long().masked_fill(unsure, -1)
+
+
+def _coarse(groups: Tensor, size: torch.Size) -> Tensor:
+    """Groups on a coarser grid: boundary where any pixel is, else void where any is.
+
+    Example:
+        >>> _coarse(torch.tensor([[[0, 0, 1, -1, 0, -1]]]), torch.Size((1, 3))).tolist()
+        [[[0, 1, -1]]]
+    """
+    rank = torch.where(groups < 0, 1.0, 2.0 * groups)  # not boundary 0, void 1, boundary 2
+    coarse = functional.adaptive_max_pool2d(rank, size)
+    return torch.where(coarse == 1, -1, (coarse > 1).long())

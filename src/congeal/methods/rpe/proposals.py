@@ -1,0 +1,143 @@
+"""RPE for object proposals (Kong & Fowlkes, CVPR 2018, section 4.2): several bandwidths, pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from congeal.data.measures import TrainingSurvey
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.object_size import predict_at_object_size
+from congeal.methods.rpe.config import PRESETS
+from congeal.methods.rpe.model import RPE
+from congeal.methods.rpe.pooling import pool_objects
+from congeal.methods.rpe.proposals_config import PROPOSAL_SEARCH, RPEProposalsConfig
+from congeal.methods.rpe.scoring import FoundObjects
+from congeal.segmentation import Segmentation
+from congeal.sphere import normalise
+
+__all__ = ["RPEProposals"]
+
+
+class RPEProposals(RPE):
+    """Ranked candidates for objects of any class, which may overlap.
+
+    Network and losses are those of :class:`RPE`, with one kind of object. The embedding is grouped
+    once for each bandwidth: smaller ones part what larger ones hold together. What they find is
+    pooled; of near-duplicates the best stays. The score of a proposal is how sure its foreground
+    is, times how compact its embedding is, times how stable it is from one bandwidth to another.
+
+    Example:
+        >>> model = RPEProposals(dimensions=4, coordinates="none")
+        >>> model.segment(np.zeros((30, 50, 3), np.uint8)).shape
+        (30, 50)
+    """
+
+    Config = RPEProposalsConfig  # type: ignore[assignment]
+    tasks = ("proposals",)
+    siblings: ClassVar[Mapping[str, str]] = {}
+    search_space = PROPOSAL_SEARCH
+    starts: ClassVar[Mapping[str, str]] = {"proposals": "nuclei"}
+    presets = PRESETS
+
+    config: RPEProposalsConfig  # type: ignore[assignment]
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> RPEProposals:
+        """Make the model that stored settings describe; there are none of version 0.1."""
+        return super(RPE, cls).from_settings(settings)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """One kind of object, whatever the classes of the data."""
+        return ("object",)
+
+    @property
+    def pools_classes(self) -> bool:
+        """No head names classes."""
+        return False
+
+    @classmethod
+    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
+        """As for instances, but nothing goes for its score: ranking is what counts."""
+        return _unlimited(super().suggest(survey))
+
+    @classmethod
+    def adapt(cls, survey: TrainingSurvey, base: Any) -> dict[str, Any]:
+        """As for instances, but nothing goes for its score."""
+        found = _unlimited(super().adapt(survey, base))
+        return {path: value for path, value in found.items() if path in cls.Config.leaves()}
+
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """As for instances, whose sizes decide whether an image is upscaled."""
+        return predict_at_object_size(
+            image, self.config.input, self._predict, super().decode, statistics
+        )
+
+    @torch.inference_mode()
+    def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
+        """Group the embedding by each bandwidth; pool and rank what is found.
+
+        Example:
+            >>> model = RPEProposals(dimensions=4, coordinates="none")
+            >>> maps = model.predict_maps(np.zeros((30, 50), np.uint8))
+            >>> model.configure(bandwidths=(1.0,)).decode(maps).shape
+            (30, 50)
+        """
+        c = self.config.decoding
+        widths = c.bandwidths if c.grouping == "auto" else (1.0,)
+        found = [self._sure(self._found(maps, width)) for width in widths]
+        scores = [self._scores(one, maps) for one in found]
+        labels = [one.labels for one in found]
+        ranked = pool_objects(labels, scores, overlap=c.duplicate_iou, most=c.max_proposals)
+        embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
+        return Segmentation.from_masks(ranked.masks, ranked.scores, embedding=embedding)
+
+    def _sure(self, found: FoundObjects) -> FoundObjects:
+        """Objects that are as likely foreground as ``decoding.min_score`` asks."""
+        keep = found.foreground >= self.config.decoding.min_score
+        if keep.all():
+            return found
+        rename = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)])
+        return FoundObjects(rename[found.labels], found.classes[keep], found.odds[keep])
+
+    def _scores(self, found: FoundObjects, maps: MapPrediction) -> NDArray[np.float64]:
+        """Of the objects of one bandwidth, before how stable they are."""
+        if self.config.decoding.score == "regressor" and self.scoring.fitted:
+            return np.asarray(self.scoring.scores(found.described()), np.float64)
+        compact = _compactness(maps.maps["embedding"].float(), found.labels, maps.stride)
+        return found.foreground.astype(np.float64) * compact
+
+
+def _compactness(
+    embedding: torch.Tensor, labels: NDArray[np.int64], stride: int
+) -> NDArray[np.float64]:
+    """Length of the mean of the unit embeddings of each object; 1 where it has none on the grid.
+
+    Example:
+        >>> unit = torch.tensor([[[1.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]]])
+        >>> _compactness(unit, np.array([[1, 1, 2]]), 1).round(3).tolist()
+        [0.707, 1.0]
+    """
+    count = int(labels.max(initial=0))
+    rows, columns = embedding.shape[1:]
+    coarse = torch.from_numpy(labels[::stride, ::stride][:rows, :columns].copy())
+    index = coarse.reshape(-1).to(embedding.device)
+    unit = normalise(embedding[:, : coarse.shape[0], : coarse.shape[1]], dim=0).flatten(1).T
+    sums = unit.new_zeros(count + 1, unit.shape[1]).index_add(0, index, unit)
+    area = torch.bincount(index, minlength=count + 1)
+    length = torch.linalg.vector_norm(sums, dim=1) / area.clamp_min(1)
+    found: NDArray[np.float64] = (
+        torch.where(area > 0, length.clamp_max(1), 1.0)[1:].double().cpu().numpy()
+    )
+    return found
+
+
+def _unlimited(settings: dict[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in settings.items() if path != "decoding.min_score"}

@@ -1,0 +1,184 @@
+"""RPE for semantic segmentation (Kong & Fowlkes, CVPR 2018, section 4.3): classes for groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from congeal.data.batch import Batch
+from congeal.data.measures import TrainingSurvey
+from congeal.data.zoom import zoom_image
+from congeal.grouping.mean_shift import MeanShift
+from congeal.losses.pairwise import pairwise_loss
+from congeal.methods.image import lift_dark, network_input, pad_to
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method
+from congeal.methods.rescale import resample_map
+from congeal.methods.rpe.semantic_config import SEMANTIC_PRESETS, RPESemanticConfig
+from congeal.methods.rpe.semantic_network import ClassNetwork, ClassOutput
+from congeal.methods.suggestions import is_dark
+from congeal.segmentation import Segmentation
+
+__all__ = ["RPESemantic"]
+
+
+class RPESemantic(Method):
+    """The class of every pixel, by cross-entropy, helped by embeddings in which a class is a group.
+
+    An atrous pyramid reads the encoder's features; logits and unit embeddings are made of the same
+    map. The pairwise loss, through mean-shift steps, draws pixels of a class together and pushes
+    classes apart by the margin. Prediction needs the logits alone.
+
+    Example:
+        >>> import numpy as np
+        >>> model = RPESemantic(class_names=("road", "car"))
+        >>> result = model.segment(np.zeros((30, 50, 3), np.uint8))
+        >>> result.semantic.shape, result.probabilities.shape
+        ((30, 50), (3, 30, 50))
+    """
+
+    name = "rpe"
+    title = "Recurrent Pixel Embedding"
+    reference = "Kong & Fowlkes, CVPR 2018"
+    Config = RPESemanticConfig
+    tasks = ("semantic",)
+    presets = SEMANTIC_PRESETS
+
+    config: RPESemanticConfig
+
+    def __init__(self, config: RPESemanticConfig | None = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        c, loss = self.config.network, self.config.loss
+        self.network = ClassNetwork(c, len(self.config.class_names), self.config.input.planes)
+        self.shift = MeanShift(
+            loss.concentration, loss.margin, steps=loss.mean_shift_steps, step_size=loss.eta
+        )
+
+    @classmethod
+    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
+        """Lift the dark parts of images that are mostly dark."""
+        return {"input.gamma": 0.5 if is_dark(survey) else 1.0}
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of the network's input must be divisible by."""
+        return self.network.divisor
+
+    @property
+    def wanted_maps(self) -> tuple[str, ...]:
+        """The class of every pixel."""
+        return ("semantic",)
+
+    def encoder_parameters(self) -> Iterable[torch.nn.Parameter]:
+        """Parameters that learn at the rate of the encoder."""
+        return self.network.encoder.parameters()
+
+    def forward(self, image: Tensor) -> ClassOutput:
+        """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`ClassOutput`."""
+        image = lift_dark(image, self.config.input.gamma)
+        output: ClassOutput = self.network(image)
+        return output
+
+    def losses(
+        self,
+        batch: Batch,
+        *,
+        stage: str = "training",
+        progress: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Terms ``classes`` and, where it has a weight, ``embedding``."""
+        del stage, progress  # there is one stage, and all of it is alike
+        output, truth = self(batch.image), batch.get("semantic")
+        logits = functional.interpolate(
+            output.logits, size=truth.shape[-2:], mode="bilinear", align_corners=False
+        )
+        entropy = functional.cross_entropy(logits, truth.clamp_min(0), reduction="none")
+        known = truth >= 0
+        terms = {"classes": (entropy * known).sum() / known.sum().clamp_min(1)}
+        if self.config.loss.embedding_weight:
+            pair = self._pairwise(output.embedding, truth, generator)
+            terms["embedding"] = self.config.loss.embedding_weight * pair
+        return terms
+
+    def _pairwise(
+        self, embedding: Tensor, truth: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        c, stride = self.config.loss, self.config.network.stride
+        return pairwise_loss(
+            embedding,
+            truth[:, ::stride, ::stride],
+            margin=c.margin,
+            negative_weight=c.negative_weight,
+            samples=c.samples,
+            sampling=c.sampling,
+            grouping=self.shift if c.mean_shift_steps else None,
+            generator=generator,
+        )
+
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """Probabilities of one image of any size, averaged over scales and its mirror image.
+
+        Maps are ``probabilities (C + 1, H, W)`` and the ``embedding (D, h, w)`` at the first scale.
+
+        Raises:
+            CongealError: the array is no image.
+        """
+        c = self.config.decoding
+        bounds = None if statistics is None else statistics.bounds
+        pixels = network_input(image, self.config.input, bounds)
+        shown = [pixels, pixels.flip(-1)] if c.mirror else [pixels]
+        seen = [self._at_scale(one, scale) for one in shown for scale in c.scales]
+        odds = [probabilities for probabilities, _ in seen]
+        odds[len(c.scales) :] = [one.flip(-1) for one in odds[len(c.scales) :]]
+        maps = {"probabilities": torch.stack(odds).mean(0), "embedding": seen[0][1]}
+        size = (pixels.shape[1], pixels.shape[2])
+        return MapPrediction(maps, size, int(self.config.network.stride))
+
+    def _at_scale(self, pixels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """Probabilities of an image ``(3, H, W)`` shown at one size, and its embedding."""
+        shown = zoom_image(pixels, self.config.input.scale * scale)
+        padded = pad_to(shown[None], self.divisor)
+        device = next(self.parameters()).device
+        output = self(padded.to(device, memory_format=torch.channels_last))
+        seen, stride = (shown.shape[1], shown.shape[2]), self.config.network.stride
+        full = functional.interpolate(
+            output.logits, size=padded.shape[-2:], mode="bilinear", align_corners=False
+        )
+        laid = resample_map(full, seen, (pixels.shape[1], pixels.shape[2]))
+        rows, columns = (-(-side // stride) for side in seen)
+        return laid[0].softmax(0), output.embedding[0, :, :rows, :columns]
+
+    @torch.inference_mode()
+    def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
+        """The most probable class of every pixel, with the probabilities of all.
+
+        Example:
+            >>> import numpy as np
+            >>> model = RPESemantic()
+            >>> maps = model.predict_maps(np.zeros((30, 50), np.uint8))
+            >>> float(model.decode(maps).probabilities.sum(0).round(3).min())
+            1.0
+        """
+        odds = maps.maps["probabilities"].float().cpu().numpy()
+        kept = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
+        return Segmentation.from_maps(None, odds, None, self.config.class_names, kept)
+
+    def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
+        """The embedding as colours that mean the same in every image.
+
+        Example:
+            >>> import numpy as np
+            >>> [title for title, _ in RPESemantic().illustrate(np.zeros((30, 50), np.uint8))]
+            ['embedding']
+        """
+        from congeal.methods.rpe.illustration import draw_embedding  # late: matplotlib is slow
+
+        return [("embedding", draw_embedding(self.predict_maps(image).maps["embedding"]))]

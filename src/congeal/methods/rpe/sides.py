@@ -1,0 +1,110 @@
+"""The network for boundaries: an embedding and a boundary map on each side output, and a fusion."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from congeal.methods.rpe.boundaries_config import BoundaryNetwork
+from congeal.networks.decoders import LightDecoder
+from congeal.networks.encoders import build_encoder, input_moments
+from congeal.sphere import FAINT, normalise
+
+__all__ = ["SideNetwork", "SideOutput"]
+
+
+class SideOutput(NamedTuple):
+    """What a :class:`SideNetwork` says of a batch of images.
+
+    Attributes:
+        embeddings: of each side output, finest first: ``(B, D, h, w)`` unit vectors in float32.
+        sides: logits of each side output ``(B, 1, h, w)``.
+        fusion: ``(B, 1, h, w)`` logits at the size of the finest.
+    """
+
+    embeddings: list[Tensor]
+    sides: list[Tensor]
+    fusion: Tensor
+
+
+class SideNetwork(nn.Module):
+    """Encoder, unit embeddings of a few dimensions on its side outputs, and boundary maps of them.
+
+    A 1 x 1 convolution of a side output is its embedding; another one of the embedding is its
+    boundary map; one of all embeddings, resized to the finest and joined, is the fusion.
+
+    Args:
+        settings: of the network.
+        planes: channels of the image.
+
+    Raises:
+        CongealError: the encoder is unknown, or has no features at the stride wanted.
+
+    Example:
+        >>> output = SideNetwork(BoundaryNetwork())(torch.zeros(1, 3, 64, 64))
+        >>> [tuple(one.shape) for one in output.embeddings][:2], len(output.sides)
+        ([(1, 3, 32, 32), (1, 3, 16, 16)], 5)
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, settings: BoundaryNetwork, planes: int = 3) -> None:
+        super().__init__()
+        c = settings
+        self.stride = int(c.stride)
+        self.encoder = build_encoder(
+            c.encoder,
+            planes,
+            pretrained=c.pretrained,
+            weights=c.encoder_weights,
+            output_stride=c.output_stride,
+            freeze_norm=c.freeze_norm,
+            levels=c.encoder_levels,
+            frozen=c.frozen_levels,
+        )
+        channels, reductions = self.encoder.channels, self.encoder.reductions
+        decoder = LightDecoder(channels, reductions, self.stride, c.decoder)
+        first = decoder.first
+        self.decoder = decoder if c.top_down else None
+        widths = decoder.level_channels if c.top_down else channels[first:]
+        self.first = first
+        self.embed = nn.ModuleList(nn.Conv2d(width, c.dimensions, 1) for width in widths)
+        self.draw = nn.ModuleList(nn.Conv2d(c.dimensions, 1, 1) for _ in widths)
+        self.fuse = nn.Conv2d(c.dimensions * len(widths), 1, 1)
+        moments = input_moments(c.encoder, c.mean, c.deviation, planes)
+        for name, values in zip(("mean", "deviation"), moments, strict=True):
+            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of an image must be divisible by."""
+        return math.lcm(*self.encoder.reductions, self.stride)
+
+    def forward(self, image: Tensor, *, hold_embedding: bool = False) -> SideOutput:
+        """``(B, C, H, W)`` to a :class:`SideOutput`; H and W divisible by ``divisor``.
+
+        Args:
+            image: scaled for the network.
+            hold_embedding: let no gradient pass from the boundary maps to the embeddings.
+        """
+        features = self.encoder((image - self.mean) / self.deviation)
+        maps = features[self.first :] if self.decoder is None else self.decoder.levels(features)
+        embeddings = [
+            normalise(embed(one).float(), dim=1, eps=FAINT)
+            for embed, one in zip(self.embed, maps, strict=True)
+        ]
+        read = [one.detach() if hold_embedding else one for one in embeddings]
+        sides = [draw(one).float() for draw, one in zip(self.draw, read, strict=True)]
+        size = read[0].shape[-2:]
+        joined = torch.cat([read[0], *(_resized(one, size) for one in read[1:])], 1)
+        return SideOutput(embeddings, sides, self.fuse(joined).float())
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    resized: Tensor = functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return resized

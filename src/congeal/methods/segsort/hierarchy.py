@@ -1,0 +1,118 @@
+"""Regions by how unlike the embeddings on both sides of a boundary are, in a hierarchy.
+
+Flow: embedding, gradient of the image -> boundary map -> watershed and merging -> contours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+from skimage.measure import block_reduce
+from torch import Tensor
+
+from congeal.data.intensity import scale_intensity
+from congeal.errors import CongealError
+from congeal.grouping.contours import RegionHierarchy, gradient_boundary, region_hierarchy
+from congeal.methods.method import MapPrediction
+
+__all__ = ["contours_of", "embedding_boundary", "image_gradient", "sized_hierarchy"]
+
+LARGEST = 640  # px, longest side of a map whose regions are found, in about a second
+
+Boundary = NDArray[np.float64]
+
+
+def image_gradient(image: NDArray[Any]) -> Boundary:
+    """Boundary strength ``(H, W)``, [0, 1], of an image ``(H, W[, C])`` by its own gradient.
+
+    Of other than one or three channels their mean counts.
+    """
+    pixels = scale_intensity(image).movedim(0, 2).numpy()
+    if pixels.shape[2] not in (1, 3):
+        pixels = pixels.mean(2, keepdims=True)
+    return gradient_boundary(pixels)
+
+
+def embedding_boundary(embedding: Tensor, gradient: Boundary) -> Boundary:
+    """Boundary strength by embedding and image: sqrt((1 - cos) / 2 * gradient).
+
+    The cosine is that of the embeddings on both sides, two cells of the network apart, the larger
+    of both axes. The embedding says what a boundary separates, the gradient where it runs.
+
+    Args:
+        embedding: ``(D, h, w)`` unit vectors.
+        gradient: ``(H, W)``, [0, 1], of the image.
+
+    Returns:
+        ``(H, W)``, [0, 1].
+
+    Example:
+        >>> import torch
+        >>> halves = torch.eye(2)[:, [0, 0, 0, 1, 1, 1]][:, None].repeat(1, 4, 1)  # (2, 4, 6)
+        >>> embedding_boundary(halves, np.ones((8, 12)))[4].round(1).tolist()
+        [0.0, 0.0, 0.0, 0.4, 0.6, 0.7, 0.7, 0.6, 0.4, 0.0, 0.0, 0.0]
+    """
+    unit = embedding.float().cpu().numpy().astype(np.float64)
+    apart: Boundary = np.zeros(unit.shape[1:])
+    for axis in range(2):
+        np.maximum(apart, _across(unit, axis), out=apart)
+    shapes: list[tuple[int, int]] = list(zip(gradient.shape, apart.shape, strict=True))
+    places = [
+        ((np.arange(length) + 0.5) * cells / length - 0.5).clip(0, cells - 1)
+        for length, cells in shapes
+    ]
+    fine = map_coordinates(apart, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
+    return np.asarray(np.sqrt(fine.clip(0, 1) * gradient))
+
+
+def contours_of(maps: MapPrediction) -> Boundary:
+    """The ultrametric contour map ``(2 H + 1, 2 W + 1)`` of the maps of an image.
+
+    Args:
+        maps: ``embedding``, and the gradient of the image among the extras.
+
+    Raises:
+        CongealError: there is no gradient.
+    """
+    gradient = maps.extra.get("gradient")
+    if gradient is None:
+        raise CongealError("expected maps predicted with decoding.hierarchy, got others")
+    return sized_hierarchy(embedding_boundary(maps.maps["embedding"], gradient)).contours()
+
+
+def _across(unit: Boundary, axis: int) -> Boundary:
+    """``(h, w)`` half of 1 - cosine of the neighbours before and behind; 0 in the border."""
+    apart = np.zeros(unit.shape[1:])
+    if apart.shape[axis] > 2:
+        rows = np.moveaxis(unit, axis + 1, 1)
+        cosine = (rows[:, :-2] * rows[:, 2:]).sum(0)
+        np.moveaxis(apart, axis, 0)[1:-1] = (1 - cosine) / 2
+    return apart
+
+
+def sized_hierarchy(strength: Boundary, scale: float = 1.0) -> RegionHierarchy:
+    """The regions of a boundary map ``(H, W)``; of a large one those of the maxima of its blocks.
+
+    Args:
+        strength: of the boundaries, [0, 1].
+        scale: size at which the regions are wanted; they are not found more finely than at the
+            next larger whole share (1/2 for .4, 1 for .6).
+
+    Example:
+        >>> wide = np.zeros((4, 1300))
+        >>> wide[:, 700] = 0.9
+        >>> found = sized_hierarchy(wide)
+        >>> found.regions.shape, int(found.segments(0.5).max())
+        ((4, 1300), 2)
+    """
+    step = max(math.ceil(max(strength.shape) / LARGEST), math.floor(1 / scale))
+    if step == 1:
+        return region_hierarchy(strength)
+    coarse = region_hierarchy(block_reduce(strength, step, np.max))
+    height, width = strength.shape
+    whole = coarse.regions.repeat(step, 0).repeat(step, 1)[:height, :width]
+    return RegionHierarchy(whole, coarse.merges)

@@ -1,0 +1,116 @@
+"""Segmenting a volume plane by plane, and joining what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from congeal.data.images import read_pictures
+from congeal.errors import CongealError
+from congeal.models.channels import stored_channels
+from congeal.prediction.single import Model, as_image, as_segmenter
+from congeal.prediction.tiled import segment_image
+from congeal.segmentation import Segmentation
+from congeal.segmentation.formats import FORMATS
+from congeal.segmentation.segmenter import Segmenter
+from congeal.segmentation.volume import Volume, VoxelSize
+
+__all__ = [
+    "VOLUME_FORMATS",
+    "FoundVolume",
+    "check_volume_formats",
+    "found_in_planes",
+    "segment_volume",
+]
+
+VOLUME_FORMATS = ("tiff", "csv")
+"""Names of the formats that a volume can be written in."""
+
+
+def segment_volume(
+    model: Model,
+    stack: str | Path | Iterable[NDArray[Any]],
+    *,
+    min_iou: float = 0.25,
+    max_gap: int = 0,
+    min_planes: int = 1,
+    device: str = "auto",
+) -> Volume:
+    """Find the objects of a volume: of each plane, joined from plane to plane by their overlap.
+
+    Args:
+        model: a model, its folder, or the name of a shipped one.
+        stack: a TIFF of several pages, or the planes, ``(H, W)`` or ``(H, W, C)`` each.
+        min_iou: least overlap of what is joined, as for :func:`congeal.stitch_planes`.
+        max_gap: planes that an object may be missing in.
+        min_planes: objects of fewer planes are left out.
+        device: where a model given by path or name runs.
+
+    Raises:
+        CongealError: there is no such model or stack, or sizes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> import congeal
+        >>> segment_volume(congeal.RPE(), np.zeros((3, 20, 30), np.uint8))
+        Volume(3 x 20 x 30, 0 objects)
+    """
+    channels = stored_channels(model)
+    planes: Iterable[NDArray[Any]]
+    if isinstance(stack, str | Path):
+        planes = [one.pixels for one in read_pictures(stack, channels)]
+    else:
+        planes = (as_image(one, channels) for one in stack)
+    found = found_in_planes(as_segmenter(model, device), planes)
+    return Volume.from_planes(found, min_iou=min_iou, max_gap=max_gap, min_planes=min_planes)
+
+
+def found_in_planes(model: Segmenter, planes: Iterable[NDArray[Any]]) -> Iterable[Segmentation]:
+    """Segment one plane after another.
+
+    Raises:
+        CongealError: there is not the memory for a plane, or the model finds no objects.
+    """
+    for plane in planes:
+        result, _ = segment_image(model, plane)
+        if not result.has_objects:
+            raise CongealError(f"expected a model of objects for a volume, got {result!r}")
+        yield result
+
+
+def check_volume_formats(formats: Iterable[str]) -> None:
+    """Refuse formats that are for images.
+
+    Raises:
+        CongealError: there is one.
+
+    Example:
+        >>> check_volume_formats(["tiff"])
+    """
+    for name in formats:
+        if name in FORMATS and name not in VOLUME_FORMATS:
+            raise CongealError(
+                f"expected formats {' or '.join(VOLUME_FORMATS)} for --stack volume, got {name}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FoundVolume:
+    """A volume, with what its files are written from.
+
+    Attributes:
+        result: the volume.
+        size: of its voxels.
+    """
+
+    result: Volume
+    size: VoxelSize
+
+    def save(self, path: Path, file_name: str) -> Path:
+        """Write a file in the format its name tells."""
+        del file_name  # of the stack: no file of a volume has it inside
+        return self.result.save(path, self.size)

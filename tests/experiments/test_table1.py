@@ -1,0 +1,61 @@
+"""Proposals beside others, tried on drawn shapes."""
+
+import numpy as np
+import pytest
+import torch
+
+from congeal.data.sample import Sample
+from congeal.experiments.table1 import (
+    COUNTS,
+    _claims,
+    _components,
+    _segments,
+    _truth,
+    draw_table1,
+    has_selective_search,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def test_all_methods_are_scored_at_all_numbers_of_proposals(tmp_path, table):
+    made = draw_table1(tmp_path, quick=True)
+    assert (made.png.name, made.csv.name) == ("table1.png", "table1.csv")
+    rows = table(made)
+    methods = {"rpe", "felzenszwalb", "components of the truth", "ceiling"}
+    methods |= {"selective search"} if has_selective_search() else set()
+    assert {(row["method"], int(row["proposals"])) for row in rows} == {
+        (method, count) for method in methods for count in COUNTS
+    }
+    assert all(0 <= float(row[key]) <= 1 for row in rows for key in ("ar", "recall at .5"))
+    assert made.numbers["shapes ceiling ar@100"] == 1
+    assert len(made.claims) == 1
+
+
+def two_squares():
+    labels = np.zeros((40, 60), np.int64)
+    labels[5:15, 5:15], labels[20:35, 30:50] = 1, 2
+    image = np.full((40, 60, 3), 40, np.uint8)
+    image[labels == 1], image[labels == 2] = 150, 230
+    return Sample("two", image, labels)
+
+
+@pytest.mark.parametrize("propose", [_segments, _components, _truth])
+def test_others_propose_ranked_masks_of_the_objects(propose):
+    sample = two_squares()
+    found = propose(sample)
+    assert (np.diff(np.sort(found.scores)[::-1]) <= 0).all()
+    for k in (1, 2):
+        true = sample.labels == k
+        overlaps = [(mask & true).sum() / (mask | true).sum() for mask in found.masks]
+        assert max(overlaps) > 0.6  # smoothing blurs the outlines of the segments
+
+
+@pytest.mark.parametrize(("few", "held"), [(0.78, True), (0.5, False)])
+def test_the_claim_compares_ten_proposals_with_sixty(few, held):
+    scores = {"recall_0.5@10": few, "recall_0.5@60": 0.8}
+    (claim,) = _claims({"shapes": {"rpe": scores}})
+    assert claim.held == held
