@@ -1,50 +1,42 @@
-"""A 512 x 512 embedding to a label map: time, agreement with exact mean shift, objects lost.
+"""Embeddings to groups by the pipeline of ``congeal segment``: time, agreement with exact.
 
-    python benchmarks/grouping.py [--exact 128] [--anchors 1024] [--scenes 8] [--nuclei 12]
+    python benchmarks/grouping.py [--nuclei 12] [--exact 128] [--anchors 1024] [--growth 1]
                                   [--json FILE]
 
-Drawn embeddings: background and discs of 20 to 100,000 pixels at right angles or opposite, 3 x 3
-blur across borders, noise. The exact result (every pixel shifts) is that of ``exact`` x ``exact``
-pixels spread over the image; another such grid tells how far exact results agree among themselves.
-Of the scenes with 30 and 200 groups the plainest form is timed as well, which gives the machine's
-measure: 2,048 random anchors shift, every pixel takes the nearest of their modes. ``--scenes``
-more of 30, 100 and 200 groups are grouped for what is lost of them, and how much of that exact mean
-shift of the surroundings finds.
-Real ones: the embeddings of crossing sticks by the model of ``congeal demo`` (``--model
-congeal-demo/model``), and of ``--nuclei`` test images of the nuclei pack by the model that ships,
-their objects only. Here all of these pixels shift, and all but every hundredth, which tells how far
-exact results agree among themselves, and every other pixel alone, which tells how much a sample of
-that size may still say.
+Nuclei: ``--nuclei`` validation images by the model that ships, exactly what ``congeal segment``
+groups: its maps, its settings, its kernel in space. Exact is the same kernel over all pixels of the
+foreground, none left out, until no pixel moves by more than 1e-3 (60 steps at most); neighbours
+that then agree are one group.
+Drawn: 512 x 512 pixels, D = 64, without a radius. Background and discs of 20 to 100,000 pixels at
+right angles or opposite, 3 x 3 blur across borders, noise. Exact is the mean shift of every pixel
+of a grid of ``exact`` x ``exact`` pixels spread over the image, compared there. The plainest form
+is timed beside: 2,048 random anchors shift, every pixel takes the nearest of their modes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from measure import Row, best_seconds, options, tell
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.cluster import MeanShift as SklearnMeanShift
 from sklearn.metrics import adjusted_rand_score
-from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, normalize, pad
+from torch.nn.functional import avg_pool2d, normalize, pad
 
 import congeal
 from congeal.data import open_dataset
-from congeal.grouping import MeanShift, assign_to_modes, find_modes
-from congeal.grouping.basins import let_flow
-from congeal.grouping.modes import converge
+from congeal.grouping import MeanShift, assign_to_modes, connect, converge, find_modes
+from congeal.grouping.flow import let_flow
 
 KAPPA = 36.0
-SCENES = 6  # of sticks
-FEWEST, MOST = 4000, 26000  # pixels of nuclei in an image that is taken, so that all can shift
-PLAIN = 2048  # anchors
+MOST = 12_000  # pixels of the foreground, so that all can shift
+PLAIN = 2048  # random anchors of the plainest form
 
 
 def draw_labels(count: int, side: int, seed: int) -> NDArray[np.int64]:
@@ -72,49 +64,79 @@ def embed(labels: NDArray[np.int64], dimensions: int, noise: float, seed: int) -
     return normalize(blurred + noise * torch.randn(blurred.shape, generator=generator), dim=0)
 
 
-def embed_by(model: congeal.RPE, image: NDArray[np.generic], size: tuple[int, ...]) -> Tensor:
-    """Embedding of an image by a trained model, enlarged to so many pixels."""
-    found = model.segment(image, keep_embedding=True)
-    assert found.embedding is not None
-    coarse = torch.from_numpy(found.embedding)[None]
-    return normalize(interpolate(coarse, size=size, mode="bilinear")[0], dim=0)
+def nuclei(count: int) -> list[Row]:
+    """Rows for the first validation images of nuclei whose pixels can all shift."""
+    model, rows, group = congeal.load("nuclei"), list[Row](), MeanShift.group
+    for number, sample in enumerate(open_dataset("nuclei", "val") if count else []):
+        caught: list[tuple[MeanShift, Tensor, Tensor, Tensor]] = []
 
+        def note(shift: MeanShift, *given: Any, caught: list[Any] = caught) -> Any:
+            caught.append((shift, *given))
+            return group(shift, *given)
 
-def trained(folder: str, number: int, side: int = 512) -> tuple[Tensor, NDArray[np.int64]]:
-    """Embedding of a drawn scene by a trained model, at full resolution, and the true labels."""
-    sample = open_dataset("sticks", "test", count=SCENES)[number]
-    labels = torch.from_numpy(sample.labels)[None, None].double()
-    drawn = interpolate(labels, size=(side, side), mode="nearest")[0, 0].long().numpy()
-    return embed_by(congeal.load(folder), sample.image, (side, side)), drawn
-
-
-def nuclei(count: int, anchors: int) -> list[Row]:
-    """Rows for the first test images of nuclei that have a fair number of pixels of objects."""
-    model, rows = congeal.load("nuclei"), list[Row]()
-    shift = MeanShift(KAPPA, smallest=21, anchors=anchors)
-    for number, sample in enumerate(open_dataset("nuclei", "test") if count else []):
-        mask = torch.from_numpy(sample.labels > 0)
-        if len(rows) < count and FEWEST <= int(mask.sum()) <= MOST:
-            embedding = embed_by(model, sample.image, sample.labels.shape)
-            name = f"nuclei {number}, trained"
-            rows.append(measure(name, embedding, sample.labels, None, shift, mask))
+        MeanShift.group = note  # type: ignore[method-assign]
+        try:
+            model.segment(sample.image)
+        finally:
+            MeanShift.group = group  # type: ignore[method-assign]
+        if not caught or int(caught[0][2].sum()) > MOST:
+            continue
+        rows.append(as_segmented(f"nuclei {number}", *caught[0]))
+        if len(rows) == count:
+            break
     return rows
 
 
-def exact_labels(
-    points: Tensor, shift: MeanShift, others: Tensor | None = None
-) -> NDArray[np.int64]:
-    """Mean shift of every one of the points ``(N, D)``; the modes to which these or others flow.
+def mean_of(rows: list[Row]) -> Row:
+    names = ("pixels", "ms", "groups", "exact groups", "ARI to exact")
+    return {"embedding": "mean"} | {
+        name: float(np.mean([row[name] for row in rows])) for name in names
+    }
 
-    Points are made one only where they have met to five digits. Twenty steps: by then what is left
-    moves for as long as one likes to wait, as distant modes attract each other ever so slightly.
+
+def as_segmented(name: str, shift: MeanShift, embedding: Tensor, mask: Tensor, mass: Tensor) -> Row:
+    seconds = best_seconds(lambda: shift.group(embedding, mask, mass))
+    found = shift.group(embedding, mask, mass).labels[mask].numpy()
+    exact = exact_nearby(embedding, mask, mass, shift)[mask.numpy()]
+    return {
+        "embedding": name,
+        "pixels": len(found),
+        "D": len(embedding),
+        "ms": 1e3 * seconds,
+        "groups": len(np.unique(found)),
+        "exact groups": len(np.unique(exact)),
+        "ARI to exact": adjusted_rand_score(exact, found),
+    }
+
+
+def exact_nearby(
+    embedding: Tensor, mask: Tensor, mass: Tensor, shift: MeanShift
+) -> NDArray[np.int64]:
+    """Mean shift of every pixel of the mask; the parts of neighbours that agree, ``(h, w)``."""
+    points, weight = embedding[:, mask].T.contiguous()[None], mass[mask][None]
+    place = mask.nonzero().float()[None]
+    for _ in range(60):
+        before, points = points, shift.step(points, weight, place)
+        if float((points - before).abs().max()) < 1e-3:
+            break
+    settled = torch.zeros_like(embedding)
+    settled[:, mask] = points[0].T
+    down = (settled[:, 1:] * settled[:, :-1]).sum(0) > shift.margin
+    right = (settled[:, :, 1:] * settled[:, :, :-1]).sum(0) > shift.margin
+    return connect(mask.numpy(), down.numpy(), right.numpy())
+
+
+def exact_labels(points: Tensor, shift: MeanShift) -> NDArray[np.int64]:
+    """Mean shift of every one of the points ``(N, D)``, and the modes to which they flow.
+
+    Points are made one only where they have met to five digits. Twenty steps: later, distant modes
+    attract each other ever so slightly.
     """
     flow = let_flow(points, shift, torch.ones(len(points)), width=1e-5, steps=20, tolerance=0.0)
     modes = find_modes(flow.rest, margin=shift.margin, weights=flow.mass)
     area = torch.bincount(assign_to_modes(flow.rest, modes), flow.mass, len(modes))
     modes = modes[area >= min(shift.smallest, float(area.max()))]
-    where = flow.where if others is None else flow.follow(others)
-    return assign_to_modes(flow.rest, modes)[where].numpy()
+    return assign_to_modes(flow.rest, modes)[flow.where].numpy()
 
 
 def lost(labels: NDArray[np.int64], found: NDArray[np.int64]) -> list[int]:
@@ -130,63 +152,18 @@ def lost(labels: NDArray[np.int64], found: NDArray[np.int64]) -> list[int]:
     return missed
 
 
-def exact_finds(
-    number: int, embedding: Tensor, labels: NDArray[np.int64], shift: MeanShift, around: int = 40
-) -> bool:
-    """Whether exact mean shift of the pixels of an object and those around it finds the object."""
-    rows, columns = np.nonzero(labels == number)
-    part = tuple(
-        slice(max(0, axis.min() - around), axis.max() + around + 1) for axis in (rows, columns)
-    )
-    points = embedding[:, part[0], part[1]].flatten(1).T.contiguous()
-    true = (labels[part] == number).ravel().astype(np.int64)
-    return 1 not in lost(true, exact_labels(points, shift))
-
-
-def more_scenes(count: int, scenes: int) -> Row:
-    """Scenes of so many groups, together: what is lost, and what of it exact mean shift finds."""
-    shift = MeanShift(KAPPA)
-    true, missed, found = 0, 0, 0
-    times: list[float] = []
-    scores: list[float] = []
-    for seed in range(1, scenes + 1):
-        labels = draw_labels(count, 512, seed=1000 * count + seed)
-        embedding = embed(labels, 64, 0.02, seed=seed)
-        times.append(best_seconds(partial(shift.group, embedding), repeats=7))
-        drawn = shift.group(embedding).labels.numpy()
-        gone = lost(labels.ravel(), drawn.ravel())
-        true, missed = true + len(np.unique(labels)), missed + len(gone)
-        found += sum(exact_finds(number, embedding, labels, shift) for number in gone)
-        scores.append(adjusted_rand_score(labels.ravel(), drawn.ravel()))
-    return {
-        "scenes": f"{scenes} of {count} groups",
-        "ms, mean": 1e3 * float(np.mean(times)),
-        "ms, most": 1e3 * max(times),
-        "true": true,
-        "lost": missed,
-        "of these exact finds": found,
-        "ARI to truth, mean": float(np.mean(scores)),
-    }
-
-
 def measure(
-    name: str,
-    embedding: Tensor,
-    labels: NDArray[np.int64],
-    exact: int | None,
-    shift: MeanShift,
-    mask: Tensor | None = None,
+    name: str, embedding: Tensor, labels: NDArray[np.int64], side: int, shift: MeanShift
 ) -> Row:
-    """A row of the table; ``exact`` is the side of the grid that shifts, None for all pixels."""
-    seconds = best_seconds(lambda: shift.group(embedding, mask), repeats=7)
-    groups = shift.group(embedding, mask)
-    inside = np.ones(labels.shape, bool) if mask is None else mask.numpy()
-    row = against_truth(
-        name, len(embedding), seconds, labels[inside], groups.labels.numpy()[inside]
-    )
-    if exact is None:
-        return row | to_all(embedding[:, torch.from_numpy(inside)], shift, groups.labels[inside])
-    return row | to_grids(embedding, exact, shift, groups.labels)
+    """A row for a drawn scene; ``side`` is that of the grid that shifts exactly."""
+    seconds = best_seconds(lambda: shift.group(embedding), repeats=5)
+    found = shift.group(embedding).labels.numpy()
+    row = against_truth(name, len(embedding), seconds, labels.ravel(), found.ravel())
+    step = max(1, embedding.shape[1] // side)
+    points = embedding[:, ::step, ::step].flatten(1).T.contiguous()
+    sparse = MeanShift(float(shift.concentration), smallest=shift.smallest / step**2)
+    exact = exact_labels(points, sparse)
+    return row | {"ARI to exact": adjusted_rand_score(exact, found[::step, ::step].ravel())}
 
 
 def against_truth(
@@ -203,62 +180,6 @@ def against_truth(
         "ARI to truth": adjusted_rand_score(true, found),
         "lost": len(lost(true, found)),
     }
-
-
-def to_grids(embedding: Tensor, exact: int, shift: MeanShift, labels: Tensor) -> Row:
-    """Agreement with the shift of every pixel of an even grid, and of two such grids.
-
-    The pixels of a third grid tell; the second number is what one can ask of the first. The last
-    is the agreement with the first grid at those pixels of which the two grids say the same.
-    """
-    step = max(1, embedding.shape[1] // exact)
-    shift = for_one_of(step**2, shift)
-
-    def grid(row: int, column: int) -> Tensor:
-        return embedding[:, row::step, column::step].flatten(1).T.contiguous()
-
-    half, last = step // 2, step - 1
-    told, found = grid(last, half), labels[last::step, half::step].flatten()
-    one, two = (exact_labels(points, shift, told) for points in (grid(0, 0), grid(half, last)))
-    return agreement(one, two, found.numpy())
-
-
-def for_one_of(count: int, shift: MeanShift) -> MeanShift:
-    """The same for one pixel of so many, of which a group has fewer."""
-    return MeanShift(float(shift.concentration), shift.margin, smallest=shift.smallest / count)
-
-
-def to_all(points: Tensor, shift: MeanShift, labels: Tensor) -> Row:
-    """Agreement with the shift of all pixels ``(D, N)``, and of that with parts of them."""
-    points = points.T.contiguous()
-    kept = torch.arange(len(points)) % 100 != 50
-    one, two = exact_labels(points, shift), exact_labels(points[kept], shift)
-    row = agreement(one[kept.numpy()], two, labels[kept].numpy())
-    half = exact_labels(points[::2], for_one_of(2, shift))
-    return row | {
-        "ARI to exact": adjusted_rand_score(one, labels.numpy()),
-        "half to exact": adjusted_rand_score(one[::2], half),
-    }
-
-
-def agreement(one: NDArray[np.int64], two: NDArray[np.int64], found: NDArray[np.int64]) -> Row:
-    """The columns that compare what was found with an exact result, and that with another."""
-    sure = agreed(one, two)
-    return {
-        "ARI to exact": adjusted_rand_score(one, found),
-        "exact to exact": adjusted_rand_score(one, two),
-        "agreed %": 100 * float(sure.mean()),
-        "ARI there": adjusted_rand_score(one[sure], found[sure]),
-    }
-
-
-def agreed(one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where two labellings say the same, their groups being paired to share the most pixels."""
-    table = contingency_matrix(one, two)
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    partner = np.full(len(table), -1)
-    partner[rows] = columns
-    return partner[np.unique(one, return_inverse=True)[1]] == np.unique(two, return_inverse=True)[1]
 
 
 def peers(embedding: Tensor, labels: NDArray[np.int64]) -> list[Row]:
@@ -326,36 +247,28 @@ def beside(path: Path | None, name: str) -> Path | None:
 def main() -> None:
     chosen = options(
         __doc__ or "",
-        exact=(128, "side of the image shifted exactly"),
-        anchors=(1024, "pixels that shift at first"),
-        model=("", "folder of a model trained on sticks"),
-        nuclei=(0, "test images of nuclei, of which all pixels of objects shift"),
-        scenes=(8, "more of 30, 100 and 200 groups, for what is lost of them"),
+        exact=(128, "side of the grid shifted exactly"),
+        anchors=(1024, "points that shift"),
+        nuclei=(0, "validation images of nuclei, of which all pixels of objects shift"),
+        drawn=("2,10,30,100,200", "groups of the drawn scenes; empty: none"),
+        growth=(1, "whether to time a scene of twice the pixels, again and again"),
     )
-    rows = []
-    for count in (2, 10, 30, 100, 200):
+    real, rows, compared = nuclei(chosen.nuclei), list[Row](), list[Row]()
+    if real:
+        real.append(mean_of(real))
+        tell("embeddings of nuclei to groups", real, beside(chosen.json, "nuclei"))
+    for count in map(int, filter(None, chosen.drawn.split(","))):
         labels = draw_labels(count, 512, seed=count)
         embedding = embed(labels, 64, 0.02, seed=count)
         shift = MeanShift(KAPPA, anchors=chosen.anchors)
         rows.append(measure(f"drawn, {count} groups", embedding, labels, chosen.exact, shift))
-        if count in (30, 200):
-            rows.append(measure_plain(embedding, labels))
         if count == 30:
+            rows.append(measure_plain(embedding, labels))
             compared = peers(embedding, labels)
-    for number in range(SCENES if chosen.model else 0):
-        embedding, labels = trained(chosen.model, number)
-        shift = MeanShift(
-            250.0, margin=0.85, smallest=2304, anchors=chosen.anchors
-        )  # 144 pixels of the drawing
-        mask = torch.from_numpy(labels > 0)
-        rows.append(measure(f"sticks {number}, trained", embedding, labels, None, shift, mask))
-    rows += nuclei(chosen.nuclei, chosen.anchors)
-    further = [more_scenes(count, chosen.scenes) for count in (30, 100, 200) if chosen.scenes]
-    growing = growth()
-    tell("512 x 512 pixels to labels", rows + compared, chosen.json)
-    if further:
-        tell("more scenes", further, beside(chosen.json, "scenes"))
-    tell("growth", growing, beside(chosen.json, "growth"))
+    if rows:
+        tell("512 x 512 pixels to labels", rows + compared, chosen.json)
+    if chosen.growth:
+        tell("growth", growth(), beside(chosen.json, "growth"))
 
 
 if __name__ == "__main__":

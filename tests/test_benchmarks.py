@@ -21,6 +21,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("discriminative.py", ["--quick"], 2),  # two groupings
         ("window_pairs.py", ["--quick"], 1),
         ("tiling.py", ["--quick"], 2),  # densities
+        ("grouping.py", ["--drawn", "2", "--exact", "32", "--growth", "0"], 1),
+        ("segment.py", ["--images", "3", "--split", "val", "--side", "300"], 2),
     ],
 )
 def test_a_benchmark_runs_and_writes_its_table(script, options, rows, tmp_path):

@@ -24,7 +24,7 @@ PACKAGE = SOURCE / "congeal"
 LAYERS = (
     ("errors", "version"),
     ("files", "progress", "settings", "tasks"),
-    ("sphere", "labels", "autograd", "chance", "processes"),
+    ("sphere", "labels", "autograd", "neighbours", "chance", "processes"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping
     ("networks",),
@@ -45,6 +45,7 @@ MATHEMATICS = (
     "sphere",
     "labels",
     "autograd",
+    "neighbours",
     "chance",
     "processes",
     "losses",

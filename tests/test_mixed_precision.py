@@ -9,8 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from congeal.cli import app
-from congeal.grouping import build_grouping
-from congeal.grouping.readout import ReadOut
+from congeal.grouping import GroupDecoder, MeanShift, build_grouping
 from congeal.losses import (
     discriminative_loss,
     pairwise_loss,
@@ -71,9 +70,9 @@ def test_groupings_give_the_same_groups_under_autocast(name):
 def test_decoding_gives_the_same_objects_under_autocast(reach):
     embedding = torch.nn.functional.normalize(two_halves()[0], dim=0)
     mask = torch.ones(SIDE, SIDE, dtype=torch.bool)
-    plain = ReadOut(reach=reach)(embedding, mask)
+    plain = GroupDecoder(MeanShift(reach=reach))(embedding, mask)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = ReadOut(reach=reach)(embedding, mask)
+        mixed = GroupDecoder(MeanShift(reach=reach))(embedding, mask)
     assert (mixed == plain).all()
     assert mixed.max() == 2
 

@@ -36,7 +36,7 @@ def test_boundaries_are_trained_segmented_and_scored(berkeley, tmp_path, run, sa
         words += ["--set", one]
     made = said(*words)
     assert made["settings"]["task"] == "boundaries"
-    assert 0 <= made["metrics"]["ods"] <= 1
+    assert 0 <= made["metrics"]["validation ods"] <= 1
     assert run("segment", model, berkeley / "images/test", "-o", found).exit_code == 0
     pictures = sorted(found.glob("*_boundary.png"))
     assert len(pictures) == 2

@@ -160,7 +160,7 @@ def test_a_real_ctrl_c_while_loading_is_clean(environment, desk):
     assert "Traceback" not in stderr
 
 
-def test_a_setting_of_the_read_out_can_be_changed(run, desk):
+def test_a_setting_of_the_decoding_can_be_changed(run, desk):
     save_model(RPE(dimensions=4, coordinates="none"), "untrained", card="")
     words = ["segment", "untrained", "photos/images/cell0.png", "-o", "out"]
     chosen = ["--set", "grouping=k-means", "--set", "grouping.grid=3", "--set", "smallest=2"]

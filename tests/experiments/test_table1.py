@@ -36,9 +36,9 @@ def test_all_methods_are_scored_at_all_numbers_of_proposals(tmp_path, table):
 
 
 def two_squares():
-    labels = np.zeros((40, 60), np.int64)
-    labels[5:15, 5:15], labels[20:35, 30:50] = 1, 2
-    image = np.full((40, 60, 3), 40, np.uint8)
+    labels = np.zeros((120, 180), np.int64)
+    labels[15:45, 15:45], labels[60:105, 90:150] = 1, 2
+    image = np.full((120, 180, 3), 40, np.uint8)
     image[labels == 1], image[labels == 2] = 150, 230
     return Sample("two", image, labels)
 

@@ -44,7 +44,7 @@ def flood(mask, right, down):
 
 def edges(mask, value=True):
     height, width = mask.shape
-    return np.full((height, width - 1), value), np.full((height - 1, width), value)
+    return np.full((height - 1, width), value), np.full((height, width - 1), value)
 
 
 # --- connect -----------------------------------------------------------------------------------
@@ -71,14 +71,14 @@ def test_with_no_edge_open_every_pixel_is_a_part(mask):
 @many
 def test_parts_follow_the_open_edges_in_scanning_order(data):
     mask = data.draw(masks)
-    right, down = (data.draw(hnp.arrays(bool, edge.shape)) for edge in edges(mask))
-    np.testing.assert_array_equal(connect(mask, right, down), flood(mask, right, down))
+    down, right = (data.draw(hnp.arrays(bool, edge.shape)) for edge in edges(mask))
+    np.testing.assert_array_equal(connect(mask, down, right), flood(mask, right, down))
 
 
 def test_connecting_leaves_its_arguments_alone():
     mask = np.array([[True, False], [True, True]])
-    right, down = edges(mask)
-    connect(mask, right, down)
+    down, right = edges(mask)
+    connect(mask, down, right)
     assert mask.sum() == 3
     assert right.all()
     assert down.all()

@@ -211,30 +211,12 @@ def test_a_mask_and_weights_multiply():
     torch.testing.assert_close(both, product)
 
 
-@pytest.mark.parametrize("weights", [None, "given"])
-@pytest.mark.parametrize("eta", [0.7, 1.0])
-def test_others_are_pulled_as_members_of_no_mass_would_be(weights, eta):
-    points, queries = sphere(40, 5), sphere(9, 5, seed=1)
-    mass = None if weights is None else torch.rand(40, dtype=torch.float64) + 0.1
-    pulled = MeanShift(36.0, step_size=eta).pull(queries, points, mass)
-    kernel = (36 * queries @ points.T).exp() * (1 if mass is None else mass)
-    mean = kernel @ points / kernel.sum(1, keepdim=True)
-    torch.testing.assert_close(pulled, normalize(eta * mean + (1 - eta) * queries, dim=1))
-
-
 def test_masses_of_another_precision_are_taken():
     points, mass = sphere(40, 5).float(), torch.rand(40, dtype=torch.float64) + 0.1
-    pulled = MeanShift(36.0).pull(points[:9], points, mass)
-    torch.testing.assert_close(pulled, MeanShift(36.0).pull(points[:9], points, mass.float()))
     moved = mean_shift_step(points[None], concentration=36.0, weights=mass[None])
-    assert pulled.dtype == moved.dtype == torch.float32
-
-
-def test_a_kernel_that_underflows_far_from_all_still_pulls():
-    points = torch.tensor([[1.0, 0.0], [0.98, 0.2]])
-    pulled = MeanShift(4000.0).pull(torch.tensor([[-1.0, 0.0]]), points)
-    assert torch.isfinite(pulled).all()
-    torch.testing.assert_close(pulled, normalize(points[1:], dim=1))
+    same = mean_shift_step(points[None], concentration=36.0, weights=mass[None].float())
+    torch.testing.assert_close(moved, same)
+    assert moved.dtype == torch.float32
 
 
 def test_a_mask_without_a_pixel_leaves_finite_vectors():

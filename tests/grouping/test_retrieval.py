@@ -17,11 +17,10 @@ from congeal.errors import CongealError
 from congeal.grouping import (
     Retrieval,
     SphericalKMeans,
-    majority_vote,
-    segment_prototypes,
     semantic_map,
 )
 from congeal.grouping.groups import Grouping, Groups, groups_from_labels
+from congeal.neighbours import majority_vote
 
 GOLDEN = Path(__file__).resolve().parents[1] / "metrics/golden/semantic"
 
@@ -64,7 +63,7 @@ def test_votes_agree_with_the_published_implementation(k):
 
 @pytest.mark.parametrize("block", [1, 7, 40, 1000])
 def test_neighbours_are_those_of_a_full_sort_whatever_the_block(block, monkeypatch):
-    monkeypatch.setattr("congeal.grouping.retrieval.QUERIES", 5)
+    monkeypatch.setattr("congeal.neighbours.QUERIES", 5)
     retrieval, queries = bank(100, k=9, block=block)
     found = retrieval.neighbours(queries)
     similarity, index = slow_neighbours(queries, retrieval.prototypes, 9)
@@ -130,41 +129,6 @@ def test_no_queries_have_no_neighbours():
     retrieval, _ = bank(10, k=4)
     assert retrieval.neighbours(torch.zeros(0, 5)).index.shape == (0, 4)
     assert retrieval.classify(torch.zeros(0, 5)).shape == (0,)
-
-
-# --- prototypes of segments --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(12,), (4, 5), (2, 3, 4)])
-def test_prototypes_are_the_mean_directions_of_segments(size):
-    embedding = noise(3, *size) * 4
-    segments = torch.arange(embedding[0].numel()).reshape(size) % 4 * 5 - 5  # -5, 0, 5, 10
-    ids, prototypes = segment_prototypes(embedding, segments)
-    assert ids.tolist() == [5, 10]
-    for one, prototype in zip(ids, prototypes, strict=True):
-        inside = normalize(embedding, dim=0)[:, segments == one]
-        torch.testing.assert_close(prototype, normalize(inside.sum(1), dim=0))
-
-
-def test_no_segment_has_no_prototype():
-    embedding = torch.ones(3, 4, 4, requires_grad=True)
-    for value in (0, -1):
-        ids, prototypes = segment_prototypes(embedding, torch.full((4, 4), value))
-        assert ids.shape == (0,)
-        assert prototypes.shape == (0, 3)
-        prototypes.sum().backward()
-    assert torch.isfinite(embedding.grad).all()
-
-
-def test_prototypes_of_segments_carry_gradient():
-    embedding = noise(3, 4, 4).requires_grad_()
-    segments = torch.arange(16).reshape(4, 4) % 3
-    assert torch.autograd.gradcheck(lambda x: segment_prototypes(x, segments)[1], embedding)
-
-
-def test_segments_of_another_size_are_refused():
-    with pytest.raises(CongealError, match=r"expected embedding \(D, \*S\)"):
-        segment_prototypes(torch.ones(2, 3, 3), torch.ones(3, 4, dtype=torch.int64))
 
 
 # --- as a grouping -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from torch.nn.functional import avg_pool2d, pad
 
-from congeal.grouping import AnchorSearch, MeanShift, find_modes
+from congeal.grouping import MeanShift, find_modes
 from congeal.sphere import normalise
 
 
@@ -68,13 +68,13 @@ def groups_at_rest(x, margin):
         (400.0, 5, 0.03, (0.3,), 0.999),  # .971 with the kernel's width
     ],
 )
-def test_anchors_find_the_groups_of_exact_mean_shift_where_kernel_and_margin_differ(
+def test_groups_are_those_of_exact_mean_shift_where_kernel_and_margin_differ(
     kappa, count, noise, margins, least
 ):
     embedding = discs(48, count, noise, seed=1)
     rest = shift_all(embedding.flatten(1).T, kappa)
     for margin in margins:
-        labels = AnchorSearch(MeanShift(kappa), margin, anchors=256).group(embedding).labels
+        labels = MeanShift(kappa, margin, anchors=2304).group(embedding).labels
         exact = groups_at_rest(rest, margin)
         assert adjusted_rand_score(exact, labels.flatten().numpy()) > least
 

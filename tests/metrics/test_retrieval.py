@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from congeal.errors import CongealError
-from congeal.metrics import retrieval
 from congeal.metrics.metric import merge_all
 from congeal.metrics.retrieval import RetrievalMetric, majority_labels, nearest_labels
 from congeal.metrics.semantic import SemanticMetric
@@ -78,7 +77,7 @@ def test_equally_near_prototypes_come_in_the_order_of_memory():
 
 def test_parts_of_the_queries_give_what_all_give(monkeypatch):
     whole = golden_neighbours(5)
-    monkeypatch.setattr(retrieval, "CHUNK", 7 * 300)
+    monkeypatch.setattr("congeal.neighbours.QUERIES", 7)
     assert (golden_neighbours(5) == whole).all()
 
 

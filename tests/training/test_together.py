@@ -13,6 +13,7 @@ import pytest
 from cases.shared_steps import variants
 
 from congeal import train
+from congeal.data import DrawnDataset
 from congeal.errors import CongealError
 from congeal.models import load, read_config
 from congeal.training import TrainConfig
@@ -160,11 +161,11 @@ def test_what_was_started_is_compared_with_what_is_asked_for(monkeypatch):
         settle_processes(TrainConfig(devices=3, nodes=2))
 
 
-def test_several_devices_without_torchrun_are_told_in_one_line(tmp_path, blank):
+def test_several_devices_without_torchrun_are_told_in_one_line(tmp_path):
     with pytest.raises(
         CongealError, match="started alone; start it by torchrun --nproc-per-node 2"
     ):
-        train("rpe", blank, output=tmp_path / "m", devices=2, start=None)
+        train("rpe", DrawnDataset("discs", count=4, size=64), output=tmp_path / "m", devices=2)
     assert not (tmp_path / "m").exists()
 
 

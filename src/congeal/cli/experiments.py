@@ -62,7 +62,7 @@ def run(
         str | None, typer.Option(help="Data sets of compare, with commas between.", metavar="LIST")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(help="Images that are scored, at most.", min=1)
+        int | None, typer.Option(help="Images that are scored, at most.", min=1, metavar="N")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -33,7 +33,9 @@ def methods(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Settings for this task, where they differ (default: its first)."),
+        typer.Option(
+            help="Settings for this task, where they differ (default: its first).", metavar="NAME"
+        ),
     ] = None,
     whole: Annotated[bool, typer.Option("--all", help="Tell all sections in full.")] = False,
     as_json: Json = False,

@@ -135,25 +135,21 @@ def train(
     All settings of a method: congeal methods NAME.
     """
     born = time.monotonic()  # the minutes count from here, imports included
-    given = {
-        "max_minutes": max_minutes,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "crop": crop,
-        "seed": seed,
-        "device": device,
-        "devices": devices,
-        "nodes": nodes,
-        "precision": precision,
-        "half": half or None,
-    }
-    named: dict[str, Any] = {
-        f"training.{name}": value for name, value in given.items() if value is not None
-    }
+    named = _training_settings(
+        max_minutes=max_minutes,
+        epochs=epochs,
+        batch_size=batch_size,
+        crop=crop,
+        seed=seed,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        precision=precision,
+        half=half or None,
+    )
     if channels is not None:
         named["input.channels"] = parse_channels(channels)
-    asked = {"unsupervised": unsupervised or bool(contours) or None, "contours": contours}
-    named |= {name: value for name, value in asked.items() if value is not None}
+    named |= _unlabelled(unsupervised, contours)
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
     written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}
     method, task = method or written["method"], task or written["task"]
@@ -163,12 +159,34 @@ def train(
         _print_config(method, data, wish)
         return
     _launch_if_several(chosen)
-    folder = default_folder(data) if output is None else output
     about = {"what": what, "licence": licence, "born": born}
+    _run_and_tell(method, data, output or default_folder(data), resume, wish, about, as_json)
+
+
+def _run_and_tell(
+    method: str | None,
+    data: str,
+    folder: Path,
+    resume: bool,
+    wish: dict[str, Any],
+    about: dict[str, Any],
+    as_json: bool,
+) -> None:
     with _quiet_beside_the_first():
         outcome = _run(method, data, folder, resume, wish, about)
         _stop_if_stopped(outcome)
         _tell(folder, data, as_json, outcome.advice)
+
+
+def _training_settings(**given: Any) -> dict[str, Any]:
+    """The settings that an option gave, by path."""
+    return {f"training.{name}": value for name, value in given.items() if value is not None}
+
+
+def _unlabelled(unsupervised: bool, contours: str | Path | None) -> dict[str, Any]:
+    """Settings of a training from images alone."""
+    asked = {"unsupervised": unsupervised or bool(contours) or None, "contours": contours}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _launch_if_several(settings: dict[str, Any]) -> None:

@@ -1,36 +1,32 @@
 """Groupings: from embeddings to groups of pixels."""
 
-from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.components import absorb_small, connect, fill_holes, split_parts
+from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.flat_shift import FlatMeanShift
 from congeal.grouping.groups import Grouping, Groups, groups_from_labels
 from congeal.grouping.kmeans import SphericalKMeans
-from congeal.grouping.local_shift import local_mean_shift
 from congeal.grouping.mean_shift import MeanShift, mean_shift_step
 from congeal.grouping.modes import assign_to_modes, converge, find_modes
+from congeal.grouping.pipeline import group_pixels
 from congeal.grouping.proposals import Proposals, mask_nms
-from congeal.grouping.readout import ReadOut
 from congeal.grouping.registry import GROUPINGS, build_grouping
 from congeal.grouping.retrieval import (
     Neighbours,
     Retrieval,
     RetrievedGroups,
-    majority_vote,
-    segment_prototypes,
     semantic_map,
 )
 from congeal.grouping.scalar_shift import ScalarMeanShift, scalar_mean_shift
 
 __all__ = [
     "GROUPINGS",
-    "AnchorSearch",
     "FlatMeanShift",
+    "GroupDecoder",
     "Grouping",
     "Groups",
     "MeanShift",
     "Neighbours",
     "Proposals",
-    "ReadOut",
     "Retrieval",
     "RetrievedGroups",
     "ScalarMeanShift",
@@ -42,13 +38,11 @@ __all__ = [
     "converge",
     "fill_holes",
     "find_modes",
+    "group_pixels",
     "groups_from_labels",
-    "local_mean_shift",
-    "majority_vote",
     "mask_nms",
     "mean_shift_step",
     "scalar_mean_shift",
-    "segment_prototypes",
     "semantic_map",
     "split_parts",
 ]

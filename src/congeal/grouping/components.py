@@ -16,28 +16,32 @@ Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def connect(mask: Mask, right: Mask, down: Mask) -> Labels:
+def connect(mask: Mask, *joined: Mask) -> Labels:
     """Label the parts of a mask that are joined by the edges given.
 
     Args:
-        mask: ``(H, W)`` pixels that take part.
-        right: ``(H, W - 1)`` whether a pixel is joined to the one on its right.
-        down: ``(H - 1, W)`` whether a pixel is joined to the one below.
+        mask: ``(*S)`` pixels that take part.
+        joined: for each axis, whether a pixel is joined to the next one along it; as the mask, but
+            one shorter along that axis.
 
     Returns:
-        ``(H, W)`` labels 1..K in scanning order, 0 outside the mask.
+        ``(*S)`` labels 1..K in scanning order, 0 outside the mask.
 
     Example:
         >>> mask = np.ones((1, 3), bool)
-        >>> connect(mask, np.array([[True, False]]), np.zeros((0, 3), bool)).tolist()
+        >>> connect(mask, np.zeros((0, 3), bool), np.array([[True, False]])).tolist()
         [[1, 1, 2]]
     """
     index = np.arange(mask.size).reshape(mask.shape)
-    right = right & mask[:, 1:] & mask[:, :-1]
-    down = down & mask[1:] & mask[:-1]
-    start = np.concatenate([index[:, :-1][right], index[:-1][down]])
-    end = np.concatenate([index[:, 1:][right], index[1:][down]])
-    graph = coo_array((np.ones(len(start), bool), (start, end)), shape=(mask.size, mask.size))
+    start, end = [index[:0].ravel()], [index[:0].ravel()]
+    for axis, pair in enumerate(joined):
+        here = (slice(None),) * axis + (slice(0, -1),)
+        there = (slice(None),) * axis + (slice(1, None),)
+        pair = pair & mask[here] & mask[there]
+        start.append(index[here][pair])
+        end.append(index[there][pair])
+    one, other = np.concatenate(start), np.concatenate(end)
+    graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(mask.size, mask.size))
     part = connected_components(graph, directed=False)[1].reshape(mask.shape)
     labels = np.zeros(mask.shape, np.int64)
     labels[mask] = _number(part[mask]) + 1
@@ -53,19 +57,30 @@ def _number(values: NDArray[np.int64]) -> Labels:
 
 
 def split_parts(labels: Labels) -> Labels:
-    """Give each 4-connected part of each object a label of its own.
+    """Give each connected part of each object a label of its own; pixels touch by their faces.
+
+    Args:
+        labels: ``(*S)``, 0 or less where there is no object.
+
+    Returns:
+        ``(*S)``, 1..K in scanning order.
 
     Example:
         >>> split_parts(np.array([[1, 0, 1], [2, 2, 0]])).tolist()
         [[1, 0, 2], [3, 3, 0]]
     """
-    return connect(labels > 0, labels[:, 1:] == labels[:, :-1], labels[1:] == labels[:-1])
+    from skimage.measure import label
+
+    parts: Labels = label(np.maximum(labels, 0), connectivity=1).astype(np.int64, copy=False)
+    return parts
 
 
 def _neighbours(labels: Labels, wanted: Mask) -> dict[int, dict[int, int]]:
     """For each label wanted, the labels it touches and the lengths of their borders."""
-    count, keys = len(wanted), []
-    for a, b in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
+    count, keys = len(wanted), [labels[:0].ravel()]
+    for axis in range(labels.ndim):
+        whole = (slice(None),) * axis
+        a, b = labels[(*whole, slice(1, None))], labels[(*whole, slice(0, -1))]
         touch = (a != b) & (a > 0) & (b > 0)
         keys += [a[touch] * count + b[touch], b[touch] * count + a[touch]]
     pairs, length = np.unique(np.concatenate(keys), return_counts=True)
@@ -84,12 +99,12 @@ def absorb_small(labels: Labels, smallest: float, *, spare_edge: bool = False) -
     Objects are taken from the smallest up, so that fragments of one object first grow together.
 
     Args:
-        labels: ``(H, W)``, 0 background.
+        labels: ``(*S)``, 0 background.
         smallest: area in pixels that an object needs to stay.
-        spare_edge: let objects that the edge of the image cuts stay as they are.
+        spare_edge: let objects that the edge of an image ``(H, W)`` cuts stay as they are.
 
     Returns:
-        ``(H, W)``, with the labels that remain unchanged.
+        ``(*S)``, with the labels that remain unchanged.
 
     Example:
         >>> absorb_small(np.array([[1, 1, 1, 2, 0, 3]]), 2).tolist()
@@ -165,6 +180,8 @@ def _inherit(
 def fill_holes(labels: Labels) -> Labels:
     """Fill background that one object alone surrounds, the innermost if there are several.
 
+    Only objects around a part of the background that does not reach the edge are looked at.
+
     Example:
         >>> ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
         >>> int(fill_holes(ring)[1, 1])
@@ -173,11 +190,25 @@ def fill_holes(labels: Labels) -> Labels:
     filled = labels.copy()
     if not labels.any():
         return filled
+    holes = _enclosed(labels)
+    if not holes.any():
+        return filled
     windows = enumerate(ndimage.find_objects(labels), 1)
-    present = [(label, window) for label, window in windows if window is not None]
+    present = [
+        (label, window) for label, window in windows if window is not None and holes[window].any()
+    ]
     present.sort(key=lambda one: -labels[one[1]].size)  # a ring within another has the last word
     for label, window in present:
         body = labels[window] == label
         hole = ndimage.binary_fill_holes(body) & (labels[window] == 0)
         filled[window][hole] = label
     return filled
+
+
+def _enclosed(labels: Labels) -> Mask:
+    """``(H, W)`` parts of the background that do not reach the edge of the image."""
+    parts, count = ndimage.label(labels == 0)
+    inner = np.ones(count + 1, bool)
+    inner[0] = inner[on_edge(parts)] = False
+    found: Mask = inner[parts]
+    return found

@@ -11,10 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from congeal.autograd import full_precision, once_through
 from congeal.errors import CongealError, require_tensor
-from congeal.grouping.anchors import AnchorSearch
 from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
-from congeal.grouping.masked import pixel_grid, pixel_mass
+from congeal.grouping.pipeline import group_pixels
+from congeal.grouping.pixels import pixel_grid, pixel_mass, take_pixels
 from congeal.sphere import FAINT, concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
@@ -233,7 +233,7 @@ class MeanShift(nn.Module):
             the points it starts from.
         tolerance: a step that moves no coordinate further ends the shifting; the steps that are
             left repeat its result.
-        anchors: for :meth:`group`, pixels that shift at first; smaller images shift whole.
+        anchors: for :meth:`group` without a reach, points that shift; smaller maps shift whole.
         smallest: for :meth:`group`, pixels under which a group is given up.
 
     Raises:
@@ -301,32 +301,6 @@ class MeanShift(nn.Module):
             spread=(self.reach or 3.0) / 3.0,
         )
 
-    def pull(self, queries: Tensor, points: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Move points by a step of the neighbourhoods that others make.
-
-        Args:
-            queries: ``(N, D)`` unit vectors, which attract nobody.
-            points: ``(M, D)`` unit vectors.
-            weights: ``(M,)`` mass of each of ``points``, above 0.
-
-        Returns:
-            ``(N, D)`` unit vectors.
-
-        Example:
-            >>> east = torch.tensor([[1.0, 0.0]])
-            >>> MeanShift().pull(torch.tensor([[0.6, 0.8]]), east).tolist()
-            [[1.0, 0.0]]
-        """
-        kappa = self.concentration.to(points.dtype)
-        means = _means_written_out if _few(queries, points) else _means_by_attention
-        values, mass = _weigh(
-            points[None], None if weights is None else weights[None], self.step_size == 1.0
-        )
-        moved = means(queries[None], points[None], kappa, mass, values)[0]
-        if self.step_size != 1.0:
-            moved = self.step_size * moved + (1 - self.step_size) * queries
-        return normalise(moved, dim=1)
-
     def shift(
         self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
     ) -> list[Tensor]:
@@ -371,11 +345,9 @@ class MeanShift(nn.Module):
     ) -> Groups:
         """Group the pixels of one image by the modes that they converge to.
 
-        Shifts until at rest, 20 steps at most: since all pixels move (blurring mean shift), modes
-        attract each other, and would merge further in many more steps. Large images go by anchors:
-        see :class:`congeal.grouping.AnchorSearch`. A ``reach`` does not apply here. In an image
-        the order of the pixels matters: a group of few pixels scattered along borders, a mixture
-        of its two neighbours, is given up, and of shuffled pixels none is told to be one.
+        By :func:`congeal.grouping.group_pixels`, at most 20 steps: since all pixels move (blurring
+        mean shift), modes attract each other, and would merge further in many more. With a
+        ``reach`` the kernel falls off with distance, and far-apart groups may share a direction.
 
         Args:
             embedding: ``(D, *S)``, normalised here.
@@ -386,8 +358,17 @@ class MeanShift(nn.Module):
             >>> MeanShift().group(torch.eye(2)[:, :, None].expand(2, 2, 9)).labels[:, 0].tolist()
             [1, 2]
         """
-        search = AnchorSearch(self, self.margin, self.anchors, self.smallest)
-        return search.group(embedding, mask, weights)
+        embedding, inside, mass = take_pixels(embedding, mask, weights)
+        return group_pixels(
+            embedding,
+            inside,
+            mass,
+            shift=self,
+            margin=self.margin,
+            radius=self.reach,
+            anchors=self.anchors,
+            min_area=self.smallest,
+        )
 
 
 def _at_rest(before: Tensor, after: Tensor, tolerance: float) -> bool:

@@ -19,6 +19,8 @@ __all__ = ["Shifting", "assign_to_modes", "converge", "find_modes", "widest"]
 class Shifting(Protocol):
     """Whatever gives a mean-shift step, such as :class:`congeal.grouping.MeanShift`."""
 
+    step_size: float
+
     @property
     def concentration(self) -> Tensor:
         """Kappa of the kernel, a scalar tensor."""
@@ -28,10 +30,6 @@ class Shifting(Protocol):
         self, points: Tensor, weights: Tensor | None = None, location: Tensor | None = None
     ) -> Tensor:
         """Move ``(B, N, D)`` unit vectors of mass ``(B, N)`` by one step."""
-        ...
-
-    def pull(self, queries: Tensor, points: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Move ``(N, D)`` unit vectors by a step towards ``(M, D)`` others of mass ``(M,)``."""
         ...
 
 
@@ -107,7 +105,7 @@ def find_modes(
     mass = points.new_ones(len(points)) if weights is None else weights.to(points.dtype)
     cosine = points @ points.T  # (N, N), N at most the anchors
     close = (cosine > math.cos((1 - margin) / 3 if width is None else width)).fill_diagonal_(True)
-    near = (cosine > merge_cosine(margin)).fill_diagonal_(True)  # so that the search ends
+    near = (cosine > margin).fill_diagonal_(True)  # so that the search ends
     lean = (cosine * near).fill_diagonal_(1.0) @ mass
     picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), smallest)
     if not picked:
@@ -167,11 +165,6 @@ def widest(margin: float, concentration: float) -> float:
         (0.2, 0.19999999999999998)
     """
     return min(max((1 - margin) / 3, 1 / math.sqrt(concentration)), math.pi / 2)
-
-
-def merge_cosine(margin: float) -> float:
-    """Plain cosine midway between the margin and the same direction."""
-    return float(margin)  # 2 (1 + margin) / 2 - 1
 
 
 def assign_to_modes(points: Tensor, modes: Tensor) -> Tensor:

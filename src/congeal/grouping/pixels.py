@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from congeal.errors import CongealError
 from congeal.grouping.groups import Groups, check_embedding, groups_from_labels
 
-__all__ = ["OverBatch", "collect_groups", "take_pixels"]
+__all__ = ["OverBatch", "collect_groups", "pixel_grid", "pixel_mass", "take_pixels"]
 
 
 class OverBatch:
@@ -101,3 +101,18 @@ def collect_groups(
     if unit:
         means = normalize(means, dim=1)
     return dataclasses.replace(groups, prototypes=torch.where(mass > 0, means, groups.prototypes))
+
+
+def pixel_mass(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    """Mass ``(B, N)`` of each pixel, 0 outside the mask; None where all are alike."""
+    mass = None if weights is None else weights.flatten(1).to(points.dtype)
+    if mask is None:
+        return mass
+    kept = mask.flatten(1).to(points.dtype)
+    return kept if mass is None else mass * kept
+
+
+def pixel_grid(size: torch.Size, like: Tensor) -> Tensor:
+    """``(N, n)`` positions of the pixels of a map of this size."""
+    axes = [torch.arange(side, dtype=like.dtype, device=like.device) for side in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(size))

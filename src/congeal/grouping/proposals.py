@@ -11,6 +11,7 @@ from torch import Tensor
 
 from congeal.autograd import full_precision
 from congeal.errors import CongealError
+from congeal.grouping.components import split_parts
 from congeal.grouping.groups import Grouping, Groups
 from congeal.grouping.mean_shift import MeanShift
 from congeal.grouping.pixels import OverBatch, take_pixels
@@ -221,7 +222,7 @@ class _Pool:
         for number, groups in enumerate(found):
             its_classes = groups.classes
             for layer in groups.layers:
-                parts = _parts(layer) if split else layer
+                parts = _split(layer) if split else layer
                 parent = _parents(parts, layer)  # (k,) group 1..K of each part
                 layers.append(torch.where(parts > 0, _consecutive(parts) + total, 0))
                 total += len(parent)
@@ -273,9 +274,6 @@ def _parents(parts: Tensor, layer: Tensor) -> Tensor:
     return parent[ids > 0]
 
 
-def _parts(layer: Tensor) -> Tensor:
+def _split(layer: Tensor) -> Tensor:
     """Connected parts of each label, pixels touching by their faces, in any dimension."""
-    from skimage.measure import label
-
-    parts = label(layer.cpu().numpy(), connectivity=1)
-    return torch.from_numpy(parts).to(layer)
+    return torch.from_numpy(split_parts(layer.cpu().numpy())).to(layer)

@@ -16,18 +16,16 @@ from congeal.files import atomic_path
 from congeal.grouping.groups import Grouping, Groups
 from congeal.grouping.kmeans import SphericalKMeans
 from congeal.grouping.pixels import OverBatch
+from congeal.neighbours import majority_vote, nearest_neighbours
 from congeal.sphere import normalise
 
 __all__ = [
     "Neighbours",
     "Retrieval",
     "RetrievedGroups",
-    "majority_vote",
-    "segment_prototypes",
     "semantic_map",
 ]
 
-QUERIES = 256  # looked up at once
 _STORED = ("prototypes", "classes", "images", "segment_ids")
 
 
@@ -53,57 +51,6 @@ class RetrievedGroups(Groups):
     """
 
     neighbours: Neighbours | None = None
-
-
-def segment_prototypes(embedding: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean direction of every segment; it carries gradient.
-
-    Args:
-        embedding: ``(D, *S)``, any length (it is normalised here, in float32 or better).
-        segments: ``(*S)`` int64; 0 (none) and below (void) have no prototype.
-
-    Returns:
-        The segments present, ascending, ``(K,)``, and their prototypes, ``(K, D)`` unit vectors.
-
-    Raises:
-        CongealError: the shapes do not fit.
-
-    Example:
-        >>> embedding = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
-        >>> ids, prototypes = segment_prototypes(embedding, torch.tensor([7, 7, 3]))
-        >>> ids.tolist(), prototypes.tolist()
-        ([3, 7], [[0.0, 1.0], [1.0, 0.0]])
-    """
-    if embedding.ndim < 2 or embedding.shape[1:] != segments.shape:
-        raise CongealError(
-            "expected embedding (D, *S) and segments (*S), "
-            f"got {tuple(embedding.shape)} and {tuple(segments.shape)}"
-        )
-    points = normalise(embedding.flatten(1)[:, segments.flatten() > 0].T, dim=1)
-    ids, index = torch.unique(segments[segments > 0], return_inverse=True)
-    sums = points.new_zeros(len(ids), len(embedding)).index_add(0, index, points)
-    return ids, normalise(sums, dim=1)
-
-
-def majority_vote(votes: Tensor) -> tuple[Tensor, Tensor]:
-    """The commonest value of each row, the smallest of several, and its share of the row.
-
-    Args:
-        votes: ``(N, k)`` integers, k at least 1.
-
-    Returns:
-        ``(N,)`` winners and ``(N,)`` shares in (0, 1].
-
-    Example:
-        >>> winner, share = majority_vote(torch.tensor([[2, 1, 2, 5], [3, 3, 1, 1]]))
-        >>> winner.tolist(), share.tolist()
-        ([2, 1], [0.5, 0.5])
-    """
-    counts = (votes[:, :, None] == votes[:, None]).sum(2)  # (N, k)
-    most = counts.amax(1, keepdim=True)
-    largest = torch.iinfo(votes.dtype).max
-    winner = torch.where(counts == most, votes, largest).amin(1)
-    return winner, most[:, 0] / votes.shape[1]
 
 
 def semantic_map(groups: Groups) -> Tensor:
@@ -284,22 +231,7 @@ class Retrieval(OverBatch):
         with torch.autocast(queries.device.type, enabled=False):
             bank = normalise(self.prototypes, dim=1)
             unit = normalise(queries, dim=1).to(bank.dtype)
-            found = [self._search(some, bank) for some in unit.split(QUERIES)]
-        similarity, index = (torch.cat(column) for column in zip(*found, strict=True))
-        return Neighbours(similarity, index)
-
-    def _search(self, queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest of the bank, a block of it at a time, ``(n, k)`` each."""
-        best = queries.new_zeros(len(queries), 0)
-        index = torch.zeros_like(best, dtype=torch.int64)
-        for start in range(0, len(bank), self.block):
-            cosine = queries @ bank[start : start + self.block].T
-            near = _nearest(cosine, self.k)
-            best = torch.cat([best, cosine.gather(1, near)], 1)
-            index = torch.cat([index, near + start], 1)
-            first = best.argsort(dim=1, descending=True, stable=True)[:, : self.k]
-            best, index = best.gather(1, first), index.gather(1, first)
-        return best, index
+            return Neighbours(*nearest_neighbours(unit, bank, self.k, self.block))
 
     def vote(self, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
         """Class ``(N,)`` that most neighbours have (of several the smallest), and its share."""
@@ -332,20 +264,6 @@ class Retrieval(OverBatch):
         return RetrievedGroups(groups.layers, groups.prototypes, scores, classes, neighbours)
 
 
-def _nearest(cosine: Tensor, k: int) -> Tensor:
-    """Columns of the k largest of each row, ascending; of equal ones at the end the first.
-
-    ``topk`` alone takes any of several equal ones, so rows in which others reach the last one
-    taken are sorted.
-    """
-    value, index = cosine.topk(min(k, cosine.shape[1]), dim=1)
-    tied = ((cosine >= value[:, -1:]).sum(1) > value.shape[1]).nonzero()[:, 0]
-    if len(tied):
-        order = cosine[tied].argsort(dim=1, descending=True, stable=True)
-        index[tied] = order[:, : value.shape[1]]
-    return index.sort(1).values
-
-
 def _training_segments(
     number: int, embedding: Tensor, truth: Tensor, cut: Grouping
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -353,5 +271,7 @@ def _training_segments(
     labels = cut.group(embedding, truth >= 0).labels
     kinds = int(truth.max()) + 1 if truth.numel() else 1
     both = torch.where((labels > 0) & (truth >= 0), labels * kinds + truth, 0)
-    ids, prototypes = segment_prototypes(embedding.detach(), both)
-    return prototypes, ids % kinds, torch.full_like(ids, number), ids // kinds
+    points = normalise(embedding.detach().flatten(1)[:, both.flatten() > 0].T, dim=1)
+    ids, index = torch.unique(both[both > 0], return_inverse=True)
+    sums = points.new_zeros(len(ids), len(embedding)).index_add_(0, index, points)
+    return normalise(sums, dim=1), ids % kinds, torch.full_like(ids, number), ids // kinds

@@ -62,8 +62,8 @@ def _far_surprise(logits: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
 class _MeanSurprise(torch.autograd.Function):
     """Weighted sum over pixels of -log of the share of the segments they should be near to.
 
-    The gradient is gathered in the forward pass, a block of pixels at a time, so that nothing of
-    the size of the table of pixels against prototypes outlives its block.
+    The gradient is gathered in the forward pass, block by block of pixels, so that no table of
+    pixels against prototypes is kept.
     """
 
     @staticmethod
@@ -183,16 +183,13 @@ def vmf_loss(
     Args:
         embedding: ``(B, D, *S)``, any length (it is normalised here, in float32 or better).
         segments: ``(B, *S)`` int64: -1 void, 0 no segment, 1.. the segments of each image. Equal
-            labels in two images are two segments; equal labels in one image are one segment,
-            connected or not.
+            labels in two images are two segments, in one image one, connected or not.
         concentration: kappa of the von Mises-Fisher distributions (10 in the paper's code).
         background: whether label 0 is one more segment of its image, or takes no part.
         samples: pixels drawn from each image for the mean (None: all). Prototypes are always
             those of all pixels.
         reduction: ``"images"`` takes the mean over the pixels of each image, then over the images
-            of the batch, those without a segment counting 0; ``"pixels"`` takes the mean over the
-            pixels of the batch, as the paper's code does. They differ only where images differ
-            in the number of pixels that take part.
+            of the batch; ``"pixels"`` that over the pixels of the batch, as the paper's code does.
         generator: CPU generator of the draw.
 
     Returns:

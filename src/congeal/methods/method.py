@@ -312,6 +312,10 @@ class Method(nn.Module, ABC):
         What is measured on an image and not learnt is taken from ``statistics`` where given.
         """
 
+    def object_areas(self, maps: MapPrediction) -> NDArray[Any]:
+        """Areas ``(K,)`` of the objects, about; by their median an image is shown upscaled."""
+        return self.decode(maps).areas
+
     def comparable_labels(self, maps: MapPrediction) -> NDArray[Any] | None:
         """Label map whose median area decides what :meth:`decode` takes for a fragment, if any.
 

@@ -8,17 +8,17 @@ smallest.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 from congeal.metrics.metric import ratio
 from congeal.metrics.semantic import class_iou, mean_iou
+from congeal.neighbours import majority_vote, nearest_neighbours
 
 __all__ = ["RetrievalMetric", "majority_labels", "nearest_labels"]
 
 Labels = NDArray[np.int64]
-
-CHUNK = 2**22  # similarities held at once, 32 MB
 
 
 class RetrievalMetric:
@@ -153,12 +153,10 @@ def nearest_labels(query: ArrayLike, memory: ArrayLike, labels: ArrayLike, k: in
         raise CongealError(f"expected k from 1 to {len(stored)}, the prototypes, got {k}")
     if not (np.isfinite(wanted).all() and np.isfinite(stored).all()):
         raise CongealError("expected finite embeddings, got NaN or infinity")
-    nearest = np.empty((len(wanted), k), np.int64)
-    step = max(CHUNK // len(stored), 1)
-    for start in range(0, len(wanted), step):
-        distance = -(wanted[start : start + step] @ stored.T)  # (n, M)
-        nearest[start : start + step] = np.argsort(distance, axis=1, kind="stable")[:, :k]
-    found: Labels = classes[nearest]
+    if not len(wanted):
+        return np.zeros((0, k), np.int64)
+    index = nearest_neighbours(torch.from_numpy(wanted), torch.from_numpy(stored), k)[1]
+    found: Labels = classes[index.numpy()]
     return found
 
 
@@ -181,11 +179,9 @@ def majority_labels(neighbours: ArrayLike) -> Labels:
     found = _integers(neighbours)
     if found.ndim != 2 or (len(found) and not found.shape[1]) or (found < 0).any():
         raise CongealError(f"expected classes of 0 or more (N, k), got {found.shape}")
-    ordered = np.sort(found, axis=1)
-    alike = (ordered[:, :, None] == ordered[:, None, :]).sum(axis=2)  # (N, k), votes of each
     if not len(found):
         return np.zeros(0, np.int64)
-    chosen: Labels = ordered[np.arange(len(ordered)), alike.argmax(axis=1)]
+    chosen: Labels = majority_vote(torch.from_numpy(found))[0].numpy()
     return chosen
 
 

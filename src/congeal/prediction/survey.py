@@ -48,7 +48,7 @@ def measure_statistics(model: Method, image: Any) -> ImageStatistics:
     known = _with_typical_area(model, image, plain)
     if not model.min_object_area:
         return known
-    areas = _survey(model, image, known, lambda maps: model.decode(maps).labels)
+    areas = _survey(model, image, known, lambda maps, window: model.object_areas(maps))
     larger = object_magnification(areas, model.min_object_area, model.scale)
     if larger == 1:
         return known
@@ -68,7 +68,11 @@ def is_empty(pixels: NDArray[Any]) -> bool:
 
 
 def _with_typical_area(model: Method, image: Any, known: ImageStatistics) -> ImageStatistics:
-    areas = _survey(model, image, known, model.comparable_labels)
+    def read(maps: MapPrediction, window: Block) -> Areas | None:
+        labels = model.comparable_labels(maps)
+        return None if labels is None else _owned_areas(labels, window)
+
+    areas = _survey(model, image, known, read)
     return replace(known, typical_area=float(np.median(areas))) if len(areas) else known
 
 
@@ -76,15 +80,15 @@ def _survey(
     model: Method,
     image: Any,
     known: ImageStatistics,
-    read: Callable[[MapPrediction], NDArray[Any] | None],
+    read: Callable[[MapPrediction, Block], NDArray[Any] | None],
 ) -> Areas:
     """Areas `(N,)` of the objects in some windows of an image."""
     found: list[Areas] = []
     for window, pixels in _windows(model, image):
-        labels = read(model.predict_maps(pixels, known))
-        if labels is None:
+        areas = read(model.predict_maps(pixels, known), window)
+        if areas is None:
             break
-        found.append(_owned_areas(labels, window))
+        found.append(areas)
         if len(found) >= MOST or (len(found) >= LEAST and sum(map(len, found)) >= ENOUGH):
             break
     return np.concatenate(found) if found else np.zeros(0, np.int64)

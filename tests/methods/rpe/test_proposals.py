@@ -7,6 +7,7 @@ from cases.discs_and_squares import DiscsAndSquares
 from cases.effects_rpe import made_up_maps
 
 from congeal.data.batch import Batch
+from congeal.methods.method import MapPrediction
 from congeal.methods.registry import find_method, method_tasks
 from congeal.methods.rpe import RPE, RPEProposals
 from congeal.methods.rpe.pooling import pool_objects
@@ -43,9 +44,11 @@ def test_smaller_bandwidths_add_proposals_and_may_overlap():
 
 def test_a_smaller_bandwidth_is_a_tighter_margin_and_a_sharper_kernel():
     model = RPEProposals(margin=0.5, **SMALL)
-    usual, half = model.read_out(), model.read_out(0.5)
+    maps = MapPrediction({}, (8, 8))
+    usual, half = (model.decoder(maps, width).grouping for width in (1.0, 0.5))
     assert (usual.margin, half.margin) == (0.5, 0.75)
-    assert half.kappa == pytest.approx(4 * usual.kappa)  # still nine over the square
+    kappas = [float(one.concentration) for one in (usual, half)]
+    assert kappas[1] == pytest.approx(4 * kappas[0])  # still nine over the square
 
 
 def test_proposals_come_by_falling_score_and_are_as_many_as_wanted():

@@ -9,6 +9,7 @@ from cases.rpe_cases import (
 )
 
 from congeal.errors import CongealError
+from congeal.methods.method import MapPrediction
 from congeal.methods.rpe import RPE, RPEConfig
 
 
@@ -124,10 +125,16 @@ def test_settings_that_do_not_fit_are_told_in_one_line(settings, said):
     assert len(str(caught.value)) < 400
 
 
+def decoder_of(model):
+    """As for the maps of an image at its own size, of stride 1."""
+    return model.decoder(MapPrediction({}, (8, 8)))
+
+
 def test_the_decoding_can_be_changed_afterwards_and_nothing_else():
     model = make()
     assert model.configure(min_area=50, merge_margin=0.2) is model
-    assert (model.read_out().smallest, model.read_out().margin) == (50, 0.2)
+    decoder = decoder_of(model)
+    assert (decoder.min_area, decoder.grouping.margin) == (50, 0.2)
     with pytest.raises(CongealError, match=r"may change after training 'network\.dimensions'"):
         model.configure(dimensions=8)
     with pytest.raises(CongealError, match="foreground"):
@@ -136,10 +143,12 @@ def test_the_decoding_can_be_changed_afterwards_and_nothing_else():
 
 
 def test_the_decoding_follows_the_loss_where_nothing_else_is_said():
-    read_out = make(margin=0.4, repulsion_radius=30, fill_holes=True).read_out()
-    assert (read_out.margin, read_out.reach, read_out.holes) == (0.4, 15, True)
-    assert read_out.kappa == pytest.approx(9 / 0.6**2)
-    assert make(margin=0.4, merge_margin=0.1, decode_concentration=3).read_out().kappa == 3
+    decoder = decoder_of(make(margin=0.4, repulsion_radius=30, fill_holes=True))
+    shift = decoder.grouping
+    assert (shift.margin, shift.reach, decoder.fill_holes) == (0.4, 15, True)
+    assert float(shift.concentration) == pytest.approx(9 / 0.6**2)
+    other = decoder_of(make(margin=0.4, merge_margin=0.1, decode_concentration=3)).grouping
+    assert float(other.concentration) == pytest.approx(3)
 
 
 @pytest.mark.parametrize("name", ["mean-shift", "k-means", "flat-shift", "proposals"])
@@ -149,12 +158,11 @@ def test_another_grouping_decodes_the_same_model(name):
     model = RPE(dimensions=4, coordinates="none", foreground_threshold=0.01).configure(
         grouping=name
     )
-    assert model.read_out().grouping is not None
     assert model.segment(image).shape == (64, 64)
 
 
 def test_options_of_the_grouping_are_checked_when_it_is_made():
     model = RPE(dimensions=4).configure(grouping="k-means", grouping_options={"grid": 3})
-    assert model.read_out().grouping.grid == 3
+    assert decoder_of(model).grouping.grid == 3
     with pytest.raises(CongealError, match="did you mean 'k-means'"):
         model.configure(grouping="kmean")

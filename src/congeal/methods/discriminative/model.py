@@ -168,7 +168,7 @@ class Discriminative(Method):
                 does not know one of them.
         """
         maps = predict_at_object_size(
-            image, self.config.input, self._predict, self.decode, statistics
+            image, self.config.input, self._predict, self.object_areas, statistics
         )
         where = self.config.decoding.semantic
         if where is None:

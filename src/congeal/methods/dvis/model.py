@@ -243,7 +243,7 @@ class DVIS(Method):
             CongealError: the array is no image.
         """
         return predict_at_object_size(
-            image, self.config.input, self._predict, self.decode, statistics
+            image, self.config.input, self._predict, self.object_areas, statistics
         )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:

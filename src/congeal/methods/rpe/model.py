@@ -17,14 +17,14 @@ from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
 from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
+from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.readout import ReadOut
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method
-from congeal.methods.object_size import predict_at_object_size
+from congeal.methods.object_size import component_areas, predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
     mean_odds,
@@ -35,7 +35,7 @@ from congeal.methods.rpe.classes import (
     without_largest,
 )
 from congeal.methods.rpe.config import PRESETS, RPEConfig, current_settings
-from congeal.methods.rpe.decoding import read_out_of
+from congeal.methods.rpe.decoding import build_decoder
 from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.scoring import BUFFERS, FoundObjects, ScoreRegressor, fit_scores
 from congeal.methods.rpe.search import SEARCH_SPACE
@@ -249,16 +249,28 @@ class RPE(Method):
             return self.config.loss.margin
         return float(self.shift.concentration)
 
-    def read_out(self, bandwidth: float = 1.0) -> ReadOut:
-        """The decoder of label maps, by the settings in force and a bandwidth relative to them."""
-        return read_out_of(self.config, float(self.shift.concentration), bandwidth)
+    def decoder(self, maps: MapPrediction, bandwidth: float = 1.0) -> GroupDecoder:
+        """The decoder of these maps, by the settings and a bandwidth relative to them."""
+        return build_decoder(self.config, float(self.shift.concentration), maps, bandwidth)
 
     def compute_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
         """The maps of one image of any size, predicted again upscaled if its objects are small."""
-        show = self._predict, self.decode
+        show = self._predict, self.object_areas
         return predict_at_object_size(image, self.config.input, *show, statistics)
+
+    def object_areas(self, maps: MapPrediction) -> NDArray[np.float64]:
+        """Areas of the objects, about: the parts of the foreground that touching pixels leave."""
+        c = self.config
+        foreground = self._foreground(maps)[1] > c.decoding.foreground_threshold
+        touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]] > 0
+        return component_areas(foreground, touching, c.decoding.min_area / c.input.scale**2)
+
+    def _foreground(self, maps: MapPrediction) -> tuple[Tensor, Tensor]:
+        """Class probabilities ``(C + 1, H, W)`` and that of any class, ``(H, W)``."""
+        semantic = maps.maps["semantic"][:, : maps.size[0], : maps.size[1]].float().softmax(0)
+        return semantic, 1 - semantic[0]
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         """Run the network on an image ``(3, H, W)``, shown at one size."""
@@ -315,28 +327,25 @@ class RPE(Method):
         """The objects before any is taken for a fragment by ``decoding.min_area_ratio``."""
         if not self.config.decoding.min_area_ratio:
             return None
-        return self._grouped(maps, replace(self.read_out(), fragment=0.0, holes=False))[0]
+        plain = replace(self.decoder(maps), min_area_ratio=0.0, fill_holes=False)
+        return self._grouped(maps, plain)[0]
 
     @torch.inference_mode()
     def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
         """The objects of an image, those too that are hardly foreground."""
-        return self._classified(*self._grouped(maps, self.read_out(bandwidth)), maps)
+        return self._classified(*self._grouped(maps, self.decoder(maps, bandwidth)), maps)
 
-    def _grouped(self, maps: MapPrediction, read_out: ReadOut) -> tuple[NDArray[np.int64], Tensor]:
+    def _grouped(
+        self, maps: MapPrediction, decode: GroupDecoder
+    ) -> tuple[NDArray[np.int64], Tensor]:
         """The label map ``(H, W)`` of the objects, and the odds ``(C + 1, H, W)`` of pixels."""
-        read_out = read_out.on_zoomed(self.config.input.scale)
-        if maps.scale != 1 and read_out.reach is not None:  # objects are as large as ever
-            read_out = replace(read_out, reach=read_out.reach / maps.scale)
-        cut = (slice(None), slice(maps.size[0]), slice(maps.size[1]))
-        c = self.config
-        semantic = maps.maps["semantic"][cut].float().softmax(0)
-        objectness = 1 - semantic[0]
-        touching_map = maps.maps["touching"][cut][0].float().sigmoid()
-        trust = (objectness * (1 - touching_map)).clamp_min(0)
+        c, (semantic, objectness) = self.config, self._foreground(maps)
+        touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]].float().sigmoid()
+        trust = (objectness * (1 - touching)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        labels = group_maps(read_out, maps, mask, trust**c.decoding.seed_power)
+        labels = group_maps(decode, maps, mask, trust**c.decoding.seed_power)
         return without_largest(labels) if c.loss.background == "group" else labels, semantic
 
     def _classified(

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from congeal.data.measures import TrainingSurvey
-from congeal.methods.maps import ImageStatistics, MapPrediction
-from congeal.methods.object_size import predict_at_object_size
+from congeal.methods.method import MapPrediction
 from congeal.methods.rpe.config import PRESETS
 from congeal.methods.rpe.model import RPE
 from congeal.methods.rpe.pooling import pool_objects
@@ -71,14 +70,6 @@ class RPEProposals(RPE):
         """As for instances, but nothing goes for its score."""
         found = _unlimited(super().adapt(survey, base))
         return {path: value for path, value in found.items() if path in cls.Config.leaves()}
-
-    def compute_maps(
-        self, image: NDArray[Any], statistics: ImageStatistics | None = None
-    ) -> MapPrediction:
-        """As for instances, whose sizes decide whether an image is upscaled."""
-        return predict_at_object_size(
-            image, self.config.input, self._predict, super().decode, statistics
-        )
 
     @torch.inference_mode()
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:

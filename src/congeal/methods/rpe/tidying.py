@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from congeal.grouping.components import absorb_small, fill_holes
-from congeal.grouping.readout import ReadOut
+from congeal.grouping.decoder import GroupDecoder
 from congeal.labels import relabel
 from congeal.methods.maps import MapPrediction
 
@@ -17,12 +17,12 @@ __all__ = ["group_maps"]
 
 
 def group_maps(
-    read_out: ReadOut, maps: MapPrediction, mask: Tensor, weights: Tensor
+    decode: GroupDecoder, maps: MapPrediction, mask: Tensor, weights: Tensor
 ) -> NDArray[np.int64]:
     """Group the pixels of a mask; in a part of an image the whole says what a fragment is.
 
     Args:
-        read_out: the decoder, with the settings in force.
+        decode: the decoder, with the settings in force.
         maps: with an ``embedding`` ``(D, h, w)`` of unit vectors.
         mask: ``(H, W)`` bool, the foreground.
         weights: ``(H, W)`` trust in each pixel as a seed.
@@ -32,9 +32,9 @@ def group_maps(
     """
     embedding = maps.maps["embedding"]
     if maps.statistics is None:
-        return read_out(embedding, mask, weights, stride=maps.stride)
-    plain = replace(read_out, fragment=0.0, holes=False)
+        return decode(embedding, mask, weights, stride=maps.stride)
+    plain = replace(decode, min_area_ratio=0.0, fill_holes=False)
     labels = plain(embedding, mask, weights, stride=maps.stride)
-    smallest = read_out.fragment * maps.statistics.typical_area
+    smallest = decode.min_area_ratio * maps.statistics.typical_area
     labels = absorb_small(labels, smallest, spare_edge=True)
-    return relabel(fill_holes(labels) if read_out.holes else labels)
+    return relabel(fill_holes(labels) if decode.fill_holes else labels)

@@ -1,6 +1,8 @@
-"""Reading drawn embeddings back into the label maps they were drawn from."""
+"""Decoding drawn embeddings into the label maps they were drawn from."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,9 +13,38 @@ from sklearn.metrics import adjusted_rand_score
 from torch.nn.functional import normalize
 
 from congeal.errors import CongealError
-from congeal.grouping import ReadOut, split_parts
+from congeal.grouping import GroupDecoder, MeanShift, split_parts
 
 seeds = st.integers(0, 2**31 - 1)
+
+
+@dataclass
+class Decoding:
+    """Mean shift and the decoder, the reach in pixels of the image."""
+
+    margin: float = 0.5
+    reach: float | None = None
+    anchors: int = 4096
+    min_area: float = 16.0
+    min_area_ratio: float = 0.0
+    split: bool = False
+    fill_holes: bool = False
+
+    def __call__(self, embedding, mask, weights=None, stride=1):
+        shift = MeanShift(
+            margin=self.margin,
+            reach=self.reach and self.reach / stride,
+            anchors=self.anchors,
+            smallest=self.min_area / stride**2,
+        )
+        decode = GroupDecoder(
+            shift,
+            self.min_area,
+            self.min_area_ratio,
+            self.split or self.reach is not None,
+            self.fill_holes,
+        )
+        return decode(embedding, mask, weights, stride=stride)
 
 
 def cells(height, width, count, seed=0):
@@ -70,7 +101,7 @@ def discs(height, width, *circles):
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 40])
 def test_drawn_groups_are_read_back_exactly(count, reach):
     labels = cells(48, 56, count)
-    read = ReadOut(reach=reach)(embed(labels, noise=0.03), full(labels))
+    read = Decoding(reach=reach)(embed(labels, noise=0.03), full(labels))
     assert read.dtype == np.int64
     assert_same_objects(read, labels)
 
@@ -81,14 +112,14 @@ def test_drawn_groups_are_read_back_whatever_their_shape(count, seed, reach):
     labels = cells(36, 36, count, seed)
     assume(split_parts(labels).max() == count)  # a pixel may hang on by a corner
     embedding = embed(labels, noise=0.03, seed=seed)
-    assert_same_objects(ReadOut(reach=reach, smallest=4)(embedding, full(labels)), labels)
+    assert_same_objects(Decoding(reach=reach, min_area=4)(embedding, full(labels)), labels)
 
 
 @pytest.mark.parametrize("reach", [None, 16.0])
 def test_drawn_groups_are_read_back_exactly_at_twice_the_resolution(reach):
     coarse = cells(16, 20, 6)
     labels = coarse.repeat(2, 0).repeat(2, 1)
-    read = ReadOut(reach=reach)(embed(coarse, noise=0.03), full(labels), stride=2)
+    read = Decoding(reach=reach)(embed(coarse, noise=0.03), full(labels), stride=2)
     assert_same_objects(read, labels)
 
 
@@ -96,7 +127,7 @@ def test_drawn_groups_are_read_back_exactly_at_twice_the_resolution(reach):
 def test_at_four_times_the_resolution_only_corners_are_rounded(reach):
     coarse = cells(16, 20, 6)
     labels = coarse.repeat(4, 0).repeat(4, 1)
-    read = ReadOut(reach=reach)(embed(coarse, noise=0.03), full(labels), stride=4)
+    read = Decoding(reach=reach)(embed(coarse, noise=0.03), full(labels), stride=4)
     assert adjusted_rand_score(labels.ravel(), read.ravel()) > 0.98
     assert read.max() == 6
 
@@ -104,7 +135,7 @@ def test_at_four_times_the_resolution_only_corners_are_rounded(reach):
 @pytest.mark.parametrize("reach", [None, 12.0])
 def test_pixels_outside_the_mask_are_background_and_the_others_are_not(reach):
     labels = discs(48, 64, (12, 12, 9), (30, 40, 12), (30, 20, 8))
-    read = ReadOut(reach=reach)(embed(labels, noise=0.03), on(labels))
+    read = Decoding(reach=reach)(embed(labels, noise=0.03), on(labels))
     assert_same_objects(read, labels)
 
 
@@ -113,7 +144,7 @@ def test_outlines_are_those_of_the_full_mask(reach):
     labels = discs(64, 64, (20, 20, 13), (42, 45, 14))
     sides = np.where(np.add(*np.mgrid[:32, :32]) < 32, 1, 2)
     embedding = embed(sides, noise=0.03)
-    assert_same_objects(ReadOut(reach=reach)(embedding, on(labels), stride=2), labels)
+    assert_same_objects(Decoding(reach=reach)(embedding, on(labels), stride=2), labels)
 
 
 @pytest.mark.parametrize("reach", [None, 10.0])
@@ -121,7 +152,7 @@ def test_what_the_embedding_says_outside_the_mask_does_not_matter(reach):
     labels = discs(40, 40, (12, 12, 8), (28, 28, 9))
     embedding = embed(labels, noise=0.03)
     other = torch.where(on(labels), embedding, embed(labels * 0 + 3, seed=1))
-    read = ReadOut(reach=reach)
+    read = Decoding(reach=reach)
     np.testing.assert_array_equal(read(embedding, on(labels)), read(other, on(labels)))
 
 
@@ -129,7 +160,7 @@ def test_a_few_anchors_read_what_all_points_read():
     labels = cells(48, 48, 9)
     embedding = embed(labels)
     for anchors in (100, 500, 10_000):
-        assert_same_objects(ReadOut(anchors=anchors)(embedding, full(labels)), labels)
+        assert_same_objects(Decoding(anchors=anchors)(embedding, full(labels)), labels)
 
 
 def test_a_rotation_of_the_embedding_space_does_not_matter():
@@ -137,19 +168,19 @@ def test_a_rotation_of_the_embedding_space_does_not_matter():
     embedding = embed(labels, dimensions=8)
     rotation = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0))).Q
     turned = torch.einsum("de,ehw->dhw", rotation, embedding)
-    assert_same_objects(ReadOut()(turned, full(labels)), labels)
+    assert_same_objects(Decoding()(turned, full(labels)), labels)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_embeddings_of_any_precision_are_taken(dtype):
     labels = cells(32, 32, 6)
-    assert_same_objects(ReadOut()(embed(labels).to(dtype), full(labels)), labels)
+    assert_same_objects(Decoding()(embed(labels).to(dtype), full(labels)), labels)
 
 
 def test_reading_records_no_gradient():
     embedding = embed(cells(16, 16, 2)).requires_grad_()
-    ReadOut(reach=8.0)(embedding, torch.ones(16, 16, dtype=torch.bool))
-    ReadOut()(embedding, torch.ones(16, 16, dtype=torch.bool))
+    Decoding(reach=8.0)(embedding, torch.ones(16, 16, dtype=torch.bool))
+    Decoding()(embedding, torch.ones(16, 16, dtype=torch.bool))
 
 
 # --- one direction for several objects ---------------------------------------------------------
@@ -158,23 +189,23 @@ def test_reading_records_no_gradient():
 def test_with_a_reach_far_objects_of_one_direction_are_told_apart():
     labels = discs(32, 96, (16, 12, 9), (16, 48, 9), (16, 84, 9))
     embedding = embed(labels, directions=[3, 1, 2, 1], noise=0.03)
-    assert_same_objects(ReadOut(reach=12.0)(embedding, on(labels)), labels)
+    assert_same_objects(Decoding(reach=12.0)(embedding, on(labels)), labels)
 
 
 def test_without_a_reach_objects_of_one_direction_are_one_unless_parts_are_asked_for():
     labels = discs(32, 96, (16, 12, 9), (16, 48, 9), (16, 84, 9))
     embedding = embed(labels, directions=[3, 1, 2, 1], noise=0.03)
-    assert ReadOut()(embedding, on(labels)).max() == 2
-    assert_same_objects(ReadOut(connected=True)(embedding, on(labels)), labels)
+    assert Decoding()(embedding, on(labels)).max() == 2
+    assert_same_objects(Decoding(split=True)(embedding, on(labels)), labels)
 
 
 def test_an_object_cut_in_two_stays_one_by_its_direction():
     """A stick under another: two parts, one direction."""
     labels = np.ones((40, 40), np.int64)
     labels[:, 16:24] = 2
-    read = ReadOut()(embed(labels, noise=0.03), full(labels))
+    read = Decoding()(embed(labels, noise=0.03), full(labels))
     assert_same_objects(read, labels)
-    assert ReadOut(connected=True)(embed(labels, noise=0.03), full(labels)).max() == 3
+    assert Decoding(split=True)(embed(labels, noise=0.03), full(labels)).max() == 3
 
 
 def test_twenty_objects_in_three_dimensions_are_told_apart_with_a_reach():
@@ -184,7 +215,7 @@ def test_twenty_objects_in_three_dimensions_are_told_apart_with_a_reach():
     colours = np.tile(tile, (2, 3))[:, :5].repeat(12, 0).repeat(12, 1)
     corners = normalize(torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]]), dim=1)
     embedding = corners[torch.from_numpy(colours - 1)].movedim(-1, 0)
-    assert_same_objects(ReadOut(margin=1 / 3, reach=9.0)(embedding, full(labels)), labels)
+    assert_same_objects(Decoding(margin=1 / 3, reach=9.0)(embedding, full(labels)), labels)
 
 
 # --- small things ------------------------------------------------------------------------------
@@ -196,14 +227,14 @@ def test_fragments_are_absorbed_by_the_object_around_them(reach):
     spoilt = labels.copy()
     spoilt[12:14, 12:15] = 3
     spoilt[30:33, 30:32] = 4
-    read = ReadOut(reach=reach, connected=True)(embed(spoilt, noise=0.03), on(labels))
+    read = Decoding(reach=reach, split=True)(embed(spoilt, noise=0.03), on(labels))
     assert_same_objects(read, labels)
 
 
 @pytest.mark.parametrize("reach", [None, 12.0])
 def test_objects_under_the_smallest_size_are_dropped_when_alone(reach):
     labels = discs(48, 48, (14, 14, 10), (36, 36, 2))
-    read = ReadOut(reach=reach, smallest=16, connected=True)(embed(labels), on(labels))
+    read = Decoding(reach=reach, min_area=16, split=True)(embed(labels), on(labels))
     assert_same_objects(read, np.where(labels == 1, 1, 0))
 
 
@@ -212,8 +243,8 @@ def test_fragments_are_small_by_the_measure_of_their_own_image(reach):
     """The half disc is cut by the edge of the image, so it may well be a whole object."""
     circles = [(16, 16, 9), (16, 48, 9), (48, 16, 9), (48, 48, 3), (63, 50, 3)]
     labels = discs(64, 64, *circles)
-    read_out = ReadOut(reach=reach, smallest=4, fragment=0.3)
-    read = read_out(embed(labels, noise=0.03), on(labels))
+    decode = Decoding(reach=reach, min_area=4, min_area_ratio=0.3)
+    read = decode(embed(labels, noise=0.03), on(labels))
     assert_same_objects(read, np.where(labels == 4, 0, labels))
 
 
@@ -232,7 +263,7 @@ def border_between(shares, noise=0.0):
 def test_embeddings_between_two_objects_become_no_object_and_join_none():
     """They settle in a mode of their own, near enough to both objects to be merged with either."""
     embedding, labels = border_between((0.7, 0.55, 0.45, 0.3))
-    assert_same_objects(ReadOut()(embedding, full(labels)), labels)
+    assert_same_objects(Decoding()(embedding, full(labels)), labels)
 
 
 @pytest.mark.parametrize("reach", [None, 12.0])
@@ -241,7 +272,7 @@ def test_pixels_of_little_weight_follow_the_others(reach):
     embedding, labels = border_between((0.7, 0.6, 0.4, 0.3))
     weights = torch.ones(40, 40)
     weights[:, 18:22] = 0
-    assert_same_objects(ReadOut(reach=reach)(embedding, full(labels), weights), labels)
+    assert_same_objects(Decoding(reach=reach)(embedding, full(labels), weights), labels)
 
 
 @pytest.mark.parametrize("holes", [False, True])
@@ -249,7 +280,7 @@ def test_holes_are_filled_when_asked_for(holes):
     labels = discs(40, 40, (20, 20, 12))
     mask = on(labels).clone()
     mask[18:22, 18:22] = False
-    read = ReadOut(holes=holes)(embed(labels), mask)
+    read = Decoding(fill_holes=holes)(embed(labels), mask)
     assert read[20, 20] == int(holes)
 
 
@@ -262,7 +293,7 @@ def test_sizes_that_the_stride_does_not_divide_are_read(size, reach):
     labels = cells(*size, 3)
     padded = np.pad(labels, ((0, -size[0] % 4), (0, -size[1] % 4)), mode="edge")
     embedding = embed(padded[::4, ::4], noise=0.02)
-    read = ReadOut(reach=reach)(embedding, full(labels), stride=4)
+    read = Decoding(reach=reach)(embedding, full(labels), stride=4)
     assert read.shape == size
     assert (read > 0).all()
     assert adjusted_rand_score(labels.ravel(), read.ravel()) > 0.75
@@ -272,7 +303,7 @@ def test_sizes_that_the_stride_does_not_divide_are_read(size, reach):
 def test_an_embedding_padded_beyond_the_image_is_read(reach):
     labels = cells(30, 30, 4)
     padded = np.pad(labels, ((0, 34), (0, 2)), constant_values=5)
-    read = ReadOut(reach=reach)(embed(padded, noise=0.03), full(labels))
+    read = Decoding(reach=reach)(embed(padded, noise=0.03), full(labels))
     assert_same_objects(read, labels)
 
 
@@ -280,7 +311,7 @@ def test_an_embedding_padded_beyond_the_image_is_read(reach):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_an_empty_mask_has_no_objects(stride, reach):
     embedding = embed(cells(16, 16, 2))
-    read = ReadOut(reach=reach)(embedding, torch.zeros(16, 15, dtype=torch.bool), stride=stride)
+    read = Decoding(reach=reach)(embedding, torch.zeros(16, 15, dtype=torch.bool), stride=stride)
     assert read.shape == (16, 15)
     assert not read.any()
 
@@ -289,7 +320,7 @@ def test_an_empty_mask_has_no_objects(stride, reach):
 @pytest.mark.parametrize(("smallest", "objects"), [(1, 1), (2, 0)])
 def test_an_image_of_one_pixel_is_read(smallest, objects, reach):
     one = torch.ones(1, 1, dtype=torch.bool)
-    read = ReadOut(reach=reach, smallest=smallest)(normalize(torch.ones(4, 1, 1), dim=0), one)
+    read = Decoding(reach=reach, min_area=smallest)(normalize(torch.ones(4, 1, 1), dim=0), one)
     assert read.tolist() == [[objects]]
 
 
@@ -299,13 +330,13 @@ def test_images_a_pixel_wide_are_read(size, reach):
     labels = np.ones(size, np.int64)
     first = labels if size[1] > 1 else labels.T
     first[:, : first.shape[1] // 2] = 2
-    assert_same_objects(ReadOut(reach=reach)(embed(labels), full(labels)), labels)
+    assert_same_objects(Decoding(reach=reach)(embed(labels), full(labels)), labels)
 
 
 @pytest.mark.parametrize("reach", [None, 8.0])
 def test_an_embedding_of_zeros_ends_and_stays_inside_the_mask(reach):
     mask = torch.ones(12, 12, dtype=torch.bool)
-    read = ReadOut(reach=reach, smallest=0)(torch.zeros(4, 12, 12), mask)
+    read = Decoding(reach=reach, min_area=0)(torch.zeros(4, 12, 12), mask)
     assert read.shape == (12, 12)
 
 
@@ -323,10 +354,10 @@ def test_an_embedding_of_zeros_ends_and_stays_inside_the_mask(reach):
 def test_shapes_that_do_not_fit_are_told_in_one_line(embedding, mask, weights):
     trust = None if weights is None else torch.ones(weights)
     with pytest.raises(CongealError, match="expected") as error:
-        ReadOut()(torch.ones(embedding), torch.ones(mask, dtype=torch.bool), trust, stride=2)
+        Decoding()(torch.ones(embedding), torch.ones(mask, dtype=torch.bool), trust, stride=2)
     assert "\n" not in str(error.value)
 
 
 def test_a_margin_outside_its_range_is_refused():
     with pytest.raises(CongealError, match="expected a margin"):
-        ReadOut(margin=1.0)(torch.ones(2, 4, 4), torch.ones(4, 4, dtype=torch.bool))
+        Decoding(margin=1.0)(torch.ones(2, 4, 4), torch.ones(4, 4, dtype=torch.bool))

@@ -1,8 +1,7 @@
-"""Where points flow to: a crowd shifts until it rests, and others follow it.
+"""The shift stage of the grouping pipeline without a radius: points shift until they rest.
 
-Mean shift of all pixels costs the square of their number. A crowd that stands for them costs the
-square of its own, in the first steps only, since points that have come together go on as one; and
-a pixel that follows the crowd goes to the mode to which it would have gone among all pixels.
+A step costs the square of the number of points. Points that have come together go on as one, so
+that only the first steps cost the square of all.
 """
 
 from __future__ import annotations
@@ -14,82 +13,47 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from congeal.grouping.modes import Shifting, assign_to_modes
+from congeal.grouping.modes import Shifting
 from congeal.grouping.sampling import GOLDEN
 from congeal.sphere import normalise
 
 __all__ = ["UNITED", "Flow", "let_flow", "unite"]
 
-UNITED = 0.125  # of the width of a kernel, at which the groups stay what they are
+UNITED = 0.125  # widths of the kernel at which points become one: groups stay what they are
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
 WORD = 2**64
-EARLY = 4  # steps in which most of those come together that ever do
-FEWER = 0.9  # of the points are left after uniting where it pays to do so at the next step
-JOIN = 2  # steps before which none that follows is told by the nearest of the crowd
-MET = 2  # widths from that one, from which on a point goes where that goes
-LARGE = 800  # points, of which a step takes many times as long as to look who came together
-WAIT = 4  # steps, where it does not
-APART = 6  # widths to the mean of its cell, from which on a point stays by itself
+EARLY = 4  # first steps, after each of which points are united
+FEWER = 0.9  # where uniting left less than this share of the points, it is done at the next step
+LARGE = 800  # points above which they are united after every step: a step costs far more
+WAIT = 4  # steps between unitings of fewer points
+APART = 6  # widths from the mean of its hash cell, from which on a point stays by itself
 
 
 @dataclass(frozen=True)
 class Flow:
-    """The way of a crowd to rest.
+    """Where points came to rest.
 
     Attributes:
-        shift: gave the steps.
-        width: points about this close became one.
-        start: ``(N, D)`` the crowd as it set out.
-        trail: before each step, points ``(n, D)``, fewer and fewer, their mass ``(n,)``, and which
-            of them each of the crowd is by then, ``(N,)`` int64.
-        rest: ``(S, D)`` where they came to rest.
-        mass: ``(S,)`` how much came there.
-        where: ``(N,)`` int64, at which of these places each of the crowd is.
+        rest: ``(S, D)`` places of rest.
+        mass: ``(S,)`` that came there.
+        where: ``(N,)`` int64, the place of each point.
 
     Example:
         >>> from congeal.grouping import MeanShift
-        >>> crowd = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
-        >>> flow = let_flow(crowd, MeanShift(margin=0.5), torch.ones(3), width=0.01)
+        >>> points = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
+        >>> flow = let_flow(points, MeanShift(margin=0.5), torch.ones(3), width=0.01)
         >>> flow.mass.sort().values.tolist()
         [1.0, 2.0]
-        >>> to = flow.follow(torch.tensor([[0.8, 0.6]]))
-        >>> round(flow.rest[to][0, 0].item(), 3)
-        1.0
     """
 
-    shift: Shifting
-    width: float
-    start: Tensor
-    trail: tuple[tuple[Tensor, Tensor, Tensor], ...]
     rest: Tensor
     mass: Tensor
     where: Tensor
 
     @property
     def count(self) -> Tensor:
-        """``(S,)`` int64, how many of the crowd came to each place of rest."""
+        """``(S,)`` int64, how many points came to each place."""
         return torch.bincount(self.where, minlength=len(self.rest))
-
-    def follow(self, points: Tensor) -> Tensor:
-        """Index of the point at rest to which each of ``(N, D)`` unit vectors flows.
-
-        Returns:
-            ``(N,)`` int64.
-        """
-        to = torch.empty(len(points), dtype=torch.int64, device=points.device)
-        on = torch.arange(len(points), device=points.device)  # those on their way
-        for step, (crowd, mass, became) in enumerate(self.trail):
-            if step >= JOIN:
-                cosine = points @ crowd.T
-                there = cosine.amax(1) > math.cos(MET * self.width)
-                ends = self.where.new_zeros(len(crowd)).scatter_(0, became, self.where)
-                to[on[there]] = ends[cosine[there].argmax(1)]
-                on, points = on[~there], points[~there]
-            if not len(on):
-                return to
-            points = self.shift.pull(points, crowd, mass)
-        to[on] = assign_to_modes(points, self.rest)
-        return to
 
 
 def let_flow(
@@ -114,7 +78,6 @@ def let_flow(
     Example:
         See :class:`Flow`.
     """
-    start, trail = points, []
     where = torch.arange(len(points), device=points.device)
     due = 0
     for step in range(steps):
@@ -123,14 +86,13 @@ def let_flow(
             points, weights, into = unite(points, weights, width)
             where = into[where]
             due = _due(step, before, len(points))
-        trail.append((points, weights, where))
         moved = shift.step(points[None], weights[None])[0]
         change = float((moved - points).abs().max()) if len(points) else 0.0
         points = moved
         if change < tolerance:
             break
     rest, mass, into = unite(points, weights, width)
-    return Flow(shift, width, start, tuple(trail), rest, mass, into[where])
+    return Flow(rest, mass, into[where])
 
 
 def _due(step: int, before: int, after: int) -> int:

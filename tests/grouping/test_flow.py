@@ -1,8 +1,6 @@
-"""Points that follow a crowd go where they would have gone in it."""
+"""Points shift until they rest, and those that meet go on as one."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from congeal.grouping import MeanShift
-from congeal.grouping.basins import APART, let_flow, unite
+from congeal.grouping.flow import APART, let_flow, unite
 from congeal.sphere import normalise
 
 KAPPA = 36.0
@@ -40,7 +38,7 @@ def test_a_crowd_rests_where_the_written_out_shift_takes_it() -> None:
     points = clouds(90)
     flow = let_flow(points, MeanShift(KAPPA), points.new_ones(90), width=1e-6, steps=8, tolerance=0)
     expected = written_out(points, points.new_ones(90), 8)[-1]
-    rest = flow.rest[flow.follow(points)]
+    rest = flow.rest[flow.where]
     torch.testing.assert_close(rest, expected, rtol=0, atol=1e-5)
 
 
@@ -51,45 +49,27 @@ def test_mass_counts_as_so_many_points_in_one_place() -> None:
     heavy = let_flow(points, shift, times.double(), width=1e-6, tolerance=1e-9)
     many = points.repeat_interleave(times, dim=0)
     single = let_flow(many, shift, many.new_ones(len(many)), width=1e-6, tolerance=1e-9)
-    by_mass, by_number = heavy.rest[heavy.follow(points)], single.rest[single.follow(points)]
+    by_mass, by_number = (
+        heavy.rest[heavy.where].repeat_interleave(times, 0),
+        single.rest[single.where],
+    )
     torch.testing.assert_close(by_mass, by_number, rtol=0, atol=1e-6)
     assert float(single.mass.sum()) == float(heavy.mass.sum()) == int(times.sum())
 
 
-def test_points_that_came_together_are_shifted_as_one() -> None:
-    points = clouds(300)
+def test_points_that_came_together_are_shifted_as_one(monkeypatch) -> None:
+    points, counts, step = clouds(300), [], MeanShift.step
+
+    def noting(shift, crowd, *args):
+        counts.append(crowd.shape[1])
+        return step(shift, crowd, *args)
+
+    monkeypatch.setattr(MeanShift, "step", noting)
     flow = let_flow(points, MeanShift(KAPPA), points.new_ones(300), width=0.01, steps=20)
-    counts = [len(crowd) for crowd, _, _ in flow.trail]
     assert counts[0] == 300
     assert counts[-1] < 30
     assert counts == sorted(counts, reverse=True)
-
-
-def test_who_follows_goes_where_a_member_of_hardly_any_mass_would() -> None:
-    crowd, others = clouds(120), clouds(40, seed=2)
-    mass = torch.cat([crowd.new_ones(120), crowd.new_full((40,), 1e-12)])
-    expected = written_out(torch.cat([crowd, others]), mass, 8)[-1][120:]
-    flow = let_flow(crowd, MeanShift(KAPPA), mass[:120], width=1e-6, steps=8, tolerance=0)
-    nearest = (expected @ flow.rest.T).argmax(1)
-    assert torch.equal(flow.follow(others), nearest)
-
-
-def test_a_point_flows_to_the_heavier_side_though_the_other_is_nearer() -> None:
-    angle = torch.cat([torch.linspace(0, 60, 200), torch.linspace(85, 90, 5)]).double()
-    angle = angle * math.pi / 180
-    crowd = torch.stack([angle.cos(), angle.sin()], 1)
-    flow = let_flow(crowd, MeanShift(KAPPA), crowd.new_ones(205), width=1e-4, steps=6)
-    at = torch.atan2(flow.rest[:, 1], flow.rest[:, 0]) * 180 / math.pi
-    pixel = torch.tensor([[math.cos(math.radians(70)), math.sin(math.radians(70))]]).double()
-    home = float(at[flow.follow(pixel)])
-    nearest = float(at[(flow.rest @ pixel[0]).argmax()])
-    assert nearest > 80 > 60 > home
-
-
-def test_nobody_follows_an_empty_crowd_of_followers() -> None:
-    points = clouds(20)
-    flow = let_flow(points, MeanShift(KAPPA), points.new_ones(20), width=0.01)
-    assert flow.follow(points[:0]).tolist() == []
+    assert flow.count.sum() == 300
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,0 +1,322 @@
+"""The pipeline with a kernel in space: cells of the map stand for it and shift within windows.
+
+Stages as in :mod:`congeal.grouping.pipeline`: a cell lends its heaviest pixel (sample), blocks of
+cells shift towards all cells in their window (shift), neighbours that agree are one group (find),
+and each pixel goes to the cell around it that is most like it (assign).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from congeal.grouping.components import connect
+from congeal.sphere import normalise
+
+__all__ = ["Cells", "assign_around", "cut", "join_cells", "sample_cells", "shift_cells"]
+
+SPACING = 0.75  # side of a cell in standard deviations of the kernel in space: 3 px where that is 4
+LARGEST = 4  # px, side of a cell at most, so that objects from 16 px up have one
+CUT = 2.0  # standard deviations beyond which the kernel in space is taken for zero
+BLOCK = 4  # cells a side of a block: its queries share their window
+TOGETHER = 128  # blocks per product: windows and weights of 16 dimensions stay in a 2 MB cache
+LEAST = -60.0  # logarithm of the smallest weight: exp(-60) next to a point's own weight is nothing
+CLEARLY = 0.05  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
+APART = 0.6  # of the same gap: pairs this far below the margin disagree and need no step
+STEPS = 20  # at most
+PIXELS = 65_536  # pixels compared at once with the cells around them
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One point for each cell of a map.
+
+    Attributes:
+        points: ``(*C, D)`` unit vectors; zero where a cell has no pixel.
+        mass: ``(*C)`` of all pixels of the cell.
+        side: of a cell, in pixels.
+    """
+
+    points: Tensor
+    mass: Tensor
+    side: int
+
+
+def sample_cells(embedding: Tensor, mass: Tensor, spread: float) -> Cells:
+    """Let the heaviest pixel of each cell stand for it, with the mass of the cell.
+
+    Args:
+        embedding: ``(D, *S)`` unit vectors.
+        mass: ``(*S)`` of each pixel; 0 for those that take no part.
+        spread: standard deviation of the kernel in space, in pixels.
+
+    Example:
+        >>> cells = sample_cells(torch.eye(2)[:, :, None], torch.tensor([[1.0], [3.0]]), 4.0)
+        >>> cells.side, cells.points.tolist(), cells.mass.tolist()
+        (3, [[[0.0, 1.0]]], [[4.0]])
+    """
+    side = max(1, int(min(SPACING * spread, LARGEST)))
+    masses = cut(mass, side, mass.ndim)  # (*C, side^n)
+    best = masses.argmax(-1, keepdim=True)
+    index = torch.arange(mass.numel(), device=mass.device).view(mass.shape)
+    heaviest = cut(index, side, mass.ndim).gather(-1, best).flatten()
+    points = embedding.flatten(1).index_select(1, heaviest).T.contiguous()
+    return Cells(points.view(*best.shape[:-1], -1), masses.sum(-1), side)
+
+
+def cut(values: Tensor, side: int, axes: int) -> Tensor:
+    """``(..., *S)`` to ``(..., *C, side^n)``: the pixels of each cell, zeros beyond the map.
+
+    Example:
+        >>> cut(torch.arange(1, 6), 2, axes=1).tolist()
+        [[1, 2], [3, 4], [5, 0]]
+    """
+    size = values.shape[values.ndim - axes :]
+    values = pad(values, [part for one in reversed(size) for part in (0, -one % side)])
+    for axis in range(values.ndim - axes, values.ndim):
+        values = values.unfold(axis, side, side)
+    return values.flatten(-axes)
+
+
+def shift_cells(
+    cells: Cells,
+    *,
+    concentration: float,
+    margin: float,
+    spread: float,
+    step_size: float = 1.0,
+    steps: int = STEPS,
+) -> Tensor:
+    """Shift cells until it is clear which neighbours agree.
+
+    A step is that of :func:`congeal.grouping.mean_shift_step` with a location, cut off at two
+    standard deviations. Only blocks with a pair of neighbours in doubt take it: two whose cosine
+    is neither close to 1 nor far below the margin. What surrounds them stays as it is, since its
+    pairs are told already. The cost of a step is (cells in doubt) x (cells in a window) x D.
+
+    Args:
+        cells: to shift.
+        concentration: kappa.
+        margin: cosine from which on neighbours agree.
+        spread: standard deviation of the kernel in space, in pixels.
+        step_size: eta in (0, 1].
+        steps: at most.
+
+    Returns:
+        ``(*C, D)`` unit vectors; cells without mass have no meaning.
+
+    Example:
+        >>> points = normalise(torch.tensor([[1.0, 0.4], [1.0, -0.4], [-1.0, 0.0]]), dim=1)
+        >>> cells = Cells(points, torch.ones(3), 1)
+        >>> settled = shift_cells(cells, concentration=9, margin=0.8, spread=2)
+        >>> (settled[0] @ settled[1]).item() > 0.9, (settled[0] @ settled[2]).item() < -0.9
+        (True, True)
+    """
+    grid = _Grid.over(cells, spread)
+    blocks = torch.ones(grid.blocks, dtype=torch.bool, device=cells.mass.device)
+    for _ in range(steps):
+        blocks = grid.in_doubt(_dilate(blocks), margin)
+        if not bool(blocks.any()):
+            break
+        grid.step(blocks, concentration, step_size)
+    return grid.inner(cells.mass.shape)
+
+
+class _Grid:
+    """Cells in blocks, with an empty edge so that every window lies inside the arrays."""
+
+    def __init__(self, points: Tensor, mass: Tensor, halo: int, fall: Tensor) -> None:
+        # points (*P, D) and mass (*P), both with the edge; fall (Q, M)
+        axes, strides = mass.ndim, mass.stride()
+        self.size, self.halo, self.fall = points.shape, halo, fall
+        self.points, self.mass = points.view(-1, points.shape[-1]), mass.reshape(-1, 1)
+        self.blocks = [(side - 2 * halo) // BLOCK for side in mass.shape]
+        self.corner = _box(self.blocks, strides, mass.device) * BLOCK
+        self.window = _box([BLOCK + 2 * halo] * axes, strides, mass.device).flatten()
+        first = halo * sum(strides)
+        self.queries = _box([BLOCK] * axes, strides, mass.device).flatten() + first
+        self.touching = _box([BLOCK + 2] * axes, strides, mass.device) + first - sum(strides)
+
+    @classmethod
+    def over(cls, cells: Cells, spread: float) -> _Grid:
+        """Lay the cells out, with an edge of two standard deviations."""
+        size = cells.mass.shape
+        spread = spread / cells.side  # in cells
+        halo = min(math.ceil(CUT * spread), max(size))
+        edge = [part for side in reversed(size) for part in (halo, halo + -side % BLOCK)]
+        fall = _fall(halo, len(size), spread).to(cells.points)
+        return cls(pad(cells.points, [0, 0, *edge]), pad(cells.mass, edge), halo, fall)
+
+    def inner(self, size: torch.Size) -> Tensor:
+        """``(*C, D)`` points without the edge."""
+        return self.points.view(self.size)[tuple(slice(self.halo, self.halo + n) for n in size)]
+
+    def in_doubt(self, asked: Tensor, margin: float) -> Tensor:
+        """``(*blocks)`` bool: those asked for that have a cell in doubt about a neighbour."""
+        high, low = 1 - CLEARLY * (1 - margin), margin - APART * (1 - margin)
+        found = torch.zeros_like(asked)
+        corners = self.corner[asked]
+        parts = [self._doubts(some, low, high) for some in corners.split(8 * TOGETHER)]
+        found[asked] = torch.cat(parts) if parts else found[asked]
+        return found
+
+    def _doubts(self, corners: Tensor, low: float, high: float) -> Tensor:
+        """``(b,)`` bool, of a few blocks."""
+        axes = self.touching.ndim
+        at = (corners.view(-1, *[1] * axes) + self.touching).flatten()
+        shape = (len(corners), *self.touching.shape)
+        points = self.points.index_select(0, at).view(*shape, -1)
+        on = (self.mass.index_select(0, at) > 0).view(shape)
+        doubt = corners.new_zeros(len(corners), dtype=torch.bool)
+        for axis in range(1, axes + 1):
+            others = [slice(1, -1)] * axes  # pairs of which one lies in the block
+            pairs = []
+            for part in (slice(0, -1), slice(1, None)):
+                others[axis - 1] = part
+                pairs.append((slice(None), *others))
+            one, other = pairs
+            cosine = (points[one] * points[other]).sum(-1)
+            pair = (cosine > low) & (cosine < high) & on[one] & on[other]
+            doubt |= pair.flatten(1).any(1)
+        return doubt
+
+    def step(self, blocks: Tensor, concentration: float, step_size: float) -> None:
+        """Move the cells of some blocks, all at once."""
+        corners = self.corner[blocks]
+        moved = [self._moved(some, concentration, step_size) for some in corners.split(TOGETHER)]
+        at = (corners[:, None] + self.queries).flatten()
+        self.points[at] = torch.cat(moved).flatten(0, 1)
+
+    def _moved(self, corners: Tensor, concentration: float, step_size: float) -> Tensor:
+        """``(b, Q, D)`` where the cells of these blocks go."""
+        around = (corners[:, None] + self.window).flatten()
+        shape = (len(corners), -1, self.points.shape[1])
+        keys = self.points.index_select(0, around).view(shape)
+        mass = self.mass.index_select(0, around).view(len(corners), -1, 1)
+        at = (corners[:, None] + self.queries).flatten()
+        query = self.points.index_select(0, at).view(shape)
+        kernel = torch.baddbmm(self.fall - concentration, query, keys.mT, alpha=concentration)
+        if 2 * concentration > -LEAST:
+            kernel.clamp_min_(LEAST)
+        kernel.exp_()  # (b, Q, M)
+        sums = kernel @ (keys * mass)
+        if step_size != 1.0:
+            sums = step_size * sums / (kernel @ mass) + (1 - step_size) * query
+        return normalise(sums, dim=-1)
+
+
+def _dilate(blocks: Tensor) -> Tensor:
+    """Those blocks and the ones that touch them: what may have come into doubt by a step."""
+    return _largest_around(blocks.to(torch.uint8)).bool()
+
+
+def _box(sides: list[int], strides: tuple[int, ...], device: torch.device) -> Tensor:
+    """Flat index of each place in a box ``(*sides)`` of an array with these strides."""
+    index = torch.zeros((), dtype=torch.int64, device=device)
+    for side, stride in zip(sides, strides, strict=True):
+        index = index[..., None] + torch.arange(side, device=device) * stride
+    return index
+
+
+def _fall(halo: int, axes: int, spread: float) -> Tensor:
+    """``(Q, M)`` logarithm of the kernel in space, from the cells of a block to its window."""
+    window = torch.cartesian_prod(*[torch.arange(BLOCK + 2 * halo).double()] * axes)
+    queries = torch.cartesian_prod(*[torch.arange(BLOCK).double() + halo] * axes)
+    apart = torch.cdist(queries.view(-1, axes), window.view(-1, axes))
+    return -0.5 * (apart / spread).square()
+
+
+def join_cells(points: Tensor, mass: Tensor, margin: float) -> Tensor:
+    """Number the connected parts of neighbours that agree.
+
+    Args:
+        points: ``(*C, D)`` unit vectors at rest.
+        mass: ``(*C)``; cells without mass have no group.
+        margin: cosine above which two agree.
+
+    Returns:
+        ``(*C)`` int64, 0 for none, else 1..K.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+        >>> join_cells(points, torch.tensor([1.0, 1.0, 1.0, 0.0]), 0.5).tolist()
+        [1, 1, 2, 0]
+    """
+    joined = []
+    for axis, size in enumerate(mass.shape):
+        here, there = points.narrow(axis, 0, size - 1), points.narrow(axis, 1, size - 1)
+        joined.append(((here * there).sum(-1) > margin).cpu().numpy())
+    labels = connect((mass > 0).cpu().numpy(), *joined)
+    return torch.from_numpy(labels).to(mass.device)
+
+
+def assign_around(
+    labels: Tensor,
+    points: Tensor,
+    places: Tensor,
+    side: int,
+    read: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Give pixels the label of the cell around them that is most like them.
+
+    Where the cells around a pixel have one label, the pixel takes it unseen; so the cost is that
+    of pixels near borders, 3^n comparisons each.
+
+    Args:
+        labels: ``(*C)`` int64, 0 for none.
+        points: ``(*C, D)`` vectors of the cells.
+        places: ``(N, n)`` int64 pixels.
+        side: of a cell, in pixels.
+        read: embedding ``(m, D)`` of some of the pixels, by their index ``(m,)``.
+
+    Returns:
+        ``(N,)`` int64, 0 where no cell around has a label.
+
+    Example:
+        >>> labels, places = torch.tensor([1, 2]), torch.arange(4)[:, None]
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.9, 0.0], [0.8, 0.1], [0.0, 1.0]])
+        >>> assign_around(labels, torch.eye(2), places, 2, lambda index: vectors[index]).tolist()
+        [1, 1, 1, 2]
+    """
+    axes, dimensions = labels.ndim, points.shape[-1]
+    padded = pad(labels, [1, 1] * axes)
+    flat, strides = padded.flatten(), padded.stride()
+    vectors = pad(points, [0, 0, *[1, 1] * axes]).flatten(0, axes - 1)
+    cell = ((places // side + 1) * places.new_tensor(strides)).sum(1)
+    top, sole = (part.flatten()[cell] for part in _sole_label(padded))
+    asked = (~sole).nonzero()[:, 0]
+    steps = _box([3] * axes, strides, labels.device).flatten() - sum(strides)
+    steps = steps[steps.abs().argsort(stable=True)]  # of equal cells the nearer one
+    for some in asked.split(PIXELS):
+        near = cell[some, None] + steps  # (m, 3^n)
+        candidate = flat[near]
+        around = vectors[near.flatten()].view(*near.shape, dimensions)
+        likeness = (around @ read(some)[..., None])[..., 0]
+        best = likeness.masked_fill_(candidate == 0, -torch.inf).argmax(1, keepdim=True)
+        top[some] = candidate.gather(1, best)[:, 0]
+    return top
+
+
+def _sole_label(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest label around each cell, and whether there is no other but 0."""
+    most = torch.iinfo(labels.dtype).max
+    top = _largest_around(labels)
+    bottom = -_largest_around(-labels.masked_fill(labels == 0, most))
+    return top, (top == bottom) | (top == 0)
+
+
+def _largest_around(values: Tensor) -> Tensor:
+    """The largest of each place and those that touch it, along each axis."""
+    for axis, size in enumerate(values.shape):
+        here, there = values.narrow(axis, 0, size - 1), values.narrow(axis, 1, size - 1)
+        larger = torch.maximum(here, there)
+        values = values.clone()
+        values.narrow(axis, 0, size - 1).copy_(larger)
+        rest = values.narrow(axis, 1, size - 1)
+        rest.copy_(torch.maximum(rest, larger))
+    return values
