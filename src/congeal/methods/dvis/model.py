@@ -30,7 +30,8 @@ from congeal.methods.dvis.verification import (
     verification_targets,
 )
 from congeal.methods.image import lift_dark, pad_to
-from congeal.methods.method import MapPrediction, Method, Stage
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method, Stage
 from congeal.methods.object_size import predict_at_object_size
 from congeal.segmentation import Segmentation
 
@@ -263,7 +264,9 @@ class DVIS(Method):
             holes=c.fill_holes,
         )
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Run the network on one image of any size.
 
         Maps are ``values (C, h, w)`` after the ReLU and ``features (n, h', w')``, those of the
@@ -273,7 +276,7 @@ class DVIS(Method):
             CongealError: the array is no image.
         """
         return predict_at_object_size(
-            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+            image, self.config.input, self._predict, self.object_areas, statistics
         )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
