@@ -20,6 +20,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("retrieval.py", ["--prototypes", "2000", "--queries", "20"], 2),
         ("discriminative.py", ["--quick"], 2),  # two groupings
         ("window_pairs.py", ["--quick"], 1),
+        ("tiling.py", ["--quick"], 2),  # densities
         ("grouping.py", ["--drawn", "2", "--exact", "32", "--growth", "0"], 1),
         ("segment.py", ["--images", "3", "--split", "val", "--side", "300"], 2),
     ],

@@ -39,7 +39,7 @@ class Bright(Method):
     def losses(self, batch, *, stage="training", progress=1.0, generator=None):
         return {"unused": self.unused.square().sum()}
 
-    def compute_maps(self, image):
+    def compute_maps(self, image, statistics=None):
         return MapPrediction({"image": torch.from_numpy(image[..., 0].copy())}, image.shape[:2])
 
     def decode(self, maps, *, keep_embedding=False):

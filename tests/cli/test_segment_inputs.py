@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.measure import label
 
 from congeal.data.pixel_size import read_pixel_size
-from congeal.prediction import batch
+from congeal.prediction import late
 from congeal.segmentation import Segmentation
 
 
@@ -26,7 +26,7 @@ class Bright:
 @pytest.fixture
 def model(monkeypatch):
     """The name of a model that stands in for the shipped one."""
-    monkeypatch.setattr(batch, "as_segmenter", lambda model, device, settings: Bright())
+    monkeypatch.setattr(late, "as_segmenter", lambda model, device, settings: Bright())
     return "nuclei"
 
 

@@ -22,6 +22,8 @@ def test_each_method_is_trained_scored_and_shown_and_nothing_is_trained_twice(tm
     ]
     assert [row["method"] for row in rows] == sorted(INSTANCES)
     assert {row["updates"] for row in rows} == {2}
+    assert {row["second score"] for row in rows} == {"apr_dvis"}
+    assert all(0 <= row["second value"] <= 1 for row in rows)
     page = (tmp_path / "compare.html").read_text()
     assert all(page.count(f">{name}<") for name in INSTANCES)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("compare/*/*.safetensors")}

@@ -122,6 +122,20 @@ def test_background_below_zero_costs_nothing_and_objects_below_zero_are_pulled_u
     assert values.grad[0, 0, 0, 1] < 0
 
 
+def test_each_of_several_numbers_tells_objects_from_background():
+    values, labels = drawn(seed=5)
+    several = torch.cat([values, values.flip(0), -values], 1)  # (B, 3, *S)
+    alone = [float(binary_term(several[:, c : c + 1], labels)) for c in range(3)]
+    same(binary_term(several, labels), sum(alone) / 3)
+
+
+def test_a_number_below_zero_on_objects_is_pulled_up_whatever_the_others_are():
+    values = torch.tensor([[[[5.0]], [[-3.0]]]], requires_grad=True)
+    variational_loss(values, torch.tensor([[[1]]])).backward()
+    assert values.grad.flatten().tolist()[0] == 0
+    assert values.grad.flatten().tolist()[1] < 0
+
+
 def test_the_final_relu_is_applied_by_all_terms_but_the_binary():
     values, labels = drawn(seed=4)
     for term in TERMS[1:]:

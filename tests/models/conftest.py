@@ -33,7 +33,7 @@ class Tiny(Method):
     def losses(self, batch, *, stage="training", progress=1.0, generator=None):
         return {"size": self.first(batch.image).square().mean()}
 
-    def compute_maps(self, image):
+    def compute_maps(self, image, statistics=None):
         return MapPrediction({}, image.shape[:2])
 
     def decode(self, maps, *, keep_embedding=False):

@@ -116,7 +116,7 @@ def test_a_result_knows_its_image(model, tmp_path):
 
 
 def test_an_image_larger_than_memory_is_told_and_the_next_is_done(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 20 * 30 * 300)
+    monkeypatch.setattr(memory, "available_memory", lambda: 20 * 30 * 500)
     large = tmp_path / "a.png"
     Image.new("L", (31, 20)).save(large)
     run = segment_files(model, [large, write_image(tmp_path / "b.png")], tmp_path / "out")

@@ -47,7 +47,6 @@ def _show_one(info: ModelInfo, as_json: bool) -> None:
         return
     if info.card:
         say("\n".join(fitted(info.card)))
-        say("")
     say(f"{info.method} model of {info.megabytes:.1f} MB in {info.path}")
 
 
@@ -56,7 +55,7 @@ def fitted(card: str) -> Iterator[str]:
 
     Example:
         >>> list(fitted("# A model\n\nFinds\nwhat is bright.\n- weights: 3"))
-        ['# A model', '', 'Finds what is bright.', '- weights: 3']
+        ['# A model', '', 'Finds what is bright.', '- weights: 3', '']
     """
     text: list[str] = []
     for line in [*card.rstrip().splitlines(), ""]:

@@ -10,6 +10,19 @@ import typer
 from congeal.cli.group import PARTLY, Stopped
 from congeal.cli.options import Device, Json, Output, Set, parse_channels, parse_settings
 from congeal.cli.terminal import count, make_progress, say, say_error, say_note, show_json
+from congeal.cli.tiles import (
+    Axes,
+    Block,
+    Dask,
+    Merge,
+    Overlap,
+    Plane,
+    Processes,
+    Seams,
+    Tile,
+    refuse_zarr,
+    segment_zarr_image,
+)
 from congeal.errors import CongealError
 
 if TYPE_CHECKING:
@@ -17,6 +30,32 @@ if TYPE_CHECKING:
 
 __all__ = ["segment", "split_model"]
 
+_Arguments: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[MODEL] IMAGES",
+        help="Model folder or name (left out: the one that ships), then images, folders of "
+        "images, or patterns such as 'scans/*.tif'.",
+    ),
+]
+_Model: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="The model; then all arguments are images.", metavar="MODEL"
+    ),
+]
+_Format: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
+        "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), cityscapes "
+        "(for its benchmark), as far as the model gives them. Give it several times for "
+        "several. Left out: overlay, and labels or semantic or boundary.",
+        metavar="NAME",
+    ),
+]
 _Overwrite: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -96,33 +135,10 @@ _Units: TypeAlias = Annotated[
 
 
 def segment(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[MODEL] IMAGES",
-            help="Model folder or name (left out: the one that ships), then images, folders of "
-            "images, or patterns such as 'scans/*.tif'.",
-        ),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model; then all arguments are images.", metavar="MODEL"
-        ),
-    ] = None,
+    arguments: _Arguments,
+    model: _Model = None,
     output: Output = Path("segmented"),
-    format_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-            "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), cityscapes "
-            "(for its benchmark), as far as the model gives them. Give it several times for "
-            "several. Left out: overlay, and labels or semantic or boundary.",
-            metavar="NAME",
-        ),
-    ] = None,
+    format_: _Format = None,
     overwrite: _Overwrite = False,
     table: _Table = False,
     coco: _Coco = False,
@@ -135,6 +151,15 @@ def segment(
     set_: Set = None,
     device: Device = "auto",
     explain: _Explain = False,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    seam_report: Seams = False,
+    processes: Processes = 1,
+    dask: Dask = None,
+    block: Block = None,
+    merge: Merge = False,
+    plane: Plane = None,
+    axes: Axes = None,
     as_json: Json = False,
 ) -> None:
     """Find the objects of images and write them as files.
@@ -144,25 +169,35 @@ def segment(
     and the others are done (exit code 1).
     """
     chosen, images = split_model(arguments, model)
+    options: dict[str, Any] = {"tile": tile, "overlap": overlap, "processes": processes}
+    options |= {"dask": dask, "block": block, "merge": merge, "overwrite": overwrite}
+    options |= {"channels": parse_channels(channels), "pixel_size": pixel_size, "device": device}
+    options |= {"settings": parse_settings(set_)}
+    if output.suffix == ".zarr":
+        segment_zarr_image(chosen, images, output, plane, axes, as_json, options)
+        return
+    refuse_zarr(images, plane, axes)
     run = _run(
         chosen,
         images,
         output,
         formats=None if format_ is None else tuple(format_),
-        overwrite=overwrite,
         table=table,
         coco=coco,
-        channels=parse_channels(channels),
         stack=stack,
         stitch=stitch,
-        pixel_size=pixel_size,
         plane_distance=plane_distance,
         units=units,
-        device=device,
-        settings=parse_settings(set_),
+        seam_report=seam_report,
+        **options,
     )
-    page = _explain(run, chosen, device, channels, set_) if explain else None
-    _tell(run, page, as_json)
+    page = None
+    if block is not None:
+        say_note(f"tiles of part {block} of each large image are done; then --merge")
+    elif explain:
+        page = _explain(run, chosen, device, channels, set_)
+    if block is None or as_json:
+        _tell(run, page, as_json)
     if run.failed:
         raise typer.Exit(PARTLY)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from congeal.data.tiff import opened_tiff
 
-__all__ = ["read_pixel_size", "read_plane_distance"]
+__all__ = ["in_micrometres", "read_pixel_size", "read_plane_distance"]
 
 _MICROMETRES = {
     "nm": 1e-3,
@@ -21,6 +21,8 @@ _MICROMETRES = {
     "mm": 1e3,
     "cm": 1e4,
     "m": 1e6,
+    "nanometer": 1e-3,
+    "millimeter": 1e3,
     "inch": 25_400.0,
     "in": 25_400.0,
 }
@@ -66,6 +68,16 @@ def read_pixel_size(path: str | Path) -> float | None:
     width, height = sides
     square = abs(width - height) <= _ALIKE * max(width, height)
     return float(f"{width:.6g}") if square else None
+
+
+def in_micrometres(unit: str) -> float:
+    """Micrometres of a unit of length by its name, 0 for one that is not known.
+
+    Example:
+        >>> in_micrometres("nanometer"), in_micrometres("second")
+        (0.001, 0.0)
+    """
+    return _unit(unit) or 0.0
 
 
 def read_plane_distance(path: str | Path) -> float | None:

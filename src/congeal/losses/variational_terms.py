@@ -90,7 +90,8 @@ def binary_term(
 ) -> Tensor:
     """Background at most 0, objects at least m_1: mean Huber loss over all pixels but void.
 
-    Of several numbers per pixel the largest tells objects from background.
+    Of several numbers per pixel each has to: one that stays below 0 on objects is 0 after the
+    ReLU, alike for all of them, and no term would ever raise it. The cost is their mean.
 
     Args:
         values: ``(B, C, *S)`` f before the ReLU.
@@ -109,8 +110,8 @@ def binary_term(
         0.4749999940395355
     """
     f, known = _prepare(values, labels)
-    f = f.amax(1)
-    return _mean(huber(torch.where(labels > 0, margin - f, f).relu(), theta), known)
+    wrong = torch.where((labels > 0)[:, None], margin - f, f).relu()
+    return _mean(huber(wrong, theta).mean(1), known)
 
 
 def mumford_shah_term(values: Tensor, labels: Tensor) -> Tensor:

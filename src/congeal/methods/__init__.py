@@ -14,14 +14,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from congeal.methods.method import MapPrediction, Method, Stage
+    from congeal.methods.maps import ImageStatistics, MapPrediction
+    from congeal.methods.method import Method, Stage
     from congeal.methods.registry import find_method, method_names
     from congeal.methods.rpe import RPE, RPEConfig
 
-__all__ = ["RPE", "MapPrediction", "Method", "RPEConfig", "Stage", "find_method", "method_names"]
+__all__ = [
+    "RPE",
+    "ImageStatistics",
+    "MapPrediction",
+    "Method",
+    "RPEConfig",
+    "Stage",
+    "find_method",
+    "method_names",
+]
 
 _HOMES = {
-    "MapPrediction": "method",
+    "ImageStatistics": "maps",
+    "MapPrediction": "maps",
     "Method": "method",
     "RPEConfig": "rpe",
     "Stage": "method",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from congeal.methods.method import MapPrediction
+from congeal.methods.maps import MapPrediction
 
 __all__ = ["Explaining", "Explanation", "Match"]
 

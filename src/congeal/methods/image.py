@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from congeal.data.intensity import scale_intensity
+from congeal.data.intensity import Bounds, scale_intensity
 from congeal.errors import CongealError
 from congeal.methods.sections import ImageSettings
 
@@ -66,8 +66,15 @@ def lift_dark(image: Tensor, gamma: float) -> Tensor:
     return image if gamma == 1 else image.clamp_min(0) ** gamma
 
 
-def network_input(image: NDArray[Any], settings: ImageSettings) -> Tensor:
+def network_input(
+    image: NDArray[Any], settings: ImageSettings, bounds: Bounds | None = None
+) -> Tensor:
     """Scale an image ``(H, W)`` or ``(H, W, C)`` for the network, ``(planes, H, W)`` in [0, 1.5].
+
+    Args:
+        image: any real type.
+        settings: percentiles and channels.
+        bounds: of the whole image, where this is a part of one.
 
     Raises:
         CongealError: the array is no image, or has other channels than the network takes.
@@ -77,7 +84,7 @@ def network_input(image: NDArray[Any], settings: ImageSettings) -> Tensor:
         >>> tuple(network_input(np.zeros((4, 5), np.uint8), ImageSettings()).shape)
         (3, 4, 5)
     """
-    pixels = scale_intensity(image, *settings.percentiles)
+    pixels = scale_intensity(image, *settings.percentiles, bounds)
     if len(pixels) == settings.planes:
         return pixels
     chosen = settings.channels

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,8 +21,9 @@ from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError, unknown
 from congeal.methods.image import evaluation_mode
-from congeal.methods.maps import MapPrediction
+from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.sections import MethodSettings
+from congeal.methods.stage import Stage
 from congeal.segmentation import Segmentation
 from congeal.tasks import TASKS, Task
 
@@ -30,21 +31,6 @@ __all__ = ["MapPrediction", "Method", "SearchStep", "Stage"]
 
 SearchStep = Callable[[Any, int], Any]
 """Next value of a setting one way (-1) or the other (1); None at the end of its range."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training, in which some of the modules learn.
-
-    Attributes:
-        name: as the log shows it.
-        share: of the length of the training.
-        learns: names of the submodules whose parameters are updated; empty: all.
-    """
-
-    name: str = "training"
-    share: float = 1.0
-    learns: tuple[str, ...] = ()
 
 
 class Method(nn.Module, ABC):
@@ -298,20 +284,45 @@ class Method(nn.Module, ABC):
         """What :meth:`finish` has fitted, by name, for the card; mostly nothing."""
         return {}
 
-    def predict_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def predict_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Run the network on one image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` of any size.
 
         The model is in evaluation mode meanwhile, and several threads may predict at once.
+
+        Args:
+            image: any real type.
+            statistics: of the whole image, where this is a part of one.
 
         Raises:
             CongealError: the array is no image.
         """
         with torch.inference_mode(), evaluation_mode(self):
-            return self.compute_maps(image)
+            if statistics is None:
+                return self.compute_maps(image)
+            return replace(self.compute_maps(image, statistics), statistics=statistics)
 
     @abstractmethod
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
-        """What :meth:`predict_maps` does, in evaluation mode and without gradients."""
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """What :meth:`predict_maps` does, in evaluation mode and without gradients.
+
+        What is measured on an image and not learnt is taken from ``statistics`` where given.
+        """
+
+    def object_areas(self, maps: MapPrediction) -> NDArray[Any]:
+        """Areas ``(K,)`` of the objects, about; by their median an image is shown upscaled."""
+        return self.decode(maps).areas
+
+    def comparable_labels(self, maps: MapPrediction) -> NDArray[Any] | None:
+        """Label map whose median area decides what :meth:`decode` takes for a fragment, if any.
+
+        None, as mostly, where no object is judged by the others of its image.
+        """
+        del maps
+        return None
 
     @abstractmethod
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from congeal.data.zoom import magnification
 from congeal.methods.image import network_input
-from congeal.methods.method import MapPrediction
+from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.sections import InputSettings
 
-__all__ = ["component_areas", "predict_at_object_size"]
+__all__ = ["component_areas", "object_magnification", "predict_at_object_size"]
 
 GRID = 2  # every so manieth pixel of a row is looked at: the median is the same to 1 % on nuclei
 
@@ -26,8 +26,11 @@ def predict_at_object_size(
     settings: InputSettings,
     predict: Callable[[Tensor, float], MapPrediction],
     measure: Callable[[MapPrediction], ArrayLike],
+    statistics: ImageStatistics | None = None,
 ) -> MapPrediction:
     """Predict an image, and again upscaled where its median object is small.
+
+    A part of an image is predicted once, as large as the statistics of the whole image say.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)``, any real type.
@@ -35,18 +38,40 @@ def predict_at_object_size(
             upscaling.
         predict: maps of an image ``(planes, H, W)`` in [0, 1] that is shown larger by a factor.
         measure: areas of the objects of these maps in pixels of the image, about.
+        statistics: of the whole image, where this is a part of one.
 
     Raises:
         CongealError: the array is no image.
     """
+    if statistics is not None:
+        return predict(network_input(image, settings, statistics.bounds), statistics.magnification)
     pixels = network_input(image, settings)
     maps = predict(pixels, 1.0)
     if not settings.min_object_area:
         return maps
-    shown = settings.scale**2  # pixels shown for each of the image
-    areas = np.asarray(measure(maps)) * shown
-    larger = magnification(areas, settings.min_object_area, shown * math.prod(maps.size))
+    areas = measure(maps)
+    pixels_of = math.prod(maps.size)
+    larger = object_magnification(areas, settings.min_object_area, settings.scale, pixels_of)
     return maps if larger == 1 else predict(pixels, larger)
+
+
+def object_magnification(
+    areas: ArrayLike, min_object_area: float, scale: float = 1.0, pixels: float = 1
+) -> float:
+    """How much to enlarge an image with these objects; see :func:`magnification`.
+
+    Args:
+        areas: of the objects, in pixels of the image.
+        min_object_area: smallest median object that needs no upscaling, in pixels shown.
+        scale: relative size at which the network sees an image.
+        pixels: of the image; 1 where it is predicted in parts.
+
+    Example:
+        >>> object_magnification([90, 100, 800], 225)
+        1.5
+    """
+    shown = scale**2  # pixels shown for each of the image
+    return magnification(np.asarray(areas) * shown, min_object_area, shown * pixels)
 
 
 def component_areas(foreground: Tensor, touching: Tensor, min_area: float) -> NDArray[np.float64]:

@@ -8,13 +8,11 @@ smallest.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from congeal.errors import CongealError
 from congeal.metrics.metric import ratio
 from congeal.metrics.semantic import class_iou, mean_iou
-from congeal.neighbours import majority_vote, nearest_neighbours
 
 __all__ = ["RetrievalMetric", "majority_labels", "nearest_labels"]
 
@@ -155,6 +153,10 @@ def nearest_labels(query: ArrayLike, memory: ArrayLike, labels: ArrayLike, k: in
         raise CongealError("expected finite embeddings, got NaN or infinity")
     if not len(wanted):
         return np.zeros((0, k), np.int64)
+    import torch  # late: the protocols can be listed without
+
+    from congeal.neighbours import nearest_neighbours
+
     index = nearest_neighbours(torch.from_numpy(wanted), torch.from_numpy(stored), k)[1]
     found: Labels = classes[index.numpy()]
     return found
@@ -181,6 +183,10 @@ def majority_labels(neighbours: ArrayLike) -> Labels:
         raise CongealError(f"expected classes of 0 or more (N, k), got {found.shape}")
     if not len(found):
         return np.zeros(0, np.int64)
+    import torch  # late: the protocols can be listed without
+
+    from congeal.neighbours import majority_vote
+
     chosen: Labels = majority_vote(torch.from_numpy(found))[0].numpy()
     return chosen
 

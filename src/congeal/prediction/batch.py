@@ -7,40 +7,43 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from congeal.data.images import expand_images
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError
 from congeal.files import remove_parts
 from congeal.models.channels import stored_channels
-from congeal.models.config import read_config
-from congeal.models.shipped import DEFAULT_MODEL, locate
+from congeal.models.shipped import DEFAULT_MODEL
+from congeal.prediction.asked import asked_formats
+from congeal.prediction.executors import choose_executor
+from congeal.prediction.late import LateModel
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
-from congeal.prediction.memory import check_memory
 from congeal.prediction.outcome import FileOutcome, SegmentRun
-from congeal.prediction.reading import Pages, Reading, list_pages
+from congeal.prediction.reading import Page, Pages, Reading, list_pages, read_page
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
-from congeal.prediction.single import Model, as_segmenter
+from congeal.prediction.seam_report import save_seams
+from congeal.prediction.seams import Seams
+from congeal.prediction.single import Model
+from congeal.prediction.tile_work import TILES, TileSource, TileWork, parse_part
+from congeal.prediction.tiled import Tiling
 from congeal.prediction.volume import (
-    VOLUME_FORMATS,
     FoundVolume,
-    check_volume_formats,
     found_in_planes,
 )
 from congeal.prediction.whole import write_whole
-from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation import Segmentation
 from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import FORMATS, LIMIT, MAP_OF
 from congeal.segmentation.scale import Scale
-from congeal.segmentation.segmenter import request_maps
 from congeal.segmentation.volume import Volume
-from congeal.tasks import TASKS, Task
 
 __all__ = ["input_files", "segment_files"]
 
+SEAMS = "seams"  # folder of the reports on where tiles meet
 WRITING = "writing"  # state of an image whose files a kill may have left half new, half old
 
 
@@ -62,6 +65,13 @@ def segment_files(
     units: str = "px",
     stitch: float = 0.25,
     plane_distance: float | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    seam_report: bool = False,
+    processes: int = 1,
+    dask: str | None = None,
+    block: str | None = None,
+    merge: bool = False,
     on_file: Callable[[FileOutcome], None] | None = None,
 ) -> SegmentRun:
     """Segment files, folders and patterns into a folder; a broken image does not stop the rest.
@@ -92,6 +102,15 @@ def segment_files(
         units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
         stitch: overlap (IoU) from which objects of neighbouring planes of a volume are joined.
         plane_distance: micrometres between planes; what each file tells when None.
+        tile: side in pixels of the tiles that larger images are cut into; None: whole images
+            where they fit in memory, else as large as memory allows.
+        overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
+            the sizes of the objects.
+        seam_report: tell what happened where tiles meet, in ``seams/STEM.json`` and ``.png``.
+        processes: that compute the tiles of an image on this machine.
+        dask: address of the scheduler of a Dask cluster that computes them.
+        block: ``"i/n"``: compute part i of n of the tiles of each image, and write no result.
+        merge: write the results of tiles that are there, and compute none.
         on_file: called with each outcome as it comes.
 
     Raises:
@@ -111,53 +130,35 @@ def segment_files(
     """
     whole = {"csv": table, "coco": coco}
     model = DEFAULT_MODEL if model is None else model
-    usual = VOLUME_FORMATS if stack == "volume" else _usual_formats(model)
-    named = usual if formats is None else formats
-    kinds = _checked((*named, *(kind for kind, wanted in whole.items() if wanted)))
-    if stack == "volume":
-        check_volume_formats(kinds)
+    kinds = asked_formats(model, formats, [k for k, wanted in whole.items() if wanted], stack)
     chosen = stored_channels(model) if channels is None else tuple(channels)
     reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths = list(pages.of)
-    maker = Maker.of(model, {**(settings or {}), **reading.facts()})
+    tiling, executor = Tiling(tile, overlap), choose_executor(processes, dask)
+    maker = Maker.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
     record = Record(Path(output))
     remove_parts(output)
     with record.locked():
         names = assign_names(paths, record)
         if not overwrite:
             maker.refuse_others(paths, record)
-        _claim_names(names, record)
+        record.claim_names(names)
     maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
-    task = _Task(
-        _Late(model, device, settings, maps), maker, record, pages, kinds, overwrite, strict
-    )
-    run = SegmentRun(output, notes=_notes(record))
+    work = TileWork(record.folder / TILES, tiling, executor, parse_part(block), merge)
+    how = _How(kinds, overwrite, strict, work, seam_report)
+    task = _Task(LateModel(model, device, settings, maps), maker, record, pages, how)
+    run = SegmentRun(output, notes=record.notes())
     for path in paths:
         run.files.append(task.run(path, names[path]))
         if on_file is not None:
             on_file(run.files[-1])
-    for kind in (kind for kind, wanted in whole.items() if wanted):
+    for kind in (kind for kind, wanted in whole.items() if wanted and block is None):
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
     with record.locked():
         record.compact()
     run.notes += pages.notes()
     return run
-
-
-def _claim_names(names: Mapping[Path, str], record: Record) -> None:
-    """Let no other run take the names, before there is anything that has them."""
-    for path, name in names.items():
-        if record.entry(path) is None:
-            record.add(path, {"name": name, "files": {}})
-
-
-def _notes(record: Record) -> list[str]:
-    if not record.odd:
-        return []
-    which = f"{len(record.odd)} lines" if len(record.odd) > 1 else "a line"
-    text = f"{which} passed over that congeal did not write, such as {record.odd[0]!r}"
-    return [f"{record.folder / RECORD}: {text}"]
 
 
 def input_files(
@@ -194,24 +195,6 @@ def _input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]
     return images
 
 
-@dataclass
-class _Late:
-    """The model, loaded when the first image needs it: a run with nothing to do is quick."""
-
-    model: Model
-    device: str
-    settings: Mapping[str, Any] | None = None
-    maps: tuple[str, ...] = ()
-    loaded: Segmenter | None = None
-
-    def get(self) -> Segmenter:
-        if self.loaded is None:
-            self.loaded = as_segmenter(self.model, self.device, self.settings)
-            if self.loaded is not self.model:
-                request_maps(self.loaded, *self.maps)
-        return self.loaded
-
-
 @dataclass(frozen=True, eq=False)
 class _Found:
     """A result, with what its files are written from."""
@@ -219,6 +202,7 @@ class _Found:
     result: Segmentation
     image: NDArray[Any]
     scale: Scale
+    seams: Seams
 
     def save(self, path: Path, file_name: str) -> Path:
         """Write a file in the format its name tells; ``file_name`` is the image's own."""
@@ -226,48 +210,72 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What is done to each image."""
+class _How:
+    """What is wanted of each image, and how it is made."""
 
-    model: _Late
-    maker: Maker
-    record: Record
-    pages: Pages
     kinds: tuple[str, ...]
     overwrite: bool
     strict: bool
+    work: TileWork
+    seam_report: bool
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is done to each image."""
+
+    model: LateModel
+    maker: Maker
+    record: Record
+    pages: Pages
+    how: _How
 
     def run(self, path: Path, name: str) -> FileOutcome:
         self.record.refresh()  # another run may have done it by now
         settled = self._settled(path, name)
         if settled is not None:
+            if settled.state == "skipped":
+                self.how.work.forget(name)  # a kill may have left them
             return settled
-        model, started = self.model.get(), time.perf_counter()
+        self.model.get()
+        started = time.perf_counter()
         try:
-            found = self._find(model, path)
+            found = self._find(path, name)
         except Exception as error:
-            if self.strict:
+            if self.how.strict:
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", _reason(error), seconds=seconds)
-        return self._finish(path, name, found, started)
+        if found is None:
+            return FileOutcome(path, "done", seconds=time.perf_counter() - started)
+        outcome = self._finish(path, name, found, started)
+        if outcome.good:
+            self.how.work.forget(name)
+        return outcome
 
-    def _find(self, model: Segmenter, path: Path) -> _Found | FoundVolume:
+    def _source(self, path: Path, name: str) -> TileSource:
+        page = self.pages.of[path]
+        page = Page(page.file.absolute(), page.number)
+        read = partial(read_page, page, self.pages.reading.channels)
+        key = {**self.maker.facts(), "modified": _modified(page.file), "file": str(page.file)}
+        return TileSource(name, read, key if self.maker.model else None)
+
+    def _find(self, path: Path, name: str) -> _Found | FoundVolume | None:
         reading, file = self.pages.reading, self.pages.file(path)
         if reading.stack == "volume":
             planes, size = self.pages.planes(path), reading.voxel_size(file)
-            found = found_in_planes(model, planes)
+            found = found_in_planes(self.model.get(), planes)
             return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
         image, scale = self.pages.read(path).pixels, reading.scale(file)
-        check_memory(model, *image.shape[:2])
-        return _Found(model.segment(image), image, scale)
+        made = self.how.work.segment(self.model, image, self._source(path, name))
+        return None if made is None else _Found(made[0], image, scale, made[1])
 
     def _settled(self, path: Path, name: str) -> FileOutcome | None:
         """What becomes of an image that is not to be segmented; None for others."""
         entry = self.record.entry(path)
         wanted = self._wanted(entry, name)
-        stale = "" if self.overwrite else _stale(self.pages.file(path), entry)
-        if not self.overwrite:
+        stale = "" if self.how.overwrite else _stale(self.pages.file(path), entry)
+        if not self.how.overwrite:
             self.maker.refuse_mixing(entry, self.record.folder)
         if not wanted:
             return FileOutcome(path, "skipped", stale)
@@ -282,12 +290,14 @@ class _Task:
     def _wanted(self, entry: dict[str, Any] | None, name: str) -> tuple[str, ...]:
         """The formats to write, so that all files of an image are of one model and settings."""
         known = listed_files(self.record.folder, entry)
-        if _unfinished(entry) or (self.overwrite and self.maker.differs(entry)):
-            return tuple(dict.fromkeys((*self.kinds, *known)))
-        if self.overwrite:
-            return self.kinds
+        if _unfinished(entry) or (self.how.overwrite and self.maker.differs(entry)):
+            return tuple(dict.fromkeys((*self.how.kinds, *known)))
+        if self.how.overwrite:
+            return self.how.kinds
         folder = self.record.folder
-        return tuple(k for k in self.kinds if k not in known or not _is_there(folder / known[k]))
+        return tuple(
+            k for k in self.how.kinds if k not in known or not _is_there(folder / known[k])
+        )
 
     def _finish(
         self, path: Path, name: str, found: _Found | FoundVolume, started: float
@@ -301,7 +311,7 @@ class _Task:
         except Mixed:
             raise
         except CongealError as error:
-            if self.strict or _stops_everything(error):
+            if self.how.strict or _stops_everything(error):
                 raise
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", str(error), seconds=seconds)
@@ -320,6 +330,8 @@ class _Task:
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
         folder = self.record.folder
         files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
+        if self.how.seam_report and isinstance(found, _Found):
+            save_seams(folder / SEAMS / f"{name}.json", found.seams, found.result, found.image)
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}
         objects = len(found.result)
@@ -363,25 +375,6 @@ def _modified(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _usual_formats(model: Model) -> tuple[str, str]:
-    """What to write where nothing is said: a picture, and what the task of the model gives."""
-    if isinstance(model, str | Path):
-        task = TASKS.get(str(read_config(locate(model)).settings.get("task")))
-    else:
-        task = getattr(model, "task", None)
-    fills = task.fills if isinstance(task, Task) else "objects"
-    return {"objects": "labels"}.get(fills, fills), "overlay"
-
-
-def _checked(formats: Sequence[str]) -> tuple[str, ...]:
-    for name in formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
-    if not formats:
-        raise CongealError(f"expected at least one format ({', '.join(FORMATS)}), got none")
-    return tuple(dict.fromkeys(formats))
 
 
 def _stops_everything(error: CongealError) -> bool:

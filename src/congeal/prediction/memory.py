@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,26 +10,73 @@ from typing import Any
 
 from congeal.errors import CongealError
 
-__all__ = ["available_memory", "check_memory", "needed_memory"]
+__all__ = ["available_memory", "check_memory", "fits_memory", "largest_tile", "needed_memory"]
 
-BYTES_PER_PIXEL = 300
-"""Peak of a model of congeal on a CPU, measured over images of 1,024 to 6,144 pixels a side."""
+BYTES_PER_PIXEL = 500
+"""Peak of a model of congeal on a CPU, for each pixel shown to it (benchmarks/tiling.py)."""
+
+BUDGET = 2_500_000_000
+"""Bytes that one image may take beside itself and its result, where there are as many."""
+
+LARGEST_TILE, SMALLEST_TILE = 2048, 128  # pixels shown: a larger one is not quicker
 
 
-def needed_memory(model: object, height: int, width: int) -> int:
+def needed_memory(model: object, height: int, width: int, shown: float = 1.0) -> int:
     """Estimate the bytes that segmenting an image takes; a model may say it by ``memory_for``.
 
     Args:
         model: its method ``memory_for(height, width)`` is asked if it has one.
         height: of the image, in pixels.
         width: of the image, in pixels.
+        shown: relative size at which the network sees it.
 
     Example:
         >>> needed_memory(None, 1000, 1000)
-        300000000
+        500000000
     """
     own: Any = getattr(model, "memory_for", None)
-    return int(own(height, width)) if callable(own) else BYTES_PER_PIXEL * height * width
+    if callable(own):
+        return int(own(height, width))
+    return int(BYTES_PER_PIXEL * height * width * shown**2)
+
+
+def fits_memory(model: object, height: int, width: int, shown: float = 1.0) -> bool:
+    """Whether an image can be segmented whole: within the budget, and within what there is.
+
+    Example:
+        >>> fits_memory(None, 1000, 1000), fits_memory(None, 16_384, 16_384)
+        (True, False)
+    """
+    return needed_memory(model, height, width, shown) <= _budget()
+
+
+def largest_tile(model: object, shown: float = 1.0) -> int:
+    """Side in pixels of the largest tile to segment an image by, from the memory there is.
+
+    Args:
+        model: as for :func:`needed_memory`.
+        shown: relative size at which the network sees the image.
+
+    Raises:
+        CongealError: there is not enough memory for the smallest one.
+
+    Example:
+        >>> largest_tile(None), largest_tile(None, 2.0)
+        (2048, 1024)
+    """
+    needed = max(1, needed_memory(model, 1000, 1000, 1.0)) / 1e6  # bytes of a pixel shown
+    side = min(LARGEST_TILE, int(math.sqrt(_budget() / needed)))
+    if side < SMALLEST_TILE:
+        raise CongealError(
+            f"not enough memory for a tile of {SMALLEST_TILE} x {SMALLEST_TILE} pixels: "
+            f"{_gigabytes(_budget())} are free"
+        )
+    return int(side / shown)
+
+
+def _budget() -> float:
+    available = available_memory()
+    return BUDGET if available is None else min(BUDGET, available)
 
 
 def available_memory(root: str | Path = "/") -> int | None:
@@ -60,7 +108,7 @@ def check_memory(model: object, height: int, width: int) -> None:
     if available is not None and needed > available and _on_cpu(model):
         raise CongealError(
             f"not enough memory for an image of {height:,} x {width:,} pixels: it takes about "
-            f"{_gigabytes(needed)}, {_gigabytes(available)} are free; cut it into smaller ones"
+            f"{_gigabytes(needed)}, {_gigabytes(available)} are free; give --tile (tile= in Python)"
         )
 
 
@@ -122,5 +170,5 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _gigabytes(count: int) -> str:
+def _gigabytes(count: float) -> str:
     return f"{count / 1e9:,.1f} GB"

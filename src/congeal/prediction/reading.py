@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from congeal.data.decode import count_pages
 from congeal.data.images import Picture, read_picture, read_pictures
 from congeal.data.pixel_size import read_pixel_size, read_plane_distance
+from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 from congeal.segmentation.planes import PlaneStitcher
 from congeal.segmentation.scale import Scale
 from congeal.segmentation.volume import VoxelSize
 
-__all__ = ["STACKS", "Page", "Pages", "Reading", "list_pages"]
+__all__ = ["STACKS", "Page", "Pages", "Reading", "list_pages", "read_page"]
 
 STACKS = ("error", "planes", "time", "volume")
 """What to do with a file of several pages: refuse it, take each as an image, or all as a volume."""
@@ -145,6 +146,17 @@ def list_pages(files: Sequence[Path], stack: str = "error") -> dict[Path, Page]:
                 )
             pages[named] = Page(file, number)
     return pages
+
+
+def read_page(page: Page, channels: Sequence[int] | None = None) -> Pixels:
+    """Read an image `(H, W, C)` by itself, as another process does.
+
+    Raises:
+        CongealError: as of :func:`congeal.data.read_image`.
+    """
+    if page.number is None:
+        return read_picture(page.file, channels).pixels
+    return read_pictures(page.file, channels)[page.number].pixels
 
 
 @dataclass

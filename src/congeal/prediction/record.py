@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,20 @@ class Record:
         self._read += len(line)
         self._last = line
         self._take(entry)
+
+    def claim_names(self, names: Mapping[Path, str]) -> None:
+        """Let no other run take the names, before there is anything that has them."""
+        for path, name in names.items():
+            if self.entry(path) is None:
+                self.add(path, {"name": name, "files": {}})
+
+    def notes(self) -> list[str]:
+        """Say what was passed over in the record, a line."""
+        if not self.odd:
+            return []
+        which = f"{len(self.odd)} lines" if len(self.odd) > 1 else "a line"
+        text = f"{which} passed over that congeal did not write, such as {self.odd[0]!r}"
+        return [f"{self._path}: {text}"]
 
     def compact(self) -> None:
         """Leave one line on each image, unless there are lines of somebody else."""

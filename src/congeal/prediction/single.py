@@ -18,7 +18,7 @@ from congeal.errors import CongealError
 from congeal.models import forks as forks  # before the first computation
 from congeal.models.channels import stored_channels
 from congeal.models.folder import load
-from congeal.prediction.memory import check_memory
+from congeal.prediction.tiled import Tiling, segment_image
 from congeal.segmentation import Segmentation, Segmenter
 from congeal.segmentation.source import Source
 
@@ -35,6 +35,8 @@ def segment(
     *,
     device: str = "auto",
     channels: Sequence[int] | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
 ) -> list[Segmentation]: ...
 @overload
 def segment(
@@ -43,6 +45,8 @@ def segment(
     *,
     device: str = "auto",
     channels: Sequence[int] | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
 ) -> Segmentation: ...
 @overload
 def segment(
@@ -51,6 +55,8 @@ def segment(
     *,
     device: str = "auto",
     channels: Sequence[int] | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
 ) -> Any: ...
 def segment(
     model: Model,
@@ -58,6 +64,8 @@ def segment(
     *,
     device: str = "auto",
     channels: Sequence[int] | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
 ) -> Segmentation | list[Segmentation]:
     """Find the objects of one image, or of several.
 
@@ -70,6 +78,10 @@ def segment(
         channels: which channels of the images to take, from 0, in this order; None: those that
             the model was trained on. Needed for a model of gray or RGB images where there are
             others, such as alpha in an array.
+        tile: side in pixels of the tiles that larger images are cut into; None: whole images
+            where they fit in memory, else as large as memory allows.
+        overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
+            the sizes of the objects.
 
     Returns:
         The objects; ``result.source`` knows the image, so that ``result.save("x_overlay.png")``
@@ -87,8 +99,9 @@ def segment(
         [(20, 30)]
     """
     channels = stored_channels(model) if channels is None else channels
+    tiling = Tiling(tile, overlap)
     if isinstance(image, str | Path) and not _means_many(image):
-        return _segment_one(as_segmenter(model, device), image, channels)
+        return _segment_one(as_segmenter(model, device), image, tiling, channels)
     if isinstance(image, str | Path):
         image = expand_images([image])
     if isinstance(image, list | tuple):
@@ -98,8 +111,8 @@ def segment(
             one if isinstance(one, str | Path) else _given_image(one, channels) for one in image
         ]
         loaded = as_segmenter(model, device)
-        return [_segment_one(loaded, one, channels) for one in given]
-    return _segment_one(as_segmenter(model, device), _given_image(image, channels))
+        return [_segment_one(loaded, one, tiling, channels) for one in given]
+    return _segment_one(as_segmenter(model, device), _given_image(image, channels), tiling)
 
 
 def _means_many(path: str | Path) -> bool:
@@ -114,7 +127,10 @@ def _given_image(pixels: Any, channels: Sequence[int] | None) -> NDArray[Any]:
 
 
 def _segment_one(
-    model: Segmenter, image: NDArray[Any] | str | Path, channels: Sequence[int] | None = None
+    model: Segmenter,
+    image: NDArray[Any] | str | Path,
+    tiling: Tiling,
+    channels: Sequence[int] | None = None,
 ) -> Segmentation:
     """Segment a file, or pixels of which the channels are chosen already."""
     if isinstance(image, str | Path):
@@ -123,9 +139,7 @@ def _segment_one(
         source = Source(Path(image).name, partial(read_image, image, channels), pixel_size)
     else:
         source = Source("image.png", partial(np.asarray, image))
-    pixels = source.pixels()
-    check_memory(model, *pixels.shape[:2])
-    result = model.segment(pixels)
+    result, _ = segment_image(model, source.pixels(), tiling)
     result.source = source
     return result
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from congeal.data.images import read_pictures
 from congeal.errors import CongealError
 from congeal.models.channels import stored_channels
-from congeal.prediction.memory import check_memory
 from congeal.prediction.single import Model, as_image, as_segmenter
+from congeal.prediction.tiled import segment_image
 from congeal.segmentation import Segmentation
 from congeal.segmentation.formats import FORMATS
 from congeal.segmentation.segmenter import Segmenter
@@ -76,8 +76,7 @@ def found_in_planes(model: Segmenter, planes: Iterable[NDArray[Any]]) -> Iterabl
         CongealError: there is not the memory for a plane, or the model finds no objects.
     """
     for plane in planes:
-        check_memory(model, plane.shape[0], plane.shape[1])
-        result = model.segment(plane)
+        result, _ = segment_image(model, plane)
         if not result.has_objects:
             raise CongealError(f"expected a model of objects for a volume, got {result!r}")
         yield result

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from congeal.segmentation.maps import Maps
 from congeal.segmentation.objects import Crop, Objects, Pixels
@@ -71,6 +71,10 @@ class Contents:
     def labels(self) -> NDArray[np.int64]:
         """The label map `(H, W)`, ids 1..N; where objects overlap the higher score wins."""
         return self._objects.label_map(self.scores)
+
+    def labels_as(self, dtype: DTypeLike) -> NDArray[Any]:
+        """The label map `(H, W)` in a type that holds its ids, without a larger copy on the way."""
+        return self._objects.label_map(self.scores, dtype)
 
     @property
     def masks(self) -> NDArray[np.bool_]:

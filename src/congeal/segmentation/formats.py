@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from congeal.errors import CongealError, unknown
+from congeal.figures.colour import RGB, overlay
 from congeal.figures.maps import class_colours
 from congeal.files import atomic_path, write_json
 from congeal.segmentation.cityscapes import save_cityscapes
@@ -52,6 +53,7 @@ MAP_OF = {"ucm": "boundary"}
 
 MAP_ENDINGS = tuple(FORMATS[name] for name in MAPS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
+DRAWN = 2**24  # pixels of an overlay: drawing takes 60 bytes for each
 LIMIT = 65_535
 """Objects that 16 bits can number."""
 
@@ -135,7 +137,7 @@ def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Pat
             f"{path}: PNG numbers at most {LIMIT} objects, got {len(result)}; write .tif instead"
         )
     _require_objects(result, path, "label map")
-    labels = result.labels.astype(np.uint32 if many else np.uint16)
+    labels = result.labels_as(np.uint32 if many else np.uint16)
     with atomic_path(path) as temporary:
         if ending == ".png":
             Image.fromarray(labels).save(temporary, format="PNG")
@@ -146,15 +148,22 @@ def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Pat
 
 
 def save_overlay(result: Contents, path: Path, image: ArrayLike | None) -> Path:
-    """Write the drawing over the image."""
+    """Write the drawing over the image, at most 2^24 pixels of it."""
     if image is None:
         raise CongealError(f"{path}: an overlay is drawn over the image, got none")
-    picture = Image.fromarray(draw(result, image))
+    picture = Image.fromarray(_drawn(result, image))
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CongealError(f"expected an overlay file .png or .jpg, got {path.name}")
     with atomic_path(path) as temporary:
         picture.save(temporary)
     return path
+
+
+def _drawn(result: Contents, image: ArrayLike) -> RGB:
+    step = math.ceil(math.sqrt(math.prod(result.shape) / DRAWN))
+    if step == 1 or not result.has_objects:
+        return draw(result, image)
+    return overlay(np.asarray(image)[::step, ::step], result.labels_as(np.int32)[::step, ::step])
 
 
 def save_coco(result: Contents, path: Path, file_name: str) -> Path:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy import ndimage
 
-__all__ = ["Crop", "CropObjects", "LabelObjects", "Objects", "objects_from_masks"]
+__all__ = [
+    "Crop",
+    "CropObjects",
+    "LabelObjects",
+    "Objects",
+    "objects_from_crops",
+    "objects_from_masks",
+]
 
 Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -45,7 +52,7 @@ class Objects(Protocol):
     def pixels(self) -> Pixels:
         """List index, row and column of every pixel of every object, each `(P,)`."""
 
-    def label_map(self, priority: NDArray[np.float32]) -> NDArray[np.int64]:
+    def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
         """Paint ids 1..N into `(H, W)`; where objects overlap the higher priority wins."""
 
     def select(self, keep: NDArray[np.int64]) -> Objects:
@@ -76,9 +83,9 @@ class LabelObjects:
         rows, columns = np.nonzero(self._labels)
         return self._labels[rows, columns].astype(np.int64) - 1, rows, columns
 
-    def label_map(self, priority: NDArray[np.float32]) -> NDArray[np.int64]:
+    def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
         """Give the map itself, since nothing overlaps."""
-        return self._labels.astype(np.int64)
+        return self._labels.astype(dtype)
 
     def select(self, keep: NDArray[np.int64]) -> LabelObjects:
         """Take the objects with these indices, in this order."""
@@ -112,9 +119,9 @@ class CropObjects:
         index = np.repeat(np.arange(len(parts)), [len(y) for y in rows])
         return index, np.concatenate(empty + rows), np.concatenate(empty + columns)
 
-    def label_map(self, priority: NDArray[np.float32]) -> NDArray[np.int64]:
+    def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
         """Paint ids 1..N into `(H, W)`; the higher priority wins, then the earlier object."""
-        painted = np.zeros(self.shape, np.int64)
+        painted = np.zeros(self.shape, dtype)
         for index in np.argsort(-priority, kind="stable")[::-1]:
             crop = self._crops[index]
             painted[crop.window][crop.mask] = index + 1
@@ -122,7 +129,7 @@ class CropObjects:
 
     def select(self, keep: NDArray[np.int64]) -> Objects:
         """Take the objects with these indices, in this order."""
-        return _objects_from_crops([self._crops[i] for i in keep], self.shape)
+        return objects_from_crops([self._crops[i] for i in keep], self.shape)
 
 
 def _cut(mask: NDArray[np.bool_]) -> Crop:
@@ -131,7 +138,7 @@ def _cut(mask: NDArray[np.bool_]) -> Crop:
     return Crop(int(rows[0]), int(columns[0]), mask[window].copy())
 
 
-def _objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> Objects:
+def objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> Objects:
     """Keep the objects as one map if they leave each other free, else as they are."""
     labels = np.zeros(shape, np.int32)
     for index, crop in enumerate(crops):
@@ -149,4 +156,4 @@ def objects_from_masks(masks: NDArray[np.bool_]) -> Objects:
         >>> objects_from_masks(np.eye(2, dtype=bool)[:, None]).disjoint
         True
     """
-    return _objects_from_crops([_cut(mask) for mask in masks], masks.shape[1:])
+    return objects_from_crops([_cut(mask) for mask in masks], masks.shape[1:])

@@ -140,7 +140,7 @@ def stitch_planes(
         >>> planes = [[[1, 1, 0, 0]], [[2, 2, 0, 5]], [[0, 0, 0, 1]]]
         >>> stitch_planes(planes)[:, 0].tolist()
         [[1, 1, 0, 0], [1, 1, 0, 2], [0, 0, 0, 2]]
-        >>> stitch_planes(planes, min_planes=3).max()
+        >>> int(stitch_planes(planes, min_planes=3).max())
         0
     """
     stitcher = PlaneStitcher(min_iou, max_gap)

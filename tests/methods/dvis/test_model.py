@@ -128,6 +128,7 @@ def test_the_terms_are_those_of_the_functions_by_their_weights(pairs):
     weights = {"binary": 3.0, "permutation": 0.7, "mumford_shah": 0.2, "quantisation": 0.4}
     model = make(
         pairs=pairs, window=17, centre=3, dilation=4, pair_count=50, repulsion_radius=20,
+        different_weight=2.0,
         **{f"{name}_weight": value for name, value in weights.items()},
     ).eval()  # fmt: skip
     batch = drawn_batch()
@@ -135,27 +136,87 @@ def test_the_terms_are_those_of_the_functions_by_their_weights(pairs):
     values, labels = model(batch.image).values, batch.labels[:, ::2, ::2]
     expected = variational_terms(
         values, labels, pairs=pairs, window=17, centre=3, dilation=4, count=50,
-        repulsion_radius=10, generator=torch.Generator().manual_seed(3),
+        repulsion_radius=10, different_weight=2.0, generator=torch.Generator().manual_seed(3),
     )  # fmt: skip
     assert list(found) == list(weights)
     for name, weight in weights.items():
         assert found[name].item() == pytest.approx(weight * getattr(expected, name).item())
 
 
-def test_each_stage_moves_its_own_part_of_the_network():
+def moved_by(model, batch, stage):
+    model.zero_grad()
+    sum(model.losses(batch, stage=stage).values()).backward()
+    return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_one_after_the_other_each_stage_moves_its_own_part_of_the_network():
+    model, batch = make(joint=False, foreground_threshold=1e-6), drawn_batch()
+    for stage, learns in zip(model.stages(), ("network", "verification"), strict=True):
+        assert moved_by(model, batch, stage.name) == {learns}
+        assert stage.learns == (learns,)
+
+
+def test_jointly_both_parts_of_the_network_learn_at_once():
     model, batch = make(foreground_threshold=1e-6), drawn_batch()
-    for stage, learns in zip(("map", "verification"), ("network", "verification"), strict=True):
-        model.zero_grad()
-        sum(model.losses(batch, stage=stage).values()).backward()
-        moved = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
-        assert moved == {learns}
-    assert [stage.learns for stage in model.stages()] == [("network",), ("verification",)]
+    (stage,) = model.stages()
+    assert stage.learns == ("network", "verification")
+    assert moved_by(model, batch, stage.name) == {"network", "verification"}
+
+
+def encoder_gradient_of_class(model, stage, progress=1.0):
+    model.losses(drawn_batch(), stage=stage, progress=progress)["class"].backward()
+    found = [p.grad for p in model.encoder_parameters() if p.grad is not None]
+    return float(sum(g.abs().sum() for g in found))
+
+
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_the_encoder_learns_classes_by_joint_training_alone(progress):
+    settings = {"class_names": ("a", "b"), "foreground_threshold": 1e-6}
+    assert encoder_gradient_of_class(make(**settings), "joint", progress) > 0
+    apart = make(**settings, joint=False)
+    assert "class" not in apart.losses(drawn_batch(), stage="map", progress=progress)
+    assert encoder_gradient_of_class(apart, "verification", progress) == 0
+
+
+def test_candidates_are_verified_from_a_share_of_a_joint_training_on():
+    model = make(candidates_from=0.25)
+    assert "iou" not in model.losses(drawn_batch(), stage="joint", progress=0.2)
+    assert not model.verified
+    assert "iou" in model.losses(drawn_batch(), stage="joint", progress=0.25)
+    assert model.verified
+
+
+def test_classes_are_learnt_from_true_masks_before_there_is_any_candidate():
+    """Bright and dark squares; the value map has no foreground at all."""
+    labels = torch.zeros(1, 32, 32, dtype=torch.int64)
+    labels[0, 4:14, 4:14], labels[0, 18:28, 16:28] = 1, 2
+    image = (labels[:, None] == 1).float().expand(1, 3, 32, 32)
+    labels = labels.expand(2, 32, 32)
+    batch = Batch(image.expand(2, 3, 32, 32), labels, semantic=labels)
+    model = make(class_names=("a", "b"), foreground_threshold=1e6).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(15):
+        loss = model.losses(batch, stage="joint", progress=0.0)["class"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+
+
+def test_true_objects_join_the_candidates_where_asked_for():
+    batch = drawn_batch()
+    with_truth, without = (
+        make(foreground_threshold=1e6, true_candidates=chosen).losses(batch, stage="verification")
+        for chosen in (True, False)
+    )
+    assert with_truth["iou"].item() > 0
+    assert without["iou"].item() == 0
 
 
 def test_without_candidates_the_verification_loss_is_zero_and_has_a_gradient():
-    model = make(foreground_threshold=1e6)
+    model = make(foreground_threshold=1e6, true_candidates=False)
     found = model.losses(drawn_batch(), stage="verification")
-    assert [float(term) for term in found.values()] == [0.0, 0.0]
+    assert [float(found[term]) for term in ("class", "iou")] == [0.0, 0.0]
     sum(found.values()).backward()
 
 
@@ -164,5 +225,5 @@ def test_bad_settings_are_told():
         DVISConfig.from_settings({"window": 64})
     with pytest.raises(CongealError, match="bandwidth"):
         DVISConfig.from_settings({"bandwidths": [0.5, -1]})
-    with pytest.raises(CongealError, match="task of dvis"):
+    with pytest.raises(CongealError, match="task of DVIS"):
         DVIS(task="semantic")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 
-# Ten steps, seven of the map and three of the verification; a checkpoint after every second.
+# Ten steps, the first half without candidates; a checkpoint after every second.
 TRAIN = ["train", "discs", "--method", "dvis", "--epochs", "5", "--batch-size", "2", "--crop", "32"]
 TRAIN += ["--device", "cpu"]
 for setting in (
@@ -54,7 +54,9 @@ for at in map(int, steps.split()):
         app([*words, "-o", f"{folder}/{at}"])
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
-KILLED_IN = {"map": 4, "verification": 10}
+APART = ("--set", "joint=false")  # seven steps of the map and three of the verification
+MODES = {"together": (), "one after the other": APART}
+KILLED_IN = (4, 10)  # before there are candidates and after, in either mode
 
 
 def run(*words):
@@ -76,10 +78,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", params=MODES)
+def mode(request):
+    return MODES[request.param]
+
+
 @pytest.fixture(scope="session")
-def unbroken(tmp_path_factory, one_thread):
+def unbroken(tmp_path_factory, one_thread, mode):
     folder = tmp_path_factory.mktemp("unbroken") / "model"
-    run(*TRAIN, "-o", folder)
+    run(*TRAIN, *mode, "-o", folder)
     return folder
 
 
@@ -103,13 +110,66 @@ def test_the_model_segments_and_is_evaluated(unbroken, tmp_path):
         assert step in page
 
 
+def short(data, folder, *more):
+    """Four updates, the last in the second stage, on a pack or drawn scenes."""
+    words = [*TRAIN, "--epochs", "2", "--crop", "64", *more]
+    words[1] = data
+    run(*words, "-o", folder)
+    return load(folder)
+
+
+@pytest.mark.parametrize("name", ["nuclei", "cables", "strokes", "coco_mini", "coco_mini:super"])
+def test_every_pack_of_objects_trains_to_a_model_of_its_classes(
+    name, pack, one_thread, tmp_path, monkeypatch
+):
+    from congeal.data import open_dataset
+
+    monkeypatch.setenv("CONGEAL_DATA", str(pack(name.split(":")[0]).parent))
+    found = short(name, tmp_path / "model")
+    data = open_dataset(name, "train")
+    assert found.config.class_names == (tuple(data.class_names[1:]) or ("object",))
+    assert bool(found.verified)
+    image = data[0].image
+    assert found.segment(image).shape == image.shape[:2]
+
+
+def test_drawn_shapes_train_by_the_papers_settings_with_any_encoder_of_timm(one_thread, tmp_path):
+    pytest.importorskip("timm")
+    encoder = ("--set", "encoder=resnet10t", "--set", "pretrained=false")
+    found = short("shapes", tmp_path / "model", "--preset", "paper", *encoder)
+    assert found.config.class_names == ("disc", "square", "triangle", "star")
+    assert found.config.network.stride == 4
+    assert found.config.network.coordinates == "none"
+    assert bool(found.verified)
+
+
+def test_threshold_and_a_are_chosen_on_validation_by_the_training_and_stored(
+    one_thread, tmp_path, monkeypatch
+):
+    """A search in which a low threshold and a large a win, whatever the images."""
+    from congeal.training import tuning
+
+    usual = tuning._Search.score
+
+    def score(self, settings):
+        usual(self, settings)
+        decoding = self.start.updated(settings).decoding
+        return 100 * (decoding.iou_share - decoding.min_score)
+
+    monkeypatch.setattr(tuning._Search, "score", score)
+    found = short("shapes", tmp_path / "model", "--set", "tuning_share=0.1")
+    assert found.config.decoding.iou_share == 1.0
+    assert found.config.decoding.min_score == 0.0
+    assert load(tmp_path / "model").config.decoding == found.config.decoding
+
+
 @pytest.fixture(scope="session")
-def killed(tmp_path_factory, one_thread):
-    """Where the trainings are that were killed, each in a folder of the step's name."""
+def killed(tmp_path_factory, one_thread, mode):
+    """Where the trainings are that were killed, each in a folder of the step's number."""
     folder = tmp_path_factory.mktemp("killed")
-    steps = " ".join(map(str, KILLED_IN.values()))
+    steps = " ".join(map(str, KILLED_IN))
     subprocess.run(
-        [sys.executable, "-c", VICTIMS, steps, folder, *TRAIN],
+        [sys.executable, "-c", VICTIMS, steps, folder, *TRAIN, *mode],
         env={**os.environ, "PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1"},
         check=True, stdout=subprocess.DEVNULL, timeout=300,
     )  # fmt: skip
@@ -117,11 +177,14 @@ def killed(tmp_path_factory, one_thread):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
-@pytest.mark.parametrize("stage", KILLED_IN)
-def test_killed_in_either_stage_a_training_resumes_to_the_same_weights(stage, killed, unbroken):
-    folder = killed / str(KILLED_IN[stage])
-    assert logged(folder)[-1]["stage"] == stage
-    run(*TRAIN, "-o", folder, "--resume")
+@pytest.mark.parametrize("step", KILLED_IN)
+def test_killed_before_or_among_candidates_a_training_resumes_to_the_same_weights(
+    step, killed, unbroken, mode
+):
+    folder = killed / str(step)
+    before, after = ("map", "verification") if mode else ("joint", "joint")
+    assert logged(folder)[-1]["stage"] == (before if step == KILLED_IN[0] else after)
+    run(*TRAIN, *mode, "-o", folder, "--resume")
     found, expected = load(folder).state_dict(), load(unbroken).state_dict()
     assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
     assert bool(found["verified"])

@@ -65,7 +65,7 @@ def test_the_threshold_falls_to_where_objects_score(model, monkeypatch, tmp_path
     judged(model, monkeypatch, 0.42, 0.1, 0.42, 0.1)
     assert len(model.segment(Squares()[0].image)) == 0
     found = tune_decoding(model, Squares())
-    assert found.settings["decoding.min_score"] == pytest.approx(0.4)
+    assert 0.1 < found.settings["decoding.min_score"] < 0.42
     assert len(model.segment(Squares()[0].image)) == 2
     save_model(model, tmp_path / "model", card="")
     assert load(tmp_path / "model").config.decoding.min_score == pytest.approx(0.4)

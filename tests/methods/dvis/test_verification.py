@@ -6,6 +6,7 @@ from congeal.methods.dvis.verification import (
     Verdicts,
     VerificationNetwork,
     VerificationTargets,
+    pool_masks,
     verification_losses,
     verification_targets,
 )
@@ -123,3 +124,13 @@ def test_the_verdict_on_a_candidate_does_not_depend_on_the_others():
     masks = torch.rand(200, 8, 8, generator=torch.Generator().manual_seed(3)) < 0.5
     together, alone = net(projected, masks, 0.5), net(projected, masks[150:151], 0.5)
     assert torch.allclose(together.logits[150], alone.logits[0], atol=1e-5)
+
+
+def test_pooling_over_a_mask_takes_its_cells_alone():
+    generator = torch.Generator().manual_seed(0)
+    x, shape = torch.randn(3, 5, 4, 4, generator=generator), torch.zeros(3, 1, 4, 4)
+    shape[0, 0, :2], shape[1, 0, 1, 1:], shape[2, 0, 3, 3] = 1.0, 0.8, 0.01
+    pooled = pool_masks(x, shape)
+    for row in range(3):
+        inside = x[row][:, shape[row, 0] > 0]
+        assert torch.allclose(pooled[row], torch.cat([inside.mean(1), inside.amax(1)]))

@@ -32,8 +32,9 @@ class Lines(Method):
         )
         return {"entropy": entropy}
 
-    def compute_maps(self, image):
-        pixels = scale_intensity(image).to(self.edge.bias)
+    def compute_maps(self, image, statistics=None):
+        bounds = None if statistics is None else statistics.bounds
+        pixels = scale_intensity(image, bounds=bounds).to(self.edge.bias)
         return MapPrediction({"edge": self.edge(pixels[None])[0]}, tuple(pixels.shape[1:]))
 
     def decode(self, maps, *, keep_embedding=False):

@@ -92,8 +92,9 @@ class TwoStage(Method):
             maybe_die("finish")
         self.memory.colours = torch.stack(found).to(self.memory.colours)
 
-    def compute_maps(self, image):
-        pixels = scale_intensity(image).to(self.verify.bias)
+    def compute_maps(self, image, statistics=None):
+        bounds = None if statistics is None else statistics.bounds
+        pixels = scale_intensity(image, bounds=bounds).to(self.verify.bias)
         verified = self.verify(self.classify(pixels[None]))[0]
         return MapPrediction({"verified": verified, "pixels": pixels}, tuple(pixels.shape[1:]))
 

@@ -23,18 +23,21 @@ LEFT_OUT = {
 }
 
 
-def draw_dvis_table8(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dvis_table8(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Train without both terms, with one and with both, and compare contours of classes.
 
     Args:
         folder: where ``dvis_table8.png`` and ``dvis_table8.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
+        minutes: of each training; None: a fixed number of updates.
 
     Returns:
         The files; F1 at 1, 5 and 10 px of each variant.
     """
-    budget = budget_of(quick)
+    budget = budget_of(quick, minutes)
     train, test = (shapes(split, budget, seed) for split in ("train", "test"))
     found = {}
     for name, settings in LEFT_OUT.items():

@@ -23,18 +23,21 @@ def count_candidates(model: DVIS, data: Dataset) -> list[int]:
     return [len(model.find(one.maps["values"])) for one in maps]
 
 
-def draw_dvis_table6(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dvis_table6(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Count the candidates in unseen drawn scenes of 2, 4, 6 and 8 shapes.
 
     Args:
         folder: where ``dvis_table6.png`` and ``dvis_table6.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
+        minutes: of each training; None: a fixed number of updates.
 
     Returns:
         The files; mean candidates of an image, by objects and over all.
     """
-    budget = budget_of(quick)
+    budget = budget_of(quick, minutes)
     model = trained_on_shapes(budget, seed)
     counts = {n: count_candidates(model, shapes("test", budget, seed, objects=n)) for n in OBJECTS}
     rows = [{"objects": n, "candidates": count} for n, one in counts.items() for count in one]

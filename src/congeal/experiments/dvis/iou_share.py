@@ -18,22 +18,25 @@ __all__ = ["draw_dvis_figure5"]
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def draw_dvis_figure5(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dvis_figure5(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Score one trained model with several a, no candidate rejected.
 
     Args:
         folder: where ``dvis_figure5.png`` and ``dvis_figure5.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
+        minutes: of each training; None: a fixed number of updates.
 
     Returns:
         The files; AP^r_avg by a.
     """
-    budget = budget_of(quick)
+    budget = budget_of(quick, minutes)
     model, test = trained_on_shapes(budget, seed), shapes("test", budget, seed)
     usual, found = model.config, {}
     for share in SHARES:
-        model.configure(iou_share=share, min_score=0.0)
+        model.configure(iou_share=share)
         found[share] = scores(model, test)["apr_dvis"]
     model.config = usual
     best = max(found, key=lambda share: found[share])

@@ -19,19 +19,22 @@ PAPER = {0.5: 0.703, 0.6: 0.680, 0.7: 0.602, 0.8: 0.506, 0.9: 0.337}  # VOC 2012
 PAPER_MEAN = 0.566
 
 
-def draw_dvis_table1(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dvis_table1(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Train on drawn shapes of four classes that overlap and score AP^r on unseen ones.
 
     Args:
         folder: where ``dvis_table1.png`` and ``dvis_table1.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
+        minutes: of each training; None: a fixed number of updates.
 
     Returns:
         The files; AP^r at each IoU, its mean over .5 to .9 (``AP^r_avg``) and over .1 to .9
         (``AP^r_vol``).
     """
-    budget = budget_of(quick)
+    budget = budget_of(quick, minutes)
     found = scores(trained_on_shapes(budget, seed), shapes("test", budget, seed))
     ours = [found[f"apr@{iou:g}"] for iou in PAPER]
     rows = [

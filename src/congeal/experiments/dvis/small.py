@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from congeal.training import train
 __all__ = ["FULL", "QUICK", "Budget", "budget_of", "draw_lines", "scores", "shapes", "train_small"]
 __all__ += ["trained_on_shapes"]
 
+RANKED = ("apr-dvis", "coco-agnostic")  # protocols that rank objects by score
 CHANNELS = 3  # numbers per pixel: a scalar holds too few objects, see the experiment `capacity`
 
 
@@ -33,6 +34,7 @@ class Budget:
         images: drawn for training.
         test: images to score.
         side: of the images, in pixels.
+        minutes: of a training, in place of updates.
     """
 
     updates: int = 1000
@@ -40,15 +42,16 @@ class Budget:
     images: int = 600
     test: int = 64
     side: int = 96
+    minutes: float | None = None
 
 
 FULL = Budget()
 QUICK = Budget(updates=6, batch=2, images=4, test=2, side=64)
 
 
-def budget_of(quick: bool) -> Budget:
-    """The budget of a run, short or whole."""
-    return QUICK if quick else FULL
+def budget_of(quick: bool, minutes: float | None = None) -> Budget:
+    """The budget of a run, short or whole, by updates or by the clock."""
+    return replace(QUICK if quick else FULL, minutes=minutes)
 
 
 def shapes(split: str, budget: Budget, seed: int, kind: str = "shapes", **scene: Any) -> Dataset:
@@ -79,8 +82,7 @@ def train_small(data: Dataset, budget: Budget, seed: int, **settings: Any) -> DV
             data,
             val=data,
             output=Path(folder) / "model",
-            epochs=1,
-            steps_per_epoch=budget.updates,
+            **_length(budget),
             batch_size=budget.batch,
             crop=budget.side,
             seed=seed,
@@ -93,6 +95,12 @@ def train_small(data: Dataset, budget: Budget, seed: int, **settings: Any) -> DV
     return trained
 
 
+def _length(budget: Budget) -> dict[str, Any]:
+    if budget.minutes is not None:
+        return {"max_minutes": budget.minutes}
+    return {"epochs": 1, "steps_per_epoch": budget.updates}
+
+
 @lru_cache(maxsize=2)
 def trained_on_shapes(budget: Budget, seed: int) -> DVIS:
     """The model that several experiments look at: four classes, 2 to 8 objects an image."""
@@ -100,8 +108,17 @@ def trained_on_shapes(budget: Budget, seed: int) -> DVIS:
 
 
 def scores(model: DVIS, data: Dataset, protocol: str = "apr-dvis") -> dict[str, float]:
-    """Scores of a model by a protocol of :data:`congeal.metrics.PROTOCOLS`."""
-    return dict(evaluate(model, data, protocol=protocol, report=False).metrics)
+    """Scores of a model by a protocol of :data:`congeal.metrics.PROTOCOLS`.
+
+    AP ranks all candidates by their scores, so that none is rejected before.
+    """
+    usual = model.config
+    if protocol in RANKED:
+        model.configure(min_score=0.0)
+    try:
+        return dict(evaluate(model, data, protocol=protocol, report=False).metrics)
+    finally:
+        model.config = usual
 
 
 def draw_lines(

@@ -46,20 +46,22 @@ class ShapesOf(Dataset):
         return [str(index) for index in range(self.count)]
 
 
-def draw_dvis_figure6(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dvis_figure6(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Train on discs and squares without classes, then look for triangles and stars.
 
     Args:
         folder: where ``dvis_figure6.png`` and ``dvis_figure6.csv`` go.
         quick: a few updates only, which shows nothing but that it runs.
         seed: of the network, the drawings and the training.
+        minutes: of each training; None: a fixed number of updates.
 
     Returns:
         The files; class-agnostic AP, AP at IoU .5 and recall of 100 of both.
     """
-    budget = budget_of(quick)
+    budget = budget_of(quick, minutes)
     model = train_small(ShapesOf(SEEN, "train", budget, seed), budget, seed)
-    model.configure(min_score=0.0)
     found: dict[str, dict[str, float]] = {}
     for name, classes in (("seen", SEEN), ("unseen", UNSEEN)):
         got = scores(model, ShapesOf(classes, "test", budget, seed), "coco-agnostic")

@@ -13,18 +13,21 @@ PAPER = {8: 0.446, 16: 0.445, 32: 0.464, 64: 0.541, 128: 0.566}  # AP^r_avg, VOC
 PAPER_MAP = 129  # px, side of the paper's value map
 
 
-def draw_dvis_table7(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_dvis_table7(
+    folder: str | Path, *, quick: bool = False, seed: int = 0, minutes: float | None = None
+) -> FigureResult:
     """Train once per range; ranges are the paper's, relative to the side of the value map.
 
     Args:
         folder: where ``dvis_table7.png`` and ``dvis_table7.csv`` go.
         quick: the shortest and the longest range for a few updates, to see that it runs.
         seed: of the network, the drawings and the training.
+        minutes: of each training; None: a fixed number of updates.
 
     Returns:
         The files; AP^r_avg by range in pixels of the paper's map.
     """
-    budget = budget_of(quick)
+    budget = budget_of(quick, minutes)
     chosen = list(PAPER)[:: 4 if quick else 1]
     train, test = (shapes(split, budget, seed) for split in ("train", "test"))
     found = {}

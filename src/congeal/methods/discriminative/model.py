@@ -15,7 +15,7 @@ from torch.nn import functional
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
-from congeal.errors import unknown
+from congeal.errors import CongealError, unknown
 from congeal.grouping.flat_shift import FlatMeanShift
 from congeal.grouping.registry import build_grouping
 from congeal.losses.discriminative import discriminative_terms
@@ -27,7 +27,8 @@ from congeal.methods.discriminative.search import SEARCH_SPACE
 from congeal.methods.discriminative.semantic import class_odds, odds_of_result
 from congeal.methods.discriminative.suggest import suggest_settings
 from congeal.methods.image import lift_dark, pad_to
-from congeal.methods.method import MapPrediction, Method, SearchStep
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method, SearchStep
 from congeal.methods.object_size import predict_at_object_size
 from congeal.methods.rescale import resample_embedding, resample_map
 from congeal.processes import shared_count
@@ -154,7 +155,9 @@ class Discriminative(Method):
             return c.bandwidth or loss.delta_v
         return c.threshold or loss.delta_d  # midway between two means that are apart
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Embedding and class logits of one image of any size.
 
         An image whose median object is smaller than ``input.min_object_area`` is predicted again,
@@ -165,11 +168,16 @@ class Discriminative(Method):
                 does not know one of them.
         """
         maps = predict_at_object_size(
-            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+            image, self.config.input, self._predict, self.object_areas, statistics
         )
         where = self.config.decoding.semantic
         if where is None:
             return maps
+        if statistics is not None:
+            raise CongealError(
+                "expected an image that is predicted whole where decoding.semantic names a model, "
+                "got one in tiles: give a larger --tile (tile= in Python)"
+            )
         found = self._other_model(where).segment(image)
         odds = odds_of_result(found, self.config.class_names, where)
         return replace(maps, extra={"semantic": odds})

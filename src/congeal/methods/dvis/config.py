@@ -33,6 +33,11 @@ class DVISNetwork(NetworkSettings):
     verification_width: int = setting(
         32, "channels of the first layers of the verification network", ge=8, paper="256"
     )
+    object_pooling: bool = setting(
+        True,
+        "classes also follow from features pooled over the candidate, mean and largest value",
+        paper="false",
+    )
     box_margin: float = setting(
         0.2, "by which share the box of a candidate grows on each side", ge=0, le=2, paper="0"
     )
@@ -65,7 +70,9 @@ class DVISLoss(Settings):
         8, "r, step of the grid of partners further out", unit="output px", ge=1, paper="8"
     )
     pair_count: int = setting(65536, "random pairs drawn per image", ge=1)
-    different_weight: float = setting(1.0, "weight of pairs of two objects", ge=0, paper="1")
+    different_weight: float = setting(
+        3.0, "weight of pairs of two objects", ge=0, paper="1, in its code 3"
+    )
     repulsion_radius: float | None = setting(
         None,
         "objects repel only where they are closer, and are told apart by connectedness; "
@@ -81,6 +88,17 @@ class DVISLoss(Settings):
     )
     negative_iou: float = setting(
         0.1, "candidates are background up to this IoU", ge=0, le=1, paper="0.1"
+    )
+    joint: bool = setting(
+        True,
+        "verification and value map learn together, the encoder by both, classes from true masks "
+        "from the start on; false: one after the other, and the encoder learns no classes",
+    )
+    candidates_from: float = setting(
+        0.5, "share of a joint training after which candidates are verified", ge=0, le=1
+    )
+    true_candidates: bool = setting(
+        True, "true objects join the candidates in training, so that good ones are never lacking"
     )
     candidates: int = setting(32, "candidates drawn per image in training", ge=1)
 

@@ -25,11 +25,13 @@ from congeal.methods.dvis.verification import (
     Verdicts,
     VerificationNetwork,
     VerificationTargets,
+    true_masks,
     verification_losses,
     verification_targets,
 )
 from congeal.methods.image import lift_dark, pad_to
-from congeal.methods.method import MapPrediction, Method, Stage
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method, Stage
 from congeal.methods.object_size import predict_at_object_size
 from congeal.segmentation import Segmentation
 
@@ -67,9 +69,11 @@ class DVIS(Method):
             "network.stride": 4,
             "network.coordinates": "none",
             "network.verification_width": 256,
+            "network.object_pooling": False,
             "network.box_margin": 0.0,
             "network.settle_norm": 0.0,
             "loss.permutation_weight": 0.2,
+            "loss.different_weight": 1.0,
             "loss.window": 129,
             "loss.centre": 8,
             "loss.dilation": 8,
@@ -91,6 +95,7 @@ class DVIS(Method):
             len(self.config.class_names),
             c.verification_width,
             c.box_margin,
+            c.object_pooling,
         )
         # Until verification has learnt, candidates are ranked by how constant their values are.
         self.register_buffer("verified", torch.tensor(False))
@@ -115,7 +120,9 @@ class DVIS(Method):
         return self.network.body.encoder.parameters()
 
     def stages(self) -> tuple[Stage, ...]:
-        """The value map, then the verification of its candidates."""
+        """Both networks together, or the value map, then the verification of its candidates."""
+        if self.config.loss.joint:
+            return (Stage("joint", 1.0, learns=("network", "verification")),)
         return (
             Stage("map", 0.7, learns=("network",)),
             Stage("verification", 0.3, learns=("verification",)),
@@ -135,14 +142,30 @@ class DVIS(Method):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms of the value map, or ``class`` and ``iou`` in the stage ``verification``."""
-        if stage == "verification":
+        """Terms of the value map, ``class`` and ``iou``: those that the stage learns by.
+
+        In the stage ``joint`` the encoder learns by all of them. Before there are candidates of
+        use, classes are learnt from the true masks: no term of the value map tells the encoder.
+        """
+        joint = stage == "joint"
+        begun = joint and progress >= self.config.loss.candidates_from
+        verifying = begun or stage == "verification"
+        if verifying:
             self.verified.fill_(True)
-            return self._verification_losses(batch, generator)
-        if progress >= self.config.network.settle_norm:
+        if verifying or progress >= self.config.network.settle_norm:
             hold_moments(self.network)
-        labels = sample_labels(batch.get("labels"), self.config.network.stride)
-        return self.map_losses(self(batch.image).values, labels, generator)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (joint or not verifying)):
+            output = self(batch.image)
+        terms: dict[str, Tensor] = {}
+        if joint or not verifying:
+            labels = sample_labels(batch.get("labels"), self.config.network.stride)
+            terms = self.map_losses(output.values, labels, generator)
+        if verifying:
+            return terms | self._verification_losses(batch, output, generator)
+        if joint and len(self.config.class_names) > 1:
+            found = self._verification_losses(batch, output, generator, truth_only=True)
+            terms["class"] = found["class"]
+        return terms
 
     def map_losses(
         self, values: Tensor, labels: Tensor, generator: torch.Generator | None = None
@@ -171,23 +194,28 @@ class DVIS(Method):
         return {name: weight * found[name] for name, weight in zip(TERMS, weights, strict=True)}
 
     def _verification_losses(
-        self, batch: Batch, generator: torch.Generator | None
+        self,
+        batch: Batch,
+        output: ValueOutput,
+        generator: torch.Generator | None,
+        *,
+        truth_only: bool = False,
     ) -> dict[str, Tensor]:
         """Losses of the verification of the candidates of all images together."""
         c = self.config.loss
-        with torch.no_grad():
-            output = self(batch.image)
         labels = sample_labels(batch.get("labels"), self.config.network.stride)
         semantic = sample_labels(batch.get("semantic"), self.config.network.stride)
         projected = self.verification.project(output.features)
         said, targets = [], []
-        for i, values in enumerate(output.values.relu()):
-            found = self._draw(self.find(values), chance_of(generator, i))
-            if len(found):
-                said.append(self.verification(projected[i : i + 1], found.masks, self._ratio))
+        for i, values in enumerate(output.values.detach().relu()):
+            masks = self._examples(
+                None if truth_only else values, labels[i], chance_of(generator, i)
+            )
+            if len(masks):
+                said.append(self.verification(projected[i : i + 1], masks, self._ratio))
                 targets.append(
                     verification_targets(
-                        found.masks,
+                        masks,
                         labels[i],
                         semantic[i],
                         positive_iou=c.positive_iou,
@@ -205,10 +233,16 @@ class DVIS(Method):
         )
         return {"class": c.class_weight * losses["class"], "iou": c.iou_weight * losses["iou"]}
 
-    def _draw(self, found: Candidates, generator: torch.Generator | None) -> Candidates:
-        """As many candidates at random as an image gives in training."""
-        order = torch.randperm(len(found), generator=generator)[: self.config.loss.candidates]
-        return found.select(order.to(found.masks.device))
+    def _examples(
+        self, values: Tensor | None, labels: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Masks ``(N, h, w)`` that an image gives in training, drawn at random if they are many."""
+        parts = [] if values is None else [self.find(values).masks]
+        if values is None or self.config.loss.true_candidates:
+            parts.append(true_masks(labels))
+        masks = torch.cat(parts)
+        order = torch.randperm(len(masks), generator=generator)[: self.config.loss.candidates]
+        return masks[order.to(masks.device)]
 
     @property
     def _ratio(self) -> float:
@@ -230,7 +264,9 @@ class DVIS(Method):
             holes=c.fill_holes,
         )
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Run the network on one image of any size.
 
         Maps are ``values (C, h, w)`` after the ReLU and ``features (n, h', w')``, those of the
@@ -240,7 +276,7 @@ class DVIS(Method):
             CongealError: the array is no image.
         """
         return predict_at_object_size(
-            image, self.config.input, self._predict, lambda maps: self.decode(maps).areas
+            image, self.config.input, self._predict, self.object_areas, statistics
         )
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:

@@ -17,8 +17,10 @@ __all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
 
 FINEST = 8  # stride of the features that candidates are judged by
 UNIT = 64.0  # px, of positions as the head is told them
-SLOPE = 10.0  # first growth of a value per UNIT: a level of m_2 = 1 every 6 px
-DEPTH = 10.0  # of background below 0, where the gate is shut
+SLOPE = 10.0  # growth of a value per UNIT: a level of m_2 = 1 every 6 px
+DEPTH = 10.0  # by which background sinks per unit of its logit
+START = 1.25  # of that logit: all pixels sink by 15, at no cost for background
+LEAST = 2.0  # value of an object in the corner, m_1 of the paper
 
 
 class ValueOutput(NamedTuple):
@@ -52,15 +54,16 @@ def hold_moments(network: nn.Module) -> None:
 
 
 class PositionHead(nn.Module):
-    """Values that start from where a pixel lies: ``f = h(x) + g(x) (w . p) - (1 - g(x)) depth``.
+    """Values that start from where a pixel lies: ``f = h(x) + w . p + 2 - depth softplus(s(x))``.
 
     Objects that look alike differ by their place only. Told its place, a pixel has to add no more
     than its offset from the object's centre for all pixels of the object to agree, and that can be
-    seen from close by. The gate g in (0, 1) is near 0 on background, which lies far below 0 then.
-    At the start it does so everywhere, at no cost for background, and it is for the objects to open
-    the gate; the other way round background shuts it, and places are lost, before anything else is
-    learnt. Positions p count from the upper left corner, so that they are positive in an image of
-    any size.
+    seen from close by. The directions w do not learn and nothing scales them: a factor that
+    shrinks them is the fastest way for the pixels of an object to agree, and then all objects are
+    alike too. Background sinks by s, which does not know the place, so no image is too large for
+    it. At the start everything sinks, at no cost for background, and it is for the objects to
+    rise; the other way round background pulls down all pixels before anything else is learnt.
+    Positions p count from the upper left corner, so that they are positive in an image of any size.
 
     Args:
         channels_in: of the decoder's map.
@@ -76,17 +79,18 @@ class PositionHead(nn.Module):
         super().__init__()
         self.stride = stride
         self.direct = nn.Conv2d(channels_in, channels, 1)
-        self.gate = nn.Conv2d(channels_in, 1, 1)
-        nn.init.zeros_(self.gate.weight)
-        self.place = nn.Conv2d(2, channels, 1, bias=False)
+        self.sink = nn.Conv2d(channels_in, 1, 1)
+        nn.init.zeros_(self.sink.weight)
+        nn.init.constant_(self.sink.bias, START)  # type: ignore[arg-type]
+        self.place = nn.Conv2d(2, channels, 1, bias=False).requires_grad_(False)
         self.place.weight.data = SLOPE * _directions(channels)[..., None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, channels_in, h, w)`` to ``(B, C, h, w)``."""
         axes = [torch.arange(n, device=x.device) * (self.stride / UNIT) for n in x.shape[-2:]]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(x.dtype)
-        gate = self.gate(x).sigmoid()
-        values: Tensor = self.direct(x) + gate * (self.place(place) + DEPTH) - DEPTH
+        sunk = DEPTH * functional.softplus(self.sink(x))
+        values: Tensor = self.direct(x) + self.place(place) + LEAST - sunk
         return values
 
 

@@ -10,12 +10,15 @@ from torch.nn import functional
 from torchvision.ops import masks_to_boxes, roi_align
 
 from congeal.losses.variational_terms import huber
+from congeal.networks.heads import ObjectHead
 from congeal.processes import shared_count
 
 __all__ = [
     "Verdicts",
     "VerificationNetwork",
     "VerificationTargets",
+    "pool_masks",
+    "true_masks",
     "verification_losses",
     "verification_targets",
 ]
@@ -70,6 +73,9 @@ class VerificationNetwork(nn.Module):
         classes: C, background not counted.
         width: n, 256 in the paper.
         box_margin: share of its sides by which a box grows on each side.
+        object_pooling: classes also follow from the features pooled over the candidate alone, mean
+            and largest value. The norms before the average over the box take away most of what is
+            the same all over it, such as colour.
 
     Example:
         >>> network = VerificationNetwork(8, classes=3, width=16)
@@ -81,7 +87,12 @@ class VerificationNetwork(nn.Module):
     """
 
     def __init__(
-        self, channels: int, classes: int = 1, width: int = 256, box_margin: float = 0.0
+        self,
+        channels: int,
+        classes: int = 1,
+        width: int = 256,
+        box_margin: float = 0.0,
+        object_pooling: bool = False,
     ) -> None:
         super().__init__()
         self.box_margin = box_margin
@@ -100,6 +111,7 @@ class VerificationNetwork(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.classify = _head(4 * width, 2 * width, classes + 1)
+        self.pooled = ObjectHead(width, classes + 1) if object_pooling and classes > 1 else None
         self.cover = _head(4 * width, 2 * width, 1)
         self.cover[-1].bias.data.fill_(0.5)  # type: ignore[operator]  # no dead ReLU
 
@@ -128,7 +140,10 @@ class VerificationNetwork(nn.Module):
         )
         x = functional.relu(self.norm(seen + self.join(shape)))
         x = self.layers(x)
-        return Verdicts(self.classify(x), self.cover(x)[:, 0].relu())
+        logits = self.classify(x)
+        if self.pooled is not None:
+            logits = logits + self.pooled.decide(pool_masks(seen, shape))
+        return Verdicts(logits, self.cover(x)[:, 0].relu())
 
     def boxes(self, masks: Tensor) -> Tensor:
         """``(N, 4)`` left, top, right, bottom of masks ``(N, h, w)``, grown by the margin."""
@@ -136,6 +151,25 @@ class VerificationNetwork(nn.Module):
         boxes[:, 2:] += 1  # to the far side of the last pixel
         grow = self.box_margin * (boxes[:, 2:] - boxes[:, :2])
         return torch.cat([boxes[:, :2] - grow, boxes[:, 2:] + grow], 1)
+
+
+def pool_masks(x: Tensor, shape: Tensor) -> Tensor:
+    """Mean and largest value of each channel over a mask for each of N maps.
+
+    Args:
+        x: ``(N, C, h, w)``.
+        shape: ``(N, 1, h, w)`` share of each cell in the mask, not 0 everywhere.
+
+    Returns:
+        ``(N, 2 C)``.
+
+    Example:
+        >>> pool_masks(torch.tensor([[[[1.0, 3.0, 9.0]]]]), torch.tensor([[[[1.0, 1.0, 0.0]]]]))
+        tensor([[2., 3.]])
+    """
+    inside = shape >= 0.5 * shape.amax((2, 3), keepdim=True)
+    mean = (x * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(1)
+    return torch.cat([mean, x.masked_fill(~inside, -torch.inf).amax((2, 3))], 1)
 
 
 def _groups(width: int) -> int:
@@ -155,6 +189,18 @@ def _head(channels_in: int, hidden: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(channels_in, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels_out)
     )
+
+
+def true_masks(labels: Tensor) -> Tensor:
+    """The objects of a label map ``(h, w)`` as masks ``(K, h, w)`` bool.
+
+    Example:
+        >>> true_masks(torch.tensor([[-1, 0, 7, 7, 2]])).int().tolist()
+        [[[0, 0, 0, 0, 1]], [[0, 0, 1, 1, 0]]]
+    """
+    numbers = torch.unique(labels[labels > 0])
+    masks: Tensor = labels == numbers[:, None, None]
+    return masks
 
 
 def verification_targets(

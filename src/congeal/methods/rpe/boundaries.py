@@ -19,7 +19,8 @@ from congeal.grouping.edges import suppress_non_maxima
 from congeal.losses.balanced_logistic import balanced_logistic_loss
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.image import lift_dark, network_input, pad_to
-from congeal.methods.method import MapPrediction, Method, Stage
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method, Stage
 from congeal.methods.rescale import resample_map
 from congeal.methods.rpe.boundaries_config import (
     BOUNDARY_PRESETS,
@@ -149,7 +150,9 @@ class RPEBoundaries(Method):
         ]
         return torch.stack(losses).mean()
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Boundary maps of one image of any size, averaged over ``decoding.scales``.
 
         Maps are ``sides`` (their mean) and ``fusion``, ``(1, H, W)`` in [0, 1], and the finest
@@ -158,7 +161,8 @@ class RPEBoundaries(Method):
         Raises:
             CongealError: the array is no image.
         """
-        pixels = network_input(image, self.config.input)
+        bounds = None if statistics is None else statistics.bounds
+        pixels = network_input(image, self.config.input, bounds)
         size = (pixels.shape[1], pixels.shape[2])
         seen = [self._at_scale(pixels, scale) for scale in self.config.decoding.scales]
         maps = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,7 +22,8 @@ from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
 from congeal.methods.image import lift_dark, pad_to
-from congeal.methods.method import MapPrediction, Method
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method
 from congeal.methods.object_size import component_areas, predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
@@ -38,6 +40,7 @@ from congeal.methods.rpe.rescale import unscale
 from congeal.methods.rpe.scoring import BUFFERS, FoundObjects, ScoreRegressor, fit_scores
 from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
+from congeal.methods.rpe.tidying import group_maps
 from congeal.methods.rpe.tta import augmented_prediction
 from congeal.methods.suggestions import is_parted
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
@@ -250,18 +253,14 @@ class RPE(Method):
         """The decoder of these maps, by the settings and a bandwidth relative to them."""
         return build_decoder(self.config, float(self.shift.concentration), maps, bandwidth)
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
-        """Embedding, semantic and touching maps of one image of any size.
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
+        """The maps of one image of any size, predicted again upscaled if its objects are small."""
+        show = self._predict, self.object_areas
+        return predict_at_object_size(image, self.config.input, *show, statistics)
 
-        An image whose median object is smaller than ``input.min_object_area`` is predicted again,
-        upscaled.
-
-        Raises:
-            CongealError: the array is no image.
-        """
-        return predict_at_object_size(image, self.config.input, self._predict, self._areas)
-
-    def _areas(self, maps: MapPrediction) -> NDArray[np.float64]:
+    def object_areas(self, maps: MapPrediction) -> NDArray[np.float64]:
         """Areas of the objects, about: the parts of the foreground that touching pixels leave."""
         c = self.config
         foreground = self._foreground(maps)[1] > c.decoding.foreground_threshold
@@ -324,20 +323,30 @@ class RPE(Method):
         return result if sure.all() else result.select(sure)
 
     @torch.inference_mode()
+    def comparable_labels(self, maps: MapPrediction) -> NDArray[np.int64] | None:
+        """The objects before any is taken for a fragment by ``decoding.min_area_ratio``."""
+        if not self.config.decoding.min_area_ratio:
+            return None
+        plain = replace(self.decoder(maps), min_area_ratio=0.0, fill_holes=False)
+        return self._grouped(maps, plain)[0]
+
+    @torch.inference_mode()
     def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
         """The objects of an image, those too that are hardly foreground."""
-        c, embedding = self.config, maps.maps["embedding"]
-        semantic, objectness = self._foreground(maps)
+        return self._classified(*self._grouped(maps, self.decoder(maps, bandwidth)), maps)
+
+    def _grouped(
+        self, maps: MapPrediction, decode: GroupDecoder
+    ) -> tuple[NDArray[np.int64], Tensor]:
+        """The label map ``(H, W)`` of the objects, and the odds ``(C + 1, H, W)`` of pixels."""
+        c, (semantic, objectness) = self.config, self._foreground(maps)
         touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]].float().sigmoid()
         trust = (objectness * (1 - touching)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
             mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        decode = self.decoder(maps, bandwidth)
-        labels = decode(embedding, mask, trust**c.decoding.seed_power, stride=maps.stride)
-        if c.loss.background == "group":
-            labels = without_largest(labels)
-        return self._classified(labels, semantic, maps)
+        labels = group_maps(decode, maps, mask, trust**c.decoding.seed_power)
+        return without_largest(labels) if c.loss.background == "group" else labels, semantic
 
     def _classified(
         self, labels: NDArray[np.int64], semantic: Tensor, maps: MapPrediction

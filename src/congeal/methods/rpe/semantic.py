@@ -16,7 +16,8 @@ from congeal.data.zoom import zoom_image
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.image import lift_dark, network_input, pad_to
-from congeal.methods.method import MapPrediction, Method
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method
 from congeal.methods.rescale import resample_map
 from congeal.methods.rpe.semantic_config import SEMANTIC_PRESETS, RPESemanticConfig
 from congeal.methods.rpe.semantic_network import ClassNetwork, ClassOutput
@@ -120,7 +121,9 @@ class RPESemantic(Method):
             generator=generator,
         )
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """Probabilities of one image of any size, averaged over scales and its mirror image.
 
         Maps are ``probabilities (C + 1, H, W)`` and the ``embedding (D, h, w)`` at the first scale.
@@ -129,7 +132,8 @@ class RPESemantic(Method):
             CongealError: the array is no image.
         """
         c = self.config.decoding
-        pixels = network_input(image, self.config.input)
+        bounds = None if statistics is None else statistics.bounds
+        pixels = network_input(image, self.config.input, bounds)
         shown = [pixels, pixels.flip(-1)] if c.mirror else [pixels]
         seen = [self._at_scale(one, scale) for one in shown for scale in c.scales]
         odds = [probabilities for probabilities, _ in seen]

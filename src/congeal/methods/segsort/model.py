@@ -25,7 +25,8 @@ from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.explanation import Explanation, Match
 from congeal.methods.image import lift_dark, network_input
 from congeal.methods.index import IndexedImage
-from congeal.methods.method import MapPrediction, Method
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method
 from congeal.methods.segsort.config import SegSortConfig
 from congeal.methods.segsort.hierarchy import contours_of, image_gradient
 from congeal.methods.segsort.oversegmentation import ContourSegments
@@ -269,14 +270,16 @@ class SegSort(Method):
         boxes, picture = boxes_of(cut, len(classes)), encode(sample.image)
         return ImageSegments(sample.name, found.prototypes, classes, boxes, picture)
 
-    def compute_maps(self, image: NDArray[Any]) -> MapPrediction:
+    def compute_maps(
+        self, image: NDArray[Any], statistics: ImageStatistics | None = None
+    ) -> MapPrediction:
         """The embedding of one image of any size.
 
         Raises:
             CongealError: the array is no image.
         """
         c = self.config.input
-        pixels = network_input(image, c)
+        pixels = network_input(image, c, None if statistics is None else statistics.bounds)
         shown = zoom_image(pixels, c.scale)
         device = next(self.parameters()).device
         embedding = self(shown[None].to(device, memory_format=torch.channels_last))[0]

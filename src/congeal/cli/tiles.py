@@ -1,0 +1,142 @@
+"""Options of ``congeal segment`` for images of any size, and Zarr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from congeal.cli.terminal import count, say, say_note, show_json
+from congeal.errors import CongealError
+
+__all__ = [
+    "Axes",
+    "Block",
+    "Dask",
+    "Merge",
+    "Overlap",
+    "Plane",
+    "Processes",
+    "Seams",
+    "Tile",
+    "refuse_zarr",
+    "segment_zarr_image",
+]
+
+Tile: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        help="Side in pixels of the tiles that larger images are cut into. Left out: images that "
+        "fit in memory whole, others in tiles of 2,048 at most.",
+        metavar="PX",
+    ),
+]
+Overlap: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap",
+        help="Pixels that neighbouring tiles share: more than the diameter of most objects. Left "
+        "out: four times that of the median one, 256 at least.",
+        metavar="PX",
+    ),
+]
+Seams: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--seam-report",
+        help="Tell what happened where tiles meet: numbers and a picture of each image, in the "
+        "folder seams.",
+    ),
+]
+Processes: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--processes", help="Processes that compute the tiles of an image.", metavar="NUMBER"
+    ),
+]
+Dask: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="A Dask cluster that computes the tiles, by its scheduler, such as "
+        "tcp://10.0.0.1:8786. Its workers need the same folders.",
+        metavar="ADDRESS",
+    ),
+]
+Block: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--block",
+        help="For job arrays: compute part I of N of the tiles, write no result.",
+        metavar="I/N",
+    ),
+]
+Merge: TypeAlias = Annotated[
+    bool,
+    typer.Option("--merge", help="Write the results of tiles that are there; compute none."),
+]
+Plane: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--plane",
+        help="Of a stack, with --output NAME.zarr: which plane to take, such as t=0,z=4.",
+        metavar="LIST",
+    ),
+]
+Axes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        help="Of a Zarr array that does not tell its axes: a letter each, such as zyx.",
+        metavar="LETTERS",
+    ),
+]
+
+
+def segment_zarr_image(
+    model: str | None,
+    images: list[str],
+    output: Path,
+    plane: str | None,
+    axes: str | None,
+    as_json: bool,
+    options: dict[str, Any],
+) -> None:
+    """Segment one image of Zarr into a store.
+
+    Raises:
+        CongealError: there are several images, or segmenting raises it.
+    """
+    from congeal.data.zarr_images import parse_plane
+    from congeal.models.shipped import DEFAULT_MODEL
+    from congeal.prediction.zarr_labels import segment_zarr
+
+    if len(images) != 1:
+        raise CongealError(f"expected one image for the store {output}, got {len(images)}")
+    planes = parse_plane(plane)
+    found = segment_zarr(
+        model or DEFAULT_MODEL, images[0], output, plane=planes, axes=axes, **options
+    )
+    if as_json:
+        show_json({"output": str(output), "objects": found})
+    elif found is None:
+        say_note(f"tiles of part {options['block']} are done; then --merge")
+    else:
+        say(f"{count(found, 'object')}, in {output}")
+
+
+def refuse_zarr(images: list[str], plane: str | None, axes: str | None) -> None:
+    """Refuse an image of Zarr where results go to a folder of files.
+
+    Raises:
+        CongealError: one is there, or an option that only Zarr has.
+    """
+    from congeal.data.zarr_images import is_zarr
+
+    zarr = next((image for image in images if is_zarr(image)), None)
+    if zarr is not None or plane or axes:
+        raise CongealError(
+            f"expected --output NAME.zarr for {zarr or 'the Zarr image of --plane and --axes'}"
+        )

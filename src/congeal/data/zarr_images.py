@@ -1,0 +1,215 @@
+"""Images in Zarr and TIFF of which only the parts asked for are read."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from congeal.data.images import as_image
+from congeal.data.pixel_size import in_micrometres, read_pixel_size
+from congeal.data.sample import Pixels
+from congeal.errors import CongealError
+
+__all__ = ["ZarrImage", "is_zarr", "open_zarr_image", "parse_plane"]
+
+AXES = {2: "yx", 3: "cyx", 4: "zcyx", 5: "tczyx"}  # of arrays that tell none
+SAMPLED = 1_000_000  # values that statistics are taken over
+
+
+@dataclass(frozen=True, eq=False)
+class ZarrImage:
+    """An image `(H, W, C)` whose parts are read when they are asked for.
+
+    Attributes:
+        array: of Zarr.
+        axes: one letter for each axis, such as ``"czyx"``.
+        plane: which index of each axis that is not y, x or c.
+        channels: which to take, in this order; None: all.
+        pixel_size: micrometres per pixel; None where the file tells none.
+        where: for messages.
+    """
+
+    array: Any
+    axes: str
+    plane: Mapping[str, int] = field(default_factory=dict)
+    channels: tuple[int, ...] | None = None
+    pixel_size: float | None = None
+    where: str = "the array"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width = (int(self.array.shape[self.axes.index(axis)]) for axis in "yx")
+        if self.channels is not None:
+            return height, width, len(self.channels)
+        return height, width, self.array.shape[self.axes.index("c")] if "c" in self.axes else 1
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Pixels:
+        """Read rows and columns."""
+        told: dict[str, Any] = {"y": window[0], "x": window[1], "c": slice(None), **self.plane}
+        part = np.asarray(self.array[tuple(told[axis] for axis in self.axes)])
+        left = [axis for axis in self.axes if axis in "yxc"]
+        ordered = part.transpose([left.index(axis) for axis in "yxc" if axis in left])
+        return np.ascontiguousarray(as_image(ordered, self.where, self.channels))
+
+    def sampled(self) -> Pixels:
+        """A regular subsample, of about a million values."""
+        height, width, channels = self.shape
+        step = max(1, math.ceil(math.sqrt(height * width * channels / SAMPLED)))
+        return self[::step, ::step]
+
+
+def is_zarr(path: str | Path) -> bool:
+    """Whether a path is a folder of Zarr, by its name or by what is in it.
+
+    Example:
+        >>> is_zarr("plate.zarr"), is_zarr("cell.png")
+        (True, False)
+    """
+    marks = ("zarr.json", ".zgroup", ".zarray")
+    return Path(path).suffix == ".zarr" or any((Path(path) / mark).is_file() for mark in marks)
+
+
+def open_zarr_image(
+    path: str | Path,
+    channels: Sequence[int] | None = None,
+    plane: Mapping[str, int] | None = None,
+    axes: str | None = None,
+) -> ZarrImage:
+    """Open an image of OME-Zarr at full resolution, a plain array, or a TIFF.
+
+    Args:
+        path: of the group of the image, of an array, or of a TIFF.
+        channels: which to take, from 0, in this order; None: those of gray or RGB.
+        plane: which index of each other axis, such as ``{"t": 0, "z": 4}``; an axis of length 1
+            need not be told.
+        axes: of a plain array, a letter each, such as ``"zyx"``; None: yx, cyx, zcyx or tczyx.
+
+    Raises:
+        CongealError: it is none, or a plane is not told or not there.
+
+    Example:
+        >>> import tempfile, zarr
+        >>> path = tempfile.mkdtemp() + "/a.zarr"
+        >>> _ = zarr.save_array(path, np.zeros((40, 50), np.uint8))
+        >>> open_zarr_image(path).shape
+        (40, 50, 1)
+    """
+    found, own, size = _open(Path(path))
+    named = own or axes or AXES.get(found.ndim, "")
+    if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
+        raise CongealError(
+            f"expected axes with y and x for {path} of shape {found.shape}, got {named!r}; "
+            "give them with --axes, such as zyx"
+        )
+    chosen = None if channels is None else tuple(channels)
+    return ZarrImage(found, named, _planes(found, named, plane, path), chosen, size, str(path))
+
+
+def _open(path: Path) -> tuple[Any, str, float | None]:
+    """The array of full resolution, its axes as far as they are told, and the size of a pixel."""
+    import zarr
+
+    try:
+        if not is_zarr(path):
+            return _open_tiff(path)
+        found: Any = zarr.open(str(path), mode="r")
+    except Exception as error:  # a store that is damaged fails in any way there is
+        raise CongealError(f"expected Zarr or TIFF in {path}, cannot read it ({error})") from error
+    told = dict(found.attrs)
+    scales: list[Any] = dict(told.get("ome", told)).get("multiscales", [])
+    if not isinstance(found, zarr.Array):
+        found = _finest(found, scales, path)
+    named = _named_axes(scales)
+    return found, named, _pixel_size(scales, named)
+
+
+def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
+    """A TIFF as an array of Zarr, whose tiles or strips are read when they are asked for."""
+    import tifffile
+    import zarr
+
+    file = tifffile.TiffFile(path)
+    series = file.series[0]
+    axes = "".join({"S": "c", "Q": "z", "I": "z"}.get(axis, axis.lower()) for axis in series.axes)
+    store: Any = series.aszarr(level=0)
+    weakref.finalize(store, file.close)
+    return zarr.open(store, mode="r"), axes, read_pixel_size(path)
+
+
+def parse_plane(text: str | None) -> dict[str, int]:
+    """Read which plane to take, such as ``t=0,z=4``.
+
+    Raises:
+        CongealError: it is none.
+
+    Example:
+        >>> parse_plane("t=0,z=4")
+        {'t': 0, 'z': 4}
+    """
+    plane = {}
+    for part in filter(None, (text or "").split(",")):
+        axis, _, number = (one.strip() for one in part.partition("="))
+        if len(axis) != 1 or not number.isdecimal():
+            raise CongealError(f"expected --plane such as t=0,z=4, got {text!r:.80}")
+        plane[axis] = int(number)
+    return plane
+
+
+def _finest(group: Any, scales: list[Any], path: str | Path) -> Any:
+    """The array of full resolution of a group."""
+    try:
+        return group[scales[0]["datasets"][0]["path"]]
+    except (LookupError, TypeError) as error:
+        raise CongealError(
+            f"expected an image of OME-Zarr (multiscales) or an array in {path}, found a group of "
+            f"{', '.join(list(group)[:5]) or 'nothing'}"
+        ) from error
+
+
+def _named_axes(scales: list[Any]) -> str:
+    axes = scales[0].get("axes", []) if scales else []
+    return "".join(one["name"] if isinstance(one, dict) else str(one) for one in axes)
+
+
+def _planes(
+    array: Any, axes: str, plane: Mapping[str, int] | None, path: str | Path
+) -> dict[str, int]:
+    plane, chosen = dict(plane or {}), {}
+    for axis, length in zip(axes, array.shape, strict=True):
+        if axis in "yxc":
+            continue
+        if axis not in plane and length > 1:
+            raise CongealError(
+                f"expected which of {length} planes along {axis} of {path} to take: "
+                f"--plane {axis}=0 to {axis}={length - 1} (plane= in Python)"
+            )
+        chosen[axis] = plane.pop(axis, 0)
+        if chosen[axis] >= length:
+            raise CongealError(
+                f"expected a plane {axis} from 0 to {length - 1} of {path}, got {chosen[axis]}"
+            )
+    if plane:
+        raise CongealError(f"expected planes along axes of {axes!r} in {path}, got {plane}")
+    return chosen
+
+
+def _pixel_size(scales: list[Any], axes: str) -> float | None:
+    """Micrometres of a side of a pixel, where OME tells them and pixels are square."""
+    try:
+        steps = scales[0]["datasets"][0]["coordinateTransformations"]
+        scale = next(one["scale"] for one in steps if one["type"] == "scale")
+        sides = [
+            scale[axes.index(axis)] * in_micrometres(scales[0]["axes"][axes.index(axis)]["unit"])
+            for axis in "yx"
+        ]
+    except (LookupError, TypeError, StopIteration):
+        return None
+    square = abs(sides[0] - sides[1]) <= 0.01 * max(sides)
+    return float(f"{sides[1]:.6g}") if square and sides[1] > 0 else None

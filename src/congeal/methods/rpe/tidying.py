@@ -1,0 +1,40 @@
+"""Grouping of the maps of RPE, of a whole image or of a part of one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from congeal.grouping.components import absorb_small, fill_holes
+from congeal.grouping.decoder import GroupDecoder
+from congeal.labels import relabel
+from congeal.methods.maps import MapPrediction
+
+__all__ = ["group_maps"]
+
+
+def group_maps(
+    decode: GroupDecoder, maps: MapPrediction, mask: Tensor, weights: Tensor
+) -> NDArray[np.int64]:
+    """Group the pixels of a mask; in a part of an image the whole says what a fragment is.
+
+    Args:
+        decode: the decoder, with the settings in force.
+        maps: with an ``embedding`` ``(D, h, w)`` of unit vectors.
+        mask: ``(H, W)`` bool, the foreground.
+        weights: ``(H, W)`` trust in each pixel as a seed.
+
+    Returns:
+        ``(H, W)`` int64 labels, 1..K.
+    """
+    embedding = maps.maps["embedding"]
+    if maps.statistics is None:
+        return decode(embedding, mask, weights, stride=maps.stride)
+    plain = replace(decode, min_area_ratio=0.0, fill_holes=False)
+    labels = plain(embedding, mask, weights, stride=maps.stride)
+    smallest = decode.min_area_ratio * maps.statistics.typical_area
+    labels = absorb_small(labels, smallest, spare_edge=True)
+    return relabel(fill_holes(labels) if decode.fill_holes else labels)

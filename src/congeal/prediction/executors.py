@@ -1,0 +1,149 @@
+"""Where the tiles of an image are computed: here, in processes of this machine, or on a cluster.
+
+An executor calls a task with the number of each tile and gives the numbers back as they are done,
+in any order. What the task makes goes to files, so executors carry numbers only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from congeal.errors import CongealError
+
+__all__ = ["DaskCluster", "Executor", "Here", "Processes", "choose_executor"]
+
+Task = Callable[[int], int]
+
+_task: Task | None = None  # of a process of `Processes`
+
+
+class Executor(Protocol):
+    """What computes tiles."""
+
+    def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
+        """Call a task with each number, and give each back when it is done."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """This process, one tile after the other.
+
+    Example:
+        >>> list(Here().run(abs, [2, 3]))
+        [2, 3]
+    """
+
+    def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
+        """Call a task with each number, and give each back when it is done."""
+        return map(task, numbers)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Several processes of this machine, which share its cores.
+
+    Args:
+        count: of processes.
+
+    Raises:
+        CongealError: when run, a process was killed.
+    """
+
+    count: int
+
+    def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
+        """Call a task with each number, and give each back when it is done."""
+        context = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
+        threads = max(1, multiprocessing.cpu_count() // self.count)
+        try:
+            with ProcessPoolExecutor(self.count, context, _start, (task, threads)) as pool:
+                for done in as_completed([pool.submit(_call, number) for number in numbers]):
+                    yield done.result()
+        except BrokenProcessPool as error:
+            raise CongealError(
+                "a process that computed tiles was killed, possibly out of memory; the same "
+                "command goes on from the tiles that are done"
+            ) from error
+
+
+def _start(task: Task, threads: int) -> None:
+    import torch
+
+    global _task
+    torch.set_num_threads(threads)
+    _task = task
+
+
+def _call(number: int) -> int:
+    assert _task is not None
+    return _task(number)
+
+
+@dataclass(frozen=True)
+class DaskCluster:
+    """The workers of a Dask cluster, which read the images and write the folder of results too.
+
+    Args:
+        address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        CongealError: when run, Dask is not installed, or there is no scheduler at the address.
+    """
+
+    address: str
+
+    def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
+        """Call a task with each number, and give each back when it is done."""
+        try:
+            distributed: Any = importlib.import_module("distributed")
+        except ImportError as error:
+            raise CongealError(
+                "expected Dask for --dask, it is not installed: pip install 'congeal[dask]'"
+            ) from error
+        with self._client(distributed) as client:
+            shared = client.scatter(task, broadcast=True)
+            futures = client.map(_call_shared, list(numbers), task=shared, pure=False)
+            for done in distributed.as_completed(futures, loop=client.loop):
+                yield int(done.result())
+
+    def _client(self, distributed: Any) -> Any:
+        try:
+            return distributed.Client(self.address, timeout="10s", set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise CongealError(
+                f"expected the scheduler of a Dask cluster at {self.address}, found none"
+            ) from error
+
+
+def _call_shared(number: int, task: Task) -> int:
+    return task(number)
+
+
+def choose_executor(processes: int = 1, dask: str | None = None) -> Executor:
+    """Choose where tiles are computed.
+
+    Args:
+        processes: of this machine.
+        dask: address of a Dask scheduler.
+
+    Raises:
+        CongealError: both are given, or there is no process.
+
+    Example:
+        >>> choose_executor(2)
+        Processes(count=2)
+    """
+    if processes < 1 or (processes > 1 and dask):
+        raise CongealError(
+            f"expected --processes from 1 up or --dask (processes= or dask= in Python), got "
+            f"{processes} processes and {'no' if dask is None else 'a'} cluster"
+        )
+    if dask is not None:
+        return DaskCluster(dask)
+    return Here() if processes == 1 else Processes(processes)

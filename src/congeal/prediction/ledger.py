@@ -1,0 +1,99 @@
+"""The tiles of an image that are done, kept in a folder until the image is.
+
+The folder holds ``plan.json`` and a file for each tile that is done. Files appear whole or not at
+all, so a run that was killed at any moment goes on from them, and several runs may share them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from congeal.files import claim, write_json
+from congeal.methods.maps import ImageStatistics
+from congeal.prediction.blocks import block_path
+from congeal.prediction.tiles import TilePlan
+
+__all__ = ["Ledger", "open_ledger"]
+
+PLAN = "plan.json"
+Prepared = tuple[TilePlan, ImageStatistics | None]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is known of the tiles of an image.
+
+    Attributes:
+        folder: of the files.
+        plan: of the tiles.
+        statistics: of the whole image.
+    """
+
+    folder: Path
+    plan: TilePlan
+    statistics: ImageStatistics | None
+
+    def missing(self) -> list[int]:
+        """Numbers of the tiles that are not done."""
+        numbers = range(len(self.plan.blocks))
+        return [number for number in numbers if not block_path(self.folder, number).is_file()]
+
+    def remove(self) -> None:
+        """Give the tiles up, when the image is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def open_ledger(folder: Path, key: Mapping[str, Any], prepare: Callable[[], Prepared]) -> Ledger:
+    """Go on from the tiles in a folder, or begin anew where they are of something else.
+
+    Args:
+        folder: of the tiles of one image.
+        key: what the tiles follow from: model, settings, image.
+        prepare: measures the image and plans its tiles.
+
+    Raises:
+        CongealError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "cell"
+        >>> ledger = open_ledger(folder, {}, lambda: (TilePlan((9, 20), 16, 8), None))
+        >>> ledger.missing(), open_ledger(folder, {}, lambda: 1 / 0) == ledger
+        ([0, 1], True)
+    """
+    with claim(folder, wait=True):
+        known = _read(folder, key)
+        if known is not None:
+            return Ledger(folder, *known)
+        for path in folder.glob("block_*.npz"):
+            path.unlink()
+        plan, statistics = prepare()
+        told = {"size": plan.size, "tile": plan.tile, "overlap": plan.overlap}
+        measured = None if statistics is None else asdict(statistics)
+        write_json(folder / PLAN, {"key": _plain(key), "plan": told, "statistics": measured})
+        return Ledger(folder, plan, statistics)
+
+
+def _read(folder: Path, key: Mapping[str, Any]) -> Prepared | None:
+    """The plan of a folder, None where it is of something else or damaged."""
+    try:
+        stored = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        if stored["key"] != _plain(key):
+            return None
+        plan, told = stored["plan"], stored["statistics"]
+        made = TilePlan((plan["size"][0], plan["size"][1]), plan["tile"], plan["overlap"])
+        if told is None:
+            return made, None
+        bounds = [(low, high) for low, high in told["bounds"]]
+        return made, ImageStatistics(bounds, told["magnification"], told["typical_area"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _plain(key: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(key, sort_keys=True, default=str))

@@ -1,0 +1,116 @@
+"""What is measured once on a whole image, before its tiles are predicted.
+
+Intensities are sampled over all of the image. Sizes of objects are measured in windows that are
+spread over the image and do not follow from the size of the tiles, so that results do not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from congeal.data.intensity import intensity_bounds
+from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.method import Method
+from congeal.methods.object_size import object_magnification
+from congeal.prediction.tiles import Block, plan_tiles, tile_unit
+
+__all__ = ["is_empty", "measure_statistics"]
+
+WINDOW, OVERLAP = 1024, 256  # pixels
+LEAST, MOST = 4, 16  # windows looked at, of those that are not empty
+ENOUGH = 1000  # objects, after which no further window is looked at
+
+Areas = NDArray[np.int64]
+
+
+def measure_statistics(model: Method, image: Any) -> ImageStatistics:
+    """Measure what a model needs to know of a whole image to predict a part of it.
+
+    The areas of the objects are exact for images of up to four windows of 1,024 pixels a side,
+    and those of some windows beyond.
+
+    Args:
+        model: its percentiles and its settings on the sizes of objects say what to measure.
+        image: `(H, W, C)`, in memory or of Zarr.
+
+    Example:
+        >>> from congeal import RPE
+        >>> measure_statistics(RPE(), np.arange(600).reshape(20, 30, 1)).bounds[0][0]
+        5.99
+    """
+    sample = image if isinstance(image, np.ndarray) else image.sampled()
+    plain = ImageStatistics(intensity_bounds(sample, *model.percentiles))
+    known = _with_typical_area(model, image, plain)
+    if not model.min_object_area:
+        return known
+    areas = _survey(model, image, known, lambda maps, window: model.object_areas(maps))
+    larger = object_magnification(areas, model.min_object_area, model.scale)
+    if larger == 1:
+        return known
+    return _with_typical_area(model, image, replace(plain, magnification=larger))
+
+
+def is_empty(pixels: NDArray[Any]) -> bool:
+    """Whether all pixels of a part of an image `(H, W, C)` are 0, as where nothing was recorded.
+
+    Another value that is the same everywhere may be the middle of a large object.
+
+    Example:
+        >>> is_empty(np.zeros((2, 3, 1))), is_empty(np.ones((2, 3, 1)))
+        (True, False)
+    """
+    return not bool(pixels.any())
+
+
+def _with_typical_area(model: Method, image: Any, known: ImageStatistics) -> ImageStatistics:
+    def read(maps: MapPrediction, window: Block) -> Areas | None:
+        labels = model.comparable_labels(maps)
+        return None if labels is None else _owned_areas(labels, window)
+
+    areas = _survey(model, image, known, read)
+    return replace(known, typical_area=float(np.median(areas))) if len(areas) else known
+
+
+def _survey(
+    model: Method,
+    image: Any,
+    known: ImageStatistics,
+    read: Callable[[MapPrediction, Block], NDArray[Any] | None],
+) -> Areas:
+    """Areas `(N,)` of the objects in some windows of an image."""
+    found: list[Areas] = []
+    for window, pixels in _windows(model, image):
+        areas = read(model.predict_maps(pixels, known), window)
+        if areas is None:
+            break
+        found.append(areas)
+        if len(found) >= MOST or (len(found) >= LEAST and sum(map(len, found)) >= ENOUGH):
+            break
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def _windows(model: Method, image: Any) -> Iterator[tuple[Block, NDArray[Any]]]:
+    """Windows that are not empty, those that are looked at first spread over the image."""
+    unit = tile_unit(model.divisor, model.scale)
+    blocks = plan_tiles(image.shape[:2], WINDOW, OVERLAP, unit).blocks
+    digits = max(1, (len(blocks) - 1).bit_length())
+    order = sorted(range(2**digits), key=lambda number: f"{number:0{digits}b}"[::-1])
+    for block in (blocks[number] for number in order if number < len(blocks)):
+        pixels = np.asarray(image[block.tile.slices])
+        if not is_empty(pixels):
+            yield block, pixels
+
+
+def _owned_areas(labels: NDArray[Any], window: Block) -> Areas:
+    """Areas of the objects whose first pixel is in the core."""
+    ids, first, areas = np.unique(labels, return_index=True, return_counts=True)
+    rows, columns = np.divmod(first, labels.shape[1])
+    core = window.core.within(window.tile)
+    owned = (ids > 0) & (core.top <= rows) & (rows < core.bottom)
+    owned &= (core.left <= columns) & (columns < core.right)
+    return areas[owned].astype(np.int64)

@@ -1,0 +1,182 @@
+"""The tiles of the images of a run: where they are computed, and what becomes of those done.
+
+A large image has a folder of its own in ``tiles`` until its results are written, so that a run
+that was stopped goes on from the tiles it had, and several processes may compute them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from congeal.errors import CongealError
+from congeal.methods.maps import ImageStatistics
+from congeal.prediction.blocks import save_block, segment_block
+from congeal.prediction.executors import Executor, Here
+from congeal.prediction.late import LateModel
+from congeal.prediction.ledger import Ledger, open_ledger
+from congeal.prediction.seams import Seams
+from congeal.prediction.stitching import stitch
+from congeal.prediction.tiled import Tiling
+from congeal.prediction.tiles import TilePlan
+from congeal.segmentation import Segmentation
+
+__all__ = ["TILES", "TileSource", "TileWork", "parse_part"]
+
+TILES = "tiles"  # folder of the images whose tiles are being computed
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """An image whose tiles are wanted.
+
+    Attributes:
+        name: of its results.
+        read: gives `(H, W, C)`; another process calls it again.
+        key: what its results follow from; None where that is not known, as of a model in memory.
+    """
+
+    name: str
+    read: Callable[[], Any]
+    key: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TileWork:
+    """How the tiles of the images of a run are computed.
+
+    Args:
+        folder: of all tiles.
+        tiling: how images are cut.
+        executor: where tiles are computed.
+        part: of a job array: compute part i of n of the tiles, numbered from 1, and no result.
+        merge: compute no tile: those of all parts are there.
+    """
+
+    folder: Path
+    tiling: Tiling = field(default_factory=Tiling)
+    executor: Executor = field(default_factory=Here)
+    part: tuple[int, int] | None = None
+    merge: bool = False
+
+    def segment(
+        self, late: LateModel, image: NDArray[Any], source: TileSource
+    ) -> tuple[Segmentation, Seams] | None:
+        """Segment an image, whole or in tiles; None where only a part of the tiles was wanted.
+
+        Raises:
+            CongealError: tiles are missing for a merge, or what computing them raises.
+        """
+        model, size = late.get(), (image.shape[0], image.shape[1])
+        if self.tiling.is_whole(model, size):
+            return self._whole(late, image)
+        with self.ledger(late, image, source) as ledger:
+            if len(ledger.plan.blocks) == 1:
+                return self._whole(late, image)
+            self.compute(late, image, source, ledger)
+            return None if self.part else stitch(ledger.folder, ledger.plan)
+
+    def forget(self, name: str) -> None:
+        """Give up the tiles of an image whose results are written."""
+        Ledger(self.folder / name, TilePlan((0, 0), 1, 0), None).remove()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _whole(self, late: LateModel, image: NDArray[Any]) -> tuple[Segmentation, Seams] | None:
+        if self.part:  # not worth a part: the merge does it
+            return None
+        result = late.get().segment(image)
+        return result, Seams(objects=len(result))
+
+    @contextmanager
+    def ledger(self, late: LateModel, image: Any, source: TileSource) -> Iterator[Ledger]:
+        """The tiles of an image, those done before among them."""
+
+        def prepare() -> tuple[TilePlan, ImageStatistics | None]:
+            return self.tiling.prepare(late.get(), image)
+
+        if source.key is not None:
+            yield open_ledger(self.folder / source.name, source.key, prepare)
+            return
+        with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
+            yield open_ledger(Path(folder), {}, prepare)
+
+    def compute(self, late: LateModel, image: Any, source: TileSource, ledger: Ledger) -> None:
+        """Compute the tiles that are missing, or those of this part.
+
+        Raises:
+            CongealError: tiles are missing for a merge, or what computing them raises.
+        """
+        missing = ledger.missing()
+        if self.merge and missing:
+            raise CongealError(
+                f"expected all {len(ledger.plan.blocks)} tiles of {source.name}, {len(missing)} "
+                f"are missing in {ledger.folder}: run their --block again, or leave --merge out"
+            )
+        if self.part is not None:
+            number, count = self.part
+            missing = [one for one in missing if one % count == number - 1]
+        folder = ledger.folder.absolute()
+        task = TileTask(late, source.read, ledger.plan, ledger.statistics, folder)
+        if isinstance(self.executor, Here):
+            task.__dict__["image"] = image  # it is read already
+        for _ in self.executor.run(task, missing):
+            pass
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """Computes the tile of a number and writes its file.
+
+    Args:
+        late: the model.
+        read: gives the image.
+        plan: of the tiles.
+        statistics: of the whole image.
+        folder: of the files.
+    """
+
+    late: LateModel
+    read: Callable[[], Any]
+    plan: TilePlan
+    statistics: ImageStatistics | None
+    folder: Path
+
+    @cached_property
+    def image(self) -> Any:
+        """The image, read once in a process."""
+        return self.read()
+
+    def __call__(self, number: int) -> int:
+        """Compute a tile."""
+        found = segment_block(self.late.get(), self.image, self.plan, number, self.statistics)
+        save_block(self.folder, number, found)
+        return number
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "image"}
+
+
+def parse_part(text: str | None) -> tuple[int, int] | None:
+    """Read ``i/n``, part i of n.
+
+    Raises:
+        CongealError: it is none.
+
+    Example:
+        >>> parse_part("3/8")
+        (3, 8)
+    """
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise CongealError(f"expected --block as I/N, such as 1/8 to 8/8, got {text!r:.80}")
+    return int(number), int(count)

@@ -1,0 +1,146 @@
+"""Tiles computed by several processes, and runs that are killed."""
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from cases.bright import Bright
+from cases.gray_networks import discs
+from PIL import Image
+
+from congeal.errors import CongealError
+from congeal.prediction import segment_files
+from congeal.prediction import single as single_module
+from congeal.prediction.executors import DaskCluster, Processes, choose_executor
+from congeal.prediction.late import LateModel
+from congeal.prediction.tile_work import TileSource, TileWork, parse_part
+from congeal.prediction.tiled import Tiling, segment_image
+
+TILING = {"tile": 128, "overlap": 64}
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A file that is cut into 20 tiles."""
+    Image.fromarray(discs(270, 330)[..., 0]).save(tmp_path / "scene.png")
+    return tmp_path / "scene.png"
+
+
+def read(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("scene_*")}
+
+
+@pytest.fixture
+def unbroken(scene, folders):
+    """The files of a run that nobody stopped."""
+    run = segment_files(folders[0], [scene], scene.parent / "unbroken", **TILING)
+    assert run.done == [scene]
+    return read(scene.parent / "unbroken")
+
+
+class Slow(Bright):
+    def segment(self, image):
+        time.sleep(0.01)
+        return super().segment(image)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_twenty_times_ends_with_the_bytes_of_an_unbroken_one(
+    scene, folders, unbroken, monkeypatch
+):
+    output, rng = scene.parent / "killed", np.random.default_rng(0)
+    monkeypatch.setattr(single_module, "load", lambda path, device, settings: Slow())
+    for _ in range(20):
+        child = os.fork()
+        if not child:
+            segment_files(folders[0], [scene], output, **TILING)
+            os._exit(0)
+        time.sleep(rng.uniform(0, 0.08))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    segment_files(folders[0], [scene], output, **TILING)
+    assert read(output) == unbroken
+    assert not (output / "tiles").exists()
+
+
+def test_tiles_that_are_done_are_not_computed_again(scene, folders, monkeypatch):
+    output, models = scene.parent / "out", []
+
+    def load(path, device, settings):
+        models.append(Bright())
+        return models[-1]
+
+    monkeypatch.setattr(single_module, "load", load)
+    segment_files(folders[0], [scene], output, block="1/1", **TILING)
+    segment_files(folders[0], [scene], output, **TILING)
+    assert models[0].asked > 10
+    assert models[1].asked == 0
+
+
+def test_tiles_of_another_version_of_an_image_are_given_up(scene, folders, unbroken):
+    output = scene.parent / "out"
+    segment_files(folders[0], [scene], output, block="1/2", **TILING)
+    Image.fromarray(discs(270, 330, seed=7)[..., 0]).save(scene)
+    os.utime(scene, ns=(1, 1))
+    segment_files(folders[0], [scene], output, **TILING)
+    segment_files(folders[0], [scene], scene.parent / "anew", **TILING)
+    assert read(output) == read(scene.parent / "anew") != unbroken
+
+
+def test_the_parts_of_a_job_array_are_merged(scene, folders, unbroken):
+    output = scene.parent / "out"
+    for part in ("2/3", "1/3"):
+        assert not segment_files(folders[0], [scene], output, block=part, **TILING).failed
+    (failed,) = segment_files(folders[0], [scene], output, merge=True, **TILING).failed
+    assert "are missing" in failed[1]
+    segment_files(folders[0], [scene], output, block="3/3", **TILING)
+    assert segment_files(folders[0], [scene], output, merge=True, **TILING).done == [scene]
+    assert read(output) == unbroken
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0"])
+def test_what_is_no_part_is_told(text):
+    with pytest.raises(CongealError, match="I/N"):
+        parse_part(text)
+
+
+def through(executor, tmp_path):
+    """Segment a scene by an executor."""
+    image = discs(200, 260)
+    work = TileWork(tmp_path, Tiling(128, 64), executor)
+    found, _ = work.segment(
+        LateModel(Bright()), image, TileSource("a", partial(discs, 200, 260), {"of": 1})
+    )
+    np.testing.assert_array_equal(
+        found.labels, segment_image(Bright(), image, Tiling(128, 64))[0].labels
+    )
+
+
+def test_processes_of_this_machine_give_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # of cases/
+    through(Processes(2), tmp_path)
+
+
+def test_two_workers_of_a_dask_cluster_give_the_same(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp://",
+        dashboard_address=None,
+    )
+    with cluster:
+        through(DaskCluster(cluster.scheduler_address), tmp_path)
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    with pytest.raises(CongealError, match="expected the scheduler of a Dask cluster"):
+        through(DaskCluster("nonsense"), tmp_path)
+    with pytest.raises(CongealError, match="--processes"):
+        choose_executor(2, "tcp://a:1")
