@@ -86,6 +86,7 @@ _Channels: TypeAlias = Annotated[
         help="Which channels of the images to take, from 0, in this order, such as 0,2,1. Left "
         "out: those that the model was trained on, for most models gray or RGB.",
         metavar="LIST",
+        rich_help_panel="Channels and units",
     ),
 ]
 _Stack: TypeAlias = Annotated[
@@ -95,6 +96,7 @@ _Stack: TypeAlias = Annotated[
         help="Files of several pages: error, each page an image called NAME_z001 (planes) or "
         "NAME_t001 (time), and so on, or all planes one volume with objects in 3-D (volume).",
         metavar="NAME",
+        rich_help_panel="Stacks and volumes",
     ),
 ]
 _Stitch: TypeAlias = Annotated[
@@ -103,6 +105,7 @@ _Stitch: TypeAlias = Annotated[
         "--stitch",
         help="Of volumes: overlap (IoU) from which objects of neighbouring planes are one.",
         metavar="IOU",
+        rich_help_panel="Stacks and volumes",
     ),
 ]
 _PlaneDistance: TypeAlias = Annotated[
@@ -111,6 +114,7 @@ _PlaneDistance: TypeAlias = Annotated[
         "--plane-distance",
         help="Of volumes: micrometres between planes. Left out: what a TIFF tells.",
         metavar="UM",
+        rich_help_panel="Stacks and volumes",
     ),
 ]
 _PixelSize: TypeAlias = Annotated[
@@ -119,6 +123,7 @@ _PixelSize: TypeAlias = Annotated[
         "--pixel-size",
         help="Micrometres per pixel, for label TIFFs and tables. Left out: what a TIFF tells.",
         metavar="UM",
+        rich_help_panel="Channels and units",
     ),
 ]
 _Explain: TypeAlias = Annotated[
@@ -130,7 +135,13 @@ _Explain: TypeAlias = Annotated[
     ),
 ]
 _Units: TypeAlias = Annotated[
-    str, typer.Option("--units", help="Units of tables: px, or um (micrometres).", metavar="NAME")
+    str,
+    typer.Option(
+        "--units",
+        help="Units of tables: px, or um (micrometres).",
+        metavar="NAME",
+        rich_help_panel="Channels and units",
+    ),
 ]
 
 

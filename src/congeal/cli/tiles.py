@@ -24,6 +24,8 @@ __all__ = [
     "segment_zarr_image",
 ]
 
+LARGE = "Images of any size"  # panel of the help
+
 Tile: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -31,6 +33,7 @@ Tile: TypeAlias = Annotated[
         help="Side in pixels of the tiles that larger images are cut into. Left out: images that "
         "fit in memory whole, others in tiles of 2,048 at most.",
         metavar="PX",
+        rich_help_panel=LARGE,
     ),
 ]
 Overlap: TypeAlias = Annotated[
@@ -40,6 +43,7 @@ Overlap: TypeAlias = Annotated[
         help="Pixels that neighbouring tiles share: more than the diameter of most objects. Left "
         "out: four times that of the median one, 256 at least.",
         metavar="PX",
+        rich_help_panel=LARGE,
     ),
 ]
 Seams: TypeAlias = Annotated[
@@ -48,12 +52,16 @@ Seams: TypeAlias = Annotated[
         "--seam-report",
         help="Tell what happened where tiles meet: numbers and a picture of each image, in the "
         "folder seams.",
+        rich_help_panel=LARGE,
     ),
 ]
 Processes: TypeAlias = Annotated[
     int,
     typer.Option(
-        "--processes", help="Processes that compute the tiles of an image.", metavar="NUMBER"
+        "--processes",
+        help="Processes that compute the tiles of an image.",
+        metavar="NUMBER",
+        rich_help_panel=LARGE,
     ),
 ]
 Dask: TypeAlias = Annotated[
@@ -63,6 +71,7 @@ Dask: TypeAlias = Annotated[
         help="A Dask cluster that computes the tiles, by its scheduler, such as "
         "tcp://10.0.0.1:8786. Its workers need the same folders.",
         metavar="ADDRESS",
+        rich_help_panel=LARGE,
     ),
 ]
 Block: TypeAlias = Annotated[
@@ -71,11 +80,16 @@ Block: TypeAlias = Annotated[
         "--block",
         help="For job arrays: compute part I of N of the tiles, write no result.",
         metavar="I/N",
+        rich_help_panel=LARGE,
     ),
 ]
 Merge: TypeAlias = Annotated[
     bool,
-    typer.Option("--merge", help="Write the results of tiles that are there; compute none."),
+    typer.Option(
+        "--merge",
+        help="Write the results of tiles that are there; compute none.",
+        rich_help_panel=LARGE,
+    ),
 ]
 Plane: TypeAlias = Annotated[
     str | None,
@@ -83,6 +97,7 @@ Plane: TypeAlias = Annotated[
         "--plane",
         help="Of a stack, with --output NAME.zarr: which plane to take, such as t=0,z=4.",
         metavar="LIST",
+        rich_help_panel=LARGE,
     ),
 ]
 Axes: TypeAlias = Annotated[
@@ -91,6 +106,7 @@ Axes: TypeAlias = Annotated[
         "--axes",
         help="Of a Zarr array that does not tell its axes: a letter each, such as zyx.",
         metavar="LETTERS",
+        rich_help_panel=LARGE,
     ),
 ]
 

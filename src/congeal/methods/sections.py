@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import field_validator
 
 from congeal.networks.decoders import DecoderSize
@@ -88,6 +90,18 @@ class NetworkSettings(Settings):
     deviation: tuple[float, ...] | None = setting(
         None, "the image is divided by it; none: as the encoder was trained"
     )
+
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """What :func:`congeal.networks.build_encoder` takes, but for name and channels."""
+        return {
+            "pretrained": self.pretrained,
+            "weights": self.encoder_weights,
+            "output_stride": self.output_stride,
+            "freeze_norm": self.freeze_norm,
+            "levels": self.encoder_levels,
+            "frozen": self.frozen_levels,
+        }
 
     @field_validator("output_stride")
     @classmethod

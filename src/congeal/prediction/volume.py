@@ -56,7 +56,7 @@ def segment_volume(
     Example:
         >>> import numpy as np
         >>> import congeal
-        >>> segment_volume(congeal.RPE(), np.zeros((3, 20, 30), np.uint8))
+        >>> segment_volume(congeal.load("nuclei"), np.zeros((3, 20, 30), np.uint8))
         Volume(3 x 20 x 30, 0 objects)
     """
     channels = stored_channels(model)

@@ -141,10 +141,5 @@ def _options(config: DiscriminativeConfig) -> dict[str, Any]:
         "stride": c.stride,
         "decoder": c.decoder,
         "encoder": c.encoder,
-        "pretrained": c.pretrained,
-        "weights": c.encoder_weights,
-        "output_stride": c.output_stride,
-        "freeze_norm": c.freeze_norm,
-        "levels": c.encoder_levels,
-        "frozen": c.frozen_levels,
+        **c.encoder_options,
     }

@@ -134,12 +134,7 @@ class ValueNetwork(nn.Module):
             decoder_stride=config.stride,
             decoder=config.decoder,
             encoder=config.encoder,
-            pretrained=config.pretrained,
-            weights=config.encoder_weights,
-            output_stride=config.output_stride,
-            freeze_norm=config.freeze_norm,
-            levels=config.encoder_levels,
-            frozen=config.frozen_levels,
+            **config.encoder_options,
         )
         if config.coordinates == "head":
             self.body.heads["value"] = PositionHead(

@@ -95,12 +95,7 @@ class RPE(Method):
         encoder = build_encoder(
             c.encoder,
             self.config.input.planes + 2 * (c.coordinates in ("channels", "both")),
-            pretrained=c.pretrained,
-            weights=c.encoder_weights,
-            output_stride=c.output_stride,
-            freeze_norm=c.freeze_norm,
-            levels=c.encoder_levels,
-            frozen=c.frozen_levels,
+            **c.encoder_options,
         )
         self.network = EmbeddingNetwork(
             encoder,

@@ -60,12 +60,7 @@ class ClassNetwork(nn.Module):
         self.encoder = build_encoder(
             c.encoder,
             planes,
-            pretrained=c.pretrained,
-            weights=c.encoder_weights,
-            output_stride=c.output_stride,
-            freeze_norm=c.freeze_norm,
-            levels=c.encoder_levels,
-            frozen=c.frozen_levels,
+            **c.encoder_options,
         )
         channels, reductions = list(self.encoder.channels), list(self.encoder.reductions)
         rates = [max(1, round(rate / reductions[-1])) for rate in c.pyramid_rates]

@@ -60,12 +60,7 @@ class SideNetwork(nn.Module):
         self.encoder = build_encoder(
             c.encoder,
             planes,
-            pretrained=c.pretrained,
-            weights=c.encoder_weights,
-            output_stride=c.output_stride,
-            freeze_norm=c.freeze_norm,
-            levels=c.encoder_levels,
-            frozen=c.frozen_levels,
+            **c.encoder_options,
         )
         channels, reductions = self.encoder.channels, self.encoder.reductions
         decoder = LightDecoder(channels, reductions, self.stride, c.decoder)

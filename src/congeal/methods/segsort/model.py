@@ -112,12 +112,7 @@ class SegSort(Method):
             decoder=c.decoder,
             pyramid_pooling=c.pyramid_pooling,
             encoder=c.encoder,
-            pretrained=c.pretrained,
-            weights=c.encoder_weights,
-            output_stride=c.output_stride,
-            freeze_norm=c.freeze_norm,
-            levels=c.encoder_levels,
-            frozen=c.frozen_levels,
+            **c.encoder_options,
         )
         moments = input_moments(c.encoder, c.mean, c.deviation, self.config.input.planes)
         for name, values in zip(("mean", "deviation"), moments, strict=True):
