@@ -10,7 +10,7 @@ from skimage.measure import label
 from congeal import demo
 from congeal.demo import photographs, run_demo
 from congeal.demo import run as demo_run
-from congeal.demo.run import spread
+from congeal.demo.run import worst_to_best
 from congeal.errors import CongealError
 from congeal.evaluation import Evaluation
 from congeal.segmentation import Segmentation
@@ -64,7 +64,7 @@ def test_coins_found_are_counted_against_the_true_ones():
             labels[:3, :3] = 99
             return Segmentation.from_labels(labels)
 
-    seen = photographs.look_at(AllButTwo(), demo.PHOTOGRAPHS[0])
+    seen = photographs.segment_photograph(AllButTwo(), demo.PHOTOGRAPHS[0])
     assert (seen.right, seen.true) == (22, 24)
     assert seen.verdict == "22 of 24 coins found, 1 other object"
 
@@ -79,9 +79,9 @@ def test_the_photographs_are_read_in_the_form_of_images():
 
 def test_images_shown_reach_from_the_worst_to_the_best():
     rows = [{"matching_ap@0.5": score} for score in (0.2, 0.9, 0.4, 0.1, 0.8, 0.5, 0.3)]
-    chosen = spread(Evaluation("a", "test", "m", "matching", (0.5,), {}, rows), 3)
+    chosen = worst_to_best(Evaluation("a", "test", "m", "matching", (0.5,), {}, rows), 3)
     assert chosen == [3, 2, 1]
-    assert spread(Evaluation("a", "test", "m", "matching", (0.5,), {}, rows[:1]), 3) == [0]
+    assert worst_to_best(Evaluation("a", "test", "m", "matching", (0.5,), {}, rows[:1]), 3) == [0]
 
 
 def test_the_demo_leaves_page_pictures_scores_and_model(quick, tmp_path):

@@ -237,7 +237,7 @@ def test_large_label_numbers_stay_apart():
 
 
 def test_objects_that_get_new_numbers_keep_their_classes(monkeypatch):
-    monkeypatch.setattr("congeal.data.batch.LARGEST", 3)
+    monkeypatch.setattr("congeal.data.batch.LARGEST_EXACT_LABEL", 3)
     sample = sample_of(np.array([[0, 2, 5, -1]]), classes=np.array([1, 7, 1, 1, 9]))
     batch = TrainingImage.from_sample(sample).draw(untouched, seeded())
     assert batch.get("labels").tolist() == [[[0, 1, 2, -1]]]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from congeal.grouping import MeanShift
-from congeal.grouping.flow import APART, let_flow, unite
+from congeal.grouping.flow import STRAY_WIDTHS, let_flow, unite
 from congeal.sphere import normalise
 
 KAPPA = 36.0
@@ -108,7 +108,7 @@ def test_nobody_is_taken_far(dimensions: int, width: float, spread: float, seed:
     united, mass, into = unite(points, torch.ones(400, dtype=torch.float64), width)
     assert float(mass.sum()) == 400
     moved = (points - united[into]).norm(dim=1)
-    assert float(moved.max()) <= 2 * APART * width
+    assert float(moved.max()) <= 2 * STRAY_WIDTHS * width
 
 
 @pytest.mark.parametrize("dimensions", [2, 3, 16, 64, 256])

@@ -90,7 +90,7 @@ def test_the_blocks_in_which_pixels_are_gone_through_do_not_matter(monkeypatch):
     embedding = noise(3, 11, 13)
     for search in (None, 1):
         whole = SphericalKMeans(grid=4, search=search).group(embedding)
-        monkeypatch.setattr("congeal.grouping.kmeans.BLOCK", 50)
+        monkeypatch.setattr("congeal.grouping.kmeans.SIMILARITY_BUDGET", 50)
         pieces = SphericalKMeans(grid=4, search=search).group(embedding)
         monkeypatch.undo()
         assert torch.equal(whole.labels, pieces.labels)

@@ -128,7 +128,7 @@ def plain(*maps, generator):
 
 
 def test_crowded_images_come_more_often_after_a_first_round_of_all():
-    crops = TrainStream(Crowds(), plain, crowding=0.5, maps=["labels"])
+    crops = TrainStream(Crowds(), plain, object_sampling_power=0.5, maps=["labels"])
     drawn = which(crops, range(5 + 5 * 200))
     assert sorted(drawn[:5]) == [0, 1, 2, 3, 4]
     shares = np.bincount(drawn[5:]) / 1000
@@ -143,9 +143,9 @@ def test_without_crowding_all_images_come_equally_often():
 
 @pytest.mark.parametrize("cache_gb", [0, 1.0])
 def test_a_crowded_sample_is_a_function_of_seed_and_number(cache_gb):
-    through = TrainStream(Crowds(), plain, crowding=1.0)
+    through = TrainStream(Crowds(), plain, object_sampling_power=1.0)
     before = [through[draw] for draw in range(30)]
-    resumed = TrainStream(Crowds(), plain, crowding=1.0, cache_gb=cache_gb)
+    resumed = TrainStream(Crowds(), plain, object_sampling_power=1.0, cache_gb=cache_gb)
     assert all(equal(resumed[draw], before[draw]) for draw in (23, 24, 29, 7))
 
 
@@ -166,7 +166,7 @@ def test_each_is_drawn_its_share_of_times_rounded_up_or_down(weights, seed):
 def test_samples_are_of_the_zoomed_image():
     dataset = DrawnDataset("discs", "train", count=1, size=128)
     plain = TrainTransform(crop=64, scale=(1, 1), rotation=0)
-    crop = TrainStream(dataset, plain, zoom=0.5)[0]
+    crop = TrainStream(dataset, plain, scale=0.5)[0]
     image, labels = crop.image[0], crop.get("labels")[0]
     truth = dataset[0].labels
     shown = labels[labels >= 0]  # all of it lies in the crop; what it does not fill is void
@@ -180,7 +180,7 @@ def test_samples_of_small_objects_are_shown_as_large_as_at_prediction(share, sho
     dataset = DrawnDataset("discs", "train", count=1, size=64)
     plain = TrainTransform(crop=128, scale=(1, 1), rotation=0)
     wanted = share * float(np.median(areas(dataset[0].labels)[1]))
-    labels = TrainStream(dataset, plain, magnify=wanted)[0].get("labels")
+    labels = TrainStream(dataset, plain, min_object_area=wanted)[0].get("labels")
     assert int((labels >= 0).sum()) == round(64 * shown) ** 2
 
 

@@ -27,7 +27,9 @@ __all__ = ["MAPS", "Batch", "TrainingImage", "check_maps"]
 
 MAPS = ("labels", "semantic", "boundaries", "location")
 
-LARGEST = 2**24  # number of an object that stays exact where a transform takes it through float32
+LARGEST_EXACT_LABEL = (
+    2**24
+)  # number of an object that stays exact where a transform takes it through float32
 
 
 def check_maps(maps: Sequence[str]) -> tuple[str, ...]:
@@ -227,7 +229,7 @@ class TrainingImage:
         if "boundaries" in maps:
             boundaries = _annotated_boundaries(sample)
         labels = sample.labels
-        if labels.max(initial=0) > LARGEST:
+        if labels.max(initial=0) > LARGEST_EXACT_LABEL:
             present = np.unique(labels[labels > 0])
             classes = None if classes is None else classes[present - 1]
             labels = relabel(labels)

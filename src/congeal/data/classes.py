@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 BACKGROUND = "background"
-VOID = ("void", "unlabelled", "unlabeled", "ignore")
+VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore")
 
 _COLUMNS = ("image", "label", "class")
 _NUMBERED = re.compile(r"(\d{1,9})\s*:\s*(.*)")
@@ -89,13 +89,13 @@ def read_class_names(path: Path) -> tuple[tuple[str, ...], bool]:
     if not written:
         raise CongealError(f"expected names of classes in {path}, one a line, it is empty")
     first = _bare(written[0]).casefold()
-    zero = first == BACKGROUND or first in VOID
+    zero = first == BACKGROUND or first in VOID_NAMES
     names = [_name(line, k, path) for k, line in enumerate(written, start=0 if zero else 1)]
     names = names[1:] if zero else names
     _check_once(names, str(path))
     if BACKGROUND in (name.casefold() for name in names):
         raise CongealError(f"expected {BACKGROUND} in the first line of {path} only")
-    return (BACKGROUND, *names), first in VOID
+    return (BACKGROUND, *names), first in VOID_NAMES
 
 
 def _text(path: Path) -> str:
@@ -117,7 +117,7 @@ def _name(line: str, number: int, path: Path) -> str:
     if numbered and int(numbered[1]) != number:
         raise CongealError(
             f"expected class {number} there, {path} has {line!r:.80}: line 1 is class 1, unless "
-            f"the first line is {BACKGROUND} or {VOID[0]}, which is class 0"
+            f"the first line is {BACKGROUND} or {VOID_NAMES[0]}, which is class 0"
         )
     return _bare(line)
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+from congeal.labels import VOID
+
 __all__ = [
     "BoundaryMap",
     "LocationMap",
@@ -25,8 +27,6 @@ __all__ = [
     "view_locations",
     "view_map",
 ]
-
-VOID = -1
 
 
 class BoundaryMap(tv_tensors.Mask):  # type: ignore[misc]  # torchvision has no types

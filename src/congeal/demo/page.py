@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from congeal.data.sample import Sample
-from congeal.demo.photographs import Seen
+from congeal.demo.photographs import SegmentedPhotograph
 from congeal.evaluation.examples import number_alike
 from congeal.evaluation.result import Evaluation
 from congeal.figures.colour import overlay
@@ -60,7 +60,7 @@ class Shown:
 
 
 def save_pictures(
-    folder: Path, sticks: Sequence[Shown], photographs: Sequence[Seen]
+    folder: Path, sticks: Sequence[Shown], photographs: Sequence[SegmentedPhotograph]
 ) -> dict[str, Path]:
     """Write every picture of the page as a PNG and give the paths by name.
 
@@ -85,7 +85,7 @@ def write_page(
     evaluation: Evaluation,
     curves: Sequence[tuple[str, Path]],
     sticks: Sequence[Shown],
-    photographs: Sequence[Seen],
+    photographs: Sequence[SegmentedPhotograph],
 ) -> Path:
     """Write the page of the demo, with all pictures inside it.
 
@@ -158,7 +158,7 @@ def _rows(evaluation: Evaluation, sticks: Sequence[Shown]) -> list[dict[str, Any
     return [rows[shown.sample.name] for shown in sticks]
 
 
-def _add_photographs(page: Report, photographs: Sequence[Seen]) -> None:
+def _add_photographs(page: Report, photographs: Sequence[SegmentedPhotograph]) -> None:
     page.add_heading("Photographs")
     if not photographs:
         page.add_text("No model ships with this copy of congeal, so none was tried on photographs.")

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from congeal.metrics.matching import matching
 from congeal.segmentation.result import Segmentation
 
-__all__ = ["COINS", "PHOTOGRAPHS", "Photograph", "Seen", "look_at", "true_coins"]
+__all__ = [
+    "COINS",
+    "PHOTOGRAPHS",
+    "Photograph",
+    "SegmentedPhotograph",
+    "segment_photograph",
+    "true_coins",
+]
 
 COINS = 24
 """Coins in the photograph of coins."""
@@ -39,7 +46,7 @@ class Photograph:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class SegmentedPhotograph:
     """A photograph with what a model found in it.
 
     Args:
@@ -96,15 +103,15 @@ def true_coins(image: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(label((areas >= _SMALLEST_COIN)[regions]), np.int64)
 
 
-def look_at(model: Any, photograph: Photograph) -> Seen:
+def segment_photograph(model: Any, photograph: Photograph) -> SegmentedPhotograph:
     """Segment a photograph and count what is right, where that is known."""
     image = photograph.read()
     result: Segmentation = model.segment(image)
     if photograph.true is None:
-        return Seen(photograph, image, result)
+        return SegmentedPhotograph(photograph, image, result)
     truth = photograph.true(image)
     score = matching(prediction=result.labels, truth=truth, threshold=0.5)
-    return Seen(photograph, image, result, score.tp, score.n_true)
+    return SegmentedPhotograph(photograph, image, result, score.tp, score.n_true)
 
 
 def _coins() -> NDArray[Any]:

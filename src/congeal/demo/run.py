@@ -13,7 +13,7 @@ import torch
 
 from congeal.data.drawn import DrawnDataset
 from congeal.demo.page import Shown, save_pictures, write_page
-from congeal.demo.photographs import PHOTOGRAPHS, Seen, look_at
+from congeal.demo.photographs import PHOTOGRAPHS, SegmentedPhotograph, segment_photograph
 from congeal.errors import CongealError
 from congeal.evaluation.result import Evaluation
 from congeal.evaluation.run import evaluate
@@ -63,7 +63,7 @@ class Demo:
     page: Path
     model: Path
     evaluation: Evaluation
-    photographs: tuple[Seen, ...]
+    photographs: tuple[SegmentedPhotograph, ...]
     seconds: float
 
 
@@ -125,8 +125,8 @@ def run_demo(
     drawings = DrawnDataset("sticks", "test", count=images, seed=seed)
     evaluation = evaluate(model, drawings, on_image=on_image, report=False)
     evaluation.save(output, report=False)
-    sticks = [_show(model, drawings, index) for index in spread(evaluation)]
-    photographs = _look(device, on_stage)
+    sticks = [_show(model, drawings, index) for index in worst_to_best(evaluation)]
+    photographs = _segment_photographs(device, on_stage)
     on_stage("writing the page")
     facts = {"minutes of training": f"{minutes:g}", "seed": seed, **_counts(evaluation)}
     save_pictures(output / "pictures", sticks, photographs)
@@ -146,12 +146,12 @@ def _counts(evaluation: Evaluation) -> dict[str, Any]:
     return {title: int(evaluation.metrics[name]) for title, name in names.items()}
 
 
-def spread(evaluation: Evaluation, shown: int = SHOWN) -> list[int]:
+def worst_to_best(evaluation: Evaluation, shown: int = SHOWN) -> list[int]:
     """Choose images to show, evenly from the worst to the best, so that none is picked to please.
 
     Example:
         >>> rows = [{"matching_ap@0.5": score} for score in (0.9, 0.1, 0.5)]
-        >>> spread(Evaluation("a", "test", "m", "matching", (0.5,), {}, rows), 2)
+        >>> worst_to_best(Evaluation("a", "test", "m", "matching", (0.5,), {}, rows), 2)
         [1, 0]
     """
     scores = [row["matching_ap@0.5"] for row in evaluation.per_image]
@@ -165,12 +165,12 @@ def _show(model: Any, drawings: DrawnDataset, index: int) -> Shown:
     return Shown(sample, model.segment(sample.image, keep_embedding=True))
 
 
-def _look(device: str, on_stage: Callable[[str], None]) -> list[Seen]:
+def _segment_photographs(device: str, on_stage: Callable[[str], None]) -> list[SegmentedPhotograph]:
     if DEFAULT_MODEL not in {model.name for model in list_models()}:
         return []
     on_stage("segmenting photographs with the model that ships")
     model = load(DEFAULT_MODEL, device=device)
-    return [look_at(model, photograph) for photograph in PHOTOGRAPHS]
+    return [segment_photograph(model, photograph) for photograph in PHOTOGRAPHS]
 
 
 def _curves(folder: Path, pictures: Path, evaluation: Evaluation) -> list[tuple[str, Path]]:

@@ -19,14 +19,14 @@ from congeal.evaluation.memory import Memory
 from congeal.labels import VOID
 from congeal.segmentation import Segmentation, Segmenter
 
-__all__ = ["KeepsEmbedding", "Segments", "learn_memory", "segments_of"]
+__all__ = ["ImageSegments", "KeepsEmbedding", "learn_memory", "segments_of"]
 
 Labels = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class ImageSegments:
     """The segments of images.
 
     Attributes:
@@ -86,11 +86,11 @@ def learn_memory(
     )
 
 
-def _known(found: Segments) -> tuple[Values, Labels]:
+def _known(found: ImageSegments) -> tuple[Values, Labels]:
     return found.prototypes[found.classes >= 0], found.classes[found.classes >= 0]
 
 
-def segments_of(one: Comparison) -> Segments:
+def segments_of(one: Comparison) -> ImageSegments:
     """Take the predicted objects of an image for segments, with a prototype and a class each.
 
     Raises:
@@ -117,7 +117,7 @@ def segments_of(one: Comparison) -> Segments:
         embedding.reshape(len(embedding), -1).T.astype(np.float64)
     )  # (N, D)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return Segments(
+    return ImageSegments(
         np.asarray(sums / np.maximum(lengths, 1e-12)),
         _majority(one.labels, one.true_classes, count),
         np.bincount(one.labels.ravel(), minlength=count + 1)[1:],

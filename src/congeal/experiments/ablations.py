@@ -73,7 +73,7 @@ ABLATIONS: Mapping[str, Sequence[Any]] = {
 
 
 @dataclass(frozen=True)
-class Effort:
+class AblationEffort:
     """How much is trained and scored.
 
     Args:
@@ -89,8 +89,8 @@ class Effort:
     values: int | None = None
 
 
-FULL = Effort(Toy(steps=300, batch=6, images=300))
-QUICK = Effort(Toy(steps=2, batch=2, images=4), seeds=2, scored=2, values=2)
+FULL = AblationEffort(Toy(steps=300, batch=6, images=300))
+QUICK = AblationEffort(Toy(steps=2, batch=2, images=4), seeds=2, scored=2, values=2)
 
 
 def draw_ablations(
@@ -127,7 +127,7 @@ def draw_ablations(
     return save_figure(folder, "ablations", _draw(means), rows, numbers, _claims(rows))
 
 
-def score_variant(variant: Variant, effort: Effort, seed: int) -> float:
+def score_variant(variant: Variant, effort: AblationEffort, seed: int) -> float:
     """Train a variant and score it on validation images.
 
     Returns:

@@ -31,7 +31,7 @@ from congeal.methods.discriminative import Discriminative
 from congeal.models import load
 from congeal.training import train
 
-__all__ = ["PAPER_MILLIONS", "Table2", "draw_dl_table2"]
+__all__ = ["PAPER_MILLIONS", "DlTable2", "draw_dl_table2"]
 
 SIZES = ((512, 256), (768, 384), (1024, 512))
 """Width and height of the images that are timed, as in the paper."""
@@ -49,7 +49,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Table2:
+class DlTable2:
     """What is measured, and how long is trained.
 
     Args:
@@ -65,7 +65,7 @@ class Table2:
     width_divisor: int = 1
 
 
-QUICK = Table2(
+QUICK = DlTable2(
     sizes=((64, 32),),
     training={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "crop": 64},
     images=(2, 1),
@@ -88,7 +88,7 @@ def draw_dl_table2(
         The files, and for each network ``millions`` of parameters, ``fps`` at the first size on
         the processor, ``ap@0.5`` and ``ap_gt@0.5``.
     """
-    plan = QUICK if quick else Table2()
+    plan = QUICK if quick else DlTable2()
     if minutes is not None:
         plan = replace(plan, training={"max_minutes": minutes})
     rows: list[Row] = []
@@ -99,11 +99,11 @@ def draw_dl_table2(
     return save_figure(folder, "dl_table2", _draw(rows), rows, _numbers(rows))
 
 
-def _settings(name: str, plan: Table2) -> dict[str, Any]:
+def _settings(name: str, plan: DlTable2) -> dict[str, Any]:
     return {"network.name": name, "network.width_divisor": plan.width_divisor * (name in WIDE) or 1}
 
 
-def _costs(name: str, plan: Table2) -> list[Row]:
+def _costs(name: str, plan: DlTable2) -> list[Row]:
     """Rows of one network: a size on a device each."""
     settings: dict[str, Any] = {"class_names": CITYSCAPES_CLASSES[1:], "coordinates": "none"}
     network = Discriminative(**settings, **_settings(name, plan)).network
@@ -118,7 +118,7 @@ def _costs(name: str, plan: Table2) -> list[Row]:
     return rows
 
 
-def _scores(name: str, plan: Table2, seed: int) -> Row:
+def _scores(name: str, plan: DlTable2, seed: int) -> Row:
     """Train on drawn streets; AP by the network's own classes, and by the true ones."""
     with tempfile.TemporaryDirectory() as place:
         home = write_cityscapes(Path(place) / "streets", *plan.images, seed=seed)

@@ -227,7 +227,7 @@ def _optimise(
 ) -> float:
     """Updates by AdamW, as many as there are steps or minutes for; the seconds they took."""
     transform = TrainTransform(crop=effort.crop, rotation=0.0)
-    stream = TrainStream(images, transform, seed=seed, zoom=model.scale, maps=maps, ahead=0)
+    stream = TrainStream(images, transform, seed=seed, scale=model.scale, maps=maps, ahead=0)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=effort.rate, weight_decay=0.01)
     started, step, done = time.monotonic(), 0, 0.0

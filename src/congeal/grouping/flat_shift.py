@@ -138,7 +138,7 @@ class FlatMeanShift(OverBatch):
             generator = torch.Generator().manual_seed(self.seed)
             order = torch.randperm(len(points), generator=generator).to(points.device)
             points, mass = points[order], mass[order]
-        pool = _Pool(points, mass)
+        pool = _PixelPool(points, mass)
         anchors = _Anchors(pool, self.bandwidth) if self.order == "largest" else None
         found = 0
         while pool.count and (self.most is None or found < self.most):
@@ -150,7 +150,7 @@ class FlatMeanShift(OverBatch):
             pool.take(members)
         return instance
 
-    def _members(self, pool: _Pool, centre: Tensor, seed: int) -> Tensor:
+    def _members(self, pool: _PixelPool, centre: Tensor, seed: int) -> Tensor:
         """Where in the pool the pixels lie that a seed moves to."""
         threshold = self.bandwidth if self.threshold is None else self.threshold
         slack = self.bandwidth  # how far the centre may move before others come near
@@ -196,7 +196,7 @@ def _away(points: Tensor, centre: Tensor) -> Tensor:
     return away
 
 
-class _Pool:
+class _PixelPool:
     """The pixels that have no instance yet, and possibly some that have.
 
     Pixels are thrown out together, when a quarter of those held are taken, so that all the
@@ -235,7 +235,7 @@ class _Pool:
 class _Anchors:
     """Pixels spread over the image, and how many of them lie close to each other."""
 
-    def __init__(self, pool: _Pool, bandwidth: float) -> None:
+    def __init__(self, pool: _PixelPool, bandwidth: float) -> None:
         steps = torch.arange(ANCHORS, dtype=torch.float64, device=pool.points.device)
         place = (steps + (steps * GOLDEN) % 1) * (pool.count / ANCHORS)  # not along columns
         few = pool.count <= ANCHORS
@@ -245,7 +245,7 @@ class _Anchors:
         self.close = (close <= bandwidth).to(points.dtype) * pool.mass[self.index]
         self.left = torch.ones_like(self.index, dtype=torch.bool)
 
-    def next(self, pool: _Pool) -> int:
+    def next(self, pool: _PixelPool) -> int:
         """Where in the pool the anchor left with the most others left around it lies.
 
         When none is left, the first pixel of the pool.

@@ -26,7 +26,7 @@ EARLY = 4  # first steps, after each of which points are united
 FEWER = 0.9  # where uniting left less than this share of the points, it is done at the next step
 LARGE = 800  # points above which they are united after every step: a step costs far more
 WAIT = 4  # steps between unitings of fewer points
-APART = 6  # widths from the mean of its hash cell, from which on a point stays by itself
+STRAY_WIDTHS = 6  # widths from the mean of its hash cell, from which on a point stays by itself
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
     if count == len(points):
         return points, weights, torch.arange(len(points), device=points.device)
     together, mass = _add_up(points, weights, into)
-    apart = (points - together[into]).square().sum(1) > (APART * width) ** 2
+    apart = (points - together[into]).square().sum(1) > (STRAY_WIDTHS * width) ** 2
     if bool(apart.any()):
         into[apart] = torch.arange(len(points), device=points.device)[apart] + len(mass)
         together, mass = _add_up(points, weights, into := _number(into)[0])

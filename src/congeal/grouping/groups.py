@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-UNIT = 1e-3  # largest error of the length of a unit vector, in half precision
+LENGTH_ERROR = 1e-3  # largest error of the length of a unit vector, in half precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +180,7 @@ def _is_batch(embedding: Tensor) -> bool:
     if embedding.ndim != 4 or embedding.shape[1] < 2:
         return False
     lengths = (embedding.detach()[..., 0, 0].float().norm(dim=axis) - 1 for axis in (0, 1))
-    first, second = (bool((off.abs() < UNIT).all()) for off in lengths)
+    first, second = (bool((off.abs() < LENGTH_ERROR).all()) for off in lengths)
     return second and not first
 
 

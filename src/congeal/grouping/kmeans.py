@@ -18,7 +18,7 @@ from congeal.sphere import normalise
 
 __all__ = ["SphericalKMeans"]
 
-BLOCK = 2**20  # similarities of pixels to centres around them held at once
+SIMILARITY_BUDGET = 2**20  # similarities of pixels to centres around them held at once
 CACHED = 2**18  # similarities of pixels to all centres held at once; they stay in the cache
 
 Block = tuple[Tensor, ...]
@@ -199,7 +199,7 @@ class _Sweep:
             heavy = torch.cat([flat if self.even else weight * flat, weight], 1)  # (N, E + 1)
             parts: Block = (flat, heavy)
         else:
-            rows = max(1, BLOCK // (points.shape[1] * near.shape[1]))
+            rows = max(1, SIMILARITY_BUDGET // (points.shape[1] * near.shape[1]))
             parts = (points, mass, near)
         self.blocks = list(zip(*(part.split(rows) for part in parts), strict=True))
 

@@ -20,8 +20,10 @@ from congeal.sphere import normalise
 
 __all__ = ["group_pixels"]
 
-UNIT = 1e-5  # error of a squared length up to which a vector is taken for a unit vector
-LIGHTEST = 1e-6  # mass of a pixel: one of no mass takes part, and attracts nobody to speak of
+SQUARED_LENGTH_ERROR = (
+    1e-5  # error of a squared length up to which a vector is taken for a unit vector
+)
+LEAST_MASS = 1e-6  # mass of a pixel: one of no mass takes part, and attracts nobody to speak of
 
 
 @torch.no_grad()
@@ -67,7 +69,7 @@ def group_pixels(
         [1, 1, 1, 1, 1, 1, 2, 2]
     """
     unit = _as_unit(embedding)
-    mass = mass.clamp_min(LIGHTEST) * mask
+    mass = mass.clamp_min(LEAST_MASS) * mask
     if not bool(mask.any()):
         labels = torch.zeros(mask.shape, dtype=torch.int64, device=unit.device)
     elif radius is None:
@@ -123,7 +125,7 @@ def _as_unit(embedding: Tensor) -> Tensor:
     for plane in embedding:  # a plane at a time stays in a cache
         square.addcmul_(plane, plane)
     off = (square - 1).abs()
-    if bool(((off < UNIT) | (square == 0)).all()):
+    if bool(((off < SQUARED_LENGTH_ERROR) | (square == 0)).all()):
         return embedding
     return normalise(embedding, dim=0)
 

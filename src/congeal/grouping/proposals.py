@@ -179,7 +179,7 @@ class Proposals(OverBatch):
         embedding, *_ = take_pixels(embedding, mask, weights)
         with torch.no_grad():
             found = [one.group(embedding, mask, weights) for one in self.groupings]
-            pool = _Pool.of(found, split=self.split).select_large(self.smallest)
+            pool = _ProposalPool.of(found, split=self.split).select_large(self.smallest)
             means = _mean_directions(pool.layers, embedding, len(pool.scores))
             compact = torch.linalg.vector_norm(means, dim=1).clamp_max(1)  # but for rounding
             scores = (pool.scores * compact * pool.stability(len(found))).to(means.dtype)
@@ -206,7 +206,7 @@ def _filled(layers: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Pool:
+class _ProposalPool:
     """Groups of several groupings, numbered 1..K across all of them."""
 
     layers: Tensor  # (L, *S)
@@ -215,7 +215,7 @@ class _Pool:
     classes: Tensor | None  # (K,)
 
     @classmethod
-    def of(cls, found: Sequence[Groups], *, split: bool) -> _Pool:
+    def of(cls, found: Sequence[Groups], *, split: bool) -> _ProposalPool:
         """Pool the groups as they come, or their connected parts."""
         layers, source, scores, classes = [], [], [], []
         total = 0
@@ -233,15 +233,15 @@ class _Pool:
         together = torch.cat(known) if len(known) == len(classes) else None
         return cls(torch.stack(layers), torch.cat(source), torch.cat(scores), together)
 
-    def select(self, chosen: Tensor) -> _Pool:
+    def select(self, chosen: Tensor) -> _ProposalPool:
         """Keep some groups 1..K, renumbered in the order given."""
         rename = torch.zeros(len(self.scores) + 1, dtype=torch.int64, device=chosen.device)
         rename[chosen] = torch.arange(1, len(chosen) + 1, device=chosen.device)
         keep = chosen - 1
         classes = None if self.classes is None else self.classes[keep]
-        return _Pool(rename[self.layers], self.source[keep], self.scores[keep], classes)
+        return _ProposalPool(rename[self.layers], self.source[keep], self.scores[keep], classes)
 
-    def select_large(self, smallest: int) -> _Pool:
+    def select_large(self, smallest: int) -> _ProposalPool:
         """Keep the groups of so many pixels."""
         area = torch.bincount(self.layers.flatten(), minlength=len(self.scores) + 1)[1:]
         return self.select((area >= smallest).nonzero()[:, 0] + 1)

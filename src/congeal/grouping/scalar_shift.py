@@ -13,7 +13,7 @@ from congeal.grouping.groups import Groups, check_embedding
 __all__ = ["ScalarMeanShift", "scalar_mean_shift"]
 
 STRIDES = (4096, 256, 16, 1)  # every so many values are followed, then those between that differ
-STEPS = 10_000  # rest comes after finitely many; this only ends a swing of rounding errors
+STEP_LIMIT = 10_000  # rest comes after finitely many; this only ends a swing of rounding errors
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _follow(line: _Line, start: Tensor, bandwidth: float) -> Tensor:
     place = start.clone()
     window = line.window(place, bandwidth)
     active = torch.arange(len(start), device=start.device)
-    for _ in range(STEPS):
+    for _ in range(STEP_LIMIT):
         moved = line.mean(window, place[active])
         place[active] = moved
         after = line.window(moved, bandwidth)

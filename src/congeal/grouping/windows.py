@@ -25,7 +25,9 @@ LARGEST = 4  # px, side of a cell at most, so that objects from 16 px up have on
 CUT = 2.0  # standard deviations beyond which the kernel in space is taken for zero
 BLOCK = 4  # cells a side of a block: its queries share their window
 TOGETHER = 128  # blocks per product: windows and weights of 16 dimensions stay in a 2 MB cache
-LEAST = -60.0  # logarithm of the smallest weight: exp(-60) next to a point's own weight is nothing
+LEAST_LOG_WEIGHT = (
+    -60.0
+)  # logarithm of the smallest weight: exp(-60) next to a point's own weight is nothing
 CLEARLY = 0.05  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
 APART = 0.6  # of the same gap: pairs this far below the margin disagree and need no step
 STEPS = 20  # at most
@@ -117,7 +119,7 @@ def shift_cells(
         >>> (settled[0] @ settled[1]).item() > 0.9, (settled[0] @ settled[2]).item() < -0.9
         (True, True)
     """
-    grid = _Grid.over(cells, spread)
+    grid = _WindowGrid.over(cells, spread)
     blocks = torch.ones(grid.blocks, dtype=torch.bool, device=cells.mass.device)
     for _ in range(steps):
         blocks = grid.in_doubt(_dilate(blocks), margin)
@@ -127,7 +129,7 @@ def shift_cells(
     return grid.inner(cells.mass.shape)
 
 
-class _Grid:
+class _WindowGrid:
     """Cells in blocks, with an empty edge so that every window lies inside the arrays."""
 
     def __init__(self, points: Tensor, mass: Tensor, halo: int, fall: Tensor) -> None:
@@ -143,7 +145,7 @@ class _Grid:
         self.touching = _box([BLOCK + 2] * axes, strides, mass.device) + first - sum(strides)
 
     @classmethod
-    def over(cls, cells: Cells, spread: float) -> _Grid:
+    def over(cls, cells: Cells, spread: float) -> _WindowGrid:
         """Lay the cells out, with an edge of two standard deviations."""
         size = cells.mass.shape
         spread = spread / cells.side  # in cells
@@ -201,8 +203,8 @@ class _Grid:
         at = (corners[:, None] + self.queries).flatten()
         query = self.points.index_select(0, at).view(shape)
         kernel = torch.baddbmm(self.fall - concentration, query, keys.mT, alpha=concentration)
-        if 2 * concentration > -LEAST:
-            kernel.clamp_min_(LEAST)
+        if 2 * concentration > -LEAST_LOG_WEIGHT:
+            kernel.clamp_min_(LEAST_LOG_WEIGHT)
         kernel.exp_()  # (b, Q, M)
         sums = kernel @ (keys * mass)
         if step_size != 1.0:

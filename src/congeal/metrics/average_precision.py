@@ -118,7 +118,7 @@ class AveragePrecision:
 
 
 @dataclass(frozen=True, eq=False)
-class _Image:
+class _ImageMatches:
     """What one image adds: its detections, which of them match at each threshold, its objects."""
 
     classes: Integers
@@ -127,7 +127,7 @@ class _Image:
     true_classes: Integers
 
 
-class AveragePrecisionMetric(Recorded[_Image]):
+class AveragePrecisionMetric(Recorded[_ImageMatches]):
     """AP^r over images that come one by one.
 
     - Of detections with equal scores those of earlier images, and in an image the earlier ones,
@@ -206,7 +206,7 @@ class AveragePrecisionMetric(Recorded[_Image]):
             mine = mine[np.argsort(-found.scores[mine], kind="stable")]
             iou = mask_iou(truth.take(truth.classes == c), found.take(mine)).T
             matched[:, mine] = _match(iou, np.array(self.thresholds), self.variant)
-        self._records.add(_Image(found.classes, found.scores, matched, truth.classes), image)
+        self._records.add(_ImageMatches(found.classes, found.scores, matched, truth.classes), image)
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`AveragePrecision.as_dict`.

@@ -36,7 +36,7 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Distances = Mapping[int, tuple[float, float]]
 
-THRESHOLDS = tuple(k / 100 for k in range(50, 100, 5))
+IOU_THRESHOLDS = tuple(k / 100 for k in range(50, 100, 5))
 DROPPED, RIGHT, WRONG = 0, 1, 2
 
 
@@ -99,7 +99,7 @@ class CityscapesResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _Image:
+class _ImageFates:
     """What one image adds: predictions with their fate ``(D, T, P)``, objects ``(D, K)``."""
 
     classes: Integers
@@ -120,7 +120,7 @@ class _Overlap:
     hidden: Integers  # (C,) pixels on void
 
 
-class CityscapesMetric(Recorded[_Image]):
+class CityscapesMetric(Recorded[_ImageFates]):
     """AP of Cityscapes over images that come one by one.
 
     The order of images and predictions plays no part. Per prediction a score and its fate at each
@@ -190,7 +190,7 @@ class CityscapesMetric(Recorded[_Image]):
         fates = np.stack([_fates(overlap, found.scores, chosen) for chosen in sought])
         wanted = np.stack(sought) & (own >= GROUP_BELOW)
         objects = np.stack([wanted[:, true.classes == c].sum(1) for c in self.classes], axis=1)
-        self._records.add(_Image(found.classes, found.scores, fates, objects), image)
+        self._records.add(_ImageFates(found.classes, found.scores, fates, objects), image)
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`CityscapesResult.as_dict`.
@@ -209,7 +209,7 @@ class CityscapesMetric(Recorded[_Image]):
             (3, 8, 10)
         """
         images, ranges = self._records.ordered(), self._ranges()
-        shape = len(ranges), len(self.classes), len(THRESHOLDS)
+        shape = len(ranges), len(self.classes), len(IOU_THRESHOLDS)
         none = np.zeros((shape[0], shape[2], 0), np.int8)
         fates = np.concatenate([none, *(one.fates for one in images)], axis=2)
         scores = np.concatenate([np.zeros(0), *(one.scores for one in images)])
@@ -306,10 +306,10 @@ def _fates(overlap: _Overlap, scores: Scores, sought: Flags) -> NDArray[np.int8]
 
     From an IoU of .5 on, a prediction finds one object at most, since objects do not overlap.
     """
-    fates = np.zeros((len(THRESHOLDS), len(scores)), np.int8)
+    fates = np.zeros((len(IOU_THRESHOLDS), len(scores)), np.int8)
     times = overlap.group.astype(np.int64) + ~sought
     ignored = (overlap.hidden + times @ overlap.shared) / overlap.sizes
-    for t, threshold in enumerate(THRESHOLDS):
+    for t, threshold in enumerate(IOU_THRESHOLDS):
         finds = overlap.iou > threshold
         fates[t, ~finds.any(0) & (ignored <= threshold)] = WRONG
         for row in finds[sought & ~overlap.group]:

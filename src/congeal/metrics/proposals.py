@@ -103,13 +103,13 @@ class ProposalRecall:
 
 
 @dataclass(frozen=True, eq=False)
-class _Image:
+class _ImageProposals:
     best: Scores
     paired: Scores
     predicted: int
 
 
-class ProposalMetric(Recorded[_Image]):
+class ProposalMetric(Recorded[_ImageProposals]):
     """AR@N over images that come one by one: two numbers are kept for each object and N.
 
     Args:
@@ -149,7 +149,7 @@ class ProposalMetric(Recorded[_Image]):
             ... )
         """
         found = proposal_recall(prediction=prediction, truth=truth, counts=self.counts)
-        self._records.add(_Image(found.best, found.paired, len(prediction)), image)
+        self._records.add(_ImageProposals(found.best, found.paired, len(prediction)), image)
 
     def compute(self) -> dict[str, float]:
         """Give the numbers by name, as :meth:`ProposalRecall.as_dict`; NaN without objects.

@@ -15,7 +15,7 @@ __all__ = ["Dilation"]
 # The basic context module of Table 1 with the two layers that Cityscapes adds (Dilation10).
 CONTEXT = (1, 1, 2, 4, 8, 16, 32, 64, 1)
 FULLY_CONNECTED = 4096  # channels of VGG-16's first two fully connected layers
-DROPOUT = 0.5  # of the fully connected layers, as in VGG-16
+CLASSIFIER_DROPOUT = 0.5  # of the fully connected layers, as in VGG-16
 
 
 class Dilation(PixelNetwork):
@@ -84,8 +84,12 @@ def _front_end(channels: int, classes: int, width_divisor: int) -> Iterator[nn.M
         if number < 3:
             yield nn.MaxPool2d(2)
     full = narrowed(FULLY_CONNECTED, width_divisor)
-    yield from (nn.Conv2d(channels, full, 7, 1, 12, 4), nn.ReLU(inplace=True), nn.Dropout(DROPOUT))
-    yield from (nn.Conv2d(full, full, 1), nn.ReLU(inplace=True), nn.Dropout(DROPOUT))
+    yield from (
+        nn.Conv2d(channels, full, 7, 1, 12, 4),
+        nn.ReLU(inplace=True),
+        nn.Dropout(CLASSIFIER_DROPOUT),
+    )
+    yield from (nn.Conv2d(full, full, 1), nn.ReLU(inplace=True), nn.Dropout(CLASSIFIER_DROPOUT))
     yield nn.Conv2d(full, classes, 1)
 
 

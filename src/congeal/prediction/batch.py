@@ -89,7 +89,7 @@ def segment_files(
         overwrite: make results again that are there; needed where they are of other settings.
         device: where a model given by path or name runs.
         strict: raise at the first image that fails.
-        settings: of the read-out of a model given by path or name, in place of those stored.
+        settings: of the decoding of a model given by path or name, in place of those stored.
         table: write ``objects.csv`` on all images as well (and the table of each, ``csv``).
         coco: write ``coco.json`` on all images as well (and the document of each, ``coco``).
         channels: which channels of the images to take, from 0, in this order; None: those that

@@ -152,7 +152,7 @@ def as_segmenter(
     Args:
         model: a model, its folder, or the name of a shipped one.
         device: where a model given by path or name runs.
-        settings: of the read-out of a model given by path or name.
+        settings: of the decoding of a model given by path or name.
 
     Raises:
         CongealError: there is no such model, or it cannot segment.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from congeal.segmentation.maps import Maps
-from congeal.segmentation.objects import Crop, Objects, Pixels
+from congeal.segmentation.objects import Crop, ObjectMasks, Pixels
 
 __all__ = ["Contents"]
 
@@ -31,7 +31,7 @@ class Contents:
 
     def __init__(
         self,
-        objects: Objects,
+        objects: ObjectMasks,
         scores: NDArray[np.float32],
         classes: NDArray[np.int64],
         class_names: tuple[str, ...],

@@ -14,7 +14,7 @@ __all__ = [
     "Crop",
     "CropObjects",
     "LabelObjects",
-    "Objects",
+    "ObjectMasks",
     "objects_from_crops",
     "objects_from_masks",
 ]
@@ -37,7 +37,7 @@ class Crop:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-class Objects(Protocol):
+class ObjectMasks(Protocol):
     """What a result asks of its objects, however they are kept; indices start at 0."""
 
     shape: tuple[int, int]
@@ -55,7 +55,7 @@ class Objects(Protocol):
     def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
         """Paint ids 1..N into `(H, W)`; where objects overlap the higher priority wins."""
 
-    def select(self, keep: NDArray[np.int64]) -> Objects:
+    def select(self, keep: NDArray[np.int64]) -> ObjectMasks:
         """Take the objects with these indices, in this order."""
 
 
@@ -127,7 +127,7 @@ class CropObjects:
             painted[crop.window][crop.mask] = index + 1
         return painted
 
-    def select(self, keep: NDArray[np.int64]) -> Objects:
+    def select(self, keep: NDArray[np.int64]) -> ObjectMasks:
         """Take the objects with these indices, in this order."""
         return objects_from_crops([self._crops[i] for i in keep], self.shape)
 
@@ -138,7 +138,7 @@ def _cut(mask: NDArray[np.bool_]) -> Crop:
     return Crop(int(rows[0]), int(columns[0]), mask[window].copy())
 
 
-def objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> Objects:
+def objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> ObjectMasks:
     """Keep the objects as one map if they leave each other free, else as they are."""
     labels = np.zeros(shape, np.int32)
     for index, crop in enumerate(crops):
@@ -149,7 +149,7 @@ def objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> Objects:
     return LabelObjects(labels, len(crops))
 
 
-def objects_from_masks(masks: NDArray[np.bool_]) -> Objects:
+def objects_from_masks(masks: NDArray[np.bool_]) -> ObjectMasks:
     """Keep masks `(N, H, W)`, none of them empty, in the form that suits them.
 
     Example:

@@ -16,7 +16,7 @@ from congeal.segmentation import drawing, formats, measure
 from congeal.segmentation.columns import check_class_names, check_column
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.maps import Maps, check_maps
-from congeal.segmentation.objects import LabelObjects, Objects, objects_from_masks
+from congeal.segmentation.objects import LabelObjects, ObjectMasks, objects_from_masks
 from congeal.segmentation.scale import Scale
 from congeal.segmentation.source import Source, needs_image
 
@@ -167,7 +167,7 @@ class Segmentation(Contents):
     @classmethod
     def _build(
         cls,
-        objects: Objects,
+        objects: ObjectMasks,
         scores: ArrayLike | None,
         classes: ArrayLike | None,
         class_names: Sequence[str] | None,

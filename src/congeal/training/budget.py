@@ -20,7 +20,7 @@ from congeal.training.config import TrainConfig
 from congeal.training.machine import choose_replicas, is_on_cpu, precision_context
 from congeal.training.replicas import Replicas
 from congeal.training.stream import TrainStream, seeded_generator
-from congeal.training.validation import spread
+from congeal.training.validation import evenly_spread
 
 __all__ = [
     "Shape",
@@ -271,14 +271,14 @@ def _seconds_of(
 
 def _rows(config: TrainConfig, model: Method, training: Dataset) -> TrainStream:
     """Crops as training makes them, of a few images that are read already."""
-    few = Subset(model.prepare(training), spread(len(training), IMAGES))
+    few = Subset(model.prepare(training), evenly_spread(len(training), IMAGES))
     stream = TrainStream(
         few,
         config.augment(),
         seed=config.seed,
         ahead=0,
-        zoom=model.scale,
-        magnify=model.min_object_area,
+        scale=model.scale,
+        min_object_area=model.min_object_area,
         maps=model.wanted_maps,
         objects_only=model.task.learns_from != "semantic",
         percentiles=model.percentiles,

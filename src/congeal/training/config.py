@@ -73,7 +73,7 @@ class TrainConfig(Settings):
     seed: int = setting(0, "of weights, order and augmentation", ge=0, lt=2**32)
     augmentation: str = setting("default", "default, or that of a paper by name")
     rotation: float = setting(180.0, "largest turn in augmentation", unit="degrees", ge=0, le=180)
-    scale_range: tuple[float, float] = setting((0.7, 1.5), "smallest and largest zoom of a crop")
+    scale_range: tuple[float, float] = setting((0.7, 1.5), "smallest and largest scale of a crop")
     flip: bool = setting(True, "mirror crops")
     object_sampling_power: float | None = setting(
         None,

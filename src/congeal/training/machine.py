@@ -24,7 +24,7 @@ __all__ = [
     "use_threads",
 ]
 
-LEAST = 4  # images of a part, where nobody says how many: batch norm needs several
+SMALLEST_PART = 4  # images of a part, where nobody says how many: batch norm needs several
 
 
 def choose_workers(config: TrainConfig) -> int:
@@ -110,7 +110,7 @@ def precision_context(config: TrainConfig) -> contextlib.AbstractContextManager[
 
 
 def _fair_parts(batch: int, cores: int) -> int:
-    fair = [n for n in range(1, cores + 1) if batch % n == 0 and batch // n >= LEAST]
+    fair = [n for n in range(1, cores + 1) if batch % n == 0 and batch // n >= SMALLEST_PART]
     return max(fair, default=1)
 
 

@@ -12,9 +12,9 @@ __all__ = ["Muon", "is_matrix", "orthogonalised"]
 
 # Of x (a + b x^2 + c x^4), which drives singular values towards 1 (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
-ROUNDS = 5
+ITERATIONS = 5
 RMS = 0.2  # of an update of AdamW, about (Liu et al. 2025), so that rates mean the same
-LEAST = 1e-7  # norm of a matrix
+LEAST_NORM = 1e-7  # norm of a matrix
 
 
 def is_matrix(weight: Tensor) -> bool:
@@ -27,7 +27,7 @@ def is_matrix(weight: Tensor) -> bool:
     return weight.ndim > 1 and min(weight.shape[:2]) > 1
 
 
-def orthogonalised(matrices: Sequence[Tensor], rounds: int = ROUNDS) -> list[Tensor]:
+def orthogonalised(matrices: Sequence[Tensor], rounds: int = ITERATIONS) -> list[Tensor]:
     """Matrices with the same singular vectors and singular values near 1 (about .7 to 1.2).
 
     By Newton-Schulz iteration with the coefficients of Jordan et al. 2024, in the type given.
@@ -48,7 +48,7 @@ def orthogonalised(matrices: Sequence[Tensor], rounds: int = ROUNDS) -> list[Ten
         [[1.0, 0.0], [0.0, -1.0]]
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
-    wide = [matrix / matrix.norm().clamp_min(LEAST) for matrix in wide]  # (n, m), n <= m
+    wide = [matrix / matrix.norm().clamp_min(LEAST_NORM) for matrix in wide]  # (n, m), n <= m
     alike: dict[int, list[int]] = {}
     for index, matrix in enumerate(wide):
         alike.setdefault(len(matrix), []).append(index)

@@ -52,10 +52,10 @@ class TrainStream(TorchDataset[Batch]):
         seed: of order and augmentation.
         cache_gb: memory for decoded images, over all workers together; with none, an image is
             read when its sample is asked for and not before.
-        zoom: size at which images are kept and shown, relative.
-        magnify: pixels; images whose median object has fewer, zoomed, are shown larger, as at
-            prediction (:func:`congeal.data.zoom.magnification`).
-        crowding: how often an image comes, in proportion to this power of the number of its
+        scale: size at which images are kept and shown, relative.
+        min_object_area: pixels; images whose median object has fewer, at this scale, are shown
+            larger, as at prediction (:func:`congeal.data.zoom.magnification`).
+        object_sampling_power: an image comes in proportion to this power of the number of its
             objects; with 0 all come equally often. Above it, each process reads all images once.
         workers: processes that share it.
         ahead: how many samples the thread makes in advance.
@@ -85,9 +85,9 @@ class TrainStream(TorchDataset[Batch]):
         *,
         seed: int = 0,
         cache_gb: float = 4.0,
-        zoom: float = 1.0,
-        magnify: float = 0.0,
-        crowding: float = 0.0,
+        scale: float = 1.0,
+        min_object_area: float = 0.0,
+        object_sampling_power: float = 0.0,
         workers: int = 0,
         ahead: int = 16,
         step: int = 1,
@@ -106,9 +106,9 @@ class TrainStream(TorchDataset[Batch]):
         self.objects_only = objects_only
         self.percentiles = percentiles
         self.planes = planes
-        self.zoom = zoom
-        self.magnify = magnify
-        self.crowding = crowding
+        self.scale = scale
+        self.min_object_area = min_object_area
+        self.object_sampling_power = object_sampling_power
         self.objects: dict[int, int] = {}  # in each image read, where it matters
         self.cache: dict[int, TrainingImage] = {}
         self.reader: ReadAhead[Batch] = ReadAhead(self._make)
@@ -117,9 +117,9 @@ class TrainStream(TorchDataset[Batch]):
     def _order(self, number: int) -> list[int]:
         generator = seeded_generator(self.seed, number, 1)
         order = torch.randperm(len(self.dataset), generator=generator)
-        if self.crowding and number:
+        if self.object_sampling_power and number:
             objects = [self._count(index) for index in range(len(self.dataset))]
-            weights = torch.tensor(objects).clamp_min(1).double() ** self.crowding
+            weights = torch.tensor(objects).clamp_min(1).double() ** self.object_sampling_power
             order = spread_draws(weights, generator)[order]
         drawn: list[int] = order.tolist()
         return drawn
@@ -163,7 +163,7 @@ class TrainStream(TorchDataset[Batch]):
                 f"has {sample.image.shape[2]}; choose with --channels"
             )
         image = image.scaled(self._zoom(image.labels)).compact()
-        if self.crowding:
+        if self.object_sampling_power:
             self.objects[index] = len(areas(image.labels.numpy())[0])
         if image.nbytes <= self.budget:
             self.budget -= image.nbytes
@@ -171,11 +171,11 @@ class TrainStream(TorchDataset[Batch]):
         return image
 
     def _zoom(self, labels: Tensor) -> float:
-        if not self.magnify:
-            return self.zoom
-        shown = self.zoom**2  # pixels for each of the image
+        if not self.min_object_area:
+            return self.scale
+        shown = self.scale**2  # pixels for each of the image
         found = areas(labels.numpy())[1] * shown
-        return self.zoom * magnification(found, self.magnify, shown * labels.numel())
+        return self.scale * magnification(found, self.min_object_area, shown * labels.numel())
 
 
 def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,7 @@ from congeal.models.card import HEADING, model_card
 from congeal.models.channels import open_for
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
-from congeal.training.validation import headline, judge_of, spread
+from congeal.training.validation import evenly_spread, headline, judge_of
 
 __all__ = ["Tuning", "store_tuned", "tune", "tune_decoding"]
 
@@ -331,7 +331,7 @@ def _predict(
 ) -> Iterator[tuple[MapPrediction, Sample]]:
     """Maps of each image, beside the truth."""
     pixels = 0
-    places = spread(len(dataset), limit)
+    places = evenly_spread(len(dataset), limit)
     for done, place in enumerate(places):
         sample = dataset[place]
         pixels += sample.labels.size

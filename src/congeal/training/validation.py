@@ -30,7 +30,7 @@ from congeal.tasks import Task
 from congeal.training.callbacks import History
 from congeal.training.module import Trainee
 
-__all__ = ["Validation", "headline", "judge_of", "require_truth", "spread"]
+__all__ = ["Validation", "evenly_spread", "headline", "judge_of", "require_truth"]
 
 DRAWN = 4  # validation images drawn
 LEAST_LOOKED = 4  # validation images, however long they take: below, chance decides
@@ -178,7 +178,7 @@ class Validation(Callback):
     def places(self) -> list[int]:
         """Of the images that are looked at, within the dataset."""
         most = self.images if self.fitting is None else min(self.images, self.fitting)
-        return [] if self.dataset is None else spread(len(self.dataset), most)
+        return [] if self.dataset is None else evenly_spread(len(self.dataset), most)
 
     def _fit(self, model: Method) -> None:
         """Fit what the method needs before it can predict."""
@@ -278,14 +278,14 @@ def _found_picture(result: Segmentation, task: Task) -> RGB:
 
 def fitting_images(dataset: Dataset, count: int) -> Dataset | None:
     """Training images that a method fits on before a validation; None where it needs none."""
-    return Subset(dataset, spread(len(dataset), count)) if count else None
+    return Subset(dataset, evenly_spread(len(dataset), count)) if count else None
 
 
-def spread(length: int, most: int) -> list[int]:
+def evenly_spread(length: int, most: int) -> list[int]:
     """At most so many places of a list, evenly spread: of validation, and of tuning after it.
 
     Example:
-        >>> spread(9, 3), spread(2, 3)
+        >>> evenly_spread(9, 3), evenly_spread(2, 3)
         ([0, 3, 6], [0, 1])
     """
     count = min(most, length)

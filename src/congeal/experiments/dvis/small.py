@@ -17,7 +17,16 @@ from congeal.methods.dvis import DVIS
 from congeal.models.folder import load
 from congeal.training import train
 
-__all__ = ["FULL", "QUICK", "Budget", "budget_of", "draw_lines", "scores", "shapes", "train_small"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "SmallBudget",
+    "budget_of",
+    "draw_lines",
+    "scores",
+    "shapes",
+    "train_small",
+]
 __all__ += ["trained_on_shapes"]
 
 RANKED = ("apr-dvis", "coco-agnostic")  # protocols that rank objects by score
@@ -25,7 +34,7 @@ CHANNELS = 3  # numbers per pixel: a scalar holds too few objects, see the exper
 
 
 @dataclass(frozen=True)
-class Budget:
+class SmallBudget:
     """How long to train, and on how much.
 
     Args:
@@ -45,16 +54,18 @@ class Budget:
     minutes: float | None = None
 
 
-FULL = Budget()
-QUICK = Budget(updates=6, batch=2, images=4, test=2, side=64)
+FULL = SmallBudget()
+QUICK = SmallBudget(updates=6, batch=2, images=4, test=2, side=64)
 
 
-def budget_of(quick: bool, minutes: float | None = None) -> Budget:
+def budget_of(quick: bool, minutes: float | None = None) -> SmallBudget:
     """The budget of a run, short or whole, by updates or by the clock."""
     return replace(QUICK if quick else FULL, minutes=minutes)
 
 
-def shapes(split: str, budget: Budget, seed: int, kind: str = "shapes", **scene: Any) -> Dataset:
+def shapes(
+    split: str, budget: SmallBudget, seed: int, kind: str = "shapes", **scene: Any
+) -> Dataset:
     """Drawn scenes of a part of the data; see :class:`DrawnDataset` for what scenes take.
 
     Example:
@@ -65,7 +76,7 @@ def shapes(split: str, budget: Budget, seed: int, kind: str = "shapes", **scene:
     return DrawnDataset(kind, split, count=count, size=budget.side, seed=seed, **scene)
 
 
-def train_small(data: Dataset, budget: Budget, seed: int, **settings: Any) -> DVIS:
+def train_small(data: Dataset, budget: SmallBudget, seed: int, **settings: Any) -> DVIS:
     """Train both stages; nothing is chosen by the images, so that variants differ by settings only.
 
     Args:
@@ -95,14 +106,14 @@ def train_small(data: Dataset, budget: Budget, seed: int, **settings: Any) -> DV
     return trained
 
 
-def _length(budget: Budget) -> dict[str, Any]:
+def _length(budget: SmallBudget) -> dict[str, Any]:
     if budget.minutes is not None:
         return {"max_minutes": budget.minutes}
     return {"epochs": 1, "steps_per_epoch": budget.updates}
 
 
 @lru_cache(maxsize=2)
-def trained_on_shapes(budget: Budget, seed: int) -> DVIS:
+def trained_on_shapes(budget: SmallBudget, seed: int) -> DVIS:
     """The model that several experiments look at: four classes, 2 to 8 objects an image."""
     return train_small(shapes("train", budget, seed), budget, seed)
 

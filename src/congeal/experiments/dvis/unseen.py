@@ -9,7 +9,7 @@ import numpy as np
 
 from congeal.data.sample import Dataset, Sample
 from congeal.data.scenes_shapes import draw_shapes
-from congeal.experiments.dvis.small import Budget, budget_of, scores, train_small
+from congeal.experiments.dvis.small import SmallBudget, budget_of, scores, train_small
 from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
 
 __all__ = ["ShapesOf", "draw_dvis_figure6"]
@@ -27,7 +27,7 @@ class ShapesOf(Dataset):
         seed: of the drawings.
     """
 
-    def __init__(self, names: tuple[str, ...], split: str, budget: Budget, seed: int) -> None:
+    def __init__(self, names: tuple[str, ...], split: str, budget: SmallBudget, seed: int) -> None:
         self.names_drawn, self.split, self.side, self.seed = names, split, budget.side, seed
         self.count = budget.images if split == "train" else budget.test
         self.name = "shapes: " + ", ".join(names)

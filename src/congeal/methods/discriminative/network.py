@@ -16,8 +16,8 @@ from congeal.networks.registry import build_network
 
 __all__ = ["EmbeddingAndClasses"]
 
-UNIT = 32.0  # pixels of the image per unit of the embedding, at the start of training
-FEATURES = 24  # channels between the network and a head of several layers
+PIXELS_PER_UNIT = 32.0  # pixels of the image per unit of the embedding, at the start of training
+HEAD_CHANNELS = 24  # channels between the network and a head of several layers
 ENCODER_DECODER = "encoder-decoder"
 
 
@@ -48,19 +48,19 @@ class EmbeddingAndClasses(nn.Module):
         c, classes = config.network, len(config.class_names)
         self.with_channels = c.coordinates == "channels"
         self.refined = c.name == ENCODER_DECODER
-        heads = {"semantic": FEATURES if self.refined else classes + 1}
+        heads = {"semantic": HEAD_CHANNELS if self.refined else classes + 1}
         if config.task == "instances":
-            heads["embedding"] = FEATURES if c.coordinates == "projected" else c.dimensions
+            heads["embedding"] = HEAD_CHANNELS if c.coordinates == "projected" else c.dimensions
         planes = config.input.planes
         channels_in = planes + 2 * self.with_channels
         self.trunk = build_network(c.name, channels_in, heads, **_options(config))
         self.stride, self.divisor = self.trunk.stride, self.trunk.divisor
         self.draw: nn.Module | None = None
         if self.refined:
-            self.draw = FullResolutionHead(FEATURES, planes, classes + 1, stride=self.stride)
+            self.draw = FullResolutionHead(HEAD_CHANNELS, planes, classes + 1, stride=self.stride)
         self.place: nn.Module = nn.Identity()
         if c.coordinates == "projected":
-            self.place = ShiftedHead(FEATURES, c.dimensions, self.stride)
+            self.place = ShiftedHead(HEAD_CHANNELS, c.dimensions, self.stride)
         elif c.coordinates == "rotary":
             self.place = RotaryPosition(c.dimensions, c.wavelengths, self.stride)
         if config.task != "instances":
@@ -124,7 +124,7 @@ class ShiftedHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, h, w)`` to ``(B, D, h, w)``."""
         inner: Tensor = self.inner(x).float()
-        shift: Tensor = self.slope(coordinate_channels(inner, self.stride, UNIT))
+        shift: Tensor = self.slope(coordinate_channels(inner, self.stride, PIXELS_PER_UNIT))
         placed: Tensor = inner + shift
         return placed
 

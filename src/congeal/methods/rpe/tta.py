@@ -19,7 +19,7 @@ ORIENTATIONS = {
     4: ((0, False), (1, False), (2, True), (3, True)),
     8: tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
 }
-LEAST = 1e-6  # probability that a logit is made of
+LEAST_PROBABILITY = 1e-6  # probability that a logit is made of
 
 
 def augmented_prediction(
@@ -57,8 +57,11 @@ def augmented_prediction(
     embedding, semantic, touching, *features = ([maps[name] for maps in seen] for name in seen[0])
     return EmbeddingOutput(
         torch.cat(embedding, 1) / math.sqrt(tta),
-        torch.stack([logits.softmax(1) for logits in semantic]).mean(0).clamp_min(LEAST).log(),
-        torch.stack([logits.sigmoid() for logits in touching]).mean(0).logit(LEAST),
+        torch.stack([logits.softmax(1) for logits in semantic])
+        .mean(0)
+        .clamp_min(LEAST_PROBABILITY)
+        .log(),
+        torch.stack([logits.sigmoid() for logits in touching]).mean(0).logit(LEAST_PROBABILITY),
         torch.cat(features[0], 1) if features else None,
     )
 

@@ -14,7 +14,7 @@ __all__ = ["suggest_settings"]
 LEAST_CELLS, MOST_CELLS = 5, 8  # along a side: the paper's, and as many as a CPU clusters quickly
 CELL = 2.0  # widths of a region that make a cell; a disc is two of them across
 MANY = 32  # classes beyond which segments of a rare one need a longer memory to meet each other
-VOTERS = (1, 3, 5, 9, 15)  # k, up to the paper's
+SUGGESTED_VOTERS = (1, 3, 5, 9, 15)  # k, up to the paper's
 
 
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
@@ -66,4 +66,4 @@ def _grid(survey: TrainingSurvey) -> int:
 
 
 def _voters(wanted: float) -> int:
-    return max(k for k in VOTERS if k <= max(wanted, 1))
+    return max(k for k in SUGGESTED_VOTERS if k <= max(wanted, 1))
