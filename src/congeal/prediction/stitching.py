@@ -16,7 +16,7 @@ from congeal.prediction.tiles import Block, TilePlan, Window
 from congeal.segmentation import Segmentation
 from congeal.segmentation.columns import check_class_names
 from congeal.segmentation.maps import Maps
-from congeal.segmentation.objects import Crop, LabelObjects, Objects, objects_from_crops
+from congeal.segmentation.objects import Crop, LabelObjects, ObjectMasks, objects_from_crops
 
 __all__ = ["Canvas", "paint_labels", "stitch"]
 
@@ -52,7 +52,7 @@ def stitch(folder: Path, plan: TilePlan) -> tuple[Segmentation, Seams]:
         has_objects &= result.has_objects
         names = max(names, result.class_names, key=len)
         maps.take(block, result)
-    objects: Objects
+    objects: ObjectMasks
     if disjoint:
         labels = np.zeros(plan.size, np.int32)
         joined = paint_labels(folder, plan, joined, labels)
