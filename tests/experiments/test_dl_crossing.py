@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from congeal.data.drawn import DrawnDataset
+from congeal.data.sample import Sample
 from congeal.experiments.boxes import BoxSegmenter, Budget, train_boxes
 from congeal.experiments.dl_crossing import METHODS, QUICK, crossings, draw_dl_crossing
 
@@ -44,6 +45,18 @@ def test_mask_r_cnn_learns(tmp_path):
     moved = [not torch.equal(p, q) for p, q in zip(model.network.parameters(), before, strict=True)]
     assert sum(moved) > 0.9 * len(moved)
     assert model.segment(data[0].image).shape == (64, 64)
+
+
+def test_the_least_score_is_the_best_on_images_held_out(monkeypatch):
+    """The object has a box of score .15, another box .03: only .1 finds the one alone."""
+    masks = torch.zeros(2, 1, 16, 16)
+    masks[0, 0, 2:8, 2:8] = masks[1, 0, 10:14, 10:14] = 1.0
+    found = {"scores": torch.tensor([0.15, 0.03]), "masks": masks}
+    model = BoxSegmenter("compact", side=64)
+    monkeypatch.setattr(model, "_find", lambda image: found)
+    labels = masks[0, 0].long().numpy()
+    assert model.tune([Sample("a", np.zeros((16, 16, 3), np.uint8), labels)]) == 0.1
+    assert len(model.segment(np.zeros((16, 16, 3), np.uint8))) == 1
 
 
 def test_a_crop_without_objects_teaches_no_boxes():

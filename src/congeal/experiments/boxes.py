@@ -21,6 +21,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, masks_to_
 from congeal.data.batch import Batch
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset
+from congeal.metrics.matching import MatchingMetric
 from congeal.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, build_encoder
 from congeal.segmentation import Segmentation
 from congeal.training.config import TrainConfig
@@ -33,6 +34,7 @@ ANCHORS = (16, 32, 64, 128)  # px, sides of anchors at strides 4, 8, 16 and 32
 RATIOS = (0.33, 1.0, 3.0)  # height over width
 RATE = 5e-4  # highest learning rate of AdamW
 WARMUP = 50  # updates over which the rate rises
+LEAST_SCORES = (0.5, 0.7, 0.3, 0.2, 0.1, 0.05)  # to choose from; of equal ones the first
 LEAST_PIXELS = 4  # smaller parts of objects at the rim of a crop are no targets
 
 
@@ -114,13 +116,35 @@ class BoxSegmenter:
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
         """Find the objects of an image ``(H, W, 3)``."""
+        return self._describe(self._find(image), image.shape[:2], self.least_score)
+
+    def tune(self, held_out: Dataset) -> float:
+        """Take the least score with the highest AP at IoU .5 on images held out, and give it."""
+        found = [(self._find(sample.image), sample.labels) for sample in held_out]
+
+        def quality(least: float) -> float:
+            metric = MatchingMetric((0.5,))
+            for boxes, truth in found:
+                size = (truth.shape[0], truth.shape[1])
+                metric.update(prediction=self._describe(boxes, size, least).labels, truth=truth)
+            return metric.compute()["matching_ap@0.5"]
+
+        self.least_score = max(LEAST_SCORES, key=quality)
+        return self.least_score
+
+    @torch.inference_mode()
+    def _find(self, image: NDArray[Any]) -> dict[str, Tensor]:
         self.network.eval()
-        with torch.inference_mode():
-            (found,) = self.network([scale_intensity(image)])
-        sure = found["scores"] >= self.least_score
+        found: dict[str, Tensor] = self.network([scale_intensity(image)])[0]
+        return found
+
+    def _describe(
+        self, found: dict[str, Tensor], size: tuple[int, ...], least: float
+    ) -> Segmentation:
+        sure = found["scores"] >= least
         masks = (found["masks"][sure, 0] > 0.5).numpy()
         return Segmentation.from_masks(
-            masks.reshape(-1, *image.shape[:2]), scores=found["scores"][sure].numpy()
+            masks.reshape(-1, *size), scores=found["scores"][sure].numpy()
         )
 
 

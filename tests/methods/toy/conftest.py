@@ -69,6 +69,11 @@ class Shell:
         assert found == code, said[-3000:]
         return said
 
+    def run_json(self, *words):
+        """The JSON that a command prints, whatever a busy machine says of its progress before."""
+        said = self.run(*words)
+        return json.loads(said[re.search(r"^[\[{]", said, re.MULTILINE).start() :])
+
     def close(self):
         self.server.stdin.close()
         self.server.stdout.close()

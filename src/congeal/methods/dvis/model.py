@@ -162,7 +162,11 @@ class DVIS(Method):
             terms = self.map_losses(output.values, labels, generator)
         if verifying:
             return terms | self._verification_losses(batch, output, generator)
-        if joint and len(self.config.class_names) > 1:
+        if not joint:
+            return terms
+        none = output.values.sum() * 0.0  # the log has the same terms from the start
+        terms |= {"class": none, "iou": none}
+        if len(self.config.class_names) > 1:
             found = self._verification_losses(batch, output, generator, truth_only=True)
             terms["class"] = found["class"]
         return terms
