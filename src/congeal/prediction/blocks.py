@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,5 +226,13 @@ def load_block(folder: Path, number: int) -> BlockResult:
         names = tuple(map(str, arrays["class_names"]))
         layers = arrays["layers"].astype(np.int32)
         return BlockResult(layers, found, maps, names, bool(arrays["has_objects"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise CongealError(f"expected the result of a tile in {path}, it is damaged") from error
+    except FileNotFoundError as error:
+        raise CongealError(
+            f"expected the result of a tile in {path}, it is gone, perhaps by another run that was "
+            "done first; the same command goes on"
+        ) from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise CongealError(
+            f"expected the result of a tile in {path}, it is damaged: remove it, and the same "
+            "command makes it again"
+        ) from error
