@@ -152,7 +152,7 @@ def segment_files(
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
     with record.locked():
         record.compact()
-    run.notes += pages.notes()
+    run.notes += [*pages.notes(), *reading.notes()]
     return run
 
 

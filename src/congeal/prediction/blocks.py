@@ -219,7 +219,7 @@ def load_block(folder: Path, number: int) -> BlockResult:
     """
     path = block_path(folder, number)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         found = Found(**{name: arrays[name] for name in Found.__dataclass_fields__})
         maps = {name: arrays[f"map_{name}"] for name in MAPS if f"map_{name}" in arrays}

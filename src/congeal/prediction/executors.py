@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from threading import Thread
@@ -128,8 +128,15 @@ class DaskCluster:
         with self._client(distributed) as client:
             shared = client.scatter(task, broadcast=True)
             futures = client.map(_call_shared, list(numbers), task=shared, pure=False)
-            for done in distributed.as_completed(futures, loop=client.loop):
-                yield int(done.result())
+            try:
+                for done in distributed.as_completed(futures, loop=client.loop):
+                    yield int(done.result())
+            except (distributed.scheduler.KilledWorker, CancelledError, OSError) as error:
+                said = " ".join(str(error).split())[:200]
+                raise CongealError(
+                    f"the Dask cluster at {self.address} lost workers or its scheduler ({said}); "
+                    "the same command goes on from the tiles that are done"
+                ) from error
 
     def _client(self, distributed: Any) -> Any:
         try:
