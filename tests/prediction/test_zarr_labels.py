@@ -65,7 +65,7 @@ def test_only_a_store_of_labels_is_ever_replaced(plate, folders, tmp_path):
     mine = tmp_path / "mine.zarr"
     for content in ("zarr.json", "labels/congeal/0", "labels/nuclei/0"):
         (mine / content).mkdir(parents=True)
-    with pytest.raises(CongealError, match="expected labels of an earlier run in .*found nuclei"):
+    with pytest.raises(CongealError, match=r"expected labels of an earlier run in .*found nuclei"):
         segment_zarr(folders[0], plate, mine, **of)
     (tmp_path / "note.zarr").write_text("kept")
     with pytest.raises(CongealError, match=r"found note\.zarr"):

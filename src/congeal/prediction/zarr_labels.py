@@ -84,9 +84,9 @@ def segment_zarr(
             of labels), or as for :func:`congeal.segment`.
     """
     output, given = Path(output), Path(image).absolute()
-    _refuse_to_replace(output, overwrite)
     if output.resolve() in (given.resolve(), *given.resolve().parents):
         raise CongealError(f"expected another name for --output than that of the image, {output}")
+    _refuse_to_replace(output, overwrite)
     Scale(pixel_size)
     read = partial(open_zarr_image, given, channels, plane, axes)
     tiling, shown = Tiling(tile, overlap), read()
