@@ -20,6 +20,7 @@ from congeal.cli.tiles import (
     Processes,
     Seams,
     Tile,
+    refuse_file_options,
     refuse_zarr,
     segment_zarr_image,
 )
@@ -185,6 +186,19 @@ def segment(
     options |= {"channels": parse_channels(channels), "pixel_size": pixel_size, "device": device}
     options |= {"settings": parse_settings(set_)}
     if output.suffix == ".zarr":
+        refuse_file_options(
+            {
+                "--format": format_,
+                "--table": table,
+                "--coco": coco,
+                "--stack": stack != "error",
+                "--stitch": stitch != 0.25,
+                "--plane-distance": plane_distance,
+                "--units": units != "px",
+                "--explain": explain,
+                "--seam-report": seam_report,
+            }
+        )
         segment_zarr_image(chosen, images, output, plane, axes, as_json, options)
         return
     refuse_zarr(images, plane, axes)
@@ -203,9 +217,9 @@ def segment(
         **options,
     )
     page = None
-    if block is not None:
+    if block is not None and not run.failed:
         say_note(f"tiles of part {block} of each large image are done; then --merge")
-    elif explain:
+    elif explain and block is None:
         page = _explain(run, chosen, device, channels, set_)
     if block is None or as_json:
         _tell(run, page, as_json)
