@@ -153,7 +153,12 @@ def refuse_file_options(given: dict[str, Any]) -> None:
     Raises:
         CongealError: one is given.
     """
-    names = [name for name, value in given.items() if value]
+    usual = {"stack": "error", "stitch": 0.25, "units": "px"}
+    names = [
+        "--" + name.replace("_", "-").replace("formats", "format")
+        for name, value in given.items()
+        if value and value != usual.get(name)
+    ]
     if names:
         raise CongealError(
             f"expected a folder as --output for {' and '.join(names)}, got a store of Zarr"

@@ -122,9 +122,8 @@ def segment_files(
     """
     whole = {"csv": table, "coco": coco}
     model = DEFAULT_MODEL if model is None else model
-    kinds = asked_formats(model, formats, [k for k, wanted in whole.items() if wanted], stack)
-    if stack == "volume" and seam_report:
-        raise CongealError("expected images for --seam-report (seam_report=), got --stack volume")
+    more = [kind for kind, wanted in whole.items() if wanted]
+    kinds = asked_formats(model, formats, more, stack, seam_report)
     chosen = stored_channels(model) if channels is None else tuple(channels)
     reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Protocol
@@ -69,7 +70,9 @@ class Processes:
         try:
             with ProcessPoolExecutor(count, context, _start, (task, threads)) as pool:
                 try:
-                    for done in as_completed([pool.submit(_call, one) for one in waiting]):
+                    with _born_deaf():
+                        futures = [pool.submit(_call, one) for one in waiting]
+                    for done in as_completed(futures):
                         yield done.result()
                 except BaseException:  # Ctrl-C, or a tile that fails: do not compute the rest
                     pool.shutdown(wait=False, cancel_futures=True)
@@ -79,6 +82,19 @@ class Processes:
                 "a process that computed tiles was killed, possibly out of memory; the same "
                 "command goes on from the tiles that are done"
             ) from error
+
+
+@contextmanager
+def _born_deaf() -> Iterator[None]:
+    """Let processes that start in the block never hear Ctrl-C, not while they import either."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(task: Task, threads: int) -> None:

@@ -87,6 +87,7 @@ def check_objects(result: Segmentation) -> Segmentation:
         CongealError: it is one.
 
     Example:
+        >>> import numpy as np
         >>> check_objects(Segmentation.from_labels(np.eye(2, dtype=np.int64)))
         Segmentation(2 x 2, 1 object)
     """
