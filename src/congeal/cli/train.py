@@ -71,7 +71,10 @@ Start = Annotated[
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Begin with fresh weights.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")]
-Preset = Annotated[str | None, typer.Option(help="Settings: fast or paper.", metavar="NAME")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Settings by name; congeal methods NAME lists them.", metavar="NAME"),
+]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")]
 SetAny = Annotated[
     list[str] | None,
