@@ -116,9 +116,9 @@ def join(device: str = "cpu") -> bool:
         return False
     if not dist.is_initialized():
         cuda = device != "cpu" and torch.cuda.is_available()
-        if cuda:
-            torch.cuda.set_device(local_rank())
         try:
+            if cuda:
+                torch.cuda.set_device(local_rank())
             dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
         except (RuntimeError, ValueError) as error:
             line = " ".join(str(error).split())[:200]

@@ -11,6 +11,18 @@ SET = ("steps_per_epoch=2", "threads=1", "workers=0", "tuning_share=0", "loss.sa
 
 
 @pytest.fixture
+def masks(tmp_path):
+    """A plain folder of images/ and masks/, without annotators."""
+    home = tmp_path / "plain"
+    for sample in DiscsAndSquares("train", 4, side=64):
+        for kind, pixels in (("images", sample.image), ("masks", sample.labels.astype(np.uint16))):
+            path = home / kind / f"{sample.name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return home
+
+
+@pytest.fixture
 def berkeley(tmp_path):
     """A folder in the layout of BSDS500."""
     home = tmp_path / "berkeley"
@@ -47,3 +59,17 @@ def test_boundaries_are_trained_segmented_and_scored(berkeley, tmp_path, run, sa
     assert scored["protocol"] == "bsds-boundaries"
     page = (tmp_path / "scored" / "report.html").read_text()
     assert "stride 2" in page  # the embedding as colours
+
+
+def test_outlines_of_masks_serve_as_boundaries_in_training_and_scores(masks, tmp_path, said):
+    words = ["train", masks, "--task", "boundaries", "-o", tmp_path / "model", *SHORT]
+    for one in SET:
+        words += ["--set", one]
+    assert 0 <= said(*words)["metrics"]["validation ods"] <= 1
+    picture = next((tmp_path / "model/overlays").rglob("*.png"))
+    with Image.open(picture) as drawn:
+        truth = np.asarray(drawn.convert("RGB"))[:, 64:128]
+    assert (truth == truth[..., :1]).all()  # lines in grey, not objects in colours
+    scored = said("evaluate", tmp_path / "model", masks, "--quick", "-o", tmp_path / "scored")
+    assert scored["protocol"] == "bsds-boundaries"
+    assert "Precision over recall" in (tmp_path / "scored/report.html").read_text()

@@ -61,3 +61,13 @@ def test_zarr_in_and_out(run, model, tmp_path):
     assert f"{found.max()} objects" in result.output
     refused = run(*base, "--output", str(tmp_path / "folder"))
     assert "expected --output NAME.zarr" in refused.output
+    files = ["--table", "--units", "um", "--seam-report"]
+    refused = run(*base, "--output", str(tmp_path / "b.zarr"), *files)
+    assert "folder as --output for --table and --units and --seam-report" in refused.output
+
+
+def test_a_pixel_size_is_said_to_give_units_only(run, model, tmp_path):
+    Image.fromarray(discs(60, 60)[..., 0]).save(tmp_path / "a.png")
+    base = ["segment", str(model), str(tmp_path / "a.png"), "--output", str(tmp_path / "out")]
+    result = run(*base, "--pixel-size", "0.5")
+    assert result.output.count("--pixel-size (pixel_size=) is for units only") == 1

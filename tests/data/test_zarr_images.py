@@ -99,3 +99,32 @@ def test_a_plane_of_an_ome_tiff_is_read_in_parts(tmp_path, axes):
     expected = {"TZCYX": STACK[1, :, 2], "ZYX": STACK[0, :1, 2], "YX": STACK[0, :1, 0]}[axes]
     np.testing.assert_array_equal(image[10:20, 30:60], expected[:, 10:20, 30:].transpose(1, 2, 0))
     assert image.pixel_size == 0.25
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"multiscales": [{"datasets": [{"path": "0"}]}]},
+        {"multiscales": [{"axes": [{"type": "space"}, "x"], "datasets": [{"path": "0"}]}]},
+    ],
+)
+def test_axes_that_metadata_leave_out_are_the_usual_ones(tmp_path, told):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("0", data=np.zeros((40, 50), np.uint8))
+    group.attrs.update(told)
+    assert open_zarr_image(tmp_path / "a.zarr").axes == "yx"
+
+
+@pytest.mark.parametrize("told", [{"multiscales": {"a": 1}}, {"ome": "x"}, {"multiscales": ["a"]}])
+def test_metadata_of_another_form_are_told(tmp_path, told):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("0", data=np.zeros((40, 50), np.uint8))
+    group.attrs.update(told)
+    with pytest.raises(CongealError, match="expected an image of OME-Zarr"):
+        open_zarr_image(tmp_path / "a.zarr")
+
+
+def test_an_array_without_pixels_is_told(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", data=np.zeros((0, 20), np.uint8))
+    with pytest.raises(CongealError, match=r"expected pixels in .*a\.zarr, its shape is \(0, 20\)"):
+        open_zarr_image(tmp_path / "a.zarr")

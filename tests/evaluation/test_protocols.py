@@ -115,7 +115,6 @@ def test_the_memory_of_retrieval_tells_how_far_it_is(world, perfect, embeds):
         ("panoptic", "label maps of objects and maps of classes"),
         ("cityscapes", "the classes of Cityscapes"),
         ("cityscapes-distances", "the classes of Cityscapes"),
-        ("bsds-boundaries", "several annotations of each image"),
         ("bsds-humans", "several annotations of each image"),
         ("bsds-regions", "several annotations of each image"),
     ],
@@ -131,8 +130,16 @@ def test_all_other_protocols_take_any_objects(world):
     plain = world("plain")
     suited = {name for name in NAMES if lacking(PROTOCOLS[name], plain, plain[0]) is None}
     assert suited == {name for name in NAMES if PROTOCOLS[name].truth == "instances"} | {
-        *("coco", "coco-agnostic", "apr", "apr-dvis", "apr-fcis", "proposals", "proposals-hosang")
+        *("coco", "coco-agnostic", "apr", "apr-dvis", "apr-fcis", "proposals", "proposals-hosang"),
+        "bsds-boundaries",  # the outlines of the objects stand for an annotator
     }
+
+
+def test_without_annotators_the_outlines_of_labels_are_the_true_boundaries(world, perfect):
+    plain = world("plain")
+    found = evaluate(perfect(plain), plain, protocol="bsds-boundaries", limit=1, report=False)
+    assert found.metrics["ods"] == pytest.approx(1)
+    assert "annotators" not in found.curves  # nobody to agree with
 
 
 def test_boundaries_alone_do_not_make_regions(world, nothing):

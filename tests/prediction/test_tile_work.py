@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from cases.bright import Bright
 from cases.gray_networks import discs
 from PIL import Image
@@ -144,3 +147,110 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
         through(DaskCluster("nonsense"), tmp_path)
     with pytest.raises(CongealError, match="--processes"):
         choose_executor(2, "tcp://a:1")
+
+
+def test_merging_with_other_settings_takes_no_tile_away(scene, folders, unbroken):
+    output = scene.parent / "out"
+    segment_files(folders[0], [scene], output, block="1/1", **TILING)
+    for other in ({"tile": 192, "overlap": 64}, {**TILING, "formats": ["boundary"]}):
+        (failed,) = segment_files(folders[0], [scene], output, merge=True, **other).failed
+        assert "found others: run every --block with the same options" in failed[1]
+    (failed,) = segment_files(folders[0], [scene], output / "b", merge=True, **TILING).failed
+    assert "found none" in failed[1]
+    assert segment_files(folders[0], [scene], output, merge=True, **TILING).done == [scene]
+    assert read(output) == unbroken
+    assert not (output / "tiles").exists()
+
+
+def test_parts_that_cannot_be_merged_are_refused(scene, folders):
+    output = scene.parent / "out"
+    with pytest.raises(CongealError, match="got both"):
+        segment_files(folders[0], [scene], output, block="1/2", merge=True, **TILING)
+    (failed,) = segment_files(Bright(), [scene], output, block="1/2", **TILING).failed
+    assert "got one in memory" in failed[1]
+
+
+def test_a_run_whose_tiles_another_run_has_used_up_skips_the_image(
+    scene, folders, unbroken, monkeypatch
+):
+    output, asked = scene.parent / "out", []
+
+    class Beaten(Bright):
+        def segment(self, image):
+            asked.append(1)
+            if len(asked) == 5:  # the same command, started by somebody else, is done first
+                assert segment_files(folders[0], [scene], output, **TILING).done == [scene]
+            return super().segment(image)
+
+    monkeypatch.setattr(single_module, "load", lambda path, device, settings: Beaten())
+    run = segment_files(folders[0], [scene], output, **TILING)
+    assert run.skipped == [scene]
+    assert read(output) == unbroken
+    assert not (output / "tiles").exists()
+
+
+def test_a_damaged_tile_is_told_and_made_again(scene, folders, unbroken):
+    output = scene.parent / "out"
+    segment_files(folders[0], [scene], output, block="1/1", **TILING)
+    tile = next(output.glob("tiles/scene/*/block_*.npz"))
+    tile.write_bytes(tile.read_bytes()[:100])
+    (failed,) = segment_files(folders[0], [scene], output, **TILING).failed
+    assert f"{tile.name}, it is damaged: remove it" in failed[1]
+    tile.unlink()
+    segment_files(folders[0], [scene], output, **TILING)
+    assert read(output) == unbroken
+
+
+def test_a_volume_goes_through_tiles_and_parts(folders, tmp_path):
+    plane = discs(200, 260)[..., 0]
+    tifffile.imwrite(tmp_path / "s.tif", np.stack([plane, plane]), photometric="minisblack")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    stack = [tmp_path / "s.tif"], {"stack": "volume"}
+    segment_files(folders[0], stack[0], whole, **stack[1])
+    for part in ("1/2", "2/2"):
+        segment_files(folders[0], stack[0], parts, block=part, **stack[1], **TILING)
+        assert not list(parts.glob("s_*"))
+    merged = segment_files(folders[0], stack[0], parts, merge=True, **stack[1], **TILING)
+    assert merged.done == stack[0]
+    made, expected = (tifffile.imread(one / "s_labels.tif") for one in (parts, whole))
+    np.testing.assert_array_equal(made > 0, expected > 0)
+    assert made.max() == expected.max()
+    assert not (parts / "tiles").exists()
+    with pytest.raises(CongealError, match="expected images for --seam-report"):
+        segment_files(folders[0], stack[0], whole, seam_report=True, **stack[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    code = (
+        "from multiprocessing import active_children as c\n"
+        "from congeal.prediction.executors import Processes\n"
+        "from time import sleep\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in Processes(2).run(sleep, [0, 60]):\n"
+        "        print(*[one.pid for one in c()], flush=True)\n"
+    )
+    (tmp_path / "main.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    main = subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py")],
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    children = [int(word) for word in main.stdout.readline().split()]
+    main.kill()
+    main.communicate()
+    ends = time.monotonic() + 20
+    while any(map(is_running, children)) and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert len(children) == 2
+    assert not any(map(is_running, children))
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

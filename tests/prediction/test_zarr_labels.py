@@ -56,3 +56,40 @@ def test_a_store_that_is_there_is_not_replaced_unasked(plate, folders, tmp_path)
     (tmp_path / "labels.zarr").mkdir()
     with pytest.raises(CongealError, match="--overwrite"):
         segment_zarr(folders[0], plate, tmp_path / "labels.zarr", axes="zyx", plane={"z": 1})
+
+
+def test_only_a_store_of_labels_is_ever_replaced(plate, folders, tmp_path):
+    of = {"axes": "zyx", "plane": {"z": 1}, "overwrite": True, **TILING}
+    with pytest.raises(CongealError, match="another name for --output than that of the image"):
+        segment_zarr(folders[0], plate, plate, **of)
+    mine = tmp_path / "mine.zarr"
+    for content in ("zarr.json", "labels/congeal/0", "labels/nuclei/0"):
+        (mine / content).mkdir(parents=True)
+    with pytest.raises(CongealError, match=r"expected labels of an earlier run in .*found nuclei"):
+        segment_zarr(folders[0], plate, mine, **of)
+    (tmp_path / "note.zarr").write_text("kept")
+    with pytest.raises(CongealError, match=r"found note\.zarr"):
+        segment_zarr(folders[0], plate, tmp_path / "note.zarr", **of)
+    assert (tmp_path / "note.zarr").read_text() == "kept"
+    assert (mine / "labels/nuclei/0").is_dir()
+    assert zarr.open_array(plate, mode="r").shape == (2, 600, 700)
+    for _ in range(2):
+        count = segment_zarr(folders[0], plate, tmp_path / "labels.zarr", **of)
+    assert labels(tmp_path / "labels.zarr")["0"][:].max() == count > 0
+
+
+def test_tiles_of_other_axes_are_not_gone_on_from(folders, tmp_path):
+    zarr.save_array(tmp_path / "a.zarr", discs(300, 300)[..., 0])
+    output = tmp_path / "labels.zarr"
+    segment_zarr(folders[0], tmp_path / "a.zarr", output, axes="xy", block="1/1", **TILING)
+    with pytest.raises(CongealError, match="found others: run every --block"):
+        segment_zarr(folders[0], tmp_path / "a.zarr", output, axes="yx", merge=True, **TILING)
+    segment_zarr(folders[0], tmp_path / "a.zarr", output, axes="yx", **TILING)
+    expected, _ = segment_image(Bright(), discs(300, 300), Tiling(**TILING))
+    np.testing.assert_array_equal(labels(output)["0"][:], expected.labels)
+
+
+@pytest.mark.parametrize("size", [-1.0, 0.0, float("nan")])
+def test_a_pixel_size_that_is_none_is_told(plate, folders, tmp_path, size):
+    with pytest.raises(CongealError, match="expected a pixel size above 0"):
+        segment_zarr(folders[0], plate, tmp_path / "labels.zarr", pixel_size=size)

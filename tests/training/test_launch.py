@@ -10,7 +10,7 @@ import pytest
 
 from congeal.errors import CongealError
 from congeal.training import launch as launching
-from congeal.training.launch import LOST, devices_wanted, launch
+from congeal.training.launch import LOST, check_devices, devices_wanted, launch
 
 PYTHON = (sys.executable, "-c")
 
@@ -110,3 +110,15 @@ def test_processes_are_counted_however_they_are_asked_for(settings, count):
 def test_a_number_that_is_none_is_told():
     with pytest.raises(CongealError, match="devices"):
         devices_wanted({"devices": 0})
+
+
+def test_more_processes_than_the_machine_can_serve_are_refused(monkeypatch):
+    monkeypatch.setattr(launching.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    check_devices(4, "cpu")
+    with pytest.raises(CongealError, match="at most 4 CPU processes here, got 5"):
+        check_devices(5, "cpu")
+    with pytest.raises(CongealError, match="at most 1 GPUs here, got 2"):
+        check_devices(2)
+    monkeypatch.setattr(launching.os, "cpu_count", lambda: 1)
+    check_devices(2, "cpu")

@@ -20,6 +20,7 @@ from congeal.cli.tiles import (
     Processes,
     Seams,
     Tile,
+    refuse_file_options,
     refuse_zarr,
     segment_zarr_image,
 )
@@ -184,28 +185,19 @@ def segment(
     options |= {"dask": dask, "block": block, "merge": merge, "overwrite": overwrite}
     options |= {"channels": parse_channels(channels), "pixel_size": pixel_size, "device": device}
     options |= {"settings": parse_settings(set_)}
+    files: dict[str, Any] = {"table": table, "coco": coco, "stack": stack, "stitch": stitch}
+    files |= {"formats": None if format_ is None else tuple(format_), "units": units}
+    files |= {"plane_distance": plane_distance, "seam_report": seam_report}
     if output.suffix == ".zarr":
+        refuse_file_options({**files, "explain": explain})
         segment_zarr_image(chosen, images, output, plane, axes, as_json, options)
         return
     refuse_zarr(images, plane, axes)
-    run = _run(
-        chosen,
-        images,
-        output,
-        formats=None if format_ is None else tuple(format_),
-        table=table,
-        coco=coco,
-        stack=stack,
-        stitch=stitch,
-        plane_distance=plane_distance,
-        units=units,
-        seam_report=seam_report,
-        **options,
-    )
+    run = _run(chosen, images, output, **files, **options)
     page = None
-    if block is not None:
+    if block is not None and not run.failed:
         say_note(f"tiles of part {block} of each large image are done; then --merge")
-    elif explain:
+    elif explain and block is None:
         page = _explain(run, chosen, device, channels, set_)
     if block is None or as_json:
         _tell(run, page, as_json)

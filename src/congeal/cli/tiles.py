@@ -20,6 +20,7 @@ __all__ = [
     "Processes",
     "Seams",
     "Tile",
+    "refuse_file_options",
     "refuse_zarr",
     "segment_zarr_image",
 ]
@@ -127,6 +128,7 @@ def segment_zarr_image(
     """
     from congeal.data.zarr_images import parse_plane
     from congeal.models.shipped import DEFAULT_MODEL
+    from congeal.prediction.reading import UNITS_ONLY
     from congeal.prediction.zarr_labels import segment_zarr
 
     if len(images) != 1:
@@ -141,6 +143,26 @@ def segment_zarr_image(
         say_note(f"tiles of part {options['block']} are done; then --merge")
     else:
         say(f"{count(found, 'object')}, in {output}")
+        if options["pixel_size"] is not None:
+            say_note(f"note: {UNITS_ONLY}")
+
+
+def refuse_file_options(given: dict[str, Any]) -> None:
+    """Refuse options that say which files to write, where a store of Zarr is written.
+
+    Raises:
+        CongealError: one is given.
+    """
+    usual = {"stack": "error", "stitch": 0.25, "units": "px"}
+    names = [
+        "--" + name.replace("_", "-").replace("formats", "format")
+        for name, value in given.items()
+        if value and value != usual.get(name)
+    ]
+    if names:
+        raise CongealError(
+            f"expected a folder as --output for {' and '.join(names)}, got a store of Zarr"
+        )
 
 
 def refuse_zarr(images: list[str], plane: str | None, axes: str | None) -> None:

@@ -71,7 +71,10 @@ Start = Annotated[
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Begin with fresh weights.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")]
-Preset = Annotated[str | None, typer.Option(help="Settings: fast or paper.", metavar="NAME")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Settings by name; congeal methods NAME lists them.", metavar="NAME"),
+]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")]
 SetAny = Annotated[
     list[str] | None,
@@ -192,10 +195,12 @@ def _unlabelled(unsupervised: bool, contours: str | Path | None) -> dict[str, An
 def _launch_if_several(settings: dict[str, Any]) -> None:
     """Run this command in as many processes as are wanted, unless this is one of them."""
     from congeal.processes import are_launched
-    from congeal.training.launch import devices_wanted, launch
+    from congeal.training.launch import check_devices, devices_wanted, launch
+    from congeal.training.together import training_settings
 
     count = devices_wanted(settings)
     if count > 1 and not are_launched():
+        check_devices(count, str(training_settings(settings, "device").get("device", "auto")))
         raise typer.Exit(launch(sys.argv[1:], count))
 
 

@@ -102,12 +102,14 @@ def open_zarr_image(
         (40, 50, 1)
     """
     found, own, size = _open(Path(path))
-    named = own or axes or AXES.get(found.ndim, "")
+    named = (own if "?" not in own else "") or axes or AXES.get(found.ndim, "")
     if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
         raise CongealError(
             f"expected axes with y and x for {path} of shape {found.shape}, got {named!r}; "
             "give them with --axes, such as zyx"
         )
+    if 0 in found.shape:
+        raise CongealError(f"expected pixels in {path}, its shape is {found.shape}")
     chosen = None if channels is None else tuple(channels)
     return ZarrImage(found, named, _planes(found, named, plane, path), chosen, size, str(path))
 
@@ -122,12 +124,18 @@ def _open(path: Path) -> tuple[Any, str, float | None]:
         found: Any = zarr.open(str(path), mode="r")
     except Exception as error:  # a store that is damaged fails in any way there is
         raise CongealError(f"expected Zarr or TIFF in {path}, cannot read it ({error})") from error
-    told = dict(found.attrs)
-    scales: list[Any] = dict(told.get("ome", told)).get("multiscales", [])
+    scales = _multiscales(dict(found.attrs))
     if not isinstance(found, zarr.Array):
         found = _finest(found, scales, path)
     named = _named_axes(scales)
     return found, named, _pixel_size(scales, named)
+
+
+def _multiscales(attributes: dict[str, Any]) -> list[Any]:
+    """What OME-Zarr tells of the levels; nothing where it is no list."""
+    told = attributes.get("ome", attributes)
+    scales = told.get("multiscales") if isinstance(told, dict) else None
+    return scales if isinstance(scales, list) and scales and isinstance(scales[0], dict) else []
 
 
 def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
@@ -156,7 +164,7 @@ def parse_plane(text: str | None) -> dict[str, int]:
     plane = {}
     for part in filter(None, (text or "").split(",")):
         axis, _, number = (one.strip() for one in part.partition("="))
-        if len(axis) != 1 or not number.isdecimal():
+        if len(axis) != 1 or not number.isdecimal() or len(number) > 18:
             raise CongealError(f"expected --plane such as t=0,z=4, got {text!r:.80}")
         plane[axis] = int(number)
     return plane
@@ -175,7 +183,8 @@ def _finest(group: Any, scales: list[Any], path: str | Path) -> Any:
 
 def _named_axes(scales: list[Any]) -> str:
     axes = scales[0].get("axes", []) if scales else []
-    return "".join(one["name"] if isinstance(one, dict) else str(one) for one in axes)
+    named = (one.get("name") if isinstance(one, dict) else one for one in axes)
+    return "".join(one if isinstance(one, str) else "?" for one in named)
 
 
 def _planes(

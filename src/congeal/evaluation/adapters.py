@@ -69,6 +69,8 @@ def _needed(protocol: Protocol, dataset: Dataset, sample: Sample) -> str | None:
         return "the classes of Cityscapes"
     if protocol.truth in ("semantic", "panoptic") and not classes:
         return TRUTHS[protocol.truth]
+    if protocol.name == "bsds-boundaries":
+        return None  # without annotators, the outlines of the labels stand for one
     if protocol.truth == "annotators":
         regions = protocol.name == "bsds-regions"
         drawn = sample.annotations or (sample.boundaries and not regions)

@@ -211,8 +211,12 @@ class Comparison:
         )
 
     def drawn_boundaries(self) -> tuple[NDArray[Any], ...]:
-        """Give what each annotator drew: boundaries, or segments where there are no boundaries."""
-        return self.sample.boundaries or self.sample.annotations
+        """Give what each annotator drew: boundaries, or segments where there are no boundaries.
+
+        Without annotators the label map stands for what one drew.
+        """
+        sample = self.sample
+        return sample.boundaries or sample.annotations or (sample.labels,)
 
     def annotated_regions(self) -> list[Labels]:
         """Give the segments of every annotator, numbered from 1; -1 void."""

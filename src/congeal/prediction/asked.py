@@ -17,7 +17,11 @@ __all__ = ["asked_formats"]
 
 
 def asked_formats(
-    model: Model, formats: Sequence[str] | None, more: Sequence[str], stack: str = "error"
+    model: Model,
+    formats: Sequence[str] | None,
+    more: Sequence[str],
+    stack: str = "error",
+    seam_report: bool = False,
 ) -> tuple[str, ...]:
     """Give the formats to write, each once.
 
@@ -26,6 +30,7 @@ def asked_formats(
         formats: names of :data:`congeal.segmentation.formats.FORMATS`; None: the usual ones.
         more: formats that are needed besides.
         stack: what files of several pages are, as of :class:`congeal.prediction.reading.Reading`.
+        seam_report: whether reports on seams are wanted, which are for images.
 
     Raises:
         CongealError: there is no such format, none was asked for, or one is not for volumes.
@@ -40,6 +45,8 @@ def asked_formats(
     kinds = _checked((*named, *more))
     if stack == "volume":
         check_volume_formats(kinds)
+        if seam_report:
+            raise CongealError("expected images for --seam-report (seam_report=), got a volume")
     return kinds
 
 

@@ -7,11 +7,8 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-from numpy.typing import NDArray
 
 from congeal.data.images import expand_images
 from congeal.errors import CongealError
@@ -20,25 +17,20 @@ from congeal.models.channels import stored_channels
 from congeal.models.shipped import DEFAULT_MODEL
 from congeal.prediction.asked import asked_formats
 from congeal.prediction.executors import choose_executor
+from congeal.prediction.finding import Finder, FoundImage
 from congeal.prediction.late import LateModel
 from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
 from congeal.prediction.outcome import FileOutcome, SegmentRun
-from congeal.prediction.reading import Page, Pages, Reading, list_pages, read_page
+from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
 from congeal.prediction.seam_report import save_seams
-from congeal.prediction.seams import Seams
 from congeal.prediction.single import Model
-from congeal.prediction.tile_work import TILES, TileSource, TileWork, parse_part
+from congeal.prediction.tile_work import TILES, TileWork, parse_part
 from congeal.prediction.tiled import Tiling
-from congeal.prediction.volume import (
-    FoundVolume,
-    found_in_planes,
-)
+from congeal.prediction.volume import FoundVolume
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation
-from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import FORMATS, LIMIT, MAP_OF
-from congeal.segmentation.scale import Scale
 from congeal.segmentation.volume import Volume
 
 __all__ = ["input_files", "segment_files"]
@@ -130,12 +122,14 @@ def segment_files(
     """
     whole = {"csv": table, "coco": coco}
     model = DEFAULT_MODEL if model is None else model
-    kinds = asked_formats(model, formats, [k for k, wanted in whole.items() if wanted], stack)
+    more = [kind for kind, wanted in whole.items() if wanted]
+    kinds = asked_formats(model, formats, more, stack, seam_report)
     chosen = stored_channels(model) if channels is None else tuple(channels)
     reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
-    paths = list(pages.of)
+    paths, parts = list(pages.of), (parse_part(block), merge)
     tiling, executor = Tiling(tile, overlap), choose_executor(processes, dask)
+    work = TileWork(Path(output) / TILES, tiling, executor, *parts)
     maker = Maker.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
     record = Record(Path(output))
     remove_parts(output)
@@ -145,9 +139,9 @@ def segment_files(
             maker.refuse_others(paths, record)
         record.claim_names(names)
     maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
-    work = TileWork(record.folder / TILES, tiling, executor, parse_part(block), merge)
     how = _How(kinds, overwrite, strict, work, seam_report)
-    task = _Task(LateModel(model, device, settings, maps), maker, record, pages, how)
+    finder = Finder(LateModel(model, device, settings, maps), maker, pages, work)
+    task = _Task(finder, record, how)
     run = SegmentRun(output, notes=record.notes())
     for path in paths:
         run.files.append(task.run(path, names[path]))
@@ -157,7 +151,7 @@ def segment_files(
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
     with record.locked():
         record.compact()
-    run.notes += pages.notes()
+    run.notes += [*pages.notes(), *reading.notes()]
     return run
 
 
@@ -195,20 +189,6 @@ def _input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]
     return images
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """A result, with what its files are written from."""
-
-    result: Segmentation
-    image: NDArray[Any]
-    scale: Scale
-    seams: Seams
-
-    def save(self, path: Path, file_name: str) -> Path:
-        """Write a file in the format its name tells; ``file_name`` is the image's own."""
-        return writers.save(self.result, path, self.image, self.scale, file_name)
-
-
 @dataclass(frozen=True)
 class _How:
     """What is wanted of each image, and how it is made."""
@@ -224,11 +204,17 @@ class _How:
 class _Task:
     """What is done to each image."""
 
-    model: LateModel
-    maker: Maker
+    finder: Finder
     record: Record
-    pages: Pages
     how: _How
+
+    @property
+    def maker(self) -> Maker:
+        return self.finder.maker
+
+    @property
+    def pages(self) -> Pages:
+        return self.finder.pages
 
     def run(self, path: Path, name: str) -> FileOutcome:
         self.record.refresh()  # another run may have done it by now
@@ -237,11 +223,14 @@ class _Task:
             if settled.state == "skipped":
                 self.how.work.forget(name)  # a kill may have left them
             return settled
-        self.model.get()
+        self.finder.model.get()
         started = time.perf_counter()
         try:
-            found = self._find(path, name)
+            found = self.finder.find(path, name)
         except Exception as error:
+            settled = self._done_by_another(path, name)
+            if settled is not None:
+                return settled
             if self.how.strict:
                 raise
             seconds = time.perf_counter() - started
@@ -253,22 +242,14 @@ class _Task:
             self.how.work.forget(name)
         return outcome
 
-    def _source(self, path: Path, name: str) -> TileSource:
-        page = self.pages.of[path]
-        page = Page(page.file.absolute(), page.number)
-        read = partial(read_page, page, self.pages.reading.channels)
-        key = {**self.maker.facts(), "modified": _modified(page.file), "file": str(page.file)}
-        return TileSource(name, read, key if self.maker.model else None)
-
-    def _find(self, path: Path, name: str) -> _Found | FoundVolume | None:
-        reading, file = self.pages.reading, self.pages.file(path)
-        if reading.stack == "volume":
-            planes, size = self.pages.planes(path), reading.voxel_size(file)
-            found = found_in_planes(self.model.get(), planes)
-            return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
-        image, scale = self.pages.read(path).pixels, reading.scale(file)
-        made = self.how.work.segment(self.model, image, self._source(path, name))
-        return None if made is None else _Found(made[0], image, scale, made[1])
+    def _done_by_another(self, path: Path, name: str) -> FileOutcome | None:
+        """What became of an image whose tiles another run has taken away when it was done."""
+        self.record.refresh()
+        settled = self._settled(path, name)
+        if settled is None or settled.state != "skipped":
+            return None
+        self.how.work.forget(name)
+        return settled
 
     def _settled(self, path: Path, name: str) -> FileOutcome | None:
         """What becomes of an image that is not to be segmented; None for others."""
@@ -300,7 +281,7 @@ class _Task:
         )
 
     def _finish(
-        self, path: Path, name: str, found: _Found | FoundVolume, started: float
+        self, path: Path, name: str, found: FoundImage | FoundVolume, started: float
     ) -> FileOutcome:
         try:
             with self.record.locked():
@@ -319,7 +300,7 @@ class _Task:
         return FileOutcome(path, "done", "", len(found.result), seconds, files)
 
     def _write(
-        self, path: Path, name: str, found: _Found | FoundVolume, started: float
+        self, path: Path, name: str, found: FoundImage | FoundVolume, started: float
     ) -> tuple[Path, ...]:
         """Write the files, listed before so that they are known for results whatever happens."""
         entry = self.record.entry(path)
@@ -330,7 +311,7 @@ class _Task:
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
         folder = self.record.folder
         files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
-        if self.how.seam_report and isinstance(found, _Found):
+        if self.how.seam_report and isinstance(found, FoundImage):
             save_seams(folder / SEAMS / f"{name}.json", found.seams, found.result, found.image)
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}

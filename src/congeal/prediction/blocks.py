@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,12 +219,20 @@ def load_block(folder: Path, number: int) -> BlockResult:
     """
     path = block_path(folder, number)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         found = Found(**{name: arrays[name] for name in Found.__dataclass_fields__})
         maps = {name: arrays[f"map_{name}"] for name in MAPS if f"map_{name}" in arrays}
         names = tuple(map(str, arrays["class_names"]))
         layers = arrays["layers"].astype(np.int32)
         return BlockResult(layers, found, maps, names, bool(arrays["has_objects"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise CongealError(f"expected the result of a tile in {path}, it is damaged") from error
+    except FileNotFoundError as error:
+        raise CongealError(
+            f"expected the result of a tile in {path}, it is gone, perhaps by another run that was "
+            "done first; the same command goes on"
+        ) from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise CongealError(
+            f"expected the result of a tile in {path}, it is damaged: remove it, and the same "
+            "command makes it again"
+        ) from error

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Protocol
 
 from congeal.errors import CongealError
@@ -60,11 +64,19 @@ class Processes:
     def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
         """Call a task with each number, and give each back when it is done."""
         context = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
-        threads = max(1, multiprocessing.cpu_count() // self.count)
+        waiting = list(numbers)
+        count = max(1, min(self.count, len(waiting)))
+        threads = max(1, multiprocessing.cpu_count() // count)
         try:
-            with ProcessPoolExecutor(self.count, context, _start, (task, threads)) as pool:
-                for done in as_completed([pool.submit(_call, number) for number in numbers]):
-                    yield done.result()
+            with ProcessPoolExecutor(count, context, _start, (task, threads)) as pool:
+                try:
+                    with _born_deaf():
+                        futures = [pool.submit(_call, one) for one in waiting]
+                    for done in as_completed(futures):
+                        yield done.result()
+                except BaseException:  # Ctrl-C, or a tile that fails: do not compute the rest
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
         except BrokenProcessPool as error:
             raise CongealError(
                 "a process that computed tiles was killed, possibly out of memory; the same "
@@ -72,12 +84,35 @@ class Processes:
             ) from error
 
 
+@contextmanager
+def _born_deaf() -> Iterator[None]:
+    """Let processes that start in the block never hear Ctrl-C, not while they import either."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(task: Task, threads: int) -> None:
     import torch
 
     global _task
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that speaks
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _task = task
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed: nothing else tells it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(number: int) -> int:
@@ -109,8 +144,15 @@ class DaskCluster:
         with self._client(distributed) as client:
             shared = client.scatter(task, broadcast=True)
             futures = client.map(_call_shared, list(numbers), task=shared, pure=False)
-            for done in distributed.as_completed(futures, loop=client.loop):
-                yield int(done.result())
+            try:
+                for done in distributed.as_completed(futures, loop=client.loop):
+                    yield int(done.result())
+            except (distributed.scheduler.KilledWorker, CancelledError, OSError) as error:
+                said = " ".join(str(error).split())[:200]
+                raise CongealError(
+                    f"the Dask cluster at {self.address} lost workers or its scheduler ({said}); "
+                    "the same command goes on from the tiles that are done"
+                ) from error
 
     def _client(self, distributed: Any) -> Any:
         try:

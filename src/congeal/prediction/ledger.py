@@ -6,13 +6,14 @@ all, so a run that was killed at any moment goes on from them, and several runs 
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from congeal.errors import CongealError
 from congeal.files import claim, write_json
 from congeal.methods.maps import ImageStatistics
 from congeal.prediction.blocks import block_path
@@ -43,21 +44,23 @@ class Ledger:
         numbers = range(len(self.plan.blocks))
         return [number for number in numbers if not block_path(self.folder, number).is_file()]
 
-    def remove(self) -> None:
-        """Give the tiles up, when the image is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
+def open_ledger(
+    home: Path, key: Mapping[str, Any], prepare: Callable[[], Prepared], *, begin: bool = True
+) -> Ledger:
+    """Go on from the tiles in a folder, or begin; tiles of something else are not touched.
 
-def open_ledger(folder: Path, key: Mapping[str, Any], prepare: Callable[[], Prepared]) -> Ledger:
-    """Go on from the tiles in a folder, or begin anew where they are of something else.
+    Each key has a folder of its own in ``home``, so that runs with other settings, which may be
+    going on at the same time, never take each other's tiles for their own.
 
     Args:
-        folder: of the tiles of one image.
+        home: folder of the tiles of one image.
         key: what the tiles follow from: model, settings, image.
         prepare: measures the image and plans its tiles.
+        begin: begin where there are none yet.
 
     Raises:
-        CongealError: the folder cannot be written.
+        CongealError: the folder cannot be written, or there is nothing to go on from.
 
     Example:
         >>> import tempfile
@@ -66,21 +69,41 @@ def open_ledger(folder: Path, key: Mapping[str, Any], prepare: Callable[[], Prep
         >>> ledger.missing(), open_ledger(folder, {}, lambda: 1 / 0) == ledger
         ([0, 1], True)
     """
+    folder = home / _digest(key)
+    known = _read(folder, key)
+    if known is None and not begin:
+        raise CongealError(
+            f"expected tiles of this model, settings, formats and version of the image in {home}, "
+            f"found {'others' if home.is_dir() else 'none'}: run every --block with the same "
+            "options, then --merge"
+        )
+    if known is not None:
+        return Ledger(folder, *known)
     with claim(folder, wait=True):
-        known = _read(folder, key)
-        if known is not None:
-            return Ledger(folder, *known)
-        for path in folder.glob("block_*.npz"):
-            path.unlink()
-        plan, statistics = prepare()
-        told = {"size": plan.size, "tile": plan.tile, "overlap": plan.overlap}
-        measured = None if statistics is None else asdict(statistics)
-        write_json(folder / PLAN, {"key": _plain(key), "plan": told, "statistics": measured})
-        return Ledger(folder, plan, statistics)
+        known = _read(folder, key)  # another process may have been first
+        if known is None:
+            known = prepare()
+            _write(folder, key, *known)
+        return Ledger(folder, *known)
+
+
+def _digest(key: Mapping[str, Any]) -> str:
+    plain = json.dumps(_plain(key), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+
+def _write(
+    folder: Path, key: Mapping[str, Any], plan: TilePlan, statistics: ImageStatistics | None
+) -> None:
+    for path in folder.glob("block_*.npz"):  # of a plan that was damaged
+        path.unlink(missing_ok=True)
+    told = {"size": plan.size, "tile": plan.tile, "overlap": plan.overlap}
+    measured = None if statistics is None else asdict(statistics)
+    write_json(folder / PLAN, {"key": _plain(key), "plan": told, "statistics": measured})
 
 
 def _read(folder: Path, key: Mapping[str, Any]) -> Prepared | None:
-    """The plan of a folder, None where it is of something else or damaged."""
+    """The plan of a folder, None where there is none, or it is damaged."""
     try:
         stored = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if stored["key"] != _plain(key):

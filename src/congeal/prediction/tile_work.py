@@ -6,9 +6,10 @@ that was stopped goes on from the tiles it had, and several processes may comput
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +67,13 @@ class TileWork:
     part: tuple[int, int] | None = None
     merge: bool = False
 
+    def __post_init__(self) -> None:
+        if self.part is not None and self.merge:
+            raise CongealError(
+                "expected --block or --merge (block= or merge= in Python), got both: --merge "
+                "comes when all blocks are done"
+            )
+
     def segment(
         self, late: LateModel, image: NDArray[Any], source: TileSource
     ) -> tuple[Segmentation, Seams] | None:
@@ -85,8 +93,8 @@ class TileWork:
 
     def forget(self, name: str) -> None:
         """Give up the tiles of an image whose results are written."""
-        Ledger(self.folder / name, TilePlan((0, 0), 1, 0), None).remove()
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        with suppress(OSError):  # those of other images are there, or come just now
             self.folder.rmdir()
 
     def _whole(self, late: LateModel, image: NDArray[Any]) -> tuple[Segmentation, Seams] | None:
@@ -103,8 +111,13 @@ class TileWork:
             return self.tiling.prepare(late.get(), image)
 
         if source.key is not None:
-            yield open_ledger(self.folder / source.name, source.key, prepare)
+            home = self.folder / source.name
+            yield open_ledger(home, source.key, prepare, begin=not self.merge)
             return
+        if self.part is not None or self.merge:
+            raise CongealError(
+                "expected a model by its folder or name for block= and merge=, got one in memory"
+            )
         with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
             yield open_ledger(Path(folder), {}, prepare)
 
@@ -177,6 +190,8 @@ def parse_part(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+    short = len(text) < 20  # int() refuses thousands of digits in its own way
+    numbers = short and number.isdecimal() and count.isdecimal()
+    if not (numbers and 1 <= int(number) <= int(count)):
         raise CongealError(f"expected --block as I/N, such as 1/8 to 8/8, got {text!r:.80}")
     return int(number), int(count)

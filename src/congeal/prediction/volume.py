@@ -22,6 +22,7 @@ from congeal.segmentation.volume import Volume, VoxelSize
 __all__ = [
     "VOLUME_FORMATS",
     "FoundVolume",
+    "check_objects",
     "check_volume_formats",
     "found_in_planes",
     "segment_volume",
@@ -76,10 +77,23 @@ def found_in_planes(model: Segmenter, planes: Iterable[NDArray[Any]]) -> Iterabl
         CongealError: there is not the memory for a plane, or the model finds no objects.
     """
     for plane in planes:
-        result, _ = segment_image(model, plane)
-        if not result.has_objects:
-            raise CongealError(f"expected a model of objects for a volume, got {result!r}")
-        yield result
+        yield check_objects(segment_image(model, plane)[0])
+
+
+def check_objects(result: Segmentation) -> Segmentation:
+    """Refuse a plane of a volume in which no objects were looked for.
+
+    Raises:
+        CongealError: it is one.
+
+    Example:
+        >>> import numpy as np
+        >>> check_objects(Segmentation.from_labels(np.eye(2, dtype=np.int64)))
+        Segmentation(2 x 2, 1 object)
+    """
+    if not result.has_objects:
+        raise CongealError(f"expected a model of objects for a volume, got {result!r}")
+    return result
 
 
 def check_volume_formats(formats: Iterable[str]) -> None:

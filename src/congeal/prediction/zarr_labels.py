@@ -13,22 +13,25 @@ import numpy as np
 
 from congeal.data.zarr_images import ZarrImage, open_zarr_image
 from congeal.errors import CongealError
+from congeal.files import claim
 from congeal.prediction.blocks import load_block
 from congeal.prediction.executors import choose_executor
 from congeal.prediction.late import LateModel
 from congeal.prediction.ledger import Ledger
-from congeal.prediction.maker import ELSEWHERE, Maker
+from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker
 from congeal.prediction.seams import join_blocks
 from congeal.prediction.single import Model
 from congeal.prediction.stitching import paint_labels
 from congeal.prediction.tile_work import TileSource, TileWork, parse_part
 from congeal.prediction.tiled import Tiling
+from congeal.segmentation.scale import Scale
 
 __all__ = ["segment_zarr"]
 
 CHUNK = 1024  # pixels of a side
 COARSEST = 512  # pixels: no copy is smaller than half of it
 NAME = "congeal"
+OWN = {"zarr.json", "labels"}  # what a store of labels has in it
 
 
 def segment_zarr(
@@ -77,15 +80,19 @@ def segment_zarr(
         How many objects there are; None where only a part of the tiles was wanted.
 
     Raises:
-        CongealError: the store is there already, or as for :func:`congeal.segment`.
+        CongealError: the store is there already (with ``overwrite``: something that is no store
+            of labels), or as for :func:`congeal.segment`.
     """
     output, given = Path(output), Path(image).absolute()
-    if output.exists() and not overwrite:
-        raise CongealError(f"expected no file at {output}, there is one: {ELSEWHERE}")
+    if output.resolve() in (given.resolve(), *given.resolve().parents):
+        raise CongealError(f"expected another name for --output than that of the image, {output}")
+    _refuse_to_replace(output, overwrite)
+    Scale(pixel_size)
     read = partial(open_zarr_image, given, channels, plane, axes)
     tiling, shown = Tiling(tile, overlap), read()
     maker = Maker.of(model, {**(settings or {}), **tiling.facts()})
-    key = {**maker.facts(), "image": str(given), "plane": plane, "channels": channels}
+    key = {**maker.facts(), "image": str(given), "modified": given.stat().st_mtime_ns}
+    key |= {"plane": plane, "channels": channels, "axes": shown.axes, "size": shown.shape}
     part = parse_part(block)
     folder = output.with_name(f"{output.name}.tiles")
     work = TileWork(folder, tiling, choose_executor(processes, dask), part, merge)
@@ -95,9 +102,26 @@ def segment_zarr(
         work.compute(late, shown, source, ledger)
         if part is not None:
             return None
-        count = _write(output, ledger, shown, pixel_size or shown.pixel_size)
+        with claim(folder, wait=True):
+            _refuse_to_replace(output, overwrite)  # another run may have been first
+            count = _write(output, ledger, shown, pixel_size or shown.pixel_size)
     work.forget("image")
     return count
+
+
+def _refuse_to_replace(output: Path, overwrite: bool) -> None:
+    """Refuse to replace anything, unless asked to, and what is no store of labels in any case."""
+    if os.path.lexists(output) and not overwrite:
+        raise CongealError(f"expected no file at {output}, there is one: {ELSEWHERE}")
+    strange = {path.name for path in output.iterdir()} - OWN if output.is_dir() else {output.name}
+    labels = output / "labels"
+    if labels.is_dir():
+        strange |= {path.name for path in labels.iterdir()} - {NAME, "zarr.json"}
+    if os.path.lexists(output) and strange:
+        raise CongealError(
+            f"expected labels of an earlier run in {output}, which --overwrite would remove with "
+            f"all that is in it, found {min(strange)}: {ANOTHER}"
+        )
 
 
 def _write(output: Path, ledger: Ledger, image: ZarrImage, pixel_size: float | None) -> int:

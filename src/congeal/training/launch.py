@@ -18,7 +18,7 @@ from congeal.errors import CongealError
 from congeal.training.config import TrainConfig
 from congeal.training.together import training_settings
 
-__all__ = ["LAUNCHED", "LOST", "devices_wanted", "launch"]
+__all__ = ["LAUNCHED", "LOST", "check_devices", "devices_wanted", "launch"]
 
 PROGRAM = (sys.executable, "-m", "congeal.cli")
 LOST = 75  # exit code of a process that misses another one: not itself to blame
@@ -40,6 +40,31 @@ def devices_wanted(settings: Mapping[str, Any]) -> int:
     asked = training_settings(settings, "devices", "nodes")
     config = TrainConfig.from_settings(asked)
     return config.devices if config.nodes == 1 else 1
+
+
+def check_devices(count: int, device: str = "auto") -> None:
+    """Refuse to start more processes than this machine has GPUs, or cores where it has none.
+
+    Two processes start on any CPU: that is slow, but tells how a training in parts behaves.
+
+    Args:
+        count: of processes.
+        device: of the training.
+
+    Raises:
+        CongealError: there are too many.
+
+    Example:
+        >>> check_devices(2, "cpu")
+    """
+    import torch
+
+    gpus = 0 if device == "cpu" else torch.cuda.device_count()
+    most, what = (gpus, "GPUs") if gpus else (max(2, os.cpu_count() or 1), "CPU processes")
+    if count > most:
+        raise CongealError(
+            f"expected --devices (devices= in Python) of at most {most} {what} here, got {count}"
+        )
 
 
 def launch(words: Sequence[str], count: int, program: Sequence[str] = PROGRAM) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from congeal.data.sample import Dataset, Sample, Subset
+from congeal.data.sample import Dataset, LabelMap, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
 from congeal.evaluation.comparison import Comparison
@@ -262,10 +262,14 @@ def _true_picture(sample: Sample, task: Task) -> RGB:
     """The truth that the task learns from, as a picture."""
     if task.fills == "semantic" and sample.semantic is not None:
         return colour_classes(sample.semantic)
-    if task.fills == "boundary" and (sample.annotations or sample.boundaries):
-        drawn = sample.boundaries or [boundaries(one) for one in sample.annotations]
+    if task.fills == "boundary":
+        drawn = sample.boundaries or [boundaries(one) for one in _drawn_segments(sample)]
         return to_display(np.mean(drawn, axis=0))
     return colour_labels(sample.labels)
+
+
+def _drawn_segments(sample: Sample) -> tuple[LabelMap, ...]:
+    return sample.annotations or (sample.labels,)
 
 
 def _found_picture(result: Segmentation, task: Task) -> RGB:

@@ -1,0 +1,103 @@
+"""What is found in an image, or in a stack of planes, before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from congeal.prediction.late import LateModel
+from congeal.prediction.maker import Maker
+from congeal.prediction.reading import Page, Pages, read_page
+from congeal.prediction.seams import Seams
+from congeal.prediction.tile_work import TileSource, TileWork
+from congeal.prediction.volume import FoundVolume, check_objects
+from congeal.segmentation import Segmentation
+from congeal.segmentation import formats as writers
+from congeal.segmentation.formats import MAPS
+from congeal.segmentation.scale import Scale
+from congeal.segmentation.volume import Volume
+
+__all__ = ["Finder", "FoundImage"]
+
+
+@dataclass(frozen=True, eq=False)
+class FoundImage:
+    """A result, with what its files are written from."""
+
+    result: Segmentation
+    image: NDArray[Any]
+    scale: Scale
+    seams: Seams
+
+    def save(self, path: Path, file_name: str) -> Path:
+        """Write a file in the format its name tells; ``file_name`` is the image's own."""
+        return writers.save(self.result, path, self.image, self.scale, file_name)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds what is in the images of a run.
+
+    Args:
+        model: of the run.
+        maker: the model and its settings, for telling tiles of others.
+        pages: the images.
+        work: how tiles are computed.
+    """
+
+    model: LateModel
+    maker: Maker
+    pages: Pages
+    work: TileWork
+
+    def find(self, path: Path, name: str) -> FoundImage | FoundVolume | None:
+        """Segment an image or stack; None where only a part of its tiles was wanted.
+
+        Args:
+            path: of the image.
+            name: of its results.
+
+        Raises:
+            CongealError: it cannot be read or segmented.
+        """
+        if self.pages.reading.stack == "volume":
+            return self._find_volume(path, name)
+        page = self.pages.of[path]
+        image, scale = self.pages.read(path).pixels, self.pages.reading.scale(page.file)
+        made = self.work.segment(self.model, image, self._source(page, name))
+        return None if made is None else FoundImage(made[0], image, scale, made[1])
+
+    def _find_volume(self, path: Path, name: str) -> FoundVolume | None:
+        reading, file = self.pages.reading, self.pages.file(path)
+        planes, size = self.pages.planes(path), reading.voxel_size(file)
+        if self.work.part is not None:
+            for _ in self._found_in_planes(planes, file, name):
+                pass
+            return None
+        found = self._found_in_planes(planes, file, name)
+        return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
+
+    def _found_in_planes(
+        self, planes: list[NDArray[Any]], file: Path, name: str
+    ) -> Iterator[Segmentation]:
+        for number, plane in enumerate(planes):
+            source = self._source(Page(file, number), f"{name}/z{number + 1:03d}")
+            made = self.work.segment(self.model, plane, source)
+            if made is not None:
+                yield check_objects(made[0])
+
+    def _source(self, page: Page, name: str) -> TileSource:
+        page = Page(page.file.absolute(), page.number)
+        read = partial(read_page, page, self.pages.reading.channels)
+        key = {
+            **self.maker.facts(),
+            "modified": page.file.stat().st_mtime_ns,
+            "file": str(page.file),
+            "maps": [name for name in MAPS if name in self.model.maps],
+        }
+        return TileSource(name, read, key if self.maker.model else None)
