@@ -138,7 +138,7 @@ def test_all_other_protocols_take_any_objects(world):
 def test_without_annotators_the_outlines_of_labels_are_the_true_boundaries(world, perfect):
     plain = world("plain")
     found = evaluate(perfect(plain), plain, protocol="bsds-boundaries", limit=1, report=False)
-    assert found.metrics["ods"] == pytest.approx(1)
+    assert found.metrics["ods"] > 0.98  # predictions are thinned, the truth is not
     assert "annotators" not in found.curves  # nobody to agree with
 
 

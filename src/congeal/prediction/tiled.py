@@ -139,6 +139,7 @@ def segment_image(
         CongealError: there is not the memory for it, or tile and overlap do not fit.
 
     Example:
+        >>> import numpy as np
         >>> from congeal import RPE
         >>> segment_image(RPE(), np.zeros((20, 30, 1), np.uint8))[0].shape
         (20, 30)
