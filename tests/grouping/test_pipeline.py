@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from runpy import run_path
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +15,10 @@ from torch.nn.functional import avg_pool2d, pad
 import congeal
 from congeal.data import open_dataset
 from congeal.errors import CongealError
-from congeal.grouping import MeanShift, connect, converge, find_modes, group_pixels
+from congeal.grouping import MeanShift, converge, find_modes, group_pixels
 from congeal.sphere import normalise
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def directions(count: int, dimensions: int, seed: int) -> Tensor:
@@ -45,25 +50,16 @@ def embed(labels: np.ndarray, modes: Tensor, noise: float, seed: int = 0) -> Ten
     return normalise(blurred + noise * torch.randn(blurred.shape, generator=generator), dim=0)
 
 
-def exact_nearby(embedding: Tensor, mask: Tensor, mass: Tensor, shift: MeanShift) -> np.ndarray:
-    """Labels ``(h, w)``: every pixel of the mask shifts to convergence, neighbours that agree join.
-
-    The kernel is that of the shift, without a cut, a cell or a block left out.
-    """
-    points, weight = embedding[:, mask].T.contiguous()[None], mass[mask][None]
-    place = mask.nonzero().float()[None]
-    for _ in range(60):
-        before, points = points, shift.step(points, weight, place)
-        if float((points - before).abs().max()) < 1e-3:
-            break
-    settled = torch.zeros_like(embedding)
-    settled[:, mask] = points[0].T
-    down = (settled[:, 1:] * settled[:, :-1]).sum(0) > shift.margin
-    right = (settled[:, :, 1:] * settled[:, :, :-1]).sum(0) > shift.margin
-    return connect(mask.numpy(), down.numpy(), right.numpy())
+@pytest.fixture
+def exact_nearby(monkeypatch):
+    """The benchmark's exact mean shift: the kernel without a cut, a cell or a block left out."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return run_path(str(BENCHMARKS / "grouping.py"))["exact_nearby"]
 
 
-def test_embeddings_of_nuclei_are_grouped_as_by_exact_mean_shift(pack, monkeypatch) -> None:
+def test_embeddings_of_nuclei_are_grouped_as_by_exact_mean_shift(
+    pack, monkeypatch, exact_nearby
+) -> None:
     """The model that ships, its own decoding settings, every foreground pixel of the map."""
     pack("nuclei")
     model, images, scores = congeal.load("nuclei"), open_dataset("nuclei", "val"), []

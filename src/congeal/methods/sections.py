@@ -10,7 +10,22 @@ from congeal.networks.decoders import DecoderSize
 from congeal.settings import Settings, setting
 from congeal.tasks import TaskName
 
-__all__ = ["ImageSettings", "InputSettings", "MethodSettings", "NetworkSettings"]
+__all__ = ["ImageSettings", "InputSettings", "MethodSettings", "NetworkSettings", "check_scales"]
+
+
+def check_scales(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Check the sizes, relative to the image, whose predictions are averaged.
+
+    Raises:
+        ValueError: there is none, or one is not from 0.1 to 4.
+
+    Example:
+        >>> check_scales((0.5, 1.0))
+        (0.5, 1.0)
+    """
+    if not values or not all(0.1 <= value <= 4 for value in values):
+        raise ValueError("expected at least one scale, each from 0.1 to 4")
+    return values
 
 
 class ImageSettings(Settings):

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from congeal.errors import CongealError, unknown
@@ -20,6 +21,7 @@ __all__ = [
     "encoder_statistics",
     "input_moments",
     "list_encoders",
+    "register_moments",
 ]
 
 COMPACT_WIDTHS = (24, 48, 64, 96, 96)
@@ -189,6 +191,33 @@ def input_moments(
     if len(own[0]) not in (1, planes):
         own = tuple((sum(one) / len(one),) * planes for one in own)  # type: ignore[assignment]
     return tuple(mean or own[0]), tuple(deviation or own[1])
+
+
+def register_moments(
+    network: nn.Module,
+    encoder: str,
+    mean: Sequence[float] | None = None,
+    deviation: Sequence[float] | None = None,
+    planes: int = 3,
+) -> None:
+    """Give a network the buffers ``mean`` and ``deviation``, ``(1, C, 1, 1)``, of its input.
+
+    Args:
+        network: gets them; they follow from the settings, so they are not stored with it.
+        encoder: by name, and the others, as for :func:`input_moments`.
+        mean: of the settings.
+        deviation: likewise.
+        planes: of the image.
+
+    Example:
+        >>> network = nn.Module()
+        >>> register_moments(network, "tf_efficientnet_lite0")
+        >>> network.mean.shape
+        torch.Size([1, 3, 1, 1])
+    """
+    moments = input_moments(encoder, mean, deviation, planes)
+    for name, values in zip(("mean", "deviation"), moments, strict=True):
+        network.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
 
 
 def build_encoder(

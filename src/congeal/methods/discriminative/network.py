@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from congeal.methods.discriminative.config import DiscriminativeConfig
 from congeal.networks.coordinates import RotaryPosition, coordinate_channels
-from congeal.networks.encoders import input_moments
+from congeal.networks.encoders import register_moments
 from congeal.networks.heads import FullResolutionHead, ProjectedHead
 from congeal.networks.registry import build_network
 
@@ -66,9 +66,7 @@ class EmbeddingAndClasses(nn.Module):
         if config.task != "instances":
             self.place = nn.Identity()
         encoder = c.encoder if self.refined else "compact"
-        moments = input_moments(encoder, c.mean, c.deviation, planes)
-        for name, values in zip(("mean", "deviation"), moments, strict=True):
-            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+        register_moments(self, encoder, c.mean, c.deviation, planes)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the maps of ``(B, 3, H, W)``, sides divisible by :attr:`divisor`.

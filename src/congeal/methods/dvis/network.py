@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from congeal.methods.dvis.config import DVISNetwork
 from congeal.networks.coordinates import coordinate_channels
-from congeal.networks.encoders import input_moments
+from congeal.networks.encoders import register_moments
 from congeal.networks.registry import EncoderDecoder
 
 __all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
@@ -149,9 +149,7 @@ class ValueNetwork(nn.Module):
         self.feature_stride = min(strides)
         self.feature_channels = sum(encoder.channels[level] for level in self.levels)
         self.divisor = self.body.divisor
-        moments = input_moments(config.encoder, config.mean, config.deviation, planes)
-        for name, values in zip(("mean", "deviation"), moments, strict=True):
-            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+        register_moments(self, config.encoder, config.mean, config.deviation, planes)
 
     def forward(self, image: Tensor) -> ValueOutput:
         """``(B, 3, H, W)``, sides divisible by ``divisor``, to a :class:`ValueOutput`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.data.batch import Batch
-from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
 from congeal.grouping.edges import suppress_non_maxima
 from congeal.losses.balanced_logistic import balanced_logistic_loss
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.image import lift_dark, network_input, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
-from congeal.methods.method import Method, Stage
+from congeal.methods.method import Stage
 from congeal.methods.rescale import resample_map
 from congeal.methods.rpe.boundaries_config import (
     BOUNDARY_PRESETS,
     BOUNDARY_SEARCH,
     RPEBoundariesConfig,
 )
+from congeal.methods.rpe.dense import DenseTask
 from congeal.methods.rpe.sides import SideNetwork, SideOutput
-from congeal.methods.suggestions import is_dark
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPEBoundaries", "boundary_groups"]
@@ -36,7 +35,7 @@ __all__ = ["RPEBoundaries", "boundary_groups"]
 EMBEDDING, TUNING = "embedding", "fine-tuning"  # the stages
 
 
-class RPEBoundaries(Method):
+class RPEBoundaries(DenseTask):
     """How likely every pixel lies on a boundary, from embeddings that show as colours.
 
     Every side output of the encoder gives unit vectors of three dimensions. The pairwise loss
@@ -52,38 +51,22 @@ class RPEBoundaries(Method):
         (30, 50)
     """
 
-    name = "rpe"
-    title = "Recurrent Pixel Embedding"
-    reference = "Kong & Fowlkes, CVPR 2018"
     Config = RPEBoundariesConfig
     tasks = ("boundaries",)
     search_space = BOUNDARY_SEARCH
     presets = BOUNDARY_PRESETS
 
+    network: SideNetwork
     config: RPEBoundariesConfig
 
     def __init__(self, config: RPEBoundariesConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         self.network = SideNetwork(self.config.network, self.config.input.planes)
 
-    @classmethod
-    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Lift the dark parts of images that are mostly dark."""
-        return {"input.gamma": 0.5 if is_dark(survey) else 1.0}
-
-    @property
-    def divisor(self) -> int:
-        """What the sides of the network's input must be divisible by."""
-        return self.network.divisor
-
     @property
     def wanted_maps(self) -> tuple[str, ...]:
         """The share of the annotators that mark each pixel."""
         return ("boundaries",)
-
-    def encoder_parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Parameters that learn at the rate of the encoder."""
-        return self.network.encoder.parameters()
 
     def stages(self) -> tuple[Stage, ...]:
         """The embedding, unless it has no share, then fine-tuning."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,23 +10,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.data.batch import Batch
-from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.image import lift_dark, network_input, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
-from congeal.methods.method import Method
 from congeal.methods.rescale import resample_map
+from congeal.methods.rpe.dense import DenseTask
 from congeal.methods.rpe.semantic_config import SEMANTIC_PRESETS, RPESemanticConfig
 from congeal.methods.rpe.semantic_network import ClassNetwork, ClassOutput
-from congeal.methods.suggestions import is_dark
 from congeal.segmentation import Segmentation
 
 __all__ = ["RPESemantic"]
 
 
-class RPESemantic(Method):
+class RPESemantic(DenseTask):
     """The class of every pixel, by cross-entropy, helped by embeddings in which a class is a group.
 
     An atrous pyramid reads the encoder's features; logits and unit embeddings are made of the same
@@ -42,13 +39,11 @@ class RPESemantic(Method):
         ((30, 50), (3, 30, 50))
     """
 
-    name = "rpe"
-    title = "Recurrent Pixel Embedding"
-    reference = "Kong & Fowlkes, CVPR 2018"
     Config = RPESemanticConfig
     tasks = ("semantic",)
     presets = SEMANTIC_PRESETS
 
+    network: ClassNetwork
     config: RPESemanticConfig
 
     def __init__(self, config: RPESemanticConfig | None = None, **settings: Any) -> None:
@@ -59,24 +54,10 @@ class RPESemantic(Method):
             loss.concentration, loss.margin, steps=loss.mean_shift_steps, step_size=loss.eta
         )
 
-    @classmethod
-    def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Lift the dark parts of images that are mostly dark."""
-        return {"input.gamma": 0.5 if is_dark(survey) else 1.0}
-
-    @property
-    def divisor(self) -> int:
-        """What the sides of the network's input must be divisible by."""
-        return self.network.divisor
-
     @property
     def wanted_maps(self) -> tuple[str, ...]:
         """The class of every pixel."""
         return ("semantic",)
-
-    def encoder_parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Parameters that learn at the rate of the encoder."""
-        return self.network.encoder.parameters()
 
     def forward(self, image: Tensor) -> ClassOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`ClassOutput`."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from congeal.losses.pairwise import Sampling
-from congeal.methods.sections import ImageSettings, MethodSettings, NetworkSettings
+from congeal.methods.sections import ImageSettings, MethodSettings, NetworkSettings, check_scales
 from congeal.settings import Settings, setting
 from congeal.tasks import TaskName
 
@@ -98,9 +98,7 @@ class SemanticDecoding(Settings):
     @field_validator("scales")
     @classmethod
     def _in_range(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if not values or not all(0.1 <= value <= 4 for value in values):
-            raise ValueError("expected at least one scale, each from 0.1 to 4")
-        return values
+        return check_scales(values)
 
 
 class RPESemanticConfig(MethodSettings):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from congeal.methods.rpe.semantic_config import SemanticNetwork
 from congeal.networks.blocks import ConvNorm
 from congeal.networks.decoders import LightDecoder
-from congeal.networks.encoders import build_encoder, input_moments
+from congeal.networks.encoders import build_encoder, register_moments
 from congeal.networks.pyramid import AtrousPyramid
 from congeal.sphere import FAINT, normalise
 
@@ -45,6 +44,7 @@ class ClassNetwork(nn.Module):
         CongealError: the encoder is unknown, or has no features at the stride wanted.
 
     Example:
+        >>> import torch
         >>> output = ClassNetwork(SemanticNetwork(), classes=2)(torch.zeros(1, 3, 64, 32))
         >>> tuple(output.embedding.shape), tuple(output.logits.shape)
         ((1, 16, 16, 8), (1, 3, 16, 8))
@@ -74,9 +74,7 @@ class ClassNetwork(nn.Module):
         self.refine = ConvNorm(width, width)
         self.classify = nn.Conv2d(width, classes + 1, 1)
         self.embed = nn.Sequential(ConvNorm(width, width), nn.Conv2d(width, c.dimensions, 1))
-        moments = input_moments(c.encoder, c.mean, c.deviation, planes)
-        for name, values in zip(("mean", "deviation"), moments, strict=True):
-            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+        register_moments(self, c.encoder, c.mean, c.deviation, planes)
 
     @property
     def divisor(self) -> int:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from congeal.methods.rpe.boundaries_config import BoundaryNetwork
 from congeal.networks.decoders import LightDecoder
-from congeal.networks.encoders import build_encoder, input_moments
+from congeal.networks.encoders import build_encoder, register_moments
 from congeal.sphere import FAINT, normalise
 
 __all__ = ["SideNetwork", "SideOutput"]
@@ -71,9 +71,7 @@ class SideNetwork(nn.Module):
         self.embed = nn.ModuleList(nn.Conv2d(width, c.dimensions, 1) for width in widths)
         self.draw = nn.ModuleList(nn.Conv2d(c.dimensions, 1, 1) for _ in widths)
         self.fuse = nn.Conv2d(c.dimensions * len(widths), 1, 1)
-        moments = input_moments(c.encoder, c.mean, c.deviation, planes)
-        for name, values in zip(("mean", "deviation"), moments, strict=True):
-            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
+        register_moments(self, c.encoder, c.mean, c.deviation, planes)
 
     @property
     def divisor(self) -> int:

@@ -34,7 +34,7 @@ from congeal.methods.segsort.prototypes import INDEXED, ImageSegments, Prototype
 from congeal.methods.segsort.search import SEARCH_SPACE
 from congeal.methods.segsort.segments import boxes_of, class_map, cut_by_class, refine, rows_of
 from congeal.methods.segsort.suggest import suggest_settings
-from congeal.networks.encoders import input_moments
+from congeal.networks.encoders import register_moments
 from congeal.networks.registry import build_network
 from congeal.processes import gather_rows
 from congeal.segmentation import Segmentation
@@ -114,9 +114,7 @@ class SegSort(Method):
             encoder=c.encoder,
             **c.encoder_options,
         )
-        moments = input_moments(c.encoder, c.mean, c.deviation, self.config.input.planes)
-        for name, values in zip(("mean", "deviation"), moments, strict=True):
-            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
+        register_moments(self, c.encoder, c.mean, c.deviation, self.config.input.planes)
         self.bank = PrototypeBank(self.config.loss.memory)
         self.index = PrototypeIndex(c.dimensions)
 
