@@ -23,7 +23,7 @@ PACKAGE = SOURCE / "congeal"
 # docs/architecture.md shows the same list.
 LAYERS = (
     ("errors", "version"),
-    ("files", "progress", "settings", "tasks"),
+    ("clock", "files", "progress", "settings", "tasks"),
     ("sphere", "labels", "autograd", "neighbours", "chance", "processes"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping

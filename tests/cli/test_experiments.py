@@ -1,7 +1,12 @@
 import subprocess
 import sys
+import time
 
 import pytest
+
+from congeal.clock import now
+from congeal.experiments import EXPERIMENTS, Experiment
+from congeal.experiments.loss import draw_loss
 
 
 @pytest.mark.parametrize("words", [[], ["list"]])
@@ -61,3 +66,21 @@ def test_help_explains_without_loading_anything_heavy(run, environment):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("words", "counted"), [([], True), (["--processor-time"], False)])
+def test_minutes_of_an_experiment_pass_in_sleep_unless_the_processor_is_counted(
+    run, desk, monkeypatch, words, counted
+):
+    passed = []
+
+    def sleeps(folder, **asked):
+        started = now()
+        time.sleep(0.1)
+        passed.append(now() - started)
+        return draw_loss(folder, **asked)
+
+    monkeypatch.setitem(EXPERIMENTS, "rpe.loss", Experiment(sleeps, "sleeps"))
+    result = run("experiments", "run", "rpe.loss", "--quick", "-o", "out", *words)
+    assert result.exit_code == 0, result.output
+    assert (passed[0] >= 0.1) == counted

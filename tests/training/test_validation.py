@@ -22,11 +22,11 @@ class SlowClock:
     """A clock by which a validation takes an hour."""
 
     def __init__(self):
-        self.now = 0.0
+        self.seconds = 0.0
 
-    def monotonic(self):
-        self.now += 3600
-        return self.now
+    def __call__(self):
+        self.seconds += 3600
+        return self.seconds
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_validations_are_due_by_images_whatever_the_clock_says(
     brief, tmp_path, monkeypatch, share, expected
 ):
     usual = brief(tmp_path / "usual", validation_share=share)
-    monkeypatch.setattr(validation, "time", SlowClock())
+    monkeypatch.setattr(validation, "now", SlowClock())
     slow = brief(tmp_path / "slow", validation_share=share)
     assert validated(usual) == validated(slow)
     if share == 1:
@@ -49,13 +49,13 @@ def test_validations_are_due_by_images_whatever_the_clock_says(
 def test_best_weights_do_not_depend_on_the_speed_of_the_machine(brief, tmp_path, monkeypatch):
     settings = {"keep": "best", "validation_share": 0.1, "tuning_share": 0}
     usual = load(brief(tmp_path / "usual", **settings)).state_dict()
-    monkeypatch.setattr(validation, "time", SlowClock())
+    monkeypatch.setattr(validation, "now", SlowClock())
     slow = load(brief(tmp_path / "slow", **settings)).state_dict()
     assert all(torch.equal(usual[name], slow[name]) for name in usual)
 
 
 def test_with_a_length_in_minutes_the_clock_decides(brief, tmp_path, monkeypatch):
-    monkeypatch.setattr(validation, "time", SlowClock())
+    monkeypatch.setattr(validation, "now", SlowClock())
     folder = brief(tmp_path / "model", max_minutes=60, validation_share=1)
     assert validated(folder) == [2, 12]  # the first took an hour
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,9 +65,17 @@ def run(
     images: Annotated[
         int | None, typer.Option(help="Images that are scored, at most.", min=1, metavar="N")
     ] = None,
+    processor_time: Annotated[
+        bool,
+        typer.Option(
+            "--processor-time",
+            help="Minutes of the processor, which other work on the machine does not shorten.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: it leaves a picture and the numbers in it, as CSV."""
+    from congeal.clock import count_processor_time
     from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
     named = data.split(",") if data else None
@@ -74,7 +83,8 @@ def run(
     made = {}
     for one in choose_experiments(name):
         say_note(f"running {one}: {EXPERIMENTS[one].what}")
-        made[one] = run_experiment(one, output, quick=quick, seed=seed, **asked)
+        with count_processor_time() if processor_time else nullcontext():
+            made[one] = run_experiment(one, output, quick=quick, seed=seed, **asked)
         if not as_json:
             _tell(made[one])
     if as_json:

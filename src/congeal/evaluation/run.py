@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from congeal.clock import now
 from congeal.data.check import quick_problems
 from congeal.data.registry import held_out_split
 from congeal.data.sample import Dataset, Sample, Subset
@@ -302,7 +302,7 @@ def _judge(judge: Judge, one: Comparison) -> Row:
 
 def _segment(segment: SegmentSample, sample: Sample) -> tuple[Segmentation, float]:
     """Segment a sample and take the time; a failure says on which image it was."""
-    started = time.perf_counter()
+    started = now()
     try:
         result = segment(sample)
     except CongealError as error:
@@ -310,7 +310,7 @@ def _segment(segment: SegmentSample, sample: Sample) -> tuple[Segmentation, floa
     except Exception as error:
         error.add_note(f"while segmenting {sample.name}")
         raise
-    seconds = time.perf_counter() - started
+    seconds = now() - started
     if result.shape != sample.labels.shape:
         raise CongealError(
             f"expected a segmentation of {sample.name} of its size {sample.labels.shape}, "

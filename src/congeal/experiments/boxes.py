@@ -6,7 +6,6 @@ images, augmentation and order of draws.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, masks_to_boxes
 
+from congeal.clock import now
 from congeal.data.batch import Batch
 from congeal.data.intensity import scale_intensity
 from congeal.data.sample import Dataset
@@ -49,7 +49,7 @@ class Budget:
         """Share of the training that is over, from 0; 1 is the end."""
         if self.updates is not None:
             return updates / self.updates
-        return (time.monotonic() - started) / (60 * self.minutes)
+        return (now() - started) / (60 * self.minutes)
 
 
 class _Pyramid(nn.Module):
@@ -177,7 +177,7 @@ def train_boxes(
     """
     stream = TrainStream(dataset, TrainConfig(crop=crop).augment(), seed=seed, maps=["labels"])
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=RATE, weight_decay=0.01)
-    started, updates = time.monotonic(), 0
+    started, updates = now(), 0
     model.network.train()
     while (share := budget.share(started, updates)) < 1:
         rate = RATE * (1 - share) ** 0.9 * min(1.0, (updates + 1) / WARMUP)

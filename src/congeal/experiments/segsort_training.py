@@ -6,7 +6,6 @@ features into classes, differ.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from congeal.clock import now
 from congeal.data.batch import Batch
 from congeal.data.intensity import scale_intensity
 from congeal.data.registry import open_dataset
@@ -230,7 +230,7 @@ def _optimise(
     stream = TrainStream(images, transform, seed=seed, scale=model.scale, maps=maps, ahead=0)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=effort.rate, weight_decay=0.01)
-    started, step, done = time.monotonic(), 0, 0.0
+    started, step, done = now(), 0, 0.0
     while done < 1:
         optimiser.param_groups[0]["lr"] = effort.rate * rate_share(step, done)
         batch = Batch.collate([stream[step * effort.batch + k] for k in range(effort.batch)])
@@ -239,9 +239,9 @@ def _optimise(
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         step += 1
-        seconds = time.monotonic() - started
+        seconds = now() - started
         done = seconds / (60 * effort.minutes) if effort.minutes else step / effort.steps
-    return time.monotonic() - started
+    return now() - started
 
 
 def rate_share(step: int, done: float) -> float:

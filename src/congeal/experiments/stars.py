@@ -7,7 +7,6 @@ radius in each direction from a point inside, so an object that winds or lies in
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from congeal.clock import now
 from congeal.data.sample import Dataset
 from congeal.experiments.boxes import Budget
 
@@ -90,7 +90,7 @@ def train_stars(
         model = models.StarDist2D(config, name="stars", basedir=folder)
         model.prepare_for_training()
         model.callbacks.append(_clock(budget, float(config.train_learning_rate)))
-        started = time.monotonic()
+        started = now()
         length = {} if budget.updates is None else {"steps_per_epoch": budget.updates}
         model.train(
             *_pairs(dataset),
@@ -100,7 +100,7 @@ def train_stars(
             epochs=10_000 if budget.updates is None else 1,
             **length,
         )
-        spent = (time.monotonic() - started) / 60
+        spent = (now() - started) / 60
         model.optimize_thresholds(*validation)
     return StarSegmenter(model, spent)
 
@@ -114,7 +114,7 @@ def _clock(budget: Budget, rate: float) -> Any:
         updates = 0
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            self.started = self.started or time.monotonic()
+            self.started = self.started or now()
             left = max(0.0, 1 - budget.share(self.started, self.updates))
             self.model.optimizer.learning_rate = rate * left**0.9
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from congeal.clock import now
 from congeal.data.batch import Batch
 from congeal.data.sample import Dataset, Subset
 from congeal.methods.method import Method
@@ -229,13 +229,13 @@ def measure_speed(
         ahead: shapes to choose from, the largest first.
         limit: seconds after which no further update is begun.
     """
-    ends = time.monotonic() + limit
+    ends = now() + limit
     small, other = ahead[-1], ahead[len(ahead) // 2]
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices):
         twin = copy.deepcopy(model)
         timed = [(small, _seconds_of(config, twin, training, small, ends))]
-        if time.monotonic() < ends and other != small:
+        if now() < ends and other != small:
             timed.append((other, _seconds_of(config, twin, training, other, ends)))
     return Speed.through(timed)
 
@@ -254,15 +254,15 @@ def _seconds_of(
     times: list[float] = []
     stage = model.stages()[0].name
     try:
-        while len(times) <= TIMED and (not times or time.monotonic() < ends):
-            started = time.monotonic()
+        while len(times) <= TIMED and (not times or now() < ends):
+            started = now()
             batch = Batch.collate([rows[len(times) * shape.batch + k] for k in range(shape.batch)])
             loss = _loss(sized, model, replicas, batch.to(device), stage)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             float(loss.detach())  # waits for an accelerator
-            times.append(time.monotonic() - started)
+            times.append(now() - started)
     finally:
         if replicas is not None:
             replicas.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from congeal.clock import now
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.method import Method
@@ -31,7 +31,7 @@ def fit_settings(
         plan: of the training.
         training: its images.
         model: to be trained; it is left as it is.
-        born: time by the monotonic clock from which the minutes count.
+        born: time by :func:`congeal.clock.now` from which the minutes count.
         on_line: called with what was chosen, a line each.
 
     Raises:
@@ -48,7 +48,7 @@ def fit_settings(
     if is_timed(config, given):
         assert config.max_minutes is not None
         crops = crop_range(training, model, small=small) if config.crop is None else (0, 0)
-        seconds = 60 * config.max_minutes - (time.monotonic() - born)
+        seconds = 60 * config.max_minutes - (now() - born)
         fitted = fit_to_time(config, given, model, training, crops, seconds)
         config, updates = from_first(fitted)  # all measure at once, as they will train
         for line in tell(config, updates, plan.start):

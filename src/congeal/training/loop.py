@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 
 import lightning
 
+from congeal.clock import now
 from congeal.data.check import quick_problems
 from congeal.data.classes import check_classes
 from congeal.data.images import Channels
@@ -179,9 +179,9 @@ def run_training(
         on_plan: called with all settings before anything is written.
         on_note: called with what looks wrong in the data, a line each, before time is spent.
         on_line: called with what was chosen, a line each.
-        born: time by the monotonic clock from which the minutes count; None: now.
+        born: time by :func:`congeal.clock.now` from which the minutes count; None: now.
     """
-    born = time.monotonic() if born is None else born
+    born = now() if born is None else born
     with together(settings) as speaks, quiet_lightning():
         if not speaks:
             on_plan = on_note = on_line = _say_nothing

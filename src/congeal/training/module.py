@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from congeal.chance import ImageChance
+from congeal.clock import now
 from congeal.data.batch import Batch
 from congeal.methods.method import Method, Stage
 from congeal.processes import batch_shared, from_first, mean_of_all
@@ -63,7 +63,7 @@ class Trainee(lightning.LightningModule):
         total_steps: updates in all, or None when only the clock ends it.
         parts: replicas of the model that a batch is split over, on a CPU.
         run: what a resumed training must have in common with this one.
-        born: time by the monotonic clock from which the minutes count; None: the first step.
+        born: time by :func:`congeal.clock.now` from which the minutes count; None: the first step.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Trainee(lightning.LightningModule):
     @property
     def seconds(self) -> float:
         """Seconds of training, earlier runs included; what comes before the first step is none."""
-        now = time.monotonic()
-        return self.seconds_before + now - (now if self.started is None else self.started)
+        here = now()
+        return self.seconds_before + here - (here if self.started is None else self.started)
 
     @property
     def spent(self) -> float:
@@ -129,7 +129,7 @@ class Trainee(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """Start the clock once everything is loaded."""
-        self.started = time.monotonic()
+        self.started = now()
         if self.born is not None:
             self.prepared += self.started - self.born
         if self.parts > 1:  # now that parameters are where they stay
@@ -180,7 +180,7 @@ class Trainee(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the time."""
         del outputs, batch, batch_idx
-        self.stepped = time.monotonic()
+        self.stepped = now()
 
     def _terms(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from congeal.clock import now
 from congeal.data.check import quick_problems
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
@@ -161,7 +161,7 @@ def tune_decoding(
             f"expected images in {dataset.name}, split {dataset.split}, found none; all of a "
             'folder are in the split "all"'
         )
-    ends = time.monotonic() + seconds
+    ends = now() + seconds
     predicted = list(_predict(model, dataset, limit, stop, on_image))
     objects = sum(len(np.unique(s.labels[s.labels > 0])) for _, s in predicted)
     gain = max(LEAST_GAIN, 2 / max(objects, 1))
@@ -231,7 +231,7 @@ def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
 
 
 def _is_past(moment: float) -> bool:
-    return time.monotonic() > moment
+    return now() > moment
 
 
 class _Search:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from congeal.clock import now
 from congeal.data.sample import Dataset, LabelMap, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import lacking
@@ -167,9 +167,9 @@ class Validation(Callback):
         if self.dataset is None or not len(self.dataset):
             self.save({}, True)
             return
-        started = time.monotonic()
+        started = now()
         self.last = self._score(trainer, pl_module)
-        self.cost = time.monotonic() - started
+        self.cost = now() - started
         self.spent += self.cost
         self.looked += due * len(self.places)
         self._judge(trainer, pl_module)
@@ -183,18 +183,18 @@ class Validation(Callback):
     def _fit(self, model: Method) -> None:
         """Fit what the method needs before it can predict."""
         if self.fitted_on is not None:
-            started = time.monotonic()
+            started = now()
             model.finish(self.fitted_on)
-            self.fit_cost = (time.monotonic() - started) / len(self.fitted_on)
+            self.fit_cost = (now() - started) / len(self.fitted_on)
 
     def _see_how_many(self, model: Method) -> int:
         """Images that the time of a validation lasts for, by how long the first one takes."""
         assert self.dataset is not None
         assert self.seconds is not None
         sample = self.dataset[0]
-        started = time.monotonic()
+        started = now()
         model.segment(sample.image)
-        return max(LEAST_LOOKED, int(self.seconds / (time.monotonic() - started)))
+        return max(LEAST_LOOKED, int(self.seconds / (now() - started)))
 
     def _is_due(self, trainer: lightning.Trainer, trainee: Trainee) -> bool:
         if self.crops is None:
