@@ -116,12 +116,18 @@ class _Unit(nn.Module):
                 nn.Conv2d(before, after, kernel, step, spread * (kernel // 2), spread, bias=False)
             )
         self.body = nn.Sequential(*layers)
+        self.stride = stride
         self.shortcut: nn.Module | None = None
         if first != self.channels or stride > 1:
-            self.shortcut = nn.Conv2d(first, self.channels, 1, stride, bias=False)
+            self.shortcut = nn.Conv2d(first, self.channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         ready = functional.relu(self.norm(x))
-        y: Tensor = self.body(ready) + (x if self.shortcut is None else self.shortcut(ready))
+        if self.shortcut is not None:
+            # Subsampled before the convolution, not by its stride: PyTorch 2.14 writes outside its
+            # memory in the backward pass of a 1 x 1 convolution of stride 2 with under 16 channels
+            # in channels_last on CPUs with AVX-512.
+            x = self.shortcut(ready[..., :: self.stride, :: self.stride])
+        y: Tensor = self.body(ready) + x
         return y
