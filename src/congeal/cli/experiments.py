@@ -62,6 +62,9 @@ def run(
     data: Annotated[
         str | None, typer.Option(help="Data sets of compare, with commas between.", metavar="LIST")
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods of compare, with commas between.", metavar="LIST")
+    ] = None,
     images: Annotated[
         int | None, typer.Option(help="Images that are scored, at most.", min=1, metavar="N")
     ] = None,
@@ -78,8 +81,9 @@ def run(
     from congeal.clock import count_processor_time
     from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
-    named = data.split(",") if data else None
-    asked = {"minutes": minutes, "seeds": seeds, "data": named, "images": images}
+    lists = {"data": data, "methods": methods}
+    asked: dict[str, Any] = {"minutes": minutes, "seeds": seeds, "images": images}
+    asked |= {option: names.split(",") if names else None for option, names in lists.items()}
     made = {}
     for one in choose_experiments(name):
         say_note(f"running {one}: {EXPERIMENTS[one].what}")
