@@ -37,7 +37,7 @@ def test_json_has_the_scores_before_and_after(said, mine, desk, tmp_path):
 
 
 def test_shipped_models_are_left_as_they_are(fails, desk):
-    assert "came with congeal and is left as it is" in fails("tune", "nuclei", "photos")
+    assert "is shipped with congeal and cannot be changed" in fails("tune", "nuclei", "photos")
 
 
 def test_data_that_is_not_there_is_told(fails, mine, desk):

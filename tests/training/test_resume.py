@@ -213,7 +213,7 @@ def contents(folder):
 def test_a_second_training_into_a_folder_is_refused_and_destroys_nothing(brief, unbroken, tmp_path):
     folder = shutil.copytree(unbroken, tmp_path / "model")
     before = contents(folder)
-    with pytest.raises(CongealError, match="holds a training already; resume it, or name"):
+    with pytest.raises(CongealError, match="already holds a training; continue it with --resume"):
         brief(folder)
     assert contents(folder) == before
 

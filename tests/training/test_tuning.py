@@ -123,7 +123,7 @@ def test_at_most_so_many_images_are_looked_at_spread_evenly():
 
 
 def test_very_large_images_are_fewer(monkeypatch):
-    monkeypatch.setattr("congeal.training.tuning.PIXELS", 2 * scene().size)
+    monkeypatch.setattr("congeal.training.tuning.MAX_PIXELS", 2 * scene().size)
     assert tune_decoding(Told(0.9), Scenes(9)).images == 2
 
 
@@ -243,10 +243,10 @@ def test_what_does_not_fit_is_told_in_a_line(folder, tmp_path, monkeypatch):
     with pytest.raises(CongealError, match="expected images in scenes, split val, found none"):
         tune(folder, Scenes(0))
     shutil.copytree(folder, tmp_path / "taken")
-    with pytest.raises(CongealError, match="taken holds a model already; name another folder"):
+    with pytest.raises(CongealError, match="taken already holds a model; name another folder"):
         tune(folder, Scenes(1), output=tmp_path / "taken")
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
-    with pytest.raises(CongealError, match="model came with congeal and is left as it is"):
+    with pytest.raises(CongealError, match="model is shipped with congeal and cannot be changed"):
         tune(folder, Scenes(1))
 
 
@@ -298,7 +298,7 @@ def test_tuning_and_validation_look_at_the_same_images(brief, tmp_path):
 def test_scores_of_other_images_than_those_of_validation_are_named_apart(
     brief, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("congeal.training.tuning.PIXELS", 96**2)
+    monkeypatch.setattr("congeal.training.tuning.MAX_PIXELS", 96**2)
     val = DrawnDataset("sticks", "val", count=3, size=96)
     folder = brief(tmp_path / "model", epochs=1, val=val)
     told = json.loads((folder / "config.json").read_text())

@@ -162,7 +162,7 @@ def train(
         _print_config(method, data, wish)
         return
     _launch_if_several(chosen)
-    about = {"what": what, "licence": licence, "born": born}
+    about = {"what": what, "licence": licence, "start_time": born}
     _run_and_tell(method, data, output or default_folder(data), resume, wish, about, as_json)
 
 
@@ -212,7 +212,7 @@ def _quiet_beside_the_first() -> Iterator[None]:
     launcher.
     """
     from congeal.processes import rank
-    from congeal.training.failures import LostProcess
+    from congeal.training.failures import LostProcessError
     from congeal.training.launch import LAUNCHED, LOST
 
     try:
@@ -222,7 +222,7 @@ def _quiet_beside_the_first() -> Iterator[None]:
                 stack.enter_context(contextlib.redirect_stdout(nowhere))
                 stack.enter_context(contextlib.redirect_stderr(nowhere))
             yield
-    except LostProcess as error:
+    except LostProcessError as error:
         if LAUNCHED in os.environ:
             raise typer.Exit(LOST) from error
         raise
