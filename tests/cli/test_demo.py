@@ -36,7 +36,7 @@ def test_it_ends_with_the_page_and_what_to_do_next(run, asked):
     ]
     lines = result.stdout.splitlines()
     assert lines[0].startswith("sticks: 0.930 AP at IoU .5, 96% of 400 found")
-    assert "look at d/index.html" in lines
+    assert "page: d/index.html" in lines
     assert any("congeal train my_folder" in line for line in lines)
     assert result.stderr == "training\n"
 

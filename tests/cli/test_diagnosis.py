@@ -54,7 +54,7 @@ def told(run, folder, *options):
     """The lines behind the score."""
     result = run("train", folder, "--output", folder / "model", *SHORT, *options)
     assert result.exit_code == 0, result.output
-    _, found, lines = result.stderr.partition("what is likely wrong:\n")
+    _, found, lines = result.stderr.partition("likely causes:\n")
     assert found, result.stderr
     return lines.splitlines()
 

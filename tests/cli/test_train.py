@@ -228,6 +228,6 @@ def test_a_signal_leaves_a_model_and_says_so(environment, desk, number):
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + number, stderr
     assert stdout == ""
-    assert stderr.splitlines()[-1] == "stopped: m holds the model so far; --resume goes on"
+    assert stderr.splitlines()[-1] == "stopped: m holds the model so far; --resume continues"
     assert "Traceback" not in stderr
     load(desk / "m")

@@ -21,7 +21,7 @@ def test_it_says_what_it_compared_and_how_to_go_on(run, mine, desk):
     assert first.endswith(" settings compared by mean AP at .5 and .7")
     before, after = others[0].removeprefix("  matching_ap@0.5 ").split(" -> ")
     assert float(after) >= float(before)
-    assert ("better with" in result.stdout) != ("nothing is changed" in result.stdout)
+    assert ("better with" in result.stdout) != ("nothing was changed" in result.stdout)
     assert others[-1] == f"next: congeal evaluate {mine} photos, congeal segment {mine} IMAGES"
 
 

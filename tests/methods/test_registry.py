@@ -100,7 +100,7 @@ def test_settings_of_each_class_are_listed(register: Register) -> None:
     register(TWO)
     said = CliRunner().invoke(app, ["methods", "stranger"]).output
     assert "tasks: instances, semantic" in said
-    assert "settings for instances; of others: congeal methods stranger" in said
+    assert "settings for instances; for others: congeal methods stranger" in said
     for words, task in (([], "instances"), (["--task", "semantic"], "semantic")):
         told = CliRunner().invoke(app, ["methods", "stranger", *words, "--json"]).output
         assert json.loads(told)["tasks"] == [task]
