@@ -49,7 +49,7 @@ def test_json_tells_the_same(run, asked):
 
 def test_what_goes_wrong_is_one_line(fails, monkeypatch):
     def fail(output, **settings):
-        raise CongealError("expected a time to train above 0 minutes, got 0")
+        raise CongealError("expected more than 0 minutes of training, got 0")
 
     monkeypatch.setattr(module, "run_demo", fail)
     assert "above 0 minutes" in fails("demo", "--minutes", "0")

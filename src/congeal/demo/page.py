@@ -31,11 +31,11 @@ _ENLARGEMENT = 4  # of drawings, which are about 100 pixels wide, so that outlin
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A drawn image with what was found in it; the result keeps its embedding.
+    """A drawn image with its prediction.
 
     Args:
-        sample: the image with its true labels.
-        result: the objects found.
+        sample: image and ground truth.
+        result: prediction, with its embedding.
     """
 
     sample: Sample
