@@ -213,14 +213,14 @@ def batch_shared() -> Iterator[None]:
         _Shared.active = False
 
 
-def shared_count(count: Tensor, least: int = 1) -> Tensor:
+def shared_count(count: Tensor, minimum: int = 1) -> Tensor:
     """Divisor of a sum over this process's part so that the mean over processes is the batch mean.
 
-    It is max(total, least) / processes, where total is the sum of ``count`` over all processes.
+    It is max(total, minimum) / processes, where total is the sum of ``count`` over all processes.
 
     Args:
         count: number of pixels or objects in this process's part, any shape.
-        least: lower bound of the total; avoids division by zero.
+        minimum: lower bound of the total; avoids division by zero.
 
     Returns:
         A tensor of the shape of ``count``.
@@ -230,10 +230,10 @@ def shared_count(count: Tensor, least: int = 1) -> Tensor:
         [1, 3]
     """
     if not _Shared.active:
-        return count.clamp_min(least)
+        return count.clamp_min(minimum)
     total = count.detach().clone()
     dist.all_reduce(total, group=_Shared.group)
-    return total.clamp_min(least) / dist.get_world_size(_Shared.group)
+    return total.clamp_min(minimum) / dist.get_world_size(_Shared.group)
 
 
 def gather_rows(*tables: Tensor) -> tuple[list[Tensor], int]:

@@ -260,7 +260,7 @@ def test_a_spoilt_checkpoint_is_told_in_one_line_and_the_model_is_kept(
 def test_a_checkpoint_of_other_settings_is_told_in_one_line(brief, unbroken, tmp_path):
     folder = shutil.copytree(unbroken, tmp_path / "model")
     said = "expected the settings of the training to resume"
-    with pytest.raises(CongealError, match=f"{said}, the model differs") as caught:
+    with pytest.raises(CongealError, match=f"{said}, got a model that differs") as caught:
         brief(folder, model=RPE(dimensions=6, samples=64), resume=True)
     assert "\n" not in str(caught.value)
     with pytest.raises(CongealError, match="optimizer of the training to resume, muon, got sgd"):

@@ -140,12 +140,12 @@ def _sections(kind: type[Method]) -> dict[str, list[tuple[str, Leaf]]]:
     """Settings by section with their names for ``--set``; training settings come last."""
     from congeal.training import TrainConfig
 
-    found: dict[str, list[tuple[str, Leaf]]] = {}
+    sections: dict[str, list[tuple[str, Leaf]]] = {}
     for leaf in kind.Config.leaves().values():
         section, dot, _ = leaf.path.partition(".")
-        found.setdefault(section if dot else GENERAL, []).append((leaf.path, leaf))
+        sections.setdefault(section if dot else GENERAL, []).append((leaf.path, leaf))
     training = TrainConfig.leaves().values()
-    return {**found, TRAINING: [(f"{TRAINING}.{leaf.path}", leaf) for leaf in training]}
+    return {**sections, TRAINING: [(f"{TRAINING}.{leaf.path}", leaf) for leaf in training]}
 
 
 def _show(rows: Iterable[tuple[str, Leaf]]) -> None:

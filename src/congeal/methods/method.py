@@ -151,26 +151,26 @@ class Method(nn.Module, ABC):
     @property
     def min_object_area(self) -> float:
         """Images with a smaller median object are enlarged, in training too; px, 0: never."""
-        known = "input.min_object_area" in self.Config.leaves()
-        return float(self.config.input.min_object_area) if known else 0.0
+        has_setting = "input.min_object_area" in self.Config.leaves()
+        return float(self.config.input.min_object_area) if has_setting else 0.0
 
     @property
     def percentiles(self) -> tuple[float, float]:
         """Percentiles of the intensities that become 0 and 1, in training and prediction."""
-        known = "input.percentiles" in self.Config.leaves()
-        return self.config.input.percentiles if known else (1.0, 99.8)
+        has_setting = "input.percentiles" in self.Config.leaves()
+        return self.config.input.percentiles if has_setting else (1.0, 99.8)
 
     @property
     def channels(self) -> tuple[int, ...] | None:
         """Image channels that the network uses, in this order; None: gray or RGB."""
-        known = "input.channels" in self.Config.leaves()
-        return self.config.input.channels if known else None
+        has_setting = "input.channels" in self.Config.leaves()
+        return self.config.input.channels if has_setting else None
 
     @property
     def input_channels(self) -> int | None:
         """Number of channels of the network's input; None: any number."""
-        known = "input.channels" in self.Config.leaves()
-        return int(self.config.input.input_channels) if known else None
+        has_setting = "input.channels" in self.Config.leaves()
+        return int(self.config.input.input_channels) if has_setting else None
 
     @property
     def context_radius(self) -> float | None:

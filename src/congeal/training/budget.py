@@ -263,10 +263,10 @@ def measure_speed(
     smallest, middle = candidates[-1], candidates[len(candidates) // 2]
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices):
-        twin = copy.deepcopy(model)
-        timed = [(smallest, _step_seconds(config, twin, training, smallest, deadline))]
+        trial_model = copy.deepcopy(model)
+        timed = [(smallest, _step_seconds(config, trial_model, training, smallest, deadline))]
         if now() < deadline and middle != smallest:
-            timed.append((middle, _step_seconds(config, twin, training, middle, deadline)))
+            timed.append((middle, _step_seconds(config, trial_model, training, middle, deadline)))
     return Speed.through(timed)
 
 

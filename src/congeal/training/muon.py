@@ -120,12 +120,12 @@ class Muon(torch.optim.AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        held: list[tuple[nn.Parameter, Tensor]] = []
+        removed: list[tuple[nn.Parameter, Tensor]] = []
         for group in self.param_groups:
             if group["orthogonal"]:
-                held += self._step_matrices(group)
+                removed += self._step_matrices(group)
         super().step()
-        for weight, gradient in held:
+        for weight, gradient in removed:
             weight.grad = gradient
         return loss
 
@@ -134,8 +134,8 @@ class Muon(torch.optim.AdamW):
         weights = [weight for weight in group["params"] if weight.grad is not None]
         if not weights:
             return []
-        held = [(weight, weight.grad) for weight in weights]
-        updates = [self._with_momentum(weight, gradient) for weight, gradient in held]
+        removed = [(weight, weight.grad) for weight in weights]
+        updates = [self._with_momentum(weight, gradient) for weight, gradient in removed]
         turned = orthogonalised([update.flatten(1) for update in updates])
         steps = [
             (UPDATE_RMS * max(step.shape) ** 0.5 * step).view_as(weight)
@@ -145,7 +145,7 @@ class Muon(torch.optim.AdamW):
         torch._foreach_add_(weights, steps, alpha=-group["lr"])
         for weight in weights:
             weight.grad = None
-        return held
+        return removed
 
     def _with_momentum(self, weight: nn.Parameter, gradient: Tensor) -> Tensor:
         state = self.state[weight]
