@@ -79,7 +79,8 @@ class SegSort(Method):
             "network.pretrained": True,
             "network.pyramid_pooling": True,
             "network.dimensions": 32,
-            "network.stride": 4,
+            "network.output_stride": 8,
+            "network.stride": 8,
             "loss.grid": 5,
             "loss.iterations": 10,
             "loss.concentration": 10.0,
@@ -89,9 +90,9 @@ class SegSort(Method):
             "training.batch_size": 8,
             "training.crop": 336,
             "training.optimizer": "sgd",
-            "training.learning_rate": 2e-3,
-            "training.weight_decay": 5e-4,
+            "training.learning_rate": 2e-2,  # of the head, ten times that of the encoder
             "training.encoder_rate": 0.1,
+            "training.weight_decay": 5e-4,
             "training.rotation": 0.0,
             "training.scale_range": (0.5, 2.0),
         },
@@ -175,6 +176,7 @@ class SegSort(Method):
         told: dict[str, Any] = {
             "concentration": c.concentration,
             "samples": c.samples,
+            "reduction": "pixels",
             "generator": generator,
         }
         if c.unsupervised:
