@@ -22,7 +22,7 @@ def test_a_named_dataset_is_described(run):
     text = run("data", "info", "sticks").stdout
     assert "licence Apache-2.0" in text
     assert "test: 64 images" in text
-    assert "judged by matching" in text
+    assert "protocol matching" in text
 
 
 def test_info_counts_objects_and_their_sizes(run, said, desk):
@@ -34,7 +34,7 @@ def test_info_counts_objects_and_their_sizes(run, said, desk):
     areas = [row for split in facts.values() for row in split["area_histogram"]]
     assert sum(number for low, high, number in areas if (low, high) == (64, 255)) == 10
     assert all(split["void_share"] == 0 for split in facts.values())
-    assert said("data", "info", "sticks", "--count", "2")["splits"]["val"]["looked_at"] == 2
+    assert said("data", "info", "sticks", "--count", "2")["splits"]["val"]["images_read"] == 2
 
 
 def test_a_folder_is_described(said, desk):
@@ -48,7 +48,7 @@ def test_a_pack_that_is_not_here_says_so(run, monkeypatch, tmp_path):
     result = run("data", "info", "nuclei")
     assert result.exit_code == 0
     assert "CONGEAL_DATA" in result.stdout
-    listed = {entry["name"]: entry["here"] for entry in json.loads(run("data", "--json").stdout)}
+    listed = {entry["name"]: entry["available"] for entry in json.loads(run("data", "--json").stdout)}
     assert (listed["nuclei"], listed["sticks"]) == (False, True)
     text = run("data", "info", "voc2012").stdout
     assert "host.robots.ox.ac.uk" in text

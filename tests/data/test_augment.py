@@ -291,7 +291,7 @@ def test_inputs_that_cannot_move_along_are_refused():
     boxes = tv_tensors.BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=(8, 8))
     with pytest.raises(CongealError, match="expected tensors Image and Mask, got BoundingBoxes"):
         hwang2019_augmentation(crop=8)(tv_tensors.Image(torch.zeros(3, 8, 8)), boxes)
-    with pytest.raises(CongealError, match="expected image and labels of one size"):
+    with pytest.raises(CongealError, match="expected image and labels of the same size"):
         hwang2019_augmentation(crop=8)(torch.zeros(3, 8, 8), torch.zeros(8, 9).long())
 
 

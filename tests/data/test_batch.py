@@ -314,7 +314,7 @@ def test_a_loader_pins_a_batch():
 
 
 def test_what_cannot_be_joined_is_told():
-    with pytest.raises(CongealError, match=r"crops of one size in a batch, got \[\(4, 6\), \(8, 8"):
+    with pytest.raises(CongealError, match=r"crops of the same size in a batch, got \[\(4, 6\)"):
         Batch.collate([filled(1, []), Batch(torch.zeros(1, 3, 8, 8))])
     with pytest.raises(CongealError, match="the same maps of all crops"):
         Batch.collate([filled(1), filled(1, ["labels"])])

@@ -139,9 +139,9 @@ def wrapped(text: str, indent: int = 0, hanging: int = 2) -> str:
     )
 
 
-def plural(what: str, number: int) -> str:
-    """Give the word for one or many."""
-    return what if number == 1 else f"{what}s"
+def plural(noun: str, number: int) -> str:
+    """The noun in singular or plural."""
+    return noun if number == 1 else f"{noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def _plain(value: Any) -> Any:

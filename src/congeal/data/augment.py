@@ -153,7 +153,7 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         """Draw the view; all inputs have to have one size."""
         sizes = {tuple(one.shape[-2:]) for one in flat_inputs}
         if len(sizes) != 1:
-            raise CongealError(f"expected image and labels of one size, got {sorted(sizes)}")
+            raise CongealError(f"expected image and labels of the same size, got {sorted(sizes)}")
         ((height, width),) = sizes
         scale = uniform(*self.scale) if _chance(self.probability) else 1.0
         if self.cover:

@@ -157,7 +157,7 @@ class Batch:
             raise CongealError("expected at least one crop in a batch, got none")
         sizes = sorted({tuple(one.image.shape[-2:]) for one in batches})
         if len(sizes) > 1:
-            raise CongealError(f"expected crops of one size in a batch, got {sizes}; set crop")
+            raise CongealError(f"expected crops of the same size in a batch, got {sizes}; set crop")
         if len({one.maps for one in batches}) > 1:
             raise CongealError("expected the same maps of all crops in a batch")
         names = ("image", *batches[0].maps)

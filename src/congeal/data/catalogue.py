@@ -1,4 +1,4 @@
-"""What has a name: every dataset with its terms, its home and its protocol."""
+"""The table of named datasets: description, licence, source and protocol of each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ __all__ = ["DATASETS", "DatasetInfo"]
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a named dataset is, on which terms, where it comes from, and how it is judged."""
+    """Entry of a named dataset.
+
+    Attributes:
+        name: as given on the command line, such as ``"nuclei:fluorescence"``.
+        description: one line.
+        licence: terms of use.
+        source: web address.
+        protocol: default evaluation protocol.
+    """
 
     name: str
-    what: str
+    description: str
     licence: str
     source: str
     protocol: str = "matching"

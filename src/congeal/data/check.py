@@ -23,9 +23,9 @@ __all__ = ["NO_OBJECTS", "Findings", "check_dataset", "check_spec", "look_over",
 
 _TINY_SIDE = 16
 
-# Regions of classes and segments of a whole picture come in pieces, and small ones, by nature.
-NO_OBJECTS = ("miou", "bsds-boundaries")
-"""Protocols of data in which nobody told objects apart."""
+# Class regions and segments may be small and in several pieces: checks of objects skip them.
+NO_OBJECTS = {"miou": "class", "bsds-boundaries": "segment"}
+"""Protocols of datasets without instances, and what a label of their label maps denotes."""
 
 Tell = Callable[[int, int], None]
 

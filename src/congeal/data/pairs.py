@@ -151,7 +151,7 @@ def read_masks(folder: Path) -> LabelMap:
     for path, mask in zip(files, masks, strict=True):
         if mask.shape != masks[0].shape:
             shapes = f"{_size(mask.shape)}, not {_size(masks[0].shape)} as {files[0].name}"
-            raise CongealError(f"expected masks of one size, {path} is {shapes}")
+            raise CongealError(f"expected masks of the same size, {path} is {shapes}")
     return paint_masks([mask for mask in masks if mask.any()], masks[0].shape)
 
 

@@ -21,7 +21,7 @@ __all__ = [
     "dataset_splits",
     "has_own_channels",
     "held_out_split",
-    "is_here",
+    "is_available",
     "open_dataset",
     "split_channels",
     "split_spec",
@@ -226,11 +226,11 @@ def held_out_split(spec: str | Path) -> str:
     return "test" if "test" in dataset_splits(spec) else "val"
 
 
-def is_here(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Whether a named dataset can be read: it is drawn, or its files are found.
 
     Example:
-        >>> is_here("sticks")
+        >>> is_available("sticks")
         True
     """
     if name not in NAMED:

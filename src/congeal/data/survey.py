@@ -21,7 +21,7 @@ class Survey:
 
     Attributes:
         images: images there are.
-        looked_at: images that were read, evenly spread.
+        images_read: images that were read, evenly spread.
         sizes: how many of them have each ``"H x W x C"``, the most common first.
         types: their pixel types.
         counts: objects in each image, ascending.
@@ -37,7 +37,7 @@ class Survey:
     """
 
     images: int
-    looked_at: int
+    images_read: int
     sizes: dict[str, int]
     types: tuple[str, ...]
     counts: tuple[int, ...]
@@ -56,7 +56,7 @@ class Survey:
         """Give the numbers for JSON."""
         return {
             "images": self.images,
-            "looked_at": self.looked_at,
+            "images_read": self.images_read,
             "size": next(iter(self.sizes), ""),
             "sizes": self.sizes,
             "type": ", ".join(self.types),
@@ -98,7 +98,7 @@ def survey(
     Example:
         >>> from congeal.data.drawn import DrawnDataset
         >>> found = survey(DrawnDataset("sticks", "val", size=96), most=4)
-        >>> found.images, found.looked_at, found.sizes
+        >>> found.images, found.images_read, found.sizes
         (32, 4, {'96 x 96 x 3': 4})
     """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round())
@@ -122,7 +122,7 @@ def survey(
     by_name = {name: classes[k] for k, name in enumerate(dataset.class_names) if k}
     return Survey(
         images=len(dataset),
-        looked_at=len(chosen),
+        images_read=len(chosen),
         sizes=dict(sizes.most_common()),
         types=tuple(types),
         counts=tuple(sorted(counts)),

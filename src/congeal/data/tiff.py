@@ -163,8 +163,8 @@ def _series(path: Path, tiff: Any) -> Any:
         return tifffile.TiffPageSeries([page], page.shape, page.dtype, page.axes)
     if len(tiff.series) != 1:
         raise CongealError(
-            f"expected pages of one size and type, {path} has {len(tiff.pages)} that differ; save "
-            "every page as its own file (ImageJ: Stack to Images)"
+            f"expected pages of the same size and type, {path} has {len(tiff.pages)} that differ; "
+            "save every page as a file of its own (ImageJ: Stack to Images)"
         )
     series = tiff.series[0]
     if any(page is not None and page.parent is not tiff for page in series.pages):

@@ -160,7 +160,7 @@ def evaluate(
 def _protocol_of_task(task: Task | None, dataset: Dataset) -> Protocol | None:
     """The protocol of a model's task, where that of the data compares what it does not make."""
     named = PROTOCOLS.get(dataset.protocol)
-    if task is None or named is None or named.truth in _JUDGES[task.fills]:
+    if task is None or named is None or named.truth in _JUDGES[task.output]:
         return None
     return PROTOCOLS[task.protocol]
 

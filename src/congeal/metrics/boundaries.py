@@ -47,7 +47,7 @@ def boundary_f(
         void: booleans ``(H, W)``; such pixels are outside both masks.
 
     Raises:
-        CongealError: the masks are not boolean and of one size, or the bound is not positive.
+        CongealError: the masks are not boolean and of the same size, or the bound is not positive.
 
     Source:
         Perazzi et al., A benchmark dataset and evaluation methodology for video object
@@ -79,7 +79,7 @@ def region_j(*, prediction: ArrayLike, truth: ArrayLike, void: ArrayLike | None 
         void: booleans ``(H, W)``; such pixels are outside both masks.
 
     Raises:
-        CongealError: the masks are not boolean and of one size.
+        CongealError: the masks are not boolean and of the same size.
 
     Example:
         >>> region_j(prediction=[[True, False]], truth=[[True, True]])
@@ -130,7 +130,7 @@ def boundary_iou(*, prediction: ArrayLike, truth: ArrayLike, width: float = 0.02
         0 to 1, NaN where both masks are empty.
 
     Raises:
-        CongealError: the masks are not boolean and of one size, or the width is not positive.
+        CongealError: the masks are not boolean and of the same size, or the width is not positive.
 
     Source:
         Cheng, Girshick, Dollar, Berg, Kirillov, Boundary IoU, CVPR 2021, section 4.
@@ -190,7 +190,7 @@ def contour_f1(
     true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
     if true.shape != pred.shape or true.ndim != 2:
         raise CongealError(
-            f"expected truth and prediction (H, W) of one size, got {true.shape}, {pred.shape}"
+            f"expected truth and prediction (H, W) of the same size, got {true.shape}, {pred.shape}"
         )
     limits = np.asarray(thresholds, np.float64)
     if limits.ndim != 1 or not (limits > 0).all():
@@ -363,7 +363,7 @@ def _masks(true: ArrayLike, pred: ArrayLike, void: ArrayLike | None) -> tuple[Ma
     for mask in (truth, guess, hidden):
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape != truth.shape:
             raise CongealError(
-                f"expected boolean masks (H, W) of one size, got {mask.dtype} of shape "
+                f"expected boolean masks (H, W) of the same size, got {mask.dtype} of shape "
                 f"{mask.shape} beside {truth.shape}"
             )
     return truth & ~hidden, guess & ~hidden

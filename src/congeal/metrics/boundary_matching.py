@@ -87,7 +87,7 @@ def match_boundaries(
         The matched pixels of the prediction and those of the truth, ``(H, W)`` each, equally many.
 
     Raises:
-        CongealError: the maps are not boolean and of one size, or the distance is not positive.
+        CongealError: the maps are not boolean or differ in size, or the distance is not positive.
 
     Source:
         Martin, Fowlkes, Malik, Learning to detect natural image boundaries using local
@@ -101,7 +101,7 @@ def match_boundaries(
     """
     pred, true = _check_mask(prediction, "prediction"), _check_mask(truth, "annotation")
     if pred.shape != true.shape:
-        raise CongealError(f"expected maps of one size, got {pred.shape} and {true.shape}")
+        raise CongealError(f"expected maps of the same size, got {pred.shape} and {true.shape}")
     if not (math.isfinite(max_distance) and max_distance > 0):
         raise CongealError(f"expected a positive largest distance, got {max_distance}")
     radius = max_distance * math.hypot(*pred.shape)

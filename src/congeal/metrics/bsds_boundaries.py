@@ -271,7 +271,7 @@ def boundary_counts(
     for rank, cut in enumerate(_cuts(prediction, values)):
         if cut.shape != truths[0].shape:
             raise CongealError(
-                f"expected prediction and annotations of one size, "
+                f"expected prediction and annotations of the same size, "
                 f"got {cut.shape} and {truths[0].shape}"
             )
         if before is not None and np.array_equal(cut, before):
@@ -345,5 +345,5 @@ def _annotated(annotators: Sequence[ArrayLike]) -> list[Mask]:
     drawn = [one if one.dtype == np.bool_ else corner_boundaries(one) for one in maps]
     if len({one.shape for one in drawn}) > 1 or drawn[0].ndim != 2:
         shapes = sorted({one.shape for one in drawn})
-        raise CongealError(f"expected annotations (H, W) of one size, got {shapes}")
+        raise CongealError(f"expected annotations (H, W) of the same size, got {shapes}")
     return drawn

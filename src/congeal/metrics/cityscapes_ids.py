@@ -52,7 +52,7 @@ def instance_ids(labels: ArrayLike, semantic: ArrayLike) -> Integers:
     things, classes = check_labels(labels), check_labels(semantic, "classes")
     if things.shape != classes.shape:
         raise CongealError(
-            f"expected labels and classes of one size, got {things.shape} and {classes.shape}"
+            f"expected labels and classes of the same size, got {things.shape} and {classes.shape}"
         )
     values, first, where = np.unique(things, return_index=True, return_inverse=True)
     renamed, taken = np.zeros_like(values), dict[int, int]()

@@ -148,7 +148,7 @@ def clustering_scores(
     true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
     if true.shape != pred.shape:
         raise CongealError(
-            f"expected truth and prediction of one size, got {true.shape} and {pred.shape}"
+            f"expected truth and prediction of the same size, got {true.shape} and {pred.shape}"
         )
     known = true > VOID if background else true > 0
     inside = true[known] > 0

@@ -164,7 +164,7 @@ def surface_scores(
         void: booleans of the same shape; such pixels are outside both masks.
 
     Raises:
-        CongealError: the masks are not boolean and of one size, the spacing does not fit, the
+        CongealError: the masks are not boolean and of the same size, the spacing does not fit, the
             tolerance is negative or NaN, or the percentile is outside 0 to 100.
 
     Source:
@@ -211,7 +211,7 @@ def set_hausdorff(*, prediction: ArrayLike, truth: ArrayLike) -> float:
         truth: booleans of any number of dimensions.
 
     Raises:
-        CongealError: the masks are not boolean and of one size.
+        CongealError: the masks are not boolean and of the same size.
 
     Example:
         >>> set_hausdorff(prediction=[[False, False, True]], truth=[[True, False, False]])
@@ -293,7 +293,7 @@ def _check_masks(
     for mask in (truth, guess, hidden):
         if mask.dtype != np.bool_ or mask.shape != truth.shape or not mask.ndim:
             raise CongealError(
-                f"expected boolean masks of one size, got {mask.dtype} of shape {mask.shape} "
+                f"expected boolean masks of the same size, got {mask.dtype} of shape {mask.shape} "
                 f"beside {truth.shape}"
             )
     steps = (1.0,) * truth.ndim if spacing is None else tuple(float(s) for s in spacing)

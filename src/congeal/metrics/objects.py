@@ -305,7 +305,7 @@ def void_pixels(true: Objects, pred: Objects) -> Integers:
 
 
 def check_pair(true: Objects, pred: Objects) -> None:
-    """Check that truth and prediction are of one size.
+    """Check that truth and prediction are of the same size.
 
     Raises:
         CongealError: they are not.
@@ -315,7 +315,7 @@ def check_pair(true: Objects, pred: Objects) -> None:
     """
     if true.size != pred.size:
         raise CongealError(
-            f"expected truth and prediction of one size, got {true.size} and {pred.size}"
+            f"expected truth and prediction of the same size, got {true.size} and {pred.size}"
         )
 
 

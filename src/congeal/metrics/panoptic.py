@@ -286,7 +286,8 @@ def panoptic_segments(
     objects, semantic = check_labels(labels, "labels"), check_labels(semantic, "classes")
     if objects.shape != semantic.shape:
         raise CongealError(
-            f"expected labels and classes of one size, got {objects.shape} and {semantic.shape}"
+            "expected labels and classes of the same size, got "
+            f"{objects.shape} and {semantic.shape}"
         )
     table = contingency(np.where(semantic == VOID, VOID, objects), semantic + 1)
     classes: dict[int, int] = {}

@@ -327,7 +327,7 @@ def _check_pair(true: ArrayLike, pred: ArrayLike, classes: int) -> tuple[Counts,
     truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
     if truth.shape != guess.shape:
         raise CongealError(
-            f"expected truth and prediction of one size, got {truth.shape} and {guess.shape}"
+            f"expected truth and prediction of the same size, got {truth.shape} and {guess.shape}"
         )
     for name, values in (("truth", truth), ("prediction", guess)):
         if values.size and values.max() >= classes:

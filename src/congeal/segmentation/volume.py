@@ -148,7 +148,7 @@ class Volume:
         """Join the results of planes, as :func:`congeal.stitch_planes` does.
 
         Args:
-            planes: results of one size, from the first plane to the last; each is read once.
+            planes: results of the same size, from the first plane to the last; each is read once.
             min_iou: least overlap of what is joined.
             max_gap: planes that an object may be missing in.
             min_planes: objects of fewer planes are left out.

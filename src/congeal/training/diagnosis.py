@@ -83,7 +83,7 @@ def diagnose(model: Method, training: Dataset, updates: int, *, started: bool = 
     """
     run = _Run(model, training, _readable(training), updates, started)
     checks = [_few_updates]
-    if model.task.learns_from == "labels" and training.protocol not in NO_OBJECTS:
+    if model.task.target == "labels" and training.protocol not in NO_OBJECTS:
         checks += [_masks, _small_objects, _misplaced]
     found = [line for check in checks for line in check(run)]
     if not found:

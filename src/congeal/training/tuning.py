@@ -17,7 +17,7 @@ from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
 from congeal.methods.method import MapPrediction, Method
 from congeal.models import shipped
-from congeal.models.card import HEADING, model_card
+from congeal.models.card import TUNED_HEADING, model_card
 from congeal.models.channels import open_for
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
@@ -115,7 +115,7 @@ def tune(
     for line in quick_problems(dataset):
         on_note(line)
     found = tune_decoding(tuned, dataset, limit=limit, on_image=on_image, on_try=on_try)
-    if not found.objects and tuned.task.fills == "objects":
+    if not found.objects and tuned.task.output == "objects":
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")
     if found.settings or target != folder:
         card = shipped.describe(folder).card
@@ -166,7 +166,7 @@ def tune_decoding(
     objects = sum(len(np.unique(s.labels[s.labels > 0])) for _, s in predicted)
     gain = max(LEAST_GAIN, 2 / max(objects, 1))
     search = _Search(model, dataset, predicted, gain, lambda: stop() or _is_past(ends), on_try)
-    if objects or model.task.fills != "objects":
+    if objects or model.task.output != "objects":
         search.climb()
     model.config = search.start
     model.configure(**search.settings)
@@ -211,7 +211,9 @@ def store_tuned(
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}
     if card is None:
-        card = model_card(model, training, metrics, **about)
+        card = model_card(
+            model, training, metrics, description=config.what, licence=config.licence
+        )
     else:
         line = "Settings named here hold, not those above:" if found.settings else NOTHING
         card = _with_section(card, line, {**told, **scores})
@@ -225,8 +227,8 @@ def _scores(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
 
 def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
     """The card, its section on tuning written anew."""
-    kept = card.partition(f"\n{HEADING}\n")[0].rstrip()
-    lines = [kept, "", HEADING, "", line, ""]
+    kept = card.partition(f"\n{TUNED_HEADING}\n")[0].rstrip()
+    lines = [kept, "", TUNED_HEADING, "", line, ""]
     return "\n".join([*lines, *(f"- {name}: {value}" for name, value in facts.items()), ""])
 
 

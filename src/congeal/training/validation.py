@@ -45,7 +45,7 @@ def judge_of(task: Task, dataset: Dataset) -> Judge:
         >>> judge_of(TASKS["instances"], DrawnDataset("discs")).headline
         'matching_ap@0.5'
     """
-    return make_judge(PROTOCOLS[task.protocol], dataset, dict(task.measure))
+    return make_judge(PROTOCOLS[task.protocol], dataset, dict(task.protocol_settings))
 
 
 def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> None:
@@ -64,7 +64,7 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
         ...
         congeal.errors.CongealError: expected images with classes for task semantic, discs has ...
     """
-    if task.learns_from == "semantic" and not training.class_names:
+    if task.target == "semantic" and not training.class_names:
         raise CongealError(
             f"expected images with classes for task {task.name}, {training.name} has none: "
             "docs/how-to/classes.md says how to give them"
@@ -260,9 +260,9 @@ class Validation(Callback):
 
 def _true_picture(sample: Sample, task: Task) -> RGB:
     """The truth that the task learns from, as a picture."""
-    if task.fills == "semantic" and sample.semantic is not None:
+    if task.output == "semantic" and sample.semantic is not None:
         return colour_classes(sample.semantic)
-    if task.fills == "boundary":
+    if task.output == "boundary":
         drawn = sample.boundaries or [boundaries(one) for one in _drawn_segments(sample)]
         return to_display(np.mean(drawn, axis=0))
     return colour_labels(sample.labels)
@@ -273,9 +273,9 @@ def _drawn_segments(sample: Sample) -> tuple[LabelMap, ...]:
 
 
 def _found_picture(result: Segmentation, task: Task) -> RGB:
-    if task.fills == "semantic" and result.semantic is not None:
+    if task.output == "semantic" and result.semantic is not None:
         return colour_classes(result.semantic)
-    if task.fills == "boundary" and result.boundary is not None:
+    if task.output == "boundary" and result.boundary is not None:
         return to_display(result.boundary)
     return colour_labels(result.labels)
 
