@@ -279,7 +279,11 @@ def test_sizes_of_the_papers_are_the_defaults():
         ("rpe", {}, r"unknown augmentation 'rpe' \(there are: debrabandere2017, default, "),
         ("kong2018", {"crops": 8}, "of augmentation kong2018 'crops'; did you mean 'crop'"),
         ("hwang2019", {"scale": (2.0, 1.0)}, "scale: expected 0 < smallest <= largest"),
-        ("kong2018", {"gamma": 1.5}, r"expected a relative change of light in \[0, 1\), got 1.5"),
+        (
+            "kong2018",
+            {"gamma": 1.5},
+            r"expected a relative change of intensity in \[0, 1\), got 1.5",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(name, given_settings, said):

@@ -71,13 +71,15 @@ def info(
     where: Where,
     number: Annotated[
         int,
-        typer.Option("--count", "-n", help="Images to read per split, evenly spaced.", min=1, metavar="N"),
+        typer.Option(
+            "--count", "-n", help="Images to read per split, evenly spaced.", min=1, metavar="N"
+        ),
     ] = 64,
     as_json: Json = False,
 ) -> None:
-    """Describe a dataset: licence, source, protocol; per split image sizes and object statistics."""
+    """Describe a dataset: licence, source, protocol, and the objects of each split."""
     from congeal.data.check import NO_OBJECTS
-    from congeal.data.layouts import find_places
+    from congeal.data.layouts import candidate_folders
     from congeal.data.registry import DATASETS, is_available, split_spec
 
     name, folder = split_spec(where)
@@ -85,7 +87,7 @@ def info(
     available = named is None or folder is not None or is_available(name)
     datasets = _open_splits(where) if available else {}
     surveys = {split: _survey(dataset, number) for split, dataset in datasets.items()}
-    folders = [str(path.resolve()) for path in ([folder] if folder else find_places(name))]
+    folders = [str(path.resolve()) for path in ([folder] if folder else candidate_folders(name))]
     if as_json:
         located = {"folders": folders} if named else {}
         facts = {**located, **(_facts(named) if named else {"name": where}), **_measures(datasets)}
@@ -182,7 +184,7 @@ def preview(
 
 
 def _pictures(dataset: Dataset, number: int, augment: str | None) -> list[tuple[str, Any]]:
-    """Titles and pictures of evenly spaced images; with an augmentation also three draws of each."""
+    """Titles and pictures of evenly spaced images, each with three draws of the augmentation."""
     shown = min(number, len(dataset))
     if not shown:
         raise CongealError(f"expected images to preview, found none in {dataset!r}")
@@ -213,7 +215,8 @@ def _open_splits(where: str) -> dict[str, Dataset]:
 
     channels = split_channels(where)[1]
     opened = {
-        split: open_dataset(where, split, channels=channels or "all") for split in dataset_splits(where)
+        split: open_dataset(where, split, channels=channels or "all")
+        for split in dataset_splits(where)
     }
     return {split: dataset for split, dataset in opened.items() if len(dataset)}
 

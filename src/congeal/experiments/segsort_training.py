@@ -20,9 +20,9 @@ from congeal.clock import now
 from congeal.data.batch import Batch
 from congeal.data.intensity import scale_intensity
 from congeal.data.registry import open_dataset
+from congeal.data.rescale import rescale_image
 from congeal.data.sample import Dataset, Subset
 from congeal.data.transforms import TrainTransform
-from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
 from congeal.experiments.intervals import half_width
 from congeal.methods.segsort import SegSort
@@ -203,7 +203,7 @@ class Softmax(nn.Module):
         """Class of each pixel ``(H, W)``."""
         c = self.body.config.input
         pixels = scale_intensity(image, *c.percentiles)
-        logits = self(zoom_image(pixels, c.scale)[None])
+        logits = self(rescale_image(pixels, c.scale)[None])
         size = tuple(pixels.shape[1:])
         whole = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         return np.asarray(whole[0].argmax(0).numpy(), np.int64)

@@ -52,8 +52,8 @@ def is_parted(survey: TrainingSurvey) -> bool:
     What tells objects from their neighbours only, and each connected part from the others, does
     not see which parts belong together.
     """
-    wholes = survey.pooled("wholes")
-    return bool(len(wholes)) and float(np.mean(wholes < WHOLE)) > PARTED
+    fractions = survey.pooled("connected_fractions")
+    return bool(len(fractions)) and float(np.mean(fractions < WHOLE)) > PARTED
 
 
 def is_solid(survey: TrainingSurvey) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from congeal.data.alignment import align_masks
 from congeal.data.check import NO_OBJECTS, quick_problems
-from congeal.data.measures import some_samples
+from congeal.data.measures import evenly_spaced_samples
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.methods.method import Method
@@ -93,7 +93,7 @@ def diagnose(model: Method, training: Dataset, updates: int, *, started: bool = 
 
 def _readable(training: Dataset) -> list[Sample]:
     try:
-        return list(some_samples(training, LOOKED_AT))
+        return list(evenly_spaced_samples(training, LOOKED_AT))
     except CongealError:  # the training told so already
         return []
 
@@ -156,9 +156,10 @@ def _misplaced(run: _Run) -> list[str]:
     if found is None:
         return []
     where = f"in {found.images} image" + "s" * (found.images > 1)
-    if found.turn:
+    if found.transform:
         return [
-            f"masks fit the images only when {found.turn} ({where}): export masks and images alike"
+            f"masks fit the images only when {found.transform} ({where}): export masks and images "
+            "alike"
         ]
     if found.is_shifted:
         down, right = found.shift
@@ -166,7 +167,7 @@ def _misplaced(run: _Run) -> list[str]:
             f"masks are shifted against the images: they fit best when moved {_way(down, 'down')} "
             f"and {_way(right, 'right')} ({where})"
         ]
-    if found.is_lost:
+    if found.is_unrelated:
         return [
             f"outlines of the masks follow no edges of the images ({where}): look whether each "
             "mask is of its image, with congeal data preview"

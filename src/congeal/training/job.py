@@ -333,7 +333,8 @@ class Job:
             **self.config.model_dump(mode="json"),
         }
         metrics = _validation_scores(scores)
-        card = model_card(self.model, training, metrics, **self.about)
+        purpose, licence = self.about.get("what", ""), self.about.get("licence", "")
+        card = model_card(self.model, training, metrics, description=purpose, licence=licence)
         save_model(
             self.model,
             self.output,

@@ -12,9 +12,9 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler, get_worker_info
 
 from congeal.data.batch import MAPS, Batch, TrainingImage, check_maps
+from congeal.data.rescale import magnification
 from congeal.data.sample import Dataset
 from congeal.data.transforms import Augment
-from congeal.data.zoom import magnification
 from congeal.errors import CongealError
 from congeal.labels import areas
 from congeal.training.read_ahead import ReadAhead
@@ -54,7 +54,7 @@ class TrainStream(TorchDataset[Batch]):
             read when its sample is asked for and not before.
         scale: size at which images are kept and shown, relative.
         min_object_area: pixels; images whose median object has fewer, at this scale, are shown
-            larger, as at prediction (:func:`congeal.data.zoom.magnification`).
+            larger, as at prediction (:func:`congeal.data.rescale.magnification`).
         object_sampling_power: an image comes in proportion to this power of the number of its
             objects; with 0 all come equally often. Above it, each process reads all images once.
         workers: processes that share it.

@@ -211,9 +211,7 @@ def store_tuned(
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}
     if card is None:
-        card = model_card(
-            model, training, metrics, description=config.what, licence=config.licence
-        )
+        card = model_card(model, training, metrics, description=config.what, licence=config.licence)
     else:
         line = "Settings named here hold, not those above:" if found.settings else NOTHING
         card = _with_section(card, line, {**told, **scores})
