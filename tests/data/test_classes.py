@@ -200,7 +200,7 @@ def test_every_image_needs_its_map(tmp_path: Path) -> None:
     put(tmp_path / "masks/b.png", LABELS)
     assert "expected a semantic map for every image" in refusal(tmp_path)
     assert (
-        check_spec(tmp_path).problems[0].startswith(f"{tmp_path}/images/b.png: no map of classes")
+        check_spec(tmp_path).problems[0].startswith(f"{tmp_path}/images/b.png: no semantic map")
     )
 
 
