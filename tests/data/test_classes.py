@@ -199,9 +199,7 @@ def test_every_image_needs_its_map(tmp_path: Path) -> None:
     image(tmp_path, "b")
     put(tmp_path / "masks/b.png", LABELS)
     assert "expected a semantic map for every image" in refusal(tmp_path)
-    assert (
-        check_spec(tmp_path).problems[0].startswith(f"{tmp_path}/images/b.png: no semantic map")
-    )
+    assert check_spec(tmp_path).problems[0].startswith(f"{tmp_path}/images/b.png: no semantic map")
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def _train(name: str, plan: Table1, seed: int) -> Any:
 def _score(propose: Propose, test: Dataset) -> dict[str, float]:
     judge = make_judge(PROTOCOLS["proposals"], test, {"counts": COUNTS})
     for sample in test:
-        judge.look(Comparison(sample, propose(sample), test))
+        judge.update(Comparison(sample, propose(sample), test))
     return {name: float(value) for name, value in judge.compute().items()}
 
 

@@ -286,7 +286,7 @@ class _Search:
             self.model.configure(**settings)
             judge = judge_of(self.model.task, self.dataset)
             for maps, sample in self.predicted:
-                judge.look(Comparison(sample, self.model.decode(maps), self.dataset))
+                judge.update(Comparison(sample, self.model.decode(maps), self.dataset))
             scores = judge.compute()
             self.seen[key] = {name: scores[name] for name in self.model.task.headline}
         score = headline(self.model.task, self.seen[key])

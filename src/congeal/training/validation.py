@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from congeal.clock import now
 from congeal.data.sample import Dataset, LabelMap, Sample, Subset
 from congeal.errors import CongealError
-from congeal.evaluation.adapters import lacking
+from congeal.evaluation.adapters import missing_truth
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.figures.colour import RGB, colour_labels, to_display
@@ -70,7 +70,7 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
             "docs/how-to/classes.md says how to give them"
         )
     if validation is not None and len(validation):
-        problem = lacking(PROTOCOLS[task.protocol], validation, validation[0])
+        problem = missing_truth(PROTOCOLS[task.protocol], validation, validation[0])
         if problem is not None:
             raise CongealError(problem)
 
@@ -237,7 +237,7 @@ class Validation(Callback):
             for place in range(trainer.global_rank, len(places), trainer.world_size):
                 sample = self.dataset[places[place]]
                 result = model.segment(sample.image)
-                judge.look(Comparison(sample, result, self.dataset))
+                judge.update(Comparison(sample, result, self.dataset))
                 self.on_image(place + 1, len(places))
                 drawn = place < DRAWN * trainer.world_size and trainer.is_global_zero
                 if self.overlays is not None and drawn:
