@@ -1,4 +1,4 @@
-"""Export to the prediction files of the Cityscapes benchmark: a text file, and one mask per object."""
+"""Export to the prediction files of the Cityscapes benchmark: a text file and object masks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NUMBERS = {name: number for number, name in CLASSES.items()}
 def save_cityscapes(result: Contents, path: Path) -> Path:
     """Write ``NAME_pred.txt``, one line per object: mask file, label id, score.
 
-    Masks (8 bit, 255 inside) are written to the folder ``NAME_pred`` beside it and named by relative
-    paths, as the official evaluation program requires. Objects of classes that Cityscapes does not
-    evaluate are omitted.
+    Masks (8 bit, 255 inside) are written to the folder ``NAME_pred`` beside it, and listed by
+    relative path, as the official evaluation program requires. Objects of classes that
+    Cityscapes does not evaluate are omitted.
 
     Raises:
         CongealError: the result has no objects or no class of Cityscapes, or writing fails.

@@ -28,7 +28,7 @@ def check_column(given: ArrayLike | None, count: int, name: str, dtype: Any) -> 
 def check_class_names(
     classes: NDArray[np.int64], given: Sequence[str] | None, highest_in_maps: int
 ) -> tuple[str, ...]:
-    """Check class names; None: default names. ``highest_in_maps`` is the highest class of the maps."""
+    """Check class names; None: default names. ``highest_in_maps``: highest class id in maps."""
     highest = int(classes.max(initial=max(1, highest_in_maps)))
     if classes.min(initial=1) < 1:
         raise CongealError(f"expected class ids from 1, got {int(classes.min())}")

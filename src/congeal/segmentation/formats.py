@@ -134,7 +134,8 @@ def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Pat
     many = len(result) > MAX_UINT16
     if many and ending == ".png":
         raise CongealError(
-            f"{path}: PNG numbers at most {MAX_UINT16} objects, got {len(result)}; write .tif instead"
+            f"{path}: PNG numbers at most {MAX_UINT16} objects, got {len(result)}; "
+            "write .tif instead"
         )
     _require_objects(result, path, "label map")
     labels = result.labels_as(np.uint32 if many else np.uint16)
@@ -180,7 +181,7 @@ def save_csv(
     scale: Scale | None = None,
     file_name: str = "image.png",
 ) -> Path:
-    """Write the measurements, one row per object; names are escaped against spreadsheet formulas."""
+    """Write the measurements, one row per object; names are escaped for spreadsheets."""
     _require_objects(result, path, "table of objects")
     rows = measure(result, image, scale)
     channels = 0 if image is None else math.prod(np.shape(image)[2:])

@@ -24,7 +24,7 @@ Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Crop:
-    """A mask `(h, w)` cropped to its bounding box, whose upper left pixel is (``top``, ``left``)."""
+    """A mask `(h, w)`, cropped to its bounding box with upper left pixel (``top``, ``left``)."""
 
     top: int
     left: int

@@ -213,7 +213,7 @@ class Volume:
         return rows
 
     def _extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], Any]:
-        """Lower and (exclusive) upper bounds, centroid, ``(K, 3)`` each; number of planes ``(K,)``."""
+        """Lower and exclusive upper bounds, centroid, ``(K, 3)`` each; planes ``(K,)``."""
         count = len(self)
         low = np.full((count, 3), np.iinfo(np.int64).max)
         high, sums = np.zeros((count, 3), np.int64), np.zeros((count, 3))
