@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
-from congeal.data.zoom import zoom_image
+from congeal.data.rescale import rescale_image
 from congeal.losses.variational import variational_terms
 from congeal.methods.dvis.candidates import Candidates, find_candidates, suppress
 from congeal.methods.dvis.config import DVISConfig
@@ -285,7 +285,7 @@ class DVIS(Method):
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         height, width = pixels.shape[1:]
-        shown = zoom_image(pixels, self.config.input.scale * magnified)  # (3, h, w)
+        shown = rescale_image(pixels, self.config.input.scale * magnified)  # (3, h, w)
         device = next(self.parameters()).device
         batch = pad_to(shown[None], self.divisor).to(device, memory_format=torch.channels_last)
         output = self(batch)
