@@ -178,12 +178,41 @@ def test_the_encoder_learns_classes_by_joint_training_alone(progress):
     assert encoder_gradient_of_class(apart, "verification", progress) == 0
 
 
-def test_candidates_are_verified_from_a_share_of_a_joint_training_on():
-    model = make(candidates_from=0.25)
-    assert model.losses(drawn_batch(), stage="joint", progress=0.2)["iou"] == 0
+def judged_masks(model, progress, monkeypatch):
+    """How many masks the verification is shown."""
+    usual, counts = model.verification.forward, []
+
+    def forward(projected, masks, *more):
+        counts.append(len(masks))
+        return usual(projected, masks, *more)
+
+    monkeypatch.setattr(model.verification, "forward", forward)
+    model.losses(drawn_batch(), stage="joint", progress=progress)
+    return counts[-1]
+
+
+def test_candidates_are_verified_from_a_share_of_a_joint_training_on(monkeypatch):
+    model = make(
+        candidates_from=0.25, coordinates="channels", foreground_threshold=1e-6, min_area=0,
+        seed=2,
+    )  # fmt: skip
+    objects = sum(len(torch.unique(labels[labels > 0])) for labels in drawn_batch().labels)
+    assert judged_masks(model, 0.2, monkeypatch) == objects
     assert not model.verified
-    assert "iou" in model.losses(drawn_batch(), stage="joint", progress=0.25)
+    assert judged_masks(model, 0.25, monkeypatch) > objects
     assert model.verified
+
+
+def test_a_perfect_mask_and_a_shifted_one_are_told_apart_by_iou_before_any_candidate():
+    """The IoU head sees true masks, every other one of them shifted."""
+    targets = []
+    for jitter in (0.0, 0.5):
+        model = make(jitter=jitter)
+        model.verification.cover[-1].bias.data.fill_(1.0)
+        model.verification.cover[-1].weight.data.zero_()
+        targets.append(model.losses(drawn_batch(), stage="joint", progress=0.0)["iou"].item())
+    assert targets[0] == 0  # what is predicted, 1, is right for all
+    assert targets[1] > 0
 
 
 def test_classes_are_learnt_from_true_masks_before_there_is_any_candidate():
@@ -193,7 +222,7 @@ def test_classes_are_learnt_from_true_masks_before_there_is_any_candidate():
     image = (labels[:, None] == 1).float().expand(1, 3, 32, 32)
     labels = labels.expand(2, 32, 32)
     batch = Batch(image.expand(2, 3, 32, 32), labels, semantic=labels)
-    model = make(class_names=("a", "b"), foreground_threshold=1e6).train()
+    model = make(class_names=("a", "b"), foreground_threshold=1e6, class_weight=1).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(15):
         loss = model.losses(batch, stage="joint", progress=0.0)["class"]

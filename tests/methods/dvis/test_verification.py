@@ -91,7 +91,7 @@ def test_pooling_after_the_first_layer_is_the_layer_after_pooling():
     mask = torch.zeros(1, 20, 24, dtype=torch.bool)
     mask[0, 4:12, 6:18] = True
     box = torch.tensor([[0, 6.0, 4, 18, 12]])
-    pooled = roi_align(features, box, 14, 0.5, 2, aligned=True)
+    pooled = roi_align(features, box, 14, 0.5, 1, aligned=True)
     shape = roi_align(mask[None].float(), box, 14, 1.0, 2, aligned=True)
     weight = torch.cat([net.project.weight, net.join.weight], 1)
     joined = functional.conv2d(torch.cat([pooled, shape], 1), weight, net.join.bias)

@@ -140,14 +140,16 @@ class ValueNetwork(nn.Module):
             self.body.heads["value"] = PositionHead(
                 self.body.decoder.channels, config.channels, config.stride
             )
+        self.from_encoder = config.features == "encoder"
         encoder = self.body.encoder
         strides = [s for s in encoder.reductions if s >= FINEST] or encoder.reductions[-1:]
         self.levels = [
             len(encoder.reductions) - 1 - encoder.reductions[::-1].index(s)
             for s in dict.fromkeys(strides)
         ]
-        self.feature_stride = min(strides)
-        self.feature_channels = sum(encoder.channels[level] for level in self.levels)
+        self.feature_stride = min(strides) if self.from_encoder else config.stride
+        joined = sum(encoder.channels[level] for level in self.levels)
+        self.feature_channels = joined if self.from_encoder else self.body.decoder.channels
         self.divisor = self.body.divisor
         register_moments(self, config.encoder, config.mean, config.deviation, planes)
 
@@ -157,9 +159,9 @@ class ValueNetwork(nn.Module):
         if self.told:
             image = torch.cat([image, coordinate_channels(image)], 1)
         features = self.body.encoder(image)
-        x = self.body.refine(self.body.decoder(features))
-        values = self.body.heads["value"](x).float()
-        return ValueOutput(values, self._joined(features))
+        fine = self.body.decoder(features)
+        values = self.body.heads["value"](self.body.refine(fine)).float()
+        return ValueOutput(values, self._joined(features) if self.from_encoder else fine)
 
     def _joined(self, features: list[Tensor]) -> Tensor:
         chosen = [features[level] for level in self.levels]

@@ -18,13 +18,13 @@ __all__ = [
     "VerificationNetwork",
     "VerificationTargets",
     "pool_masks",
-    "true_masks",
     "verification_losses",
     "verification_targets",
 ]
 
 SIDE = 14  # of the features that a candidate is looked at by (the paper)
 IGNORED = -1  # class of candidates that are neither object nor background
+SAMPLES = 1  # of the features per cell and axis; of the mask twice as many
 CHUNK = 128  # candidates looked at together, which bounds memory
 
 
@@ -93,6 +93,7 @@ class VerificationNetwork(nn.Module):
         width: int = 256,
         box_margin: float = 0.0,
         object_pooling: bool = False,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.box_margin = box_margin
@@ -103,7 +104,7 @@ class VerificationNetwork(nn.Module):
         self.layers = nn.Sequential(
             _layer(width, width),
             _layer(width, width),
-            _layer(width, 2 * width),
+            _layer(width, 2 * width, stride),
             _layer(2 * width, 2 * width),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -115,35 +116,51 @@ class VerificationNetwork(nn.Module):
         self.cover = _head(4 * width, 2 * width, 1)
         self.cover[-1].bias.data.fill_(0.5)  # type: ignore[operator]  # no dead ReLU
 
-    def forward(self, projected: Tensor, masks: Tensor, ratio: float) -> Verdicts:
-        """Judge the candidates of one image.
+    def forward(
+        self, projected: Tensor, masks: Tensor, ratio: float, images: Tensor | None = None
+    ) -> Verdicts:
+        """Judge candidates, of one image or of several.
 
         Args:
-            projected: ``(1, n, h', w')`` features after ``self.project``.
+            projected: ``(B, n, h', w')`` features after ``self.project``.
             masks: ``(N, h, w)`` bool, none empty.
             ratio: pixels of the features per pixel of the masks.
+            images: ``(N,)`` number of each candidate's image; None: all are of the first.
         """
         if not len(masks):
-            return Verdicts(projected.new_zeros(0, self.classes + 1), projected.new_zeros(0))
-        parts = [self._judge(projected, part, ratio) for part in masks.split(CHUNK)]
+            nothing = projected.flatten()[:0]  # on the graph
+            return Verdicts(nothing.reshape(0, self.classes + 1), nothing)
+        if images is None:
+            images = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
+        parts = [
+            self._judge(projected, part, ratio, its)
+            for part, its in zip(masks.split(CHUNK), images.split(CHUNK), strict=True)
+        ]
         return Verdicts(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
-    def _judge(self, projected: Tensor, masks: Tensor, ratio: float) -> Verdicts:
+    def _judge(self, projected: Tensor, masks: Tensor, ratio: float, images: Tensor) -> Verdicts:
         boxes = self.boxes(masks)
-        first = boxes.new_zeros(len(boxes), 1)
-        number = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
-        seen = roi_align(
-            projected.float(), torch.cat([first, boxes], 1), SIDE, ratio, 2, aligned=True
+        number = torch.arange(len(boxes), device=boxes.device)
+        seen, shape = (
+            roi_align(
+                x.float(), torch.cat([of[:, None], boxes], 1), SIDE, share, samples, aligned=True
+            )
+            for x, of, share, samples in (
+                (projected, images, ratio, SAMPLES),
+                (masks[:, None], number, 1.0, 2 * SAMPLES),
+            )
         )
-        shape = roi_align(
-            masks[:, None].float(), torch.cat([number, boxes], 1), SIDE, 1.0, 2, aligned=True
-        )
-        x = functional.relu(self.norm(seen + self.join(shape)))
+        x = functional.relu(self.norm(seen + self._joined(shape)))
         x = self.layers(x)
         logits = self.classify(x)
         if self.pooled is not None:
             logits = logits + self.pooled.decide(pool_masks(seen, shape))
         return Verdicts(logits, self.cover(x)[:, 0].relu())
+
+    def _joined(self, shape: Tensor) -> Tensor:
+        """``self.join``, as a product: a convolution of one channel is slow on a CPU."""
+        joined: Tensor = shape * self.join.weight[:, :, 0, 0].T[..., None, None]
+        return joined + self.join.bias[:, None, None]  # type: ignore[index]
 
     def boxes(self, masks: Tensor) -> Tensor:
         """``(N, 4)`` left, top, right, bottom of masks ``(N, h, w)``, grown by the margin."""
@@ -176,10 +193,10 @@ def _groups(width: int) -> int:
     return next(count for count in (8, 4, 2, 1) if width % count == 0)
 
 
-def _layer(channels_in: int, channels_out: int) -> nn.Sequential:
+def _layer(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     """Group norm: the number of candidates in a batch may be one."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
         nn.GroupNorm(_groups(channels_out), channels_out),
         nn.ReLU(inplace=True),
     )
@@ -189,18 +206,6 @@ def _head(channels_in: int, hidden: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(channels_in, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels_out)
     )
-
-
-def true_masks(labels: Tensor) -> Tensor:
-    """The objects of a label map ``(h, w)`` as masks ``(K, h, w)`` bool.
-
-    Example:
-        >>> true_masks(torch.tensor([[-1, 0, 7, 7, 2]])).int().tolist()
-        [[[0, 0, 0, 0, 1]], [[0, 0, 1, 1, 0]]]
-    """
-    numbers = torch.unique(labels[labels > 0])
-    masks: Tensor = labels == numbers[:, None, None]
-    return masks
 
 
 def verification_targets(
