@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,9 @@ from congeal.data.batch import Batch
 from congeal.errors import CongealError
 from congeal.losses.variational import variational_terms
 from congeal.methods.dvis import DVIS, DVISConfig
-from congeal.methods.dvis.verification import Verdicts
+from congeal.methods.dvis.verification import VerificationOutput
 from congeal.methods.method import MapPrediction
+from congeal.models.folder import load, save_model
 
 
 def make(seed=0, **settings):
@@ -66,7 +69,7 @@ def test_close_values_are_told_apart_by_the_small_bandwidth_once_verified(monkey
     def judge(projected, masks, ratio):
         areas = masks.sum((1, 2)).float()
         good = torch.where(areas > 80, 0.1, 0.9)  # the union of the bars is no object
-        return Verdicts(torch.zeros(len(masks), 2), good)
+        return VerificationOutput(torch.zeros(len(masks), 2), good)
 
     monkeypatch.setattr(model.verification, "forward", judge)
     assert len(model.candidates(maps)) == 5
@@ -256,3 +259,15 @@ def test_bad_settings_are_told():
         DVISConfig.from_settings({"bandwidths": [0.5, -1]})
     with pytest.raises(CongealError, match="task of DVIS"):
         DVIS(task="semantic")
+
+
+def test_a_folder_of_an_earlier_version_is_refused_in_one_line(tmp_path):
+    """Its verification learnt by features of the encoder, and its settings do not say so."""
+    folder = save_model(make(features="encoder"), tmp_path / "old", card="")
+    config = json.loads((folder / "config.json").read_text())
+    del config["settings"]["network"]["features"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CongealError, match="does not fit the settings") as told:
+        load(folder)
+    assert "\n" not in str(told.value)
+    assert "verification.project" in str(told.value)

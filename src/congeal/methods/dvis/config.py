@@ -115,7 +115,7 @@ class DVISLoss(Settings):
     )
     repulsion_radius: float | None = setting(
         None,
-        "objects repel only where they are closer, and are told apart by connectedness; "
+        "distance up to which objects repel; connectedness separates those further apart; "
         "none: everywhere",
         gt=0,
         unit="px",
@@ -131,8 +131,8 @@ class DVISLoss(Settings):
     )
     joint: bool = setting(
         True,
-        "verification and value map learn together, the encoder by both, classes from true masks "
-        "from the start on; false: one after the other, and the encoder learns no classes",
+        "train verification and value map together, the encoder by both, classes from true masks "
+        "from the start on; false: one after the other, and the encoder does not learn classes",
     )
     candidates_from: float = setting(
         0.5, "share of a joint training after which candidates are verified", ge=0, le=1

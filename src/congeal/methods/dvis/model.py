@@ -40,11 +40,11 @@ TERMS = ("binary", "permutation", "mumford_shah", "quantisation")
 
 
 class DVIS(Method):
-    """Every pixel one real number, constant within objects and apart between them.
+    """One real number per pixel, constant within an object and different between objects.
 
-    The first stage learns the value map by a variational loss; mean shift of the values with two
-    bandwidths gives candidates. The second stage learns to verify candidates: how well each covers
-    an object, and of what class it is.
+    A variational loss trains the value map. Mean shift of the values, with several bandwidths,
+    gives candidates. A second network verifies them: it predicts the IoU of each with an object,
+    and its class.
 
     Example:
         >>> model = DVIS(min_area=4)
@@ -122,8 +122,9 @@ class DVIS(Method):
     ) -> dict[str, Tensor]:
         """Terms of the value map, ``class`` and ``iou``: those that the stage learns by.
 
-        In the stage ``joint`` the encoder learns by all of them. Before there are candidates of
-        use, the verification learns from true masks: no term of the value map tells of classes.
+        In the stage ``joint`` all of them train the encoder. Before ``loss.candidates_from``,
+        while candidates are poor, the verification learns from true masks: no term of the value
+        map depends on classes.
         """
         joint = stage == "joint"
         begun = joint and progress >= self.config.loss.candidates_from
@@ -210,8 +211,7 @@ class DVIS(Method):
     ) -> Tensor:
         """Masks ``(N, h, w)`` that an image gives in training: candidates, then true objects.
 
-        Candidates are those of one bandwidth, which is drawn: all of them take as many times as
-        long, and give the same kinds of candidates over a training.
+        Candidates are of one bandwidth, drawn at random, which takes a third of the time of three.
         """
         c, truth = self.config.loss, true_masks(labels)
         parts = [truth[:0]]
@@ -295,8 +295,8 @@ class DVIS(Method):
         """
         c = self.config.decoding
         found, scores, classes = self._verify(maps)
-        sure = (scores >= c.min_score).nonzero()[:, 0]
-        kept = sure[suppress(found.masks[sure], scores[sure], c.max_overlap)]
+        accepted = (scores >= c.min_score).nonzero()[:, 0]
+        kept = accepted[suppress(found.masks[accepted], scores[accepted], c.max_overlap)]
         return self._describe(maps, found.masks[kept], scores[kept], classes[kept], keep_embedding)
 
     @torch.inference_mode()
@@ -342,8 +342,8 @@ class DVIS(Method):
         found = self.find(maps.maps["values"].float())
         if not self.verified:
             return found, found.cohesion, torch.ones_like(found.cohesion, dtype=torch.int64)
-        said = self.verification(maps.maps["features"][None], found.masks, self._ratio)
-        return found, *said.scores(self.config.decoding.iou_share)
+        output = self.verification(maps.maps["features"][None], found.masks, self._ratio)
+        return found, *output.scores(self.config.decoding.iou_share)
 
     def _describe(
         self,
