@@ -56,6 +56,10 @@ Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentati
 Channels = Annotated[
     str | None, typer.Option(help="Of the images, such as 0,2 (default: all).", metavar="LIST")
 ]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(help="Of the images, in micrometres (default: the files').", metavar="UM"),
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 Devices = Annotated[
     int | None, typer.Option(help="GPUs, or processes, on each machine.", metavar="N")
@@ -113,6 +117,7 @@ def train(
     batch_size: BatchSize = None,
     crop: Crop = None,
     channels: Channels = None,
+    pixel_size: PixelSize = None,
     seed: Seed = None,
     device: Device = None,
     devices: Devices = None,
@@ -152,6 +157,8 @@ def train(
     )
     if channels is not None:
         named["input.channels"] = parse_channels(channels)
+    if pixel_size is not None:
+        named["input.pixel_size"] = pixel_size
     named |= _unlabelled(unsupervised, contours)
     chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
     written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from congeal.data.intensity import scale_intensity
+from congeal.data.pixel_size import read_pixel_size
 from congeal.data.sample import Dataset, Sample
 from congeal.grouping.components import on_edge, split_parts
 from congeal.labels import relabel
@@ -17,6 +18,7 @@ from congeal.labels import relabel
 __all__ = ["ImageMeasures", "TrainingSurvey", "some_samples", "survey_training"]
 
 LOOKED_AT = 64  # images: a few seconds of reading
+ALIKE = 1.05  # ratio up to which pixel sizes count as one
 Column = NDArray[np.float64]
 
 
@@ -33,6 +35,7 @@ class ImageMeasures:
         wholes: share of each object in its largest connected part; 1 unless others cross it.
         holes: area of the holes in each object, whatever lies in them, over its own area.
         relative_areas: area over the median area of the image; only objects off the edge.
+        pixel_size: micrometres per pixel, as the file tells; None where not known.
     """
 
     brightness: float
@@ -43,6 +46,7 @@ class ImageMeasures:
     wholes: Column
     holes: Column
     relative_areas: Column
+    pixel_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,28 @@ class TrainingSurvey:
     class_names: tuple[str, ...] = ()
     labelled: bool = True
     stuff: tuple[str, ...] = ()
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Micrometres per pixel of all images looked at; None where not known, or they differ."""
+        known = [one.pixel_size for one in self.images if one.pixel_size is not None]
+        if not known or len(known) < len(self.images) or max(known) > ALIKE * min(known):
+            return None
+        return float(np.median(known))
+
+    @property
+    def pixel_size_note(self) -> str:
+        """Why the images have no one pixel size although files tell some; empty where they have."""
+        known = [one.pixel_size for one in self.images if one.pixel_size is not None]
+        if not known or self.pixel_size is not None:
+            return ""
+        low, high, bare = min(known), max(known), len(self.images) - len(known)
+        told = f"{low:g} to {high:g}" if high > ALIKE * low else f"{low:g}"
+        rest = f", {bare} of {len(self.images)} tell none" if bare else ""
+        return (
+            f"training images have pixels of {told} micrometres{rest}: the model will not know at "
+            "which size it was trained; give one for all with --pixel-size (pixel_size= in Python)"
+        )
 
     def pooled(self, column: str) -> Column:
         """One column of all objects of all images."""
@@ -115,6 +141,7 @@ def _measure(sample: Sample) -> ImageMeasures:
         wholes=_wholes(labels, area),
         holes=_holes(labels, area),
         relative_areas=area[whole] / np.median(area) if len(area) else area,
+        pixel_size=None if sample.path is None else read_pixel_size(sample.path),
     )
 
 

@@ -134,31 +134,34 @@ class Method(nn.Module, ABC):
     @property
     def scale(self) -> float:
         """Relative size at which the network sees images, in training too."""
-        return float(self.config.input.scale) if "input.scale" in self.Config.leaves() else 1.0
+        return float(self._input("scale", 1.0))
 
     @property
     def min_object_area(self) -> float:
         """Images with smaller objects are shown upscaled, in training too; 0: never."""
-        known = "input.min_object_area" in self.Config.leaves()
-        return float(self.config.input.min_object_area) if known else 0.0
+        return float(self._input("min_object_area", 0.0))
 
     @property
     def percentiles(self) -> tuple[float, float]:
         """Intensities that become 0 and 1, in training too."""
-        known = "input.percentiles" in self.Config.leaves()
-        return self.config.input.percentiles if known else (1.0, 99.8)
+        low, high = self._input("percentiles", (1.0, 99.8))
+        return low, high
 
     @property
     def channels(self) -> tuple[int, ...] | None:
         """Channels of the images that the network is shown, in this order; None: gray or RGB."""
-        known = "input.channels" in self.Config.leaves()
-        return self.config.input.channels if known else None
+        chosen: tuple[int, ...] | None = self._input("channels", None)
+        return chosen
 
     @property
     def planes(self) -> int | None:
         """Channels of the network's input; None: the method takes any number."""
-        known = "input.channels" in self.Config.leaves()
-        return int(self.config.input.planes) if known else None
+        count: int | None = self._input("planes", None)
+        return count
+
+    def _input(self, name: str, usual: Any) -> Any:
+        """A setting on how images are shown; the usual value where a method has no such section."""
+        return getattr(getattr(self.config, "input", None), name, usual)
 
     @property
     def context(self) -> float | None:
@@ -187,9 +190,8 @@ class Method(nn.Module, ABC):
     def default_optimizer(self) -> str:
         """Optimiser for a training that names none: Muon for the compact encoder, else AdamW.
 
-        The compact network learned more by Muon in as many minutes, on drawn sticks and on
-        nuclei; with a pretrained encoder the two were alike on nuclei, and a step of Muon costs
-        the more the larger the matrices are.
+        In equal time the compact network learned more by Muon, on drawn sticks and on nuclei. With a
+        pretrained encoder the two were alike on nuclei. A step of Muon costs more for large matrices.
         """
         leaves = self.Config.leaves()
         compact = "network.encoder" in leaves and self.config.network.encoder == "compact"

@@ -90,7 +90,8 @@ def segment_files(
             called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on, or all as
             the planes of one volume (``"volume"``), written as ``tiff`` and ``csv``.
         pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
-            None.
+            None. Where the model stores the size of its training, images are resized to it for
+            the network, and results are at their own size.
         units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
         stitch: overlap (IoU) from which objects of neighbouring planes of a volume are joined.
         plane_distance: micrometres between planes; what each file tells when None.
@@ -151,7 +152,7 @@ def segment_files(
         run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
     with record.locked():
         record.compact()
-    run.notes += [*pages.notes(), *reading.notes()]
+    run.notes += [*pages.notes(), *finder.notes()]
     return run
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from congeal.models.pixel_size import UNITS_ONLY, resize_factor, resize_note, trained_pixel_size
 from congeal.prediction.late import LateModel
 from congeal.prediction.maker import Maker
 from congeal.prediction.reading import Page, Pages, read_page
@@ -48,12 +50,14 @@ class Finder:
         maker: the model and its settings, for telling tiles of others.
         pages: the images.
         work: how tiles are computed.
+        resized: images of which each note on their size is true.
     """
 
     model: LateModel
     maker: Maker
     pages: Pages
     work: TileWork
+    resized: Counter[str] = field(default_factory=Counter)
 
     def find(self, path: Path, name: str) -> FoundImage | FoundVolume | None:
         """Segment an image or stack; None where only a part of its tiles was wanted.
@@ -69,35 +73,53 @@ class Finder:
             return self._find_volume(path, name)
         page = self.pages.of[path]
         image, scale = self.pages.read(path).pixels, self.pages.reading.scale(page.file)
-        made = self.work.segment(self.model, image, self._source(page, name))
+        factor = self._factor(scale)
+        made = self.work.segment(self.model, image, self._source(page, name, factor))
         return None if made is None else FoundImage(made[0], image, scale, made[1])
 
     def _find_volume(self, path: Path, name: str) -> FoundVolume | None:
         reading, file = self.pages.reading, self.pages.file(path)
         planes, size = self.pages.planes(path), reading.voxel_size(file)
+        found = self._found_in_planes(planes, file, name, self._factor(size.scale))
         if self.work.part is not None:
-            for _ in self._found_in_planes(planes, file, name):
+            for _ in found:
                 pass
             return None
-        found = self._found_in_planes(planes, file, name)
         return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
 
     def _found_in_planes(
-        self, planes: list[NDArray[Any]], file: Path, name: str
+        self, planes: list[NDArray[Any]], file: Path, name: str, factor: float
     ) -> Iterator[Segmentation]:
         for number, plane in enumerate(planes):
-            source = self._source(Page(file, number), f"{name}/z{number + 1:03d}")
+            source = self._source(Page(file, number), f"{name}/z{number + 1:03d}", factor)
             made = self.work.segment(self.model, plane, source)
             if made is not None:
                 yield check_objects(made[0])
 
-    def _source(self, page: Page, name: str) -> TileSource:
+    def _factor(self, scale: Scale) -> float:
+        """By how much an image is resized for the model; what :meth:`notes` says is counted."""
+        model = self.model.get()
+        factor = resize_factor(model, scale.pixel_size)
+        note = resize_note(factor, trained_pixel_size(model), self.pages.reading.pixel_size)
+        self.resized.update([note] if note else [])
+        return factor
+
+    def notes(self) -> list[str]:
+        """Say which images were resized for the model, or why none was."""
+        return [
+            note if note == UNITS_ONLY else f"{count} image{'s' * (count > 1)} {note}"
+            for note, count in self.resized.items()
+        ]
+
+    def _source(self, page: Page, name: str, factor: float) -> TileSource:
         page = Page(page.file.absolute(), page.number)
         read = partial(read_page, page, self.pages.reading.channels)
-        key = {
+        key: dict[str, Any] = {
             **self.maker.facts(),
             "modified": page.file.stat().st_mtime_ns,
             "file": str(page.file),
             "maps": [name for name in MAPS if name in self.model.maps],
         }
-        return TileSource(name, read, key if self.maker.model else None)
+        if factor != 1:
+            key["resized"] = factor
+        return TileSource(name, read, key if self.maker.model else None, factor)

@@ -24,11 +24,6 @@ __all__ = ["STACKS", "Page", "Pages", "Reading", "list_pages", "read_page"]
 STACKS = ("error", "planes", "time", "volume")
 """What to do with a file of several pages: refuse it, take each as an image, or all as a volume."""
 
-UNITS_ONLY = (
-    "--pixel-size (pixel_size=) is for units only: models store no pixel size, so images are not "
-    "rescaled to the one of the training"
-)
-
 _LETTERS = {"planes": "z", "time": "t"}
 
 
@@ -82,10 +77,6 @@ class Reading:
         told = {name: getattr(self, name) for name in names}
         facts = {name: value for name, value in told.items() if value != getattr(usual, name)}
         return facts if self.channels is None else {"channels": list(self.channels), **facts}
-
-    def notes(self) -> list[str]:
-        """Say what a user may expect of an option that does something else."""
-        return [] if self.pixel_size is None else [UNITS_ONLY]
 
     def scale(self, path: Path) -> Scale:
         """Give the size of a pixel of a file.

@@ -13,7 +13,7 @@ it is in the block's core.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,17 @@ class Seams:
     doubtful: list[dict[str, Any]] = field(default_factory=list)
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
+
+    def resized(self, before: tuple[int, int], after: tuple[int, int], objects: int) -> Seams:
+        """The same seams in pixels of an image of another size, in which so many objects are."""
+        down, across = (new / old for old, new in zip(before, after, strict=True))
+        doubtful = [
+            {**one, "y": int(one["y"] * down), "x": int(one["x"] * across)} for one in self.doubtful
+        ]
+        rows = tuple(round(row * down) for row in self.rows)
+        columns = tuple(round(column * across) for column in self.columns)
+        changed = {"objects": objects, "doubtful": doubtful, "rows": rows, "columns": columns}
+        return replace(self, **changed)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

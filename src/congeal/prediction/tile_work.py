@@ -17,6 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from congeal.data.resized import ResizedImage
 from congeal.errors import CongealError
 from congeal.methods.maps import ImageStatistics
 from congeal.prediction.blocks import save_block, segment_block
@@ -25,7 +26,7 @@ from congeal.prediction.late import LateModel
 from congeal.prediction.ledger import Ledger, open_ledger
 from congeal.prediction.seams import Seams
 from congeal.prediction.stitching import stitch
-from congeal.prediction.tiled import Tiling
+from congeal.prediction.tiled import Tiling, restore_size, segment_whole
 from congeal.prediction.tiles import TilePlan
 from congeal.segmentation import Segmentation
 
@@ -42,11 +43,21 @@ class TileSource:
         name: of its results.
         read: gives `(H, W, C)`; another process calls it again.
         key: what its results follow from; None where that is not known, as of a model in memory.
+        factor: by how much the image is resized for the model.
     """
 
     name: str
     read: Callable[[], Any]
     key: Mapping[str, Any] | None = None
+    factor: float = 1.0
+
+    def shown(self, image: Any) -> Any:
+        """The image as the model is to see it."""
+        return image if self.factor == 1 else ResizedImage(image, self.factor)
+
+    def read_shown(self) -> Any:
+        """Read the image, as the model is to see it."""
+        return self.shown(self.read())
 
 
 @dataclass(frozen=True)
@@ -82,14 +93,16 @@ class TileWork:
         Raises:
             CongealError: tiles are missing for a merge, or what computing them raises.
         """
-        model, size = late.get(), (image.shape[0], image.shape[1])
-        if self.tiling.is_whole(model, size):
-            return self._whole(late, image)
-        with self.ledger(late, image, source) as ledger:
+        size, shown = (image.shape[0], image.shape[1]), source.shown(image)
+        if self.tiling.is_whole(late.get(), shown.shape[:2]):
+            return self._whole(late, shown, size)
+        with self.ledger(late, shown, source) as ledger:
             if len(ledger.plan.blocks) == 1:
-                return self._whole(late, image)
-            self.compute(late, image, source, ledger)
-            return None if self.part else stitch(ledger.folder, ledger.plan)
+                return self._whole(late, shown, size)
+            self.compute(late, shown, source, ledger)
+            if self.part:
+                return None
+            return restore_size(stitch(ledger.folder, ledger.plan), size)
 
     def forget(self, name: str) -> None:
         """Give up the tiles of an image whose results are written."""
@@ -97,18 +110,18 @@ class TileWork:
         with suppress(OSError):  # those of other images are there, or come just now
             self.folder.rmdir()
 
-    def _whole(self, late: LateModel, image: NDArray[Any]) -> tuple[Segmentation, Seams] | None:
-        if self.part:  # not worth a part: the merge does it
-            return None
-        result = late.get().segment(image)
-        return result, Seams(objects=len(result))
+    def _whole(
+        self, late: LateModel, shown: Any, size: tuple[int, int]
+    ) -> tuple[Segmentation, Seams] | None:
+        # An image that is not cut is not worth a part: the merge segments it.
+        return None if self.part else segment_whole(late.get(), shown, size)
 
     @contextmanager
-    def ledger(self, late: LateModel, image: Any, source: TileSource) -> Iterator[Ledger]:
-        """The tiles of an image, those done before among them."""
+    def ledger(self, late: LateModel, shown: Any, source: TileSource) -> Iterator[Ledger]:
+        """The tiles of an image as it is shown, those done before among them."""
 
         def prepare() -> tuple[TilePlan, ImageStatistics | None]:
-            return self.tiling.prepare(late.get(), image)
+            return self.tiling.prepare(late.get(), shown)
 
         if source.key is not None:
             home = self.folder / source.name
@@ -121,7 +134,7 @@ class TileWork:
         with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
             yield open_ledger(Path(folder), {}, prepare)
 
-    def compute(self, late: LateModel, image: Any, source: TileSource, ledger: Ledger) -> None:
+    def compute(self, late: LateModel, shown: Any, source: TileSource, ledger: Ledger) -> None:
         """Compute the tiles that are missing, or those of this part.
 
         Raises:
@@ -137,9 +150,9 @@ class TileWork:
             number, count = self.part
             missing = [one for one in missing if one % count == number - 1]
         folder = ledger.folder.absolute()
-        task = TileTask(late, source.read, ledger.plan, ledger.statistics, folder)
+        task = TileTask(late, source.read_shown, ledger.plan, ledger.statistics, folder)
         if isinstance(self.executor, Here):
-            task.__dict__["image"] = image  # it is read already
+            task.__dict__["image"] = shown  # it is read already
         for _ in self.executor.run(task, missing):
             pass
 

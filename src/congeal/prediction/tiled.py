@@ -15,6 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from congeal.data.resized import ResizedImage
 from congeal.data.zoom import LARGEST
 from congeal.errors import CongealError
 from congeal.methods.maps import ImageStatistics
@@ -26,8 +27,9 @@ from congeal.prediction.stitching import stitch
 from congeal.prediction.survey import measure_statistics
 from congeal.prediction.tiles import TilePlan, plan_tiles, tile_unit
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.resize import resize_result
 
-__all__ = ["Tiling", "segment_image"]
+__all__ = ["Tiling", "restore_size", "segment_image", "segment_whole"]
 
 OVERLAP = 256  # pixels shown, at least, where there is none given
 DIAMETERS = 4  # of the median object, that the overlap is at least
@@ -123,6 +125,7 @@ def segment_image(
     image: NDArray[Any],
     tiling: Tiling | None = None,
     on_tile: Callable[[int, int], None] = lambda done, total: None,
+    factor: float = 1.0,
 ) -> tuple[Segmentation, Seams]:
     """Segment an image of any size.
 
@@ -131,6 +134,8 @@ def segment_image(
         image: `(H, W, C)`.
         tiling: tile and overlap; None: as memory says.
         on_tile: called with the number of tiles done and their count.
+        factor: by how much the image is resized before anything else, as of
+            :func:`congeal.models.pixel_size.resize_factor`; tile and overlap count its pixels then.
 
     Returns:
         The result, and what happened where tiles meet.
@@ -144,15 +149,36 @@ def segment_image(
         >>> segment_image(RPE(), np.zeros((20, 30, 1), np.uint8))[0].shape
         (20, 30)
     """
-    plan, statistics = (tiling or Tiling()).prepare(model, image)
+    size = (int(image.shape[0]), int(image.shape[1]))
+    shown = image if factor == 1 else ResizedImage(image, factor)
+    plan, statistics = (tiling or Tiling()).prepare(model, shown)
     total = len(plan.blocks)
     if total == 1:
-        result = model.segment(image)
-        return result, Seams(objects=len(result))
+        return segment_whole(model, shown, size)
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
         for number in range(total):
             on_tile(number, total)
-            found = segment_block(model, image, plan, number, statistics)
+            found = segment_block(model, shown, plan, number, statistics)
             save_block(Path(folder), number, found)
         on_tile(total, total)
-        return stitch(Path(folder), plan)
+        return restore_size(stitch(Path(folder), plan), size)
+
+
+def segment_whole(
+    model: Segmenter, image: NDArray[Any] | ResizedImage, size: tuple[int, int]
+) -> tuple[Segmentation, Seams]:
+    """Segment an image in one piece, and give the result at the size wanted."""
+    pixels = image.pixels() if isinstance(image, ResizedImage) else image
+    result = model.segment(pixels)
+    return restore_size((result, Seams(objects=len(result))), size)
+
+
+def restore_size(
+    found: tuple[Segmentation, Seams], size: tuple[int, int]
+) -> tuple[Segmentation, Seams]:
+    """Bring the result of a resized image, and its seams, to the size of the image itself."""
+    result, seams = found
+    if result.shape == size:
+        return found
+    resized = resize_result(result, size)
+    return resized, seams.resized(result.shape, size, len(resized))

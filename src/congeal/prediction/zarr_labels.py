@@ -68,7 +68,8 @@ def segment_zarr(
         channels: which channels of the image to take, from 0, in this order.
         plane: which plane of a stack to take, such as ``{"z": 4}``.
         axes: of an array that tells none.
-        pixel_size: micrometres per pixel; what the image tells when None.
+        pixel_size: micrometres per pixel; what the image tells when None. As for
+            :func:`congeal.segment`, the image is resized to the size of the training.
         tile: side of the tiles in pixels.
         overlap: of neighbouring tiles in pixels.
         processes: that compute the tiles on this machine.
@@ -89,7 +90,7 @@ def segment_zarr(
     _refuse_to_replace(output, overwrite)
     Scale(pixel_size)
     read = partial(open_zarr_image, given, channels, plane, axes)
-    tiling, shown = Tiling(tile, overlap), read()
+    tiling, image = Tiling(tile, overlap), read()
     maker = Maker.of(model, {**(settings or {}), **tiling.facts()})
     key = {**maker.facts(), "image": str(given), "modified": given.stat().st_mtime_ns}
     key |= {"plane": plane, "channels": channels, "axes": shown.axes, "size": shown.shape}

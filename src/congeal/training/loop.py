@@ -194,6 +194,8 @@ def run_training(
         chosen = stored[1] if stored else {}
         wish = {"task": task, "preset": preset, "start": start}
         plan = _decide(model, training, settings, wish, chosen, on_line)
+        for line in plan.notes:
+            on_note(line)
         on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)

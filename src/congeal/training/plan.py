@@ -39,12 +39,14 @@ class Plan:
         config: its settings.
         training: settings of the training.
         start: model whose weights it begins with; None: from scratch.
+        notes: what a user should know of the choice, a line each.
     """
 
     method: type[Method]
     config: MethodSettings
     training: TrainConfig
     start: str | None = None
+    notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Everything by section, as ``--print-config`` writes it and ``--config`` reads it."""
@@ -102,6 +104,8 @@ def make_plan(
     chosen = {"class_names": _class_names(survey), **wished}
     if "input.channels" in kind.Config.leaves():
         chosen["input.channels"] = channels_of(dataset)
+    if "input.pixel_size" in kind.Config.leaves():
+        chosen["input.pixel_size"] = survey.pixel_size
     if base is None:
         base, chosen = kind.default_config(), {**kind.suggest(survey), **chosen}
     else:
@@ -109,7 +113,9 @@ def make_plan(
         chosen = {**kind.adapt(survey, base), **chosen}
     config = base.updated({**chosen, **own, "task": task})
     length = train_config({**planned, **(stored or {}), **training})
-    return Plan(kind, config, length, start)
+    given = "input.pixel_size" in own or "input.pixel_size" not in chosen
+    notes = (survey.pixel_size_note,) if survey.pixel_size_note and not given else ()
+    return Plan(kind, config, length, start, notes)
 
 
 def store_plan(plan: Plan, output: Path) -> None:
