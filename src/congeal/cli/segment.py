@@ -184,10 +184,10 @@ def segment(
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "processes": processes}
     options |= {"dask": dask, "block": block, "merge": merge, "overwrite": overwrite}
     options |= {"channels": parse_channels(channels), "pixel_size": pixel_size, "device": device}
-    options |= {"settings": parse_settings(set_)}
-    files: dict[str, Any] = {"table": table, "coco": coco, "stack": stack, "stitch": stitch}
-    files |= {"formats": None if format_ is None else tuple(format_), "units": units}
-    files |= {"plane_distance": plane_distance, "seam_report": seam_report}
+    options |= {"settings": parse_settings(set_), "stack": stack, "stitch": stitch, "units": units}
+    options |= {"formats": None if format_ is None else tuple(format_)}
+    options |= {"plane_distance": plane_distance}
+    files: dict[str, Any] = {"table": table, "coco": coco, "seam_report": seam_report}
     if output.suffix == ".zarr":
         refuse_file_options({**files, "explain": explain})
         segment_zarr_image(chosen, images, output, plane, axes, as_json, options)

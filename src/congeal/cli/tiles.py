@@ -128,14 +128,18 @@ def segment_zarr_image(
     """
     from congeal.data.zarr_images import parse_plane
     from congeal.models.shipped import DEFAULT_MODEL
-    from congeal.prediction.reading import UNITS_ONLY
     from congeal.prediction.zarr_labels import segment_zarr
 
     if len(images) != 1:
         raise CongealError(f"expected one image for the store {output}, got {len(images)}")
-    planes = parse_plane(plane)
     found = segment_zarr(
-        model or DEFAULT_MODEL, images[0], output, plane=planes, axes=axes, **options
+        model or DEFAULT_MODEL,
+        images[0],
+        output,
+        plane=parse_plane(plane),
+        axes=axes,
+        on_note=lambda line: say_note(f"note: {line}"),
+        **options,
     )
     if as_json:
         show_json({"output": str(output), "objects": found})
@@ -143,25 +147,19 @@ def segment_zarr_image(
         say_note(f"tiles of part {options['block']} are done; then --merge")
     else:
         say(f"{count(found, 'object')}, in {output}")
-        if options["pixel_size"] is not None:
-            say_note(f"note: {UNITS_ONLY}")
 
 
 def refuse_file_options(given: dict[str, Any]) -> None:
-    """Refuse options that say which files to write, where a store of Zarr is written.
+    """Refuse options that are for files, where a store of Zarr is written.
 
     Raises:
         CongealError: one is given.
     """
-    usual = {"stack": "error", "stitch": 0.25, "units": "px"}
-    names = [
-        "--" + name.replace("_", "-").replace("formats", "format")
-        for name, value in given.items()
-        if value and value != usual.get(name)
-    ]
+    names = ["--" + name.replace("_", "-") for name, value in given.items() if value]
     if names:
         raise CongealError(
-            f"expected a folder as --output for {' and '.join(names)}, got a store of Zarr"
+            f"expected a folder as --output for {' and '.join(names)}, got a store of Zarr, which "
+            "goes with --format csv"
         )
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from congeal.data.images import as_image
-from congeal.data.pixel_size import in_micrometres, read_pixel_size
+from congeal.data.pixel_size import in_micrometres, read_pixel_size, read_plane_distance
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 
-__all__ = ["ZarrImage", "is_zarr", "open_zarr_image", "parse_plane"]
+__all__ = ["ZarrImage", "is_zarr", "open_zarr_image", "open_zarr_planes", "parse_plane"]
 
 AXES = {2: "yx", 3: "cyx", 4: "zcyx", 5: "tczyx"}  # of arrays that tell none
 SAMPLED = 1_000_000  # values that statistics are taken over
@@ -33,6 +33,7 @@ class ZarrImage:
         channels: which to take, in this order; None: all.
         pixel_size: micrometres per pixel; None where the file tells none.
         where: for messages.
+        plane_distance: micrometres from one plane along z to the next; None where not told.
     """
 
     array: Any
@@ -41,6 +42,7 @@ class ZarrImage:
     channels: tuple[int, ...] | None = None
     pixel_size: float | None = None
     where: str = "the array"
+    plane_distance: float | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -101,7 +103,7 @@ def open_zarr_image(
         >>> open_zarr_image(path).shape
         (40, 50, 1)
     """
-    found, own, size = _open(Path(path))
+    found, own, sizes = _open(Path(path))
     named = (own if "?" not in own else "") or axes or AXES.get(found.ndim, "")
     if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
         raise CongealError(
@@ -111,11 +113,48 @@ def open_zarr_image(
     if 0 in found.shape:
         raise CongealError(f"expected pixels in {path}, its shape is {found.shape}")
     chosen = None if channels is None else tuple(channels)
-    return ZarrImage(found, named, _planes(found, named, plane, path), chosen, size, str(path))
+    planes = _planes(found, named, plane, path)
+    return ZarrImage(found, named, planes, chosen, sizes[0], str(path), sizes[1])
 
 
-def _open(path: Path) -> tuple[Any, str, float | None]:
-    """The array of full resolution, its axes as far as they are told, and the size of a pixel."""
+def open_zarr_planes(
+    path: str | Path,
+    channels: Sequence[int] | None = None,
+    plane: Mapping[str, int] | None = None,
+    axes: str | None = None,
+) -> list[ZarrImage]:
+    """Open all planes of a volume, along z.
+
+    Args:
+        path: as for :func:`open_zarr_image`.
+        channels: which to take.
+        plane: which index of each axis beside z, y, x and c.
+        axes: of a plain array; None: zyx where it has three.
+
+    Raises:
+        CongealError: as for :func:`open_zarr_image`, or there is no axis z.
+
+    Example:
+        >>> import tempfile, zarr
+        >>> path = tempfile.mkdtemp() + "/a.zarr"
+        >>> _ = zarr.save_array(path, np.zeros((3, 40, 50), np.uint8))
+        >>> [one.shape for one in open_zarr_planes(path)]
+        [(40, 50, 1), (40, 50, 1), (40, 50, 1)]
+    """
+    if plane and "z" in plane:
+        raise CongealError("expected axes beside z for --plane (plane=) of a volume, got z")
+    if axes is None and _open(Path(path))[0].ndim == 3:
+        axes = "zyx"
+    first = open_zarr_image(path, channels, {**(plane or {}), "z": 0}, axes)
+    depth = int(first.array.shape[first.axes.index("z")])
+    return [replace(first, plane={**first.plane, "z": number}) for number in range(depth)]
+
+
+Sizes = tuple[float | None, float | None]
+
+
+def _open(path: Path) -> tuple[Any, str, Sizes]:
+    """The array of full resolution, its axes as far as they are told, and the size of a voxel."""
     import zarr
 
     try:
@@ -128,7 +167,7 @@ def _open(path: Path) -> tuple[Any, str, float | None]:
     if not isinstance(found, zarr.Array):
         found = _finest(found, scales, path)
     named = _named_axes(scales)
-    return found, named, _pixel_size(scales, named)
+    return found, named, _voxel_size(scales, named)
 
 
 def _multiscales(attributes: dict[str, Any]) -> list[Any]:
@@ -138,7 +177,7 @@ def _multiscales(attributes: dict[str, Any]) -> list[Any]:
     return scales if isinstance(scales, list) and scales and isinstance(scales[0], dict) else []
 
 
-def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
+def _open_tiff(path: Path) -> tuple[Any, str, Sizes]:
     """A TIFF as an array of Zarr, whose tiles or strips are read when they are asked for."""
     import tifffile
     import zarr
@@ -148,7 +187,7 @@ def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
     axes = "".join({"S": "c", "Q": "z", "I": "z"}.get(axis, axis.lower()) for axis in series.axes)
     store: Any = series.aszarr(level=0)
     weakref.finalize(store, file.close)
-    return zarr.open(store, mode="r"), axes, read_pixel_size(path)
+    return zarr.open(store, mode="r"), axes, (read_pixel_size(path), read_plane_distance(path))
 
 
 def parse_plane(text: str | None) -> dict[str, int]:
@@ -209,16 +248,19 @@ def _planes(
     return chosen
 
 
-def _pixel_size(scales: list[Any], axes: str) -> float | None:
-    """Micrometres of a side of a pixel, where OME tells them and pixels are square."""
+def _voxel_size(scales: list[Any], axes: str) -> Sizes:
+    """Micrometres of a side of a pixel, where pixels are square, and from plane to plane."""
     try:
         steps = scales[0]["datasets"][0]["coordinateTransformations"]
         scale = next(one["scale"] for one in steps if one["type"] == "scale")
-        sides = [
-            scale[axes.index(axis)] * in_micrometres(scales[0]["axes"][axes.index(axis)]["unit"])
-            for axis in "yx"
-        ]
-    except (LookupError, TypeError, StopIteration):
-        return None
-    square = abs(sides[0] - sides[1]) <= 0.01 * max(sides)
-    return float(f"{sides[1]:.6g}") if square and sides[1] > 0 else None
+        units = [one.get("unit", "") for one in scales[0]["axes"]]
+        told = {
+            axis: float(side) * in_micrometres(unit)
+            for axis, side, unit in zip(axes, scale, units, strict=True)
+        }
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+        return None, None
+    height, width, far = (told.get(axis, 0.0) for axis in "yxz")
+    square = abs(height - width) <= 0.01 * max(height, width)
+    size = float(f"{width:.6g}") if square and width > 0 else None
+    return size, float(f"{far:.6g}") if far > 0 else None

@@ -190,8 +190,8 @@ class Method(nn.Module, ABC):
     def default_optimizer(self) -> str:
         """Optimiser for a training that names none: Muon for the compact encoder, else AdamW.
 
-        In equal time the compact network learned more by Muon, on drawn sticks and on nuclei. With a
-        pretrained encoder the two were alike on nuclei. A step of Muon costs more for large matrices.
+        In equal time the compact network learned more by Muon, on drawn sticks and on nuclei.
+        With a pretrained encoder the two were alike on nuclei. Muon costs more for large matrices.
         """
         leaves = self.Config.leaves()
         compact = "network.encoder" in leaves and self.config.network.encoder == "compact"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,7 +100,7 @@ class TileWork:
         with self.ledger(late, shown, source) as ledger:
             if len(ledger.plan.blocks) == 1:
                 return self._whole(late, shown, size)
-            self.compute(late, shown, source, ledger)
+            self.compute_all(late, [(shown, source, ledger)])
             if self.part:
                 return None
             return restore_size(stitch(ledger.folder, ledger.plan), size)
@@ -134,27 +135,39 @@ class TileWork:
         with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
             yield open_ledger(Path(folder), {}, prepare)
 
-    def compute(self, late: LateModel, shown: Any, source: TileSource, ledger: Ledger) -> None:
-        """Compute the tiles that are missing, or those of this part.
+    def compute_all(self, late: LateModel, items: Sequence[tuple[Any, TileSource, Ledger]]) -> None:
+        """Compute the tiles that are missing of one or several images, or those of this part.
+
+        Args:
+            late: the model.
+            items: each image as it is shown, where it comes from, and its tiles.
 
         Raises:
             CongealError: tiles are missing for a merge, or what computing them raises.
         """
+        tasks, starts, wanted = [], [0], []
+        for shown, source, ledger in items:
+            wanted += [starts[-1] + one for one in self._missing(source, ledger)]
+            starts.append(starts[-1] + len(ledger.plan.blocks))
+            folder = ledger.folder.absolute()
+            task = TileTask(late, source.read_shown, ledger.plan, ledger.statistics, folder)
+            if isinstance(self.executor, Here):
+                task.__dict__["image"] = shown  # it is read already
+            tasks.append(task)
+        if self.part is not None:
+            number, count = self.part
+            wanted = [one for one in wanted if one % count == number - 1]
+        for _ in self.executor.run(ManyTiles(tuple(tasks), tuple(starts)), wanted):
+            pass
+
+    def _missing(self, source: TileSource, ledger: Ledger) -> list[int]:
         missing = ledger.missing()
         if self.merge and missing:
             raise CongealError(
                 f"expected all {len(ledger.plan.blocks)} tiles of {source.name}, {len(missing)} "
                 f"are missing in {ledger.folder}: run their --block again, or leave --merge out"
             )
-        if self.part is not None:
-            number, count = self.part
-            missing = [one for one in missing if one % count == number - 1]
-        folder = ledger.folder.absolute()
-        task = TileTask(late, source.read_shown, ledger.plan, ledger.statistics, folder)
-        if isinstance(self.executor, Here):
-            task.__dict__["image"] = shown  # it is read already
-        for _ in self.executor.run(task, missing):
-            pass
+        return missing
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,25 @@ class TileTask:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "image"}
+
+
+@dataclass(frozen=True)
+class ManyTiles:
+    """Computes a tile of one of several images, whose tiles are numbered on.
+
+    Args:
+        tasks: of the images.
+        starts: number of the first tile of each image, and one past the last of all.
+    """
+
+    tasks: tuple[TileTask, ...]
+    starts: tuple[int, ...]
+
+    def __call__(self, number: int) -> int:
+        """Compute a tile."""
+        place = bisect_right(self.starts, number) - 1
+        self.tasks[place](number - self.starts[place])
+        return number
 
 
 def parse_part(text: str | None) -> tuple[int, int] | None:

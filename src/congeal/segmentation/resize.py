@@ -111,7 +111,8 @@ def _resize_crop(crop: Crop, before: tuple[int, int], after: tuple[int, int]) ->
     """An object at another size; None where it has no pixel left."""
     window = tuple(
         slice(
-            max(int((part.start - 1) * new / old), 0), min(int((part.stop + 1) * new / old) + 1, new)
+            max(int((part.start - 1) * new / old), 0),
+            min(int((part.stop + 1) * new / old) + 1, new),
         )
         for part, old, new in zip(crop.window, before, after, strict=True)
     )
