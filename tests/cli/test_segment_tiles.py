@@ -2,12 +2,20 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import zarr
 from cases.gray_networks import discs
 from PIL import Image
+
+import congeal
+from congeal.models import save_model
 
 
 def read(path):
@@ -118,3 +126,66 @@ def test_what_a_store_cannot_hold_is_refused(fails, run, model, tmp_path):
     assert "expected a table of an earlier run in" in line
     assert (tmp_path / "labels_objects.csv").read_text() == "my own table\n"
     assert not (tmp_path / "labels.zarr").exists()
+
+
+def test_an_image_done_without_a_seam_report_gets_one(run, model, tmp_path):
+    photo, out = tmp_path / "scene.png", tmp_path / "out"
+    Image.fromarray(discs(200, 200)[..., 0]).save(photo)
+    base = ["segment", str(model), str(photo), "-o", str(out), "--tile", "128", "--overlap", "64"]
+    assert run(*base).exit_code == 0
+    labels = (out / "scene_labels.png").stat().st_mtime_ns
+    assert run(*base, "--seam-report").exit_code == 0
+    report = (out / "seams" / "scene.json").read_text()
+    assert json.loads(report)["tiles"] == 9
+    assert (out / "scene_labels.png").stat().st_mtime_ns == labels
+    again = run(*base, "--seam-report")
+    assert "seam reports of 1 skipped are those of the earlier run" in again.stderr
+    assert (out / "seams" / "scene.json").read_text() == report
+
+
+@pytest.mark.parametrize("name", ["scene.json", "scene.png"])
+def test_a_seam_report_replaces_no_file_of_the_user(run, model, tmp_path, name):
+    Image.fromarray(discs(200, 200)[..., 0]).save(tmp_path / "scene.png")
+    mine = tmp_path / "out" / "seams" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    base = ["segment", str(model), str(tmp_path / "scene.png"), "-o", str(tmp_path / "out")]
+    for words in ([], ["--overwrite"]):
+        result = run(*base, "--seam-report", *words)
+        assert result.exit_code == 1
+        assert f"{name} is there and not listed in congeal.jsonl as a result" in result.stderr
+        assert mine.read_text() == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs groups of processes")
+def test_ctrl_c_drops_the_tiles_that_wait_and_the_same_command_goes_on(environment, tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (1400, 1400), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    settings = {"dimensions": 4, "repulsion_radius": 8.0}
+    folder = save_model(congeal.RPE(**settings), tmp_path / "model", card="")
+    words = [sys.executable, "-m", "congeal.cli", "segment", folder, tmp_path / "noise.png"]
+    words += ["-o", tmp_path / "out", "-f", "labels", "--tile", "256", "--overlap", "64"]
+    quiet = {"env": environment, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*words, "--processes", "2"], start_new_session=True, **quiet)
+    while not list(tmp_path.glob("out/tiles/noise/*/block_*.npz")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.strip().splitlines() == [
+        f"stopped: 0 of 1 image segmented into {tmp_path / 'out'}; "
+        "the same command goes on from there"
+    ]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # nobody is left
+    done = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("block_*.npz")}
+    assert 0 < len(done) < 49
+    assert subprocess.run([*words, "--block", "1/1"], **quiet).returncode == 0
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("block_*.npz")}
+    assert len(after) == 49
+    assert {name: after[name] for name in done} == done
+    assert subprocess.run([*words, "--merge"], **quiet).returncode == 0
+    assert read(tmp_path / "out" / "noise_labels.png").shape == (1400, 1400)

@@ -118,10 +118,14 @@ def evaluate(
 ) -> None:
     """Compare what a model finds with the true objects of a dataset.
 
-    Prints a table and leaves evaluation.json and report.html.
+    Prints a table and leaves evaluation.json and report.html. With two label volumes (or maps),
+    as TIFF or Zarr, in place of MODEL and DATA, their objects are matched in 3-D.
     """
     if protocol == "list":
         _list_protocols(as_json)
+        return
+    if _is_label_file(model):
+        _score_labels(model, data, output, threshold, as_json)
         return
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
@@ -144,6 +148,28 @@ def evaluate(
     say(f"scores: {folder / 'evaluation.json'}")
     if report:
         say(f"report: {folder / 'report.html'}")
+
+
+def _is_label_file(model: str) -> bool:
+    """Whether labels were named in place of a model; without reading what takes a while."""
+    return Path(model).suffix.lower() in (".tif", ".tiff", ".zarr")
+
+
+def _score_labels(
+    found: str, truth: str, output: Path | None, thresholds: list[float] | None, as_json: bool
+) -> None:
+    """Score label volumes; nothing is written without an output folder."""
+    from congeal.evaluation.volumes import evaluate_volumes
+
+    scores = evaluate_volumes(found, truth, thresholds=thresholds or None)
+    if output is not None:
+        scores.save(output, report=False)
+    if as_json:
+        show_json(scores.to_dict())
+        return
+    show(scores.table())
+    if output is not None:
+        say(f"scores: {output / 'evaluation.json'}")
 
 
 def _evaluate(

@@ -16,7 +16,14 @@ from congeal.data.pixel_size import in_micrometres, read_pixel_size, read_plane_
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 
-__all__ = ["ZarrImage", "is_zarr", "open_zarr_image", "open_zarr_planes", "parse_plane"]
+__all__ = [
+    "ZarrImage",
+    "is_zarr",
+    "open_array",
+    "open_zarr_image",
+    "open_zarr_planes",
+    "parse_plane",
+]
 
 AXES = {2: "yx", 3: "cyx", 4: "zcyx", 5: "tczyx"}  # of arrays that tell none
 SAMPLED = 1_000_000  # values that statistics are taken over
@@ -103,7 +110,7 @@ def open_zarr_image(
         >>> open_zarr_image(path).shape
         (40, 50, 1)
     """
-    found, own, sizes = _open(Path(path))
+    found, own, sizes = open_array(Path(path))
     named = (own if "?" not in own else "") or axes or AXES.get(found.ndim, "")
     if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
         raise CongealError(
@@ -143,7 +150,7 @@ def open_zarr_planes(
     """
     if plane and "z" in plane:
         raise CongealError("expected axes beside z for --plane (plane=) of a volume, got z")
-    if axes is None and _open(Path(path))[0].ndim == 3:
+    if axes is None and open_array(Path(path))[0].ndim == 3:
         axes = "zyx"
     first = open_zarr_image(path, channels, {**(plane or {}), "z": 0}, axes)
     depth = int(first.array.shape[first.axes.index("z")])
@@ -153,8 +160,27 @@ def open_zarr_planes(
 Sizes = tuple[float | None, float | None]
 
 
-def _open(path: Path) -> tuple[Any, str, Sizes]:
-    """The array of full resolution, its axes as far as they are told, and the size of a voxel."""
+def open_array(path: Path, labels: bool = False) -> tuple[Any, str, Sizes]:
+    """Open the array of full resolution of a TIFF or of Zarr.
+
+    Args:
+        path: of a TIFF, an array, or a group of OME-Zarr.
+        labels: take the first label image of a group that has ``labels``.
+
+    Returns:
+        The array, its axes as far as they are told, and micrometres of a pixel and of the distance
+        of planes.
+
+    Raises:
+        CongealError: it is none, or cannot be read.
+
+    Example:
+        >>> import tempfile, zarr
+        >>> path = tempfile.mkdtemp() + "/a.zarr"
+        >>> _ = zarr.save_array(path, np.zeros((40, 50), np.uint8))
+        >>> open_array(Path(path))[0].shape
+        (40, 50)
+    """
     import zarr
 
     try:
@@ -163,11 +189,22 @@ def _open(path: Path) -> tuple[Any, str, Sizes]:
         found: Any = zarr.open(str(path), mode="r")
     except Exception as error:  # a store that is damaged fails in any way there is
         raise CongealError(f"expected Zarr or TIFF in {path}, cannot read it ({error})") from error
+    if labels and not isinstance(found, zarr.Array):
+        found = _first_labels(found)
     scales = _multiscales(dict(found.attrs))
     if not isinstance(found, zarr.Array):
         found = _finest(found, scales, path)
     named = _named_axes(scales)
     return found, named, _voxel_size(scales, named)
+
+
+def _first_labels(group: Any) -> Any:
+    """The first label image of a group; the group itself where it has none."""
+    if "labels" not in group:
+        return group
+    told = dict(group["labels"].attrs)
+    names = told.get("ome", told).get("labels") or sorted(group["labels"].group_keys())
+    return group["labels"][names[0]] if names and names[0] in group["labels"] else group
 
 
 def _multiscales(attributes: dict[str, Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
 from congeal.prediction.outcome import FileOutcome, SegmentRun
 from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
-from congeal.prediction.seam_report import save_seams
+from congeal.prediction.seam_report import save_seams, seam_files
 from congeal.prediction.single import Model
 from congeal.prediction.tile_work import TILES, TileWork, parse_part
 from congeal.prediction.tiled import Tiling
@@ -35,7 +35,6 @@ from congeal.segmentation.volume import Volume
 
 __all__ = ["input_files", "segment_files"]
 
-SEAMS = "seams"  # folder of the reports on where tiles meet
 WRITING = "writing"  # state of an image whose files a kill may have left half new, half old
 
 
@@ -153,6 +152,8 @@ def segment_files(
     with record.locked():
         record.compact()
     run.notes += [*pages.notes(), *finder.notes()]
+    if seam_report and run.skipped:
+        run.notes.append(f"seam reports of {len(run.skipped)} skipped are those of the earlier run")
     return run
 
 
@@ -259,15 +260,29 @@ class _Task:
         stale = "" if self.how.overwrite else _stale(self.pages.file(path), entry)
         if not self.how.overwrite:
             self.maker.refuse_mixing(entry, self.record.folder)
-        if not wanted:
+        if not wanted and not self._lacks_seams(entry, name):
             return FileOutcome(path, "skipped", stale)
         if stale and listed_files(self.record.folder, entry) and not _unfinished(entry):
             return FileOutcome(path, "failed", f"{stale}: {ELSEWHERE}")
-        own = listed_files(self.record.folder, entry).values()
+        foreign = next(filter(_is_there, self._unlisted(entry, name, wanted)), None)
+        return None if foreign is None else FileOutcome(path, "failed", _foreign(foreign))
+
+    def _unlisted(
+        self, entry: dict[str, Any] | None, name: str, wanted: Sequence[str]
+    ) -> Iterator[Path]:
+        """Files to be written that no earlier run has written, so that they must not be there."""
+        folder, own = self.record.folder, listed_files(self.record.folder, entry).values()
         for file in (f"{name}{ending}" for kind in wanted for ending in _endings(kind)):
-            if file not in own and _is_there(self.record.folder / file):
-                return FileOutcome(path, "failed", _foreign(self.record.folder / file))
-        return None
+            if file not in own:
+                yield folder / file
+        if self.how.seam_report and not (entry or {}).get("seams"):
+            yield from seam_files(folder, name)
+
+    def _lacks_seams(self, entry: dict[str, Any] | None, name: str) -> bool:
+        """Whether a report on seams is wanted that an image, done before, does not have."""
+        written = bool((entry or {}).get("seams"))
+        there = written and all(map(_is_there, seam_files(self.record.folder, name)))
+        return self.how.seam_report and not there
 
     def _wanted(self, entry: dict[str, Any] | None, name: str) -> tuple[str, ...]:
         """The formats to write, so that all files of an image are of one model and settings."""
@@ -309,11 +324,13 @@ class _Task:
         planned = {kind: f"{name}{_ending(kind, found.result)}" for kind in wanted}
         modified = _modified(self.pages.file(path))
         facts = {"name": name, **self.maker.facts(), "modified": modified}
+        if self.how.seam_report or (entry or {}).get("seams"):
+            facts["seams"] = True
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
         folder = self.record.folder
         files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
         if self.how.seam_report and isinstance(found, FoundImage):
-            save_seams(folder / SEAMS / f"{name}.json", found.seams, found.result, found.image)
+            save_seams(seam_files(folder, name)[0], found.seams, found.result, found.image)
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}
         objects = len(found.result)

@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, Protocol
 
@@ -68,20 +69,34 @@ class Processes:
         count = max(1, min(self.count, len(waiting)))
         threads = max(1, multiprocessing.cpu_count() // count)
         try:
+            workers: list[BaseProcess] = []
             with ProcessPoolExecutor(count, context, _start, (task, threads)) as pool:
                 try:
                     with _born_deaf():
                         futures = [pool.submit(_call, one) for one in waiting]
+                        workers = _workers(pool)
                     for done in as_completed(futures):
                         yield done.result()
                 except BaseException:  # Ctrl-C, or a tile that fails: do not compute the rest
                     pool.shutdown(wait=False, cancel_futures=True)
+                    _kill(workers)
                     raise
         except BrokenProcessPool as error:
             raise CongealError(
                 "a process that computed tiles was killed, possibly out of memory; the same "
                 "command goes on from the tiles that are done"
             ) from error
+
+
+def _workers(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    """Processes of a pool. Python before 3.14 has no public way to end them."""
+    return list((getattr(pool, "_processes", None) or {}).values())
+
+
+def _kill(workers: Iterable[BaseProcess]) -> None:
+    """End processes in the middle of their tiles, of which no half-written file counts."""
+    for process in workers:
+        process.kill()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -157,8 +157,13 @@ class TileWork:
         if self.part is not None:
             number, count = self.part
             wanted = [one for one in wanted if one % count == number - 1]
-        for _ in self.executor.run(ManyTiles(tuple(tasks), tuple(starts)), wanted):
-            pass
+        done = self.executor.run(ManyTiles(tuple(tasks), tuple(starts)), wanted)
+        try:
+            for _ in done:
+                pass
+        finally:  # after Ctrl-C, drop what waits now, not when the generator is collected
+            if isinstance(done, Generator):
+                done.close()
 
     def _missing(self, source: TileSource, ledger: Ledger) -> list[int]:
         missing = ledger.missing()
