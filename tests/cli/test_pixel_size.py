@@ -136,6 +136,18 @@ def test_a_model_without_a_size_says_so(run, model, twice, tmp_path):
         congeal.segment(model, image, pixel_size=0.25)
 
 
+def test_evaluation_resizes_as_segmenting_does(said, run, sized, twice, tmp_path):
+    image, truth = twice
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    image.rename(tmp_path / "data" / "images" / "a.png")
+    Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "data" / "masks" / "a.png")
+    words = ["evaluate", sized, tmp_path / "data", "--split", "all", "--no-report"]
+    words += ["-o", tmp_path / "scores"]
+    assert said(*words, "--pixel-size", 0.25)["metrics"]["matching_ap@0.9"] == 1
+    assert said(*words)["metrics"]["matching_ap@0.5"] == 0
+
+
 def test_a_size_that_cannot_be_right_is_refused(run, sized, twice, tmp_path):
     result = run("segment", sized, twice[0], "-o", tmp_path / "out", "--pixel-size", 84.67)
     assert result.exit_code == 1

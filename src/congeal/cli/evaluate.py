@@ -90,6 +90,15 @@ _Limit: TypeAlias = Annotated[
 _Report: TypeAlias = Annotated[
     bool, typer.Option(help="Write the page with the worst images first.")
 ]
+_PixelSize: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-size",
+        help="Micrometres per pixel of the images, which are resized to that of the training. "
+        "Left out: what a TIFF tells.",
+        metavar="UM",
+    ),
+]
 _TrueClasses: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -112,6 +121,7 @@ def evaluate(
     limit: _Limit = None,
     report: _Report = True,
     true_classes: _TrueClasses = False,
+    pixel_size: _PixelSize = None,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -130,7 +140,7 @@ def evaluate(
     given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
     given |= {"protocol": protocol, "quick": quick, "limit": limit}
-    given["true_classes"] = true_classes
+    given |= {"true_classes": true_classes, "pixel_size": pixel_size}
     with make_progress() as progress:
         task = progress.add_task("evaluating", total=None)
         from congeal.data.registry import held_out_split  # takes its time

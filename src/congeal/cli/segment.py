@@ -122,7 +122,8 @@ _PixelSize: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--pixel-size",
-        help="Micrometres per pixel, for label TIFFs and tables. Left out: what a TIFF tells.",
+        help="Micrometres per pixel: images are resized to that of the model's training, label "
+        "TIFFs and tables tell it. Left out: what a TIFF tells.",
         metavar="UM",
         rich_help_panel="Channels and units",
     ),
