@@ -207,7 +207,7 @@ def segment(
 
 
 def split_model(arguments: list[str], model: str | None) -> tuple[str | None, list[str]]:
-    """Tell the model, if one is named, from the images.
+    """Separate the model, if one is named, from the images.
 
     Raises:
         CongealError: the first argument is neither, or no image is left.
@@ -238,7 +238,7 @@ def _is_model(text: str, *, alone: bool) -> bool:
 
 
 def _means_a_model(text: str) -> bool:
-    """Whether a word that is no file looks like a name rather than like an image."""
+    """Whether a word that is no file looks like the name of a model."""
     path = Path(text)
     return not (path.exists() or path.suffix or len(path.parts) > 1 or set(text) & set("*?["))
 

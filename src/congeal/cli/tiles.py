@@ -1,4 +1,4 @@
-"""Options of ``congeal segment`` for images of any size, and Zarr."""
+"""Options of ``congeal segment`` for large images and Zarr."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ Seams: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--seam-report",
-        help="Tell what happened where tiles meet: numbers and a picture of each image, in the "
-        "folder seams.",
+        help="Report on objects at tile edges: numbers and a picture of each image, in the folder "
+        "seams.",
         rich_help_panel=LARGE,
     ),
 ]
@@ -121,7 +121,7 @@ def segment_zarr_image(
     as_json: bool,
     options: dict[str, Any],
 ) -> None:
-    """Segment one image of Zarr into a store.
+    """Segment one Zarr image into a Zarr store.
 
     Raises:
         CongealError: there are several images, or segmenting raises it.
@@ -150,7 +150,7 @@ def segment_zarr_image(
 
 
 def refuse_file_options(given: dict[str, Any]) -> None:
-    """Refuse options that are for files, where a store of Zarr is written.
+    """Refuse options for files where the output is a Zarr store.
 
     Raises:
         CongealError: one is given.
@@ -164,7 +164,7 @@ def refuse_file_options(given: dict[str, Any]) -> None:
 
 
 def refuse_zarr(images: list[str], plane: str | None, axes: str | None) -> None:
-    """Refuse an image of Zarr where results go to a folder of files.
+    """Refuse a Zarr image where the output is a folder of files.
 
     Raises:
         CongealError: one is there, or an option that only Zarr has.

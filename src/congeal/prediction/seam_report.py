@@ -1,4 +1,4 @@
-"""What happened where the tiles of an image meet: numbers, and a picture to look at."""
+"""Writing seam reports: JSON and a picture."""
 
 from __future__ import annotations
 

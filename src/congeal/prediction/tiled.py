@@ -31,8 +31,8 @@ from congeal.segmentation.resize import resize_result
 
 __all__ = ["Tiling", "restore_size", "segment_image", "segment_whole"]
 
-OVERLAP = 256  # pixels shown, at least, where there is none given
-DIAMETERS = 4  # of the median object, that the overlap is at least
+OVERLAP = 256  # least default overlap, in pixels of the network's input
+DIAMETERS = 4  # least overlap in diameters of the median object
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,21 @@ class Tiling:
                 )
 
     def facts(self) -> dict[str, Any]:
-        """What was asked for, for the record."""
+        """The values that were given, for the record."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def prepare(self, model: Segmenter, image: Any) -> tuple[TilePlan, ImageStatistics | None]:
-        """Measure an image `(H, W, C)` and lay tiles over it; one where it need not be cut.
+        """Measure an image `(H, W, C)` and plan its tiles; a single tile where it fits whole.
 
         Raises:
-            CongealError: there is not the memory for it, or tile and overlap do not fit.
+            CongealError: there is not enough memory, or tile and overlap do not fit.
         """
         size = (int(image.shape[0]), int(image.shape[1]))
         whole = TilePlan(size, max(size), 0)
         if self.is_whole(model, size):
             return whole, None
         statistics = measure_statistics(model, image) if isinstance(model, Method) else None
-        shown = _shown(model, statistics)
+        shown = _relative_size(model, statistics)
         side = largest_tile(model, shown) if self.tile is None else self.tile
         if side >= max(size):
             return whole, None
@@ -89,10 +89,10 @@ class Tiling:
         ), statistics
 
     def is_whole(self, model: Segmenter, size: tuple[int, int]) -> bool:
-        """Whether it is plain, before anything is measured, that an image need not be cut.
+        """Whether an image is segmented whole, decided before anything is measured.
 
         Raises:
-            CongealError: it may not be cut, and there is not the memory for it.
+            CongealError: the model cannot work in tiles, and there is not enough memory.
         """
         if self.tile is not None:
             return max(size) <= self.tile
@@ -107,15 +107,15 @@ class Tiling:
     ) -> int:
         if self.overlap is not None:
             return self.overlap
-        shown = _shown(model, statistics)
+        shown = _relative_size(model, statistics)
         area = 0.0 if statistics is None else statistics.typical_area
         wanted = max(OVERLAP / shown, DIAMETERS * math.sqrt(4 * area / math.pi))
         most = side // (4 * unit) * 2 * unit
         return min(math.ceil(wanted), most)
 
 
-def _shown(model: Segmenter, statistics: ImageStatistics | None) -> float:
-    """Relative size at which a model sees an image."""
+def _relative_size(model: Segmenter, statistics: ImageStatistics | None) -> float:
+    """Size of the network's input relative to the image."""
     scale = model.scale if isinstance(model, Method) else 1.0
     return scale * (1.0 if statistics is None else statistics.magnification)
 
@@ -133,15 +133,15 @@ def segment_image(
         model: a method, or anything that segments.
         image: `(H, W, C)`.
         tiling: tile and overlap; None: as memory says.
-        on_tile: called with the number of tiles done and their count.
+        on_tile: called with the number of finished tiles and the total.
         factor: by how much the image is resized before anything else, as of
             :func:`congeal.models.pixel_size.resize_factor`; tile and overlap count its pixels then.
 
     Returns:
-        The result, and what happened where tiles meet.
+        The result, and the seam report.
 
     Raises:
-        CongealError: there is not the memory for it, or tile and overlap do not fit.
+        CongealError: there is not enough memory, or tile and overlap do not fit.
 
     Example:
         >>> import numpy as np

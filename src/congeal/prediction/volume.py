@@ -23,7 +23,7 @@ from congeal.segmentation.volume import Volume, VoxelSize
 
 __all__ = [
     "VOLUME_FORMATS",
-    "FoundVolume",
+    "VolumeResult",
     "check_objects",
     "check_volume_formats",
     "found_in_planes",
@@ -90,10 +90,10 @@ def found_in_planes(
 
 
 def check_objects(result: Segmentation) -> Segmentation:
-    """Refuse a plane of a volume in which no objects were looked for.
+    """Refuse the result of a model that finds no objects.
 
     Raises:
-        CongealError: it is one.
+        CongealError: it has no objects.
 
     Example:
         >>> import numpy as np
@@ -122,8 +122,8 @@ def check_volume_formats(formats: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class FoundVolume:
-    """A volume, with what its files are written from.
+class VolumeResult:
+    """The result of a volume, with what its files are written from.
 
     Attributes:
         result: the volume.

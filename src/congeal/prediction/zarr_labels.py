@@ -23,9 +23,9 @@ from congeal.models.pixel_size import (
 )
 from congeal.prediction.blocks import load_block
 from congeal.prediction.executors import choose_executor
-from congeal.prediction.late import LateModel
+from congeal.prediction.lazy_model import LazyModel
 from congeal.prediction.ledger import Ledger
-from congeal.prediction.maker import Maker
+from congeal.prediction.provenance import Provenance
 from congeal.prediction.reading import Reading
 from congeal.prediction.seams import Joined, join_blocks
 from congeal.prediction.single import Model
@@ -133,25 +133,25 @@ def segment_zarr(
     tiling, part = Tiling(tile, overlap), parse_part(block)
     folder = output.with_name(f"{output.name}.tiles")
     work = TileWork(folder, tiling, choose_executor(processes, dask), part, merge)
-    late = LateModel(model, device, settings)
+    lazy = LazyModel(model, device, settings)
     size = _voxel_size(planes[0], reading, given)
-    factor = resize_factor(late.get(), size.scale.pixel_size)
-    note = resize_note(factor, trained_pixel_size(late.get()), pixel_size)
+    factor = resize_factor(lazy.get(), size.scale.pixel_size)
+    note = resize_note(factor, trained_pixel_size(lazy.get()), pixel_size)
     if note:
         on_note(note if note == UNITS_ONLY else f"image {note}")
-    maker = Maker.of(model, {**(settings or {}), **tiling.facts()})
-    sources = [_source(given, one, maker, factor, deep) for one in planes]
+    provenance = Provenance.of(model, {**(settings or {}), **tiling.facts()})
+    sources = [_source(given, one, provenance, factor, deep) for one in planes]
     with ExitStack() as opened:
         parts = [
             _Part(
                 one,
                 source,
-                source.shown(one),
-                opened.enter_context(work.ledger(late, source.shown(one), source)),
+                source.resized(one),
+                opened.enter_context(work.ledger(lazy, source.resized(one), source)),
             )
             for one, source in zip(planes, sources, strict=True)
         ]
-        work.compute_all(late, [(one.shown, one.source, one.ledger) for one in parts])
+        work.compute_all(lazy, [(one.shown, one.source, one.ledger) for one in parts])
         if part is not None:
             return None
         with claim(folder, wait=True):
@@ -204,13 +204,15 @@ class _Part:
         return self.image.shape[:2]
 
 
-def _source(path: Path, image: ZarrImage, maker: Maker, factor: float, deep: bool) -> TileSource:
-    key = {**maker.facts(), "image": str(path), "modified": path.stat().st_mtime_ns}
+def _source(
+    path: Path, image: ZarrImage, provenance: Provenance, factor: float, deep: bool
+) -> TileSource:
+    key = {**provenance.facts(), "image": str(path), "modified": path.stat().st_mtime_ns}
     key |= {"plane": dict(image.plane), "channels": image.channels, "axes": image.axes}
     key |= {"size": image.shape} | ({} if factor == 1 else {"resized": factor})
     read = partial(open_zarr_image, path, image.channels, image.plane, image.axes)
     name = f"z{image.plane['z'] + 1:04d}" if deep else "image"
-    return TileSource(name, read, key if maker.model else None, factor)
+    return TileSource(name, read, key if provenance.model else None, factor)
 
 
 def _voxel_size(image: ZarrImage, reading: Reading, path: Path) -> VoxelSize:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
-from congeal.prediction.maker import ANOTHER, ELSEWHERE
+from congeal.prediction.provenance import OTHER_FOLDER, OVERWRITE_OR_MOVE
 
 __all__ = ["CHUNK", "Levels", "refuse_to_replace", "write_store"]
 
@@ -125,7 +125,7 @@ def refuse_to_replace(output: Path, overwrite: bool) -> None:
         CongealError: something is in the way.
     """
     if os.path.lexists(output) and not overwrite:
-        raise CongealError(f"expected no file at {output}, there is one: {ELSEWHERE}")
+        raise CongealError(f"expected no file at {output}, there is one: {OVERWRITE_OR_MOVE}")
     strange = {path.name for path in output.iterdir()} - OWN if output.is_dir() else {output.name}
     labels = output / "labels"
     if labels.is_dir():
@@ -133,5 +133,5 @@ def refuse_to_replace(output: Path, overwrite: bool) -> None:
     if os.path.lexists(output) and strange:
         raise CongealError(
             f"expected labels of an earlier run in {output}, which --overwrite would remove with "
-            f"all that is in it, found {min(strange)}: {ANOTHER}"
+            f"all that is in it, found {min(strange)}: {OTHER_FOLDER}"
         )

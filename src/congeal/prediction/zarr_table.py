@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from congeal.errors import CongealError
-from congeal.prediction.maker import ANOTHER, ELSEWHERE
+from congeal.prediction.provenance import OTHER_FOLDER, OVERWRITE_OR_MOVE
 from congeal.prediction.seams import Joined
 from congeal.segmentation import Segmentation
 from congeal.segmentation.measure import columns_of, measure
@@ -46,7 +46,7 @@ def refuse_table(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise CongealError(f"expected no file at {path}, there is one: {ELSEWHERE}")
+        raise CongealError(f"expected no file at {path}, there is one: {OVERWRITE_OR_MOVE}")
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             head = tuple(file.readline(1000).strip().split(",")[:2])
@@ -54,7 +54,7 @@ def refuse_table(path: Path, overwrite: bool) -> None:
         head = ()
     if head not in HEADS:
         raise CongealError(
-            f"expected a table of an earlier run in {path}, found another: {ANOTHER}"
+            f"expected a table of an earlier run in {path}, found another: {OTHER_FOLDER}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What is found in an image, or in a stack of planes, before it is written."""
+"""Segmenting the images and volumes of a run, before anything is written."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 from numpy.typing import NDArray
 
 from congeal.models.pixel_size import UNITS_ONLY, resize_factor, resize_note, trained_pixel_size
-from congeal.prediction.late import LateModel
-from congeal.prediction.maker import Maker
+from congeal.prediction.lazy_model import LazyModel
+from congeal.prediction.provenance import Provenance
 from congeal.prediction.reading import Page, Pages, read_page
 from congeal.prediction.seams import Seams
 from congeal.prediction.tile_work import TileSource, TileWork
-from congeal.prediction.volume import FoundVolume, check_objects
+from congeal.prediction.volume import VolumeResult, check_objects
 from congeal.segmentation import Segmentation
 from congeal.segmentation import formats as writers
 from congeal.segmentation.formats import MAPS
 from congeal.segmentation.scale import Scale
 from congeal.segmentation.volume import Volume
 
-__all__ = ["Finder", "FoundImage"]
+__all__ = ["FileSegmenter", "ImageResult"]
 
 
 @dataclass(frozen=True, eq=False)
-class FoundImage:
-    """A result, with what its files are written from."""
+class ImageResult:
+    """The result of an image, with what its files are written from."""
 
     result: Segmentation
     image: NDArray[Any]
@@ -42,25 +42,25 @@ class FoundImage:
 
 
 @dataclass(frozen=True)
-class Finder:
-    """Finds what is in the images of a run.
+class FileSegmenter:
+    """Segments the images of a run.
 
     Args:
-        model: of the run.
-        maker: the model and its settings, for telling tiles of others.
+        model: loaded when the first image needs it.
+        provenance: model and settings; tiles of other ones are not used.
         pages: the images.
         work: how tiles are computed.
-        resized: images of which each note on their size is true.
+        resized: number of images by the note on their size.
     """
 
-    model: LateModel
-    maker: Maker
+    model: LazyModel
+    provenance: Provenance
     pages: Pages
     work: TileWork
     resized: Counter[str] = field(default_factory=Counter)
 
-    def find(self, path: Path, name: str) -> FoundImage | FoundVolume | None:
-        """Segment an image or stack; None where only a part of its tiles was wanted.
+    def segment(self, path: Path, name: str) -> ImageResult | VolumeResult | None:
+        """Segment an image or stack; None where only a part of its tiles was asked for.
 
         Args:
             path: of the image.
@@ -70,24 +70,24 @@ class Finder:
             CongealError: it cannot be read or segmented.
         """
         if self.pages.reading.stack == "volume":
-            return self._find_volume(path, name)
+            return self._segment_volume(path, name)
         page = self.pages.of[path]
         image, scale = self.pages.read(path).pixels, self.pages.reading.scale(page.file)
         factor = self._factor(scale)
         made = self.work.segment(self.model, image, self._source(page, name, factor))
-        return None if made is None else FoundImage(made[0], image, scale, made[1])
+        return None if made is None else ImageResult(made[0], image, scale, made[1])
 
-    def _find_volume(self, path: Path, name: str) -> FoundVolume | None:
+    def _segment_volume(self, path: Path, name: str) -> VolumeResult | None:
         reading, file = self.pages.reading, self.pages.file(path)
         planes, size = self.pages.planes(path), reading.voxel_size(file)
-        found = self._found_in_planes(planes, file, name, self._factor(size.scale))
+        found = self._segment_planes(planes, file, name, self._factor(size.scale))
         if self.work.part is not None:
             for _ in found:
                 pass
             return None
-        return FoundVolume(Volume.from_planes(found, min_iou=reading.stitch), size)
+        return VolumeResult(Volume.from_planes(found, min_iou=reading.stitch), size)
 
-    def _found_in_planes(
+    def _segment_planes(
         self, planes: list[NDArray[Any]], file: Path, name: str, factor: float
     ) -> Iterator[Segmentation]:
         for number, plane in enumerate(planes):
@@ -115,11 +115,11 @@ class Finder:
         page = Page(page.file.absolute(), page.number)
         read = partial(read_page, page, self.pages.reading.channels)
         key: dict[str, Any] = {
-            **self.maker.facts(),
+            **self.provenance.facts(),
             "modified": page.file.stat().st_mtime_ns,
             "file": str(page.file),
             "maps": [name for name in MAPS if name in self.model.maps],
         }
         if factor != 1:
             key["resized"] = factor
-        return TileSource(name, read, key if self.maker.model else None, factor)
+        return TileSource(name, read, key if self.provenance.model else None, factor)
