@@ -44,7 +44,8 @@ def evaluate_volumes(
     table = _count(prediction, truth)
     found = match_contingency(table, THRESHOLDS if thresholds is None else thresholds)
     scores = {name: value for one in found for name, value in one.as_dict().items()}
-    row = {"name": Path(prediction).name, **_counts(found), "seconds": now() - started}
+    seconds = now() - started
+    row = {"name": Path(prediction).name, **_counts(found), "seconds": seconds}
     first = found[0]
     counts = {"images": 1, "objects": first.n_true, "predicted": first.n_pred}
     return Evaluation(
@@ -53,7 +54,7 @@ def evaluate_volumes(
         model=str(prediction),
         protocol="matching",
         thresholds=tuple(one.threshold for one in found),
-        metrics={**scores, **counts, "seconds_per_image": row["seconds"]},
+        metrics={**scores, **counts, "seconds_per_image": seconds},
         per_image=[row],
         headline=f"matching_ap@{first.threshold:g}",
     )

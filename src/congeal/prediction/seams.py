@@ -83,8 +83,7 @@ class Seams:
         ]
         rows = tuple(round(row * down) for row in self.rows)
         columns = tuple(round(column * across) for column in self.columns)
-        changed = {"objects": objects, "doubtful": doubtful, "rows": rows, "columns": columns}
-        return replace(self, **changed)
+        return replace(self, objects=objects, doubtful=doubtful, rows=rows, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
