@@ -152,10 +152,8 @@ def train(
         precision=precision,
         half=half or None,
     )
-    if channels is not None:
-        options["input.channels"] = parse_channels(channels)
-    if pixel_size is not None:
-        options["input.pixel_size"] = pixel_size
+    shown = {"channels": parse_channels(channels), "pixel_size": pixel_size}
+    options |= {f"input.{name}": value for name, value in shown.items() if value is not None}
     options |= _unlabelled(unsupervised, contours)
     given: dict[str, Any] = {**_read_config(config), **options, **parse_settings(settings)}
     in_config = {name: given.pop(name, None) for name in ("method", "task", "start")}

@@ -128,8 +128,8 @@ def segment_files(
     reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths, parts = list(pages.of), (parse_part(block), merge)
-    tiling, executor = Tiling(tile, overlap), choose_executor(processes, dask)
-    work = TileWork(Path(output) / TILES, tiling, executor, *parts)
+    tiling = Tiling(tile, overlap)
+    work = TileWork(Path(output) / TILES, tiling, choose_executor(processes, dask), *parts)
     provenance = Provenance.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
     record = Record(Path(output))
     remove_parts(output)
@@ -138,24 +138,20 @@ def segment_files(
         if not overwrite:
             provenance.refuse_others(paths, record)
         record.claim_names(names)
-    maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
+    lazy = LazyModel(model, device, settings, tuple(MAP_OF.get(kind, kind) for kind in kinds))
     how = _Options(kinds, overwrite, strict, work, seam_report)
-    segmenter = FileSegmenter(LazyModel(model, device, settings, maps), provenance, pages, work)
-    task = _Task(segmenter, record, how)
+    task = _Task(FileSegmenter(lazy, provenance, pages, work), record, how)
     run = SegmentRun(output, notes=record.notes())
     for path in paths:
         run.files.append(task.run(path, names[path]))
         if on_file is not None:
             on_file(run.files[-1])
-    for kind in (kind for kind, wanted in whole.items() if wanted and block is None):
-        run.tables.append(
-            write_combined(kind, record, [file.path for file in run.files if file.good])
-        )
+    good = [file.path for file in run.files if file.good]
+    if block is None:
+        run.tables += [write_combined(kind, record, good) for kind in more]
     with record.locked():
         record.compact()
-    run.notes += [*pages.notes(), *segmenter.notes()]
-    if seam_report and run.skipped:
-        run.notes.append(f"seam reports of {len(run.skipped)} skipped are those of the earlier run")
+    run.notes += [*pages.notes(), *task.segmenter.notes(), *how.notes(run)]
     return run
 
 
@@ -202,6 +198,12 @@ class _Options:
     strict: bool
     work: TileWork
     seam_report: bool
+
+    def notes(self, run: SegmentRun) -> list[str]:
+        """Say whose seam reports skipped images have."""
+        count = len(run.skipped)
+        told = f"seam reports of {count} skipped are those of the earlier run"
+        return [told] if self.seam_report and count else []
 
 
 @dataclass(frozen=True)

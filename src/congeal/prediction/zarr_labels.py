@@ -120,14 +120,8 @@ def segment_zarr(
     table = table_path(output) if "csv" in check_zarr_formats(formats, stack) else None
     chosen = None if channels is None else tuple(channels)
     reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
-
-    def refuse() -> None:
-        refuse_to_replace(output, overwrite)
-        if table is not None:
-            refuse_table(table, overwrite)
-
+    refuse, deep = partial(_refuse, output, table, overwrite), stack == "volume"
     refuse()
-    deep = stack == "volume"
     planes = open_zarr_planes(given, channels, plane, axes) if deep else []
     planes = planes or [open_zarr_image(given, channels, plane, axes)]
     tiling, part = Tiling(tile, overlap), parse_part(block)
@@ -142,27 +136,39 @@ def segment_zarr(
     provenance = Provenance.of(model, {**(settings or {}), **tiling.facts()})
     sources = [_source(given, one, provenance, factor, deep) for one in planes]
     with ExitStack() as opened:
-        parts = [
-            _Part(
-                one,
-                source,
-                source.resized(one),
-                opened.enter_context(work.ledger(lazy, source.resized(one), source)),
-            )
-            for one, source in zip(planes, sources, strict=True)
-        ]
-        work.compute_all(lazy, [(one.shown, one.source, one.ledger) for one in parts])
+        parts = _compute(work, lazy, planes, sources, opened)
         if part is not None:
             return None
+        fill = partial(_write_volume, parts, stitch) if deep else partial(_write_image, parts[0])
         with claim(folder, wait=True):
             refuse()  # another run may have been first
-            write = (
-                partial(_write_volume, parts, stitch) if deep else partial(_write_image, parts[0])
-            )
-            count = write_store(output, partial(write, size, table))
+            count = write_store(output, partial(fill, size, table))
     for source in sources:
         work.forget(source.name)
     return count
+
+
+def _compute(
+    work: TileWork,
+    lazy: LazyModel,
+    planes: Sequence[ZarrImage],
+    sources: Sequence[TileSource],
+    opened: ExitStack,
+) -> list[_Part]:
+    """Compute the tiles of all planes; their ledgers stay open as long as the stack."""
+    parts = []
+    for plane, source in zip(planes, sources, strict=True):
+        shown = source.resized(plane)
+        ledger = opened.enter_context(work.ledger(lazy, shown, source))
+        parts.append(_Part(plane, source, shown, ledger))
+    work.compute_all(lazy, [(one.shown, one.source, one.ledger) for one in parts])
+    return parts
+
+
+def _refuse(output: Path, table: Path | None, overwrite: bool) -> None:
+    refuse_to_replace(output, overwrite)
+    if table is not None:
+        refuse_table(table, overwrite)
 
 
 def check_zarr_formats(formats: Sequence[str] | None, stack: str = "error") -> tuple[str, ...]:
