@@ -21,6 +21,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("discriminative.py", ["--quick"], 2),  # two groupings
         ("window_pairs.py", ["--quick"], 1),
         ("tiling.py", ["--quick"], 2),  # densities
+        ("tiling.py", ["--mosaic", "--quick"], 2),  # tile sizes
         ("grouping.py", ["--drawn", "2", "--exact", "32", "--growth", "0"], 1),
         ("segment.py", ["--images", "3", "--split", "val", "--side", "300"], 2),
     ],

@@ -22,6 +22,7 @@ __all__ = [
     "boundaries",
     "check_labels",
     "contingency",
+    "count_contingency",
     "relabel",
 ]
 
@@ -217,6 +218,32 @@ def contingency(true: ArrayLike, pred: ArrayLike) -> Contingency:
     true_ids, true_codes = _encode(truth)
     pred_ids, pred_codes = _encode(np.maximum(prediction, BACKGROUND))
     rows, cols, counts = _count_pairs(true_codes, pred_codes, len(true_ids), len(pred_ids))
+    return _tabulate(true_ids, pred_ids, rows, cols, counts)
+
+
+def count_contingency(true: ArrayLike, pred: ArrayLike, counts: ArrayLike) -> Contingency:
+    """Make the table of pairs of labels that were counted part by part.
+
+    Args:
+        true: label of the truth of each pair, ``(P,)``; a pair may occur several times.
+        pred: label of the prediction of each pair, ``(P,)``.
+        counts: pixels of each pair, ``(P,)``.
+
+    Example:
+        >>> count_contingency([1, 2, 1], [5, 6, 5], [3, 1, 4]).counts.tolist()
+        [7, 1]
+    """
+    true_ids, rows = np.unique(np.asarray(true, np.int64), return_inverse=True)
+    pred_ids, cols = np.unique(np.asarray(pred, np.int64), return_inverse=True)
+    pairs, place = np.unique(rows * max(len(pred_ids), 1) + cols, return_inverse=True)
+    summed = np.bincount(place, np.asarray(counts), len(pairs)).astype(np.int64)
+    width = max(len(pred_ids), 1)
+    return _tabulate(true_ids, pred_ids, pairs // width, pairs % width, summed)
+
+
+def _tabulate(
+    true_ids: Labels, pred_ids: Labels, rows: Labels, cols: Labels, counts: Labels
+) -> Contingency:
     true_areas = np.bincount(rows, weights=counts, minlength=len(true_ids)).astype(np.int64)
     pred_areas = np.bincount(cols, weights=counts, minlength=len(pred_ids)).astype(np.int64)
     return Contingency(true_ids, pred_ids, true_areas, pred_areas, rows, cols, counts)

@@ -65,6 +65,9 @@ INPUT: dict[str, Effect] = {
     "input.channels": Elsewhere(
         "tests/cli/test_channels.py::test_more_than_three_channels_are_trained_on_as_given"
     ),
+    "input.pixel_size": Elsewhere(
+        "tests/cli/test_pixel_size.py::test_objects_follow_the_size_of_a_pixel"
+    ),
     "input.percentiles": Decoded((20.0, 60.0)),
 }
 

@@ -1,13 +1,16 @@
 """`congeal segment --stack volume`: a stack becomes one label volume and one table."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from cases.ellipsoids import ellipsoids
 
 from congeal import segment_volume
+from congeal.data.zarr_images import ZarrImage
 from congeal.labels import relabel
 from congeal.metrics import matching
 from congeal.models import load
@@ -95,3 +98,67 @@ def test_python_takes_planes_or_a_file(model, stack, truth):
     other = segment_volume(model, stack, min_planes=2)
     np.testing.assert_array_equal(one.labels, other.labels)
     assert matching(prediction=one.labels, truth=relabel(truth), threshold=0.8).fp == 0
+
+
+@pytest.fixture
+def chunked(desk, truth):
+    """The same volume as OME-Zarr, with its sizes."""
+    group = zarr.open_group("worms.zarr", mode="w", zarr_format=3)
+    array = group.create_array("0", shape=truth.shape, chunks=(1, 32, 32), dtype="uint8")
+    array[:] = ((truth > 0) * 200).astype(np.uint8)
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [2.0, 0.5, 0.5]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    return "worms.zarr"
+
+
+def volume_labels(store):
+    return zarr.open_group(store, mode="r")["labels/congeal"]
+
+
+@pytest.mark.parametrize("cut", [[], ["--tile", 32, "--overlap", 16]])
+def test_a_zarr_volume_has_the_objects_and_the_table_of_the_stack(
+    said, run, model, desk, stack, chunked, cut
+):
+    words = ["--stack", "volume", "--units", "um", "-f", "csv", *cut]
+    said("segment", model, stack, "-o", "out", *words, "-f", "tiff")
+    told = said("segment", model, chunked, "-o", "labels.zarr", *words)
+    group = volume_labels("labels.zarr")
+    expected = tifffile.imread(desk / "out" / "worms_labels.tif")
+    np.testing.assert_array_equal(group["0"][:], expected)
+    assert told["objects"] == expected.max()
+    assert rows("labels_objects.csv") == rows(desk / "out" / "worms_objects.csv")
+    (scales,) = group.attrs["ome"]["multiscales"]
+    assert scales["datasets"][0]["coordinateTransformations"][0]["scale"] == [2.0, 0.5, 0.5]
+    assert [axis["name"] for axis in scales["axes"]] == ["z", "y", "x"]
+
+
+def test_parts_of_a_zarr_volume_are_merged(run, model, chunked):
+    words = ["segment", model, chunked, "--stack", "volume", "-o", "parts.zarr"]
+    for part in ("1/2", "2/2"):
+        assert run(*words, "--block", part).exit_code == 0
+        assert not Path("parts.zarr").exists()
+    assert len(list(Path("parts.zarr.tiles").glob("z*"))) == 12
+    assert run(*words, "--merge").exit_code == 0
+    assert run("segment", model, chunked, "--stack", "volume", "-o", "whole.zarr").exit_code == 0
+    np.testing.assert_array_equal(
+        volume_labels("parts.zarr")["0"][:], volume_labels("whole.zarr")["0"][:]
+    )
+    assert not Path("parts.zarr.tiles").exists()
+
+
+def test_planes_of_zarr_are_read_one_after_another(run, model, chunked, monkeypatch):
+    read = []
+    whole = ZarrImage.__getitem__
+
+    def watch(self, window):
+        pixels = whole(self, window)
+        read.append((self.plane["z"], pixels.nbytes))
+        return pixels
+
+    monkeypatch.setattr(ZarrImage, "__getitem__", watch)
+    words = ["segment", model, chunked, "--stack", "volume", "-o", "labels.zarr"]
+    assert run(*words).exit_code == 0
+    assert [plane for plane, _ in read] == sorted(plane for plane, _ in read)
+    assert max(size for _, size in read) <= 48 * 64

@@ -19,7 +19,7 @@ from congeal.errors import CongealError
 from congeal.prediction import segment_files
 from congeal.prediction import single as single_module
 from congeal.prediction.executors import DaskCluster, Processes, choose_executor
-from congeal.prediction.late import LateModel
+from congeal.prediction.lazy_model import LazyModel
 from congeal.prediction.tile_work import TileSource, TileWork, parse_part
 from congeal.prediction.tiled import Tiling, segment_image
 
@@ -116,7 +116,7 @@ def through(executor, tmp_path):
     image = discs(200, 260)
     work = TileWork(tmp_path, Tiling(128, 64), executor)
     found, _ = work.segment(
-        LateModel(Bright()), image, TileSource("a", partial(discs, 200, 260), {"of": 1})
+        LazyModel(Bright()), image, TileSource("a", partial(discs, 200, 260), {"of": 1})
     )
     np.testing.assert_array_equal(
         found.labels, segment_image(Bright(), image, Tiling(128, 64))[0].labels

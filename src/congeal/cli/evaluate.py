@@ -81,6 +81,15 @@ _Limit: TypeAlias = Annotated[
 _Report: TypeAlias = Annotated[
     bool, typer.Option(help="Write report.html, with the worst images first.")
 ]
+_PixelSize: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-size",
+        help="Micrometres per pixel of the images, which are resized to that of the training. "
+        "Left out: what a TIFF tells.",
+        metavar="UM",
+    ),
+]
 _TrueClasses: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -103,21 +112,26 @@ def evaluate(
     limit: _Limit = None,
     report: _Report = True,
     true_classes: _TrueClasses = False,
+    pixel_size: _PixelSize = None,
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Evaluate a model on a dataset with ground truth.
 
-    Prints a table of scores and writes evaluation.json and report.html.
+    Prints a table of scores and writes evaluation.json and report.html. With two label volumes
+    (or maps), as TIFF or Zarr, in place of MODEL and DATA, their objects are matched in 3-D.
     """
     if protocol == "list":
         _list_protocols(as_json)
         return
+    if _is_label_file(model):
+        _score_labels(model, data, output, threshold, as_json)
+        return
     options: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
     options |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
     options |= {"protocol": protocol, "quick": quick, "limit": limit}
-    options["true_classes"] = true_classes
+    options |= {"true_classes": true_classes, "pixel_size": pixel_size}
     with make_progress() as progress:
         task = progress.add_task("evaluating", total=None)
         from congeal.data.registry import held_out_split  # slow to import
@@ -135,6 +149,28 @@ def evaluate(
     say(f"scores: {folder / 'evaluation.json'}")
     if report:
         say(f"report: {folder / 'report.html'}")
+
+
+def _is_label_file(model: str) -> bool:
+    """Whether labels were named in place of a model; without reading what takes a while."""
+    return Path(model).suffix.lower() in (".tif", ".tiff", ".zarr")
+
+
+def _score_labels(
+    found: str, truth: str, output: Path | None, thresholds: list[float] | None, as_json: bool
+) -> None:
+    """Score label volumes; nothing is written without an output folder."""
+    from congeal.evaluation.volumes import evaluate_volumes
+
+    scores = evaluate_volumes(found, truth, thresholds=thresholds or None)
+    if output is not None:
+        scores.save(output, report=False)
+    if as_json:
+        show_json(scores.to_dict())
+        return
+    show(scores.table())
+    if output is not None:
+        say(f"scores: {output / 'evaluation.json'}")
 
 
 def _evaluate(

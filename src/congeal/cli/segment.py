@@ -122,7 +122,8 @@ _PixelSize: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--pixel-size",
-        help="Micrometres per pixel, for label TIFFs and tables. Left out: what a TIFF tells.",
+        help="Micrometres per pixel: images are resized to that of the model's training, label "
+        "TIFFs and tables tell it. Left out: what a TIFF tells.",
         metavar="UM",
         rich_help_panel="Channels and units",
     ),
@@ -184,10 +185,10 @@ def segment(
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "processes": processes}
     options |= {"dask": dask, "block": block, "merge": merge, "overwrite": overwrite}
     options |= {"channels": parse_channels(channels), "pixel_size": pixel_size, "device": device}
-    options |= {"settings": parse_settings(set_)}
-    files: dict[str, Any] = {"table": table, "coco": coco, "stack": stack, "stitch": stitch}
-    files |= {"formats": None if format_ is None else tuple(format_), "units": units}
-    files |= {"plane_distance": plane_distance, "seam_report": seam_report}
+    options |= {"settings": parse_settings(set_), "stack": stack, "stitch": stitch, "units": units}
+    options |= {"formats": None if format_ is None else tuple(format_)}
+    options |= {"plane_distance": plane_distance}
+    files: dict[str, Any] = {"table": table, "coco": coco, "seam_report": seam_report}
     if output.suffix == ".zarr":
         refuse_file_options({**files, "explain": explain})
         segment_zarr_image(chosen, images, output, plane, axes, as_json, options)
@@ -206,7 +207,7 @@ def segment(
 
 
 def split_model(arguments: list[str], model: str | None) -> tuple[str | None, list[str]]:
-    """Tell the model, if one is named, from the images.
+    """Separate the model, if one is named, from the images.
 
     Raises:
         CongealError: the first argument is neither, or no image is left.
@@ -237,7 +238,7 @@ def _is_model(text: str, *, alone: bool) -> bool:
 
 
 def _means_a_model(text: str) -> bool:
-    """Whether a word that is no file looks like a name rather than like an image."""
+    """Whether a word that is no file looks like the name of a model."""
     path = Path(text)
     return not (path.exists() or path.suffix or len(path.parts) > 1 or set(text) & set("*?["))
 

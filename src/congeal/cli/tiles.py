@@ -1,4 +1,4 @@
-"""Options of ``congeal segment`` for images of any size, and Zarr."""
+"""Options of ``congeal segment`` for large images and Zarr."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ Seams: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--seam-report",
-        help="Tell what happened where tiles meet: numbers and a picture of each image, in the "
-        "folder seams.",
+        help="Report on objects at tile edges: numbers and a picture of each image, in the folder "
+        "seams.",
         rich_help_panel=LARGE,
     ),
 ]
@@ -121,21 +121,25 @@ def segment_zarr_image(
     as_json: bool,
     options: dict[str, Any],
 ) -> None:
-    """Segment one image of Zarr into a store.
+    """Segment one Zarr image into a Zarr store.
 
     Raises:
         CongealError: there are several images, or segmenting raises it.
     """
     from congeal.data.zarr_images import parse_plane
     from congeal.models.shipped import DEFAULT_MODEL
-    from congeal.prediction.reading import UNITS_ONLY
     from congeal.prediction.zarr_labels import segment_zarr
 
     if len(images) != 1:
         raise CongealError(f"expected one image for the store {output}, got {len(images)}")
-    planes = parse_plane(plane)
     found = segment_zarr(
-        model or DEFAULT_MODEL, images[0], output, plane=planes, axes=axes, **options
+        model or DEFAULT_MODEL,
+        images[0],
+        output,
+        plane=parse_plane(plane),
+        axes=axes,
+        on_note=lambda line: say_note(f"note: {line}"),
+        **options,
     )
     if as_json:
         show_json({"output": str(output), "objects": found})
@@ -143,30 +147,24 @@ def segment_zarr_image(
         say_note(f"tiles of part {options['block']} are done; then --merge")
     else:
         say(f"{count(found, 'object')}, in {output}")
-        if options["pixel_size"] is not None:
-            say_note(f"note: {UNITS_ONLY}")
 
 
 def refuse_file_options(given: dict[str, Any]) -> None:
-    """Refuse options that say which files to write, where a store of Zarr is written.
+    """Refuse options for files where the output is a Zarr store.
 
     Raises:
         CongealError: one is given.
     """
-    usual = {"stack": "error", "stitch": 0.25, "units": "px"}
-    names = [
-        "--" + name.replace("_", "-").replace("formats", "format")
-        for name, value in given.items()
-        if value and value != usual.get(name)
-    ]
+    names = ["--" + name.replace("_", "-") for name, value in given.items() if value]
     if names:
         raise CongealError(
-            f"expected a folder as --output for {' and '.join(names)}, got a store of Zarr"
+            f"expected a folder as --output for {' and '.join(names)}, got a store of Zarr, which "
+            "goes with --format csv"
         )
 
 
 def refuse_zarr(images: list[str], plane: str | None, axes: str | None) -> None:
-    """Refuse an image of Zarr where results go to a folder of files.
+    """Refuse a Zarr image where the output is a folder of files.
 
     Raises:
         CongealError: one is there, or an option that only Zarr has.

@@ -52,6 +52,10 @@ Seed = Annotated[int | None, typer.Option(help="Random seed.", metavar="N")]
 Channels = Annotated[
     str | None, typer.Option(help="Image channels, as 0,2 (default: all).", metavar="LIST")
 ]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(help="Of the images, in micrometres (default: the files').", metavar="UM"),
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 Devices = Annotated[
     int | None, typer.Option(help="GPUs, or processes, on each machine.", metavar="N")
@@ -110,6 +114,7 @@ def train(
     batch_size: BatchSize = None,
     crop: Crop = None,
     channels: Channels = None,
+    pixel_size: PixelSize = None,
     seed: Seed = None,
     device: Device = None,
     devices: Devices = None,
@@ -147,8 +152,8 @@ def train(
         precision=precision,
         half=half or None,
     )
-    if channels is not None:
-        options["input.channels"] = parse_channels(channels)
+    shown = {"channels": parse_channels(channels), "pixel_size": pixel_size}
+    options |= {f"input.{name}": value for name, value in shown.items() if value is not None}
     options |= _unlabelled(unsupervised, contours)
     given: dict[str, Any] = {**_read_config(config), **options, **parse_settings(settings)}
     in_config = {name: given.pop(name, None) for name in ("method", "task", "start")}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from congeal.data.intensity import scale_intensity
+from congeal.data.pixel_size import read_pixel_size
 from congeal.data.sample import Dataset, Sample
 from congeal.grouping.components import on_edge, split_parts
 from congeal.labels import relabel
@@ -17,6 +18,7 @@ from congeal.labels import relabel
 __all__ = ["ImageMeasures", "TrainingSurvey", "evenly_spaced_samples", "survey_training"]
 
 SURVEYED = 64  # images; takes a few seconds to read
+SAME_SIZE = 1.05  # largest ratio of pixel sizes that count as equal
 Column = NDArray[np.float64]
 
 
@@ -34,6 +36,7 @@ class ImageMeasures:
             objects that others cut.
         holes: area of the holes in each object over its own area.
         relative_areas: area over the median area of the image, for objects off the image border.
+        pixel_size: micrometres per pixel from the file; None if unknown.
     """
 
     brightness: float
@@ -44,6 +47,7 @@ class ImageMeasures:
     connected_fractions: Column
     holes: Column
     relative_areas: Column
+    pixel_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,28 @@ class TrainingSurvey:
     class_names: tuple[str, ...] = ()
     labelled: bool = True
     stuff: tuple[str, ...] = ()
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Micrometres per pixel of all images looked at; None where not known, or they differ."""
+        known = [one.pixel_size for one in self.images if one.pixel_size is not None]
+        if not known or len(known) < len(self.images) or max(known) > SAME_SIZE * min(known):
+            return None
+        return float(np.median(known))
+
+    @property
+    def pixel_size_note(self) -> str:
+        """Why the images have no one pixel size although files tell some; empty where they have."""
+        known = [one.pixel_size for one in self.images if one.pixel_size is not None]
+        if not known or self.pixel_size is not None:
+            return ""
+        low, high, bare = min(known), max(known), len(self.images) - len(known)
+        told = f"{low:g} to {high:g}" if high > SAME_SIZE * low else f"{low:g}"
+        rest = f", {bare} of {len(self.images)} tell none" if bare else ""
+        return (
+            f"training images have pixels of {told} micrometres{rest}: the model will not know at "
+            "which size it was trained; give one for all with --pixel-size (pixel_size= in Python)"
+        )
 
     def pooled(self, column: str) -> Column:
         """One measure of all objects of all images, ``(objects,)``."""
@@ -116,6 +142,7 @@ def _measure(sample: Sample) -> ImageMeasures:
         connected_fractions=_connected_fractions(labels, area),
         holes=_holes(labels, area),
         relative_areas=area[complete] / np.median(area) if len(area) else area,
+        pixel_size=None if sample.path is None else read_pixel_size(sample.path),
     )
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from congeal.data.images import as_image
-from congeal.data.pixel_size import in_micrometres, read_pixel_size
+from congeal.data.pixel_size import in_micrometres, read_pixel_size, read_plane_distance
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 
-__all__ = ["ZarrImage", "is_zarr", "open_zarr_image", "parse_plane"]
+__all__ = [
+    "ZarrImage",
+    "is_zarr",
+    "open_array",
+    "open_zarr_image",
+    "open_zarr_planes",
+    "parse_plane",
+]
 
 DEFAULT_AXES = {2: "yx", 3: "cyx", 4: "zcyx", 5: "tczyx"}  # by number of dimensions
 SAMPLED = 1_000_000  # values from which statistics are computed
@@ -33,6 +40,7 @@ class ZarrImage:
         channels: indices of the channels to read, in this order; None: all.
         pixel_size: micrometres per pixel; None if unknown.
         where: path of the image, for error messages.
+        plane_distance: micrometres between planes along z; None if unknown.
     """
 
     array: Any
@@ -41,6 +49,7 @@ class ZarrImage:
     channels: tuple[int, ...] | None = None
     pixel_size: float | None = None
     where: str = "the array"
+    plane_distance: float | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -103,7 +112,7 @@ def open_zarr_image(
         >>> open_zarr_image(path).shape
         (40, 50, 1)
     """
-    found, own, size = _open(Path(path))
+    found, own, sizes = open_array(Path(path))
     named = (own if "?" not in own else "") or axes or DEFAULT_AXES.get(found.ndim, "")
     if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
         raise CongealError(
@@ -113,11 +122,67 @@ def open_zarr_image(
     if 0 in found.shape:
         raise CongealError(f"expected pixels in {path}, its shape is {found.shape}")
     chosen = None if channels is None else tuple(channels)
-    return ZarrImage(found, named, _planes(found, named, plane, path), chosen, size, str(path))
+    planes = _planes(found, named, plane, path)
+    return ZarrImage(found, named, planes, chosen, sizes[0], str(path), sizes[1])
 
 
-def _open(path: Path) -> tuple[Any, str, float | None]:
-    """The full-resolution array, its stated axes (``?`` if unnamed), and the pixel size."""
+def open_zarr_planes(
+    path: str | Path,
+    channels: Sequence[int] | None = None,
+    plane: Mapping[str, int] | None = None,
+    axes: str | None = None,
+) -> list[ZarrImage]:
+    """Open all planes of a volume, along z.
+
+    Args:
+        path: as for :func:`open_zarr_image`.
+        channels: which to take.
+        plane: which index of each axis beside z, y, x and c.
+        axes: of a plain array; None: zyx where it has three.
+
+    Raises:
+        CongealError: as for :func:`open_zarr_image`, or there is no axis z.
+
+    Example:
+        >>> import tempfile, zarr
+        >>> path = tempfile.mkdtemp() + "/a.zarr"
+        >>> _ = zarr.save_array(path, np.zeros((3, 40, 50), np.uint8))
+        >>> [one.shape for one in open_zarr_planes(path)]
+        [(40, 50, 1), (40, 50, 1), (40, 50, 1)]
+    """
+    if plane and "z" in plane:
+        raise CongealError("expected axes beside z for --plane (plane=) of a volume, got z")
+    if axes is None and open_array(Path(path))[0].ndim == 3:
+        axes = "zyx"
+    first = open_zarr_image(path, channels, {**(plane or {}), "z": 0}, axes)
+    depth = int(first.array.shape[first.axes.index("z")])
+    return [replace(first, plane={**first.plane, "z": number}) for number in range(depth)]
+
+
+Sizes = tuple[float | None, float | None]
+
+
+def open_array(path: Path, labels: bool = False) -> tuple[Any, str, Sizes]:
+    """Open the array of full resolution of a TIFF or of Zarr.
+
+    Args:
+        path: of a TIFF, an array, or a group of OME-Zarr.
+        labels: take the first label image of a group that has ``labels``.
+
+    Returns:
+        The array, its axes as far as they are told, and micrometres of a pixel and of the distance
+        of planes.
+
+    Raises:
+        CongealError: it is none, or cannot be read.
+
+    Example:
+        >>> import tempfile, zarr
+        >>> path = tempfile.mkdtemp() + "/a.zarr"
+        >>> _ = zarr.save_array(path, np.zeros((40, 50), np.uint8))
+        >>> open_array(Path(path))[0].shape
+        (40, 50)
+    """
     import zarr
 
     try:
@@ -126,11 +191,22 @@ def _open(path: Path) -> tuple[Any, str, float | None]:
         found: Any = zarr.open(str(path), mode="r")
     except Exception as error:  # a damaged store may raise any exception
         raise CongealError(f"expected Zarr or TIFF in {path}, cannot read it ({error})") from error
+    if labels and not isinstance(found, zarr.Array):
+        found = _first_labels(found)
     scales = _multiscales(dict(found.attrs))
     if not isinstance(found, zarr.Array):
         found = _finest(found, scales, path)
     named = _named_axes(scales)
-    return found, named, _pixel_size(scales, named)
+    return found, named, _voxel_size(scales, named)
+
+
+def _first_labels(group: Any) -> Any:
+    """The first label image of a group; the group itself where it has none."""
+    if "labels" not in group:
+        return group
+    told = dict(group["labels"].attrs)
+    names = told.get("ome", told).get("labels") or sorted(group["labels"].group_keys())
+    return group["labels"][names[0]] if names and names[0] in group["labels"] else group
 
 
 def _multiscales(attributes: dict[str, Any]) -> list[Any]:
@@ -140,8 +216,8 @@ def _multiscales(attributes: dict[str, Any]) -> list[Any]:
     return scales if isinstance(scales, list) and scales and isinstance(scales[0], dict) else []
 
 
-def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
-    """A TIFF as a Zarr array, whose tiles or strips are read on access."""
+def _open_tiff(path: Path) -> tuple[Any, str, Sizes]:
+    """A TIFF as an array of Zarr, whose tiles or strips are read when they are asked for."""
     import tifffile
     import zarr
 
@@ -150,7 +226,7 @@ def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
     axes = "".join({"S": "c", "Q": "z", "I": "z"}.get(axis, axis.lower()) for axis in series.axes)
     store: Any = series.aszarr(level=0)
     weakref.finalize(store, file.close)
-    return zarr.open(store, mode="r"), axes, read_pixel_size(path)
+    return zarr.open(store, mode="r"), axes, (read_pixel_size(path), read_plane_distance(path))
 
 
 def parse_plane(text: str | None) -> dict[str, int]:
@@ -211,16 +287,19 @@ def _planes(
     return chosen
 
 
-def _pixel_size(scales: list[Any], axes: str) -> float | None:
-    """Pixel size in micrometres from OME metadata; None if missing or pixels are not square."""
+def _voxel_size(scales: list[Any], axes: str) -> Sizes:
+    """Micrometres of a side of a pixel, where pixels are square, and from plane to plane."""
     try:
         steps = scales[0]["datasets"][0]["coordinateTransformations"]
-        scale = next(step["scale"] for step in steps if step["type"] == "scale")
-        sides = [
-            scale[axes.index(axis)] * in_micrometres(scales[0]["axes"][axes.index(axis)]["unit"])
-            for axis in "yx"
-        ]
-    except (LookupError, TypeError, StopIteration):
-        return None
-    square = abs(sides[0] - sides[1]) <= 0.01 * max(sides)
-    return float(f"{sides[1]:.6g}") if square and sides[1] > 0 else None
+        scale = next(one["scale"] for one in steps if one["type"] == "scale")
+        units = [one.get("unit", "") for one in scales[0]["axes"]]
+        told = {
+            axis: float(side) * in_micrometres(unit)
+            for axis, side, unit in zip(axes, scale, units, strict=True)
+        }
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+        return None, None
+    height, width, far = (told.get(axis, 0.0) for axis in "yxz")
+    square = abs(height - width) <= 0.01 * max(height, width)
+    size = float(f"{width:.6g}") if square and width > 0 else None
+    return size, float(f"{far:.6g}") if far > 0 else None

@@ -13,7 +13,9 @@ import numpy as np
 
 from congeal.clock import now
 from congeal.data.check import quick_problems
+from congeal.data.pixel_size import read_pixel_size
 from congeal.data.registry import held_out_split
+from congeal.data.resized import ResizedImage
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.adapters import missing_truth
@@ -27,7 +29,10 @@ from congeal.evaluation.segments import EmbeddingSegmenter, build_memory
 from congeal.evaluation.true_classes import TrueClassSegmenter
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.models.channels import open_for
+from congeal.models.pixel_size import UNITS_ONLY, resize_factor, trained_pixel_size
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.resize import resize_result
+from congeal.segmentation.scale import Scale
 from congeal.segmentation.segmenter import request_maps
 from congeal.tasks import Task
 
@@ -67,6 +72,7 @@ def evaluate(
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     true_classes: bool = False,
+    pixel_size: float | None = None,
     on_image: Callable[[int, int, Row], None] | None = None,
     on_memory: Callable[[int, int], None] = lambda done, total: None,
     on_note: Callable[[str], None] = lambda line: None,
@@ -98,6 +104,8 @@ def evaluate(
         settings: decoding settings that override those of a model opened here.
         true_classes: give the model the ground-truth class of every pixel, to score its grouping
             alone (AP_gt of De Brabandere et al., 2017), for models that support it.
+        pixel_size: micrometres per pixel of all images; None: from each file. If the model stores
+            the pixel size of its training, images are resized to it for the network.
         on_image: called with (number, total, scores) after each image.
         on_memory: for ``"retrieval"``, called with (number, total) after each image of the memory
             bank, which is built first.
@@ -129,6 +137,9 @@ def evaluate(
     chosen, notes = _choose_protocol(chosen, dataset)
     if chosen.truth == "annotators" and segmenter is not model:
         request_maps(segmenter, "boundary")
+    Scale(pixel_size)
+    if pixel_size is not None and trained_pixel_size(segmenter) is None:
+        on_note(UNITS_ONLY)
     for line in quick_problems(dataset) if chosen.truth == "instances" else ():
         on_note(line)
     settings_given = dict(measure or {})
@@ -139,7 +150,11 @@ def evaluate(
         segmenter = EmbeddingSegmenter(segmenter)
         memory = build_memory(segmenter, bank, on_memory)
     shown, rows = RankedExamples(*((EXAMPLES, BEST) if report else (0, 0))), []
-    segment = TrueClassSegmenter(segmenter, dataset).segment if true_classes else _plain(segmenter)
+    segment = (
+        TrueClassSegmenter(segmenter, dataset).segment
+        if true_classes
+        else _plain(segmenter, pixel_size)
+    )
     notes += (TRUE_CLASSES_NOTE,) * true_classes
     draw = partial(_draw, segmenter)
     agreement = Agreement(judge) if report else None
@@ -260,8 +275,21 @@ def _open_model(
     return model, type(model).__name__
 
 
-def _plain(model: Segmenter) -> SegmentSample:
-    return lambda sample: model.segment(sample.image)
+def _plain(model: Segmenter, pixel_size: float | None) -> SegmentSample:
+    """Segment as ``congeal segment`` does, at the pixel size of the training."""
+    if trained_pixel_size(model) is None:
+        return lambda sample: model.segment(sample.image)
+
+    def segment(sample: Sample) -> Segmentation:
+        own = None if sample.path is None else read_pixel_size(sample.path)
+        factor = resize_factor(model, own if pixel_size is None else pixel_size)
+        if factor == 1:
+            return model.segment(sample.image)
+        found = model.segment(ResizedImage(sample.image, factor).pixels())
+        height, width = sample.image.shape[:2]
+        return resize_result(found, (height, width))
+
+    return segment
 
 
 def _score_images(

@@ -48,6 +48,14 @@ class ImageSettings(Settings):
         le=16,
         adjustable=True,
     )
+    pixel_size: float | None = setting(
+        None,
+        "size of a pixel of the training images, before scale; images of another known size are "
+        "resized to it; none: not known",
+        unit="um",
+        gt=0,
+        adjustable=True,
+    )
     gamma: float = setting(1.0, "exponent of the intensities; .5 brightens dark parts", gt=0)
     percentiles: tuple[float, float] = setting(
         (1.0, 99.8),

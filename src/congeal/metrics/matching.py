@@ -22,7 +22,7 @@ from congeal.errors import CongealError, unknown
 from congeal.labels import Contingency, contingency
 from congeal.metrics.metric import ratio, require_image
 
-__all__ = ["CRITERIA", "THRESHOLDS", "Matching", "MatchingMetric", "matching"]
+__all__ = ["CRITERIA", "THRESHOLDS", "Matching", "MatchingMetric", "match_contingency", "matching"]
 
 CRITERIA = ("iou", "iot", "iop")
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -264,12 +264,25 @@ def matching(
         >>> found.tp, found.fn, found.pairs.tolist()
         (1, 1, [[1, 5]])
     """
-    single = np.ndim(threshold) == 0
-    thresholds = _check_thresholds(np.atleast_1d(threshold).tolist())
-    table = contingency(truth, prediction).objects()
+    thresholds = np.atleast_1d(threshold).tolist()
+    found = match_contingency(contingency(truth, prediction).objects(), thresholds, criterion)
+    return found[0] if np.ndim(threshold) == 0 else found
+
+
+def match_contingency(
+    table: Contingency, thresholds: Sequence[float], criterion: str = "iou"
+) -> list[Matching]:
+    """Do as :func:`matching`, from the table of the objects of truth and prediction.
+
+    Raises:
+        CongealError: a threshold is not above 0 and up to 1, or the criterion is unknown.
+
+    Example:
+        >>> match_contingency(contingency([[1, 1, 0]], [[2, 2, 0]]).objects(), [0.5])[0].tp
+        1
+    """
     scores = _pair_scores(table, _check_criterion(criterion))
-    found = [_match(table, scores, value, criterion) for value in thresholds]
-    return found[0] if single else found
+    return [_match(table, scores, one, criterion) for one in _check_thresholds(thresholds)]
 
 
 def _match(table: Contingency, scores: Scores, threshold: float, criterion: str) -> Matching:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,27 @@ from congeal.errors import CongealError
 from congeal.files import remove_parts
 from congeal.models.channels import stored_channels
 from congeal.models.shipped import DEFAULT_MODEL
-from congeal.prediction.asked import asked_formats
+from congeal.prediction.combined_files import write_combined
 from congeal.prediction.executors import choose_executor
-from congeal.prediction.finding import Finder, FoundImage
-from congeal.prediction.late import LateModel
-from congeal.prediction.maker import ANOTHER, ELSEWHERE, Maker, Mixed
+from congeal.prediction.lazy_model import LazyModel
 from congeal.prediction.outcome import FileOutcome, SegmentRun
+from congeal.prediction.output_formats import choose_formats
+from congeal.prediction.provenance import OTHER_FOLDER, OVERWRITE_OR_MOVE, MixedResults, Provenance
 from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
-from congeal.prediction.seam_report import save_seams
+from congeal.prediction.seam_report import save_seams, seam_files
+from congeal.prediction.segmenting import FileSegmenter, ImageResult
 from congeal.prediction.single import Model
 from congeal.prediction.tile_work import TILES, TileWork, parse_part
 from congeal.prediction.tiled import Tiling
-from congeal.prediction.volume import FoundVolume
-from congeal.prediction.whole import write_whole
+from congeal.prediction.volume import VolumeResult
 from congeal.segmentation import Segmentation
 from congeal.segmentation.formats import FORMATS, MAP_OF, MAX_UINT16
 from congeal.segmentation.volume import Volume
 
 __all__ = ["input_files", "segment_files"]
 
-SEAMS = "seams"  # folder of the reports on where tiles meet
-WRITING = "writing"  # state of an image whose files a kill may have left half new, half old
+WRITING = "writing"  # state of an image while its files are written: after a kill, write all again
 
 
 def segment_files(
@@ -77,7 +76,7 @@ def segment_files(
         inputs: images, folders of images, patterns such as ``"scans/*.tif"``.
         output: folder of the results; made when missing.
         formats: names of :data:`congeal.segmentation.formats.FORMATS`; None: an overlay, and labels
-            or what else the task of the model gives.
+            or the output of its task.
         overwrite: make results again that are there; needed where they are of other settings.
         device: where a model given by path or name runs.
         strict: raise at the first image that fails.
@@ -90,7 +89,8 @@ def segment_files(
             called ``STEM_z001`` (``"planes"``) or ``STEM_t001`` (``"time"``), and so on, or all as
             the planes of one volume (``"volume"``), written as ``tiff`` and ``csv``.
         pixel_size: micrometres per pixel, for label TIFFs and tables; what each file tells when
-            None.
+            None. Where the model stores the size of its training, images are resized to it for
+            the network, and results are at their own size.
         units: of the tables: ``"px"``, or ``"um"`` where the size of a pixel is known.
         stitch: overlap (IoU) from which objects of neighbouring planes of a volume are joined.
         plane_distance: micrometres between planes; what each file tells when None.
@@ -98,12 +98,12 @@ def segment_files(
             where they fit in memory, else as large as memory allows.
         overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
             the sizes of the objects.
-        seam_report: tell what happened where tiles meet, in ``seams/STEM.json`` and ``.png``.
+        seam_report: report on objects at tile edges, in ``seams/STEM.json`` and ``.png``.
         processes: that compute the tiles of an image on this machine.
         dask: address of the scheduler of a Dask cluster that computes them.
         block: ``"i/n"``: compute part i of n of the tiles of each image, and write no result.
-        merge: write the results of tiles that are there, and compute none.
-        on_file: called with each outcome as it comes.
+        merge: write results from tiles that are done; compute none.
+        on_file: called with the outcome of each image.
 
     Raises:
         CongealError: no such model, format or input, results are there of another model or
@@ -123,44 +123,44 @@ def segment_files(
     whole = {"csv": table, "coco": coco}
     model = DEFAULT_MODEL if model is None else model
     more = [kind for kind, wanted in whole.items() if wanted]
-    kinds = asked_formats(model, formats, more, stack, seam_report)
+    kinds = choose_formats(model, formats, more, stack, seam_report)
     chosen = stored_channels(model) if channels is None else tuple(channels)
     reading = Reading(chosen, stack, pixel_size, units, stitch, plane_distance)
     pages = Pages(list_pages(_input_files(inputs, output), stack), reading)
     paths, parts = list(pages.of), (parse_part(block), merge)
-    tiling, executor = Tiling(tile, overlap), choose_executor(processes, dask)
-    work = TileWork(Path(output) / TILES, tiling, executor, *parts)
-    maker = Maker.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
+    tiling = Tiling(tile, overlap)
+    work = TileWork(Path(output) / TILES, tiling, choose_executor(processes, dask), *parts)
+    provenance = Provenance.of(model, {**(settings or {}), **reading.facts(), **tiling.facts()})
     record = Record(Path(output))
     remove_parts(output)
     with record.locked():
         names = assign_names(paths, record)
         if not overwrite:
-            maker.refuse_others(paths, record)
+            provenance.refuse_others(paths, record)
         record.claim_names(names)
-    maps = tuple(MAP_OF.get(kind, kind) for kind in kinds)
-    how = _How(kinds, overwrite, strict, work, seam_report)
-    finder = Finder(LateModel(model, device, settings, maps), maker, pages, work)
-    task = _Task(finder, record, how)
+    lazy = LazyModel(model, device, settings, tuple(MAP_OF.get(kind, kind) for kind in kinds))
+    how = _Options(kinds, overwrite, strict, work, seam_report)
+    task = _Task(FileSegmenter(lazy, provenance, pages, work), record, how)
     run = SegmentRun(output, notes=record.notes())
     for path in paths:
         run.files.append(task.run(path, names[path]))
         if on_file is not None:
             on_file(run.files[-1])
-    for kind in (kind for kind, wanted in whole.items() if wanted and block is None):
-        run.tables.append(write_whole(kind, record, [file.path for file in run.files if file.good]))
+    good = [file.path for file in run.files if file.good]
+    if block is None:
+        run.tables += [write_combined(kind, record, good) for kind in more]
     with record.locked():
         record.compact()
-    run.notes += [*pages.notes(), *reading.notes()]
+    run.notes += [*pages.notes(), *task.segmenter.notes(), *how.notes(run)]
     return run
 
 
 def input_files(
     inputs: Sequence[str | Path], output: str | Path, stack: str = "error"
 ) -> list[Path]:
-    """List the images meant by ``inputs``, without results among them that the record lists.
+    """List the images of ``inputs``, without the results of earlier runs among them.
 
-    The pages of a file are told one by one where ``stack`` says so, by what they are called.
+    With ``stack`` "planes" or "time", each page of a file is listed under its own name.
 
     Raises:
         CongealError: nothing was given, or a folder or pattern holds no image.
@@ -190,8 +190,8 @@ def _input_files(inputs: Sequence[str | Path], output: str | Path) -> list[Path]
 
 
 @dataclass(frozen=True)
-class _How:
-    """What is wanted of each image, and how it is made."""
+class _Options:
+    """Options of the run."""
 
     kinds: tuple[str, ...]
     overwrite: bool
@@ -199,22 +199,28 @@ class _How:
     work: TileWork
     seam_report: bool
 
+    def notes(self, run: SegmentRun) -> list[str]:
+        """Say whose seam reports skipped images have."""
+        count = len(run.skipped)
+        told = f"seam reports of {count} skipped are those of the earlier run"
+        return [told] if self.seam_report and count else []
+
 
 @dataclass(frozen=True)
 class _Task:
-    """What is done to each image."""
+    """Segments one image after another and writes the files."""
 
-    finder: Finder
+    segmenter: FileSegmenter
     record: Record
-    how: _How
+    how: _Options
 
     @property
-    def maker(self) -> Maker:
-        return self.finder.maker
+    def provenance(self) -> Provenance:
+        return self.segmenter.provenance
 
     @property
     def pages(self) -> Pages:
-        return self.finder.pages
+        return self.segmenter.pages
 
     def run(self, path: Path, name: str) -> FileOutcome:
         self.record.refresh()  # another run may have done it by now
@@ -223,10 +229,10 @@ class _Task:
             if settled.state == "skipped":
                 self.how.work.forget(name)  # a kill may have left them
             return settled
-        self.finder.model.get()
+        self.segmenter.model.get()
         started = time.perf_counter()
         try:
-            found = self.finder.find(path, name)
+            found = self.segmenter.segment(path, name)
         except Exception as error:
             settled = self._done_by_another(path, name)
             if settled is not None:
@@ -243,7 +249,7 @@ class _Task:
         return outcome
 
     def _done_by_another(self, path: Path, name: str) -> FileOutcome | None:
-        """What became of an image whose tiles another run has taken away when it was done."""
+        """The outcome of an image whose tiles another run removed when it was done; else None."""
         self.record.refresh()
         settled = self._settled(path, name)
         if settled is None or settled.state != "skipped":
@@ -252,26 +258,40 @@ class _Task:
         return settled
 
     def _settled(self, path: Path, name: str) -> FileOutcome | None:
-        """What becomes of an image that is not to be segmented; None for others."""
+        """The outcome of an image that need not or cannot be segmented; None for others."""
         entry = self.record.entry(path)
         wanted = self._wanted(entry, name)
         stale = "" if self.how.overwrite else _stale(self.pages.file(path), entry)
         if not self.how.overwrite:
-            self.maker.refuse_mixing(entry, self.record.folder)
-        if not wanted:
+            self.provenance.refuse_mixing(entry, self.record.folder)
+        if not wanted and not self._lacks_seams(entry, name):
             return FileOutcome(path, "skipped", stale)
         if stale and listed_files(self.record.folder, entry) and not _unfinished(entry):
-            return FileOutcome(path, "failed", f"{stale}: {ELSEWHERE}")
-        own = listed_files(self.record.folder, entry).values()
+            return FileOutcome(path, "failed", f"{stale}: {OVERWRITE_OR_MOVE}")
+        foreign = next(filter(_is_there, self._unlisted(entry, name, wanted)), None)
+        return None if foreign is None else FileOutcome(path, "failed", _foreign(foreign))
+
+    def _unlisted(
+        self, entry: dict[str, Any] | None, name: str, wanted: Sequence[str]
+    ) -> Iterator[Path]:
+        """Files to be written that no earlier run has written, so that they must not be there."""
+        folder, own = self.record.folder, listed_files(self.record.folder, entry).values()
         for file in (f"{name}{ending}" for kind in wanted for ending in _endings(kind)):
-            if file not in own and _is_there(self.record.folder / file):
-                return FileOutcome(path, "failed", _foreign(self.record.folder / file))
-        return None
+            if file not in own:
+                yield folder / file
+        if self.how.seam_report and not (entry or {}).get("seams"):
+            yield from seam_files(folder, name)
+
+    def _lacks_seams(self, entry: dict[str, Any] | None, name: str) -> bool:
+        """Whether a report on seams is wanted that an image, done before, does not have."""
+        written = bool((entry or {}).get("seams"))
+        there = written and all(map(_is_there, seam_files(self.record.folder, name)))
+        return self.how.seam_report and not there
 
     def _wanted(self, entry: dict[str, Any] | None, name: str) -> tuple[str, ...]:
-        """The formats to write, so that all files of an image are of one model and settings."""
+        """Formats to write; after them all files of an image are of one model and settings."""
         known = listed_files(self.record.folder, entry)
-        if _unfinished(entry) or (self.how.overwrite and self.maker.differs(entry)):
+        if _unfinished(entry) or (self.how.overwrite and self.provenance.differs(entry)):
             return tuple(dict.fromkeys((*self.how.kinds, *known)))
         if self.how.overwrite:
             return self.how.kinds
@@ -281,7 +301,7 @@ class _Task:
         )
 
     def _finish(
-        self, path: Path, name: str, found: FoundImage | FoundVolume, started: float
+        self, path: Path, name: str, found: ImageResult | VolumeResult, started: float
     ) -> FileOutcome:
         try:
             with self.record.locked():
@@ -289,7 +309,7 @@ class _Task:
                 if settled is not None:
                     return settled
                 files = self._write(path, name, found, started)
-        except Mixed:
+        except MixedResults:
             raise
         except CongealError as error:
             if self.how.strict or _stops_everything(error):
@@ -300,19 +320,21 @@ class _Task:
         return FileOutcome(path, "done", "", len(found.result), seconds, files)
 
     def _write(
-        self, path: Path, name: str, found: FoundImage | FoundVolume, started: float
+        self, path: Path, name: str, found: ImageResult | VolumeResult, started: float
     ) -> tuple[Path, ...]:
-        """Write the files, listed before so that they are known for results whatever happens."""
+        """Write the files. The record lists them first, so a killed run leaves no unlisted file."""
         entry = self.record.entry(path)
         wanted, known = self._wanted(entry, name), listed_files(self.record.folder, entry)
         planned = {kind: f"{name}{_ending(kind, found.result)}" for kind in wanted}
         modified = _modified(self.pages.file(path))
-        facts = {"name": name, **self.maker.facts(), "modified": modified}
+        facts = {"name": name, **self.provenance.facts(), "modified": modified}
+        if self.how.seam_report or (entry or {}).get("seams"):
+            facts["seams"] = True
         self.record.add(path, {**facts, "state": WRITING, "files": known | planned})
         folder = self.record.folder
         files = {kind: found.save(folder / file, path.name) for kind, file in planned.items()}
-        if self.how.seam_report and isinstance(found, FoundImage):
-            save_seams(folder / SEAMS / f"{name}.json", found.seams, found.result, found.image)
+        if self.how.seam_report and isinstance(found, ImageResult):
+            save_seams(seam_files(folder, name)[0], found.seams, found.result, found.image)
         seconds = round(time.perf_counter() - started, 3)
         listed = known | {kind: file.name for kind, file in files.items()}
         objects = len(found.result)
@@ -321,7 +343,7 @@ class _Task:
 
 
 def _stale(path: Path, entry: dict[str, Any] | None) -> str:
-    """Say why a result that is there is not the one this run would make, if it is not."""
+    """Say that a result is of an earlier version of the image; empty where it is not."""
     modified = _modified(path)
     if entry is None or modified is None or entry.get("modified", modified) == modified:
         return ""
@@ -333,7 +355,7 @@ def _unfinished(entry: dict[str, Any] | None) -> bool:
 
 
 def _foreign(path: Path) -> str:
-    return f"{path} is there and not listed in {RECORD} as a result: move it, or {ANOTHER}"
+    return f"{path} is there and not listed in {RECORD} as a result: move it, or {OTHER_FOLDER}"
 
 
 def _endings(kind: str) -> tuple[str, ...]:
@@ -359,7 +381,7 @@ def _modified(path: Path) -> int | None:
 
 
 def _stops_everything(error: CongealError) -> bool:
-    """Whether writing failed in a way that the next image would meet as well."""
+    """Whether writing would fail for the next image too, as on a full disk."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno != errno.ENAMETOOLONG
 

@@ -1,4 +1,4 @@
-"""What a model finds in one tile, kept in a file until the tiles are joined."""
+"""Results of single tiles, stored as files until the tiles are joined."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Layers = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The objects that a block sees, a row each; ids in its layers are rows plus 1.
+    """The objects of a block, one row each; the id in the layers is the row plus 1.
 
     Attributes:
         boxes: ``(N, 4)`` top, left, bottom, right in the image.
@@ -36,8 +36,8 @@ class Found:
         areas: ``(N,)`` pixels in the tile.
         core_first: the first pixel in the core; beyond the image where there is none.
         core_areas: pixels in the core.
-        whole: whether all pixels are trusted, so that no edge of the tile cuts the object.
-        owned: whether the object is whole and this block is the one that answers for it.
+        whole: whether all pixels are trusted: no edge of the tile cuts the object.
+        owned: whether the object is whole and this block is responsible for it.
         scores: ``(N,)`` float32.
         classes: ``(N,)`` int64.
     """
@@ -58,7 +58,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class BlockResult:
-    """What a model finds in one tile.
+    """Result of one tile.
 
     Attributes:
         layers: ``(L, h, w)`` int32 ids of the objects in the tile, 0 none; objects of different
@@ -81,7 +81,7 @@ def segment_block(
 ) -> BlockResult:
     """Predict one tile of an image.
 
-    A tile of zeros holds no object, and the model is not asked.
+    A tile of zeros holds no object; the model is not called.
 
     Args:
         model: a method, or anything that segments.

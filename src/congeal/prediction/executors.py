@@ -1,7 +1,7 @@
-"""Where the tiles of an image are computed: here, in processes of this machine, or on a cluster.
+"""Executors: compute tiles in this process, in several processes, or on a Dask cluster.
 
-An executor calls a task with the number of each tile and gives the numbers back as they are done,
-in any order. What the task makes goes to files, so executors carry numbers only.
+An executor calls a task with the number of each tile and yields the numbers as they finish, in any
+order. The task writes its result to a file, so executors transfer numbers only.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, Protocol
 
 from congeal.errors import CongealError
 
-__all__ = ["DaskCluster", "Executor", "Here", "Processes", "choose_executor"]
+__all__ = ["DaskCluster", "Executor", "Processes", "Serial", "choose_executor"]
 
 Task = Callable[[int], int]
 
@@ -28,23 +29,23 @@ _task: Task | None = None  # of a process of `Processes`
 
 
 class Executor(Protocol):
-    """What computes tiles."""
+    """Interface of all executors."""
 
     def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
-        """Call a task with each number, and give each back when it is done."""
+        """Call a task with each number; yield each number when it is done."""
 
 
 @dataclass(frozen=True)
-class Here:
+class Serial:
     """This process, one tile after the other.
 
     Example:
-        >>> list(Here().run(abs, [2, 3]))
+        >>> list(Serial().run(abs, [2, 3]))
         [2, 3]
     """
 
     def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
-        """Call a task with each number, and give each back when it is done."""
+        """Call a task with each number; yield each number when it is done."""
         return map(task, numbers)
 
 
@@ -62,20 +63,23 @@ class Processes:
     count: int
 
     def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
-        """Call a task with each number, and give each back when it is done."""
+        """Call a task with each number; yield each number when it is done."""
         context = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
         waiting = list(numbers)
         count = max(1, min(self.count, len(waiting)))
         threads = max(1, multiprocessing.cpu_count() // count)
         try:
+            workers: list[BaseProcess] = []
             with ProcessPoolExecutor(count, context, _start, (task, threads)) as pool:
                 try:
-                    with _born_deaf():
+                    with _sigint_blocked():
                         futures = [pool.submit(_call, one) for one in waiting]
+                        workers = _workers(pool)
                     for done in as_completed(futures):
                         yield done.result()
                 except BaseException:  # Ctrl-C, or a tile that fails: do not compute the rest
                     pool.shutdown(wait=False, cancel_futures=True)
+                    _kill(workers)
                     raise
         except BrokenProcessPool as error:
             raise CongealError(
@@ -84,9 +88,20 @@ class Processes:
             ) from error
 
 
+def _workers(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    """Processes of a pool. Python before 3.14 has no public way to end them."""
+    return list((getattr(pool, "_processes", None) or {}).values())
+
+
+def _kill(workers: Iterable[BaseProcess]) -> None:
+    """End processes in the middle of their tiles, of which no half-written file counts."""
+    for process in workers:
+        process.kill()
+
+
 @contextmanager
-def _born_deaf() -> Iterator[None]:
-    """Let processes that start in the block never hear Ctrl-C, not while they import either."""
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT in processes that start inside, also while they import."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -101,14 +116,14 @@ def _start(task: Task, threads: int) -> None:
     import torch
 
     global _task
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that speaks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _task = task
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is killed: nothing else tells it."""
+    """End this process when its parent is killed; no signal reports that."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -122,7 +137,7 @@ def _call(number: int) -> int:
 
 @dataclass(frozen=True)
 class DaskCluster:
-    """The workers of a Dask cluster, which read the images and write the folder of results too.
+    """The workers of a Dask cluster. They need access to the images and the output folder.
 
     Args:
         address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
@@ -134,7 +149,7 @@ class DaskCluster:
     address: str
 
     def run(self, task: Task, numbers: Iterable[int]) -> Iterator[int]:
-        """Call a task with each number, and give each back when it is done."""
+        """Call a task with each number; yield each number when it is done."""
         try:
             distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
@@ -168,7 +183,7 @@ def _call_shared(number: int, task: Task) -> int:
 
 
 def choose_executor(processes: int = 1, dask: str | None = None) -> Executor:
-    """Choose where tiles are computed.
+    """Choose the executor.
 
     Args:
         processes: of this machine.
@@ -188,4 +203,4 @@ def choose_executor(processes: int = 1, dask: str | None = None) -> Executor:
         )
     if dask is not None:
         return DaskCluster(dask)
-    return Here() if processes == 1 else Processes(processes)
+    return Serial() if processes == 1 else Processes(processes)

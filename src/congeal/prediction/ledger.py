@@ -27,10 +27,10 @@ Prepared = tuple[TilePlan, ImageStatistics | None]
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is known of the tiles of an image.
+    """Plan, statistics and finished tiles of an image.
 
     Attributes:
-        folder: of the files.
+        folder: of the files of finished tiles.
         plan: of the tiles.
         statistics: of the whole image.
     """
@@ -40,7 +40,7 @@ class Ledger:
     statistics: ImageStatistics | None
 
     def missing(self) -> list[int]:
-        """Numbers of the tiles that are not done."""
+        """Numbers of the tiles that are not done yet."""
         numbers = range(len(self.plan.blocks))
         return [number for number in numbers if not block_path(self.folder, number).is_file()]
 
@@ -48,19 +48,19 @@ class Ledger:
 def open_ledger(
     home: Path, key: Mapping[str, Any], prepare: Callable[[], Prepared], *, begin: bool = True
 ) -> Ledger:
-    """Go on from the tiles in a folder, or begin; tiles of something else are not touched.
+    """Open the ledger of an image, or begin one; tiles with another key are not touched.
 
-    Each key has a folder of its own in ``home``, so that runs with other settings, which may be
-    going on at the same time, never take each other's tiles for their own.
+    Each key has its own folder in ``home``, so concurrent runs with other settings never use each
+    other's tiles.
 
     Args:
         home: folder of the tiles of one image.
-        key: what the tiles follow from: model, settings, image.
+        key: everything the tiles depend on: model, settings, image.
         prepare: measures the image and plans its tiles.
-        begin: begin where there are none yet.
+        begin: whether to begin a ledger where there is none.
 
     Raises:
-        CongealError: the folder cannot be written, or there is nothing to go on from.
+        CongealError: the folder cannot be written, or there is no ledger and ``begin`` is false.
 
     Example:
         >>> import tempfile
@@ -103,7 +103,7 @@ def _write(
 
 
 def _read(folder: Path, key: Mapping[str, Any]) -> Prepared | None:
-    """The plan of a folder, None where there is none, or it is damaged."""
+    """The plan of a folder; None where it is missing or damaged."""
     try:
         stored = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if stored["key"] != _plain(key):

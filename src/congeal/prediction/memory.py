@@ -1,4 +1,4 @@
-"""How much memory an image needs, and how much there is, told before the network runs."""
+"""Memory that an image needs and memory that is free, estimated before the network runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from congeal.errors import CongealError
 __all__ = ["available_memory", "check_memory", "fits_memory", "largest_tile", "needed_memory"]
 
 BYTES_PER_PIXEL = 500
-"""Peak of a model of congeal on a CPU, for each pixel shown to it (benchmarks/tiling.py)."""
+"""Peak memory of a built-in model on a CPU per pixel of its input (benchmarks/tiling.py)."""
 
 BUDGET = 2_500_000_000
-"""Bytes that one image may take beside itself and its result, where there are as many."""
+"""Most bytes that an image may take beyond itself and its result."""
 
-LARGEST_TILE, SMALLEST_TILE = 2048, 128  # pixels shown: a larger one is not quicker
+LARGEST_TILE, SMALLEST_TILE = 2048, 128  # pixels of the network's input; larger is not faster
 
 
 def needed_memory(model: object, height: int, width: int, shown: float = 1.0) -> int:
-    """Estimate the bytes that segmenting an image takes; a model may say it by ``memory_for``.
+    """Estimate the bytes that segmenting an image takes.
 
     Args:
-        model: its method ``memory_for(height, width)`` is asked if it has one.
+        model: where it has a method ``memory_for(height, width)``, that gives the estimate.
         height: of the image, in pixels.
         width: of the image, in pixels.
         shown: relative size at which the network sees it.
@@ -41,7 +41,7 @@ def needed_memory(model: object, height: int, width: int, shown: float = 1.0) ->
 
 
 def fits_memory(model: object, height: int, width: int, shown: float = 1.0) -> bool:
-    """Whether an image can be segmented whole: within the budget, and within what there is.
+    """Whether an image can be segmented whole, within the budget and the free memory.
 
     Example:
         >>> fits_memory(None, 1000, 1000), fits_memory(None, 16_384, 16_384)
@@ -51,7 +51,7 @@ def fits_memory(model: object, height: int, width: int, shown: float = 1.0) -> b
 
 
 def largest_tile(model: object, shown: float = 1.0) -> int:
-    """Side in pixels of the largest tile to segment an image by, from the memory there is.
+    """Side in pixels of the largest tile that the free memory allows.
 
     Args:
         model: as for :func:`needed_memory`.
@@ -80,13 +80,14 @@ def _budget() -> float:
 
 
 def available_memory(root: str | Path = "/") -> int | None:
-    """Tell the bytes a process can still have: of the machine, its control groups and its limit.
+    """Bytes that this process can still allocate.
 
     Args:
         root: where ``proc`` and ``sys`` are.
 
     Returns:
-        The least of them; None where the system does not tell.
+        The least of what the machine, control groups and the address-space limit leave; None where
+        the system does not tell.
 
     Example:
         >>> available_memory("/nowhere") is None
@@ -96,7 +97,7 @@ def available_memory(root: str | Path = "/") -> int | None:
 
 
 def check_memory(model: object, height: int, width: int) -> None:
-    """Refuse an image that the memory left does not allow; a GPU's own is not looked at.
+    """Refuse an image that needs more memory than is free; memory of a GPU is not checked.
 
     Raises:
         CongealError: it needs more than there is.

@@ -1,4 +1,4 @@
-"""What became of the images of a run."""
+"""Outcomes of the images of a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["FileOutcome", "SegmentRun"]
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of one image of a run.
+    """Outcome of one image of a run.
 
     Args:
         path: the image.
         state: ``"done"``, ``"skipped"`` (was done before) or ``"failed"``.
-        message: why it failed, or what is worth knowing of the skipped one; one line.
+        message: why it failed, or a note on a skipped image; one line.
         objects: how many objects were found, when it was done.
         seconds: time spent on it.
         files: what was written.
@@ -35,19 +35,19 @@ class FileOutcome:
 
     @property
     def good(self) -> bool:
-        """Whether its results are there now."""
+        """Whether its results exist."""
         return self.state != "failed"
 
 
 @dataclass
 class SegmentRun:
-    """What became of all images of a run, in order.
+    """Outcomes of all images of a run, in order.
 
     Args:
         output: folder of the results.
         files: one outcome per image.
         tables: files on the whole folder that were written.
-        notes: what else is worth knowing, a line each.
+        notes: for the user, a line each.
 
     Example:
         >>> run = SegmentRun("out", [FileOutcome(Path("a.png"), "failed", "cut short")])

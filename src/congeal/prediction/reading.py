@@ -24,11 +24,6 @@ __all__ = ["STACKS", "Page", "Pages", "Reading", "list_pages", "read_page"]
 STACKS = ("error", "planes", "time", "volume")
 """What to do with a file of several pages: refuse it, take each as an image, or all as a volume."""
 
-UNITS_ONLY = (
-    "--pixel-size (pixel_size=) is for units only: models store no pixel size, so images are not "
-    "rescaled to the one of the training"
-)
-
 _LETTERS = {"planes": "z", "time": "t"}
 
 
@@ -76,16 +71,12 @@ class Reading:
         PlaneStitcher(self.stitch)
 
     def facts(self) -> dict[str, Any]:
-        """What the record keeps: all that is not as usual. Results of others are not mixed."""
+        """The values that are not default, for the record."""
         usual = Reading()
         names = ("stack", "pixel_size", "units", "stitch", "plane_distance")
         told = {name: getattr(self, name) for name in names}
         facts = {name: value for name, value in told.items() if value != getattr(usual, name)}
         return facts if self.channels is None else {"channels": list(self.channels), **facts}
-
-    def notes(self) -> list[str]:
-        """Say what a user may expect of an option that does something else."""
-        return [] if self.pixel_size is None else [UNITS_ONLY]
 
     def scale(self, path: Path) -> Scale:
         """Give the size of a pixel of a file.
@@ -126,7 +117,7 @@ class Page:
 
 
 def list_pages(files: Sequence[Path], stack: str = "error") -> dict[Path, Page]:
-    """List the images of files by what they are called.
+    """List the images of files by name.
 
     A page of ``scan.tif`` is called ``scan_z001.tif`` (``planes``) or ``scan_t001.tif``
     (``time``), numbered from 1 as in ImageJ.
@@ -170,10 +161,10 @@ def read_page(page: Page, channels: Sequence[int] | None = None) -> Pixels:
 
 @dataclass
 class Pages:
-    """Reads the images of a run, and counts what was left out of them.
+    """Reads the images of a run, and counts what was left out, such as alpha channels.
 
     Args:
-        of: the images, by what they are called.
+        of: the images by name.
         reading: how to read them.
     """
 
@@ -215,7 +206,7 @@ class Pages:
         return [picture.pixels for picture in pictures]
 
     def notes(self) -> list[str]:
-        """Say what was left out, a line for each kind."""
+        """Notes on what was left out, a line for each kind."""
         return [
             f"{note} of {count} image{'s' * (count > 1)}" for note, count in self.left_out.items()
         ]

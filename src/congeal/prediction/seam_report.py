@@ -1,4 +1,4 @@
-"""What happened where the tiles of an image meet: numbers, and a picture to look at."""
+"""Writing seam reports: JSON and a picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,22 @@ from congeal.files import atomic_path, write_json
 from congeal.prediction.seams import Seams
 from congeal.segmentation import Segmentation
 
-__all__ = ["save_seams"]
+__all__ = ["SEAMS", "save_seams", "seam_files"]
+
+SEAMS = "seams"  # folder of the reports
 
 LONGEST = 2048  # pixels of a side of the picture
 SEAM, DOUBT = (255, 255, 255), (255, 0, 0)
+
+
+def seam_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """The report on an image, and its picture.
+
+    Example:
+        >>> [path.as_posix() for path in seam_files(Path("out"), "cell")]
+        ['out/seams/cell.json', 'out/seams/cell.png']
+    """
+    return folder / SEAMS / f"{name}.json", folder / SEAMS / f"{name}.png"
 
 
 def save_seams(path: Path, seams: Seams, result: Segmentation, image: NDArray[Any]) -> Path:

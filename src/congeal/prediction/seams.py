@@ -1,19 +1,19 @@
-"""Which objects of neighbouring tiles are one: union-find over all objects of all blocks.
+"""Joining objects across tiles: union-find over the objects of all blocks.
 
 Two objects of neighbouring blocks are one where they agree on the pixels that both blocks trust
 (IoU of at least one half there). Of a group of such objects
 
-- the one that its block answers for stands for all, if the block sees it whole;
-- else, as of an object larger than the overlap, each block gives the part in its core.
+- the one that is whole and owned by its block replaces the others;
+- otherwise, as for an object larger than the overlap, each block contributes the part in its core.
 
-An object of one block alone, near a seam, is kept where that block answers for it, or where half of
-it is in the block's core.
+An object near a seam that only one block sees is kept if that block owns it, or if half of it is in
+the block's core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ __all__ = ["SHIFT", "Joined", "Seams", "join_blocks"]
 
 SHIFT = 32  # bits: the id of an object is the number of its block, then its id in the block
 JOIN = 0.5  # IoU from which on two objects are one
-DOUBT = 0.25  # IoU from which on they might have been one
-SLACK = 0.25  # share of its side by which the part of an object may stand out of the whole
+DOUBT = 0.25  # IoU from which on a pair is reported as doubtful
+SLACK = 0.25  # by how much of its side a part may exceed the box of the whole object
 
 Ids = NDArray[np.int64]
 
@@ -55,12 +55,12 @@ class Joined:
 
 @dataclass
 class Seams:
-    """What happened where tiles meet, for the report.
+    """Seam report: objects at tile edges.
 
     Attributes:
         tiles: number of tiles.
         objects: number of objects of the image.
-        touching: objects that two or more blocks see, or that an edge of a tile cuts.
+        touching: objects seen by several blocks, or cut by the edge of a tile.
         joined: objects put together from the parts of several blocks.
         doubtful: pairs of objects that agree on a quarter to a half: where, and their IoU.
         rows: where cores meet, in pixels from the top.
@@ -74,6 +74,16 @@ class Seams:
     doubtful: list[dict[str, Any]] = field(default_factory=list)
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
+
+    def resized(self, before: tuple[int, int], after: tuple[int, int], objects: int) -> Seams:
+        """The same seams in pixels of an image of another size, in which so many objects are."""
+        down, across = (new / old for old, new in zip(before, after, strict=True))
+        doubtful = [
+            {**one, "y": int(one["y"] * down), "x": int(one["x"] * across)} for one in self.doubtful
+        ]
+        rows = tuple(round(row * down) for row in self.rows)
+        columns = tuple(round(column * across) for column in self.columns)
+        return replace(self, objects=objects, doubtful=doubtful, rows=rows, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -114,7 +124,7 @@ class _Union:
 
 
 def join_blocks(folder: Path, plan: TilePlan) -> tuple[list[Joined], Seams]:
-    """Decide which objects of all blocks there are in the whole image, by their first pixel.
+    """Join the objects of all blocks; sorted by first pixel.
 
     Args:
         folder: of the files of the blocks.
@@ -219,7 +229,7 @@ def _joined(
 
 
 def _of_group(members: list[int], tables: dict[int, Found]) -> Joined | None:
-    """One object of what several blocks see of it; None where no core has a pixel of it."""
+    """The object of a group; None where no core has a pixel of it."""
     rows = [(tables[one >> SHIFT], (one & (2**SHIFT - 1)) - 1) for one in members]
     whole = [k for k, (table, row) in enumerate(rows) if table.whole[row]]
     owned = [k for k in whole if rows[k][0].owned[rows[k][1]]]
@@ -233,7 +243,7 @@ def _of_group(members: list[int], tables: dict[int, Found]) -> Joined | None:
 
 
 def _of_parts(members: list[int], rows: list[tuple[Found, int]]) -> Joined | None:
-    """An object put together of what lies in the core of each block."""
+    """An object put together from its parts in the cores; None without any."""
     area = np.array([table.core_areas[row] for table, row in rows], np.int64)
     if not area.any():
         return None
@@ -246,7 +256,7 @@ def _of_parts(members: list[int], rows: list[tuple[Found, int]]) -> Joined | Non
 
 
 def _holds(box: NDArray[np.int64], part: NDArray[np.int64]) -> bool:
-    """Whether a box holds another, but for what two predictions of one object may differ by."""
+    """Whether a box contains another, up to the difference of two predictions of one object."""
     slack = np.tile(SLACK * (box[2:] - box[:2]), 2)
     low, high = box - slack, box + slack
     return bool((part[:2] >= low[:2]).all() and (part[2:] <= high[2:]).all())

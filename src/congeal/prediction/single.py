@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from glob import has_magic
@@ -18,8 +19,10 @@ from congeal.errors import CongealError
 from congeal.models import forks as forks  # before the first computation
 from congeal.models.channels import stored_channels
 from congeal.models.folder import load
+from congeal.models.pixel_size import UNITS_ONLY, resize_factor, trained_pixel_size
 from congeal.prediction.tiled import Tiling, segment_image
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.scale import Scale
 from congeal.segmentation.source import Source
 
 __all__ = ["Model", "as_segmenter", "segment"]
@@ -37,6 +40,7 @@ def segment(
     channels: Sequence[int] | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    pixel_size: float | None = None,
 ) -> list[Segmentation]: ...
 @overload
 def segment(
@@ -47,6 +51,7 @@ def segment(
     channels: Sequence[int] | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    pixel_size: float | None = None,
 ) -> Segmentation: ...
 @overload
 def segment(
@@ -57,6 +62,7 @@ def segment(
     channels: Sequence[int] | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    pixel_size: float | None = None,
 ) -> Any: ...
 def segment(
     model: Model,
@@ -66,6 +72,7 @@ def segment(
     channels: Sequence[int] | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    pixel_size: float | None = None,
 ) -> Segmentation | list[Segmentation]:
     """Find the objects of one image, or of several.
 
@@ -82,6 +89,9 @@ def segment(
             where they fit in memory, else as large as memory allows.
         overlap: of neighbouring tiles in pixels, larger than most objects; None: it follows from
             the sizes of the objects.
+        pixel_size: micrometres per pixel; None: what the file of an image tells. Where the model
+            stores the size of its training, the image is resized to it for the network; the
+            result is at its own size.
 
     Returns:
         The objects; ``result.source`` knows the image, so that ``result.save("x_overlay.png")``
@@ -100,8 +110,12 @@ def segment(
     """
     channels = stored_channels(model) if channels is None else channels
     tiling = Tiling(tile, overlap)
+    Scale(pixel_size)
+    loaded = as_segmenter(model, device)
+    if pixel_size is not None and trained_pixel_size(loaded) is None:
+        warnings.warn(UNITS_ONLY, stacklevel=2)
     if isinstance(image, str | Path) and not _means_many(image):
-        return _segment_one(as_segmenter(model, device), image, tiling, channels)
+        return _segment_one(loaded, image, tiling, pixel_size, channels)
     if isinstance(image, str | Path):
         image = expand_images([image])
     if isinstance(image, list | tuple):
@@ -110,9 +124,8 @@ def segment(
         given = [
             one if isinstance(one, str | Path) else _given_image(one, channels) for one in image
         ]
-        loaded = as_segmenter(model, device)
-        return [_segment_one(loaded, one, tiling, channels) for one in given]
-    return _segment_one(as_segmenter(model, device), _given_image(image, channels), tiling)
+        return [_segment_one(loaded, one, tiling, pixel_size, channels) for one in given]
+    return _segment_one(loaded, _given_image(image, channels), tiling, pixel_size)
 
 
 def _means_many(path: str | Path) -> bool:
@@ -130,16 +143,18 @@ def _segment_one(
     model: Segmenter,
     image: NDArray[Any] | str | Path,
     tiling: Tiling,
+    pixel_size: float | None,
     channels: Sequence[int] | None = None,
 ) -> Segmentation:
     """Segment a file, or pixels of which the channels are chosen already."""
     if isinstance(image, str | Path):
         # Read again when wanted, so that many results need no memory for their images.
-        pixel_size = read_pixel_size(image)
-        source = Source(Path(image).name, partial(read_image, image, channels), pixel_size)
+        size = read_pixel_size(image) if pixel_size is None else pixel_size
+        source = Source(Path(image).name, partial(read_image, image, channels), size)
     else:
-        source = Source("image.png", partial(np.asarray, image))
-    result, _ = segment_image(model, source.pixels(), tiling)
+        source = Source("image.png", partial(np.asarray, image), pixel_size)
+    factor = resize_factor(model, source.pixel_size)
+    result, _ = segment_image(model, source.pixels(), tiling, factor=factor)
     result.source = source
     return result
 

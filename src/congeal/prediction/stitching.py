@@ -32,9 +32,9 @@ class Canvas(Protocol):
 
 
 def stitch(folder: Path, plan: TilePlan) -> tuple[Segmentation, Seams]:
-    """Join the blocks of an image.
+    """Join the blocks of an image into one result.
 
-    Beside the label map, maps of classes and boundaries are held in files, and read as needed.
+    Maps of classes and boundaries are memory-mapped files; only the label map is in memory.
 
     Args:
         folder: of the files of the blocks.
@@ -152,7 +152,7 @@ def _unite(parts: list[Crop]) -> Crop:
 
 
 class _Maps:
-    """Maps of an image, each in a nameless file; what no block tells is background."""
+    """Maps of an image, each in an unnamed file; 0 where no block has a value."""
 
     def __init__(self, plan: TilePlan) -> None:
         self.plan = plan

@@ -1,7 +1,7 @@
-"""What is measured once on a whole image, before its tiles are predicted.
+"""Statistics of a whole image, measured once before its tiles are predicted.
 
-Intensities are sampled over all of the image. Sizes of objects are measured in windows that are
-spread over the image and do not follow from the size of the tiles, so that results do not either.
+Intensities are sampled over the whole image. Object sizes are measured in windows spread over the
+image. The windows do not depend on the tile size, so neither do the statistics.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from congeal.prediction.tiles import Block, plan_tiles, tile_unit
 __all__ = ["is_empty", "measure_statistics"]
 
 WINDOW, OVERLAP = 1024, 256  # pixels
-LEAST, MOST = 4, 16  # windows looked at, of those that are not empty
-ENOUGH = 1000  # objects, after which no further window is looked at
+LEAST, MOST = 4, 16  # non-empty windows that are measured
+ENOUGH = 1000  # objects, after which no further window is measured
 
 Areas = NDArray[np.int64]
 
 
 def measure_statistics(model: Method, image: Any) -> ImageStatistics:
-    """Measure what a model needs to know of a whole image to predict a part of it.
+    """Measure the statistics that a model needs to predict a part of an image.
 
     The areas of the objects are exact for images of up to four windows of 1,024 pixels a side,
     and those of some windows beyond.
 
     Args:
-        model: its percentiles and its settings on the sizes of objects say what to measure.
+        model: its settings say which percentiles and object sizes to measure.
         image: `(H, W, C)`, in memory or of Zarr.
 
     Example:
@@ -95,7 +95,7 @@ def _survey(
 
 
 def _windows(model: Method, image: Any) -> Iterator[tuple[Block, NDArray[Any]]]:
-    """Windows that are not empty, those that are looked at first spread over the image."""
+    """Non-empty windows, in bit-reversed order, so the first ones are spread over the image."""
     unit = tile_unit(model.divisor, model.scale)
     blocks = plan_tiles(image.shape[:2], WINDOW, OVERLAP, unit).blocks
     digits = max(1, (len(blocks) - 1).bit_length())

@@ -1,14 +1,15 @@
-"""The tiles of the images of a run: where they are computed, and what becomes of those done.
+"""Computing the tiles of the images of a run, and keeping those that are done.
 
-A large image has a folder of its own in ``tiles`` until its results are written, so that a run
-that was stopped goes on from the tiles it had, and several processes may compute them.
+A large image has its own folder in ``tiles`` until its results are written. A stopped run
+continues from there, and several processes may share the work.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,53 +18,64 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from congeal.data.resized import ResizedImage
 from congeal.errors import CongealError
 from congeal.methods.maps import ImageStatistics
 from congeal.prediction.blocks import save_block, segment_block
-from congeal.prediction.executors import Executor, Here
-from congeal.prediction.late import LateModel
+from congeal.prediction.executors import Executor, Serial
+from congeal.prediction.lazy_model import LazyModel
 from congeal.prediction.ledger import Ledger, open_ledger
 from congeal.prediction.seams import Seams
 from congeal.prediction.stitching import stitch
-from congeal.prediction.tiled import Tiling
+from congeal.prediction.tiled import Tiling, restore_size, segment_whole
 from congeal.prediction.tiles import TilePlan
 from congeal.segmentation import Segmentation
 
 __all__ = ["TILES", "TileSource", "TileWork", "parse_part"]
 
-TILES = "tiles"  # folder of the images whose tiles are being computed
+TILES = "tiles"  # folder in the output that holds finished tiles of unfinished images
 
 
 @dataclass(frozen=True)
 class TileSource:
-    """An image whose tiles are wanted.
+    """Where the image of a set of tiles comes from.
 
     Attributes:
         name: of its results.
-        read: gives `(H, W, C)`; another process calls it again.
-        key: what its results follow from; None where that is not known, as of a model in memory.
+        read: gives `(H, W, C)`; called again in other processes.
+        key: everything the tiles depend on; None for a model in memory, whose tiles are not kept.
+        factor: by how much the image is resized for the model.
     """
 
     name: str
     read: Callable[[], Any]
     key: Mapping[str, Any] | None = None
+    factor: float = 1.0
+
+    def resized(self, image: Any) -> Any:
+        """The image, resized by the factor."""
+        return image if self.factor == 1 else ResizedImage(image, self.factor)
+
+    def read_resized(self) -> Any:
+        """Read the image and resize it."""
+        return self.resized(self.read())
 
 
 @dataclass(frozen=True)
 class TileWork:
-    """How the tiles of the images of a run are computed.
+    """Computes the tiles of the images of a run.
 
     Args:
         folder: of all tiles.
         tiling: how images are cut.
-        executor: where tiles are computed.
-        part: of a job array: compute part i of n of the tiles, numbered from 1, and no result.
-        merge: compute no tile: those of all parts are there.
+        executor: of the tiles.
+        part: ``(i, n)`` of a job array: compute part i of n, counted from 1, and no result.
+        merge: compute no tile; all parts are done.
     """
 
     folder: Path
     tiling: Tiling = field(default_factory=Tiling)
-    executor: Executor = field(default_factory=Here)
+    executor: Executor = field(default_factory=Serial)
     part: tuple[int, int] | None = None
     merge: bool = False
 
@@ -75,40 +87,42 @@ class TileWork:
             )
 
     def segment(
-        self, late: LateModel, image: NDArray[Any], source: TileSource
+        self, model: LazyModel, image: NDArray[Any], source: TileSource
     ) -> tuple[Segmentation, Seams] | None:
-        """Segment an image, whole or in tiles; None where only a part of the tiles was wanted.
+        """Segment an image, whole or in tiles; None for a part of a job array.
 
         Raises:
-            CongealError: tiles are missing for a merge, or what computing them raises.
+            CongealError: tiles are missing for a merge, or computing them fails.
         """
-        model, size = late.get(), (image.shape[0], image.shape[1])
-        if self.tiling.is_whole(model, size):
-            return self._whole(late, image)
-        with self.ledger(late, image, source) as ledger:
+        size, shown = (image.shape[0], image.shape[1]), source.resized(image)
+        if self.tiling.is_whole(model.get(), shown.shape[:2]):
+            return self._whole(model, shown, size)
+        with self.ledger(model, shown, source) as ledger:
             if len(ledger.plan.blocks) == 1:
-                return self._whole(late, image)
-            self.compute(late, image, source, ledger)
-            return None if self.part else stitch(ledger.folder, ledger.plan)
+                return self._whole(model, shown, size)
+            self.compute_all(model, [(shown, source, ledger)])
+            if self.part:
+                return None
+            return restore_size(stitch(ledger.folder, ledger.plan), size)
 
     def forget(self, name: str) -> None:
-        """Give up the tiles of an image whose results are written."""
+        """Remove the tiles of an image whose results are written."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
-        with suppress(OSError):  # those of other images are there, or come just now
+        with suppress(OSError):  # not empty: other images have tiles
             self.folder.rmdir()
 
-    def _whole(self, late: LateModel, image: NDArray[Any]) -> tuple[Segmentation, Seams] | None:
-        if self.part:  # not worth a part: the merge does it
-            return None
-        result = late.get().segment(image)
-        return result, Seams(objects=len(result))
+    def _whole(
+        self, model: LazyModel, shown: Any, size: tuple[int, int]
+    ) -> tuple[Segmentation, Seams] | None:
+        # An image that is not cut is not worth a part: the merge segments it.
+        return None if self.part else segment_whole(model.get(), shown, size)
 
     @contextmanager
-    def ledger(self, late: LateModel, image: Any, source: TileSource) -> Iterator[Ledger]:
-        """The tiles of an image, those done before among them."""
+    def ledger(self, model: LazyModel, shown: Any, source: TileSource) -> Iterator[Ledger]:
+        """Open the ledger of a resized image."""
 
         def prepare() -> tuple[TilePlan, ImageStatistics | None]:
-            return self.tiling.prepare(late.get(), image)
+            return self.tiling.prepare(model.get(), shown)
 
         if source.key is not None:
             home = self.folder / source.name
@@ -121,27 +135,46 @@ class TileWork:
         with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
             yield open_ledger(Path(folder), {}, prepare)
 
-    def compute(self, late: LateModel, image: Any, source: TileSource, ledger: Ledger) -> None:
-        """Compute the tiles that are missing, or those of this part.
+    def compute_all(
+        self, model: LazyModel, items: Sequence[tuple[Any, TileSource, Ledger]]
+    ) -> None:
+        """Compute the tiles that are missing of one or several images, or those of this part.
+
+        Args:
+            model: the model.
+            items: each image as it is shown, where it comes from, and its tiles.
 
         Raises:
-            CongealError: tiles are missing for a merge, or what computing them raises.
+            CongealError: tiles are missing for a merge, or computing them fails.
         """
+        tasks, starts, wanted = [], [0], []
+        for shown, source, ledger in items:
+            wanted += [starts[-1] + one for one in self._missing(source, ledger)]
+            starts.append(starts[-1] + len(ledger.plan.blocks))
+            folder = ledger.folder.absolute()
+            task = TileTask(model, source.read_resized, ledger.plan, ledger.statistics, folder)
+            if isinstance(self.executor, Serial):
+                task.__dict__["image"] = shown  # already read
+            tasks.append(task)
+        if self.part is not None:
+            number, count = self.part
+            wanted = [one for one in wanted if one % count == number - 1]
+        done = self.executor.run(ManyTiles(tuple(tasks), tuple(starts)), wanted)
+        try:
+            for _ in done:
+                pass
+        finally:  # after Ctrl-C, drop what waits now, not when the generator is collected
+            if isinstance(done, Generator):
+                done.close()
+
+    def _missing(self, source: TileSource, ledger: Ledger) -> list[int]:
         missing = ledger.missing()
         if self.merge and missing:
             raise CongealError(
                 f"expected all {len(ledger.plan.blocks)} tiles of {source.name}, {len(missing)} "
                 f"are missing in {ledger.folder}: run their --block again, or leave --merge out"
             )
-        if self.part is not None:
-            number, count = self.part
-            missing = [one for one in missing if one % count == number - 1]
-        folder = ledger.folder.absolute()
-        task = TileTask(late, source.read, ledger.plan, ledger.statistics, folder)
-        if isinstance(self.executor, Here):
-            task.__dict__["image"] = image  # it is read already
-        for _ in self.executor.run(task, missing):
-            pass
+        return missing
 
 
 @dataclass(frozen=True)
@@ -149,14 +182,14 @@ class TileTask:
     """Computes the tile of a number and writes its file.
 
     Args:
-        late: the model.
+        model: the model.
         read: gives the image.
         plan: of the tiles.
         statistics: of the whole image.
         folder: of the files.
     """
 
-    late: LateModel
+    model: LazyModel
     read: Callable[[], Any]
     plan: TilePlan
     statistics: ImageStatistics | None
@@ -169,12 +202,31 @@ class TileTask:
 
     def __call__(self, number: int) -> int:
         """Compute a tile."""
-        found = segment_block(self.late.get(), self.image, self.plan, number, self.statistics)
+        found = segment_block(self.model.get(), self.image, self.plan, number, self.statistics)
         save_block(self.folder, number, found)
         return number
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "image"}
+
+
+@dataclass(frozen=True)
+class ManyTiles:
+    """Computes a tile of one of several images, whose tiles are numbered on.
+
+    Args:
+        tasks: of the images.
+        starts: number of the first tile of each image, and one past the last of all.
+    """
+
+    tasks: tuple[TileTask, ...]
+    starts: tuple[int, ...]
+
+    def __call__(self, number: int) -> int:
+        """Compute a tile."""
+        place = bisect_right(self.starts, number) - 1
+        self.tasks[place](number - self.starts[place])
+        return number
 
 
 def parse_part(text: str | None) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from congeal.data.rescale import MAX_MAGNIFICATION
+from congeal.data.resized import ResizedImage
 from congeal.errors import CongealError
 from congeal.methods.maps import ImageStatistics
 from congeal.methods.method import Method
@@ -26,11 +27,12 @@ from congeal.prediction.stitching import stitch
 from congeal.prediction.survey import measure_statistics
 from congeal.prediction.tiles import TilePlan, plan_tiles, tile_unit
 from congeal.segmentation import Segmentation, Segmenter
+from congeal.segmentation.resize import resize_result
 
-__all__ = ["Tiling", "segment_image"]
+__all__ = ["Tiling", "restore_size", "segment_image", "segment_whole"]
 
-OVERLAP = 256  # pixels shown, at least, where there is none given
-DIAMETERS = 4  # of the median object, that the overlap is at least
+OVERLAP = 256  # least default overlap, in pixels of the network's input
+DIAMETERS = 4  # least overlap in diameters of the median object
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,21 @@ class Tiling:
                 )
 
     def facts(self) -> dict[str, Any]:
-        """What was asked for, for the record."""
+        """The values that were given, for the record."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def prepare(self, model: Segmenter, image: Any) -> tuple[TilePlan, ImageStatistics | None]:
-        """Measure an image `(H, W, C)` and lay tiles over it; one where it need not be cut.
+        """Measure an image `(H, W, C)` and plan its tiles; a single tile where it fits whole.
 
         Raises:
-            CongealError: there is not the memory for it, or tile and overlap do not fit.
+            CongealError: there is not enough memory, or tile and overlap do not fit.
         """
         size = (int(image.shape[0]), int(image.shape[1]))
         whole = TilePlan(size, max(size), 0)
         if self.is_whole(model, size):
             return whole, None
         statistics = measure_statistics(model, image) if isinstance(model, Method) else None
-        shown = _shown(model, statistics)
+        shown = _relative_size(model, statistics)
         side = largest_tile(model, shown) if self.tile is None else self.tile
         if side >= max(size):
             return whole, None
@@ -87,10 +89,10 @@ class Tiling:
         ), statistics
 
     def is_whole(self, model: Segmenter, size: tuple[int, int]) -> bool:
-        """Whether it is plain, before anything is measured, that an image need not be cut.
+        """Whether an image is segmented whole, decided before anything is measured.
 
         Raises:
-            CongealError: it may not be cut, and there is not the memory for it.
+            CongealError: the model cannot work in tiles, and there is not enough memory.
         """
         if self.tile is not None:
             return max(size) <= self.tile
@@ -105,15 +107,15 @@ class Tiling:
     ) -> int:
         if self.overlap is not None:
             return self.overlap
-        shown = _shown(model, statistics)
+        shown = _relative_size(model, statistics)
         area = 0.0 if statistics is None else statistics.typical_area
         wanted = max(OVERLAP / shown, DIAMETERS * math.sqrt(4 * area / math.pi))
         most = side // (4 * unit) * 2 * unit
         return min(math.ceil(wanted), most)
 
 
-def _shown(model: Segmenter, statistics: ImageStatistics | None) -> float:
-    """Relative size at which a model sees an image."""
+def _relative_size(model: Segmenter, statistics: ImageStatistics | None) -> float:
+    """Size of the network's input relative to the image."""
     scale = model.scale if isinstance(model, Method) else 1.0
     return scale * (1.0 if statistics is None else statistics.magnification)
 
@@ -123,6 +125,7 @@ def segment_image(
     image: NDArray[Any],
     tiling: Tiling | None = None,
     on_tile: Callable[[int, int], None] = lambda done, total: None,
+    factor: float = 1.0,
 ) -> tuple[Segmentation, Seams]:
     """Segment an image of any size.
 
@@ -130,13 +133,15 @@ def segment_image(
         model: a method, or anything that segments.
         image: `(H, W, C)`.
         tiling: tile and overlap; None: as memory says.
-        on_tile: called with the number of tiles done and their count.
+        on_tile: called with the number of finished tiles and the total.
+        factor: by how much the image is resized before anything else, as of
+            :func:`congeal.models.pixel_size.resize_factor`; tile and overlap count its pixels then.
 
     Returns:
-        The result, and what happened where tiles meet.
+        The result, and the seam report.
 
     Raises:
-        CongealError: there is not the memory for it, or tile and overlap do not fit.
+        CongealError: there is not enough memory, or tile and overlap do not fit.
 
     Example:
         >>> import numpy as np
@@ -144,15 +149,36 @@ def segment_image(
         >>> segment_image(RPE(), np.zeros((20, 30, 1), np.uint8))[0].shape
         (20, 30)
     """
-    plan, statistics = (tiling or Tiling()).prepare(model, image)
+    size = (int(image.shape[0]), int(image.shape[1]))
+    shown = image if factor == 1 else ResizedImage(image, factor)
+    plan, statistics = (tiling or Tiling()).prepare(model, shown)
     total = len(plan.blocks)
     if total == 1:
-        result = model.segment(image)
-        return result, Seams(objects=len(result))
+        return segment_whole(model, shown, size)
     with tempfile.TemporaryDirectory(prefix="congeal-") as folder:
         for number in range(total):
             on_tile(number, total)
-            found = segment_block(model, image, plan, number, statistics)
+            found = segment_block(model, shown, plan, number, statistics)
             save_block(Path(folder), number, found)
         on_tile(total, total)
-        return stitch(Path(folder), plan)
+        return restore_size(stitch(Path(folder), plan), size)
+
+
+def segment_whole(
+    model: Segmenter, image: NDArray[Any] | ResizedImage, size: tuple[int, int]
+) -> tuple[Segmentation, Seams]:
+    """Segment an image in one piece, and give the result at the size wanted."""
+    pixels = image.pixels() if isinstance(image, ResizedImage) else image
+    result = model.segment(pixels)
+    return restore_size((result, Seams(objects=len(result))), size)
+
+
+def restore_size(
+    found: tuple[Segmentation, Seams], size: tuple[int, int]
+) -> tuple[Segmentation, Seams]:
+    """Bring the result of a resized image, and its seams, to the size of the image itself."""
+    result, seams = found
+    if result.shape == size:
+        return found
+    resized = resize_result(result, size)
+    return resized, seams.resized(result.shape, size, len(resized))

@@ -1,4 +1,4 @@
-"""Where the tiles of an image lie, and which of them is responsible for an object.
+"""Positions of the tiles of an image, and which tile is responsible for an object.
 
 An image is covered by tiles that overlap. Each tile has a core, and the cores share no pixel:
 
@@ -54,12 +54,12 @@ class Window:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def within(self, other: Window) -> Window:
-        """The same window, counted from the corner of another."""
+        """The same window, relative to the corner of another."""
         top, left = other.top, other.left
         return Window(self.top - top, self.left - left, self.bottom - top, self.right - left)
 
     def meet(self, other: Window) -> Window | None:
-        """What two windows share, None for nothing.
+        """The intersection of two windows; None where it is empty.
 
         Example:
             >>> Window(0, 0, 4, 4).meet(Window(3, 1, 9, 2))
@@ -77,8 +77,8 @@ class Block:
     Attributes:
         number: from 0, row by row.
         place: row and column in the grid of tiles.
-        tile: what the network sees.
-        core: what no other block has in its core.
+        tile: input of the network.
+        core: the cores of all blocks cover the image once.
         trusted: the tile less a margin at edges that are not those of the image.
     """
 
@@ -144,7 +144,7 @@ class TilePlan:
         )
 
     def pairs(self) -> Iterator[tuple[Block, Block, Window]]:
-        """Blocks of which both trust some pixels, and these, each pair once."""
+        """Pairs of blocks whose trusted parts intersect, each pair once, with the intersection."""
         columns = len(self.axes[1])
         for block in self.blocks:
             for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
@@ -156,10 +156,10 @@ class TilePlan:
                         yield block, other, shared
 
     def responsible(self, first: tuple[int, int], box: Window) -> int | None:
-        """The number of the block that answers for an object, by what every block can tell.
+        """Number of the block that is responsible for an object; all blocks compute the same one.
 
-        It is the block that has the first pixel of the object in its core, or else, where that
-        block does not see the object whole, the first block that does.
+        It is the block whose core holds the first pixel of the object. Where that block does not
+        see the object whole, it is the first block that does.
 
         Args:
             first: row and column of the first pixel, in the order of reading.
@@ -200,11 +200,11 @@ def _windows(row: _Span, column: _Span) -> tuple[Window, Window, Window]:
 
 
 def tile_unit(divisor: int, shown: float = 1.0) -> int:
-    """What offsets of tiles have to be multiples of, for a network to see all tiles alike.
+    """Pixels that tile offsets must be a multiple of, so that all tiles align with the stride.
 
     Args:
         divisor: of the sides of the network's input.
-        shown: relative size at which the network sees the image.
+        shown: size of the network's input relative to the image.
 
     Example:
         >>> tile_unit(32), tile_unit(32, 0.5), tile_unit(32, 1.37)

@@ -10,8 +10,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from congeal.data.images import read_pictures
+from congeal.data.pixel_size import read_pixel_size
 from congeal.errors import CongealError
 from congeal.models.channels import stored_channels
+from congeal.models.pixel_size import resize_factor
 from congeal.prediction.single import Model, as_image, as_segmenter
 from congeal.prediction.tiled import segment_image
 from congeal.segmentation import Segmentation
@@ -21,7 +23,7 @@ from congeal.segmentation.volume import Volume, VoxelSize
 
 __all__ = [
     "VOLUME_FORMATS",
-    "FoundVolume",
+    "VolumeResult",
     "check_objects",
     "check_volume_formats",
     "found_in_planes",
@@ -40,6 +42,7 @@ def segment_volume(
     max_gap: int = 0,
     min_planes: int = 1,
     device: str = "auto",
+    pixel_size: float | None = None,
 ) -> Volume:
     """Find the objects of a volume: of each plane, joined from plane to plane by their overlap.
 
@@ -50,6 +53,8 @@ def segment_volume(
         max_gap: planes that an object may be missing in.
         min_planes: objects of fewer planes are left out.
         device: where a model given by path or name runs.
+        pixel_size: micrometres per pixel of the planes; None: what the stack tells. As for
+            :func:`congeal.segment`, planes are resized to the size of the training.
 
     Raises:
         CongealError: there is no such model or stack, or sizes differ.
@@ -63,28 +68,32 @@ def segment_volume(
     channels = stored_channels(model)
     planes: Iterable[NDArray[Any]]
     if isinstance(stack, str | Path):
+        pixel_size = read_pixel_size(stack) if pixel_size is None else pixel_size
         planes = [one.pixels for one in read_pictures(stack, channels)]
     else:
         planes = (as_image(one, channels) for one in stack)
-    found = found_in_planes(as_segmenter(model, device), planes)
+    loaded = as_segmenter(model, device)
+    found = found_in_planes(loaded, planes, resize_factor(loaded, pixel_size))
     return Volume.from_planes(found, min_iou=min_iou, max_gap=max_gap, min_planes=min_planes)
 
 
-def found_in_planes(model: Segmenter, planes: Iterable[NDArray[Any]]) -> Iterable[Segmentation]:
-    """Segment one plane after another.
+def found_in_planes(
+    model: Segmenter, planes: Iterable[NDArray[Any]], factor: float = 1.0
+) -> Iterable[Segmentation]:
+    """Segment one plane after another, each resized by a factor for the model.
 
     Raises:
         CongealError: there is not the memory for a plane, or the model finds no objects.
     """
     for plane in planes:
-        yield check_objects(segment_image(model, plane)[0])
+        yield check_objects(segment_image(model, plane, factor=factor)[0])
 
 
 def check_objects(result: Segmentation) -> Segmentation:
-    """Refuse a plane of a volume in which no objects were looked for.
+    """Refuse the result of a model that finds no objects.
 
     Raises:
-        CongealError: it is one.
+        CongealError: it has no objects.
 
     Example:
         >>> import numpy as np
@@ -113,8 +122,8 @@ def check_volume_formats(formats: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class FoundVolume:
-    """A volume, with what its files are written from.
+class VolumeResult:
+    """The result of a volume, with what its files are written from.
 
     Attributes:
         result: the volume.

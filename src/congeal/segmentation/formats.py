@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from congeal.segmentation.measure import columns_of, measure
 from congeal.segmentation.outlines import save_geojson, save_rois
 from congeal.segmentation.scale import Scale
 
-__all__ = ["FORMATS", "find_output"]
+__all__ = ["FORMATS", "find_output", "write_table"]
 
 FORMATS = {
     "labels": "_labels.png",
@@ -183,8 +184,21 @@ def save_csv(
 ) -> Path:
     """Write the measurements, one row per object; names are escaped for spreadsheets."""
     _require_objects(result, path, "table of objects")
-    rows = measure(result, image, scale)
     channels = 0 if image is None else math.prod(np.shape(image)[2:])
+    return write_table(path, measure(result, image, scale), channels, file_name)
+
+
+def write_table(
+    path: Path, rows: Iterable[Mapping[str, Any]], channels: int, file_name: str
+) -> Path:
+    """Write measurements of objects as CSV, as they come.
+
+    Args:
+        path: of the file.
+        rows: of :func:`congeal.segmentation.measure.measure`.
+        channels: of the image that intensities were measured in; 0: none were.
+        file_name: of the image.
+    """
     with (
         atomic_path(path) as temporary,
         # Names that are not UTF-8 are backslash-escaped.

@@ -19,38 +19,9 @@ from congeal.labels import check_labels
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.planes import PlaneStitcher, kept_numbers
 from congeal.segmentation.scale import Scale
+from congeal.segmentation.voxels import VOLUME_COLUMNS, VoxelTally
 
-__all__ = ["VOLUME_COLUMNS", "Volume", "VoxelSize"]
-
-VOLUME_COLUMNS = (
-    "label",
-    "class",
-    "voxels",
-    "volume",
-    "planes",
-    "centroid_z",
-    "centroid_y",
-    "centroid_x",
-    "x0",
-    "y0",
-    "z0",
-    "x1",
-    "y1",
-    "z1",
-    "touches_border",
-    "score",
-    "units",
-    "plane_distance",
-    "pixel_size",
-)
-"""Names of the measurements of a volume, in the order of CSV columns.
-
-``voxels``: number of voxels. ``volume``: volume in ``units`` cubed. ``planes``: number of planes
-with a voxel of the object. ``centroid_*``: relative to the centre of the first voxel, in ``units``.
-``x0`` to ``z1``: bounding box in voxels, upper bounds exclusive. ``touches_border``: whether a
-voxel is at the border of the volume, first and last plane included. ``score``: mean score over the
-voxels. ``plane_distance``, ``pixel_size``: in micrometres; empty if unknown.
-"""
+__all__ = ["VOLUME_COLUMNS", "Volume", "VoxelSize", "weigh_scores", "write_volume_table"]
 
 MAX_UINT16 = 65_535  # largest number of objects in a 16-bit label map
 
@@ -167,10 +138,7 @@ class Volume:
         for plane in planes:
             labels = plane.labels
             numbers = stitcher.add(labels, plane.classes)
-            inside = labels > 0
-            pairs = np.unique(np.stack([numbers[inside], labels[inside]]), axis=1)
-            pixels = np.bincount(labels[inside], minlength=len(plane) + 1)[pairs[1]]
-            parts.append(np.stack([pairs[0], pixels, pixels * plane.scores[pairs[1] - 1]]))
+            parts.append(weigh_scores(numbers, labels, plane.scores))
             found.append(numbers)
             names = max(names, plane.class_names, key=len)
         if not found:
@@ -196,38 +164,11 @@ class Volume:
     def measure(self, size: VoxelSize | None = None) -> list[dict[str, Any]]:
         """Measure every object; see :data:`VOLUME_COLUMNS`."""
         size = VoxelSize() if size is None else size
-        count = len(self)
-        low, high, centre, planes = self._extent()
-        lengths = (size.depth, size.scale.length, size.scale.length)
-        edge = (low == 0).any(1) | (high == np.array(self.labels.shape)).any(1)
-        unknown = (size.plane_distance, size.scale.pixel_size)
-        far, pixel = (math.nan if one is None else one for one in unknown)
-        rows = []
-        for k in range(count):
-            centroid = [float(c * length) for c, length in zip(centre[k], lengths, strict=True)]
-            row = [k + 1, self.class_names[int(self.classes[k]) - 1], int(self.voxels[k])]
-            row += [float(self.voxels[k] * size.volume), int(planes[k]), *centroid]
-            row += [*low[k][::-1].tolist(), *high[k][::-1].tolist(), bool(edge[k])]
-            row += [round(float(self.scores[k]), 6), size.scale.units, far, pixel]
-            rows.append(dict(zip(VOLUME_COLUMNS, row, strict=True)))
-        return rows
-
-    def _extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], Any]:
-        """Lower and exclusive upper bounds, centroid, ``(K, 3)`` each; planes ``(K,)``."""
-        count = len(self)
-        low = np.full((count, 3), np.iinfo(np.int64).max)
-        high, sums = np.zeros((count, 3), np.int64), np.zeros((count, 3))
-        planes = np.zeros(count, np.int64)
-        for z, plane in enumerate(self.labels):
-            y, x = np.nonzero(plane)
-            index = plane[y, x] - 1
-            present = np.unique(index)
-            planes[present] += 1
-            for axis, place in enumerate((np.full_like(y, z), y, x)):
-                np.minimum.at(low[:, axis], index, place)
-                np.maximum.at(high[:, axis], index, place + 1)
-                sums[:, axis] += np.bincount(index, place, count)
-        return low, high, sums / self.voxels[:, None], planes
+        tally = VoxelTally()
+        for plane in self.labels:
+            tally.add(plane)
+        names = [self.class_names[int(one) - 1] for one in self.classes]
+        return tally.rows(self.scores, names, size)
 
     def save(self, path: str | Path, size: VoxelSize | None = None) -> Path:
         """Write the label volume (``.tif``) or the table of its objects (``.csv``).
@@ -252,19 +193,40 @@ class Volume:
             )
         with atomic_path(path) as temporary:
             if ending == ".csv":
-                self._write_table(temporary, size)
+                write_volume_table(temporary, self.measure(size))
             else:
                 wide = len(self) > MAX_UINT16
                 labels = self.labels.astype(np.uint32 if wide else np.uint16)
                 tifffile.imwrite(temporary, labels, compression="zlib", **_tags(size, wide))
         return path
 
-    def _write_table(self, path: Path, size: VoxelSize) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, VOLUME_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            for row in self.measure(size):
-                writer.writerow({name: _cell(value) for name, value in row.items()})
+
+def weigh_scores(
+    numbers: NDArray[np.int64], labels: NDArray[np.int64], scores: ArrayLike
+) -> NDArray[np.float64]:
+    """The objects of a plane by the number they have in the volume.
+
+    Args:
+        numbers: ``(H, W)``, of the volume.
+        labels: ``(H, W)``, of the plane.
+        scores: ``(K,)``, of the objects of the plane.
+
+    Returns:
+        ``(3, P)``: number in the volume, pixels, and pixels times score.
+    """
+    inside = labels > 0
+    pairs = np.unique(np.stack([numbers[inside], labels[inside]]), axis=1)
+    pixels = np.bincount(labels[inside], minlength=len(np.asarray(scores)) + 1)[pairs[1]]
+    return np.stack([pairs[0], pixels, pixels * np.asarray(scores)[pairs[1] - 1]])
+
+
+def write_volume_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write measurements of the objects of a volume as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, VOLUME_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _cell(value) for name, value in row.items()})
 
 
 def _cell(value: Any) -> Any:

@@ -205,6 +205,8 @@ def run_training(
         derived = stored[1] if stored else {}
         request = {"task": task, "preset": preset, "start": start}
         plan = _decide(model, training, settings, request, derived, on_line)
+        for line in plan.notes:
+            on_note(line)
         on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)

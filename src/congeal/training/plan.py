@@ -44,12 +44,14 @@ class Plan:
         config: settings of the method.
         training: settings of the training.
         start: folder or name of the start model; None: from scratch.
+        notes: warnings on the choice of settings, a line each.
     """
 
     method: type[Method]
     config: MethodSettings
     training: TrainConfig
     start: str | None = None
+    notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """All settings by section, as ``--print-config`` writes and ``--config`` reads them."""
@@ -109,6 +111,8 @@ def make_plan(
     derived = {"class_names": _class_names(survey), **preset_own}
     if "input.channels" in kind.Config.leaves():
         derived["input.channels"] = channels_of(dataset)
+    if "input.pixel_size" in kind.Config.leaves():
+        derived["input.pixel_size"] = survey.pixel_size
     if base is None:
         base, derived = kind.default_config(), {**kind.suggest(survey), **derived}
     else:
@@ -116,7 +120,9 @@ def make_plan(
         derived = {**kind.adapt(survey, base), **derived}
     config = base.updated({**derived, **own, "task": task})
     train_settings = train_config({**preset_training, **(stored or {}), **training})
-    return Plan(kind, config, train_settings, start)
+    given = "input.pixel_size" in own or "input.pixel_size" not in derived
+    notes = (survey.pixel_size_note,) if survey.pixel_size_note and not given else ()
+    return Plan(kind, config, train_settings, start, notes)
 
 
 def store_plan(plan: Plan, output: Path) -> None:

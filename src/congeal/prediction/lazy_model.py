@@ -1,4 +1,4 @@
-"""A model that is loaded when the first image needs it."""
+"""A model that is loaded on first use."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from congeal.prediction.single import Model, as_segmenter
 from congeal.segmentation import Segmenter
 from congeal.segmentation.segmenter import request_maps
 
-__all__ = ["LateModel"]
+__all__ = ["LazyModel"]
 
 
 @dataclass
-class LateModel:
-    """The model of a run; a run with nothing to do is quick.
+class LazyModel:
+    """The model of a run, loaded on first use: a run with nothing to do loads none.
 
-    Another process gets what the model is loaded from, not what is loaded.
+    Pickling keeps where the model comes from, not the weights; another process loads it again.
 
     Args:
         model: a model, its folder, or the name of a shipped one.
         device: where a model given by path or name runs.
         settings: of the decoding of a model given by path or name.
-        maps: that results are to carry, of a model given by path or name.
+        maps: names of maps that results must carry, of a model given by path or name.
 
     Example:
         >>> import congeal
-        >>> LateModel(congeal.RPE()).get().task.name
+        >>> LazyModel(congeal.RPE()).get().task.name
         'instances'
     """
 

@@ -1,4 +1,4 @@
-"""One file on all images of a folder, put together from the files of each."""
+"""Files on all images of a folder, combined from the files of each image."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from congeal.errors import CongealError
 from congeal.files import atomic_path, write_json
 from congeal.prediction.record import RECORD, Record, listed_files
 
-__all__ = ["WHOLE", "write_whole"]
+__all__ = ["COMBINED", "write_combined"]
 
-WHOLE = {"csv": "objects.csv", "coco": "coco.json"}
+COMBINED = {"csv": "objects.csv", "coco": "coco.json"}
 """Name of the file on all images, by the format of the files it is made of."""
 
 Parts = Sequence[tuple[str, Path]]
 Document = dict[str, list[dict[str, Any]]]
 
 
-def write_whole(kind: str, record: Record, images: Sequence[Path]) -> Path:
+def write_combined(kind: str, record: Record, images: Sequence[Path]) -> Path:
     """Write ``objects.csv`` or ``coco.json`` on the images, whose own files are there already.
 
     Args:
@@ -36,7 +36,7 @@ def write_whole(kind: str, record: Record, images: Sequence[Path]) -> Path:
         CongealError: a file of that name is there that is no result, a file of an image was
             changed into something else, or writing fails.
     """
-    path = record.folder / WHOLE[kind]
+    path = record.folder / COMBINED[kind]
     with record.locked():
         if os.path.lexists(path) and path.name not in record.results():
             raise CongealError(f"{path} is there and not listed in {RECORD} as a result: move it")

@@ -1,4 +1,4 @@
-"""Which model made a result, with which settings."""
+"""Model and settings of a result, compared before results are added to a folder."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ if TYPE_CHECKING:
     from congeal.prediction.record import Record
     from congeal.prediction.single import Model
 
-__all__ = ["ANOTHER", "ELSEWHERE", "Maker", "Mixed"]
+__all__ = ["OTHER_FOLDER", "OVERWRITE_OR_MOVE", "MixedResults", "Provenance"]
 
-ANOTHER = "name another folder"
-ELSEWHERE = f"use --overwrite (in Python overwrite=True), or {ANOTHER}"
+OTHER_FOLDER = "name another folder"
+OVERWRITE_OR_MOVE = f"use --overwrite (in Python overwrite=True), or {OTHER_FOLDER}"
 
 
-class Mixed(CongealError):  # noqa: N818 -- as its base says, it is one
-    """Two runs of other models or settings write results of the same images."""
+class MixedResults(CongealError):  # noqa: N818 -- as its base says, it is one
+    """Two runs with different models or settings write results of the same images."""
 
 
 @dataclass(frozen=True)
-class Maker:
-    """A model and the settings that were changed; results of another are never mixed with its own.
+class Provenance:
+    """A model and the settings that were changed.
+
+    Results of different provenance are never mixed in a folder.
 
     Args:
-        model: fingerprint of the weights; empty when it is not known, as of a model in memory.
-        settings: in place of those the model stores.
+        model: fingerprint of the weights; empty for a model in memory, which is not compared.
+        settings: that differ from those stored with the model.
 
     Example:
-        >>> Maker("1f", {"smallest": 3}).differs({"model": "1f", "files": {"csv": "a.csv"}})
+        >>> Provenance("1f", {"smallest": 3}).differs({"model": "1f", "files": {"csv": "a.csv"}})
         True
     """
 
@@ -42,15 +44,15 @@ class Maker:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Model, settings: Mapping[str, Any] | None) -> Maker:
-        """Describe a model given by path or name; one in memory cannot be told from others."""
+    def of(cls, model: Model, settings: Mapping[str, Any] | None) -> Provenance:
+        """Provenance of a model given by path or name; empty for one in memory."""
         if not isinstance(model, str | Path):
             return cls("")
         plain = json.loads(json.dumps(dict(settings or {}), sort_keys=True, default=str))
         return cls(describe(locate(model)).fingerprint, plain)
 
     def facts(self) -> dict[str, Any]:
-        """What the record keeps of it."""
+        """The entries that the record stores."""
         return {"model": self.model, "settings": self.settings}
 
     def differs(self, entry: Mapping[str, Any] | None) -> bool:
@@ -64,29 +66,29 @@ class Maker:
         return bool(entry["model"] != self.model + changed)
 
     def refuse_others(self, images: Sequence[Path], record: Record) -> None:
-        """Refuse to add to results of another model or settings.
+        """Refuse a folder with results of another model or other settings.
 
         Raises:
-            CongealError: some of the images have such results.
+            CongealError: an image has such results.
         """
         known = [entry for entry in map(record.entry, images) if entry is not None]
         others = [entry for entry in known if self.differs(entry)]
         if others:
             raise CongealError(
                 f"results of {len(others)} of {len(images)} images are in {record.folder} already, "
-                f"but {self._difference(others[0])}: {ELSEWHERE}"
+                f"but {self._difference(others[0])}: {OVERWRITE_OR_MOVE}"
             )
 
     def refuse_mixing(self, entry: Mapping[str, Any] | None, folder: Path) -> None:
-        """Refuse to go on beside a run that began at the same time, with another model or settings.
+        """Refuse to continue beside a concurrent run with another model or other settings.
 
         Raises:
-            Mixed: it has made the results of an image since this run began.
+            MixedResults: that run wrote the results of an image since this run began.
         """
         if entry is not None and self.differs(entry):
-            raise Mixed(
+            raise MixedResults(
                 f"another run writes results into {folder}, but {self._difference(entry)}: "
-                f"{ANOTHER}"
+                f"{OTHER_FOLDER}"
             )
 
     def _difference(self, entry: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Which formats the results of a run are written in."""
+"""Choosing the file formats of a run."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from congeal.prediction.volume import VOLUME_FORMATS, check_volume_formats
 from congeal.segmentation.formats import FORMATS
 from congeal.tasks import TASKS, Task
 
-__all__ = ["asked_formats"]
+__all__ = ["choose_formats"]
 
 
-def asked_formats(
+def choose_formats(
     model: Model,
     formats: Sequence[str] | None,
     more: Sequence[str],
     stack: str = "error",
     seam_report: bool = False,
 ) -> tuple[str, ...]:
-    """Give the formats to write, each once.
+    """Choose the formats to write, each once.
 
     Args:
-        model: whose task says what is usual.
-        formats: names of :data:`congeal.segmentation.formats.FORMATS`; None: the usual ones.
-        more: formats that are needed besides.
+        model: its task decides the default formats.
+        formats: names of :data:`congeal.segmentation.formats.FORMATS`; None: the defaults.
+        more: formats that other options need.
         stack: what files of several pages are, as of :class:`congeal.prediction.reading.Reading`.
-        seam_report: whether reports on seams are wanted, which are for images.
+        seam_report: whether seam reports are asked for; volumes have none.
 
     Raises:
-        CongealError: there is no such format, none was asked for, or one is not for volumes.
+        CongealError: a format is unknown or not for volumes, or none is given.
 
     Example:
         >>> import congeal
-        >>> asked_formats(congeal.RPE(), None, ["csv"])
+        >>> choose_formats(congeal.RPE(), None, ["csv"])
         ('labels', 'overlay', 'csv')
     """
-    usual = VOLUME_FORMATS if stack == "volume" else _usual_formats(model)
-    named = usual if formats is None else formats
+    default = VOLUME_FORMATS if stack == "volume" else _default_formats(model)
+    named = default if formats is None else formats
     kinds = _checked((*named, *more))
     if stack == "volume":
         check_volume_formats(kinds)
@@ -50,8 +50,8 @@ def asked_formats(
     return kinds
 
 
-def _usual_formats(model: Model) -> tuple[str, str]:
-    """What to write where nothing is said: a picture, and what the task of the model gives."""
+def _default_formats(model: Model) -> tuple[str, str]:
+    """Default formats: an overlay, and the output of the model's task."""
     if isinstance(model, str | Path):
         task = TASKS.get(str(read_config(locate(model)).settings.get("task")))
     else:

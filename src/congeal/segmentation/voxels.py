@@ -1,0 +1,115 @@
+"""Measurements of the objects of a volume, summed up plane by plane."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from congeal.segmentation.volume import VoxelSize
+
+__all__ = ["VOLUME_COLUMNS", "VoxelTally"]
+
+VOLUME_COLUMNS = (
+    "label",
+    "class",
+    "voxels",
+    "volume",
+    "planes",
+    "centroid_z",
+    "centroid_y",
+    "centroid_x",
+    "x0",
+    "y0",
+    "z0",
+    "x1",
+    "y1",
+    "z1",
+    "touches_border",
+    "score",
+    "units",
+    "plane_distance",
+    "pixel_size",
+)
+"""Names of the measurements of a volume, in the order of the columns of a CSV file.
+
+``voxels``: their number. ``volume``: the same in cubic micrometres where ``units`` is ``um``.
+``planes``: in which the object has a voxel. ``centroid_*``: from the middle of the first voxel, in
+``units``. The box is in voxels, the far edges one past the last. ``touches_border``: whether a
+voxel is at the edge of the volume, the first and the last plane included. ``score``: mean over the
+voxels of the scores in the planes. ``plane_distance``, ``pixel_size``: in micrometres; empty where
+not known.
+"""
+
+FAR = np.iinfo(np.int64).max
+
+
+class VoxelTally:
+    """Number, extent and centroid of the voxels of each object; takes planes one after another.
+
+    Example:
+        >>> tally = VoxelTally()
+        >>> tally.add(np.array([[1, 1, 0]]))
+        >>> tally.add(np.array([[1, 0, 2]]))
+        >>> tally.voxels.tolist(), tally.depth
+        ([3, 1], 2)
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.size = (0, 0)
+        self.voxels = np.zeros(0, np.int64)
+        self.planes = np.zeros(0, np.int64)
+        self.low = np.zeros((0, 3), np.int64)
+        self.high = np.zeros((0, 3), np.int64)
+        self.sums = np.zeros((0, 3))
+
+    def add(self, plane: NDArray[np.int64]) -> None:
+        """Count the voxels of the next plane ``(H, W)``, objects numbered from 1."""
+        y, x = np.nonzero(plane > 0)
+        index, z = plane[y, x] - 1, self.depth
+        self._grow(int(index.max(initial=-1)) + 1)
+        self.voxels += np.bincount(index, minlength=len(self.voxels))
+        self.planes[np.unique(index)] += 1
+        for axis, place in enumerate((np.full_like(y, z), y, x)):
+            np.minimum.at(self.low[:, axis], index, place)
+            np.maximum.at(self.high[:, axis], index, place + 1)
+            self.sums[:, axis] += np.bincount(index, place, len(self.voxels))
+        self.depth, self.size = z + 1, (plane.shape[0], plane.shape[1])
+
+    def _grow(self, count: int) -> None:
+        more = count - len(self.voxels)
+        if more > 0:
+            pad = ((0, more), (0, 0))
+            self.voxels = np.pad(self.voxels, (0, more))
+            self.planes = np.pad(self.planes, (0, more))
+            self.low = np.pad(self.low, pad, constant_values=FAR)
+            self.high, self.sums = np.pad(self.high, pad), np.pad(self.sums, pad)
+
+    def rows(
+        self, scores: NDArray[np.float64], classes: Sequence[str], size: VoxelSize
+    ) -> list[dict[str, Any]]:
+        """The measurements of all objects; see :data:`VOLUME_COLUMNS`.
+
+        Args:
+            scores: ``(K,)``.
+            classes: name of the class of each object.
+            size: of the voxels, and the unit.
+        """
+        centre = self.sums / self.voxels[:, None]
+        lengths = (size.depth, size.scale.length, size.scale.length)
+        edge = (self.low == 0).any(1) | (self.high == (self.depth, *self.size)).any(1)
+        unknown = (size.plane_distance, size.scale.pixel_size)
+        far, pixel = (math.nan if one is None else one for one in unknown)
+        rows = []
+        for k, count in enumerate(self.voxels.tolist()):
+            centroid = [float(c * length) for c, length in zip(centre[k], lengths, strict=True)]
+            row = [k + 1, classes[k], count, float(count * size.volume), int(self.planes[k])]
+            row += [*centroid, *self.low[k][::-1].tolist(), *self.high[k][::-1].tolist()]
+            row += [bool(edge[k]), round(float(scores[k]), 6), size.scale.units, far, pixel]
+            rows.append(dict(zip(VOLUME_COLUMNS, row, strict=True)))
+        return rows
