@@ -27,7 +27,7 @@ from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.explanation import Explanation, Match
-from congeal.methods.image import lift_dark, network_input
+from congeal.methods.image import apply_gamma, network_input
 from congeal.methods.index import IndexedImage
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method
@@ -111,7 +111,7 @@ class SegSort(Method):
         c = self.config.network
         self.network = build_network(
             "encoder-decoder",
-            self.config.input.planes,
+            self.config.input.input_channels,
             {"embedding": c.dimensions},
             decoder_stride=c.stride,
             decoder=c.decoder,
@@ -119,7 +119,7 @@ class SegSort(Method):
             encoder=c.encoder,
             **c.encoder_options,
         )
-        register_moments(self, c.encoder, c.mean, c.deviation, self.config.input.planes)
+        register_moments(self, c.encoder, c.mean, c.deviation, self.config.input.input_channels)
         self.bank = PrototypeBank(self.config.loss.memory)
         self.index = PrototypeIndex(c.dimensions)
 
@@ -157,7 +157,7 @@ class SegSort(Method):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, 3, H, W)`` in [0, 1] to unit embeddings ``(B, D, ceil(H / s), ceil(W / s))``."""
-        image = lift_dark(image, self.config.input.gamma)
+        image = apply_gamma(image, self.config.input.gamma)
         shown = (image - self.mean) / self.deviation
         return normalise(self.network(shown)["embedding"], dim=1)
 
