@@ -43,8 +43,8 @@ class SegSortLoss(Settings):
     )
     contours: str | None = setting(
         None,
-        "boundary maps for the segments of unsupervised training: a folder of files named after the "
-        "images, or a model for boundaries; none: the gradient of the image",
+        "boundary maps for the segments of unsupervised training: a folder of files named after "
+        "the images, or a model for boundaries; none: the gradient of the image",
         paper="HED",
     )
     contour_threshold: float = setting(
