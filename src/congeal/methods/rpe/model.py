@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
+from congeal.data.rescale import rescale_image
 from congeal.data.sample import Dataset
-from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
 from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.mean_shift import MeanShift
@@ -273,7 +273,7 @@ class RPE(Method):
         """Run the network on an image ``(3, H, W)``, shown at one size."""
         height, width = pixels.shape[1:]
         scale = self.config.input.scale * magnified
-        shown = zoom_image(pixels, scale)  # (3, h, w)
+        shown = rescale_image(pixels, scale)  # (3, h, w)
         output, stride = self._predict_padded(shown), int(self.config.network.stride)
         if scale != 1:
             within = (shown.shape[1], shown.shape[2])
