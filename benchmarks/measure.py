@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from congeal.clock import now
 from congeal.experiments.cost import peak_megabytes as peak_of
 
 Row = dict[str, Any]
@@ -35,10 +35,10 @@ def best_seconds(run: Callable[[], Any], *, repeats: int = 5, most: float = 20.0
 
 def _seconds(run: Callable[[], Any]) -> float:
     _synchronise()
-    start = time.perf_counter()
+    start = now()
     run()
     _synchronise()
-    return time.perf_counter() - start
+    return now() - start
 
 
 def _synchronise() -> None:
@@ -54,7 +54,7 @@ def peak_megabytes(run: Callable[[], Any]) -> float | None:
 def best_in_turns(
     *runs: Callable[[], Any], rounds: int = 8, most: float = 20.0
 ) -> tuple[float, ...]:
-    """Least wall time of each of several, which take turns after a round that is not counted.
+    """Least time of each of several, which take turns after a round that is not counted.
 
     A machine whose speed changes from one second to the next, since others use it too, would
     else give ratios of different hours. Rounds longer than ``most`` seconds are not repeated.
@@ -107,7 +107,7 @@ def options(what: str, **more: Any) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the rows here too")
     for name, (default, text) in more.items():
         kind = {"action": "store_true"} if default is False else {"type": type(default)}
-        parser.add_argument(f"--{name}", default=default, help=text, **kind)  # type: ignore[arg-type]
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=text, **kind)  # type: ignore[arg-type]
     return parser.parse_args()
 
 

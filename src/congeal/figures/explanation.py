@@ -20,9 +20,10 @@ from congeal.figures.plots import INK, SOFT, STYLE
 __all__ = ["Candidate", "ExplainedSegment", "draw_prototypes", "explanation_sheet"]
 
 Box = tuple[float, float, float, float]
-CELL = 1.5  # inches of a picture in the sheet
+CELL = 1.6  # inches, width of a picture in the sheet
+CAPTION = 0.42  # inches, of two lines above a picture
 DPI = 100
-BOX = "#ff503c"
+DIMMED = 0.5  # contrast that the rest of the image keeps beside a segment
 GROUND = 0.75  # gray of the background in a map
 MOST_POINTS = 2000  # prototypes that are placed on a map
 LEAST_POINTS = 4  # that a map needs
@@ -69,7 +70,9 @@ def explanation_sheet(
     told += [one.class_id for row in rows for one in row.candidates]
     colours = class_colours(max(told, default=1)) / 255
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        size = (CELL * columns + 0.2, CELL * 1.2 * max(len(rows), 1) + 0.5)
+        height, width = np.shape(segments)
+        row_height = CELL * min(max(height / width, 0.4), 2.5) + CAPTION
+        size = (CELL * columns + 0.2, row_height * max(len(rows), 1) + 0.4)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
         axes = figure.subplots(max(len(rows), 1), columns, squeeze=False)
@@ -86,7 +89,8 @@ def explanation_sheet(
 def _highlight(image: ArrayLike, mask: NDArray[np.bool_]) -> RGB:
     """The image dimmed outside of the mask, with a line around it."""
     shown = to_display(image)
-    dim = np.where(mask[..., None], shown, (0.35 * shown + 110).astype(np.uint8))
+    faded = (DIMMED * shown + 255 * (1 - DIMMED) * 0.8).astype(np.uint8)
+    dim = np.where(mask[..., None], shown, faded)
     width = max(1, round(max(mask.shape) / 160))
     return np.where(outline(mask.astype(np.int64), width)[..., None], np.array(LINE, np.uint8), dim)
 
@@ -105,9 +109,10 @@ def _show_candidate(axes: Any, one: Candidate, colour: NDArray[np.float64]) -> N
     picture = blank if one.picture is None else to_display(one.picture)
     _show(axes, picture, one.caption, colour)
     y0, x0, y1, x1 = np.asarray(one.box) * np.tile(picture.shape[:2], 2) - 0.5
-    axes.add_patch(
-        Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#ff503c", linewidth=1.5)
-    )
+    for colour_of_line, width in ((INK, 3.0), ("white", 1.4)):  # seen on light and on dark
+        frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False)
+        frame.set(edgecolor=colour_of_line, linewidth=width)
+        axes.add_patch(frame)
 
 
 def draw_prototypes(

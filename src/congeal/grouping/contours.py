@@ -37,11 +37,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RegionHierarchy:
-    """Regions of an image, and at which boundary strength they join.
+    """Regions of an image, and the boundary strength at which they merge.
 
     Attributes:
         regions: ``(H, W)`` int64, the finest regions 1..n.
-        merges: ``(n - 1, 4)`` a linkage matrix as SciPy has it: the two that join, the strength,
+        merges: ``(n - 1, 4)`` a linkage matrix as in SciPy: the two that merge, the strength,
             [0, 1], and the number of finest regions. The strength never falls.
 
     Example:
@@ -133,12 +133,12 @@ def save_contours(contours: ArrayLike, path: str | Path) -> Path:
 
 
 def region_hierarchy(boundary: ArrayLike) -> RegionHierarchy:
-    """Find regions by the oriented watershed of a boundary map, and join them step by step.
+    """Find regions by the oriented watershed of a boundary map and merge them (OWT-UCM).
 
     The watershed of the map gives the finest regions. A piece of boundary between two of them
     counts by its strength times the cosine between its own direction and that of the map there,
-    so that pieces which cross a ridge are weak. The two regions whose common boundary is weakest
-    on average join, again and again.
+    so that pieces which cross a ridge are weak. Then the two regions whose common boundary is
+    weakest on average merge, until one region is left.
 
     Args:
         boundary: strength ``(H, W)``, [0, 1], of any origin: a network, a gradient, a drawing.
@@ -165,7 +165,7 @@ def region_hierarchy(boundary: ArrayLike) -> RegionHierarchy:
 
 
 def _watershed(strength: Values) -> Labels:
-    """Regions 1..n; minima that differ by noise alone are one."""
+    """Regions 1..n; minima within FLAT of each other are one region."""
     levels = np.floor(strength / FLAT)
     if levels.min() == levels.max():
         return np.ones(levels.shape, np.int64)
@@ -247,7 +247,7 @@ def _region_graph(regions: Labels, pairs: Labels, mean: Values, length: Values) 
 
 
 def _merge(graph: RAG, regions: Labels) -> Values:
-    """The linkage matrix of joining whatever has the weakest boundary between it."""
+    """The linkage matrix of merging the regions with the weakest common boundary first."""
     count = graph.number_of_nodes()
     number, size = list(range(count)), [1] * count  # of the cluster that each node stands for
     merges: list[tuple[float, ...]] = []
@@ -283,7 +283,7 @@ def _common(one: Labels, other: Labels, parent: Labels) -> Labels:
 
 
 def gradient_boundary(image: ArrayLike) -> Values:
-    """A boundary map of an image for which nothing better is at hand: the gradient of its colour.
+    """A boundary map from the gradient of the colour, where no better map is at hand.
 
     Args:
         image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, [0, 1].

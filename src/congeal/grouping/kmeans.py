@@ -19,29 +19,29 @@ from congeal.sphere import normalise
 __all__ = ["SphericalKMeans"]
 
 SIMILARITY_BUDGET = 2**20  # similarities of pixels to centres around them held at once
-CACHED = 2**18  # similarities of pixels to all centres held at once; they stay in the cache
+CACHED = 2**18  # similarities of pixels to all centres held at once; 1 MB stays in the cache
 
 Block = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
 class SphericalKMeans(OverBatch):
-    """Cuts an image into segments of like embeddings that lie together (SegSort, section 3.2).
+    """Cuts an image into segments of similar embedding and near location (SegSort, section 3.2).
 
     Every pixel has the feature normalise([v, w y, w x]), with v its unit embedding and y, x its
     place in [0, 1). The clusters start as a grid of cells; then the M step takes the mean
-    direction of each cluster and the E step gives each pixel to the nearest direction, a fixed
-    number of times (less if nothing changes any more). Clusters that lose all their mass vanish.
+    direction of each cluster and the E step assigns each pixel to the nearest direction, a fixed
+    number of times (fewer if nothing changes any more). Clusters that lose all their mass vanish.
     Location takes part in the clustering only, never in the prototypes, which carry gradient.
 
-    With ``search``, a pixel is compared only with the clusters that started within so many cells
-    of its own, along every axis, as in SLIC (Achanta et al., 2012). The cost then no longer grows
-    with the number of clusters.
+    With ``search``, a pixel is compared only with the clusters that started at most ``search``
+    cells away along every axis, as in SLIC (Achanta et al., 2012). The cost then does not
+    grow with the number of clusters.
 
     Args:
         grid: cells along each axis, one number or one for each; a cell has ceil(side / grid)
             pixels, so narrow images have fewer cells. The paper's code takes 5, later 6.
-        steps: pairs of an M and an E step.
+        steps: number of M and E steps.
         location_weight: w, the weight of the location; 0 clusters by embedding alone.
         search: how many cells away a cluster may have started; None: anywhere.
 
@@ -134,7 +134,7 @@ def _location(like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Cells:
-    """A grid of C cells of P pixels over an image; the last ones stand out over its edge."""
+    """A grid of C cells of P pixels over an image; the last cells extend past its edge."""
 
     size: tuple[int, ...]
     side: tuple[int, ...]  # pixels of a cell along each axis
@@ -209,7 +209,7 @@ class _Sweep:
         rows = torch.cat([points.T, torch.ones_like(mass)[:, None]], 1)  # (N, E + 1)
         rows = rows if self.even else rows * mass[:, None]
         self.start = start.split(block)
-        self.blocks = list(zip(points.split(block, 1), rows.split(block), strict=True))
+        self.blocks: list[Block] = list(zip(points.split(block, 1), rows.split(block), strict=True))
 
     def run(self, steps: int) -> Tensor:
         """``(N,)`` the cluster 0..C-1 of each pixel after so many steps."""
@@ -223,13 +223,12 @@ class _Sweep:
             heavy = moved
         number = torch.arange(self.count, device=heavy.device).to(heavy.dtype)
         centres, dead = self._centres(heavy)
-        found = [number @ self._share(*block, centres, dead)[0] for block in self.blocks]
-        cluster: Tensor = torch.cat(found).to(torch.int64)
-        return cluster
+        found = [number @ self._share(block, centres, dead)[0] for block in self.blocks]
+        return torch.cat(found).to(torch.int64)
 
     def _started(self) -> Tensor:
         """Sums and masses ``(C, E + 1)`` of the clusters that the iterations start from."""
-        heavy = self.blocks[0][1].new_zeros(self.count, self.blocks[0][1].shape[1])
+        heavy = torch.zeros_like(self.blocks[0][1][:1]).repeat(self.count, 1)
         for start, (_, rows) in zip(self.start, self.blocks, strict=True):
             one_hot = rows.new_zeros(self.count, len(rows)).scatter_(0, start[None], 1.0)
             heavy += one_hot @ rows
@@ -239,8 +238,8 @@ class _Sweep:
         """The same after an M and an E step."""
         centres, dead = self._centres(heavy)
         moved = torch.zeros_like(heavy)
-        for points, rows in self.blocks:
-            moved += self._share(points, rows, centres, dead)[1]
+        for block in self.blocks:
+            moved += self._share(block, centres, dead)[1]
         return moved
 
     def _centres(self, heavy: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -248,14 +247,13 @@ class _Sweep:
         centres, alive = _centres(heavy)
         return centres, None if bool(alive.all()) else ~alive
 
-    def _share(
-        self, points: Tensor, rows: Tensor, centres: Tensor, dead: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _share(self, block: Block, centres: Tensor, dead: Tensor | None) -> tuple[Tensor, Tensor]:
         """One-hot assignment ``(C, n)`` of a block, and the sums that come of it.
 
         The largest score of a column is found, and compared with, a whole row at a time, which is
         several times as fast as an argmax; where two scores are equal, one decides after all.
         """
+        points, rows = block  # (E, n), (n, E + 1)
         score = centres @ points  # (C, n)
         if dead is not None:
             score[dead] = -torch.inf

@@ -1,4 +1,4 @@
-"""What a method that answers by training segments offers beside the contract: explanations."""
+"""The protocol of methods that explain an answer by similar training segments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Match:
-    """A training segment that a segment is like.
+    """A training segment similar to a segment of an image.
 
     Attributes:
         image: name of the training image.
@@ -54,17 +54,17 @@ class Explanation:
 
 @runtime_checkable
 class Explaining(Protocol):
-    """A method that can say for each segment of an image which training segments it is like."""
+    """A method that names, for each segment of an image, the most similar training segments."""
 
     def segments(self, maps: MapPrediction) -> NDArray[np.int64]:
-        """The map of segments ``(H, W)``, 1..K, that :meth:`explain` speaks of."""
+        """The map of segments ``(H, W)``, numbered 1..K as in :meth:`explain`."""
         ...
 
     def explain(self, maps: MapPrediction) -> list[Explanation]:
         """For each segment of an image, the training segments that voted on its class.
 
         Raises:
-            CongealError: there is nothing to explain by.
+            CongealError: the index is empty.
         """
         ...
 

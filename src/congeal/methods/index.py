@@ -1,4 +1,4 @@
-"""What a method with an index of training images offers beside the contract."""
+"""The protocol of methods that answer from an index of training images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Indexed", "IndexedImage"]
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """A training image as an index remembers it.
+    """A training image in an index.
 
     Attributes:
         name: of the image.
-        segments: prototypes that it gave.
-        classes: class ids that occur among them, rising; 0 is background.
+        segments: number of its prototypes.
+        classes: class ids of these segments, ascending; 0 is background.
         bytes: memory of the prototypes and what is kept with them.
     """
 
@@ -30,28 +30,28 @@ class IndexedImage:
 
 @runtime_checkable
 class Indexed(Protocol):
-    """A method that answers by looking up training images, which can be added and forgotten."""
+    """A method that looks up training images; images can be added and removed without training."""
 
     def indexed_images(self) -> list[IndexedImage]:
-        """The images of the index, in the order in which they came."""
+        """The images of the index, in the order they were added."""
         ...
 
     def index_images(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> int:
-        """Add images to the index, in place of those of the same name; how many were added.
+        """Add images to the index, replacing those of the same name; returns how many were added.
 
         Args:
             dataset: images with their classes.
             on_image: called with the number of images done and their count.
 
         Raises:
-            CongealError: the data does not hold what the index is made of.
+            CongealError: the data has no classes or objects.
         """
         ...
 
     def forget_image(self, name: str) -> int:
-        """Take an image out of the index; how many segments went with it.
+        """Remove an image from the index; returns the number of segments removed.
 
         Raises:
             CongealError: there is no image of that name; the nearest is suggested.

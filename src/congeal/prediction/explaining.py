@@ -32,7 +32,7 @@ __all__ = ["FOLDER", "explain_files", "explain_image"]
 FOLDER = "explanations"
 """Folder of the explanations, in that of the results."""
 
-SEGMENTS = 8  # largest segments of an image that a sheet shows
+SEGMENTS = 8  # segments of an image that a sheet shows
 MATCHES = 6  # nearest training segments that it shows of each
 Pixels = NDArray[Any]
 
@@ -79,7 +79,8 @@ def explain_files(
         picture = _save(sheet, folder / f"{path.stem}_explanation.png")
         report.add_heading(path.name).add_image(picture, _caption(found))
         report.add_table(
-            [_row(one, names) for one in found], "All segments, the largest first, background last"
+            [_row(one, names) for one in found],
+            "All segments: the largest of each class, then the others",
         )
         on_file(path)
     vectors, classes = explaining.training_vectors()
@@ -100,8 +101,8 @@ def explain_image(
         title: of the sheet.
 
     Returns:
-        The sheet, the map of segments ``(H, W)``, and what is known of each, the largest first,
-        those of the background last.
+        The sheet, the map of segments ``(H, W)``, and what is known of each: first the largest of
+        each class, then the others; within both the largest first, background last.
 
     Raises:
         CongealError: there is nothing to explain by.
@@ -109,9 +110,16 @@ def explain_image(
     maps = model.predict_maps(image)  # type: ignore[attr-defined]
     found, segments = model.explain(maps), model.segments(maps)
     areas = np.bincount(segments.ravel())
-    found = sorted(found, key=lambda one: (one.class_id == 0, -areas[one.segment]))
+    found = _each_class_first(found, areas)
     rows = [_explained(model, one) for one in found[:SEGMENTS]]
     return explanation_sheet(image, segments, rows, title), segments, found
+
+
+def _each_class_first(found: list[Explanation], areas: NDArray[np.int64]) -> list[Explanation]:
+    """The largest of each class, then the others; within both the largest first."""
+    ordered = sorted(found, key=lambda one: (one.class_id == 0, -areas[one.segment]))
+    first = {one.class_id: one.segment for one in reversed(ordered)}
+    return sorted(ordered, key=lambda one: first[one.class_id] != one.segment)
 
 
 def _explaining(model: Any, where: Model) -> Explaining:
@@ -137,7 +145,7 @@ def _explained(model: Explaining, one: Explanation) -> ExplainedSegment:
 def _candidate(model: Explaining, match: Match, names: Sequence[str]) -> Candidate:
     name = Path(match.image).name
     short = name if len(name) <= 16 else f"…{name[-15:]}"
-    caption = f"{names[match.class_id]} {match.similarity:.2f}\n{short}"
+    caption = f"{names[match.class_id]} {match.similarity:.3f}\n{short}"
     return Candidate(model.training_picture(match.image), match.box, caption, match.class_id)
 
 

@@ -13,6 +13,7 @@ from congeal.methods import RPE
 from congeal.methods.segsort import SegSort
 from congeal.methods.segsort.prototypes import INDEXED
 from congeal.models import load, save_model
+from congeal.prediction.explaining import explain_image
 
 NAMES = ("disc", "square", "triangle", "star")
 
@@ -63,6 +64,21 @@ def test_the_sheet_names_what_the_vote_was_of(model, photo):
         assert one.share == pytest.approx(found.count(one.class_id) / 3)
         likeness = [match.similarity for match in one.matches]
         assert likeness == sorted(likeness, reverse=True)
+
+
+def test_a_sheet_starts_with_the_largest_segment_of_each_class(model, photo):
+    image = np.asarray(Image.open(photo))
+    _, segments, found = explain_image(load(model), image)
+    areas = np.bincount(segments.ravel())
+    kinds = {one.class_id for one in found}
+    first, others = found[: len(kinds)], found[len(kinds) :]
+    assert {one.class_id for one in first} == kinds
+    for one in first:
+        own = [areas[other.segment] for other in found if other.class_id == one.class_id]
+        assert areas[one.segment] == max(own)
+    for part in (first, others):
+        shown = [(one.class_id == 0, -areas[one.segment]) for one in part]
+        assert shown == sorted(shown)
 
 
 def test_what_is_dropped_from_the_index_changes_the_answers_at_once(model, photo, tmp_path):

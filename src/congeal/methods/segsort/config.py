@@ -11,12 +11,12 @@ __all__ = ["SegSortConfig"]
 
 
 class SegSortInput(ImageSettings):
-    """How an image is shown to the network; the index is of images shown in this way."""
+    """How an image is shown to the network, in training, for the index and in prediction."""
 
     scale: float = setting(
         1.0,
-        "relative size at which the network sees an image, those of the index too; lengths of "
-        "other settings are in pixels of the scaled image",
+        "relative size at which the network sees an image; lengths of other settings are in pixels "
+        "of the scaled image; fixed, since the index is of this size",
         ge=0.01,
         le=16,
     )
@@ -39,12 +39,12 @@ class SegSortLoss(Settings):
     """Pixel sorting by k-means, segment sorting by the vMF losses."""
 
     unsupervised: bool = setting(
-        False, "learn without classes: each pixel is drawn to its own segment, from contours"
+        False, "learn without classes: pull each pixel to its own segment, which contours give"
     )
     contours: str | None = setting(
         None,
-        "boundary maps that make the segments of unsupervised training: a folder of files named "
-        "after the images, or a model for boundaries; none: the gradient of the image",
+        "boundary maps for the segments of unsupervised training: a folder of files named after "
+        "the images, or a model for boundaries; none: the gradient of the image",
         paper="HED",
     )
     contour_threshold: float = setting(
@@ -76,7 +76,7 @@ class SegSortDecoding(Settings):
     )
     hierarchy: bool = setting(
         False,
-        "regions by boundary strength beside the classes, from embedding and gradient; a second "
+        "also give regions by boundary strength, from embedding and gradient; takes about a second "
         "an image",
         adjustable=True,
     )

@@ -1,4 +1,4 @@
-"""Regions by how unlike the embeddings on both sides of a boundary are, in a hierarchy.
+"""A hierarchy of regions from the difference of embeddings across boundaries.
 
 Flow: embedding, gradient of the image -> boundary map -> watershed and merging -> contours.
 """
@@ -21,7 +21,7 @@ from congeal.methods.method import MapPrediction
 
 __all__ = ["contours_of", "embedding_boundary", "image_gradient", "sized_hierarchy"]
 
-LARGEST = 640  # px, longest side of a map whose regions are found, in about a second
+LARGEST = 640  # px, longest side of a map that is not reduced; takes about a second
 
 Boundary = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ Boundary = NDArray[np.float64]
 def image_gradient(image: NDArray[Any]) -> Boundary:
     """Boundary strength ``(H, W)``, [0, 1], of an image ``(H, W[, C])`` by its own gradient.
 
-    Of other than one or three channels their mean counts.
+    Images with two, or more than three channels: the gradient of their mean.
     """
     pixels = scale_intensity(image).movedim(0, 2).numpy()
     if pixels.shape[2] not in (1, 3):
@@ -95,12 +95,12 @@ def _across(unit: Boundary, axis: int) -> Boundary:
 
 
 def sized_hierarchy(strength: Boundary, scale: float = 1.0) -> RegionHierarchy:
-    """The regions of a boundary map ``(H, W)``; of a large one those of the maxima of its blocks.
+    """The regions of a boundary map ``(H, W)``; a large map is reduced to the maxima of blocks.
 
     Args:
         strength: of the boundaries, [0, 1].
-        scale: size at which the regions are wanted; they are not found more finely than at the
-            next larger whole share (1/2 for .4, 1 for .6).
+        scale: relative size at which the regions are needed; the map is reduced by the whole number
+            floor(1 / scale) (2 for .4, 1 for .6).
 
     Example:
         >>> wide = np.zeros((4, 1300))

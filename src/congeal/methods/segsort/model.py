@@ -1,4 +1,8 @@
-"""SegSort (Hwang et al., ICCV 2019): segments sorted on the sphere, classes by retrieval."""
+"""SegSort (Hwang et al., ICCV 2019): segments sorted on the sphere, classes by retrieval.
+
+Flow: embedding -> k-means -> segments; training: vMF losses against the segments of the batch and
+the memory; afterwards: index of all training segments; prediction: vote of the nearest ones.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,7 @@ __all__ = ["SegSort"]
 
 
 class SegSort(Method):
-    """Segment sorting: k-means makes segments, the nearest training segments tell their classes.
+    """Segment sorting: k-means makes segments; each takes the class of similar training segments.
 
     The network gives unit embeddings. In training, spherical k-means over embedding and location
     cuts each image into segments; the vMF losses draw pixels to segments of their class and away
@@ -121,7 +125,7 @@ class SegSort(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose grid, dimensions, voters and memory by the sizes and classes of the regions."""
+        """Choose grid, dimensions, k and memory by the sizes and classes of the regions."""
         return suggest_settings(survey)
 
     @property
@@ -173,24 +177,24 @@ class SegSort(Method):
         c, stride = self.config.loss, self.config.network.stride
         embedding = self(batch.image)
         truth = batch.get(self.wanted_maps[0])[:, ::stride, ::stride]
-        told: dict[str, Any] = {
+        options: dict[str, Any] = {
             "concentration": c.concentration,
             "samples": c.samples,
             "reduction": "pixels",
             "generator": generator,
         }
         if c.unsupervised:
-            return {"segments": vmf_loss(embedding, truth, **told)}
+            return {"segments": vmf_loss(embedding, truth, **options)}
         place = batch.get("location")[:, :, ::stride, ::stride]
         clusters = self._clusters(embedding.detach(), truth >= 0, place)
-        loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **told)
+        loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **options)
         if self.training:
             now = segment_prototypes(embedding.detach(), clusters, truth)
             self.bank.push(*gather_rows(now.prototypes, now.classes)[0])  # alike in all processes
         return {"segments": loss}
 
     def _clusters(self, embedding: Tensor, known: Tensor, place: Tensor) -> Tensor:
-        """``(B, h, w)`` segments 1..K of each image, 0 where nothing is known."""
+        """``(B, h, w)`` segments 1..K of each image, 0 where the class is void."""
         kmeans = self._kmeans(self.config.loss.grid)
         images = zip(embedding, known, place, strict=True)
         found = [kmeans.group(one, mask, location=at).labels for one, mask, at in images]
@@ -203,20 +207,20 @@ class SegSort(Method):
     def finish(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
-        """Make the index anew, of all segments of these images; empty where nothing is known."""
+        """Rebuild the index from all segments of these images; empty if they have no classes."""
         known = self.needs_truth or (dataset.class_names and not dataset.unlabelled_reason)
         found = list(self._segments_of(dataset, on_image)) if known else []
         self.index.clear()
         self.index.add(found)
 
     def indexed_images(self) -> list[IndexedImage]:
-        """The images of the index, in the order in which they came."""
+        """The images of the index, in the order they were added."""
         return self.index.rows()
 
     def index_images(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> int:
-        """Add images to the index, in place of those of the same name; how many were added.
+        """Add images to the index, replacing those of the same name; returns how many were added.
 
         Classes are found by name; new ones get the next numbers.
         """
@@ -239,7 +243,7 @@ class SegSort(Method):
         return torch.tensor([0, *(own.index(name) + 1 for name in names)])
 
     def forget_image(self, name: str) -> int:
-        """Take an image out of the index; how many segments went with it."""
+        """Remove an image from the index; returns the number of segments removed."""
         return self.index.drop(name)
 
     def _segments_of(
@@ -279,11 +283,11 @@ class SegSort(Method):
         device = next(self.parameters()).device
         embedding = self(shown[None].to(device, memory_format=torch.channels_last))[0]
         height, width = pixels.shape[1:]
-        seen: dict[str, Any] = {"shown": (shown.shape[1], shown.shape[2])}
+        extra: dict[str, Any] = {"shown": (shown.shape[1], shown.shape[2])}
         if self.config.decoding.hierarchy:
-            seen["gradient"] = image_gradient(image)
+            extra["gradient"] = image_gradient(image)
         stride = int(self.config.network.stride)
-        return MapPrediction({"embedding": embedding}, (height, width), stride, extra=seen)
+        return MapPrediction({"embedding": embedding}, (height, width), stride, extra=extra)
 
     def effective(self, path: str) -> int:
         """The grid of the loss, where decoding has none of its own."""
@@ -312,8 +316,8 @@ class SegSort(Method):
         groups, labels = self._cut(maps)
         _, classes, share = self._vote(groups)
         pixels = labels - 1
-        semantic, odds = classes[pixels].cpu().numpy(), share[:, pixels].cpu().numpy()
-        return Segmentation.from_maps(semantic, odds, None, names, kept, contours)
+        semantic, votes = classes[pixels].cpu().numpy(), share[:, pixels].cpu().numpy()
+        return Segmentation.from_maps(semantic, votes, None, names, kept, contours)
 
     def _cut(self, maps: MapPrediction) -> tuple[Groups, Tensor]:
         """The segments of an image, and their map ``(H, W)`` at full resolution, 1..K."""
@@ -342,7 +346,7 @@ class SegSort(Method):
 
     @torch.inference_mode()
     def segments(self, maps: MapPrediction) -> NDArray[np.int64]:
-        """The map of segments ``(H, W)``, 1..K, that :meth:`explain` speaks of."""
+        """The map of segments ``(H, W)``, numbered 1..K as in :meth:`explain`."""
         return self._cut(maps)[1].cpu().numpy()
 
     @torch.inference_mode()

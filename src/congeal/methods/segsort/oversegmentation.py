@@ -1,4 +1,4 @@
-"""Segments from contours, which unsupervised training has in place of those of k-means.
+"""Segments from contours: what unsupervised training has in place of k-means.
 
 Flow: image, or boundary map of a file or a model -> region hierarchy -> segments -> ``labels``.
 """
@@ -28,7 +28,7 @@ ENDINGS = (".png", ".tif", ".mat", ".npy")
 
 
 class ContourSegments(Subset):
-    """The images of a dataset, with segments from contours for labels and nothing else known.
+    """The images of a dataset with segments from contours as labels, without classes.
 
     Args:
         dataset: of images.
@@ -53,7 +53,7 @@ class ContourSegments(Subset):
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
-        if self._source is None:  # in the process that reads the images
+        if self._source is None:  # opened by the process that reads the images
             self._source = boundary_source(self.contours)
         found = sized_hierarchy(self._source(sample), self.scale)
         return Sample(sample.name, sample.image, found.segments(self.threshold), sample.path)

@@ -1,4 +1,7 @@
-"""The index of SegSort: a prototype for each segment of each training image."""
+"""The index of SegSort: a prototype for each segment of each training image.
+
+All of it lies in buffers of a module, so it is saved and loaded with the weights.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def encode(image: ArrayLike) -> bytes:
 
 
 class PrototypeIndex(nn.Module):
-    """Prototypes with class, image and place; all of it in buffers, so that it is saved.
+    """Prototypes with their class, image and box, in buffers.
 
     Args:
         dimensions: D of the embedding.
@@ -100,12 +103,12 @@ class PrototypeIndex(nn.Module):
         self.register_buffer("picture_sizes", torch.zeros(0, dtype=torch.int64))
 
     def __len__(self) -> int:
-        """The number of prototypes."""
+        """Number of prototypes."""
         return len(self.classes)
 
     @property
     def names(self) -> list[str]:
-        """Names of the images, in the order in which they came."""
+        """Names of the images, in the order they were added."""
         return bytes(self.text.tolist()).decode().splitlines()
 
     def _name(self, names: list[str]) -> None:
@@ -113,7 +116,7 @@ class PrototypeIndex(nn.Module):
         self.text = torch.tensor(list(data), dtype=torch.uint8, device=self.classes.device)
 
     def add(self, images: Sequence[ImageSegments]) -> None:
-        """Take in the segments of images; those of an image of the same name go.
+        """Add the segments of images; an image of the same name is replaced.
 
         Raises:
             CongealError: the shapes of an image do not fit.
@@ -149,7 +152,7 @@ class PrototypeIndex(nn.Module):
         return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) if file else None
 
     def drop(self, name: str) -> int:
-        """Forget an image; how many prototypes went with it.
+        """Remove an image; returns the number of prototypes removed.
 
         Raises:
             CongealError: there is no image of that name; the nearest is suggested.
@@ -173,12 +176,12 @@ class PrototypeIndex(nn.Module):
         self._name([name for name in self.names if name not in gone])
 
     def clear(self) -> None:
-        """Forget all images."""
+        """Remove all images."""
         for column in INDEXED:
             setattr(self, column, getattr(self, column)[:0].clone())
 
     def rows(self) -> list[IndexedImage]:
-        """Each image with its segments, their classes, and the memory that they take."""
+        """Each image with its number of segments, their classes and their size in memory."""
         each = sum(getattr(self, name)[0].nbytes for name in COLUMNS) if len(self) else 0
         images, classes = self.images.cpu(), self.classes.cpu()
         found = []

@@ -8,21 +8,21 @@ from congeal.methods.method import SearchStep
 
 __all__ = ["SEARCH_SPACE"]
 
-VOTERS = (1, 3, 5, 9, 15, 21, 31, 51)
-MOST_CELLS = 16
+K_VALUES = (1, 3, 5, 9, 15, 21, 31, 51)
+MOST_CELLS = 16  # along a side
 
 
-def _voters(value: int, way: int) -> int | None:
-    ahead = [k for k in VOTERS[::way] if way * k > way * value]
+def _next_k(value: int, way: int) -> int | None:
+    ahead = [k for k in K_VALUES[::way] if way * k > way * value]
     return ahead[0] if ahead else None
 
 
-def _cells(value: int, way: int) -> int | None:
+def _next_cells(value: int, way: int) -> int | None:
     ahead = value + way * max(1, value // 4)
     return ahead if 2 <= ahead <= MOST_CELLS else None
 
 
 SEARCH_SPACE: Mapping[str, SearchStep] = {
-    "decoding.cells": _cells,
-    "decoding.k": _voters,
+    "decoding.cells": _next_cells,
+    "decoding.k": _next_k,
 }

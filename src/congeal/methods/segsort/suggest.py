@@ -12,13 +12,13 @@ from congeal.data.measures import TrainingSurvey
 __all__ = ["suggest_settings"]
 
 LEAST_CELLS, MOST_CELLS = 5, 8  # along a side: the paper's, and as many as a CPU clusters quickly
-CELL = 2.0  # widths of a region that make a cell; a disc is two of them across
+CELL = 2.0  # side of a cell in widths of the median region; a disc is two widths across
 MANY = 32  # classes beyond which segments of a rare one need a longer memory to meet each other
-SUGGESTED_VOTERS = (1, 3, 5, 9, 15)  # k, up to the paper's
+SUGGESTED_K = (1, 3, 5, 9, 15)  # k, up to the paper's
 
 
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
-    """Choose how finely images are cut, how many dimensions, voters and batches of memory.
+    """Choose the grid, the dimensions of the embedding, kappa, the memory and k.
 
     - ``loss.grid``: cells of about the size of the median region, 5 to 8 along a side.
     - ``loss.iterations``: 10 for up to 6 x 6 cells, as in the paper, 15 for more.
@@ -50,7 +50,7 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         "network.dimensions": min(max(2 ** math.ceil(math.log2(2 * classes)), 16), 64),
         "loss.concentration": 10.0 if classes <= MANY else 15.0,
         "loss.memory": 2 if classes <= MANY else 4,
-        "decoding.k": _voters(survey.count * grid**2 / classes / 10),
+        "decoding.k": _largest_k(survey.count * grid**2 / classes / 10),
     }
     return chosen if survey.labelled else {**chosen, "loss.unsupervised": True}
 
@@ -65,5 +65,5 @@ def _grid(survey: TrainingSurvey) -> int:
     return int(np.clip(cells, LEAST_CELLS, MOST_CELLS))
 
 
-def _voters(wanted: float) -> int:
-    return max(k for k in SUGGESTED_VOTERS if k <= max(wanted, 1))
+def _largest_k(wanted: float) -> int:
+    return max(k for k in SUGGESTED_K if k <= max(wanted, 1))
