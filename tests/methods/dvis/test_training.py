@@ -171,7 +171,7 @@ def killed(tmp_path_factory, one_thread, mode):
     subprocess.run(
         [sys.executable, "-c", VICTIMS, steps, folder, *TRAIN, *mode],
         env={**os.environ, "PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1"},
-        check=True, stdout=subprocess.DEVNULL, timeout=300,
+        check=True, stdout=subprocess.DEVNULL, timeout=1800,
     )  # fmt: skip
     return folder
 

@@ -13,6 +13,8 @@ from congeal.methods.dvis.candidates import mask_iou
 
 __all__ = ["draw_candidates", "shift_masks", "true_masks"]
 
+FAR = 4  # times the usual shift that every fourth mask moves: some of these are background
+
 
 def true_masks(labels: Tensor) -> Tensor:
     """The objects of a label map ``(h, w)`` as masks ``(K, h, w)`` bool.
@@ -66,7 +68,8 @@ def draw_candidates(
 def shift_masks(masks: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
     """Shift every other mask by up to a share of the root of its area along each axis.
 
-    What leaves the map is lost; a mask that would vanish stays where it is.
+    Every fourth mask is shifted by up to four times as much, so that poor candidates and background
+    are seen too. What leaves the map is lost; a mask that would vanish stays where it is.
 
     Args:
         masks: ``(N, h, w)`` bool.
@@ -83,6 +86,7 @@ def shift_masks(masks: Tensor, share: float, generator: torch.Generator | None =
     if not len(masks) or not share:
         return masks
     reach = share * masks.sum((1, 2)).sqrt()[1::2].cpu()  # (N // 2,)
+    reach[1::2] *= FAR
     steps = (2 * torch.rand(len(reach), 2, generator=generator) - 1) * reach[:, None]
     shifted = masks.clone()
     for number, (down, right) in enumerate(steps.round().long().tolist()):
