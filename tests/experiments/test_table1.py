@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from congeal.data.sample import Sample
+from congeal.errors import CongealError
+from congeal.experiments import table1
 from congeal.experiments.table1 import (
     COUNTS,
     _claims,
@@ -33,6 +35,27 @@ def test_all_methods_are_scored_at_all_numbers_of_proposals(tmp_path, table):
     assert all(0 <= float(row[key]) <= 1 for row in rows for key in ("ar", "recall at .5"))
     assert made.numbers["shapes ceiling ar@100"] == 1
     assert len(made.claims) == 1
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path, table, monkeypatch):
+    asked = {"quick": True, "seeds": 2, "images": 1}
+    made = draw_table1(tmp_path, **asked)
+    ours = [row for row in table(made) if row["method"] == "rpe"]
+    assert all(float(row["ar +-"]) >= 0 for row in ours)
+    place = tmp_path / "table1"
+    assert len(list(place.glob("shapes_rpe_?.json"))) == 2
+
+    def fails(*args):
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(table1, "_score", fails)
+    again = table(draw_table1(tmp_path, **asked))
+    assert [row for row in again if row["method"] == "rpe"] == ours
+
+
+def test_data_that_the_table_does_not_have_is_refused(tmp_path):
+    with pytest.raises(CongealError, match="expected data of shapes, got 'sticks'"):
+        draw_table1(tmp_path, quick=True, data=["sticks"])
 
 
 def two_squares():
