@@ -5,18 +5,25 @@ within 0.0075 of the diagonal. Recall is the share of annotated pixels that are 
 annotators; precision the share of predicted pixels that some annotator has. ODS is the best F
 over the pooled counts of all images at one threshold, OIS the F of the pooled counts where each
 image has its own best threshold, AP the area under the curve of pooled precision and recall.
+
+The benchmark's data has no void. Where segmentations have some, a predicted pixel that nobody has
+does not count if it lies in what is void for all annotators, or within reach of it: edges against
+void are not known.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
 from skimage.morphology import thin
 
 from congeal.errors import CongealError
+from congeal.labels import VOID
 from congeal.metrics.boundary_matching import MAX_DISTANCE, corner_boundaries, match_boundaries
 from congeal.metrics.bsds_curves import (
     FULL,
@@ -240,7 +247,7 @@ def boundary_counts(
             threshold. Either is thinned.
         truth: one map for each annotator: booleans ``(H, W)`` are its boundaries, used as they are,
             and integers its segmentation, 0 among the labels and -1 void, of which
-            :func:`congeal.metrics.corner_boundaries` are taken.
+            :func:`congeal.metrics.corner_boundaries` are taken. What all leave void takes no part.
         thresholds: as in :class:`BsdsBoundaryMetric`; for segmentations their names only.
         max_distance: the largest distance of a match, as a share of the image diagonal.
         seed: of the random outliers in the matching.
@@ -265,7 +272,7 @@ def boundary_counts(
         [[20, 20, 20, 20], [0, 20, 0, 0]]
     """
     values = boundary_thresholds(thresholds)
-    truths = _annotated(truth)
+    truths, known = _annotated(truth), _known(truth, max_distance)
     table = np.zeros((len(values), 4), np.int64)
     before: Mask | None = None
     for rank, cut in enumerate(_cuts(prediction, values)):
@@ -277,7 +284,7 @@ def boundary_counts(
         if before is not None and np.array_equal(cut, before):
             table[rank] = table[rank - 1]
             continue
-        table[rank] = _count(np.asarray(thin(cut), np.bool_), truths, max_distance, seed)
+        table[rank] = _count(np.asarray(thin(cut), np.bool_), truths, known, max_distance, seed)
         before = cut
     return table
 
@@ -300,14 +307,17 @@ def human_counts(
     truths = _annotated(truth)
     if len(truths) == 1:
         return np.zeros((0, 4), np.int64)
-    rows = [
-        _count(one, truths[:rank] + truths[rank + 1 :], max_distance, seed)
-        for rank, one in enumerate(truths)
-    ]
+    rows = []
+    for rank, one in enumerate(truths):
+        rest = [*range(rank), *range(rank + 1, len(truths))]
+        known = _known([truth[other] for other in rest], max_distance)
+        rows.append(_count(one, [truths[other] for other in rest], known, max_distance, seed))
     return np.array(rows, np.int64)
 
 
-def _count(pred: Mask, truths: Sequence[Mask], max_distance: float, seed: int) -> list[int]:
+def _count(
+    pred: Mask, truths: Sequence[Mask], known: Mask | None, max_distance: float, seed: int
+) -> list[int]:
     found, anyone = 0, np.zeros_like(pred)
     for truth in truths:
         matched, _ = match_boundaries(
@@ -316,7 +326,27 @@ def _count(pred: Mask, truths: Sequence[Mask], max_distance: float, seed: int) -
         found += int(matched.sum())
         anyone |= matched
     annotated = sum(int(truth.sum()) for truth in truths)
-    return [found, annotated, int(anyone.sum()), int(pred.sum())]
+    counted = pred if known is None else pred & (anyone | known)
+    return [found, annotated, int(anyone.sum()), int(counted.sum())]
+
+
+def _known(annotators: Sequence[ArrayLike], max_distance: float) -> Mask | None:
+    """Pixels ``(H, W)`` further from what all leave void than a match reaches; None: all are.
+
+    Example:
+        >>> half = np.zeros((30, 40), int)
+        >>> half[:, :20] = -1
+        >>> int(_known([half], 0.04)[0].sum()), _known([half, half >= 0], 0.04) is None
+        (18, True)
+    """
+    maps = [np.asarray(one) for one in annotators]
+    if any(one.dtype == np.bool_ for one in maps):
+        return None
+    void = np.logical_and.reduce([one == VOID for one in maps])
+    if not void.any():
+        return None
+    known: Mask = distance_transform_edt(~void) > max_distance * math.hypot(*void.shape)
+    return known
 
 
 def _cuts(prediction: ArrayLike | Sequence[ArrayLike], thresholds: Sequence[float]) -> list[Mask]:
