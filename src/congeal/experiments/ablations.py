@@ -1,4 +1,4 @@
-"""What each choice of RPE is worth, on drawn digits (ablations of section 3).
+"""What each choice of RPE gains, on drawn digits (ablations of section 3).
 
 A small network learns to group drawn digits, again and again: mean-shift steps, margin, dimensions,
 sampling ratio, step length and weighting change one at a time, all else stays as in the base. Each
@@ -104,7 +104,7 @@ def draw_ablations(
     Args:
         folder: where ``ablations.png`` and ``ablations.csv`` go, and the scores, in ``ablations``;
             a training that is there already is not repeated.
-        quick: two updates and two values of each choice, which shows only that it runs.
+        quick: two updates and two values of each choice, only to see that it runs.
         seed: first of the seeds.
         seeds: trainings of each variant, 3 when None.
 
@@ -121,9 +121,9 @@ def draw_ablations(
             if variant not in known:
                 of = range(seed, seed + effort.seeds)
                 known[variant] = [_kept(Path(folder), variant, effort, one) for one in of]
-            told = {"choice": name, "value": float(value)}
+            tried = {"choice": name, "value": float(value)}
             rows += [
-                {**told, "seed": seed + k, "ap@0.5": ap} for k, ap in enumerate(known[variant])
+                {**tried, "seed": seed + k, "ap@0.5": ap} for k, ap in enumerate(known[variant])
             ]
     means = _means(rows)
     numbers = {f"{name} {value:g}": mean for (name, value), (mean, _) in means.items()}
@@ -273,7 +273,7 @@ def _draw(means: Mapping[tuple[str, float], tuple[float, float]]) -> Figure:
     with house_style():
         figure = new_figure(10.4, 5.6, "Choices of RPE on drawn digits")
         for axes, choice in zip(figure.subplots(2, 3, sharey=True).flat, ABLATIONS, strict=True):
-            own = {value: told for (name, value), told in means.items() if name == choice}
+            own = {value: score for (name, value), score in means.items() if name == choice}
             _draw_choice(axes, choice, own)
     return figure
 

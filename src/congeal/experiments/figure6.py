@@ -141,7 +141,7 @@ def draw_figure6(
     Args:
         folder: where ``figure6.png`` and ``figure6.csv`` go, and the models and their counts, in
             ``figure6``; a training that is there already is not repeated.
-        quick: a few updates on drawn shapes and few thresholds, which shows only that it runs.
+        quick: a few updates on drawn shapes and few thresholds, only to see that it runs.
         seed: of the first training of each arm, and of the images drawn again.
         minutes: of each training, 30 when None.
         seeds: trainings of each arm, 1 when None; their counts are added up.
@@ -319,8 +319,8 @@ def _rows(found: Mapping[str, BsdsBoundaryMetric], people: Mapping[str, float]) 
         scores = {key: float(metric.compute()[key]) for key in ("ods", "ois", "ap")}
         rows.append({"method": name, "source": "measured", **scores})
         for point in metric.scores().curve:
-            told = {"threshold": point.threshold, "recall": point.recall}
-            rows.append({"method": name, "source": "curve", **told, "precision": point.precision})
+            at = {"threshold": point.threshold, "recall": point.recall}
+            rows.append({"method": name, "source": "curve", **at, "precision": point.precision})
     agreed = {"recall": people["recall"], "precision": people["precision"], "ods": people["f"]}
     rows.append({"method": "human", "source": "measured", **agreed})
     return rows + [{"method": n, "source": "published", "ods": v} for n, v in PUBLISHED.items()]

@@ -113,7 +113,7 @@ def draw_figure9(
     Args:
         folder: where ``figure9.png`` and ``figure9.csv`` go, and the models and their scores, in
             ``figure9``; a training that is there already is not repeated.
-        quick: a few updates on drawn shapes, which shows only that it runs.
+        quick: a few updates on drawn shapes, only to see that it runs.
         seed: first of the seeds.
         minutes: of each training; as many updates for all when None.
         seeds: trainings of each kind, 3 when None.
@@ -192,8 +192,8 @@ def _kept(place: Path, plan: Figure9, arm: str, seed: int) -> Row:
         return _cells([{"loss": arm, "seed": seed, **scores, "minutes": minutes}])[0]
 
     asked = {"training": {**plan.training}, "images": list(plan.images)}
-    told: Row = keep(own.with_name(f"{own.name}.json"), asked, make)
-    return {name: float("nan") if value is None else value for name, value in told.items()}
+    stored: Row = keep(own.with_name(f"{own.name}.json"), asked, make)
+    return {name: float("nan") if value is None else value for name, value in stored.items()}
 
 
 def _train(plan: Figure9, arm: str, seed: int, place: Path) -> tuple[Method, float]:
@@ -207,7 +207,7 @@ def _train(plan: Figure9, arm: str, seed: int, place: Path) -> tuple[Method, flo
 
 
 def _score(model: Method, test: Dataset) -> dict[str, float]:
-    """Everything that is told of a model."""
+    """Scores of a model: whole image, contours, bands, classes."""
     names, first = test.class_names, 0 if test.has_background else 1
     whole, contours = SemanticMetric(len(names)), ContourF1Metric(CONTOURS)
     bands = {width: SemanticMetric(len(names)) for width in WIDTHS}
@@ -230,14 +230,15 @@ def _score(model: Method, test: Dataset) -> dict[str, float]:
 
 def _numbers(rows: list[Row]) -> dict[str, float]:
     """Means over seeds, and paired differences."""
-    told = {"miou": "miou", "band miou": f"band {NARROW} px"}
-    told |= {name: name for name in rows[0] if name.startswith("contour")} | {"minutes": "minutes"}
+    columns = {"miou": "miou", "band miou": f"band {NARROW} px", "minutes": "minutes"}
+    columns |= {name: name for name in rows[0] if name.startswith("contour")}
     numbers: dict[str, float] = {}
     for arm in ARMS:
         own = [row for row in rows if row["loss"] == arm]
-        numbers |= {f"{arm} {k}": float(np.mean([r[v] for r in own])) for k, v in told.items()}
+        numbers |= {f"{arm} {k}": float(np.mean([r[v] for r in own])) for k, v in columns.items()}
     for key in ("miou", "band miou"):
-        apart = [a[told[key]] - b[told[key]] for b, a in zip(rows[::2], rows[1::2], strict=True)]
+        column, pairs = columns[key], zip(rows[::2], rows[1::2], strict=True)
+        apart = [after[column] - before[column] for before, after in pairs]
         numbers |= {f"{key} gain": float(np.mean(apart)), f"{key} gain +-": half_width(apart)}
     return {name: value for name, value in numbers.items() if np.isfinite(value)}
 
@@ -288,9 +289,9 @@ def _draw_bands(axes: Axes, arm: str, rows: list[Row], colour: str) -> None:
 
 
 def _draw_classes(axes: Axes, arm: str, rows: list[Row], place: int) -> None:
-    seen = [name for name in rows[0] if name.startswith("iou ")]
-    at = np.arange(len(seen)) + 0.4 * place
-    means = [np.mean([row[name] for row in rows]) for name in seen]
+    classes = [name for name in rows[0] if name.startswith("iou ")]
+    at = np.arange(len(classes)) + 0.4 * place
+    means = [np.mean([row[name] for row in rows]) for name in classes]
     axes.bar(at, np.nan_to_num(means), 0.38, color=LINES[place], label=arm)
-    names = [name.removeprefix("iou ") for name in seen]
-    axes.set_xticks(np.arange(len(seen)) + 0.2, names, rotation=60, ha="right", fontsize=7.5)
+    names = [name.removeprefix("iou ") for name in classes]
+    axes.set_xticks(np.arange(len(classes)) + 0.2, names, rotation=60, ha="right", fontsize=7.5)

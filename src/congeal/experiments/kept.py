@@ -20,15 +20,15 @@ __all__ = ["keep", "place_of", "train_or_resume"]
 
 
 def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """Give what is in a JSON file, or make it and write it there.
+    """Read a result from a JSON file, or compute it and write it there.
 
     Args:
         path: of the file; its folder is made.
-        plan: that what is made follows from, such as the minutes; written beside it.
-        make: gives what JSON can hold.
+        plan: settings that the result depends on, such as the minutes; written beside it.
+        make: computes the result, a value that JSON can hold.
 
     Raises:
-        CongealError: what is there was made by another plan.
+        CongealError: the file was made by another plan.
 
     Example:
         >>> import tempfile
@@ -37,12 +37,12 @@ def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         [1, 1]
     """
     if path.exists():
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["plan"] == plan:
-            return told["made"]
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["plan"] == plan:
+            return stored["made"]
         raise CongealError(
-            f"expected what {dict(plan)} makes in {path}, got that of {told['plan']}; use another "
-            "output folder"
+            f"expected the result of {dict(plan)} in {path}, got that of {stored['plan']}; use "
+            "another output folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     made = make()

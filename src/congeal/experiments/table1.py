@@ -3,9 +3,9 @@
 On each data set a model learns from the training images and is scored on the test images by AR@N.
 In the same run stand connected parts of the true foreground, Felzenszwalb's segments at several
 scales, pooled and ranked as our proposals are, selective search where opencv-contrib is installed
-(boxes, scored as filled boxes), and the true objects themselves, largest first, which no ranking of
-N masks can beat by much: the ceiling. The paper's figures are of PASCAL VOC 2012, which is not
-among our data. Models and scores stay in the output folder, so that a run that was stopped goes on.
+(boxes, scored as filled boxes), and the true objects themselves, largest first: the ceiling, about
+the best that N masks can reach. The paper's figures are of PASCAL VOC 2012, which is not among our
+data. Models and scores stay in the output folder, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def draw_table1(
     Args:
         folder: where ``table1.png`` and ``table1.csv`` go, and the models and their scores, in
             ``table1``; a training that is there already is not repeated.
-        quick: two updates on drawn shapes, which shows only that it runs.
+        quick: two updates on drawn shapes, only to see that it runs.
         seed: of the first training on each data set; the others follow.
         minutes: of each training, 30 when None.
         seeds: trainings on each data set, 1 when None.
@@ -163,8 +163,8 @@ def _plan(
 
 
 def _at(scores: Mapping[str, float], count: int) -> Row:
-    told = {"ar": scores[f"ar@{count}"], "recall at .5": scores[f"recall_0.5@{count}"]}
-    return told | {"ar +-": scores.get(f"ar@{count} +-")}
+    row: Row = {"ar": scores[f"ar@{count}"], "recall at .5": scores[f"recall_0.5@{count}"]}
+    return row | {"ar +-": scores.get(f"ar@{count} +-")}
 
 
 def _scores(name: str, plan: Table1, seed: int, place: Path) -> dict[str, dict[str, float]]:
@@ -174,8 +174,8 @@ def _scores(name: str, plan: Table1, seed: int, place: Path) -> dict[str, dict[s
 
     def score(method: str, propose: Propose) -> dict[str, float]:
         path = place / f"{place_of(place, name, method).name}.json"
-        told: dict[str, float] = keep(path, asked, lambda: _score(propose, test))
-        return told
+        scores: dict[str, float] = keep(path, asked, lambda: _score(propose, test))
+        return scores
 
     ours = [_of_one(name, plan, number, place, test) for number in range(seed, seed + plan.seeds)]
     methods = {"felzenszwalb": _segments, "components of the truth": _components, "ceiling": _truth}
@@ -193,8 +193,8 @@ def _of_one(name: str, plan: Table1, seed: int, place: Path, test: Dataset) -> d
         return _score(lambda sample: model.segment(sample.image), test)
 
     asked = {"images": len(test), "training": {**plan.training}}
-    told: dict[str, float] = keep(own.with_name(f"{own.name}.json"), asked, make)
-    return told
+    scores: dict[str, float] = keep(own.with_name(f"{own.name}.json"), asked, make)
+    return scores
 
 
 def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -239,9 +239,9 @@ def _score(propose: Propose, test: Dataset) -> dict[str, float]:
 
 def _segments(sample: Sample) -> Segmentation:
     """Felzenszwalb's segments at several scales, pooled and ranked by how stable they are."""
-    shown = to_display(sample.image)
+    display = to_display(sample.image)
     maps = [
-        np.asarray(felzenszwalb(shown, scale, SIGMA, LEAST_SEGMENT), np.int64) + 1
+        np.asarray(felzenszwalb(display, scale, SIGMA, LEAST_SEGMENT), np.int64) + 1
         for scale in SCALES
     ]
     even = [np.ones(int(one.max())) for one in maps]

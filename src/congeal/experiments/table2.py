@@ -107,7 +107,7 @@ def draw_table2(
     Args:
         folder: where ``table2.png`` and ``table2.csv`` go, and the models, in ``table2``; a
             training that is there already is not repeated.
-        quick: a few updates on drawn shapes, which shows only that it runs.
+        quick: a few updates on drawn shapes, only to see that it runs.
         seed: of the trainings, and of the images drawn again.
         minutes: of each training, 20 when None.
         data: names of data sets with classes; those of :data:`DATA` when None.
@@ -125,7 +125,7 @@ def draw_table2(
             continue
         test = _images(name, "test", plan.images[1])
         model = _train(name, plan, seed, place_of(Path(folder) / "table2", name, seed))
-        found = {kind: _look(model, test, kind) for kind in _kinds(model)}
+        found = {kind: _predict(model, test, kind) for kind in _kinds(model)}
         rows += [_row(name, kind, one, test) for kind, one in found.items()]
         numbers |= _gain(name, found, test, plan, seed)
     numbers |= {
@@ -166,7 +166,7 @@ def _kinds(model: RPE) -> tuple[str, ...]:
     return SCORES if model.scoring.fitted else SCORES[:1]
 
 
-def _look(model: RPE, test: Dataset, kind: str) -> _Found:
+def _predict(model: RPE, test: Dataset, kind: str) -> _Found:
     """Predict and score the test images."""
     model.configure(score=kind)
     apr, coco, pairs = list[Judge](), make_judge("coco", test), list[tuple[float, float]]()
@@ -227,13 +227,13 @@ def _gain(
 def _claims(numbers: Mapping[str, float], rows: list[Row]) -> tuple[Claim, ...]:
     names = dict.fromkeys(row["data"] for row in rows)
     lows = {name: numbers.get(f"{name} gain low", np.nan) for name in names}
-    told = [
+    gains = [
         f"{n} {numbers.get(f'{n} gain', np.nan):+.3f} (low {low:+.3f})" for n, low in lows.items()
     ]
     order = Claim(
         "scores by a linear regressor on shape and agreement order objects better than foreground",
         "used, not compared (PASCAL VOC 2012)",
-        "mean AP^r .5 to .9: " + "; ".join(told),
+        "mean AP^r .5 to .9: " + "; ".join(gains),
         all(low > 0 for low in lows.values()),
     )
     return (order,)
