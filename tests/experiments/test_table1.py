@@ -77,8 +77,17 @@ def test_others_propose_ranked_masks_of_the_objects(propose):
         assert max(overlaps) > 0.6  # smoothing blurs the outlines of the segments
 
 
-@pytest.mark.parametrize(("few", "held"), [(0.78, True), (0.5, False)])
-def test_the_claim_compares_ten_proposals_with_sixty(few, held):
-    scores = {"recall_0.5@10": few, "recall_0.5@60": 0.8}
-    (claim,) = _claims({"shapes": {"rpe": scores}})
+@pytest.mark.parametrize(
+    ("few", "most", "held"), [(0.78, 1.0, True), (0.5, 1.0, False), (0.5, 0.55, True)]
+)
+def test_the_claim_compares_ten_proposals_with_sixty_relative_to_the_ceiling(few, most, held):
+    ours = {"recall_0.5@10": few, "recall_0.5@60": 0.8}
+    ceiling = {"recall_0.5@10": most, "recall_0.5@60": 1.0}
+    (claim,) = _claims({"shapes": {"rpe": ours, "ceiling": ceiling}})
     assert claim.held == held
+
+
+def test_without_objects_nothing_is_claimed():
+    nothing = {"recall_0.5@10": 0.0, "recall_0.5@60": 0.0}
+    (claim,) = _claims({"shapes": {"rpe": nothing, "ceiling": nothing}})
+    assert not claim.held

@@ -198,7 +198,7 @@ def _train(place: Path, name: str, plan: Figure6, quick: bool, seed: int) -> RPE
     """The model of an arm; one that is there is taken."""
     common: dict[str, Any] = {"seed": seed, "overlays": False, "task": "boundaries"}
     if not quick and find_spec(PACKAGED[ENCODER][0]) is not None:
-        common |= {"network.encoder": ENCODER, "network.pretrained": True}
+        common["preset"] = "imagenet"
     settings = {**common, **plan.training, **ARMS[name]}
     training, held_out = (_images(split, plan, quick) for split in ("train", "val"))
     made = train_or_resume(place_of(place, name, seed), "rpe", training, held_out, **settings)

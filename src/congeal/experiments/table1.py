@@ -290,16 +290,27 @@ def _selective_search(sample: Sample) -> Segmentation:
 
 
 def _claims(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Claim]:
-    """Whether ten proposals find nearly what sixty do, as in the paper, on each data set."""
+    """Whether ten proposals find nearly what sixty do, as in the paper, on each data set.
+
+    An image of VOC has few objects. Where images have more than ten, ten masks cannot cover them;
+    recall is therefore taken relative to that of the true objects.
+    """
     share = PAPER[10] / PAPER[60]
     claims = []
     for name, methods in found.items():
-        few, many = (methods["rpe"][f"recall_0.5@{count}"] for count in (10, 60))
+        few, many = (_of_ceiling(methods, f"recall_0.5@{count}") for count in (10, 60))
         held = many > 0 and few / many >= share - 0.02
         text = f"ten proposals find nearly as many objects as sixty ({name})"
         paper = f"{PAPER[10]:.3f} of {PAPER[60]:.3f} (VOC 2012 val, IoU .5)"
-        claims.append(Claim(text, paper, f"{few:.3f} of {many:.3f}", held))
+        here = f"{few:.3f} of {many:.3f}, relative to the ceiling"
+        claims.append(Claim(text, paper, here, held))
     return claims
+
+
+def _of_ceiling(methods: Mapping[str, Mapping[str, float]], key: str) -> float:
+    """A score of our proposals over that of the true objects; 0 where there are none."""
+    most = methods["ceiling"][key]
+    return methods["rpe"][key] / most if most else 0.0
 
 
 def _draw(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
@@ -321,4 +332,6 @@ def _draw_panel(axes: Axes, methods: Mapping[str, Mapping[str, float]], key: str
         values = [scores[f"{key}@{count}"] for count in COUNTS]
         style = "--" if method == "ceiling" else "o-"
         axes.plot(COUNTS, values, style, color=colour, markersize=3, label=method)
-    axes.set(xscale="log", ylim=(0, 1))
+    axes.set(xscale="log", ylim=(0, 1.02))
+    axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
+    axes.minorticks_off()
