@@ -157,7 +157,8 @@ class MatchingJudge(Judge):
     """Objects matched one to one at several thresholds, with the counts of each image.
 
     Where data and model both have classes, the objects of each class are matched by themselves as
-    well, at the first threshold; the headline looks at no classes.
+    well, at the first threshold. ``classed_ap`` is of the counts of all classes together, so an
+    object of the wrong class is two mistakes; the headline looks at no classes.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -186,12 +187,19 @@ class MatchingJudge(Judge):
         return {**row, "true": found[0].n_true, "predicted": found[0].n_pred}
 
     def _of_class(self, label: int) -> MatchingMetric:
-        first = {**self.settings, "thresholds": self.thresholds[:1]}
-        return self._by_class.setdefault(label, MatchingMetric(**first))
+        return self._by_class.setdefault(label, self._new_of_class())
+
+    def _new_of_class(self) -> MatchingMetric:
+        return MatchingMetric(**{**self.settings, "thresholds": self.thresholds[:1]})
 
     def compute(self) -> dict[str, float]:
         """Give the scores over all images, then those of each class that occurs."""
         scores = super().compute()
+        if self._by_class:
+            at, whole = f"@{self.thresholds[0]:g}", self._new_of_class()
+            for metric in self._by_class.values():
+                whole.merge(metric)
+            scores[f"classed_ap{at}"] = whole.compute()[f"matching_ap{at}"]
         for label, metric in sorted(self._by_class.items()):
             scores |= {f"{k}/{label}": v for k, v in metric.compute().items() if "@" in k}
         return scores

@@ -33,6 +33,7 @@ from congeal.training.module import Trainee
 __all__ = ["Validation", "evenly_spread", "headline", "judge_of", "require_truth"]
 
 DRAWN = 4  # validation images drawn
+CLASSED = "classed_ap@0.5"  # beside the scores of a task, where model and data have classes
 LEAST_LOOKED = 4  # validation images, however long they take: below, chance decides
 
 
@@ -78,12 +79,19 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
 def headline(task: Task, scores: Mapping[str, float]) -> float:
     """Mean of the scores that count for a task; NaN where none of them is defined.
 
+    Where there are classes of objects, the AP of objects of the right class counts as well: weights
+    that group well but know no classes are not the best.
+
     Example:
         >>> from congeal.tasks import TASKS
         >>> headline(TASKS["semantic"], {"miou": 0.5})
         0.5
+        >>> found = {"matching_ap@0.5": 0.8, "matching_ap@0.7": 0.7, "classed_ap@0.5": 0.0}
+        >>> round(headline(TASKS["instances"], found), 3)
+        0.5
     """
-    defined = [scores[name] for name in task.headline if not math.isnan(scores[name])]
+    names = [*task.headline, *({CLASSED} & {*scores})]
+    defined = [scores[name] for name in names if not math.isnan(scores[name])]
     return float(np.mean(defined)) if defined else math.nan
 
 
@@ -245,7 +253,8 @@ class Validation(Callback):
         judge = judge.gather()
         self.counted = _counted(judge)
         scores = judge.compute()
-        return {name: float(scores[name]) for name in self.task.headline}
+        names = [*self.task.headline, *({CLASSED} & {*scores})]
+        return {name: float(scores[name]) for name in names}
 
     def _draw(self, sample: Sample, result: Segmentation) -> None:
         """Image, truth and result side by side."""
