@@ -63,6 +63,9 @@ def run(
         str | None,
         typer.Option(help="Datasets of compare, separated by commas.", metavar="LIST"),
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods of compare, separated by commas.", metavar="LIST")
+    ] = None,
     images: Annotated[
         int | None, typer.Option(help="Maximum number of test images.", min=1, metavar="N")
     ] = None,
@@ -79,8 +82,9 @@ def run(
     from congeal.clock import count_processor_time
     from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
-    datasets = data.split(",") if data else None
-    options = {"minutes": minutes, "seeds": seeds, "data": datasets, "images": images}
+    lists = {"data": data, "methods": methods}
+    options: dict[str, Any] = {"minutes": minutes, "seeds": seeds, "images": images}
+    options |= {option: names.split(",") if names else None for option, names in lists.items()}
     results = {}
     for experiment in choose_experiments(name):
         say_note(f"running {experiment}: {EXPERIMENTS[experiment].what}")

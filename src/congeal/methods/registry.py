@@ -97,8 +97,8 @@ def wrong_task(name: str, task: str, tasks: Sequence[str]) -> CongealError:
         tasks: tasks that the method does.
 
     Example:
-        >>> str(wrong_task("dvis", "boundaries", ["instances"]))
-        "expected a method for task 'boundaries' (rpe, segsort), got dvis, which does instances"
+        >>> str(wrong_task("dvis", "proposals", ["instances"]))
+        "expected a method for task 'proposals' (...), got dvis, which does instances"
     """
     able = ", ".join(other for other in method_names() if _does(other, task))
     return CongealError(

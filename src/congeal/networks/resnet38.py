@@ -115,13 +115,18 @@ class _Unit(nn.Module):
             padding = d * (kernel // 2)
             layers.append(nn.Conv2d(before, after, kernel, s, padding, d, bias=False))
         self.body = nn.Sequential(*layers)
+        self.stride = stride
         self.shortcut: nn.Module | None = None
         if first != self.channels or stride > 1:
-            self.shortcut = nn.Conv2d(first, self.channels, 1, stride, bias=False)
+            self.shortcut = nn.Conv2d(first, self.channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
         activated = functional.relu(self.norm(x))
-        shortcut = x if self.shortcut is None else self.shortcut(activated)
-        y: Tensor = self.body(activated) + shortcut
+        if self.shortcut is not None:
+            # Subsampled before the convolution, not by its stride: PyTorch 2.14 writes outside its
+            # memory in the backward pass of a 1 x 1 convolution of stride 2 with under 16 channels
+            # in channels_last on CPUs with AVX-512.
+            x = self.shortcut(activated[..., :: self.stride, :: self.stride])
+        y: Tensor = self.body(activated) + x
         return y
