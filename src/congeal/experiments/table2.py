@@ -258,8 +258,8 @@ def _draw(rows: list[Row]) -> Figure:
                 values = [row[f"apr@{level:g}"] for level in LEVELS]
                 label = f"{row['score']}, COCO AP {row['ap']:.3f}"
                 axes[place].plot(LEVELS, values, "o-", color=colour, label=label)
-            axes[place].set(title=name, xlabel="IoU", ylim=(0, 1))
+            axes[place].set(title=name, xlabel="IoU", ylim=(0, 1), xticks=LEVELS)
             axes[place].legend(fontsize=8)
-        axes[0].set_ylabel("AP^r")
+        axes[0].set_ylabel("AP$^r$")
         note(axes[0], f"paper: {PAPER:.3f} at .5 on VOC 2012 val", 0.02, 0.02)
     return figure
