@@ -19,7 +19,7 @@ from rich.progress import Progress
 from scipy.ndimage import gaussian_gradient_magnitude
 
 from congeal.data import Dataset, open_dataset
-from congeal.data.registry import is_here
+from congeal.data.registry import is_available
 from congeal.metrics import HumanAgreementMetric, boundary_benchmark
 
 SMOOTHING = 2.0  # standard deviation in pixels
@@ -88,7 +88,7 @@ def main() -> None:
         thresholds=(99, "fewer make a quick estimate"),
         workers=(0, "processes; 0: all cores"),
     )
-    if not is_here("bsds500"):
+    if not is_available("bsds500"):
         sys.exit("bsds500 is not here: congeal data info bsds500 says where to get it")
     dataset = open_dataset("bsds500", "test")
     pairs = Pairs(dataset, min(chosen.images, len(dataset)))

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from congeal import RPE
 from congeal.data import Dataset, open_dataset
 from congeal.data.batch import Batch
-from congeal.data.registry import is_here
+from congeal.data.registry import is_available
 from congeal.training import TrainConfig, make_plan
 from congeal.training.config import train_config
 from congeal.training.machine import choose_replicas, choose_workers
@@ -147,7 +147,7 @@ def main() -> None:
     if chosen.quick:
         chosen.steps, chosen.batch, chosen.crop = 4, 2, 64
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    names = ["discs", "sticks", *(["nuclei"] if is_here("nuclei") else [])]
+    names = ["discs", "sticks", *(["nuclei"] if is_available("nuclei") else [])]
     rows = [measure(name, chosen, device) for name in names]
     tell("Loader and small network", rows, chosen.json, batch=chosen.batch, crop=chosen.crop)
 

@@ -178,9 +178,9 @@ def main() -> None:
 
 def is_there(name: str) -> bool:
     """Whether a pack of images is on this machine."""
-    from congeal.data.registry import is_here
+    from congeal.data.registry import is_available
 
-    return is_here(name)
+    return is_available(name)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def offered(pairs, keep=3):
     for index, (true, pred) in enumerate(pairs):
         sample = Sample(str(index), np.zeros((1, len(true), 1), np.uint8), np.array([true]))
         one = Comparison(sample, Segmentation.from_labels(np.array([pred])), data)
-        row = {"name": str(index), **judge.look(one)}
+        row = {"name": str(index), **judge.update(one)}
         worst.offer(judge.badness(row), partial(draw_example, row, judge, one))
     return [example.scores["name"] for example in worst.worst_first()]
 

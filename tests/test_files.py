@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from congeal.errors import CongealError
-from congeal.files import atomic_path, claim, remove_parts, write_json, write_text
+from congeal.files import atomic_path, lock_folder, remove_parts, write_json, write_text
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
@@ -160,12 +160,12 @@ def test_json_that_other_tools_could_not_read_is_never_written(tmp_path: Path) -
 
 
 def test_a_folder_is_claimed_by_one_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
-    with claim(tmp_path / "out"):
-        with pytest.raises(CongealError) as caught, claim(tmp_path / "out"):
+    with lock_folder(tmp_path / "out"):
+        with pytest.raises(CongealError) as caught, lock_folder(tmp_path / "out"):
             pass
         said = f"another congeal process (pid {os.getpid()}) is writing to {tmp_path / 'out'}"
         assert str(caught.value) == said
-    with claim(tmp_path / "out"):
+    with lock_folder(tmp_path / "out"):
         pass
     assert os.listdir(tmp_path / "out") == []
 
@@ -173,15 +173,15 @@ def test_a_folder_is_claimed_by_one_at_a_time_and_free_afterwards(tmp_path: Path
 @pytest.mark.skipif(os.name != "posix", reason="ends a process by a signal")
 def test_the_claim_of_a_killed_process_does_not_last(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from congeal.files import claim\n"
-        "with claim(sys.argv[1]): os.kill(os.getpid(), 9)\n"
+        "import os, sys; from congeal.files import lock_folder\n"
+        "with lock_folder(sys.argv[1]): os.kill(os.getpid(), 9)\n"
     )
     source = str(Path(__file__).parents[1] / "src")
     environment = {**os.environ, "PYTHONPATH": source}
     done = subprocess.run([sys.executable, "-c", script, tmp_path], env=environment)
     assert done.returncode == -9
     assert os.listdir(tmp_path) == [".congeal.lock"]
-    with claim(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 
@@ -190,7 +190,7 @@ def test_who_waits_for_a_claim_gets_it_in_turn(tmp_path: Path) -> None:
 
     def work() -> None:
         for _ in range(50):
-            with claim(tmp_path, wait=True):
+            with lock_folder(tmp_path, wait=True):
                 inside.append(1)
                 assert len(inside) == 1
                 inside.pop()

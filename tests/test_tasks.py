@@ -14,9 +14,9 @@ from congeal.tasks import TASKS, find_task
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
 def test_every_task_learns_from_a_map_fills_a_result_and_is_judged(task):
     assert find_task(task.name) is task
-    assert task.learns_from in MAPS
+    assert task.target in MAPS
     empty = Segmentation.from_labels(np.zeros((2, 3), int))
-    assert hasattr(empty, {"objects": "labels"}.get(task.fills, task.fills))
+    assert hasattr(empty, {"objects": "labels"}.get(task.output, task.output))
     assert task.protocol in PROTOCOLS
     assert task.headline
 

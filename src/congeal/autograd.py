@@ -1,4 +1,4 @@
-"""What gradients and mixed precision ask of losses and groupings."""
+"""Autograd guards of losses and groupings: no double backward, no half precision inside."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from congeal.errors import CongealError
 
-__all__ = ["full_precision", "once_differentiable", "once_through"]
+__all__ = ["full_precision", "once_differentiable", "refuse_double_backward"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Once(torch.autograd.Function):
+class _SingleBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, loss: str) -> Tensor:
         ctx.loss = loss
@@ -26,20 +26,21 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None]:
         raise CongealError(
-            f"expected to be differentiated once, got a second derivative of the {ctx.loss}"
+            f"expected a first derivative only, got a second one: the {ctx.loss} does not support "
+            "double backward"
         )
 
 
 def once_differentiable(gradient: Tensor, loss: str) -> Tensor:
-    """Make the second derivative of a loss an error instead of a wrong number.
+    """Raise an error on double backward through a gradient, instead of a wrong number.
 
     Args:
-        gradient: any shape, as a backward pass returns it; treated as a constant.
-        loss: name of the loss, for the message.
+        gradient: any shape, the return value of a custom backward pass; treated as a constant.
+        loss: name of the loss, for the error message.
 
     Returns:
-        The same numbers; differentiating them raises ``CongealError``. Outside of
-        ``create_graph=True`` it is the tensor itself.
+        A tensor of the same shape and values; its backward pass raises ``CongealError``. Without
+        ``create_graph=True`` it is ``gradient`` itself.
 
     Example:
         >>> with torch.no_grad():
@@ -48,44 +49,48 @@ def once_differentiable(gradient: Tensor, loss: str) -> Tensor:
     """
     if not torch.is_grad_enabled():  # no second derivative can follow
         return gradient
-    held: Tensor = _Once.apply(gradient.detach().requires_grad_(), loss)
-    return held
+    guarded: Tensor = _SingleBackward.apply(gradient.detach().requires_grad_(), loss)
+    return guarded
 
 
-class _OnceThrough(torch.autograd.Function):
+class _SingleBackwardIdentity(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, what: str) -> Tensor:
-        ctx.what = what
+    def forward(ctx: Any, values: Tensor, operation: str) -> Tensor:
+        ctx.operation = operation
         return values.view_as(values)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return once_differentiable(grads[0], ctx.what), None
+        return once_differentiable(grads[0], ctx.operation), None
 
 
-def once_through(values: Tensor, what: str) -> Tensor:
-    """Give the same numbers; the second derivative of what is made of them is refused.
+def refuse_double_backward(values: Tensor, operation: str) -> Tensor:
+    """Return the values unchanged; double backward through the result raises ``CongealError``.
 
-    For what PyTorch differentiates once only, whose own message names none of our functions.
+    For operations that PyTorch itself differentiates only once: PyTorch's own error would not
+    name the function of congeal that the user called.
 
     Args:
-        values: any shape.
-        what: is made of them, for the message.
+        values: any shape, the input of the operation.
+        operation: its name, for the error message.
+
+    Returns:
+        The same values; ``values`` itself where no gradient is recorded.
 
     Example:
-        >>> once_through(torch.ones(2), "mean shift").tolist()
+        >>> refuse_double_backward(torch.ones(2), "mean shift").tolist()
         [1.0, 1.0]
     """
     if not (torch.is_grad_enabled() and values.requires_grad) or torch.compiler.is_compiling():
         return values
-    through: Tensor = _OnceThrough.apply(values, what)
-    return through
+    guarded: Tensor = _SingleBackwardIdentity.apply(values, operation)
+    return guarded
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that autocast is off inside and half-precision arguments are float32.
+    """Decorator: switch autocast off inside and cast half-precision arguments to float32.
 
-    Float64 arguments stay float64. The device is that of the first tensor among the arguments.
+    Float64 arguments stay float64. Autocast is switched off for the device of the first tensor.
 
     Example:
         >>> @full_precision
@@ -98,16 +103,16 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = [*args, *kwargs.values()]
-        device = next((value.device.type for value in given if isinstance(value, Tensor)), "cpu")
-        whole = [_widened(value) for value in args]
-        named = {name: _widened(value) for name, value in kwargs.items()}
+        values = [*args, *kwargs.values()]
+        device = next((value.device.type for value in values if isinstance(value, Tensor)), "cpu")
+        positional = [_to_float32(value) for value in args]
+        named = {name: _to_float32(value) for name, value in kwargs.items()}
         with torch.autocast(device, enabled=False):
-            return function(*whole, **named)
+            return function(*positional, **named)
 
     return wrapped
 
 
-def _widened(value: Any) -> Any:
+def _to_float32(value: Any) -> Any:
     half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
     return value.float() if half else value

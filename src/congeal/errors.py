@@ -1,4 +1,4 @@
-"""Errors a user can cause, each told in one line."""
+"""The error class for user mistakes, and helpers that phrase its one-line messages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 __all__ = ["CongealError", "quoted", "require_tensor", "unknown"]
 
 _QUOTED_LENGTH = 80
-_NOT_SHOWN = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
+_UNPRINTABLE = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 
 class CongealError(ValueError):
-    """A mistake in input, options or files: one line saying what was expected, got, and where.
+    """A mistake in input, options or files: one line, `expected ..., got ... (file)`.
 
     Example:
         >>> raise CongealError("expected a mask for cell.png, found none in masks/")
@@ -24,15 +24,15 @@ class CongealError(ValueError):
     """
 
     def __init__(self, *args: Any) -> None:
-        # Names of files may hold control characters, and bytes that are no UTF-8 (lone surrogates
-        # in Python): any stream has to take the message. Line ends stay: PyTorch makes an error of
-        # a worker again with the worker's traceback in it.
+        # File names may contain control characters and bytes that are not UTF-8 (lone surrogates
+        # in Python), which some output streams refuse. Line breaks stay: PyTorch re-raises an error
+        # of a loader worker with the worker's traceback in the message.
         super().__init__(*(_escaped(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 def _escaped(text: str) -> str:
-    """Escape what a line of text cannot show, bytes that are no UTF-8 by their two digits."""
-    return _NOT_SHOWN.sub(_escape, text)
+    """Escape unprintable characters; a byte that is not UTF-8 becomes its two hex digits."""
+    return _UNPRINTABLE.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -41,10 +41,14 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def require_tensor(value: object, name: str) -> None:
-    """Refuse what is no PyTorch tensor, such as a NumPy array.
+    """Raise an error unless the value is a PyTorch tensor.
+
+    Args:
+        value: an argument of a public function.
+        name: of the argument, for the message.
 
     Raises:
-        CongealError: it is none.
+        CongealError: the value is not a tensor; for an array the message names the conversion.
 
     Example:
         >>> require_tensor([1.0], "embedding")
@@ -52,18 +56,18 @@ def require_tensor(value: object, name: str) -> None:
         ...
         congeal.errors.CongealError: expected a PyTorch tensor as embedding, got list
     """
-    if hasattr(value, "is_floating_point"):  # row 1 of the layers does without torch
+    if hasattr(value, "is_floating_point"):  # this module must not import torch (layer 1)
         return
     kind = type(value).__name__
-    hint = "; torch.from_numpy makes one of it" if kind == "ndarray" else ""
+    hint = "; convert it with torch.from_numpy" if kind == "ndarray" else ""
     raise CongealError(f"expected a PyTorch tensor as {name}, got {kind}{hint}")
 
 
 def quoted(value: object) -> str:
-    """Quote something that stands in a file, cut to 80 characters, on one line.
+    """Quote a value from a file for an error message: one line, at most 80 characters.
 
     Args:
-        value: a text, which is put in quotes, or any other value, shown as Python writes it.
+        value: a string is shown in quotes, any other value as its ``repr``.
 
     Example:
         >>> quoted("cell.png"), quoted([1, 2])
@@ -72,21 +76,24 @@ def quoted(value: object) -> str:
         80
     """
     try:
-        # A long text is cut first: showing all of it may take longer than reading it.
+        # Long strings are cut before repr, which would take long on megabytes.
         text = repr(value[: 2 * _QUOTED_LENGTH] if isinstance(value, str | bytes) else value)
-    except (ValueError, RecursionError, MemoryError):  # an integer of many digits, deep nesting
+    except (ValueError, RecursionError, MemoryError):  # a huge integer, or deep nesting
         text = f"<{type(value).__name__}>"
     text = _escaped(text)
     return text if len(text) <= _QUOTED_LENGTH else f"{text[: _QUOTED_LENGTH - 3]}..."
 
 
-def unknown(what: str, got: str, options: Iterable[str]) -> CongealError:
-    """Make the error for a name that is not among the options, with the nearest one suggested.
+def unknown(kind: str, got: str, options: Iterable[str]) -> CongealError:
+    """Build the error for an unknown name; the message suggests the nearest option.
 
     Args:
-        what: the kind of thing that was named, such as ``"encoder"``.
-        got: the name that was given.
-        options: the names that exist.
+        kind: what the name stands for, such as ``"encoder"``.
+        got: the unknown name.
+        options: the valid names.
+
+    Returns:
+        The error, for the caller to raise.
 
     Example:
         >>> str(unknown("dataset", "stick", ["sticks", "discs"]))
@@ -94,9 +101,9 @@ def unknown(what: str, got: str, options: Iterable[str]) -> CongealError:
     """
     names = sorted(options)
     if not names:
-        return CongealError(f"unknown {what} {quoted(got)} (there are none)")
+        return CongealError(f"unknown {kind} {quoted(got)} (there are none)")
     folded = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(got[:_QUOTED_LENGTH].casefold(), folded, n=1, cutoff=0.5)
     hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
-    return CongealError(f"unknown {what} {quoted(got)}{hint} (there are: {shown})")
+    return CongealError(f"unknown {kind} {quoted(got)}{hint} (there are: {shown})")

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half written, and folders by one process at a time."""
+"""Atomic file writes, and a lock that lets one process at a time write to a folder."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from typing import Any
 
 from congeal.errors import CongealError
 
-__all__ = ["atomic_path", "claim", "remove_parts", "write_json", "write_text"]
+__all__ = ["atomic_path", "lock_folder", "remove_parts", "write_json", "write_text"]
 
 _LOCK = ".congeal.lock"
-_held: set[int] = set()  # descriptors of locks
+_lock_descriptors: set[int] = set()  # open locks of this process
 
 
-def _let_go() -> None:
-    """Close what a forked child, such as a loader, has of the claims of its parent.
+def _close_inherited_locks() -> None:
+    """Close lock descriptors that a forked child, such as a loader worker, inherits.
 
-    Otherwise the claim of a parent that is killed would last as long as its children.
+    Otherwise the lock of a parent that was killed would last as long as its children.
     """
-    for descriptor in _held:
+    for descriptor in _lock_descriptors:
         with suppress(OSError):
             os.close(descriptor)
-    _held.clear()
+    _lock_descriptors.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_inherited_locks)
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place when the block succeeds.
+    """Context manager: a temporary path that is renamed to ``path`` when the block succeeds.
 
-    The suffix is kept, so writers that choose a format by it still work. When the block fails,
-    the temporary file is removed and what stood at ``path`` before stays as it was.
+    The temporary file lies in the same folder and has the same suffix, so that writers that choose
+    a format by suffix still work. When the block fails, it is removed and ``path`` stays unchanged.
 
     Raises:
-        CongealError: the folder cannot be made or written, the disk is full, or ``path`` has no
+        CongealError: the folder cannot be created or written, the disk is full, or ``path`` has no
             file name.
 
     Example:
@@ -57,14 +57,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if not path.name:
-        raise CongealError(f"expected the name of a file to write, got {str(path)!r}")
-    # A random name: short, so that long names stay possible, and never shared by two writers.
-    # The number of the process tells later whether somebody still writes it.
+        raise CongealError(f"expected the path of a file to write, got {str(path)!r}")
+    # A random name is never shared by two writers, and short where ``path`` has a long name.
+    # remove_parts uses the process id in it to see whether the writer is still alive.
     temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _to_disk(temporary)  # or a loss of power after the renaming leaves an empty file
+        _flush_to_disk(temporary)  # or a power cut after the rename may leave an empty file
         os.replace(temporary, path)
     except OSError as error:
         raise CongealError(f"cannot write {path}: {_reason(error, temporary)}") from error
@@ -74,16 +74,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _reason(error: OSError, temporary: Path) -> str:
-    """What the system said, with the file it spoke of unless that is ours."""
-    said = error.strerror or str(error)
-    return said if error.filename in (None, str(temporary)) else f"{said}: {error.filename}"
+    """Message of the operating system, with its file name unless that is the temporary file."""
+    message = error.strerror or str(error)
+    return message if error.filename in (None, str(temporary)) else f"{message}: {error.filename}"
 
 
-def _to_disk(path: Path) -> None:
+def _flush_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
-    except OSError as error:  # some file systems know no such thing
+    except OSError as error:  # some file systems have no fsync
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -91,14 +91,14 @@ def _to_disk(path: Path) -> None:
 
 
 def remove_parts(folder: str | Path, age: float = 3600.0) -> list[Path]:
-    """Remove temporary files of :func:`atomic_path` that killed processes left in a folder.
+    """Remove temporary files of :func:`atomic_path` that killed processes left behind.
 
     Args:
-        folder: where to look, not below; it may be missing.
-        age: seconds since the last change that a file must have, and its process must be gone.
+        folder: searched without its subfolders; it may be missing.
+        age: seconds since the last change; younger files, and files of living processes, are kept.
 
     Returns:
-        What was removed.
+        The removed files.
 
     Example:
         >>> remove_parts("nowhere")
@@ -117,7 +117,7 @@ def remove_parts(folder: str | Path, age: float = 3600.0) -> list[Path]:
 
 
 def _alive(process: int) -> bool:
-    if sys.platform == "win32":  # os.kill would end it there
+    if sys.platform == "win32":  # there os.kill(process, 0) would terminate it
         return False
     try:
         os.kill(process, 0)
@@ -129,23 +129,23 @@ def _alive(process: int) -> bool:
 
 
 @contextmanager
-def claim(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other processes of congeal from writing to a folder while the block runs.
+def lock_folder(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """Context manager: lock a folder against writes of other congeal processes.
 
-    The claim ends with the process, whatever ends it. Where the file system has no locks, nothing
-    is kept from anybody.
+    The lock ends with the process, however that ends. On a file system without locks this has no
+    effect.
 
     Args:
-        folder: made when missing.
-        wait: wait until the folder is free instead of raising.
+        folder: created when missing.
+        wait: block until the folder is free instead of raising.
 
     Raises:
-        CongealError: another process has claimed the folder, or it cannot be written.
+        CongealError: another process has locked the folder, or it cannot be written.
 
     Example:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
-        >>> with claim(folder), claim(folder):
+        >>> with lock_folder(folder), lock_folder(folder):
         ...     pass
         Traceback (most recent call last):
         ...
@@ -154,32 +154,32 @@ def claim(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
     path = Path(folder) / _LOCK
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _take(path, wait)
+        descriptor = _open_locked(path, wait)
     except BlockingIOError as error:
         raise CongealError(
             f"another congeal process (pid {_holder(path)}) is writing to {folder}"
         ) from error
     except OSError as error:
         raise CongealError(f"cannot write to {folder}: {error.strerror or error}") from error
-    _held.add(descriptor)
+    _lock_descriptors.add(descriptor)
     try:
         yield
     finally:
-        if descriptor in _held:  # not in a forked child
-            _held.remove(descriptor)
+        if descriptor in _lock_descriptors:  # not in a forked child
+            _lock_descriptors.remove(descriptor)
             with suppress(OSError):
-                path.unlink()  # before the lock goes: who waits for it sees that it is gone
+                path.unlink()  # before the release, so that a waiting process sees that it is gone
             os.close(descriptor)
 
 
-def _take(path: Path, wait: bool) -> int:
-    """Open and lock a file that stays where it is; BlockingIOError when another has it."""
+def _open_locked(path: Path, wait: bool) -> int:
+    """Open and lock a file; raises BlockingIOError when another process holds the lock."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             _lock(descriptor, wait)
-            # Its last holder may have removed it between our opening and our locking.
-            if _is_at(descriptor, path):
+            # The last holder may have removed the file after os.open: then the lock is void.
+            if _is_same_file(descriptor, path):
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
@@ -193,7 +193,7 @@ def _lock(descriptor: int, wait: bool) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # beyond the text, which others may read
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # past the process id, which others may read
         try:
             msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         except OSError as error:
@@ -209,7 +209,7 @@ def _lock(descriptor: int, wait: bool) -> None:
             raise
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -224,7 +224,7 @@ def _holder(path: Path) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` to ``path`` in one step, UTF-8; parts of names that are none are escaped.
+    """Write ``text`` to ``path`` atomically as UTF-8; lone surrogates are backslash-escaped.
 
     Raises:
         CongealError: the file cannot be written.
@@ -241,10 +241,11 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON in one step; NaN is not allowed in the file.
+    """Write ``value`` to ``path`` atomically as indented JSON.
 
     Raises:
         CongealError: the file cannot be written.
+        ValueError: ``value`` contains NaN or an infinity, which JSON does not have.
 
     Example:
         >>> import tempfile

@@ -1,6 +1,6 @@
-"""Label maps: integer arrays in which 0 is background, 1..K are objects and -1 is void.
+"""Label maps: integer arrays with 0 for background, 1..K for objects and -1 for void.
 
-Any number of dimensions is accepted, ``(H, W)`` and ``(D, H, W)`` alike.
+All functions accept any number of dimensions, such as ``(H, W)`` and ``(D, H, W)``.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ VOID = -1
 
 @dataclass(frozen=True)
 class Contingency:
-    """How the pixels of two label maps meet: a sparse table, one entry per pair that overlaps.
+    """Sparse contingency table of two label maps: one entry per pair of labels that overlap.
 
-    Void pixels of the truth are in none of the numbers.
+    Void pixels of the ground truth are not counted anywhere.
 
     Attributes:
-        true_ids: labels of the truth, ascending, ``(R,)``.
-        pred_ids: labels of the prediction, ascending, ``(C,)``.
-        true_areas: pixels of each true label, ``(R,)``.
+        true_ids: ground-truth labels, ascending, ``(R,)``.
+        pred_ids: predicted labels, ascending, ``(C,)``.
+        true_areas: pixels of each ground-truth label, ``(R,)``.
         pred_areas: pixels of each predicted label, ``(C,)``.
         rows: index into ``true_ids`` of each overlapping pair, ``(P,)``.
         cols: index into ``pred_ids`` of each overlapping pair, ``(P,)``.
-        counts: pixels that the pair shares, all positive, ``(P,)``.
+        counts: size of the intersection of each pair in pixels, at least 1, ``(P,)``.
 
     Example:
         >>> table = contingency([[0, 1, 1]], [[0, 0, 7]])
@@ -62,7 +62,7 @@ class Contingency:
     counts: Labels
 
     def objects(self) -> Contingency:
-        """Leave the background out of both sides; the areas of the objects stay whole.
+        """The table without background rows and columns; areas of objects still count all pixels.
 
         Example:
             >>> contingency([[0, 1, 1]], [[0, 0, 7]]).objects().counts
@@ -82,7 +82,7 @@ class Contingency:
         )
 
     def matrix(self) -> Any:
-        """Give the table as a ``scipy.sparse.csr_array`` of shape ``(R, C)``.
+        """The table as a ``scipy.sparse.csr_array`` of shape ``(R, C)``.
 
         Example:
             >>> contingency([[0, 1, 1]], [[0, 0, 7]]).matrix().toarray()
@@ -94,14 +94,14 @@ class Contingency:
 
 
 def check_labels(labels: ArrayLike, name: str = "labels") -> Labels:
-    """Check that ``labels`` is a label map and give it as int64 (no copy when it is already).
+    """Check that ``labels`` is a label map and return it as int64 (no copy if it is int64).
 
     Args:
-        labels: integers (or booleans, for one object) of any shape.
-        name: what to call it in the error, such as a file name.
+        labels: integers, or booleans for a single object, of any shape.
+        name: shown in the error, such as a file name.
 
     Raises:
-        CongealError: the values are not integers, or some are below -1.
+        CongealError: the values are not integers, below -1, or above 2**63 - 1.
 
     Example:
         >>> check_labels([[0, 3], [-1, 3]]).dtype
@@ -118,7 +118,7 @@ def check_labels(labels: ArrayLike, name: str = "labels") -> Labels:
 
 
 def relabel(labels: ArrayLike) -> Labels:
-    """Number the objects 1..K without gaps, in the order of their labels; 0 and -1 stay.
+    """Renumber the objects 1..K without gaps, in the order of their labels; 0 and -1 stay.
 
     Raises:
         CongealError: ``labels`` is not a label map.
@@ -135,7 +135,10 @@ def relabel(labels: ArrayLike) -> Labels:
 
 
 def areas(labels: ArrayLike) -> tuple[Labels, Labels]:
-    """Give the labels of the objects, ascending, and the pixels of each: two arrays ``(K,)``.
+    """Count the pixels of each object.
+
+    Returns:
+        Labels of the objects, ascending, and their areas in pixels, each ``(K,)``.
 
     Raises:
         CongealError: ``labels`` is not a label map.
@@ -150,16 +153,16 @@ def areas(labels: ArrayLike) -> tuple[Labels, Labels]:
 
 
 def boundaries(labels: ArrayLike, mode: str = "inner") -> Mask:
-    """Mark the pixels that touch a pixel of another label, face to face.
+    """Mark pixels with a face-connected neighbour (4-neighbour in 2-D) of another label.
 
-    An edge against void is not known to be one and is not marked; neither is the image border.
+    Neither an edge to void nor the image border counts as a boundary.
 
     Args:
         labels: label map of any shape.
-        mode: ``"inner"`` marks pixels of objects only, ``"thick"`` those of the background too.
+        mode: ``"inner"`` marks pixels of objects only, ``"thick"`` background pixels too.
 
     Returns:
-        Booleans in the shape of ``labels``.
+        Booleans of the shape of ``labels``.
 
     Raises:
         CongealError: ``labels`` is not a label map, or the mode is unknown.
@@ -175,43 +178,44 @@ def boundaries(labels: ArrayLike, mode: str = "inner") -> Mask:
     array = check_labels(labels)
     marked = np.zeros(array.shape, dtype=np.bool_)
     for axis in range(array.ndim):
-        moved, here = np.moveaxis(array, axis, 0), np.moveaxis(marked, axis, 0)
-        ahead, behind = moved[1:], moved[:-1]
-        edge = (ahead != behind) & (ahead != VOID) & (behind != VOID)
-        here[1:] |= edge
-        here[:-1] |= edge
+        along, marked_along = np.moveaxis(array, axis, 0), np.moveaxis(marked, axis, 0)
+        after, before = along[1:], along[:-1]
+        edge = (after != before) & (after != VOID) & (before != VOID)
+        marked_along[1:] |= edge
+        marked_along[:-1] |= edge
     return marked & (array > 0) if mode == "inner" else marked
 
 
 def contingency(true: ArrayLike, pred: ArrayLike) -> Contingency:
-    """Count the pixels that each label of the truth shares with each of the prediction.
+    """Count the pixels in the intersection of each ground-truth and predicted label.
 
-    Pixels that are void in the truth are removed from both maps, so that what is predicted there
-    is neither right nor wrong. Void in the prediction counts as background. Time and memory grow
-    with the pixels and the overlapping pairs, not with the product of the numbers of labels.
+    Void pixels of the ground truth are removed from both maps: predictions there are neither right
+    nor wrong. Void in the prediction counts as background. Time and memory are
+    O(pixels + overlapping pairs), not O(R * C).
 
     Args:
-        true: label map of any shape.
-        pred: label map of the same shape.
+        true: ground-truth label map of any shape.
+        pred: predicted label map of the same shape.
 
     Raises:
-        CongealError: one is not a label map, or the shapes differ.
+        CongealError: an argument is not a label map, or the shapes differ.
 
     Example:
         >>> table = contingency([[-1, 1, 1, 2]], [[5, 5, 5, 6]])
         >>> table.pred_areas, table.matrix().toarray().tolist()
         (array([2, 1]), [[2, 0], [0, 1]])
     """
-    truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
-    if truth.shape != guess.shape:
+    truth, prediction = check_labels(true, "ground truth"), check_labels(pred, "prediction")
+    if truth.shape != prediction.shape:
         raise CongealError(
-            f"expected truth and prediction of one size, got {truth.shape} and {guess.shape}"
+            "expected ground truth and prediction of the same shape, got "
+            f"{truth.shape} and {prediction.shape}"
         )
-    known = truth != VOID
-    if not known.all():
-        truth, guess = truth[known], guess[known]
+    valid = truth != VOID
+    if not valid.all():
+        truth, prediction = truth[valid], prediction[valid]
     true_ids, true_codes = _encode(truth)
-    pred_ids, pred_codes = _encode(np.maximum(guess, BACKGROUND))
+    pred_ids, pred_codes = _encode(np.maximum(prediction, BACKGROUND))
     rows, cols, counts = _count_pairs(true_codes, pred_codes, len(true_ids), len(pred_ids))
     true_areas = np.bincount(rows, weights=counts, minlength=len(true_ids)).astype(np.int64)
     pred_areas = np.bincount(cols, weights=counts, minlength=len(pred_ids)).astype(np.int64)
@@ -219,12 +223,12 @@ def contingency(true: ArrayLike, pred: ArrayLike) -> Contingency:
 
 
 def _encode(labels: Labels) -> tuple[Labels, Labels]:
-    """Give the distinct values, ascending, and for each pixel the index of its value (flat)."""
+    """Distinct values, ascending, and for each pixel (flat) the index of its value."""
     flat = labels.ravel()
     if not flat.size:
         return flat, flat
     low, high = int(flat.min()), int(flat.max())
-    if high - low > 4 * flat.size + 65536:  # ids too far apart for a table: sort instead
+    if high - low > 4 * flat.size + 65536:  # a lookup table would outgrow the map: sort instead
         ids, codes = np.unique(flat, return_inverse=True)
         return ids, codes.astype(np.int64, copy=False)
     shifted = flat - low
@@ -236,7 +240,7 @@ def _encode(labels: Labels) -> tuple[Labels, Labels]:
 def _count_pairs(
     rows: Labels, cols: Labels, n_rows: int, n_cols: int
 ) -> tuple[Labels, Labels, Labels]:
-    """Count equal pairs: a table when it is smaller than the pixels need, else by sorting."""
+    """Count equal pairs: in a dense table if it fits in O(pixels) memory, else by sorting."""
     width = max(n_cols, 1)
     combined = rows * width + cols
     if n_rows * n_cols <= 4 * combined.size + 65536:

@@ -1,4 +1,4 @@
-"""The nearest neighbours of vectors by cosine, and the class that most of them have."""
+"""Nearest-neighbour search by cosine similarity, and the majority vote of the neighbours."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from torch import Tensor
 
 __all__ = ["majority_vote", "nearest_neighbours"]
 
-QUERIES = 256  # looked up at once
+QUERY_BATCH = 256  # queries per matrix product; bounds the memory at QUERY_BATCH * block cosines
 
 
 def nearest_neighbours(
     queries: Tensor, bank: Tensor, k: int, block: int = 65536
 ) -> tuple[Tensor, Tensor]:
-    """The nearest of a bank to each query; of equally near ones the first of the bank.
+    """Find the k nearest vectors of a bank for each query; ties go to the smaller index.
 
     Args:
         queries: ``(N, D)`` unit vectors.
-        bank: ``(M, D)`` unit vectors of the same type, at least one.
-        k: how many, at least 1; a smaller bank gives all.
-        block: of the bank compared at once; bounds the memory, not the result.
+        bank: ``(M, D)`` unit vectors of the same dtype, M at least 1.
+        k: number of neighbours, at least 1; min(k, M) are returned.
+        block: rows of the bank per matrix product; bounds the memory, does not change the result.
 
     Returns:
-        Cosines, nearest first, and indices in the bank, ``(N, min(k, M))`` each.
+        Cosines in descending order, and indices into the bank, each ``(N, min(k, M))``.
 
     Example:
         >>> cosine, index = nearest_neighbours(torch.tensor([[0.6, 0.8]]), torch.eye(2), 2)
         >>> index.tolist()
         [[1, 0]]
     """
-    found = [_search(some, bank, k, block) for some in queries.split(QUERIES)]
-    similarity, index = (torch.cat(column) for column in zip(*found, strict=True))
+    results = [_search(batch, bank, k, block) for batch in queries.split(QUERY_BATCH)]
+    similarity, index = (torch.cat(column) for column in zip(*results, strict=True))
     return similarity, index
 
 
@@ -48,10 +48,9 @@ def _search(queries: Tensor, bank: Tensor, k: int, block: int) -> tuple[Tensor, 
 
 
 def _largest(cosine: Tensor, k: int) -> Tensor:
-    """Columns of the k largest of each row, ascending; of equal ones at the end the first.
+    """Column indices of the k largest values per row, ascending; ties go to the smaller index.
 
-    ``topk`` alone takes any of several equal ones, so rows in which others reach the last one
-    taken are sorted.
+    ``topk`` breaks ties arbitrarily, so rows with a tie at the k-th value are sorted instead.
     """
     value, index = cosine.topk(min(k, cosine.shape[1]), dim=1)
     tied = ((cosine >= value[:, -1:]).sum(1) > value.shape[1]).nonzero()[:, 0]
@@ -62,17 +61,17 @@ def _largest(cosine: Tensor, k: int) -> Tensor:
 
 
 def majority_vote(votes: Tensor) -> tuple[Tensor, Tensor]:
-    """The commonest value of each row, the smallest of several, and its share of the row.
+    """Find the most frequent value of each row (the smallest in a tie) and its fraction.
 
     Args:
         votes: ``(N, k)`` integers, k at least 1.
 
     Returns:
-        ``(N,)`` winners and ``(N,)`` shares in (0, 1].
+        ``(N,)`` winners and ``(N,)`` fractions of votes in (0, 1].
 
     Example:
-        >>> winner, share = majority_vote(torch.tensor([[2, 1, 2, 5], [3, 3, 1, 1]]))
-        >>> winner.tolist(), share.tolist()
+        >>> winner, fraction = majority_vote(torch.tensor([[2, 1, 2, 5], [3, 3, 1, 1]]))
+        >>> winner.tolist(), fraction.tolist()
         ([2, 1], [0.5, 0.5])
     """
     counts = (votes[:, :, None] == votes[:, None]).sum(2)  # (N, k)

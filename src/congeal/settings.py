@@ -1,8 +1,8 @@
-"""Typed settings: described once, then read from YAML, options and model folders, and tabulated.
+"""Typed settings: declared once; YAML files, options, model folders and docs tables follow.
 
-A config is a pydantic model whose fields are sections, each a pydantic model of leaves made by
-:func:`setting`. A leaf is named by its path (``loss.margin``), or by its last part where no other
-leaf of the config shares it.
+A config is a pydantic model whose fields are sections; each section is a pydantic model whose
+fields (leaves) are declared by :func:`setting`. A leaf is addressed by its path (``loss.margin``),
+or by its last part (``margin``) where that is unambiguous within the config.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def setting(
     adjustable: bool = False,
     **limits: Any,
 ) -> Any:
-    """Declare a leaf: its default, its meaning, and what tables and checks need.
+    """Declare a leaf: its default, its meaning, and the metadata of tables and checks.
 
     Args:
-        default: value when nothing is said.
-        description: one line, as tables show it.
-        unit: of the value, such as ``"px"``.
-        paper: the value that the method's paper uses, as tables show it.
-        adjustable: may change after training, for the weights do not depend on it.
-        limits: what pydantic checks: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
+        default: the default value.
+        description: one line, for tables and ``--help``.
+        unit: unit of the value, such as ``"px"``.
+        paper: the value in the method's paper, for tables.
+        adjustable: whether it may change after training, because the weights do not depend on it.
+        limits: constraints of pydantic: ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
     extra: dict[str, Any] = {"unit": unit, "paper": paper, "adjustable": adjustable}
     return Field(default, description=description, json_schema_extra=extra, **limits)
@@ -46,15 +46,15 @@ def setting(
 
 @dataclass(frozen=True)
 class Leaf:
-    """A setting as tables show it.
+    """Description of a setting, as tables show it.
 
     Attributes:
         path: such as ``"loss.margin"``.
-        default: its value when nothing is said.
-        kind: type or choices, such as ``"float or none"`` and ``"light | wide"``.
-        limits: the range, such as ``">= 0, < 1"``.
+        default: the default value.
+        kind: type or choices, such as ``"float or none"`` or ``"light | wide"``.
+        limits: valid range, such as ``">= 0, < 1"``.
         unit: of the value.
-        paper: the value of the paper.
+        paper: the value in the method's paper.
         adjustable: whether it may change after training.
         description: one line.
     """
@@ -89,7 +89,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Names of earlier versions, and the paths they have now."""
+    """Setting names of earlier versions, mapped to their current paths."""
 
     @classmethod
     def leaves(cls) -> dict[str, Leaf]:
@@ -98,12 +98,12 @@ class Settings(BaseModel):
 
     @classmethod
     def path_of(cls, name: str) -> str:
-        """The path that a name means: a path, the last part of one path only, or an old name.
+        """Resolve a path, an unambiguous last part of one, or an old name to the path of a leaf.
 
-        Parts beyond a leaf that holds options stay: ``decoding.grouping_options.grid``.
+        Parts below a leaf of type dict are kept: ``decoding.grouping_options.grid``.
 
         Raises:
-            CongealError: it means none (the nearest is suggested), or several.
+            CongealError: the name is unknown (the nearest is suggested) or ambiguous.
         """
         name = name.replace("-", "_")
         leaves = cls.leaves()
@@ -112,11 +112,11 @@ class Settings(BaseModel):
             return name
         first, _, rest = name.partition(".")
         rest = rest and "." + rest
-        found = [path for path in leaves if path.rpartition(".")[2] == first]
-        if len(found) == 1:
-            return found[0] + rest
-        if found:
-            raise CongealError(f"{name} may mean {' or '.join(found)}; write one of them")
+        candidates = [path for path in leaves if path.rpartition(".")[2] == first]
+        if len(candidates) == 1:
+            return candidates[0] + rest
+        if candidates:
+            raise CongealError(f"{name} may mean {' or '.join(candidates)}; write one of them")
         if first in cls.renamed:
             return cls.renamed[first] + rest
         names = {path.rpartition(".")[2] for path in leaves} if "." not in name else set(leaves)
@@ -124,11 +124,18 @@ class Settings(BaseModel):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Make a config of settings by path, by name, or nested by section."""
+        """Build a config from settings.
+
+        Args:
+            settings: by path, by name, or nested by section.
+
+        Raises:
+            CongealError: a setting is unknown (the nearest is suggested) or out of range.
+        """
         return cls._checked(cls._nested(settings, {}))
 
     def updated(self, settings: Mapping[str, Any]) -> Self:
-        """The config with some settings changed.
+        """A copy of the config with some settings changed.
 
         Args:
             settings: by path, by name, or nested by section.
@@ -144,10 +151,10 @@ class Settings(BaseModel):
     def _nested(cls, settings: Mapping[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         for path, value in _flat(cls, settings, ""):
             *sections, last = cls.path_of(path).split(".")
-            place = base
+            section_values = base
             for section in sections:
-                place = place.setdefault(section, {})
-            place[last] = value
+                section_values = section_values.setdefault(section, {})
+            section_values[last] = value
         return base
 
     @classmethod
@@ -158,7 +165,7 @@ class Settings(BaseModel):
             raise CongealError(_one_line(error)) from error
 
     def flat(self) -> dict[str, Any]:
-        """Values of all leaves by path, ready for JSON and YAML."""
+        """Values of all leaves by path, as types that JSON and YAML can store."""
         dumped = self.model_dump(mode="json")
         return {path: _at(dumped, path) for path in self.leaves()}
 
@@ -174,15 +181,15 @@ def _leaves(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, Leaf]]:
 
 def _leaf(path: str, info: FieldInfo) -> Leaf:
     extra = info.json_schema_extra
-    told: dict[str, Any] = dict(extra) if isinstance(extra, Mapping) else {}
+    metadata: dict[str, Any] = dict(extra) if isinstance(extra, Mapping) else {}
     return Leaf(
         path=path,
         default=info.get_default(call_default_factory=True),
         kind=_kind(info.annotation),
         limits=", ".join(_limits(info)),
-        unit=told.get("unit", ""),
-        paper=told.get("paper", ""),
-        adjustable=told.get("adjustable", False),
+        unit=metadata.get("unit", ""),
+        paper=metadata.get("paper", ""),
+        adjustable=metadata.get("adjustable", False),
         description=info.description or "",
     )
 
@@ -196,12 +203,12 @@ def _limits(info: FieldInfo) -> Iterator[str]:
 
 
 def _kind(annotation: Any) -> str:
-    """A type in words, such as ``float or none``."""
+    """Name of a type for users, such as ``float or none``."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
-        return " | ".join(str(one) for one in args)
+        return " | ".join(str(choice) for choice in args)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join("none" if one is type(None) else _kind(one) for one in args)
+        return " or ".join("none" if part is type(None) else _kind(part) for part in args)
     if origin is tuple:
         return f"list of {_kind(args[0])}" if args[-1] is ... else f"{len(args)} {_kind(args[0])}s"
     if origin is dict:
@@ -213,7 +220,7 @@ def _kind(annotation: Any) -> str:
 def _flat(
     cls: type[BaseModel], settings: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, Any]]:
-    """Nested settings by path; what is no section is a leaf, mappings included."""
+    """Flatten nested settings to paths; anything that is not a section is a leaf, dicts too."""
     for name, value in settings.items():
         info = cls.model_fields.get(name)
         kind = None if info is None else info.annotation
@@ -234,8 +241,8 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    said = first["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error" and isinstance(first["input"], Mapping):
-        return f"{where}: {said}" if where else said  # of several settings together
-    return f"{where}: {said}, got {quoted(first['input'])}"
+        return f"{path}: {message}" if path else message  # a check of several settings
+    return f"{path}: {message}, got {quoted(first['input'])}"

@@ -1,4 +1,4 @@
-"""Geometry of the unit sphere on which embeddings live."""
+"""Geometry of the unit sphere: normalisation, cosine, von Mises-Fisher kernel, margins."""
 
 from __future__ import annotations
 
@@ -21,24 +21,27 @@ __all__ = [
 ]
 
 
-FAINT = 1e-4
-"""Length below which the embedding of a pixel is not stretched to one.
+MIN_EMBEDDING_NORM = 1e-4
+"""``eps`` of :func:`normalise` for the pixel embeddings of a network.
 
-The gradient at such a pixel is that of the loss times 1e4 at most, so that clipping the norm of the
-gradient leaves something to the others.
+Normalising a vector of norm r scales its gradient by 1 / r. The bound limits this factor to 1e4, so
+that a few near-zero vectors do not use up the gradient norm that clipping allows.
 """
 
 
 def normalise(x: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Scale vectors to length one; a zero vector stays zero, with a finite gradient.
+    """Scale vectors to unit length, x / max(|x|, eps); a zero vector stays zero.
 
     Args:
-        x: any shape, the vectors along ``dim``; half precision is raised to float32.
+        x: any shape, vectors along ``dim``; half precision is cast to float32.
         dim: the axis of the vectors.
-        eps: the length below which a vector is divided by ``eps`` instead.
+        eps: lower bound of the divisor, which keeps the gradient at zero finite.
 
     Returns:
-        The same shape.
+        A tensor of the same shape.
+
+    Raises:
+        CongealError: ``x`` is not a tensor.
 
     Example:
         >>> normalise(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist()
@@ -52,7 +55,7 @@ def normalise(x: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
 
 
 def calibrated_cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Similarity (1 + a.b) / 2 in [0, 1] of unit vectors (RPE, section 3.1).
+    """Similarity (1 + a.b) / 2 of unit vectors, in [0, 1] (Kong & Fowlkes 2018, section 3.1).
 
     Args:
         a: ``(..., N, D)`` unit vectors.
@@ -70,11 +73,11 @@ def calibrated_cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def vmf_kernel(a: Tensor, b: Tensor, concentration: float | Tensor) -> Tensor:
-    """Von Mises-Fisher kernel exp(kappa (a.b - 1)), scaled to 1 at the same direction.
+    """Von Mises-Fisher kernel exp(kappa (a.b - 1)) of unit vectors; 1 where a = b.
 
-    The written-out matrix, for figures and tests; grouping uses fused attention instead. The
-    constant factor exp(-kappa) against the usual form cancels wherever the kernel is normalised
-    and keeps large concentrations from overflowing.
+    Materialises the whole matrix, for figures and tests; grouping uses fused attention instead.
+    The usual form exp(kappa a.b) differs by the constant factor exp(kappa), which overflows for
+    large kappa and cancels wherever the kernel is normalised.
 
     Args:
         a: ``(..., N, D)`` unit vectors.
@@ -92,12 +95,12 @@ def vmf_kernel(a: Tensor, b: Tensor, concentration: float | Tensor) -> Tensor:
 
 
 def concentration_from_margin(margin: float) -> float:
-    """Concentration kappa = 9 / (1 - alpha)^2 that makes the margin three standard deviations.
+    """Concentration kappa = 9 / (1 - alpha)^2, for which the margin is three standard deviations.
 
-    RPE (section 3.2) sets the bandwidth 1/delta = (1 - alpha) / 3. A von Mises-Fisher density of
-    concentration kappa has a standard deviation of about 1 / sqrt(kappa), hence kappa = delta^2:
-    36 at alpha = .5. Other readings in use: kappa = delta (6), and the authors' released code,
-    which works out to kappa = 25 or 100.
+    Kong & Fowlkes 2018 (section 3.2) set the bandwidth 1/delta = (1 - alpha) / 3. A von
+    Mises-Fisher density of concentration kappa has a standard deviation of about 1 / sqrt(kappa),
+    hence kappa = delta^2: 36 at alpha = .5. Two other interpretations are in use: kappa = delta
+    (6 at alpha = .5), and the authors' released code, equivalent to kappa = 25 or 100.
 
     Args:
         margin: alpha in [0, 1).
@@ -115,7 +118,10 @@ def concentration_from_margin(margin: float) -> float:
 
 
 def angle_from_margin(margin: float) -> float:
-    """Angle in radians at which the calibrated cosine equals the margin.
+    """Angle arccos(2 alpha - 1) in radians, at which the calibrated cosine equals the margin.
+
+    Args:
+        margin: alpha in [0, 1].
 
     Example:
         >>> round(angle_from_margin(0.5), 4)
@@ -125,15 +131,19 @@ def angle_from_margin(margin: float) -> float:
 
 
 def smallest_margin_bounds(groups: int, constant: float = 1.0) -> tuple[float, float]:
-    """Bounds on the smallest margin for n groups on the 3-D sphere (RPE, proposition 2).
+    """Bounds on the smallest margin alpha for n groups in 3-D (Kong & Fowlkes, proposition 2).
 
     Args:
         groups: n, at least 2.
-        constant: C of the proposition (it only says that one exists).
+        constant: C of the proposition, which states only that such a constant exists.
 
     Returns:
-        A margin that cannot be reached, and one for which an embedding without loss exists; both
-        clipped to [0, 1]. For n = 4..7 the first is .0931, .2745, .3954, .4818.
+        Lower bound (no embedding has zero loss at a smaller margin) and upper bound (an embedding
+        with zero loss exists), both clipped to [0, 1]. The lower bounds for n = 4..7 are .0931,
+        .2745, .3954, .4818.
+
+    Raises:
+        CongealError: fewer than two groups.
 
     Example:
         >>> [round(smallest_margin_bounds(n)[0], 4) for n in (4, 5, 6, 7)]
@@ -148,17 +158,17 @@ def smallest_margin_bounds(groups: int, constant: float = 1.0) -> tuple[float, f
 
 
 def smallest_margin(groups: int, dimensions: int, *, steps: int = 600, seed: int = 0) -> float:
-    """Smallest margin at which n groups fit in D dimensions without loss.
+    """Smallest margin alpha at which n groups fit in D dimensions with zero loss.
 
-    Exact where it is known: (n - 2) / (2 (n - 1)) up to n = D + 1 (a simplex), .5 up to n = 2 D
-    (a cross-polytope). Beyond that the best packing of directions found numerically, which is an
-    upper bound on the optimum.
+    Closed form: (n - 2) / (2 (n - 1)) up to n = D + 1 (simplex), .5 up to n = 2 D
+    (cross-polytope), and any n at D = 2 (equal angles). Otherwise the best numerical packing of
+    :func:`optimise_directions`, which is an upper bound.
 
     Args:
         groups: n, at least 1.
-        dimensions: D, at least 2 (in the plane: n equal angles).
-        steps: steps of the optimisation.
-        seed: of its start.
+        dimensions: D, at least 2.
+        steps: optimisation steps.
+        seed: of the random start.
 
     Raises:
         CongealError: no groups, or fewer than two dimensions.
@@ -187,17 +197,17 @@ def smallest_margin(groups: int, dimensions: int, *, steps: int = 600, seed: int
 def optimise_directions(
     groups: int, dimensions: int, *, steps: int = 600, restarts: int = 4, seed: int = 0
 ) -> Tensor:
-    """Spread n directions as far apart as they go (Tammes' problem), by repulsion.
+    """Maximise the smallest angle between n directions (Tammes' problem), numerically.
 
-    Gradient descent on the soft maximum of the pairwise cosines, sharpened as it goes, from
-    several random starts at once; the best is kept.
+    Adam on logsumexp(beta cosines) / beta over all pairs, with beta rising from 10 to 3,000, from
+    several random starts in parallel; the start with the smallest largest cosine wins.
 
     Args:
         groups: n directions.
         dimensions: D.
-        steps: of the descent.
-        restarts: random starts.
-        seed: of the starts.
+        steps: optimisation steps.
+        restarts: number of random starts.
+        seed: of the random starts.
 
     Returns:
         ``(n, D)`` float64 unit vectors.
@@ -210,13 +220,13 @@ def optimise_directions(
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(restarts, groups, dimensions, generator=generator, dtype=torch.float64)
     points = normalise(start, dim=2).requires_grad_()
-    off = torch.eye(groups, dtype=torch.bool)
+    diagonal = torch.eye(groups, dtype=torch.bool)
     optimiser = torch.optim.Adam([points], lr=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=1e-5)
     for step in range(steps):
         sharpness = 10.0 * 300.0 ** (step / steps)
         unit = normalise(points, dim=2)
-        cosine = (unit @ unit.mT).masked_fill(off, -torch.inf)  # (R, n, n)
+        cosine = (unit @ unit.mT).masked_fill(diagonal, -torch.inf)  # (R, n, n)
         loss = (cosine * sharpness).flatten(1).logsumexp(1).sum() / sharpness
         optimiser.zero_grad()
         loss.backward()
@@ -224,5 +234,5 @@ def optimise_directions(
         schedule.step()
     with torch.no_grad():
         unit = normalise(points, dim=2)
-        worst = (unit @ unit.mT).masked_fill(off, -torch.inf).flatten(1).amax(1)
-        return unit[worst.argmin()].detach()
+        largest = (unit @ unit.mT).masked_fill(diagonal, -torch.inf).flatten(1).amax(1)
+        return unit[largest.argmin()].detach()

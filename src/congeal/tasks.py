@@ -1,4 +1,4 @@
-"""The four tasks: what each learns from, fills in a result, and is judged by."""
+"""The four tasks: training target, output and evaluation protocol of each."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Task:
 
     Attributes:
         name: such as ``"instances"``.
-        learns_from: the map of a :class:`congeal.data.Batch` that training needs.
-        fills: the part of a :class:`congeal.Segmentation` that the task makes.
-        protocol: how it is judged unless the data says otherwise; in validation, early stop and
-            tuning always.
-        headline: scores of that protocol whose mean validation, early stop and tuning compare.
-        score: what that mean is called.
-        measure: settings of the protocol in validation.
+        target: the map of a :class:`congeal.data.Batch` that training needs.
+        output: the part of a :class:`congeal.Segmentation` that the task predicts.
+        protocol: evaluation protocol: the default of ``congeal evaluate``, which the dataset may
+            override, and the one of validation, early stopping and tuning.
+        headline: scores of that protocol; validation, early stopping and tuning maximise its mean.
+        score: name of that mean, as shown.
+        protocol_settings: settings of the protocol in validation.
         description: one line.
     """
 
     name: str
-    learns_from: Literal["labels", "semantic", "boundaries"]
-    fills: Literal["objects", "semantic", "boundary"]
+    target: Literal["labels", "semantic", "boundaries"]
+    output: Literal["objects", "semantic", "boundary"]
     protocol: str
     headline: tuple[str, ...]
     score: str
-    measure: Mapping[str, Any]
+    protocol_settings: Mapping[str, Any]
     description: str
 
 
@@ -44,43 +44,43 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             "instances",
-            learns_from="labels",
-            fills="objects",
+            target="labels",
+            output="objects",
             protocol="matching",
             headline=("matching_ap@0.5", "matching_ap@0.7"),
             score="mean AP at .5 and .7",
-            measure={"thresholds": (0.5, 0.7)},
-            description="every object apart, with its class where the data has classes",
+            protocol_settings={"thresholds": (0.5, 0.7)},
+            description="a mask per object, with its class where the data has classes",
         ),
         Task(
             "semantic",
-            learns_from="semantic",
-            fills="semantic",
+            target="semantic",
+            output="semantic",
             protocol="miou",
             headline=("miou",),
             score="mIoU",
-            measure={},
+            protocol_settings={},
             description="the class of every pixel",
         ),
         Task(
             "boundaries",
-            learns_from="boundaries",
-            fills="boundary",
+            target="boundaries",
+            output="boundary",
             protocol="bsds-boundaries",
             headline=("ods",),
             score="ODS",
-            measure={"thresholds": 5},  # a full benchmark takes 14 s an image
-            description="how likely every pixel lies on a boundary",
+            protocol_settings={"thresholds": 5},  # all 99 take 14 s per image
+            description="the probability of a boundary at every pixel",
         ),
         Task(
             "proposals",
-            learns_from="labels",
-            fills="objects",
+            target="labels",
+            output="objects",
             protocol="proposals",
             headline=("ar@100",),
             score="AR at 100",
-            measure={},
-            description="ranked candidates for objects of any class, which may overlap",
+            protocol_settings={},
+            description="class-agnostic object proposals: ranked masks that may overlap",
         ),
     )
 }
@@ -90,7 +90,7 @@ def find_task(name: str) -> Task:
     """Find a task by name.
 
     Raises:
-        CongealError: there is none of that name; the nearest is suggested.
+        CongealError: the name is unknown; the message suggests the nearest.
 
     Example:
         >>> find_task("semantic").protocol

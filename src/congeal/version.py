@@ -1,4 +1,4 @@
-"""The version of the package, for those that must not import the package root."""
+"""The version of the package, in a module that imports nothing else."""
 
 from __future__ import annotations
 

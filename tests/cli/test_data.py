@@ -22,7 +22,7 @@ def test_a_named_dataset_is_described(run):
     text = run("data", "info", "sticks").stdout
     assert "licence Apache-2.0" in text
     assert "test: 64 images" in text
-    assert "judged by matching" in text
+    assert "protocol matching" in text
 
 
 def test_info_counts_objects_and_their_sizes(run, said, desk):
@@ -34,7 +34,7 @@ def test_info_counts_objects_and_their_sizes(run, said, desk):
     areas = [row for split in facts.values() for row in split["area_histogram"]]
     assert sum(number for low, high, number in areas if (low, high) == (64, 255)) == 10
     assert all(split["void_share"] == 0 for split in facts.values())
-    assert said("data", "info", "sticks", "--count", "2")["splits"]["val"]["looked_at"] == 2
+    assert said("data", "info", "sticks", "--count", "2")["splits"]["val"]["images_read"] == 2
 
 
 def test_a_folder_is_described(said, desk):
@@ -48,7 +48,9 @@ def test_a_pack_that_is_not_here_says_so(run, monkeypatch, tmp_path):
     result = run("data", "info", "nuclei")
     assert result.exit_code == 0
     assert "CONGEAL_DATA" in result.stdout
-    listed = {entry["name"]: entry["here"] for entry in json.loads(run("data", "--json").stdout)}
+    listed = {
+        entry["name"]: entry["available"] for entry in json.loads(run("data", "--json").stdout)
+    }
     assert (listed["nuclei"], listed["sticks"]) == (False, True)
     text = run("data", "info", "voc2012").stdout
     assert "host.robots.ox.ac.uk" in text
@@ -97,7 +99,7 @@ def test_what_needs_nothing_done_is_a_note(run, said, desk):
     Image.open(path).point(lambda value: 9 * value).save(path)
     result = run("data", "check", "photos")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("note: numbers have gaps in 1 image (such as cell1)")
+    assert result.stderr.startswith("note: labels have gaps in 1 image (such as cell1)")
     assert len(said("data", "check", "photos")["notes"]) == 1
 
 
@@ -157,7 +159,7 @@ def test_the_check_shows_classes(run, said, shapes):
 
 def test_info_shows_classes_of_each_split(run, said, shapes):
     text = run("data", "info", shapes).stdout
-    assert "judged by coco, matching, miou; 2 classes" in text
+    assert "protocol coco, matching, miou; 2 classes" in text
     assert "objects of 2 classes: " in text
     facts = said("data", "info", shapes)
     assert facts["classes"] == ["background", "disc", "square"]
@@ -174,8 +176,10 @@ def test_classes_of_a_folder_for_semantic_segmentation(run, desk):
     assert "images with each of 5 classes: one 4, two 3, three 2, four 1, five 0" in result.stderr
     assert "note: classes without any object: five" in result.stderr
     text = run("data", "info", "photos").stdout
-    assert "judged by miou; 5 classes" in text
+    assert "protocol miou; 5 classes" in text
     assert "images with each of 5 classes" in text
+    assert "classes per image" in text
+    assert "object" not in text
 
 
 def test_mistakes_of_classes_are_told_in_one_line(run, fails, shapes, desk):
@@ -187,8 +191,8 @@ def test_mistakes_of_classes_are_told_in_one_line(run, fails, shapes, desk):
     result = run("data", "check", shapes)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "row 7 of photos/classes.csv names an image that is not there: 'cell9'",
-        "cell0: classes.csv has labels that its mask has not: 7",
+        "row 7 of photos/classes.csv names an image that does not exist: 'cell9'",
+        "cell0: labels in classes.csv that do not occur in the mask: 7",
     ]
 
 
@@ -201,13 +205,13 @@ def test_classes_with_one_name_are_a_problem(run, desk):
     }
     (desk / "photos/annotations.json").write_text(json.dumps(content))
     assert run("data", "check", "photos").stdout == (
-        "two classes have one name, 'Cells' and 'cells': join them\n"
+        "two classes have the same name, 'Cells' and 'cells': merge them\n"
     )
 
 
-def test_info_says_where_data_is_looked_for(run, said, tmp_path, monkeypatch):
+def test_info_says_where_data_is_searched(run, said, tmp_path, monkeypatch):
     monkeypatch.setenv("CONGEAL_DATA", str(tmp_path))
-    assert f"looked for in {tmp_path}/nuclei\n" in run("data", "info", "nuclei").stdout
+    assert f"searched in {tmp_path}/nuclei\n" in run("data", "info", "nuclei").stdout
     text = run("data", "info", "voc2012").stdout
     assert f"{tmp_path}/voc2012, {tmp_path}/VOC2012, {tmp_path}/VOCdevkit" in text
     assert said("data", "info", "coco_mini:super")["folders"] == [f"{tmp_path}/coco_mini"]

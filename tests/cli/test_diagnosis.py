@@ -126,6 +126,6 @@ def test_json_has_the_advice(said, tmp_path):
 def test_good_masks_are_called_good(kind):
     samples = list(DrawnDataset(kind, "train", count=4))
     found = align_masks(samples)
-    assert (found.is_shifted, found.is_lost, found.turn) == (False, False, None)
+    assert (found.is_shifted, found.is_unrelated, found.transform) == (False, False, None)
     moved = [replace(s, labels=np.roll(s.labels, 9, 0)) for s in samples]
     assert align_masks(moved).shift == (-9, 0)

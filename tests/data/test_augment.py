@@ -279,7 +279,11 @@ def test_sizes_of_the_papers_are_the_defaults():
         ("rpe", {}, r"unknown augmentation 'rpe' \(there are: debrabandere2017, default, "),
         ("kong2018", {"crops": 8}, "of augmentation kong2018 'crops'; did you mean 'crop'"),
         ("hwang2019", {"scale": (2.0, 1.0)}, "scale: expected 0 < smallest <= largest"),
-        ("kong2018", {"gamma": 1.5}, r"expected a relative change of light in \[0, 1\), got 1.5"),
+        (
+            "kong2018",
+            {"gamma": 1.5},
+            r"expected a relative change of intensity in \[0, 1\), got 1.5",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(name, given_settings, said):
@@ -291,7 +295,7 @@ def test_inputs_that_cannot_move_along_are_refused():
     boxes = tv_tensors.BoundingBoxes(torch.zeros(1, 4), format="XYXY", canvas_size=(8, 8))
     with pytest.raises(CongealError, match="expected tensors Image and Mask, got BoundingBoxes"):
         hwang2019_augmentation(crop=8)(tv_tensors.Image(torch.zeros(3, 8, 8)), boxes)
-    with pytest.raises(CongealError, match="expected image and labels of one size"):
+    with pytest.raises(CongealError, match="expected image and labels of the same size"):
         hwang2019_augmentation(crop=8)(torch.zeros(3, 8, 8), torch.zeros(8, 9).long())
 
 

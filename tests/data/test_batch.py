@@ -237,7 +237,7 @@ def test_large_label_numbers_stay_apart():
 
 
 def test_objects_that_get_new_numbers_keep_their_classes(monkeypatch):
-    monkeypatch.setattr("congeal.data.batch.LARGEST_EXACT_LABEL", 3)
+    monkeypatch.setattr("congeal.data.batch.MAX_EXACT_LABEL", 3)
     sample = sample_of(np.array([[0, 2, 5, -1]]), classes=np.array([1, 7, 1, 1, 9]))
     batch = TrainingImage.from_sample(sample).draw(untouched, seeded())
     assert batch.get("labels").tolist() == [[[0, 1, 2, -1]]]
@@ -314,9 +314,9 @@ def test_a_loader_pins_a_batch():
 
 
 def test_what_cannot_be_joined_is_told():
-    with pytest.raises(CongealError, match=r"crops of one size in a batch, got \[\(4, 6\), \(8, 8"):
+    with pytest.raises(CongealError, match=r"crops of the same size in a batch, got \[\(4, 6\)"):
         Batch.collate([filled(1, []), Batch(torch.zeros(1, 3, 8, 8))])
-    with pytest.raises(CongealError, match="the same maps of all crops"):
+    with pytest.raises(CongealError, match="the same maps for all crops"):
         Batch.collate([filled(1), filled(1, ["labels"])])
     with pytest.raises(CongealError, match="at least one crop"):
         Batch.collate([])

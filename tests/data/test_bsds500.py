@@ -64,7 +64,7 @@ def test_what_is_missing_or_broken_is_named(bsds: Path, refused, truncate) -> No
     write(path, FIRST - 1)
     assert f"numbered from 1 in {path}, got 0" in refused(lambda: Bsds500Dataset(bsds, "val"))
     write(path)
-    assert f"annotations in {path}, it has none" in refused(lambda: Bsds500Dataset(bsds, "val"))
+    assert f"annotations in {path}, found none" in refused(lambda: Bsds500Dataset(bsds, "val"))
     path.write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     assert str(path) in refused(lambda: Bsds500Dataset(bsds, "val"))
     write(path, FIRST)

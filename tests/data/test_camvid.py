@@ -59,7 +59,7 @@ def test_what_is_missing_or_broken_is_named(segnet: Path, numbers, refused, trun
     path.unlink()
     assert f"labels of c at {path}" in refused(lambda: CamVidDataset(segnet, "val"))
     (segnet / "val.txt").write_bytes(b"\xff\xfe\x00")
-    assert "val.txt is no text" in refused(lambda: CamVidDataset(segnet, "val"))
+    assert "val.txt is not text" in refused(lambda: CamVidDataset(segnet, "val"))
 
 
 def test_the_pack_holds_what_its_readme_says(pack) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 from congeal.data.canvas import (
     Patch,
     arrange,
-    fits,
-    ground,
+    is_visible,
     local_grid,
     paint,
-    photograph,
+    simulate_camera,
     smooth_noise,
+    textured_background,
 )
 
 
@@ -25,10 +25,10 @@ def test_what_is_seen_decides_whether_an_object_fits() -> None:
     inside = np.ones((2, 5), np.bool_)
     taken = np.zeros_like(inside)
     taken[:, :2] = True
-    assert fits(inside, taken, 0.4, 6)
-    assert not fits(inside, taken, 0.39, 6)
-    assert not fits(inside, taken, 0.4, 7)
-    assert not fits(np.zeros_like(inside), taken, 1.0, 1)
+    assert is_visible(inside, taken, 0.4, 6)
+    assert not is_visible(inside, taken, 0.39, 6)
+    assert not is_visible(inside, taken, 0.4, 7)
+    assert not is_visible(np.zeros_like(inside), taken, 1.0, 1)
 
 
 def test_later_objects_are_placed_below_earlier_ones() -> None:
@@ -64,7 +64,7 @@ def test_shadows_fall_where_they_are_told_to() -> None:
     for offset in ((2, 1), (-2, -1), (0, 3)):
         scene = paint(np.ones((16, 16, 1), np.float32), [square(6, 6)], 0.5, offset)[..., 0]
         rows, columns = np.nonzero(scene < 1)
-        # The square itself is as bright as the ground.
+        # The square itself is as bright as the background.
         shifted = {(r, c) for r in range(6, 10) for c in range(6, 10)}
         expected = {(r + offset[0], c + offset[1]) for r, c in shifted} - shifted
         assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == expected
@@ -96,9 +96,9 @@ def test_noise_is_smooth_between_the_points_of_its_grid() -> None:
 
 def test_ground_and_photographs_stay_in_range() -> None:
     rng = np.random.default_rng(0)
-    scene = ground(rng, (40, 30), np.array([0.1, 0.5, 1.0], np.float32), 0.5)
+    scene = textured_background(rng, (40, 30), np.array([0.1, 0.5, 1.0], np.float32), 0.5)
     assert scene.min() >= 0
     np.testing.assert_allclose(scene[..., 2] / 10, scene[..., 0], rtol=1e-5)
-    picture = photograph(rng, np.full((40, 30, 1), 0.5, np.float32))
+    picture = simulate_camera(rng, np.full((40, 30, 1), 0.5, np.float32))
     assert picture.dtype == np.uint8
     assert 90 < picture.mean() < 165

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from congeal.data.check import check_dataset, check_spec, look_over, quick_problems
+from congeal.data.check import check_dataset, check_spec, check_splits, quick_problems
 from congeal.data.drawn import DrawnDataset
 from congeal.data.folder import FolderDataset
 from congeal.data.sample import Dataset, Sample
@@ -79,14 +79,14 @@ def test_tiny_objects_are_reported_with_their_numbers() -> None:
     labels = LABELS.copy()
     labels[15, 15], labels[0, 0:3] = 7, 9
     assert check_dataset(Given((noise(), labels))) == [
-        "s0: objects under 4 pixels: 2 (number 7, 9); erase them or make them void"
+        "s0: objects under 4 pixels: 2 (label 7, 9); remove them or make them void"
     ]
 
 
 def test_no_objects_anywhere_is_a_problem_but_in_one_image_it_is_not() -> None:
     empty = np.zeros((20, 20), int)
     assert check_dataset(Given((noise(), empty))) == [
-        "no image has any object in its mask; check that masks are not all 0"
+        "no mask has any object; check that masks are not all 0"
     ]
     assert check_dataset(Given((noise(), empty), (noise(), LABELS))) == []
 
@@ -96,7 +96,7 @@ def test_stray_pieces_are_reported_unless_something_may_hide_the_rest() -> None:
     labels[15, 15] = labels[15, 17] = 2  # in the open
     labels[10, 8:10], labels[9, 9] = 1, 1
     assert check_dataset(Given((noise(), labels))) == [
-        "s0: objects with pieces under 4 pixels apart from the rest: 1 (number 2); erase the pieces"
+        "s0: objects with separate pieces under 4 pixels: 1 (label 2); remove these pieces"
     ]
     labels = LABELS.copy()
     labels[19, 19] = labels[5, 15] = 2  # at the border, and within another object
@@ -107,9 +107,9 @@ def test_stray_pieces_are_reported_unless_something_may_hide_the_rest() -> None:
 def test_objects_in_pieces_are_a_note() -> None:
     labels = LABELS.copy()
     labels[14:17, 14:17] = 1
-    found = look_over({"all": Given((noise(), labels))})
+    found = check_splits({"all": Given((noise(), labels))})
     assert found.problems == []
-    assert found.notes[0].startswith("1 of 2 objects are in several pieces: fine where")
+    assert found.notes[0].startswith("1 of 2 objects are in several pieces: normal where")
 
 
 def test_the_end_of_8_bits_is_a_problem() -> None:
@@ -126,7 +126,7 @@ def test_255_beside_small_numbers_looks_like_void() -> None:
     labels[9:11] = 255
     problems = check_dataset(Given((noise(), labels), (noise(), LABELS)))
     assert len(problems) == 1
-    assert problems[0].startswith("the number 255 stands far from the others in 1 image (such as")
+    assert problems[0].startswith("label 255 is far above the others in 1 image (such as")
 
 
 @pytest.mark.parametrize("top", [32767, 65535, 2**31 - 1, 2**32 - 1])
@@ -135,7 +135,7 @@ def test_the_top_of_wider_types_looks_like_void_too(top: int) -> None:
     labels[9:11] = top
     problems = check_dataset(Given((noise(), labels), (noise(), LABELS)))
     assert [problem.split(":")[0] for problem in problems] == [
-        f"the number {top} stands far from the others in 1 image (such as s0)"
+        f"label {top} is far above the others in 1 image (such as s0)"
     ]
     labels[9:11] = top - 1
     assert check_dataset(Given((noise(), labels), (noise(), LABELS))) == []
@@ -144,7 +144,7 @@ def test_the_top_of_wider_types_looks_like_void_too(top: int) -> None:
 def test_masks_without_background_are_reported() -> None:
     problems = check_dataset(Given((noise(), LABELS + 1), (noise(), LABELS + 1)))
     assert problems == [
-        "no mask has background (0), and its lowest number fills 50% of it: if that is the "
+        "no mask has background (0), and the lowest label covers 50% of it: if it is the "
         "background, store it as 0"
     ]
     tiles = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((10, 10), int))
@@ -162,10 +162,10 @@ def spots() -> np.ndarray:
 
 def test_maps_of_classes_given_as_masks_are_reported() -> None:
     classes = np.where(spots() > 5, 2, spots() > 0)
-    found = look_over({"all": Given(*[(noise((40, 40)), classes) for _ in range(3)])})
+    found = check_splits({"all": Given(*[(noise((40, 40)), classes) for _ in range(3)])})
     assert found.problems == [
-        "all masks hold the same 2 numbers, each in 4.5 pieces on average: if these are maps of "
-        "classes, number the pieces, or put them into semantic/ with a classes.txt"
+        "all masks have the same 2 labels, each with 4.5 pieces on average: if these are semantic "
+        "maps, label their connected components, or move them to semantic/ with a classes.txt"
     ]
     assert found.notes == []
 
@@ -181,7 +181,7 @@ def test_objects_that_cross_each_other_are_no_classes() -> None:
 def test_a_few_masks_tell_what_all_tell() -> None:
     binary = Given(*[(noise((40, 40)), 255 * (spots() > 0)) for _ in range(9)])
     assert quick_problems(binary, limit=3) == check_dataset(binary)
-    assert "in 9.0 pieces on average" in quick_problems(binary)[0]
+    assert "with 9.0 pieces on average" in quick_problems(binary)[0]
     read: list[int] = []
 
     class Counting(Given):
@@ -211,14 +211,14 @@ def test_images_set_aside_for_validation_are_looked_over_too(tmp_path: Path) -> 
     assert [problem.split(": ")[0] for problem in found.problems] == [f"val/{aside}"]
 
 
-def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+def test_ignored_files_are_counted(tmp_path: Path) -> None:
     save(tmp_path, "a")
     for name in ("b.czi", "c.czi", "notes.txt", ".hidden.lif"):
         (tmp_path / "images" / name).write_bytes(b"1")
     found = check_spec(tmp_path)
     assert (found.images, found.problems) == (1, [])
     assert found.notes == [
-        f"2 files passed over in {tmp_path}/images (2 .czi): save them as PNG or TIFF to use them"
+        f"2 files ignored in {tmp_path}/images (2 .czi): save them as PNG or TIFF to use them"
     ]
 
 
@@ -229,23 +229,21 @@ def test_folders_that_are_no_split_are_named(tmp_path: Path) -> None:
             pixels = noise()[..., 0] if kind == "images" else LABELS.astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / kind / split / "a.png")
     assert check_spec(tmp_path).problems == [
-        f"{tmp_path}/images/holdout: the folder is passed over, for splits are called train or "
-        "val or test"
+        f"{tmp_path}/images/holdout: the folder is ignored, expected the name of a split (train or "
+        "val or test)"
     ]
 
 
 def test_gaps_in_the_numbers_are_a_note() -> None:
-    found = look_over({"all": Given((noise(), LABELS * 3), (noise(), LABELS))})
+    found = check_splits({"all": Given((noise(), LABELS * 3), (noise(), LABELS))})
     assert found.problems == []
-    assert found.notes == [
-        "numbers have gaps in 1 image (such as s0): fine, only differences count"
-    ]
+    assert found.notes == ["labels have gaps in 1 image (such as s0), which is allowed"]
 
 
 def test_the_same_picture_in_two_splits_is_worse() -> None:
     image = noise()
     parts = {"train": Given((image, LABELS)), "test": Given((noise(), LABELS), (image, LABELS))}
-    assert look_over(parts).problems == [
+    assert check_splits(parts).problems == [
         "test/s1: the image is the same as train/s0, so scores on test would be too good; "
         "keep it in one split only"
     ]
@@ -285,7 +283,7 @@ def test_one_whole_object_per_image_is_fine() -> None:
 
 
 def test_an_empty_dataset_is_a_problem() -> None:
-    assert check_dataset(Given()) == ["there is no image in it"]
+    assert check_dataset(Given()) == ["the dataset has no images"]
 
 
 def test_progress_is_told() -> None:

@@ -162,9 +162,9 @@ def test_disparities_that_cannot_be_used_are_refused(streets: Path, told, number
     assert f"each pixel (6, 8) of {streets}" in told()
     assert told().endswith(f"{path} has (4, 8)")
     numbers(path, np.ones((6, 8)))
-    assert told() == (f"expected disparities of 16 bit in one channel, {path} has uint8 in 1")
+    assert told() == (f"expected disparities of 16 bit in one channel, {path} has 1 of uint8")
     photo(path)
-    assert told().endswith("has uint8 in 3")
+    assert told().endswith("has 3 of uint8")
     path.write_bytes(path.read_bytes()[:60])
     assert f"cannot read {path}" in told()
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from congeal.data.coco import CocoDataset
-from congeal.data.runs import is_empty
+from congeal.data.runs import is_empty_rle
 from congeal.errors import CongealError
 
 SIZE = (12, 16)
@@ -172,7 +172,7 @@ def test_an_area_that_is_none_is_counted(tmp_path: Path, told: object) -> None:
 )
 def test_objects_without_a_pixel_are_known(tmp_path: Path, annotation: Any, empty: bool) -> None:
     mask = CocoDataset(write(tmp_path, annotation))[0].masks[0]
-    assert is_empty(mask.rle) == empty
+    assert is_empty_rle(mask.rle) == empty
 
 
 def test_what_is_quoted_of_a_file_is_short(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_what_is_quoted_of_a_file_is_short(tmp_path: Path) -> None:
         ({"id": 9, "image_id": 1}, "annotation 9 of a.png in .*annotations.json: it has no segm"),
         ({"id": 9, "image_id": 1, "segmentation": [[1, 2, 3, 4, 5]]}, "annotation 9 .* 5 numbers"),
         ({"id": 9, "image_id": 1, "segmentation": {"counts": [5]}}, "annotation 9 .* cover 5 pix"),
-        ({"id": 9, "image_id": 7, "segmentation": []}, "has one of 7"),
-        ("nonsense", "has one of None"),
+        ({"id": 9, "image_id": 7, "segmentation": []}, "in every annotation of .*, got 7"),
+        ("nonsense", "in every annotation of .*, got None"),
     ],
 )
 def test_broken_annotations_are_named(tmp_path: Path, annotation: Any, reason: str) -> None:
@@ -204,15 +204,18 @@ def test_broken_annotations_are_named(tmp_path: Path, annotation: Any, reason: s
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"images": []}, "it lists none"),
+        ({"images": []}, "expected images in .*, found none"),
         ({"images": None}, "no list of images"),
         ({"annotations": {}}, "no list of annotations"),
         ({"images": [{"id": 1}]}, "id and file_name"),
         ({"images": [{"id": 1, "file_name": "b.png"}]}, "the image 'b.png'"),
-        ({"images": [{"id": 1, "file_name": "a.png"}] * 2}, "has two 1"),
+        (
+            {"images": [{"id": 1, "file_name": "a.png"}] * 2},
+            "expected unique image ids, .* has 1 twice",
+        ),
         (
             {"images": [{"id": 1, "file_name": "a.png", "height": 16, "width": 12}]},
-            "a.png to be 16 x 12 .* it is 12 x 16",
+            "a.png to be 16 x 12 .* got 12 x 16",
         ),
     ],
 )
@@ -228,7 +231,7 @@ def test_missing_and_truncated_json_is_named(tmp_path: Path) -> None:
     write(tmp_path, SQUARE)
     path = tmp_path / "annotations.json"
     path.write_text(path.read_text()[:40])
-    assert "annotations.json is damaged or no JSON" in message(tmp_path)
+    assert "annotations.json is damaged or not JSON" in message(tmp_path)
 
 
 def test_a_real_file_gives_the_label_maps_that_were_made_from_it(pack) -> None:

@@ -110,7 +110,7 @@ def test_without_a_validation_file_the_training_images_are_divided(coco: Path) -
 def test_a_category_that_is_not_listed_is_named(coco: Path, photo, refused) -> None:
     path = write(coco, "val", photo, {**BIG, "category_id": 3})
     message = refused(lambda: Coco2017Dataset(coco, "val"))
-    assert f"a category that {path} lists, annotation 7 of val_1.jpg has 3" in message
+    assert f"a category listed in {path}, annotation 7 of val_1.jpg has 3" in message
 
 
 def test_broken_files_are_named(coco: Path, refused, truncate) -> None:
@@ -132,7 +132,7 @@ def test_files_of_a_user_must_agree_on_their_categories(tmp_path: Path, photo, r
             "categories": [{"id": 1, "name": name}],
         }
         (tmp_path / f"instances_{split}.json").write_text(json.dumps(content))
-    assert "makes 'cell' and 'worm'" in refused(lambda: CocoDataset(tmp_path, "val"))
+    assert "has 'cell' and 'worm'" in refused(lambda: CocoDataset(tmp_path, "val"))
 
 
 def test_the_pack_gives_the_class_maps_that_were_made_from_it(pack) -> None:

@@ -40,7 +40,7 @@ def test_several_folders_are_told_apart_by_name(plants: Path) -> None:
 def test_one_of_them_has_a_name(plants: Path, monkeypatch, refused) -> None:
     assert len(open_dataset(f"cvppp:A4={plants}")) == 2
     assert len(open_dataset(f"cvppp:A4={plants / 'A4'}")) == 2
-    assert "the leaves of A3" in refused(lambda: open_dataset(f"cvppp:A3={plants}"))
+    assert "expected the folder A3" in refused(lambda: open_dataset(f"cvppp:A3={plants}"))
     monkeypatch.setenv("CONGEAL_DATA", str(plants))
     plants_folder = plants / "cvppp"
     plants_folder.mkdir()

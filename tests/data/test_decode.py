@@ -175,13 +175,13 @@ def test_a_postscript_file_is_no_image_and_starts_no_program(tmp_path: Path, mon
         monkeypatch.setattr(f"subprocess.{name}", never)
     Image.fromarray(RGB).save(tmp_path / "a.eps")
     (tmp_path / "a.eps").rename(tmp_path / "cell.png")
-    assert "cell.png is none" in (refusal(tmp_path / "cell.png") or "")
+    assert "cell.png is not" in (refusal(tmp_path / "cell.png") or "")
 
 
 @pytest.mark.parametrize("ending", ["ico", "tga", "pcx", "dds", "sgi", "icns", "pdf"])
 def test_formats_that_nobody_named_are_not_opened(tmp_path: Path, ending: str) -> None:
     Image.fromarray(RGB).save(tmp_path / f"a.{ending}")
-    assert "a.png is none" in (refusal((tmp_path / f"a.{ending}").rename(tmp_path / "a.png")) or "")
+    assert "a.png is not" in (refusal((tmp_path / f"a.{ending}").rename(tmp_path / "a.png")) or "")
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "gif", "webp", "jp2", "ppm", "tif"])
@@ -198,7 +198,7 @@ def test_an_image_that_needs_more_memory_than_there_is_is_told_before_it_is_deco
 ) -> None:
     path = tmp_path / name
     write(path)
-    monkeypatch.setattr("congeal.data.memory._UNASKED", 0)
+    monkeypatch.setattr("congeal.data.memory._UNCHECKED", 0)
     monkeypatch.setattr("congeal.data.memory.available_memory", lambda: 1000)
     with memory(10):
         told = refusal(path) or ""

@@ -44,7 +44,7 @@ def test_splits_of_a_users_folder_are_not_taken_for_it(tmp_path: Path, photo, nu
 def test_what_is_missing_or_broken_is_named(stage: Path, numbers, refused, truncate) -> None:
     home = stage / "stage1_train/0a7d30"
     numbers(home / "masks/2.png", 255 * (NUCLEI == 2)[:4])
-    assert "masks of one size" in refused(lambda: open_dataset(stage))
+    assert "masks of the same size" in refused(lambda: open_dataset(stage))
     numbers(home / "masks/2.png", NUCLEI)
     assert f"{home / 'masks/2.png'} has 4 values" in refused(lambda: open_dataset(stage))
     truncate(home / "masks/2.png")

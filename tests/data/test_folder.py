@@ -112,14 +112,14 @@ def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
 def test_folders_that_are_no_split_are_told(tmp_path: Path) -> None:
     put(tmp_path / "images/first/a.png")
     put(tmp_path / "masks/first/a.png")
-    assert "it holds the folders first (folders of splits are called train, tr" in message(tmp_path)
+    assert "it has the folders first (names of split folders: train, training" in message(tmp_path)
 
 
 def test_a_split_without_images_is_told(tmp_path: Path) -> None:
     put(tmp_path / "train/images/a.png")
     put(tmp_path / "train/masks/a.png")
     put(tmp_path / "valid/a.png")
-    assert f"expected the folder images in {tmp_path}/valid" in message(tmp_path)
+    assert f"expected a folder images in {tmp_path}/valid" in message(tmp_path)
 
 
 def many(root: Path, count: int) -> Path:
@@ -154,9 +154,9 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    assert "found no images (it holds nothing)" in message(tmp_path)
+    assert "found no images (it has nothing)" in message(tmp_path)
     (tmp_path / "images").mkdir()
-    assert "found no masks (it holds images)" in message(tmp_path)
+    assert "found no masks (it has images)" in message(tmp_path)
     (tmp_path / "masks").mkdir()
     assert "it is empty" in message(tmp_path)
 
@@ -165,7 +165,7 @@ def test_files_of_other_kinds_are_told(tmp_path: Path) -> None:
     put(tmp_path / "masks/a.png")
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.czi").write_bytes(b"1")
-    assert "found other files only (1 .czi)" in message(tmp_path)
+    assert "found only other files (1 .czi)" in message(tmp_path)
 
 
 def test_an_image_without_mask_is_named_in_the_error(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_masks_of_other_kinds_are_told(tmp_path: Path) -> None:
     put(tmp_path / "images/a.png")
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_text("0 .5 .5 .1 .1")
-    assert message(tmp_path).endswith("labels has none: found other files only (1 .txt)")
+    assert message(tmp_path).endswith("labels has none: found only other files (1 .txt)")
 
 
 def test_masks_may_be_gif(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_binary_masks_that_are_not_binary_or_not_equal_in_size_are_refused(tmp_p
     assert "1.png has 3 values" in message(tmp_path)
     put(tmp_path / "masks/a/1.png", (LABELS == 1).astype(np.uint8))
     put(tmp_path / "masks/a/2.png", np.ones((3, 3), np.uint8))
-    assert "2.png is 3 x 3, not 10 x 10 as 1.png" in message(tmp_path)
+    assert "2.png is 3 x 3, 1.png is 10 x 10" in message(tmp_path)
 
 
 def test_a_folder_of_no_binary_masks_is_refused(tmp_path: Path) -> None:

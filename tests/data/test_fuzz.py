@@ -28,7 +28,7 @@ from scipy.io import savemat
 from congeal.data.arrays import ArrayDataset
 from congeal.data.coco import CocoDataset
 from congeal.data.images import read_image, read_labels
-from congeal.data.matlab import read_mat, whole_numbers
+from congeal.data.matlab import integer_map, read_mat
 from congeal.errors import CongealError
 
 CASES = int(os.environ.get("CONGEAL_FUZZ", "150"))
@@ -394,7 +394,5 @@ def mat(compress: bool) -> bytes:
 def test_damaged_matlab_files(folder: Path, case: tuple[int, str, bytes]) -> None:
     path = folder / "a.mat"
     path.write_bytes(case[2])
-    found = result_of(
-        lambda: whole_numbers(read_mat(path, "GTcls"), "Segmentation", path), path.name
-    )
+    found = result_of(lambda: integer_map(read_mat(path, "GTcls"), "Segmentation", path), path.name)
     assert found is None or (found.ndim, found.dtype) == (2, np.int64)

@@ -187,7 +187,7 @@ def test_multi_page_tiffs_are_refused_with_advice(tmp_path: Path) -> None:
     path = save(tmp_path / "stack.tif", RNG.integers(0, 256, (5, 60, 70), dtype=np.uint8))
     text = message(read_image, path)
     assert "stack.tif" in text
-    assert "save every page as its own file" in text
+    assert "save every page as a file of its own" in text
     Image.new("L", (5, 5)).save(
         tmp_path / "pages.tif", save_all=True, append_images=[Image.new("L", (9, 9))]
     )
@@ -211,7 +211,7 @@ def test_missing_empty_and_foreign_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     assert "empty.png: the file is empty" in message(read_image, tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("not an image at all")
-    assert "text.png is none" in message(read_image, tmp_path / "text.png")
+    assert "text.png is not" in message(read_image, tmp_path / "text.png")
     assert "is a folder" in message(read_image, tmp_path)
 
 
@@ -288,9 +288,9 @@ def test_float_labels_are_read_when_whole(tmp_path: Path, dtype: type) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (1.5, "m.tif holds float32 such as 1.5"),
-        (np.nan, "m.tif holds float32 such as nan"),
-        (np.inf, "m.tif holds float32 such as inf"),
+        (1.5, "m.tif has float32 such as 1.5"),
+        (np.nan, "m.tif has float32 such as nan"),
+        (np.inf, "m.tif has float32 such as inf"),
         (2.0**24 + 2, "up to 16777216 in float32, .*m.tif"),
         (-2, "m.tif has -2"),
     ],

@@ -12,7 +12,7 @@ from congeal.data.catalogue import DATASETS
 from congeal.data.drawn import KINDS
 from congeal.data.layouts import NAMED, find_layout, find_named
 from congeal.data.packs import PACKS
-from congeal.data.registry import is_here, open_dataset
+from congeal.data.registry import is_available, open_dataset
 from congeal.errors import CongealError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/data.md"
@@ -39,7 +39,7 @@ def test_the_page_lists_it(name: str) -> None:
 @pytest.mark.parametrize("name", NAMED)
 def test_what_is_not_here_says_where_to_get_it(name: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("CONGEAL_DATA", str(tmp_path))
-    assert not is_here(name)
+    assert not is_available(name)
     with pytest.raises(CongealError) as caught:
         open_dataset(name)
     for part in (DATASETS[name].source, str(tmp_path), f"{name}=FOLDER"):

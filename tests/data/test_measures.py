@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from congeal.data import DrawnDataset
-from congeal.data.measures import some_samples, survey_training
+from congeal.data.measures import evenly_spaced_samples, survey_training
 from congeal.data.sample import Dataset, Sample
 
 
@@ -74,7 +74,7 @@ def test_objects_of_all_images_are_pooled_and_an_empty_image_adds_none():
 
 def test_images_looked_at_are_spread_evenly():
     data = DrawnDataset("sticks", count=9, size=64)
-    seen = [sample.name for sample in some_samples(data, 3)]
+    seen = [sample.name for sample in evenly_spaced_samples(data, 3)]
     assert seen == [data.names()[place] for place in (0, 4, 8)]
     survey = survey_training(data, "instances", 3)
     assert (len(survey.images), survey.count, survey.task) == (3, 9, "instances")
@@ -86,7 +86,7 @@ def test_what_another_crosses_lies_in_parts():
     labels[:, 10:14] = 2  # on top, so 10 and 26 columns are left of the other
     labels[0, 39] = 3
     (one,) = measured(labels).images
-    assert one.wholes.tolist() == pytest.approx([26 / 36, 1, 1])
+    assert one.connected_fractions.tolist() == pytest.approx([26 / 36, 1, 1])
 
 
 def test_a_hole_is_what_an_object_surrounds_whatever_lies_there():

@@ -34,7 +34,7 @@ def test_drawn_sets_need_no_file(name: str) -> None:
 def test_every_name_says_what_it_is_and_whose() -> None:
     for name, info in DATASETS.items():
         assert name == info.name
-        assert all((info.what, info.licence, info.source))
+        assert all((info.description, info.licence, info.source))
 
 
 def test_packs_open_by_name(pack) -> None:
@@ -152,7 +152,7 @@ def test_counts_and_sizes_without_sense_are_refused(tmp_path: Path) -> None:
     folder(tmp_path)
     with pytest.raises(CongealError, match="got 0"):
         open_dataset(tmp_path, count=0)
-    with pytest.raises(CongealError, match="drawn images only"):
+    with pytest.raises(CongealError, match="synthetic images only"):
         open_dataset(tmp_path, size=64)
 
 

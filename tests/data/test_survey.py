@@ -56,7 +56,7 @@ def test_images_are_spread_evenly_and_counted() -> None:
     found = survey(data, most=5)
     chosen = [data[i] for i in (0, 8, 16, 23, 31)]
     counts = sorted(int(sample.labels.max()) for sample in chosen)
-    assert (found.images, found.looked_at, list(found.counts)) == (32, 5, counts)
+    assert (found.images, found.images_read, list(found.counts)) == (32, 5, counts)
     assert (found.sizes, found.types) == ({"64 x 64 x 3": 5}, ("uint8",))
     assert sum(found.areas) == sum(int((sample.labels > 0).sum()) for sample in chosen)
     assert sum(number for *_, number in found.histogram()) == sum(counts)

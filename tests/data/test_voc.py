@@ -88,5 +88,5 @@ def test_another_folder_says_what_was_expected(tmp_path: Path, refused) -> None:
     (tmp_path / "other").mkdir()
     message = refused(lambda: VocDataset(tmp_path))
     assert "SegmentationObject" in message
-    assert "it holds other" in message
+    assert "it has other" in message
     assert "no such folder" in refused(lambda: VocDataset(tmp_path / "gone"))

@@ -23,7 +23,7 @@ class World(Dataset):
     def __init__(self, kind: str, count: int = 3, protocol: str = "matching") -> None:
         self.name, self.split, self.kind, self.count = kind, "test", kind, count
         self.protocol = protocol
-        if kind == "classed":
+        if kind == "has_classes":
             self.class_names = ("background", "cat", "dog")
         if kind == "streets":
             self.class_names, self.class_ids = CITYSCAPES_CLASSES, CityscapesDataset.class_ids
@@ -45,7 +45,7 @@ class World(Dataset):
         return Sample(self.names()[index], image, labels, **self._known(labels))
 
     def _known(self, labels: np.ndarray) -> dict[str, object]:
-        if self.kind == "classed":
+        if self.kind == "has_classes":
             classes = np.array([1, 2, 1])
             return {"classes": classes, "semantic": np.concatenate([[0], classes])[labels]}
         if self.kind == "streets":
@@ -124,7 +124,7 @@ def whole(sample: Sample, dataset: Dataset) -> Segmentation:
 
 @pytest.fixture
 def world() -> Callable[..., World]:
-    """`world("streets")`: one of plain, classed, streets, drawn."""
+    """`world("streets")`: one of plain, has_classes, streets, drawn."""
     return World
 
 

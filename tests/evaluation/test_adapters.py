@@ -12,7 +12,7 @@ from PIL import Image
 from congeal.data import open_dataset
 from congeal.errors import CongealError
 from congeal.evaluation import evaluate
-from congeal.evaluation.adapters import lacking
+from congeal.evaluation.adapters import missing_truth
 from congeal.metrics import PROTOCOLS
 from congeal.segmentation import Segmentation
 
@@ -121,7 +121,7 @@ def test_without_the_folders_all_other_protocols_are_served(streets: Path) -> No
     for folder in ("camera", "disparity"):
         (streets / folder).rename(streets / f"no {folder}")
     data = open_dataset(streets, "val")
-    unserved = {name for name in PROTOCOLS if lacking(PROTOCOLS[name], data, data[0])}
+    unserved = {name for name in PROTOCOLS if missing_truth(PROTOCOLS[name], data, data[0])}
     assert unserved == {"cityscapes-distances", "bsds-humans", "bsds-regions"}
     found = evaluate(Finds(NEAR), data, report=False)
     assert (found.protocol, found.notes) == ("cityscapes", ())

@@ -27,7 +27,7 @@ def headline(found):
 
 
 def test_classes_of_model_and_data_are_brought_together_by_name(world):
-    data = world("classed", count=1)
+    data = world("has_classes", count=1)
 
     class Reversed:
         def segment(self, image):
@@ -45,9 +45,9 @@ def test_a_class_that_the_data_does_not_have_is_told(world):
             return Segmentation.from_labels(np.eye(96, dtype=int), classes=[7])
 
     with pytest.raises(
-        CongealError, match=r"measure classed-0: expected classes 1 to 2 .* 7 \(class 7\)"
+        CongealError, match=r"measure has_classes-0: expected classes 1 to 2 .* 7 \(class 7\)"
     ):
-        evaluate(Strange(), world("classed"), protocol="miou")
+        evaluate(Strange(), world("has_classes"), protocol="miou")
 
 
 def test_objects_that_overlap_are_compared_whole_and_crowds_forgive(world):

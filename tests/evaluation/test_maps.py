@@ -54,18 +54,18 @@ def true_maps(data, **more):
 
 
 @pytest.mark.parametrize("name", ["miou", "contour-f1", "trimap", "unsupervised"])
-@pytest.mark.parametrize("kind", ["streets", "classed"])
+@pytest.mark.parametrize("kind", ["streets", "has_classes"])
 def test_a_true_semantic_map_has_the_best_score(name, kind, world):
     data = world(kind)
     found = evaluate(true_maps(data), data, protocol=name, report=False)
-    if name == "trimap" and kind == "classed":
+    if name == "trimap" and kind == "has_classes":
         assert math.isnan(headline(found))  # without void there is no band to look at
     else:
         assert headline(found) == pytest.approx(1)
 
 
 def test_the_semantic_map_is_read_and_not_the_objects(world):
-    data = world("classed", count=1)
+    data = world("has_classes", count=1)
     sample, names = data[0], data.class_names[1:]
     noise = np.random.default_rng(0).integers(0, 3, sample.labels.shape)
     result = Segmentation.from_labels(
@@ -79,12 +79,12 @@ def test_the_semantic_map_is_read_and_not_the_objects(world):
 
 
 def test_classes_of_the_map_are_brought_to_the_data_by_name(world):
-    data = world("classed", count=1)
+    data = world("has_classes", count=1)
     swapped = np.array([0, 2, 1])[data[0].semantic]
     result = Segmentation.from_maps(swapped, class_names=("dog", "cat"))
     assert headline(evaluate(Says(result), data, protocol="miou", report=False)) == 1
     strange = Segmentation.from_maps(swapped * 4, class_names=tuple("abcdefgh"))
-    with pytest.raises(CongealError, match=r"classes 1 to 2 as in classed, got 8 \(h\)"):
+    with pytest.raises(CongealError, match=r"classes 1 to 2 as in has_classes, got 8 \(h\)"):
         evaluate(Says(strange), data, protocol="miou")
 
 
@@ -127,9 +127,9 @@ def test_the_boundary_map_is_read_at_the_thresholds_of_the_benchmark(world):
 @pytest.mark.parametrize(
     ("name", "kind", "maps"),
     [
-        ("coco", "classed", {"semantic": np.zeros((96, 96), int)}),
+        ("coco", "has_classes", {"semantic": np.zeros((96, 96), int)}),
         ("matching", "plain", {"boundary": np.zeros((96, 96))}),
-        ("miou", "classed", {"boundary": np.zeros((96, 96))}),
+        ("miou", "has_classes", {"boundary": np.zeros((96, 96))}),
         ("bsds-boundaries", "drawn", {"semantic": np.zeros((96, 96), int)}),
     ],
 )
@@ -152,7 +152,7 @@ def flawed(data):
 
 
 def test_average_precision_of_each_class_is_told_by_its_name(world):
-    data = world("classed")
+    data = world("has_classes")
     found = evaluate(flawed(data), data, protocol="coco", report=False)
     again = flawed(data)
     pairs = [
@@ -176,7 +176,7 @@ def test_average_precision_of_each_class_is_told_by_its_name(world):
 
 
 def test_matching_tells_each_class_beside_the_headline_that_knows_none(world, tmp_path):
-    data = world("classed")
+    data = world("has_classes")
     found = evaluate(flawed(data), data, thresholds=(0.5, 0.9), output=tmp_path)
     assert headline(found) == 1
     # Cats: 5 of 6 found. Dogs: all 3 found, and one cat called a dog.
@@ -197,9 +197,9 @@ def test_matching_tells_each_class_beside_the_headline_that_knows_none(world, tm
 
 
 def test_matching_tells_no_class_where_model_or_data_have_none(world, perfect):
-    plain, classed = world("plain"), world("classed")
-    blind = Says(*(Segmentation.from_labels(sample.labels) for sample in classed))
-    for data, model in ((plain, perfect(plain)), (classed, blind)):
+    plain, has_classes = world("plain"), world("has_classes")
+    blind = Says(*(Segmentation.from_labels(sample.labels) for sample in has_classes))
+    for data, model in ((plain, perfect(plain)), (has_classes, blind)):
         found = evaluate(model, data, protocol="matching", report=False)
         assert found.class_rows() == []
         assert not any("/" in name for name in found.metrics)
@@ -207,12 +207,12 @@ def test_matching_tells_no_class_where_model_or_data_have_none(world, perfect):
 
 @pytest.mark.parametrize("name", ["matching", "coco", "miou", "panoptic"])
 def test_judges_of_parts_merge_to_the_judge_of_the_whole(name, world):
-    data, model = world("classed"), flawed(world("classed"))
+    data, model = world("has_classes"), flawed(world("has_classes"))
     looks = [Comparison(sample, model.segment(sample.image), data) for sample in data]
     whole, *parts = (make_judge(name, data) for _ in range(3))
     for index, one in enumerate(looks):
-        whole.look(one)
-        parts[index % 2].look(one)
+        whole.update(one)
+        parts[index % 2].update(one)
     merged = pickle.loads(pickle.dumps(parts[0])).merge(copy.deepcopy(parts[1]))
     assert merged.compute() == pytest.approx(whole.compute(), nan_ok=True)
     assert next(iter(merged.compute())) == merged.headline == whole.headline
@@ -221,7 +221,7 @@ def test_judges_of_parts_merge_to_the_judge_of_the_whole(name, world):
 
 
 def test_a_judge_of_another_protocol_or_settings_is_not_merged(world):
-    data = world("classed")
+    data = world("has_classes")
     with pytest.raises(CongealError, match="judge of protocol miou, got coco"):
         make_judge("miou", data).merge(make_judge("coco", data))
     with pytest.raises(CongealError, match="same settings"):
@@ -248,8 +248,8 @@ def test_where_nothing_is_there_and_nothing_found_nothing_can_be_said(name, worl
 @pytest.mark.parametrize(
     ("name", "kind", "told"),
     [
-        ("matching", "classed", "objects that were found have a green line"),
-        ("miou", "classed", "pixels of the wrong class are red"),
+        ("matching", "has_classes", "objects that were found have a green line"),
+        ("miou", "has_classes", "pixels of the wrong class are red"),
         ("panoptic", "streets", "Things and stuff alike are segments"),
         ("bsds-boundaries", "drawn", "the more annotators drew it"),
     ],
@@ -268,7 +268,7 @@ def colours(picture):
 
 
 def test_pixels_of_the_wrong_class_are_drawn_red(world):
-    data = world("classed", count=1)
+    data = world("has_classes", count=1)
     right, names = data[0].semantic, data.class_names[1:]
     wrong = right.copy()
     wrong[80:90, 60:] = 2
@@ -301,7 +301,7 @@ def test_boundaries_are_drawn_as_found_missed_or_in_vain(world):
 
 
 def test_objects_of_one_class_are_cut_out_of_both_maps(world):
-    data = world("classed", count=1)
+    data = world("has_classes", count=1)
     one = Comparison(data[0], flawed(data).segment(data[0].image), data)
     true, pred = one.of_class(1)
     assert np.unique(true).tolist() == [0, 1, 3]

@@ -12,7 +12,7 @@ from congeal.data import open_dataset
 from congeal.data.sample import Subset
 from congeal.errors import CongealError
 from congeal.evaluation import evaluate
-from congeal.evaluation.adapters import FEEDERS, lacking
+from congeal.evaluation.adapters import ADAPTERS, missing_truth
 from congeal.evaluation.judge import badness_of
 from congeal.metrics import (
     PROTOCOLS,
@@ -22,7 +22,7 @@ from congeal.segmentation import Segmentation
 NAMES = tuple(PROTOCOLS)
 WORLDS = {
     **dict.fromkeys(NAMES, "plain"),
-    **dict.fromkeys(("coco", "apr", "apr-dvis", "apr-fcis"), "classed"),
+    **dict.fromkeys(("coco", "apr", "apr-dvis", "apr-fcis"), "has_classes"),
     **{name: "drawn" for name in NAMES if name.startswith("bsds")},
     **{name: "streets" for name in NAMES if PROTOCOLS[name].truth in ("semantic", "panoptic")},
     **{name: "streets" for name in NAMES if name.startswith("cityscapes")},
@@ -47,7 +47,7 @@ def headline(found):
 
 
 def test_every_protocol_can_be_fed():
-    assert set(FEEDERS) == set(PROTOCOLS)
+    assert set(ADAPTERS) == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,7 +128,7 @@ def test_truth_that_a_protocol_cannot_use_is_told_in_one_line(name, told, world,
 
 def test_all_other_protocols_take_any_objects(world):
     plain = world("plain")
-    suited = {name for name in NAMES if lacking(PROTOCOLS[name], plain, plain[0]) is None}
+    suited = {name for name in NAMES if missing_truth(PROTOCOLS[name], plain, plain[0]) is None}
     assert suited == {name for name in NAMES if PROTOCOLS[name].truth == "instances"} | {
         *("coco", "coco-agnostic", "apr", "apr-dvis", "apr-fcis", "proposals", "proposals-hosang"),
         "bsds-boundaries",  # the outlines of the objects stand for an annotator
@@ -177,7 +177,7 @@ def test_the_protocol_of_the_data_is_the_default(world, perfect):
 def test_classes_that_the_data_does_not_name_have_to_be_told(world, perfect):
     class Unnamed(world):
         def __init__(self):
-            super().__init__("classed")
+            super().__init__("has_classes")
             self.class_names = ()
 
     class Raw:
@@ -192,7 +192,7 @@ def test_classes_that_the_data_does_not_name_have_to_be_told(world, perfect):
 
 
 def test_a_model_without_classes_on_data_with_classes_is_noted(world):
-    data = world("classed")
+    data = world("has_classes")
 
     class Finds:
         def segment(self, image):
@@ -227,7 +227,7 @@ def test_retrieval_needs_an_embedding(world, perfect):
 
 @pytest.mark.parametrize("name", ["cvppp", "miou", "hausdorff", "coco"])
 def test_the_page_shows_the_worst_images_by_the_headline_first(name, world, perfect, tmp_path):
-    data = world(WORLDS[name] if name != "coco" else "classed")
+    data = world(WORLDS[name] if name != "coco" else "has_classes")
 
     class Tires:
         def __init__(self):

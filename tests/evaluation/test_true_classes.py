@@ -29,11 +29,11 @@ def test_only_the_grouping_is_measured(world):
     assert evaluate(Components(), world).metrics["matching_ap@0.5"] == 0
     found = evaluate(Components(), world, true_classes=True)
     assert found.metrics["matching_ap@0.5"] == 1
-    assert found.notes == ("the model was told the true class of every pixel",)
+    assert found.notes == ("the model was given the ground-truth class of every pixel",)
 
 
 def test_a_model_finds_objects_inside_of_what_it_is_told(world):
-    world = world("classed")
+    world = world("has_classes")
     model = Discriminative(class_names=["dog", "cat"], dimensions=2, min_area=0)
     found = evaluate(model, world, protocol="miou", true_classes=True)
     assert found.metrics["miou"] == 1

@@ -63,7 +63,7 @@ def test_votes_agree_with_the_published_implementation(k):
 
 @pytest.mark.parametrize("block", [1, 7, 40, 1000])
 def test_neighbours_are_those_of_a_full_sort_whatever_the_block(block, monkeypatch):
-    monkeypatch.setattr("congeal.neighbours.QUERIES", 5)
+    monkeypatch.setattr("congeal.neighbours.QUERY_BATCH", 5)
     retrieval, queries = bank(100, k=9, block=block)
     found = retrieval.neighbours(queries)
     similarity, index = slow_neighbours(queries, retrieval.prototypes, 9)

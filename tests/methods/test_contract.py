@@ -247,11 +247,11 @@ def test_images_of_any_size_and_depth_are_segmented(case, size, channels, dtype)
 
 def test_what_the_task_fills_is_there_and_is_saved(case, tmp_path):
     image = DiscsAndSquares("test")[0].image
-    result, fills = case.load().segment(image), TASKS[case.task].fills
-    assert result.has_objects if fills == "objects" else getattr(result, fills) is not None
+    result, output = case.load().segment(image), TASKS[case.task].output
+    assert result.has_objects if output == "objects" else getattr(result, output) is not None
     if case.task in ("instances", "semantic"):
         assert result.class_names == ("disc", "square")
-    for name in FILES[fills]:
+    for name in FILES[output]:
         path = result.save_as(name, tmp_path, "a.png", image)
         assert path.name == f"a{FORMATS[name]}"
         assert path.stat().st_size
@@ -309,7 +309,7 @@ def test_it_is_evaluated_by_the_protocol_of_its_task(case):
         case.load(),
         DiscsAndSquares("test", 2),
         protocol=task.protocol,
-        measure=dict(task.measure),
+        measure=dict(task.protocol_settings),
         report=False,
     )
     assert set(task.headline) <= set(found.metrics)

@@ -270,5 +270,5 @@ def test_bad_input_is_told_in_one_line():
         PanopticMetric([1, 2], [2])
     with pytest.raises(CongealError, match="same classes"):
         PanopticMetric([1]).merge(PanopticMetric([1], [2]))
-    with pytest.raises(CongealError, match="labels and classes of one size"):
+    with pytest.raises(CongealError, match="labels and classes of the same size"):
         panoptic_segments(one, one.T, [1])

@@ -77,7 +77,7 @@ def test_equally_near_prototypes_come_in_the_order_of_memory():
 
 def test_parts_of_the_queries_give_what_all_give(monkeypatch):
     whole = golden_neighbours(5)
-    monkeypatch.setattr("congeal.neighbours.QUERIES", 7)
+    monkeypatch.setattr("congeal.neighbours.QUERY_BATCH", 7)
     assert (golden_neighbours(5) == whole).all()
 
 

@@ -209,7 +209,7 @@ def test_without_void_there_is_no_band():
         ({"prediction": np.zeros((3, 2), int)}, "one size"),
         ({"prediction": np.full((2, 3), np.nan)}, "integer labels in prediction"),
         ({"prediction": np.full((2, 3), 9)}, "classes up to 6 in the prediction, got 9"),
-        ({"truth": np.full((2, 3), 255)}, "classes up to 6 in the truth, got 255"),
+        ({"truth": np.full((2, 3), 255)}, "classes up to 6 in the ground truth, got 255"),
         ({"classes": 0}, "at least one class, got 0"),
     ],
 )

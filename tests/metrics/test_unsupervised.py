@@ -150,8 +150,8 @@ def test_of_void_everywhere_nothing_can_be_said():
     ("true", "pred", "told"),
     [
         ([[0, 1]], [[0], [1]], "one size"),
-        ([[0, 2]], [[0, 1]], "expected 2 classes in the truth"),
-        ([[0, 3]], [[0, 1]], "expected classes up to 2 in the truth, got 3"),
+        ([[0, 2]], [[0, 1]], "expected 2 classes in the ground truth"),
+        ([[0, 3]], [[0, 1]], "expected classes up to 2 in the ground truth, got 3"),
         ([[0, 1]], [[0, 3]], "expected classes up to 2 in the prediction, got 3"),
         ([[0, 1]], [[0, -1]], "a cluster below 3"),
         ([[0.5]], [[0]], "integer labels in truth"),

@@ -12,13 +12,14 @@ from PIL import Image
 
 from congeal.data import DrawnDataset, Subset
 from congeal.errors import CongealError
-from congeal.files import claim
+from congeal.files import lock_folder
 from congeal.models import load
 
 
 def test_a_folder_that_another_process_trains_into_is_refused_in_one_line(brief, tmp_path):
     output = tmp_path / "model"
-    with claim(output), pytest.raises(CongealError, match=r"another congeal process \(pid") as told:
+    refusal = pytest.raises(CongealError, match=r"another congeal process \(pid")
+    with lock_folder(output), refusal as told:
         brief(output, epochs=1)
     assert "\n" not in str(told.value)
     assert not (output / "config.json").exists()
@@ -30,7 +31,7 @@ def test_the_folder_is_held_for_the_whole_training(brief, eventful, tmp_path):
     output, seen = tmp_path / "model", []
 
     def look():
-        with pytest.raises(CongealError, match="another congeal process"), claim(output):
+        with pytest.raises(CongealError, match="another congeal process"), lock_folder(output):
             pass
         seen.append(True)
 
@@ -42,8 +43,8 @@ def test_the_folder_is_held_for_the_whole_training(brief, eventful, tmp_path):
 def test_a_loader_that_outlives_a_killed_training_does_not_hold_its_folder(tmp_path):
     script = (
         "import os, signal, sys, time\n"
-        "from congeal.files import claim\n"
-        "with claim(sys.argv[1]):\n"
+        "from congeal.files import lock_folder\n"
+        "with lock_folder(sys.argv[1]):\n"
         "    if os.fork() == 0:\n"
         "        print(os.getpid(), flush=True)\n"
         "        time.sleep(60)\n"
@@ -58,7 +59,7 @@ def test_a_loader_that_outlives_a_killed_training_does_not_hold_its_folder(tmp_p
     parent.wait()
     parent.stdout.close()
     try:
-        with claim(tmp_path):
+        with lock_folder(tmp_path):
             pass
     finally:
         os.kill(child, 9)

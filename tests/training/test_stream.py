@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader
 
 from congeal.data import Dataset, DrawnDataset
 from congeal.data.batch import MAPS, Batch
+from congeal.data.rescale import rescaled_size
 from congeal.data.sample import Sample
 from congeal.data.transforms import TrainTransform
-from congeal.data.zoom import zoomed_size
 from congeal.errors import CongealError
 from congeal.labels import areas
 from congeal.training.stream import (
@@ -170,7 +170,7 @@ def test_samples_are_of_the_zoomed_image():
     image, labels = crop.image[0], crop.get("labels")[0]
     truth = dataset[0].labels
     shown = labels[labels >= 0]  # all of it lies in the crop; what it does not fill is void
-    assert len(shown) == np.prod(zoomed_size(truth.shape, 0.5))
+    assert len(shown) == np.prod(rescaled_size(truth.shape, 0.5))
     assert abs((shown > 0).float().mean() - (truth > 0).mean()) < 0.02
     assert image.shape == (3, 64, 64)
 

@@ -174,7 +174,7 @@ def plural(what: str, number: int) -> str:
         >>> plural("task", 2)
         'tasks'
     """
-    return what if number == 1 else f"{what}s"
+    return what if number == 1 else f"{what}{'es' if what.endswith('s') else 's'}"
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Reading images with their objects: folders, COCO files, published datasets, drawn scenes.
+"""Datasets of images with annotations: folders, COCO files, published and synthetic datasets.
 
-Names are looked up when first used, so that reading images never waits for PyTorch.
+Names are imported lazily, so that reading images does not import PyTorch.
 
 Example:
     >>> from congeal.data import open_dataset

@@ -1,4 +1,4 @@
-"""ADE20K for scene parsing, and other sets in its folders: a class for every pixel."""
+"""Reader of ADE20K (scene parsing) and of datasets in the same folder layout."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _FOLDERS = {"train": ("training", "train"), "val": ("validation", "val"), "test"
 
 
 class Ade20kDataset(StandardDataset):
-    """Classes 1 to 150 of pixels; 0, anything else, is void, as the benchmark leaves it out.
+    """Semantic segmentation in 150 classes; 0 in the files is void, as in the benchmark.
 
-    There are no instances, so each class in an image is one object. Names come from
-    ``objectInfo150.txt`` or ``classes.txt``; without these ADE20K's are ``class 1`` to
-    ``class 150``, and those of another set in its folders are not known.
+    There are no instances: each class of an image is one label. Class names come from
+    ``objectInfo150.txt`` or ``classes.txt``; without these files they are ``class 1`` to
+    ``class 150`` for ADE20K, and empty for another dataset in the same layout.
 
     Args:
         root: the folder with ``images`` and ``annotations``, each with ``training`` and
             ``validation`` (or ``train`` and ``val``), or ``ADEChallengeData2016`` above it.
         split: ``"train"``, ``"val"`` or ``"all"``.
-        seed: not used where the splits are there.
-        name: what to call the dataset; its path when None.
+        seed: of the hash split; not used where the dataset has a validation split.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -53,16 +53,16 @@ class Ade20kDataset(StandardDataset):
     @classmethod
     def find(cls, path: Path) -> Path | None:
         """The folder with ``images`` and ``annotations``."""
-        places, kinds = ("", "ADEChallengeData2016"), ("images", "annotations")
-        found = (
-            first_folder(path, places, [f"{kind}/{folder}" for kind in kinds])
+        parents, kinds = ("", "ADEChallengeData2016"), ("images", "annotations")
+        homes = (
+            first_folder(path, parents, [f"{kind}/{folder}" for kind in kinds])
             for folder in _FOLDERS["train"]
         )
-        return next((home for home in found if home is not None), None)
+        return next((home for home in homes if home is not None), None)
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """The images of every split that has annotations."""
+        """Image and annotation files of every split that has annotations."""
         return {
             part: _pairs(home, folder)
             for part, folders in _FOLDERS.items()
@@ -71,7 +71,7 @@ class Ade20kDataset(StandardDataset):
         }
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image and its classes."""
+        """Read the image and its semantic map."""
         image, semantic = read_image(pair.image), read_void(pair.mask, 0)
         check_sizes(image.shape[:2], pair.image, semantic.shape, pair.mask)
         labels, classes = class_regions(semantic)
@@ -85,7 +85,7 @@ def _pairs(home: Path, folder: str) -> list[Pair]:
 
 
 def _class_names(home: Path) -> tuple[str, ...]:
-    """The last column of the table, its first synonym, under a line of titles."""
+    """Class names: the first synonym in the last column of the table, below its header line."""
     table, own = home / "objectInfo150.txt", home / "classes.txt"
     if table.is_file():
         rows = [line.split("\t")[-1] for line in read_list(table)[1:]]

@@ -1,10 +1,9 @@
-"""The papers' augmentations by name: torchvision v2 transforms on images and their maps.
+"""The papers' augmentations, as torchvision v2 transforms of images and their maps.
 
-Each is a :class:`Augmentation`, a sequence of v2 transforms. Geometry is one resampling: images
-are interpolated, labels are picked from the nearest pixel, and the canvas beyond the image is void;
-boundaries and locations are resampled as :mod:`congeal.data.view` says.
-The numbers of the papers are defaults; every one of them is a setting. What a paper does not say
-is marked as ours.
+Each is an :class:`Augmentation`, a sequence of v2 transforms. All geometric changes are one
+resampling: bilinear for images, nearest neighbour for labels, void outside the image; for
+boundaries and locations see :mod:`congeal.data.view`. Defaults are the papers' values; docstrings
+mark the values that a paper does not state.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from congeal.data.intensity import scale_intensity
-from congeal.data.light import RandomGain, RandomGamma, uniform
+from congeal.data.photometric import RandomGain, RandomGamma, uniform
 from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.data.transforms import Augment, TrainTransform
 from congeal.data.view import BoundaryMap, LocationMap, View, view_image, view_map
@@ -44,16 +43,16 @@ Size = int | tuple[int, int]
 
 
 class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no types
-    """Transforms one after the other, on an image and any number of label maps.
+    """A sequence of transforms, applied jointly to an image and any number of maps.
 
-    Takes what v2 transforms take: :class:`torchvision.tv_tensors.Image` and
-    :class:`~torchvision.tv_tensors.Mask` in any nest of lists and dicts. Plain tensors do as well:
-    the first is the image, the others are label maps (instances, semantic classes); a
-    :class:`~congeal.data.view.BoundaryMap` or :class:`~congeal.data.view.LocationMap` among them
-    is what it is, and all come back plain.
+    Accepts what v2 transforms accept: :class:`torchvision.tv_tensors.Image` and
+    :class:`~torchvision.tv_tensors.Mask` in nested lists and dicts. Alternatively plain tensors:
+    the first is the image, the others are label maps (instances, semantic), or a
+    :class:`~congeal.data.view.BoundaryMap` or :class:`~congeal.data.view.LocationMap`; then plain
+    tensors are returned.
 
     Args:
-        transforms: of torchvision, or the ones here.
+        transforms: of torchvision or of this module.
 
     Example:
         >>> augment = hwang2019_augmentation(crop=32)
@@ -67,24 +66,26 @@ class Augmentation(v2.Compose):  # type: ignore[misc]  # torchvision has no type
         super().__init__(transforms)
 
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Any:
-        """Augment; draws come from the generator, or from torch's own without one.
+        """Apply the transforms.
 
-        With a generator the result depends on it alone, and torch's own is left as it was, also by
-        transforms of torchvision in the sequence.
+        Args:
+            inputs: as described for the class.
+            generator: source of randomness, also for transforms of torchvision, which use the
+                default generator: its state is restored. None: the default generator.
         """
         with _drawing_from(generator):
-            if not all(type(one) in (Tensor, BoundaryMap, LocationMap) for one in inputs):
+            if not all(type(x) in (Tensor, BoundaryMap, LocationMap) for x in inputs):
                 return super().forward(*inputs)
-            masks = (one if type(one) is not Tensor else tv_tensors.Mask(one) for one in inputs[1:])
-            found = super().forward(tv_tensors.Image(inputs[0]), *masks)
+            masks = (x if type(x) is not Tensor else tv_tensors.Mask(x) for x in inputs[1:])
+            outputs = super().forward(tv_tensors.Image(inputs[0]), *masks)
         if len(inputs) == 1:
-            return found.as_subclass(Tensor)
-        return tuple(one.as_subclass(Tensor) for one in found)
+            return outputs.as_subclass(Tensor)
+        return tuple(output.as_subclass(Tensor) for output in outputs)
 
 
 @contextlib.contextmanager
 def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
-    """Seed torch's own generator from this one for a while; that of a GPU is not touched."""
+    """Seed the default CPU generator from this one within the block; GPU generators stay."""
     if generator is None:
         yield
         return
@@ -98,20 +99,20 @@ def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
 
 
 class RandomView(v2.Transform):  # type: ignore[misc]
-    """A window of fixed size at random place, scale, turn and mirror, in one resampling.
+    """A crop of fixed size at random position, scale, rotation and flip, in one resampling.
 
-    The window lies anywhere on the scaled image. An image that is smaller than the window lies
-    anywhere in it, on a canvas of ``fill`` and void. Label maps come back as int64, images of
-    integers as they were, others as float32.
+    The crop lies anywhere on the scaled image. An image smaller than the crop is placed anywhere
+    in it and padded with ``fill`` (labels: void). Label maps become int64, integer images keep
+    their type, other images become float32.
 
     Args:
-        size: height and width of the window, or the side of a square, in pixels.
-        scale: range of the zoom, all of it equally likely.
-        rotation: largest turn either way, in degrees.
-        flip: probability that left and right change sides.
-        probability: of a change of scale, and of a turn.
-        cover: zoom first so that the image just covers the window.
-        fill: value of the image where the canvas is empty.
+        size: height and width of the crop, or the side of a square, in pixels.
+        scale: range of the scale factor, uniformly distributed.
+        rotation: largest angle in either direction, in degrees.
+        flip: probability of a horizontal flip.
+        probability: of a scale other than 1, and of a rotation.
+        cover: first rescale the image to the smallest size that covers the crop.
+        fill: padding value of the image.
 
     Example:
         >>> image = tv_tensors.Image(torch.rand(3, 40, 60))
@@ -142,31 +143,31 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         self.fill = fill
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
-        """Refuse what cannot be moved along: boxes, points, PIL images."""
-        for one in flat_inputs:
-            if isinstance(one, (tv_tensors.Image, tv_tensors.Mask)) or type(one) is Tensor:
+        """Raise an error for inputs that cannot be resampled: boxes, key points, PIL images."""
+        for x in flat_inputs:
+            if isinstance(x, (tv_tensors.Image, tv_tensors.Mask)) or type(x) is Tensor:
                 continue
-            if isinstance(one, tv_tensors.TVTensor) or type(one).__module__.startswith("PIL."):
-                raise CongealError(f"expected tensors Image and Mask, got {type(one).__name__}")
+            if isinstance(x, tv_tensors.TVTensor) or type(x).__module__.startswith("PIL."):
+                raise CongealError(f"expected tensors Image and Mask, got {type(x).__name__}")
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the view; all inputs have to have one size."""
-        sizes = {tuple(one.shape[-2:]) for one in flat_inputs}
+        """Draw the view, for inputs of the same height and width."""
+        sizes = {tuple(x.shape[-2:]) for x in flat_inputs}
         if len(sizes) != 1:
-            raise CongealError(f"expected image and labels of one size, got {sorted(sizes)}")
+            raise CongealError(f"expected image and labels of the same size, got {sorted(sizes)}")
         ((height, width),) = sizes
         scale = uniform(*self.scale) if _chance(self.probability) else 1.0
         if self.cover:
             scale *= max(self.size[0] / height, self.size[1] / width)
-        turned = self.rotation > 0 and _chance(self.probability)
-        angle = uniform(-self.rotation, self.rotation) if turned else 0.0
-        size, centre = self._frame(height, width, scale)
+        rotated = self.rotation > 0 and _chance(self.probability)
+        angle = uniform(-self.rotation, self.rotation) if rotated else 0.0
+        size, centre = self._draw_window(height, width, scale)
         return {"view": View(centre, size, scale, angle, (False, _chance(self.flip)))}
 
-    def _frame(self, height: int, width: int, scale: float) -> tuple[tuple[int, int], Range]:
-        """Draw where the window lies: its size, and its middle on the image."""
+    def _draw_window(self, height: int, width: int, scale: float) -> tuple[tuple[int, int], Range]:
+        """Draw the crop: its size in pixels, and its centre on the image."""
         y, x = (
-            uniform(half, length - half)  # the other way round where the image is smaller
+            uniform(half, length - half)  # half > length - half where the image is smaller
             for half, length in zip(
                 (side / 2 / scale for side in self.size), (height, width), strict=True
             )
@@ -174,23 +175,23 @@ class RandomView(v2.Transform):  # type: ignore[misc]
         return self.size, (y, x)
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Look at one input."""
+        """Resample one input."""
         view: View = params["view"]
         if isinstance(inpt, tv_tensors.Mask):
             return tv_tensors.wrap(view_map(inpt, view), like=inpt)
-        seen = view_image(inpt.as_subclass(Tensor), view, self.fill)
+        cropped = view_image(inpt.as_subclass(Tensor), view, self.fill)
         if not inpt.is_floating_point():
-            seen = seen.round_().to(inpt.dtype)  # between two values, so within their range
-        return tv_tensors.wrap(seen, like=inpt)
+            cropped = cropped.round_().to(inpt.dtype)  # interpolated, so within the range
+        return tv_tensors.wrap(cropped, like=inpt)
 
 
 class RandomTrim(RandomView):
-    """Random scale, turn and mirror of the whole image, less a random margin on each side.
+    """Random scale, rotation and flip of the whole image, minus a random margin on each side.
 
     Args:
-        margin: most that is cut from each side, in pixels.
-        divisor: height and width become multiples of it (at least one).
-        settings: as of :class:`RandomView`; ``probability`` is also that of cutting a margin.
+        margin: largest margin to cut from each side, in pixels.
+        divisor: height and width become positive multiples of it.
+        settings: of :class:`RandomView`; ``probability`` also applies to cutting a margin.
 
     Example:
         >>> image = tv_tensors.Image(torch.rand(3, 100, 150))
@@ -204,15 +205,15 @@ class RandomTrim(RandomView):
         self.margin = margin
         self.divisor = divisor
 
-    def _frame(self, height: int, width: int, scale: float) -> tuple[tuple[int, int], Range]:
+    def _draw_window(self, height: int, width: int, scale: float) -> tuple[tuple[int, int], Range]:
         cut = _chance(self.probability)
-        sides, middles = zip(
-            *(self._span(round(length * scale), cut) for length in (height, width)), strict=True
+        sides, centres = zip(
+            *(self._trim(round(length * scale), cut) for length in (height, width)), strict=True
         )
-        return (sides[0], sides[1]), (middles[0] / scale, middles[1] / scale)
+        return (sides[0], sides[1]), (centres[0] / scale, centres[1] / scale)
 
-    def _span(self, length: int, cut: bool) -> tuple[int, float]:
-        """Draw how long a side becomes, and where its middle lies on the scaled image."""
+    def _trim(self, length: int, cut: bool) -> tuple[int, float]:
+        """Draw the trimmed length of a side, and its centre on the scaled image."""
         first, last = torch.randint(self.margin + 1, (2,)).tolist() if cut else (0, 0)
         kept = max((length - first - last) // self.divisor, 1) * self.divisor
         return kept, first + (length - first - last) / 2
@@ -230,23 +231,24 @@ def kong2018_augmentation(
     gamma: float = 0.2,
     probability: float = 0.7,
 ) -> Augmentation:
-    """Scale, small turn, mirror, trim, and light, as recurrent pixel embedding is trained.
+    """Augmentation of recurrent pixel embedding: geometry, channel gain and gamma.
 
-    Kong & Fowlkes, CVPR 2018, and their code: scale .7 to 1.5, rotation up to 15 degrees, mirror
-    with probability .5, a margin of up to 20 pixels cut off to a size divisible by 8, gain .8 to
-    1.2 of each channel, gamma; each but the mirror with probability .7. The range of gamma is ours.
+    Kong & Fowlkes, CVPR 2018, and their code: scale .7 to 1.5, rotation up to 15 degrees,
+    horizontal flip with probability .5, margins of up to 20 pixels cut off to a size divisible by
+    8, channel gains .8 to 1.2, gamma; each but the flip with probability .7. The paper does not
+    state the range of gamma.
 
     Args:
-        crop: height and width, or side of a square, of a random window; None trims as the paper
-            does, so that images stay of different sizes.
-        scale: range of the zoom.
-        rotation: largest turn either way, in degrees.
-        flip: probability of the mirror.
-        margin: most that is cut from each side, without ``crop``.
+        crop: height and width, or side of a square, of a random crop; None: trim as in the paper,
+            which gives images of different sizes.
+        scale: range of the scale factor.
+        rotation: largest angle in either direction, in degrees.
+        flip: probability of a horizontal flip.
+        margin: largest margin cut from each side, without ``crop``.
         divisor: of height and width, without ``crop``.
         gain: largest relative change of each channel.
-        gamma: largest change of gamma from 1.
-        probability: of each change.
+        gamma: largest deviation of gamma from 1.
+        probability: of each change but the flip.
 
     Example:
         >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
@@ -265,13 +267,19 @@ def kong2018_augmentation(
 def hwang2019_augmentation(
     crop: Size = 336, *, scale: Range = (0.5, 2.0), rotation: float = 0.0, flip: float = 0.5
 ) -> Augmentation:
-    """Random scale, mirror and crop, as SegSort is trained (Hwang et al., ICCV 2019).
+    """Augmentation of SegSort: random scale, flip and crop (Hwang et al., ICCV 2019).
 
     Args:
         crop: height and width, or side of a square.
-        scale: range of the zoom.
-        rotation: largest turn either way, in degrees; the paper turns nothing.
-        flip: probability of the mirror.
+        scale: range of the scale factor.
+        rotation: largest angle in either direction, in degrees; 0 in the paper.
+        flip: probability of a horizontal flip.
+
+    Example:
+        >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
+        >>> image, labels = hwang2019_augmentation(crop=32)(image, labels)
+        >>> tuple(labels.shape)
+        (32, 32)
     """
     return Augmentation([RandomView(crop, scale=scale, rotation=rotation, flip=flip)])
 
@@ -279,15 +287,22 @@ def hwang2019_augmentation(
 def yuan2020_augmentation(
     crop: Size = 513, *, scale: Range = (0.5, 2.0), rotation: float = 0.0, flip: float = 0.5
 ) -> Augmentation:
-    """Random scale, mirror and crop of 513 x 513, as for deep variational segmentation.
+    """Augmentation of deep variational segmentation: random scale, flip and crop.
 
-    Yuan, Chen & Fuxin, NeurIPS 2020, name the crop (on PASCAL VOC); scale and mirror are ours.
+    Yuan, Chen & Fuxin, NeurIPS 2020, state the crop of 513 x 513 (on PASCAL VOC), not scale and
+    flip.
 
     Args:
         crop: height and width, or side of a square.
-        scale: range of the zoom.
-        rotation: largest turn either way, in degrees.
-        flip: probability of the mirror.
+        scale: range of the scale factor.
+        rotation: largest angle in either direction, in degrees.
+        flip: probability of a horizontal flip.
+
+    Example:
+        >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
+        >>> image, labels = yuan2020_augmentation(crop=32)(image, labels)
+        >>> tuple(labels.shape)
+        (32, 32)
     """
     return Augmentation([RandomView(crop, scale=scale, rotation=rotation, flip=flip)])
 
@@ -299,16 +314,22 @@ def debrabandere2017_augmentation(
     rotation: float = 0.0,
     flip: float = 0.5,
 ) -> Augmentation:
-    """The whole image at 768 x 384, mirrored, as the discriminative loss is trained.
+    """Augmentation of the discriminative loss: the whole image at 768 x 384, with random flip.
 
-    De Brabandere, Neven & Van Gool, 2017, name the size (on Cityscapes); the mirror is ours. An
-    image of other proportions is scaled to cover the window, which lies at random on it.
+    De Brabandere, Neven & Van Gool, 2017, state the size (on Cityscapes), not the flip. An image of
+    another aspect ratio is rescaled to cover the crop, which lies at a random position.
 
     Args:
         crop: height and width, or side of a square.
-        scale: range of a zoom on top of that.
-        rotation: largest turn either way, in degrees.
-        flip: probability of the mirror.
+        scale: range of an additional scale factor.
+        rotation: largest angle in either direction, in degrees.
+        flip: probability of a horizontal flip.
+
+    Example:
+        >>> image, labels = torch.rand(3, 90, 90), torch.ones(90, 90, dtype=torch.int64)
+        >>> image, labels = debrabandere2017_augmentation(crop=(32, 64))(image, labels)
+        >>> tuple(labels.shape)
+        (32, 64)
     """
     view = RandomView(crop, scale=scale, rotation=rotation, flip=flip, cover=True)
     return Augmentation([view])
@@ -324,14 +345,14 @@ AUGMENTATIONS: dict[str, Callable[..., Augment]] = {
 
 
 def build_augmentation(name: str, **settings: Any) -> Augment:
-    """Make an augmentation by name; call it with image, labels and ``generator=``.
+    """Build an augmentation by name; call it with image, labels and ``generator=``.
 
     Args:
-        name: ``"default"`` is congeal's own; the others are the papers'.
+        name: ``"default"`` (congeal's own) or one of the papers' in ``AUGMENTATIONS``.
         settings: of the augmentation, such as ``crop``.
 
     Raises:
-        CongealError: there is no such augmentation, or no such setting of it.
+        CongealError: the augmentation, or one of the settings, is unknown.
 
     Example:
         >>> augment = build_augmentation("kong2018", crop=64)
@@ -352,13 +373,16 @@ def build_augmentation(name: str, **settings: Any) -> Augment:
 def example_draws(
     sample: Sample, augment: Augment, number: int, seed: int = 0
 ) -> list[tuple[Pixels, LabelMap]]:
-    """Draw an image several times, to look at: bytes ``(H, W, 3)`` and labels ``(H, W)``.
+    """Augment an image several times, for display.
 
     Args:
         sample: image and labels.
         augment: of :func:`build_augmentation`.
-        number: how many draws.
-        seed: of the draws.
+        number: of draws.
+        seed: of the random generator.
+
+    Returns:
+        For each draw an image ``(H, W, 3)`` uint8 and labels ``(H, W)``.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -369,10 +393,10 @@ def example_draws(
     """
     image, labels = scale_intensity(sample.image), torch.from_numpy(sample.labels)
     generator = torch.Generator().manual_seed(seed)
-    drawn = [augment(image, labels, generator=generator) for _ in range(number)]
+    draws = [augment(image, labels, generator=generator) for _ in range(number)]
     return [
-        (seen.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy(), found.numpy())
-        for seen, found in drawn
+        (x.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy(), drawn_labels.numpy())
+        for x, drawn_labels in draws
     ]
 
 

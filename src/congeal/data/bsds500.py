@@ -1,4 +1,4 @@
-"""BSDS500, the Berkeley Segmentation Data Set: each image divided by several people."""
+"""Reader of BSDS500, the Berkeley Segmentation Data Set: several annotators per image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from congeal.data.images import image_files, read_image
-from congeal.data.matlab import read_mat, whole_numbers
+from congeal.data.matlab import integer_map, read_mat
 from congeal.data.pairs import Pair, check_sizes
 from congeal.data.sample import LabelMap, Mask, Sample
 from congeal.data.split import PARTS
@@ -19,17 +19,17 @@ __all__ = ["Bsds500Dataset"]
 
 
 class Bsds500Dataset(StandardDataset):
-    """Photographs that four to nine people divided into segments, none of them background.
+    """Photographs segmented by four to nine annotators; there is no background.
 
-    ``annotations`` holds the segments 1..K of every annotator and ``boundaries`` the boundaries
-    as the benchmark takes them, which are thinner than the edges of the segments; ``labels`` are
-    the segments of the first annotator.
+    ``annotations`` holds the segments 1..K of every annotator, ``boundaries`` their boundaries as
+    stored for the benchmark (thinner than the edges of the segments), and ``labels`` the segments
+    of the first annotator.
 
     Args:
         root: the folder with ``images`` and ``groundTruth``, or ``BSR`` or ``BSDS500`` above it.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        seed: not used where the split folders are there.
-        name: what to call the dataset; its path when None.
+        seed: of the hash split; not used where the dataset has split folders.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -46,23 +46,23 @@ class Bsds500Dataset(StandardDataset):
     @classmethod
     def find(cls, path: Path) -> Path | None:
         """The folder with ``images`` and ``groundTruth``."""
-        places = ("", "data", "BSDS500/data", "BSR/BSDS500/data")
-        return first_folder(path, places, ("images", "groundTruth"))
+        parents = ("", "data", "BSDS500/data", "BSR/BSDS500/data")
+        return first_folder(path, parents, ("images", "groundTruth"))
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """The images of each split folder; without such folders, all of them."""
-        inside = [part for part in PARTS if (home / "images" / part).is_dir()]
-        if not inside:
+        """Image and annotation files by split folder, or all under ``"all"`` without folders."""
+        splits = [part for part in PARTS if (home / "images" / part).is_dir()]
+        if not splits:
             return {"all": _pairs(home, "")}
-        return {part: _pairs(home, part) for part in inside}
+        return {part: _pairs(home, part) for part in splits}
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image and what every annotator made of it."""
+        """Read the image and the segments and boundaries of every annotator."""
         image = read_image(pair.image)
         annotations, boundaries = _annotators(pair.mask)
-        for drawn in (*annotations, *boundaries):
-            check_sizes(image.shape[:2], pair.image, drawn.shape, pair.mask)
+        for annotated in (*annotations, *boundaries):
+            check_sizes(image.shape[:2], pair.image, annotated.shape, pair.mask)
         return Sample(
             pair.name,
             image,
@@ -80,12 +80,12 @@ def _pairs(home: Path, part: str) -> list[Pair]:
 
 
 def _annotators(path: Path) -> tuple[tuple[LabelMap, ...], tuple[Mask, ...]]:
-    people: list[Any] = list(np.atleast_1d(read_mat(path, "groundTruth")))
-    if not people:
-        raise CongealError(f"expected annotations in {path}, it has none")
-    segments = tuple(whole_numbers(person, "Segmentation", path) for person in people)
-    lowest = min(int(drawn.min()) for drawn in segments)
+    records: list[Any] = list(np.atleast_1d(read_mat(path, "groundTruth")))
+    if not records:
+        raise CongealError(f"expected annotations in {path}, found none")
+    segments = tuple(integer_map(record, "Segmentation", path) for record in records)
+    lowest = min(int(labels.min()) for labels in segments)
     if lowest < 1:
         raise CongealError(f"expected segments numbered from 1 in {path}, got {lowest}")
-    drawn = tuple(whole_numbers(person, "Boundaries", path) > 0 for person in people)
-    return segments, drawn
+    boundaries = tuple(integer_map(record, "Boundaries", path) > 0 for record in records)
+    return segments, boundaries

@@ -1,4 +1,4 @@
-"""CamVid: driving scenes in 11 classes, in the division that SegNet introduced."""
+"""Reader of CamVid: driving scenes in 11 classes, with the classes and splits of SegNet."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _VOID = (11, 255)
 
 
 class CamVidDataset(StandardDataset):
-    """Classes of pixels; there are no instances, so each class in an image is one object.
+    """Semantic segmentation; there are no instances: each class of an image is one label.
 
-    The files number the classes from 0 and void 11; here they are 1 to 11, and no pixel is
+    Class ids 0 to 10 of the files become 1 to 11, their void (11) becomes -1; no pixel is
     background.
 
     Args:
         root: SegNet's folder (``train``, ``trainannot``, ``val``, ...), or one with
             ``images/SPLIT``, ``labels/SPLIT`` and ``classes.csv``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        seed: not used where the splits are there.
-        name: what to call the dataset; its path when None.
+        seed: of the hash split; not used where the dataset has a validation split.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -52,44 +52,44 @@ class CamVidDataset(StandardDataset):
 
     @classmethod
     def find(cls, path: Path) -> Path | None:
-        """The folder with the splits."""
-        places = (path, path / "CamVid")
-        return next((place for place in places if _segnet(place) or _pack(place)), None)
+        """The folder of the dataset, in SegNet's or in the data pack's layout."""
+        candidates = (path, path / "CamVid")
+        return next((p for p in candidates if _is_segnet(p) or _is_pack(p)), None)
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """What the lists name, in their order, or else the images of each folder."""
+        """The images of each split list in its order, or else of each split folder."""
         return {part: _pairs(home, part) for part in PARTS if _images(home, part).is_dir()}
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image and its classes."""
+        """Read the image and its semantic map."""
         image, stored = read_image(pair.image), read_labels(pair.mask)
         check_sizes(image.shape[:2], pair.image, stored.shape, pair.mask)
-        semantic = _shifted(stored, pair.mask)
+        semantic = _to_class_ids(stored, pair.mask)
         labels, classes = class_regions(semantic)
         return Sample(pair.name, image, labels, pair.image, semantic=semantic, classes=classes)
 
 
-def _segnet(path: Path) -> bool:
+def _is_segnet(path: Path) -> bool:
     return (path / "train").is_dir() and (path / "trainannot").is_dir()
 
 
-def _pack(path: Path) -> bool:
-    """A user's folder has images and labels too; the names of the classes tell them apart."""
-    names = path / "classes.csv"
-    if not all((path / kind).is_dir() for kind in ("images", "labels")) or not names.is_file():
+def _is_pack(path: Path) -> bool:
+    """Whether it is the data pack: classes.csv tells it from a user's images and labels."""
+    table = path / "classes.csv"
+    if not all((path / kind).is_dir() for kind in ("images", "labels")) or not table.is_file():
         return False
-    head = names.read_text(encoding="utf-8", errors="replace")[:200]
+    head = table.read_text(encoding="utf-8", errors="replace")[:200]
     return head.startswith("id,name") and "Sky" in head
 
 
 def _images(home: Path, part: str) -> Path:
-    return home / part if _segnet(home) else home / "images" / part
+    return home / part if _is_segnet(home) else home / "images" / part
 
 
 def _pairs(home: Path, part: str) -> list[Pair]:
     images = _images(home, part)
-    masks = home / f"{part}annot" if _segnet(home) else home / "labels" / part
+    masks = home / f"{part}annot" if _is_segnet(home) else home / "labels" / part
     files = {path.stem: path for path in image_files(images)}
     names = list(files)
     if (home / f"{part}.txt").is_file():
@@ -100,9 +100,9 @@ def _pairs(home: Path, part: str) -> list[Pair]:
     ]
 
 
-def _shifted(stored: LabelMap, path: Path) -> LabelMap:
+def _to_class_ids(stored: LabelMap, path: Path) -> LabelMap:
     void = np.isin(stored, _VOID)
     highest = int(stored[~void].max(initial=0))
     if highest > 10:
-        raise CongealError(f"expected classes 0 to 10 and 11 for void, {path} has {highest}")
+        raise CongealError(f"expected class ids 0 to 10, or 11 for void, {path} has {highest}")
     return np.where(void, -1, stored + 1)

@@ -1,8 +1,8 @@
-"""How drawn images come about: objects placed from the top down, painted, then photographed.
+"""Rendering pipeline of synthetic images: place objects, paint them, simulate a camera.
 
-A kind of drawing makes patches (`draw_rods`, `draw_cells` and so on in the ``scenes_*.py`` files),
-`arrange` finds places at which enough of each patch can be seen, `paint` lays them over a ground,
-and `photograph` adds uneven light, blur and noise.
+Each kind of image draws patches (`draw_rods`, `draw_cells` and so on in the ``scenes_*.py`` files),
+`arrange` finds positions at which enough of each patch is visible, `paint` composites them over a
+background, and `simulate_camera` adds uneven illumination, blur and noise.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from congeal.data.sample import LabelMap, Mask, Pixels
 __all__ = [
     "Patch",
     "arrange",
-    "fits",
-    "ground",
+    "is_visible",
     "local_grid",
     "paint",
-    "photograph",
-    "place_downwards",
+    "place_top_down",
+    "simulate_camera",
     "smooth_noise",
+    "textured_background",
 ]
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
 
-_TRIES = 12  # places that are tried for an object before it is drawn smaller
-_SIZES = tuple(0.8**step for step in range(9))  # relative sizes, down to 0.17
+_TRIES = 12  # positions tried for an object before it is drawn smaller
+_SIZE_FACTORS = tuple(0.8**step for step in range(9))  # relative sizes, down to 0.17
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """One object, drawn in the box around it.
+    """One object, drawn within its bounding box.
 
     Attributes:
         top: first row of the box in the image.
         left: first column of the box in the image.
-        depth: `(h, w)` pixels inside the outline, negative outside; some pixels of margin.
+        depth: `(h, w)` signed distance to the outline in pixels, positive inside; with a margin.
         colour: `(h, w, C)` brightness, 0..1.
-        class_id: class of the object, 0 where the kind has no classes.
+        class_id: class of the object, 0 for kinds of images without classes.
     """
 
     top: int
@@ -64,13 +64,13 @@ class Patch:
 def local_grid(
     y: float, x: float, radius: float, size: tuple[int, int]
 ) -> tuple[int, int, Floats, Floats]:
-    """Give the part of an image around a point, as offsets from the point.
+    """Coordinates of the box around a point, relative to the point.
 
     Args:
         y: row of the point.
         x: column of the point.
-        radius: pixels in each direction.
-        size: height and width of the image, which the box does not leave.
+        radius: half the side of the box in pixels.
+        size: height and width of the image; the box is clipped to it.
 
     Returns:
         First row, first column, and offsets `(h, 1)` and `(1, w)`.
@@ -88,46 +88,47 @@ def local_grid(
     return max(int(y - radius), 0), max(int(x - radius), 0), down, right
 
 
-def fits(inside: Mask, taken: Mask, overlap: float, least: int) -> bool:
-    """Whether enough of an object can be seen below others.
+def is_visible(inside: Mask, occupied: Mask, overlap: float, min_area: int) -> bool:
+    """Whether enough of an object stays visible below the objects above it.
 
     Args:
         inside: pixels of the object.
-        taken: pixels of the objects above it, of the same shape.
-        overlap: the largest share of the object that may be hidden, 0..1.
-        least: the fewest pixels that have to be seen.
+        occupied: pixels of the objects above it, of the same shape.
+        overlap: largest fraction of the object that may be hidden, 0..1.
+        min_area: minimum number of visible pixels.
 
     Example:
-        >>> inside, taken = np.array([True, True, False]), np.array([True, False, False])
-        >>> fits(inside, taken, 0.5, 1), fits(inside, taken, 0.4, 1)
+        >>> inside, occupied = np.array([True, True, False]), np.array([True, False, False])
+        >>> is_visible(inside, occupied, 0.5, 1), is_visible(inside, occupied, 0.4, 1)
         (True, False)
     """
-    seen = np.count_nonzero(inside & ~taken)
-    return bool(seen >= max(least, (1 - overlap) * np.count_nonzero(inside)))
+    visible = np.count_nonzero(inside & ~occupied)
+    return bool(visible >= max(min_area, (1 - overlap) * np.count_nonzero(inside)))
 
 
-def place_downwards(
+def place_top_down(
     draw: Callable[[int, float], T],
     locate: Callable[[T], tuple[tuple[slice, slice], Mask]],
     count: int,
     size: tuple[int, int],
     overlap: float,
-    least: int,
+    min_area: int,
 ) -> tuple[list[T], LabelMap]:
-    """Place objects, each below those before it, so that what is seen of an object is final.
+    """Place objects from top to bottom, so that the visible part of a placed object is final.
 
-    An object that fits nowhere is drawn smaller, down to 0.17 of its size, then left out.
+    An object that is_visible nowhere is drawn smaller, down to 0.17 of its size, and then left out.
 
     Args:
-        draw: makes object k (0 is the uppermost) at a random place, at a relative size.
-        locate: gives box and mask of an object.
+        draw: function of the object's number k (0 is the topmost) and its relative size, which
+            draws it at a random position.
+        locate: function that returns bounding box and mask of an object.
         count: number of objects.
         size: height and width of the image.
-        overlap: the largest share of an object that others may hide, 0..1.
-        least: the fewest pixels that are seen of each object.
+        overlap: largest fraction of an object that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each object.
 
     Returns:
-        The objects from the lowest to the uppermost, and labels `(H, W)` in that order.
+        The objects from bottom to top, and labels `(H, W)` in that order.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -135,21 +136,21 @@ def place_downwards(
         ...     return int(rng.integers(4))
         >>> def where(x: int) -> tuple[tuple[slice, slice], Mask]:
         ...     return (slice(0, 1), slice(x, x + 1)), np.ones((1, 1), np.bool_)
-        >>> place_downwards(pixel, where, 2, (1, 4), 0.0, 1)
+        >>> place_top_down(pixel, where, 2, (1, 4), 0.0, 1)
         ([2, 3], array([[0, 0, 1, 2]]))
     """
     labels = np.zeros(size, np.int64)
     placed: list[T] = []
     step = 0
     for number in range(count):
-        # Where the last object had to be small, large ones are not tried again.
-        for attempt in range(_TRIES * max(step - 1, 0), _TRIES * len(_SIZES)):
+        # Start at the size of the last object: where that had to shrink, larger ones fit no better.
+        for attempt in range(_TRIES * max(step - 1, 0), _TRIES * len(_SIZE_FACTORS)):
             step = attempt // _TRIES
-            one = draw(number, _SIZES[step])
-            box, inside = locate(one)
+            drawn = draw(number, _SIZE_FACTORS[step])
+            box, inside = locate(drawn)
             below = labels[box]
-            if fits(inside, below > 0, overlap, least):
-                placed.append(one)
+            if is_visible(inside, below > 0, overlap, min_area):
+                placed.append(drawn)
                 below[inside & (below == 0)] = len(placed)
                 break
     return placed[::-1], np.where(labels > 0, len(placed) + 1 - labels, 0)
@@ -160,28 +161,28 @@ def arrange(
     count: int,
     size: tuple[int, int],
     overlap: float,
-    least: int,
+    min_area: int,
 ) -> tuple[list[Patch], LabelMap]:
-    """Place patches; see `place_downwards`.
+    """Place patches at random positions; arguments and result as of `place_top_down`.
 
     Example:
         >>> one = Patch(1, 1, np.ones((2, 2), np.float32), np.ones((2, 2, 1), np.float32))
         >>> arrange(lambda k, scale: one, 2, (4, 4), 0.5, 1)[1].sum()
         np.int64(4)
     """
-    return place_downwards(draw, lambda p: (p.box, p.depth > 0), count, size, overlap, least)
+    return place_top_down(draw, lambda p: (p.box, p.depth > 0), count, size, overlap, min_area)
 
 
 def paint(
     scene: Floats, patches: list[Patch], shadow: float = 0.0, offset: tuple[int, int] = (2, 2)
 ) -> Floats:
-    """Lay patches over a scene, the first one lowest, with smooth outlines.
+    """Composite patches over a scene, the first at the bottom, with antialiased outlines.
 
     Args:
-        scene: ground `(H, W, C)`, 0..1; is painted on.
-        patches: from the lowest to the uppermost.
-        shadow: how much darker a shadow is, 0..1.
-        offset: rows and columns by which shadows are shifted.
+        scene: background `(H, W, C)`, 0..1; modified in place.
+        patches: from bottom to top.
+        shadow: opacity of the shadow that each patch casts, 0..1.
+        offset: rows and columns by which a shadow is shifted.
 
     Example:
         >>> one = Patch(1, 1, np.ones((2, 2), np.float32), np.ones((2, 2, 1), np.float32))
@@ -190,13 +191,13 @@ def paint(
     """
     for patch in patches:
         if shadow:
-            _cast(scene, patch, shadow, offset)
+            _cast_shadow(scene, patch, shadow, offset)
         part = scene[patch.box]
         part += np.clip(patch.depth + 0.5, 0, 1)[..., None] * (patch.colour - part)
     return scene
 
 
-def _cast(scene: Floats, patch: Patch, shadow: float, offset: tuple[int, int]) -> None:
+def _cast_shadow(scene: Floats, patch: Patch, shadow: float, offset: tuple[int, int]) -> None:
     top, left = max(patch.top + offset[0], 0), max(patch.left + offset[1], 0)
     depth = patch.depth[top - patch.top - offset[0] :, left - patch.left - offset[1] :]
     part = scene[top : top + depth.shape[0], left : left + depth.shape[1]]
@@ -205,12 +206,12 @@ def _cast(scene: Floats, patch: Patch, shadow: float, offset: tuple[int, int]) -
 
 
 def smooth_noise(rng: np.random.Generator, size: tuple[int, ...], cells: int) -> Floats:
-    """Random values on a coarse grid, interpolated linearly to `(H, W)`.
+    """Gaussian noise on a coarse grid, interpolated linearly to `(H, W)`.
 
     Args:
-        rng: where the values, normal with deviation 1, come from.
+        rng: source of the values, which are normal with standard deviation 1.
         size: height and width.
-        cells: cells of the grid in each direction.
+        cells: grid cells in each direction.
 
     Example:
         >>> smooth_noise(np.random.default_rng(0), (20, 30), 4).shape
@@ -223,28 +224,28 @@ def smooth_noise(rng: np.random.Generator, size: tuple[int, ...], cells: int) ->
 def _interpolate(values: Floats, length: int) -> Floats:
     """Linear interpolation of `(cells + 1, n)` to `(length, n)`.
 
-    Without a matrix product: numpy's would put all cores to work on it, beside a training.
+    Not a matrix product, because NumPy's would occupy all cores, beside a training.
     """
-    place = np.linspace(0, len(values) - 1, length)
-    before = np.minimum(place.astype(np.int64), len(values) - 2)
-    share = (place - before).astype(np.float32)[:, None]
-    mixed: Floats = values[before] * (1 - share) + values[before + 1] * share
-    return mixed
+    position = np.linspace(0, len(values) - 1, length)
+    lower = np.minimum(position.astype(np.int64), len(values) - 2)
+    weight = (position - lower).astype(np.float32)[:, None]
+    interpolated: Floats = values[lower] * (1 - weight) + values[lower + 1] * weight
+    return interpolated
 
 
-def ground(
+def textured_background(
     rng: np.random.Generator, size: tuple[int, int], colour: Floats, strength: float = 0.1
 ) -> Floats:
-    """Texture of several grain sizes, `(H, W, C)` around a colour `(C,)`.
+    """Multi-scale noise texture `(H, W, C)` around a mean colour `(C,)`.
 
     Args:
-        rng: where the texture comes from.
+        rng: source of randomness.
         size: height and width.
-        colour: mean brightness of each channel, 0..1.
-        strength: the largest relative deviation of each grain size.
+        colour: mean value of each channel, 0..1.
+        strength: largest relative standard deviation per scale.
 
     Example:
-        >>> ground(np.random.default_rng(0), (8, 9), np.full(3, 0.5, np.float32)).shape
+        >>> textured_background(np.random.default_rng(0), (8, 9), np.full(3, 0.5, np.float32)).shape
         (8, 9, 3)
     """
     texture = np.ones(size, np.float32)
@@ -255,31 +256,31 @@ def ground(
     return painted
 
 
-def photograph(
+def simulate_camera(
     rng: np.random.Generator,
     scene: Floats,
     blur: tuple[float, float] = (0.4, 1.0),
     noise: tuple[float, float] = (0.01, 0.04),
 ) -> Pixels:
-    """Uneven light, blur, shot and sensor noise, 8 bits.
+    """Apply uneven illumination, blur, shot and sensor noise, and quantisation to 8 bits.
 
     Args:
-        rng: where they come from.
+        rng: source of randomness.
         scene: `(H, W, C)`, 0..1.
         blur: smallest and largest standard deviation in pixels.
-        noise: smallest and largest standard deviation in shares of the full range.
+        noise: smallest and largest standard deviation, as fraction of the full range.
 
     Returns:
         `(H, W, C)` uint8.
 
     Example:
-        >>> photograph(np.random.default_rng(0), np.ones((4, 5, 1), np.float32)).shape
+        >>> simulate_camera(np.random.default_rng(0), np.ones((4, 5, 1), np.float32)).shape
         (4, 5, 1)
     """
     light = 1 + rng.uniform(0.03, 0.2) * smooth_noise(rng, scene.shape[:2], 2).clip(-2, 2)
     sigma = rng.uniform(*blur)
-    seen = gaussian_filter(scene * light[..., None], (sigma, sigma, 0), mode="nearest")
+    blurred = gaussian_filter(scene * light[..., None], (sigma, sigma, 0), mode="nearest")
     grain = rng.standard_normal(scene.shape, dtype=np.float32)
-    seen += np.float32(rng.uniform(*noise)) * grain * (0.4 + np.sqrt(np.maximum(seen, 0)))
-    picture: Pixels = (np.clip(seen, 0, 1) * 255 + 0.5).astype(np.uint8)
+    blurred += np.float32(rng.uniform(*noise)) * grain * (0.4 + np.sqrt(np.maximum(blurred, 0)))
+    picture: Pixels = (np.clip(blurred, 0, 1) * 255 + 0.5).astype(np.uint8)
     return picture

@@ -1,4 +1,4 @@
-"""Looking a dataset over before time is spent on it."""
+"""Checks of a dataset before training: unreadable files, duplicates, suspicious masks."""
 
 from __future__ import annotations
 
@@ -11,37 +11,44 @@ import numpy as np
 
 from congeal.data.classes import same_names
 from congeal.data.folder import FolderDataset, folder_notes
+from congeal.data.label_statistics import LabelStatistics
 from congeal.data.layouts import find_layout
-from congeal.data.matching import name_some
+from congeal.data.pairing import list_some
 from congeal.data.registry import DATASETS, open_dataset, split_channels, split_spec, stored_splits
-from congeal.data.runs import is_empty
+from congeal.data.runs import is_empty_rle
 from congeal.data.sample import Dataset, Sample
-from congeal.data.tally import Tally
 from congeal.errors import CongealError
 
-__all__ = ["NO_OBJECTS", "Findings", "check_dataset", "check_spec", "look_over", "quick_problems"]
+__all__ = [
+    "NO_OBJECTS",
+    "Findings",
+    "check_dataset",
+    "check_spec",
+    "check_splits",
+    "quick_problems",
+]
 
-_TINY_SIDE = 16
+_MIN_SIDE = 16  # pixels
 
-# Regions of classes and segments of a whole picture come in pieces, and small ones, by nature.
-NO_OBJECTS = ("miou", "bsds-boundaries")
-"""Protocols of data in which nobody told objects apart."""
+# Class regions and segments may be small and in several pieces: checks of objects skip them.
+NO_OBJECTS = {"miou": "class", "bsds-boundaries": "segment"}
+"""Protocols of datasets without instances, and what a label of their label maps denotes."""
 
-Tell = Callable[[int, int], None]
+OnSample = Callable[[int, int], None]
 
 
 @dataclass
 class Findings:
-    """What a look-over found.
+    """Result of the checks.
 
     Attributes:
-        problems: what is wrong or suspicious and what to do about it, a line each.
-        notes: what is worth knowing and needs nothing done, a line each.
-        images: images looked at, those that could not be read included.
-        classes: objects of each class by its name (images with it, where there are no objects);
-            empty without classes.
-        without_class: objects without a class, where there are classes.
-        regions: whether the data has classes of pixels and no objects.
+        problems: errors and suspicious data, each with a suggestion, one line each.
+        notes: observations that need no action, one line each.
+        images: number of images checked, including unreadable ones.
+        classes: number of objects by class name (number of images in data without instances);
+            empty in data without classes.
+        without_class: number of objects without a class, in data with classes.
+        regions: whether the data has no instances (semantic or segment maps only).
     """
 
     problems: list[str] = field(default_factory=list)
@@ -53,43 +60,43 @@ class Findings:
 
 
 @dataclass
-class _Seen:
-    """What can only be judged over the whole dataset."""
+class _Totals:
+    """Statistics accumulated over all samples."""
 
-    masks: Tally = field(default_factory=Tally)
+    masks: LabelStatistics = field(default_factory=LabelStatistics)
     pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)
     classes: dict[str, set[str]] = field(default_factory=dict)
     class_maps: int = 0
     background: int = 0
 
 
-def check_dataset(dataset: Dataset, on_sample: Tell | None = None) -> list[str]:
-    """Read every sample and tell what is wrong or suspicious, one line for each.
+def check_dataset(dataset: Dataset, on_sample: OnSample | None = None) -> list[str]:
+    """Check every sample of a dataset.
 
     Args:
-        dataset: what to look over.
+        dataset: the dataset.
         on_sample: called with (done, total) after each sample, for a progress bar.
 
     Returns:
-        The problems that `look_over` finds, empty when there are none.
+        The problems of `check_splits`, one line each.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
         >>> check_dataset(DrawnDataset("discs", "val", count=2))
         []
     """
-    return look_over({dataset.split: dataset}, on_sample).problems
+    return check_splits({dataset.split: dataset}, on_sample).problems
 
 
 def quick_problems(dataset: Dataset, limit: int = 16) -> list[str]:
-    """Judge the masks of a few samples, evenly spread: binary masks, class maps, void, background.
+    """Check the masks of a few evenly spaced samples for common mistakes of the label format.
 
     Args:
-        dataset: what is about to be used.
-        limit: samples to read at most; those that cannot be read are left out.
+        dataset: the dataset.
+        limit: maximum number of samples to read; unreadable ones are skipped.
 
     Returns:
-        The lines that `look_over` has about all masks together, empty when there are none.
+        Problems of the masks as a whole (`LabelStatistics.problems`), one line each.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -99,17 +106,17 @@ def quick_problems(dataset: Dataset, limit: int = 16) -> list[str]:
     if dataset.protocol in NO_OBJECTS or not len(dataset):
         return []
     number = min(limit, len(dataset))
-    tally, names = Tally(), dataset.names()
-    for index in (place * len(dataset) // number for place in range(number)):
+    statistics, names = LabelStatistics(), dataset.names()
+    for index in (k * len(dataset) // number for k in range(number)):
         try:
-            tally.add(_stored(dataset, index), names[index])
-        except CongealError:  # told when the sample is used
+            statistics.add(_stored_labels(dataset, index), names[index])
+        except CongealError:  # raised again when the sample is used
             continue
-    return tally.problems()
+    return statistics.problems()
 
 
-def _stored(dataset: Dataset, index: int, sample: Sample | None = None) -> np.ndarray:
-    """The labels with their numbers as they are in the file, where the dataset changes them."""
+def _stored_labels(dataset: Dataset, index: int, sample: Sample | None = None) -> np.ndarray:
+    """The labels as numbered in the file (datasets with classes renumber them)."""
     if isinstance(dataset, FolderDataset):
         stored = dataset.stored(index)
         if stored is not None:
@@ -117,11 +124,11 @@ def _stored(dataset: Dataset, index: int, sample: Sample | None = None) -> np.nd
     return (sample or dataset[index]).labels
 
 
-def check_spec(spec: str | Path, split: str = "all", on_sample: Tell | None = None) -> Findings:
-    """Look over a dataset by name or path: all its splits together, or one of them.
+def check_spec(spec: str | Path, split: str = "all", on_sample: OnSample | None = None) -> Findings:
+    """Check a dataset by name or path: all its splits together, or one of them.
 
-    In a folder, images without mask and masks without image are problems among the others.
-    Training images that are set aside for validation are looked over as ``val``.
+    In a folder, images without mask and masks without image are reported as problems. Training
+    images held out for validation are checked as split ``val``.
 
     Args:
         spec: as for `open_dataset`.
@@ -129,87 +136,86 @@ def check_spec(spec: str | Path, split: str = "all", on_sample: Tell | None = No
         on_sample: called with (done, total) after each sample, for a progress bar.
 
     Raises:
-        CongealError: there is no such dataset, or nothing in it can be read at all.
+        CongealError: the dataset does not exist or cannot be opened.
 
     Example:
         >>> check_spec("discs", "val").images
         32
     """
-    lost: list[str] = []
-    stored = stored_splits(spec, lost)
+    unpaired: list[str] = []
+    stored = stored_splits(spec, unpaired)
     if "train" in stored and "val" not in stored:
         stored = ("train", "val", *(part for part in stored if part != "train"))
     parts = stored if split == "all" else (split,)
     opened = {part: _open(spec, part) for part in parts}
-    found = look_over(opened, on_sample)
+    found = check_splits(opened, on_sample)
     first = next(iter(opened.values()))
     if isinstance(first, FolderDataset):
-        lost += first.classes.problems
+        unpaired += first.classes.problems
         found.notes += folder_notes(split_channels(spec)[0])
-    found.problems[:0] = lost
+    found.problems[:0] = unpaired
     return found
 
 
 def _open(spec: str | Path, part: str) -> Dataset:
-    """Open a split; of a folder, what has its counterpart."""
+    """Open a split; of a folder, only the images with masks."""
     where, channels = split_channels(spec)
     path = Path(where)
     named = split_spec(where)[0] in DATASETS
     if named or not path.is_dir() or find_layout(path) is not None:
         return open_dataset(spec, part, channels=channels or "all")
-    return FolderDataset(path, part, lost=[], channels=channels or "all")
+    return FolderDataset(path, part, unpaired=[], channels=channels or "all")
 
 
-def look_over(parts: Mapping[str, Dataset], on_sample: Tell | None = None) -> Findings:
-    """Read every sample of some splits and tell what is wrong, what is suspicious, and what to do.
+def check_splits(splits: Mapping[str, Dataset], on_sample: OnSample | None = None) -> Findings:
+    """Check every sample of some splits.
 
-    Problems are files that cannot be read or do not fit together, constant images, images under
-    16 pixels, the same picture twice (worst in two splits), objects under 4 pixels or with such
-    pieces apart from the rest, annotations without a pixel, more objects than 8 bits can number, a
-    top number that looks like void, no objects at all, masks that look binary or like maps of
-    classes, and masks without background. Notes are numbers with gaps, objects in pieces, and
-    classes without objects.
+    Problems: unreadable or mismatched files; constant images; images under 16 pixels; duplicate
+    images (within or across splits); objects, or separate pieces of objects, under 4 pixels;
+    annotations without a pixel; more than 8-bit label maps can number; a largest number that looks
+    like void; no objects at all; masks that look binary or like semantic maps; masks without
+    background. Notes: gaps in the numbering, objects in several pieces, classes without objects.
 
     Args:
-        parts: datasets by the name of their split.
+        splits: datasets by name of the split.
         on_sample: called with (done, total) after each sample, for a progress bar.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
-        >>> look_over({"val": DrawnDataset("discs", "val", count=2)}).images
+        >>> check_splits({"val": DrawnDataset("discs", "val", count=2)}).images
         2
     """
-    total = sum(len(dataset) for dataset in parts.values())
+    total = sum(len(dataset) for dataset in splits.values())
     if total == 0:
-        return Findings(["there is no image in it"])
-    found, seen = Findings(), _Seen()
-    for part, dataset in parts.items():
+        return Findings(["the dataset has no images"])
+    found, totals = Findings(), _Totals()
+    for split, dataset in splits.items():
         found.regions = dataset.protocol in NO_OBJECTS
         found.classes = {**dict.fromkeys(dataset.class_names[1:], 0), **found.classes}
         for index, name in enumerate(dataset.names()):
-            title = name if len(parts) == 1 else f"{part}/{name}"
+            title = name if len(splits) == 1 else f"{split}/{name}"
             try:
                 sample = dataset[index]
-                problems = [*_check_image(sample), *_check_twin(sample, part, title, seen)]
+                problems = [*_check_image(sample), *_check_duplicate(sample, split, title, totals)]
                 problems += _check_masks(sample)
-                problems += _check_marks(sample, dataset, index, title, seen)
-                _count_classes(sample, dataset, part, found, seen)
+                problems += _check_labels(sample, dataset, index, title, totals)
+                _count_classes(sample, dataset, split, found, totals)
             except CongealError as error:
                 problems = [str(error)]
             found.problems += [f"{title}: {problem}" for problem in problems]
             found.images += 1
             if on_sample is not None:
                 on_sample(found.images, total)
-    found.problems += _twice_named(parts)
-    found.problems += seen.masks.problems()
-    found.notes += [*seen.masks.notes(), *_class_notes(found, seen)]
+    found.problems += _duplicate_class_names(splits)
+    found.problems += totals.masks.problems()
+    found.notes += [*totals.masks.notes(), *_class_notes(found, totals)]
     return found
 
 
 def _check_image(sample: Sample) -> list[str]:
     height, width = sample.labels.shape
     problems = []
-    if min(height, width) < _TINY_SIDE:
+    if min(height, width) < _MIN_SIDE:
         problems.append(f"the image is only {height} x {width} pixels; cut larger ones")
     lowest, highest = sample.image.min(), sample.image.max()
     if lowest == highest:
@@ -217,50 +223,50 @@ def _check_image(sample: Sample) -> list[str]:
     return problems
 
 
-def _check_twin(sample: Sample, part: str, title: str, seen: _Seen) -> list[str]:
+def _check_duplicate(sample: Sample, split: str, title: str, totals: _Totals) -> list[str]:
     pixels = np.ascontiguousarray(sample.image)
     digest = hashlib.sha1(repr((pixels.shape, pixels.dtype)).encode() + pixels.tobytes()).digest()
-    where, twin = seen.pictures.setdefault(digest, (part, title))
-    if twin == title:
+    other_split, other = totals.pictures.setdefault(digest, (split, title))
+    if other == title:
         return []
-    if where == part:
-        return [f"the image is the same as {twin}; keep one of them"]
+    if other_split == split:
+        return [f"the image is the same as {other}; keep one of them"]
     return [
-        f"the image is the same as {twin}, so scores on {part} would be too good; "
+        f"the image is the same as {other}, so scores on {split} would be too good; "
         "keep it in one split only"
     ]
 
 
 def _check_masks(sample: Sample) -> list[str]:
-    """Annotated objects of which no pixel is left, such as an empty list of polygons."""
-    whole = [mask for mask in sample.masks if not mask.crowd]
-    bare = [place for place, mask in enumerate(whole, 1) if is_empty(mask.rle)]
-    if not bare:
+    """Annotations without a pixel, such as an empty list of polygons."""
+    objects = [mask for mask in sample.masks if not mask.crowd]
+    empty = [number for number, mask in enumerate(objects, 1) if is_empty_rle(mask.rle)]
+    if not empty:
         return []
-    keys = [whole[place - 1].key for place in bare]
-    which = name_some(
-        str(place if key is None else key) for place, key in zip(bare, keys, strict=True)
+    keys = [objects[number - 1].key for number in empty]
+    ids = list_some(
+        str(number if key is None else key) for number, key in zip(empty, keys, strict=True)
     )
-    return [f"annotations without a pixel: {len(bare)} (id {which}); draw or remove them"]
+    return [f"annotations without a pixel: {len(empty)} (id {ids}); draw or remove them"]
 
 
-def _check_marks(
-    sample: Sample, dataset: Dataset, index: int, title: str, seen: _Seen
+def _check_labels(
+    sample: Sample, dataset: Dataset, index: int, title: str, totals: _Totals
 ) -> list[str]:
     if dataset.protocol in NO_OBJECTS:
-        seen.masks.add_classes(sample.labels)
+        totals.masks.add_classes(sample.labels)
         if isinstance(dataset, FolderDataset) and sample.semantic is not None:
-            seen.class_maps += dataset.has_background
-            seen.background += int((sample.semantic == 0).sum())
+            totals.class_maps += dataset.has_background
+            totals.background += int((sample.semantic == 0).sum())
         return []
-    problems = seen.masks.add(_stored(dataset, index, sample), title)
+    problems = totals.masks.add(_stored_labels(dataset, index, sample), title)
     if isinstance(dataset, FolderDataset):
         problems += dataset.row_problems(index)
     return problems
 
 
 def _count_classes(
-    sample: Sample, dataset: Dataset, part: str, found: Findings, seen: _Seen
+    sample: Sample, dataset: Dataset, split: str, found: Findings, totals: _Totals
 ) -> None:
     if sample.classes is None or not dataset.class_names:
         return
@@ -268,36 +274,36 @@ def _count_classes(
         if 0 < number < len(dataset.class_names):
             name = dataset.class_names[number]
             found.classes[name] = found.classes.get(name, 0) + 1
-            seen.classes.setdefault(part, set()).add(name)
+            totals.classes.setdefault(split, set()).add(name)
         else:
             found.without_class += 1
 
 
-def _twice_named(parts: Mapping[str, Dataset]) -> list[str]:
-    found = {same_names(dataset.class_names[1:]): None for dataset in parts.values()}
+def _duplicate_class_names(splits: Mapping[str, Dataset]) -> list[str]:
+    duplicates = {same_names(dataset.class_names[1:]): None for dataset in splits.values()}
     return [
-        f"two classes have one name, {twice[0]!r:.40} and {twice[1]!r:.40}: join them"
-        for twice in found
-        if twice is not None
+        f"two classes have the same name, {pair[0]!r:.40} and {pair[1]!r:.40}: merge them"
+        for pair in duplicates
+        if pair is not None
     ]
 
 
-def _class_notes(found: Findings, seen: _Seen) -> list[str]:
+def _class_notes(found: Findings, totals: _Totals) -> list[str]:
     notes = []
     empty = [name for name, number in found.classes.items() if not number]
     if empty:
-        notes.append(f"classes without any object: {name_some(empty, 5)}")
-    learnt = seen.classes.get("train")
-    for part in ("val", "test"):
-        strange = sorted(seen.classes.get(part, set()) - learnt) if learnt is not None else []
-        if strange:
+        notes.append(f"classes without any object: {list_some(empty, 5)}")
+    trained = totals.classes.get("train")
+    for split in ("val", "test"):
+        missing = sorted(totals.classes.get(split, set()) - trained) if trained is not None else []
+        if missing:
             notes.append(
-                f"classes in {part} without any object in train: {name_some(strange, 5)}; "
+                f"classes in {split} without any object in train: {list_some(missing, 5)}; "
                 "they cannot be learnt"
             )
-    if seen.class_maps and not seen.background:
+    if totals.class_maps and not totals.background:
         notes.append(
-            "no pixel has class 0: write void into the first line of classes.txt, so that no "
-            "background is expected"
+            "no pixel has class 0: if there is no background, write void into the first line of "
+            "classes.txt"
         )
     return notes

@@ -1,4 +1,4 @@
-"""Cityscapes: streets with a class for every pixel, and objects of the classes that have any."""
+"""Reader of Cityscapes: street scenes with semantic maps and instances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from congeal.labels import relabel
 
 __all__ = ["CITYSCAPES_CLASSES", "CityscapesDataset", "cityscapes_ids"]
 
-# Number of every label in the files. Those after the first 19 take no part in the scores.
+# Label ids of the files. Labels after the first 19 are not evaluated.
 _IDS = {
     **{"road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17},
     **{"traffic light": 19, "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23},
@@ -31,27 +31,26 @@ _IDS = {
     **{"guard rail": 14, "bridge": 15, "tunnel": 16, "polegroup": 18, "caravan": 29},
     **{"trailer": 30, "license plate": -1},
 }
-_COUNTED = 19
-_WITH_OBJECTS = range(24, 34)
+_EVALUATED = 19
+_WITH_INSTANCES = range(24, 34)
 
-CITYSCAPES_CLASSES = ("background", *list(_IDS)[:_COUNTED])
+CITYSCAPES_CLASSES = ("background", *list(_IDS)[:_EVALUATED])
 
 
 class CityscapesDataset(StandardDataset):
-    """Fine annotations: 19 classes that count, eight of which have objects.
+    """Fine annotations: 19 evaluated classes, eight of which have instances.
 
-    Classes are numbered 1 to 19, in the order of the official training numbers; no pixel is
-    background. Void in ``labels`` are regions that take no part, and groups of objects nobody
-    told apart (``cargroup``): these have their class in ``semantic``. Caravans and trailers are
-    objects of class -1. Without ``instanceIds.png`` the polygons are drawn. The test images have
-    no public labels.
+    Class ids 1 to 19 are the official train ids plus 1; no pixel is background. Void in ``labels``
+    are pixels that are not evaluated and groups of unseparated objects (``cargroup``); groups have
+    their class in ``semantic``. Caravans and trailers are objects of class -1. Without
+    ``instanceIds.png`` the polygons are rasterised. The test images have no public labels.
 
     Args:
-        root: the folder with ``leftImg8bit`` and ``gtFine``; for the distances of objects it has
-            ``disparity`` and ``camera`` too.
+        root: the folder with ``leftImg8bit`` and ``gtFine``, and for distances also ``disparity``
+            and ``camera``.
         split: ``"train"``, ``"val"`` or ``"all"``.
-        seed: not used where the splits are there.
-        name: what to call the dataset; its path when None.
+        seed: of the hash split; not used where the dataset has a validation split.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -65,7 +64,7 @@ class CityscapesDataset(StandardDataset):
     protocol = "cityscapes"
     other_protocols = ("cityscapes-distances", "miou")
     class_names = CITYSCAPES_CLASSES
-    class_ids = (0, *list(_IDS.values())[:_COUNTED])
+    class_ids = (0, *list(_IDS.values())[:_EVALUATED])
     has_background = False
 
     @classmethod
@@ -75,30 +74,30 @@ class CityscapesDataset(StandardDataset):
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """The images of all cities of a split."""
+        """The images of all cities, by split."""
         images = home / "leftImg8bit"
         return {part: _pairs(home, part) for part in ("train", "val") if (images / part).is_dir()}
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image, its objects and its classes."""
+        """Read the image, its instances and its semantic map."""
         image = read_image(pair.image)
         ids = _read_ids(pair.mask)
         check_sizes(image.shape[:2], pair.image, ids.shape, pair.mask)
-        labels, semantic, classes = _take_apart(ids, pair.mask)
+        labels, semantic, classes = _decode_ids(ids, pair.mask)
         return Sample(pair.name, image, labels, pair.image, semantic=semantic, classes=classes)
 
     def distances(self, name: str) -> dict[int, tuple[float, float]]:
-        """Give median metres and measured share of the objects and groups of an image.
+        """Distances of the objects and groups of an image from the camera.
 
         Args:
             name: of the image, such as ``"aachen_000000_000019"``.
 
         Returns:
-            By number as `cityscapes_ids` makes it of the sample; see `distances_by_id`.
+            Median distance in metres and fraction of measured pixels, by id as of `cityscapes_ids`.
 
         Raises:
-            CongealError: there is no such image, or its disparity or camera is missing, cannot be
-                used, or is of another size than the labels.
+            CongealError: the image does not exist, or its disparity or camera file is missing,
+                invalid, or of another size than the labels.
         """
         pair = next((pair for pair in self.pairs if pair.name == name), None)
         if pair is None:
@@ -110,8 +109,8 @@ class CityscapesDataset(StandardDataset):
                 f"expected a disparity for each pixel {stored.shape} of {pair.mask}, {disparity} "
                 f"has {metres.shape}"
             )
-        # The numbers of the files have gaps, and those that are compared have none.
-        return distances_by_id(cityscapes_ids(*_take_apart(stored, pair.mask)), metres)
+        # Instance ids of the files have gaps; predictions are compared by ids without gaps.
+        return distances_by_id(cityscapes_ids(*_decode_ids(stored, pair.mask)), metres)
 
 
 def _pairs(home: Path, part: str) -> list[Pair]:
@@ -132,38 +131,38 @@ def _read_ids(path: Path) -> LabelMap:
 
 
 def _class_table() -> LabelMap:
-    """The class 1..19 of each number 0..33 in the files, -1 where it does not count."""
+    """The class 1..19 of each label id 0..33, -1 for labels that are not evaluated."""
     table = np.full(34, -1, np.int64)
-    table[list(_IDS.values())[:_COUNTED]] = np.arange(1, _COUNTED + 1)
+    table[list(_IDS.values())[:_EVALUATED]] = np.arange(1, _EVALUATED + 1)
     return table
 
 
-def _take_apart(ids: LabelMap, path: Path) -> tuple[LabelMap, LabelMap, LabelMap]:
-    """Objects `(H, W)`, classes `(H, W)` and classes of the objects `(K,)`."""
+def _decode_ids(ids: LabelMap, path: Path) -> tuple[LabelMap, LabelMap, LabelMap]:
+    """Decode instance ids to labels `(H, W)`, semantic `(H, W)` and object classes `(K,)`."""
     single = ids >= 1000
     numbers = np.where(single, ids // 1000, ids)
     if int(ids.min()) < 0 or int(numbers.max()) > 33:
         wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids[numbers > 33][0])
-        raise CongealError(f"expected Cityscapes' numbers 0 to 33 or 24000 up, {path} has {wrong}")
+        raise CongealError(f"expected Cityscapes ids 0 to 33 or from 24000, {path} has {wrong}")
     table = _class_table()
     semantic = table[numbers]
-    grouped = np.isin(numbers, _WITH_OBJECTS) & ~single
+    grouped = np.isin(numbers, _WITH_INSTANCES) & ~single
     labels = relabel(np.where(single, ids, np.where(grouped | (semantic < 0), -1, 0)))
     return labels, semantic, table[np.unique(ids[single]) // 1000]
 
 
 def cityscapes_ids(labels: LabelMap, semantic: LabelMap, classes: LabelMap) -> LabelMap:
-    """Number objects and classes as the official files do, for the official tools.
+    """Encode objects and classes as ids of the official files, for the official tools.
 
     Args:
-        labels: objects 1..K, 0 where none is, -1 void or a group, `(H, W)`.
-        semantic: class ids 1..19, 0 or -1 where none is, `(H, W)`.
-        classes: class of each object, `(K,)`; those of class -1 become caravans, as no score
-            tells them from trailers.
+        labels: objects 1..K, 0 background, -1 void or a group, `(H, W)`.
+        semantic: class ids 1..19, 0 or -1 without class, `(H, W)`.
+        classes: class of each object, `(K,)`; class -1 becomes caravan (caravans and trailers are
+            not evaluated).
 
     Returns:
-        `(H, W)`: an object is 1000 times the number of its class and one of its own from 0,
-        everything else the number of its class, 0 without class.
+        `(H, W)`: 1000 * label id + k for object k (from 0) of a class, the label id for other
+        pixels, 0 without class.
 
     Example:
         >>> row = np.array([[1, 2, 0, -1, -1]]), np.array([[14, 14, 1, 14, -1]])
@@ -172,14 +171,14 @@ def cityscapes_ids(labels: LabelMap, semantic: LabelMap, classes: LabelMap) -> L
     """
     official = np.array(CityscapesDataset.class_ids, np.int64)
     ids = official[np.maximum(semantic, 0)]
-    for k, one in enumerate(classes.tolist()):
-        before = int((classes[:k] == one).sum())
-        ids[labels == k + 1] = 1000 * (official[one] if one > 0 else _IDS["caravan"]) + before
+    for k, c in enumerate(classes.tolist()):
+        before = int((classes[:k] == c).sum())
+        ids[labels == k + 1] = 1000 * (official[c] if c > 0 else _IDS["caravan"]) + before
     return ids
 
 
 def _draw_polygons(path: Path) -> LabelMap:
-    """Fill the polygons in their order, later ones over earlier ones."""
+    """Rasterise the polygons in file order, later ones over earlier ones."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         canvas = Image.new("I", (int(content["imgWidth"]), int(content["imgHeight"])), 0)
@@ -188,17 +187,15 @@ def _draw_polygons(path: Path) -> LabelMap:
     except OSError as error:
         raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
     except CongealError as error:
-        raise CongealError(f"expected labels of Cityscapes in {path}, got {error}") from error
+        raise CongealError(f"expected Cityscapes labels in {path}, got {error}") from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         reason = " ".join(str(error).split())[:80]
-        raise CongealError(
-            f"expected polygons of Cityscapes, {path} is damaged ({reason})"
-        ) from error
+        raise CongealError(f"expected Cityscapes polygons, {path} is damaged ({reason})") from error
     return np.array(canvas).astype(np.int64)
 
 
 def _numbered(objects: list[dict[str, Any]]) -> Iterator[tuple[int, list[list[float]]]]:
-    """The number that each polygon is filled with: of its object, or of its class."""
+    """Polygons with their fill values: the instance id, or the label id without instances."""
     counts = dict.fromkeys(_IDS.values(), 0)
     for entry in objects:
         name = str(entry["label"])
@@ -208,7 +205,7 @@ def _numbered(objects: list[dict[str, Any]]) -> Iterator[tuple[int, list[list[fl
             raise CongealError(repr(name))
         if number < 0 or entry.get("deleted"):
             continue
-        if number in _WITH_OBJECTS and not group:
+        if number in _WITH_INSTANCES and not group:
             counts[number] += 1
             number = 1000 * number + counts[number] - 1
         yield number, entry["polygon"]

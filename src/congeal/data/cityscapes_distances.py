@@ -1,9 +1,9 @@
-"""How far the objects of Cityscapes are, by the disparity of their pixels and the stereo camera.
+"""Distances of Cityscapes objects from the camera, computed from stereo disparities.
 
-A pixel of ``disparity/SPLIT/CITY/NAME_disparity.png`` holds 0 where nothing was measured, else
-p = 256 d + 1 for a disparity of d pixels between the two views. What shifts by d pixels is
-baseline * fx / d metres away; ``camera/SPLIT/CITY/NAME_camera.json`` has both numbers. The formats
-are those of the dataset's README (https://github.com/mcordts/cityscapesScripts).
+A pixel of ``disparity/SPLIT/CITY/NAME_disparity.png`` is p = 256 d + 1 for a disparity of d pixels,
+0 without measurement. The distance is baseline * fx / d in metres; both constants are in
+``camera/SPLIT/CITY/NAME_camera.json``. The formats are those of the dataset's README
+(https://github.com/mcordts/cityscapesScripts).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ __all__ = ["distance_files", "distances_by_id", "read_metres"]
 Metres = NDArray[np.float64]
 
 _ENDINGS = {"disparity": "png", "camera": "json"}
-_FIRST_THING = 24
-_MOST = 1e6  # baselines in metres and focal lengths in pixels are below
+_FIRST_INSTANCE_LABEL = 24
+_MAX_VALUE = 1e6  # upper bound of valid baselines (m) and focal lengths (px)
 
 
 def distance_files(home: Path, image: Path, name: str) -> tuple[Path, Path]:
-    """Find the disparity and the camera of an image.
+    """Find the disparity and camera files of an image.
 
     Args:
         home: the folder with ``leftImg8bit``, ``disparity`` and ``camera``.
-        image: the file of the image, below ``home``.
-        name: what the names of the files begin with.
+        image: the image file, below ``home``.
+        name: common prefix of the file names.
 
     Raises:
-        CongealError: a folder or a file is not there.
+        CongealError: a folder or a file is missing.
 
     Example:
         >>> import tempfile
@@ -48,11 +48,11 @@ def distance_files(home: Path, image: Path, name: str) -> tuple[Path, Path]:
         >>> [path.name for path in distance_files(home, image, "a")]
         ['a_disparity.png', 'a_camera.json']
     """
-    lost = [kind for kind in _ENDINGS if not (home / kind).is_dir()]
-    if lost:
+    missing = [kind for kind in _ENDINGS if not (home / kind).is_dir()]
+    if missing:
         raise CongealError(
             "expected the folders disparity and camera beside leftImg8bit in "
-            f"{home}, found no {' and no '.join(lost)}"
+            f"{home}, found no {' and no '.join(missing)}"
         )
     disparity, camera = (_file(home, kind, image, name) for kind in _ENDINGS)
     return disparity, camera
@@ -67,13 +67,13 @@ def _file(home: Path, kind: str, image: Path, name: str) -> Path:
 
 
 def read_metres(disparity: Path, camera: Path) -> Metres:
-    """Read how far every pixel is, `(H, W)` in metres, NaN where that was not measured.
+    """Read the distance of every pixel, `(H, W)` in metres, NaN without measurement.
 
-    A disparity of 0, infinitely far, is no measurement either.
+    A disparity of 0 (infinite distance) counts as not measured.
 
     Raises:
         CongealError: a file cannot be read, the disparities are not 16 bit in one channel, or
-            baseline and focal length are no numbers above 0.
+            baseline or focal length is not a positive number.
 
     Example:
         >>> import tempfile
@@ -89,15 +89,15 @@ def read_metres(disparity: Path, camera: Path) -> Metres:
     stored = read_image(disparity)
     if stored.dtype != np.uint16 or stored.shape[2] != 1:
         raise CongealError(
-            f"expected disparities of 16 bit in one channel, {disparity} has {stored.dtype} in "
-            f"{stored.shape[2]}"
+            f"expected disparities of 16 bit in one channel, {disparity} has {stored.shape[2]} of "
+            f"{stored.dtype}"
         )
     shift = (stored[..., 0].astype(np.float64) - 1) / 256
-    return _one_pixel_away(camera) / np.where(shift > 0, shift, np.nan)
+    return _unit_disparity_distance(camera) / np.where(shift > 0, shift, np.nan)
 
 
-def _one_pixel_away(path: Path) -> float:
-    """The distance in metres at which the disparity is one pixel: baseline * fx."""
+def _unit_disparity_distance(path: Path) -> float:
+    """Distance in metres at a disparity of one pixel: baseline * fx."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         baseline, focal = content["extrinsic"]["baseline"], content["intrinsic"]["fx"]
@@ -108,40 +108,40 @@ def _one_pixel_away(path: Path) -> float:
         raise CongealError(
             f"expected extrinsic.baseline and intrinsic.fx in JSON, {path} is damaged ({reason})"
         ) from error
-    metres = _above_zero(baseline, "extrinsic.baseline", path)
-    return metres * _above_zero(focal, "intrinsic.fx", path)
+    metres = _positive(baseline, "extrinsic.baseline", path)
+    return metres * _positive(focal, "intrinsic.fx", path)
 
 
-def _above_zero(value: object, what: str, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MOST:
+def _positive(value: object, what: str, path: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_VALUE:
         raise CongealError(f"expected a number above 0 as {what}, {path} has {value!r:.40}")
     return float(value)
 
 
 def distances_by_id(ids: LabelMap, metres: Metres) -> dict[int, tuple[float, float]]:
-    """Tell how far objects and groups are, and on what share of their pixels that was measured.
+    """Median distance of objects and groups, with the fraction of measured pixels.
 
     Args:
-        ids: numbers as in the official files, `(H, W)`: 24000 up for objects, 24 to 33 for groups;
-            the rest is left out.
-        metres: distance of each pixel, `(H, W)`, NaN where it was not measured.
+        ids: ids as in the official files, `(H, W)`: from 24000 for objects, 24 to 33 for groups;
+            others are ignored.
+        metres: distance of each pixel, `(H, W)`, NaN without measurement.
 
     Returns:
-        By number the median over the measured pixels, and their share, above 0 and up to 1. What
-        is measured nowhere is left out.
+        By id the median over the measured pixels in metres, and their fraction in (0, 1]. Objects
+        without any measured pixel are omitted.
 
     Example:
         >>> ids = np.array([[26000, 26000, 26000, 26000, 26, 7]])
         >>> distances_by_id(ids, np.array([[20.0, 40.0, 90.0, np.nan, np.nan, 5.0]]))
         {26000: (40.0, 0.75)}
     """
-    things = ids >= _FIRST_THING
+    things = ids >= _FIRST_INSTANCE_LABEL
     order = np.argsort(ids[things], kind="stable")
     numbers, starts = np.unique(ids[things][order], return_index=True)
-    parts = np.split(metres[things][order], starts)[1:]  # nothing lies before the first start
+    parts = np.split(metres[things][order], starts)[1:]  # the part before the first start is empty
     measured = [part[~np.isnan(part)] for part in parts]
     return {
-        number: (float(np.median(known)), len(known) / len(part))
-        for number, known, part in zip(numbers.tolist(), measured, parts, strict=True)
-        if len(known)
+        number: (float(np.median(valid)), len(valid) / len(part))
+        for number, valid, part in zip(numbers.tolist(), measured, parts, strict=True)
+        if len(valid)
     }

@@ -1,4 +1,4 @@
-"""Names of classes, and the class of each object: ``classes.txt`` and ``classes.csv``."""
+"""Class names and classes of objects: ``classes.txt``, ``classes.csv`` and checks of classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "same_names",
 ]
 
-BACKGROUND = "background"
+BACKGROUND_NAME = "background"
 VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore")
 
 _COLUMNS = ("image", "label", "class")
@@ -36,7 +36,14 @@ _NUMBERED = re.compile(r"(\d{1,9})\s*:\s*(.*)")
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A row of ``classes.csv``: the class of object ``label`` of an image, and where it says so."""
+    """A row of ``classes.csv``.
+
+    Attributes:
+        image: name of the image, with or without folders and ending.
+        label: number of the object in its label map, or name of its mask file.
+        name: class name; empty for an object without class.
+        where: row and file, for error messages.
+    """
 
     image: str
     label: str
@@ -46,13 +53,13 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class FolderClasses:
-    """What a folder says about classes.
+    """Classes of a user's folder.
 
     Attributes:
-        names: names by class id, the background first; empty without classes.
-        zero_is_void: whether 0 in maps of classes is void instead of background.
+        names: class names by class id, background first; empty without classes.
+        zero_is_void: whether 0 in semantic maps is void instead of background.
         rows: class id by image file and label, from ``classes.csv``; None without that file.
-        problems: rows that name no image, a line each.
+        problems: rows that match no image, one line each.
 
     Example:
         >>> FolderClasses(("background", "cell")).names[1]
@@ -66,16 +73,17 @@ class FolderClasses:
 
 
 def read_class_names(path: Path) -> tuple[tuple[str, ...], bool]:
-    r"""Read ``classes.txt``: one name a line, line 1 is class 1.
+    r"""Read ``classes.txt``: one class name per line, line 1 is class 1.
 
-    A first line ``background`` or ``void`` names class 0 instead, and line 2 is class 1. The
-    number of the class may stand before its name, ``1: cell``.
+    If the first line is ``background`` or ``void``, it names class 0, and line 2 is class 1. A name
+    may be preceded by its class id, ``1: cell``.
 
     Returns:
-        The names by class id, the background first, and whether 0 is void.
+        Class names by class id, background first, and whether 0 is void.
 
     Raises:
-        CongealError: the file cannot be read, names a class twice, or a number is not its line's.
+        CongealError: the file cannot be read, has a duplicate name, or an id that does not match
+            its line.
 
     Example:
         >>> import tempfile
@@ -87,15 +95,15 @@ def read_class_names(path: Path) -> tuple[tuple[str, ...], bool]:
     lines = [line.strip() for line in _text(path).splitlines()]
     written = [line for line in lines if line]
     if not written:
-        raise CongealError(f"expected names of classes in {path}, one a line, it is empty")
-    first = _bare(written[0]).casefold()
-    zero = first == BACKGROUND or first in VOID_NAMES
+        raise CongealError(f"expected class names, one per line, in {path}, got an empty file")
+    first = _without_id(written[0]).casefold()
+    zero = first == BACKGROUND_NAME or first in VOID_NAMES
     names = [_name(line, k, path) for k, line in enumerate(written, start=0 if zero else 1)]
     names = names[1:] if zero else names
-    _check_once(names, str(path))
-    if BACKGROUND in (name.casefold() for name in names):
-        raise CongealError(f"expected {BACKGROUND} in the first line of {path} only")
-    return (BACKGROUND, *names), first in VOID_NAMES
+    _check_unique(names, str(path))
+    if BACKGROUND_NAME in (name.casefold() for name in names):
+        raise CongealError(f"expected {BACKGROUND_NAME} only in the first line of {path}")
+    return (BACKGROUND_NAME, *names), first in VOID_NAMES
 
 
 def _text(path: Path) -> str:
@@ -104,10 +112,10 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise CongealError(f"expected text in UTF-8, {path} is none") from error
+        raise CongealError(f"expected UTF-8 text, {path} is not") from error
 
 
-def _bare(line: str) -> str:
+def _without_id(line: str) -> str:
     numbered = _NUMBERED.fullmatch(line)
     return numbered[2] if numbered else line
 
@@ -116,14 +124,14 @@ def _name(line: str, number: int, path: Path) -> str:
     numbered = _NUMBERED.fullmatch(line)
     if numbered and int(numbered[1]) != number:
         raise CongealError(
-            f"expected class {number} there, {path} has {line!r:.80}: line 1 is class 1, unless "
-            f"the first line is {BACKGROUND} or {VOID_NAMES[0]}, which is class 0"
+            f"expected class id {number}, got {line!r:.80} in {path}: line 1 is class 1, or class "
+            f"0 if it is {BACKGROUND_NAME} or {VOID_NAMES[0]}"
         )
-    return _bare(line)
+    return _without_id(line)
 
 
 def same_names(names: Iterable[str]) -> tuple[str, str] | None:
-    """Find two names that are the same but for case and spaces.
+    """Find two names that differ only in case and white space; None without such a pair.
 
     Example:
         >>> same_names(["cell", "nucleus", "Cell "])
@@ -138,34 +146,34 @@ def same_names(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def _check_once(names: Iterable[str], where: str) -> None:
-    twice = same_names(names)
-    if twice is not None:
+def _check_unique(names: Iterable[str], where: str) -> None:
+    pair = same_names(names)
+    if pair is not None:
         raise CongealError(
-            f"expected every class once, {where} has {twice[0]!r:.40} and {twice[1]!r:.40}"
+            f"expected every class once, {where} has {pair[0]!r:.40} and {pair[1]!r:.40}"
         )
 
 
 def order_classes(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Order the names of classes naturally, behind the background.
+    """Sort class names in natural order, after the background.
 
     Raises:
-        CongealError: two names differ by case or spaces only.
+        CongealError: two names differ only in case or white space.
 
     Example:
         >>> order_classes(["type 10", "type 2", "type 2"], "classes.csv")
         ('background', 'type 2', 'type 10')
     """
-    every = sorted({name for name in names if name.casefold() != BACKGROUND}, key=natural_key)
-    _check_once(every, where)
-    return (BACKGROUND, *every)
+    every = sorted({name for name in names if name.casefold() != BACKGROUND_NAME}, key=natural_key)
+    _check_unique(every, where)
+    return (BACKGROUND_NAME, *every)
 
 
 def read_class_rows(path: Path) -> list[ClassRow]:
-    r"""Read ``classes.csv``, a table with the columns image, label and class.
+    r"""Read ``classes.csv``, a table with columns image, label and class.
 
-    More columns do no harm; commas, semicolons and tabs may separate. A row with an empty class
-    says that the object has none.
+    Other columns are ignored; separators are commas, semicolons or tabs. An empty class means that
+    the object has no class.
 
     Raises:
         CongealError: the file cannot be read, or a column is missing.
@@ -179,33 +187,33 @@ def read_class_rows(path: Path) -> list[ClassRow]:
     """
     lines = _text(path).splitlines()
     head = lines[0] if lines else ""
-    mark = max(",;\t", key=head.count)
-    titles = [title.strip().strip('"').casefold() for title in head.split(mark)]
+    separator = max(",;\t", key=head.count)
+    titles = [title.strip().strip('"').casefold() for title in head.split(separator)]
     missing = [column for column in _COLUMNS if column not in titles]
     if missing:
         raise CongealError(
-            f"expected the columns {', '.join(_COLUMNS)} in {path}, found no {missing[0]} in its "
-            f"first line ({head!r:.60})"
+            f"expected the columns {', '.join(_COLUMNS)} in {path}, found no {missing[0]} in the "
+            f"header line ({head!r:.60})"
         )
-    places = [titles.index(column) for column in _COLUMNS]
+    positions = [titles.index(column) for column in _COLUMNS]
     rows = []
-    for number, cells in enumerate(_cells(lines[1:], mark, path), start=2):
+    for number, cells in enumerate(_cells(lines[1:], separator, path), start=2):
         if any(cell.strip() for cell in cells):
             padded = [*cells, *[""] * len(titles)]
-            image, label, name = (padded[place].strip() for place in places)
-            rows.append(ClassRow(image, _key(label), name, f"row {number} of {path}"))
+            image, label, name = (padded[position].strip() for position in positions)
+            rows.append(ClassRow(image, _label_key(label), name, f"row {number} of {path}"))
     return rows
 
 
-def _cells(lines: Sequence[str], mark: str, path: Path) -> Iterator[list[str]]:
+def _cells(lines: Sequence[str], separator: str, path: Path) -> Iterator[list[str]]:
     try:
-        yield from csv.reader(lines, delimiter=mark)
+        yield from csv.reader(lines, delimiter=separator)
     except csv.Error as error:
         raise CongealError(f"expected a table of classes, {path} is damaged ({error})") from error
 
 
-def _key(label: str) -> str:
-    """One spelling of a number: ``3``, ``03`` and ``3.0`` are the same label."""
+def _label_key(label: str) -> str:
+    """Normalise a number: ``3``, ``03`` and ``3.0`` are the same label."""
     try:
         number = float(label)
     except ValueError:
@@ -216,18 +224,18 @@ def _key(label: str) -> str:
 def classes_of_rows(
     rows: Sequence[ClassRow], images: Mapping[str, Sequence[Path]], names: Sequence[str]
 ) -> tuple[dict[Path, dict[str, int]], list[str]]:
-    """Look up the image and the class of each row.
+    """Resolve image and class of each row of ``classes.csv``.
 
     Args:
-        rows: of ``classes.csv``.
-        images: image files by every name they may go by.
-        names: names by class id.
+        rows: the rows.
+        images: image files by each accepted name.
+        names: class names by class id.
 
     Returns:
-        Class id by image file and label, and a line for each row that names no image.
+        Class id by image file and label, and one line per row that matches no image.
 
     Raises:
-        CongealError: no row names an image, a name fits several images, a class has no name in
+        CongealError: no row matches an image, a name matches several images, a class is missing in
             ``classes.txt``, or an object has two classes.
 
     Example:
@@ -236,11 +244,11 @@ def classes_of_rows(
         ({PosixPath('a.png'): {'1': 1}}, [])
     """
     found: dict[Path, dict[str, int]] = {}
-    lost = []
+    unmatched = []
     for row in rows:
         path = _image_of(row, images)
         if path is None:
-            lost.append(f"{row.where} names an image that is not there: {row.image!r:.80}")
+            unmatched.append(f"{row.where} names an image that does not exist: {row.image!r:.80}")
             continue
         number = _class_id(row, names)
         if found.setdefault(path, {}).setdefault(row.label, number) != number:
@@ -249,19 +257,19 @@ def classes_of_rows(
                 f"another ({row.name!r:.40})"
             )
     if rows and not found:
-        raise CongealError(f"expected rows for the images, {lost[0]}, and so do all others")
-    return found, lost
+        raise CongealError(f"expected rows for the images, {unmatched[0]}, and so do all others")
+    return found, unmatched
 
 
 def _image_of(row: ClassRow, images: Mapping[str, Sequence[Path]]) -> Path | None:
-    told = str(PurePosixPath(row.image.replace("\\", "/")))
-    places = images.get(told) or images.get(str(PurePosixPath(told).with_suffix(""))) or ()
-    if len(places) > 1:
+    name = str(PurePosixPath(row.image.replace("\\", "/")))
+    paths = images.get(name) or images.get(str(PurePosixPath(name).with_suffix(""))) or ()
+    if len(paths) > 1:
         raise CongealError(
-            f"expected the split before the name, such as train/{PurePosixPath(told).name}: "
-            f"{row.where} names {told!r:.60}, which is {len(places)} images"
+            f"expected an unambiguous image name, such as train/{PurePosixPath(name).name}: "
+            f"{row.where} has {name!r:.60}, which matches {len(paths)} images"
         )
-    return places[0] if places else None
+    return paths[0] if paths else None
 
 
 def _class_id(row: ClassRow, names: Sequence[str]) -> int:
@@ -273,7 +281,7 @@ def _class_id(row: ClassRow, names: Sequence[str]) -> int:
 
 
 def paint_classes(labels: LabelMap, classes: LabelMap) -> LabelMap:
-    """Give every pixel the class of its object: 0 background, -1 void and objects without class.
+    """Build a semantic map from objects: 0 background, -1 void and objects without class.
 
     Args:
         labels: objects 1..K, `(H, W)`.
@@ -289,14 +297,14 @@ def paint_classes(labels: LabelMap, classes: LabelMap) -> LabelMap:
 
 
 def count_classes(dataset: Dataset, limit: int | None = None) -> dict[str, int]:
-    """Count the objects of each class by reading samples, evenly spread when limited.
+    """Count the objects of each class, in all samples or in evenly spaced ones.
 
     Args:
-        dataset: what to look at.
-        limit: samples to read at most; all when None.
+        dataset: the dataset.
+        limit: maximum number of samples to read; None: all.
 
     Returns:
-        Objects by name of their class, every class of the dataset in order; empty without classes.
+        Number of objects by class name, for all classes in order; empty without classes.
 
     Raises:
         CongealError: a sample cannot be read.
@@ -309,7 +317,7 @@ def count_classes(dataset: Dataset, limit: int | None = None) -> dict[str, int]:
     counts = dict.fromkeys(dataset.class_names[1:], 0)
     if not counts:
         return counts
-    for index in _spread(len(dataset), limit):
+    for index in _spaced_indices(len(dataset), limit):
         for number in _object_classes(dataset, index):
             if 0 < number < len(dataset.class_names):
                 counts[dataset.class_names[number]] += 1
@@ -321,55 +329,55 @@ def _object_classes(dataset: Dataset, index: int) -> list[int]:
     return [] if classes is None else classes.tolist()
 
 
-def _spread(total: int, limit: int | None) -> Iterator[int]:
+def _spaced_indices(total: int, limit: int | None) -> Iterator[int]:
     if limit is None or limit >= total:
         return iter(range(total))
     return (index * total // limit for index in range(limit))
 
 
 def check_classes(training: Dataset, validation: Dataset, limit: int | None = 256) -> list[str]:
-    """Compare the classes of training and validation before time is spent.
+    """Compare the classes of training and validation data before training.
 
     Args:
-        training: what a model learns from.
-        validation: what it is judged on.
-        limit: training samples to read at most for classes without any object; all when None.
+        training: the training data.
+        validation: the validation data.
+        limit: maximum number of samples to read per dataset; None: all.
 
     Returns:
-        Notes, a line each: classes of the training set without any object, and classes that only
-        one of the two has.
+        Notes, one line each: training classes without any object, and classes that only one of the
+        two datasets has.
 
     Raises:
-        CongealError: validation has a class that training does not name.
+        CongealError: a validation class is missing among the training classes.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
         >>> check_classes(DrawnDataset("discs"), DrawnDataset("discs", "val"))
         []
     """
-    known, judged = training.class_names[1:], validation.class_names[1:]
-    if not known and judged:
+    train, val = training.class_names[1:], validation.class_names[1:]
+    if not train and val:
         return [f"{validation.name} has classes and {training.name} none: they are not learnt"]
-    strange = [name for name in judged if name not in known]
-    if strange:
+    missing = [name for name in val if name not in train]
+    if missing:
         raise CongealError(
             f"expected the classes of {training.name} in {validation.name}, which has "
-            f"{unknown('class', strange[0][:80], known)}"
+            f"{unknown('class', missing[0][:80], train)}"
         )
     counts = count_classes(training, limit)
-    looked = len(training) if limit is None else min(limit, len(training))
-    where = f"the {looked} training images looked at" if looked < len(training) else training.name
+    read = len(training) if limit is None else min(limit, len(training))
+    where = f"the {read} training images read" if read < len(training) else training.name
     empty = [name for name, number in counts.items() if not number]
-    notes = [f"no object of {_some(empty)} in {where}: not learnt"] if empty else []
+    notes = [f"no object of {_name_classes(empty)} in {where}: not learnt"] if empty else []
     if empty:
-        needed = count_classes(validation, limit)
-        missed = [name for name in empty if needed.get(name)]
-        notes += [f"{validation.name} has objects of {_some(missed)}"] if missed else []
-    if known and not judged:
+        val_counts = count_classes(validation, limit)
+        missed = [name for name in empty if val_counts.get(name)]
+        notes += [f"{validation.name} has objects of {_name_classes(missed)}"] if missed else []
+    if train and not val:
         notes.append(f"{validation.name} has no classes: they are not validated")
     return notes
 
 
-def _some(names: Sequence[str], shown: int = 5) -> str:
+def _name_classes(names: Sequence[str], shown: int = 5) -> str:
     more = f" and {len(names) - shown} more classes" if len(names) > shown else ""
     return ("class " if len(names) == 1 else "classes ") + ", ".join(names[:shown]) + more

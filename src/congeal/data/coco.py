@@ -1,4 +1,4 @@
-"""Images with objects in COCO's JSON: polygons and run lengths."""
+"""Reader of COCO JSON: images with objects as polygons or run lengths (RLE)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from congeal.data.coco_annotations import (
     coco_labels,
     coco_masks,
     is_key,
-    paint_masks,
+    paint_annotations,
 )
 from congeal.data.coco_paths import find_image, sample_name
 from congeal.data.images import Channels, read_image
@@ -37,24 +37,25 @@ _NAMES = ("annotations", "instances")
 
 
 class CocoDataset(Dataset):
-    """Images with objects from COCO JSON.
+    """Images with object annotations from COCO JSON.
 
-    In ``labels`` objects are numbered in the file's order, smaller ones lie over larger ones, and
-    crowds (``iscrowd``) are void where no object is; ``masks`` holds them whole. Classes are
-    numbered 1, 2, ... by their category id; a file without categories has none.
+    In ``labels`` objects are numbered in file order, smaller objects are on top of larger ones, and
+    crowds (``iscrowd``) are void outside of objects; ``masks`` holds complete masks, overlaps
+    included. Class ids 1, 2, ... follow the order of category ids; a file without categories has no
+    classes.
 
     Args:
         path: a ``.json``, or a folder with ``annotations.json``, or with one file per split
-            (``annotations_train.json`` or ``instances_train.json`` and so on). Images are looked
-            for in ``images`` and ``images/SPLIT`` beside the file, beside the file itself, and the
-            same one folder up.
+            (``annotations_train.json`` or ``instances_train.json`` and so on). Images are searched
+            in ``images``, ``images/SPLIT`` and the folder of the file itself, then likewise one
+            folder up.
         split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``; made by hash as in `FolderDataset`.
-        seed: seed of that choice.
-        name: what to call the dataset; its path when None.
-        channels: which channels of the images to take, as in `read_image`.
+        seed: of the train/validation split by hash.
+        name: of the dataset; None: its path.
+        channels: image channels to read, as in `read_image`.
 
     Raises:
-        CongealError: the file is missing or not COCO JSON, or an image is missing.
+        CongealError: the file is missing or not COCO JSON, or an image file is missing.
 
     Example:
         >>> import tempfile
@@ -93,17 +94,25 @@ class CocoDataset(Dataset):
         if categories:
             self.class_ids = (0, *self.class_of)
             self.class_names = ("background", *(categories[key] for key in self.class_of))
-        if len(categories) > 1 and self.protocol == "matching":  # which looks at no class
+        if len(categories) > 1 and self.protocol == "matching":  # which ignores classes
             self.protocol, self.other_protocols = "coco", ("matching", "miou")
 
     def find_files(self, path: Path) -> dict[str, Path]:
-        """The file of each split, or of all images under ``"all"``."""
+        """The annotation file of each split, or of all images under ``"all"``."""
         return coco_files(path)
 
     def load(
         self, files: Mapping[str, Path], split: str
     ) -> tuple[dict[str, list[CocoImage]], dict[int, str]]:
-        """Read the files: all, so that the classes have the same numbers in every split."""
+        """Read all files, so that class ids are the same in every split.
+
+        Args:
+            files: annotation files by split.
+            split: the requested split, for subclasses that read only its file.
+
+        Returns:
+            Images by split, and category names by category id.
+        """
         parts: dict[str, list[CocoImage]] = {}
         categories: dict[int, str] = {}
         for part, file in files.items():
@@ -112,7 +121,7 @@ class CocoDataset(Dataset):
             for key, name in load_categories(file, content).items():
                 if categories.setdefault(key, name) != name:
                     both = f"{quoted(categories[key])} and {quoted(name)}"
-                    raise CongealError(f"expected one name for category {key}, {file} makes {both}")
+                    raise CongealError(f"expected one name for category {key}, {file} has {both}")
         return parts, categories
 
     def __len__(self) -> int:
@@ -123,13 +132,13 @@ class CocoDataset(Dataset):
         image = read_image(entry.path, self.channels)
         height, width = image.shape[:2]
         if entry.size is not None and entry.size != (height, width):
-            told = " x ".join(map(quoted, entry.size))
+            expected = " x ".join(map(quoted, entry.size))
             raise CongealError(
-                f"expected {entry.path} to be {told} (height x width) as {entry.source.name} "
-                f"says, it is {height} x {width}"
+                f"expected {entry.path} to be {expected} (height x width) as stated in "
+                f"{entry.source.name}, got {height} x {width}"
             )
         masks, runs = coco_masks(entry, height, width, self.class_of)
-        labels = paint_masks(masks, runs, height, width)
+        labels = paint_annotations(masks, runs, height, width)
         if not self.class_of:
             return Sample(entry.name, image, labels, entry.path, masks=masks)
         classes = np.array([mask.class_id for mask in masks if not mask.crowd], np.int64)
@@ -140,18 +149,18 @@ class CocoDataset(Dataset):
         )
 
     def names(self) -> list[str]:
-        """The names of all samples in order, without reading any image."""
+        """Names of all samples in order, without reading images."""
         return [image.name for image in self.images]
 
 
 def coco_files(path: str | Path) -> dict[str, Path]:
-    """Find the COCO files meant by a path: under ``"all"``, or under train, val and test.
+    """Find the COCO files of a path, by split or under ``"all"``.
 
     Returns:
-        Empty when the path is a folder without such a file.
+        Annotation files by split; empty for a folder without one.
 
     Raises:
-        CongealError: a file named outright does not exist.
+        CongealError: the path is a ``.json`` that does not exist.
 
     Example:
         >>> coco_files(".")
@@ -162,13 +171,13 @@ def coco_files(path: str | Path) -> dict[str, Path]:
         if not path.is_file():
             raise CongealError(f"no such file: {path}")
         return {"all": path}
-    whole = [path / f"{name}.json" for name in _NAMES]
+    single = [path / f"{name}.json" for name in _NAMES]
     split = [(part, path / f"{name}_{part}.json") for name in _NAMES for part in PARTS]
     found = {part: file for part, file in split if file.is_file()}
     if found:
         return found
-    one = next((file for file in whole if file.is_file()), None)
-    return {} if one is None else {"all": one}
+    first = next((file for file in single if file.is_file()), None)
+    return {} if first is None else {"all": first}
 
 
 def load_images(file: Path, content: Mapping[str, Any] | None = None) -> list[CocoImage]:
@@ -176,10 +185,10 @@ def load_images(file: Path, content: Mapping[str, Any] | None = None) -> list[Co
 
     Args:
         file: the file.
-        content: what is in it, when it has been parsed already.
+        content: its parsed content; None: parse the file.
 
     Raises:
-        CongealError: the file is no COCO JSON, or an image it names is missing.
+        CongealError: the file is not COCO JSON, or an image file is missing.
 
     Example:
         >>> load_images(Path("nowhere.json"))
@@ -189,34 +198,36 @@ def load_images(file: Path, content: Mapping[str, Any] | None = None) -> list[Co
     """
     content = parse_coco(file) if content is None else content
     images: dict[int | str, CocoImage] = {}
-    taken: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     for record in content["images"]:
         entry = _image(record, file)
         key = record["id"]
         if key in images:
-            raise CongealError(f"expected one image for every id, {file} has two {quoted(key)}")
-        told = record["file_name"]
-        # The same name in two folders of another machine: which image is meant cannot be known.
-        if taken.setdefault(entry.path, told) != told:
-            both = f"{quoted(taken[entry.path])} and {quoted(told)}"
-            raise CongealError(f"expected an image for each of {both} of {file}, found one")
+            raise CongealError(f"expected unique image ids, {file} has {quoted(key)} twice")
+        file_name = record["file_name"]
+        # The same file name in two folders of another machine: the image is ambiguous.
+        if names.setdefault(entry.path, file_name) != file_name:
+            both = f"{quoted(names[entry.path])} and {quoted(file_name)}"
+            raise CongealError(f"expected two images for {both} of {file}, found one")
         images[key] = entry
     for annotation in content["annotations"]:
         owner = annotation.get("image_id") if isinstance(annotation, dict) else None
         if not is_key(owner) or owner not in images:
-            told = quoted(owner)
-            raise CongealError(f"expected annotations of its images, {file} has one of {told}")
+            raise CongealError(
+                f"expected image_id of a listed image in every annotation of {file}, got "
+                f"{quoted(owner)}"
+            )
         images[owner].annotations.append(annotation)
     if not images:
-        raise CongealError(f"expected images in {file}, it lists none")
+        raise CongealError(f"expected images in {file}, found none")
     return list(images.values())
 
 
 def load_categories(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
-    """Give the names of the categories by their ids; empty when the file lists none.
+    """Category names by category id; empty for a file without categories.
 
     Raises:
-        CongealError: a category has no whole number as id, or an id comes twice.
+        CongealError: a category id is not an integer, or is used twice.
 
     Example:
         >>> load_categories(Path("a.json"), {"categories": [{"id": 3, "name": "car"}]})
@@ -225,26 +236,25 @@ def load_categories(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
     found: dict[int, str] = {}
     records = content.get("categories") or []
     if not isinstance(records, list):
-        told = quoted(records)
-        raise CongealError(f"expected a list of categories, {file} has {told}")
+        raise CongealError(f"expected a list of categories in {file}, got {quoted(records)}")
     for record in records:
         key = record.get("id") if isinstance(record, dict) else None
         if type(key) is not int or abs(key) >= 2**63 or key in found:
-            told = quoted(key)
-            raise CongealError(f"expected an id of its own for every category, {file} has {told}")
+            raise CongealError(
+                f"expected a unique integer id for every category of {file}, got {quoted(key)}"
+            )
         name = record.get("name", key)
         if not is_key(name):
-            told = quoted(name)
-            raise CongealError(f"expected a name for category {key}, {file} has {told}")
+            raise CongealError(f"expected a name for category {key} of {file}, got {quoted(name)}")
         found[key] = str(name)
     return found
 
 
 def parse_coco(file: Path) -> dict[str, Any]:
-    """Read a COCO file.
+    """Read a COCO file and check that it has lists of images and annotations.
 
     Raises:
-        CongealError: it cannot be read, or is no COCO JSON.
+        CongealError: the file cannot be read, or is not COCO JSON.
 
     Example:
         >>> parse_coco(Path("nowhere.json"))
@@ -253,14 +263,14 @@ def parse_coco(file: Path) -> dict[str, Any]:
         congeal.errors.CongealError: cannot read nowhere.json: No such file or directory
     """
     try:
-        # From bytes: with or without a byte-order mark, UTF-8 or the UTF-16 of Windows' tools.
+        # From bytes, json detects the encoding: UTF-8 or UTF-16, with or without byte-order mark.
         content = json.loads(file.read_bytes())
     except OSError as error:
         raise CongealError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         reason = " ".join(str(error).split())[:80]
         raise CongealError(
-            f"expected COCO JSON, {file} is damaged or no JSON ({reason})"
+            f"expected COCO JSON, {file} is damaged or not JSON ({reason})"
         ) from error
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -269,14 +279,17 @@ def parse_coco(file: Path) -> dict[str, Any]:
 
 
 def _image(record: Any, file: Path) -> CocoImage:
-    told = record.get("file_name") if isinstance(record, dict) else None
-    if not isinstance(told, str) or not is_key(record.get("id")):
-        what = quoted(record)
-        raise CongealError(f"expected id and file_name for every image, {file} has {what}")
-    path = find_image(file, told)
+    file_name = record.get("file_name") if isinstance(record, dict) else None
+    if not isinstance(file_name, str) or not is_key(record.get("id")):
+        raise CongealError(
+            f"expected id and file_name for every image of {file}, got {quoted(record)}"
+        )
+    path = find_image(file, file_name)
     if path is None:
-        what, beside = quoted(told), file.parent / "images"
-        raise CongealError(f"expected the image {what} of {file} in {beside}, found none")
+        folder = file.parent / "images"
+        raise CongealError(
+            f"expected the image {quoted(file_name)} of {file} in {folder}, found none"
+        )
     height, width = record.get("height"), record.get("width")
     size = (height, width) if type(height) is int and type(width) is int else None
-    return CocoImage(sample_name(told), path, file, size)
+    return CocoImage(sample_name(file_name), path, file, size)

@@ -1,4 +1,4 @@
-"""COCO as it is published: ``annotations/instances_val2017.json`` beside ``val2017``."""
+"""Reader of COCO in its original folders: ``annotations/instances_val2017.json``, ``val2017``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FILE = re.compile(r"instances_(train|val|test)(\d{4})?\.json")
 
 
 class Coco2017Dataset(CocoDataset):
-    """Objects of 80 classes in everyday photographs, or another set in COCO's folders.
+    """Objects of 80 classes in everyday photographs, or another dataset in the same folders.
 
-    Only the file of the split asked for is read, since that of the training images takes
-    gigabytes of memory. ``labels`` show what is seen of each object; the protocol is computed from
-    ``masks``, in which objects overlap and crowds are told apart.
+    Only the annotation file of the requested split is read, because that of the training images
+    takes gigabytes of memory. ``labels`` holds visible parts; the protocol uses ``masks``, which
+    may overlap and include crowds.
 
     Args:
-        path: the folder with ``annotations`` and the images' folders.
+        path: the folder with ``annotations`` and the image folders.
         split: ``"train"``, ``"val"`` or ``"all"``; the test images have no public annotations.
-        seed: not used where both files are there.
-        name: what to call the dataset; its path when None.
+        seed: of the hash split; not used where both annotation files exist.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -40,13 +40,13 @@ class Coco2017Dataset(CocoDataset):
     other_protocols = ("apr", "miou", "matching")
 
     def find_files(self, path: Path) -> dict[str, Path]:
-        """The file of each split."""
+        """The annotation file of each split."""
         if not path.exists():
             raise CongealError(f"no such folder: {path}")
         files = official_files(path)
         if not files:
             raise CongealError(
-                f"expected COCO (annotations/instances_train2017.json and the like) in {path}, "
+                f"expected COCO files such as annotations/instances_train2017.json in {path}, "
                 "found none"
             )
         return files
@@ -54,14 +54,14 @@ class Coco2017Dataset(CocoDataset):
     def load(
         self, files: Mapping[str, Path], split: str
     ) -> tuple[dict[str, list[CocoImage]], dict[int, str]]:
-        """Read the files that are asked for; their categories are the same."""
+        """Read only the required files; categories are the same in all."""
         if split not in (*PARTS, "all"):
             raise unknown("split", split, (*PARTS, "all"))
-        # Without a file for validation, that of the training images has to be divided.
-        wanted = {split} if split in files and "val" in files else set(files)
+        # Without a validation file, the training images are split by hash.
+        required = {split} if split in files and "val" in files else set(files)
         parts: dict[str, list[CocoImage]] = {part: [] for part in files}
         categories: dict[int, str] = {}
-        for part in wanted:
+        for part in required:
             content = parse_coco(files[part])
             parts[part] = load_images(files[part], content)
             categories |= load_categories(files[part], content)
@@ -69,7 +69,7 @@ class Coco2017Dataset(CocoDataset):
 
 
 def official_files(path: Path) -> dict[str, Path]:
-    """Find the annotations of each split in COCO's folders, the latest year of several.
+    """Find the annotation file of each split in COCO's folders; of several years the latest.
 
     Example:
         >>> official_files(Path("nowhere"))

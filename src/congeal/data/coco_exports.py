@@ -1,4 +1,4 @@
-"""COCO files in the folders that annotation programs export: Roboflow and CVAT."""
+"""Reader of the COCO exports of annotation tools: Roboflow and CVAT."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _ROBOFLOW = "_annotations.coco.json"
 
 
 class CocoExportDataset(CocoDataset):
-    """Images with objects from the COCO export of Roboflow or CVAT.
+    """Images with object annotations from a COCO export of Roboflow or CVAT.
 
     Args:
         path: a folder with ``train``, ``valid`` and ``test``, in each ``_annotations.coco.json``
             beside its images (Roboflow), or one with ``annotations/instances_default.json``, or
             ``instances_SPLIT.json``, and ``images`` (CVAT).
         split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``; made by hash as in `FolderDataset`.
-        seed: seed of that choice.
-        name: what to call the dataset; its path when None.
+        seed: of the train/validation split by hash.
+        name: of the dataset; None: its path.
 
     Raises:
-        CongealError: the files are missing or not COCO JSON, or an image is missing.
+        CongealError: files are missing or not COCO JSON, or an image file is missing.
 
     Example:
         >>> CocoExportDataset("nowhere")
@@ -35,12 +35,12 @@ class CocoExportDataset(CocoDataset):
     """
 
     def find_files(self, path: Path) -> dict[str, Path]:
-        """The file of each split, or of all images under ``"all"``."""
+        """The annotation file of each split, or of all images under ``"all"``."""
         return export_files(path)
 
 
 def export_files(path: Path) -> dict[str, Path]:
-    """Find the COCO files of an export: under train, val and test, or under ``"all"``.
+    """Find the COCO files of an export, by split or under ``"all"``.
 
     Raises:
         CongealError: a split has two files.
@@ -51,8 +51,8 @@ def export_files(path: Path) -> dict[str, Path]:
     """
     if (path / _ROBOFLOW).is_file():
         return {"all": path / _ROBOFLOW}
-    beside = {part: folder / _ROBOFLOW for part, folder in split_folders(path).items()}
-    found = {part: file for part, file in beside.items() if file.is_file()}
+    candidates = {part: folder / _ROBOFLOW for part, folder in split_folders(path).items()}
+    found = {part: file for part, file in candidates.items() if file.is_file()}
     return found or _cvat_files(path / "annotations")
 
 
@@ -62,12 +62,12 @@ def _cvat_files(folder: Path) -> dict[str, Path]:
     files = sorted(path for path in folder.glob("instances_*.json") if path.is_file())
     found: dict[str, Path] = {}
     for file in files:
-        called = file.stem.removeprefix("instances_").casefold()
-        part = next((part for part, names in SPLIT_FOLDERS.items() if called in names), None)
+        suffix = file.stem.removeprefix("instances_").casefold()
+        part = next((part for part, names in SPLIT_FOLDERS.items() if suffix in names), None)
         if part is not None and part in found:
             both = f"{found[part].name} and {file.name}"
             raise CongealError(f"expected one file for the split {part} in {folder}, got {both}")
         if part is not None:
             found[part] = file
-    whole = folder / "instances_default.json"
-    return found or ({"all": whole} if whole.is_file() else {})
+    single = folder / "instances_default.json"
+    return found or ({"all": single} if single.is_file() else {})

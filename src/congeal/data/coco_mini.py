@@ -1,4 +1,4 @@
-"""coco_mini: 418 images of COCO 2017 in 80 classes, or in their 12 supercategories."""
+"""Reader of coco_mini: 418 images of COCO 2017 in 80 classes or 12 supercategories."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["CocoMiniDataset"]
 
 
 class CocoMiniDataset(CocoDataset):
-    """Objects in everyday photographs, with COCO's own protocol.
+    """Objects in everyday photographs, evaluated with the COCO protocol.
 
     Args:
         path: the folder with ``instances_train.json`` and ``images``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        merged: whether classes are the supercategories of COCO instead of its categories. They are
-            numbered 1, 2, ... in the order of their first category, and have no ids in the file.
-        seed: not used where the splits are there.
-        name: what to call the dataset; its path when None.
+        merged: whether to use the supercategories of COCO as classes. Class ids 1, 2, ... follow
+            the order of their first category; ``class_ids`` is empty.
+        seed: of the hash split; not used where the dataset has a validation split.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a category has no supercategory.
@@ -47,14 +47,14 @@ class CocoMiniDataset(CocoDataset):
         if not merged:
             return
         file = next(iter(self.find_files(Path(path)).values()))
-        above = _supercategories(parse_coco(file).get("categories"), file)
-        titles = tuple(dict.fromkeys(above[key] for key in self.class_of))
-        self.class_of = {key: 1 + titles.index(above[key]) for key in self.class_of}
-        self.class_names, self.class_ids = ("background", *titles), ()
+        parents = _supercategories(parse_coco(file).get("categories"), file)
+        names = tuple(dict.fromkeys(parents[key] for key in self.class_of))
+        self.class_of = {key: 1 + names.index(parents[key]) for key in self.class_of}
+        self.class_names, self.class_ids = ("background", *names), ()
 
 
 def _supercategories(records: Any, file: Path) -> dict[int, str]:
-    """Names of the supercategories by id of the category, in the order of the ids."""
+    """Supercategory by category id, in order of the ids."""
     try:
         pairs = sorted((record["id"], str(record["supercategory"])) for record in records)
     except (KeyError, TypeError) as error:

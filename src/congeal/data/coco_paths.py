@@ -1,4 +1,4 @@
-"""Where the images of a COCO file lie, as the tools of others name them."""
+"""Resolution of the image paths in a COCO file, which tools write in different ways."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 __all__ = ["find_image", "sample_name"]
 
 
-def find_image(file: Path, told: str) -> Path | None:
-    """Find the image that a COCO file names, None when it lies nowhere.
+def find_image(file: Path, file_name: str) -> Path | None:
+    """Find the image file of a COCO record; None if there is none.
 
-    It is looked for in ``images`` and ``images/SPLIT`` beside the file, beside the file itself, and
-    the same one folder up. Windows writes backslashes; and of a path from the root of another
-    machine only the name of the file counts.
+    Searches ``images``, ``images/SPLIT`` and the folder of the COCO file itself, then likewise one
+    folder up. Backslashes (Windows) are accepted. Of an absolute path, which may be from another
+    machine, only the file name is used.
 
     Args:
         file: the COCO file.
-        told: ``file_name`` of an image.
+        file_name: of the image record.
 
     Example:
         >>> import tempfile
@@ -26,21 +26,21 @@ def find_image(file: Path, told: str) -> Path | None:
         >>> find_image(folder / "annotations.json", "/content/drive/a.png").name
         'a.png'
     """
-    return next((place for place in _places(file, told) if _is_file(place)), None)
+    return next((path for path in _candidates(file, file_name) if _is_file(path)), None)
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name no system has: too long, or with a zero byte
+    except (OSError, ValueError):  # an invalid name: too long, or with a null byte
         return False
 
 
-def _places(file: Path, told: str) -> Iterator[Path]:
+def _candidates(file: Path, file_name: str) -> Iterator[Path]:
     hint = file.stem.rsplit("_", 1)[-1]  # instances_val2017.json hints at a folder val2017
-    spellings = [told, _forward(told)]
-    if _is_absolute(told):
-        spellings.append(PurePosixPath(_forward(told)).name)
+    spellings = [file_name, _with_slashes(file_name)]
+    if _is_absolute(file_name):
+        spellings.append(PurePosixPath(_with_slashes(file_name)).name)
     for spelling in dict.fromkeys(filter(None, spellings)):
         for folder in (file.parent, file.parent.parent):
             yield folder / "images" / spelling
@@ -49,23 +49,23 @@ def _places(file: Path, told: str) -> Iterator[Path]:
             yield folder / hint / spelling
 
 
-def _forward(told: str) -> str:
-    return told.replace("\\", "/")
+def _with_slashes(file_name: str) -> str:
+    return file_name.replace("\\", "/")
 
 
-def _is_absolute(told: str) -> bool:
-    """Whether it starts at a root, of Windows with or without a drive."""
-    return bool(PureWindowsPath(told).root)
+def _is_absolute(file_name: str) -> bool:
+    """Whether a path is absolute on POSIX or on Windows, with or without a drive."""
+    return bool(PureWindowsPath(file_name).root)
 
 
-def sample_name(told: str) -> str:
-    """Name a sample after its file with the folders, after the file alone when it had a root.
+def sample_name(file_name: str) -> str:
+    """Sample name of an image file: its relative path with ``__`` for slashes, or its stem.
 
     Example:
         >>> sample_name("train/a.png"), sample_name("C:/data/a.png")
         ('train__a', 'a')
     """
-    parts = PurePosixPath(_forward(told)).with_suffix("").parts
-    if _is_absolute(told):
+    parts = PurePosixPath(_with_slashes(file_name)).with_suffix("").parts
+    if _is_absolute(file_name):
         return parts[-1]
     return "__".join(part for part in parts if part != "..")

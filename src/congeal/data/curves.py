@@ -1,4 +1,4 @@
-"""Tubes around curves: rods, worms, fibres."""
+"""Curves and the tubes around them, for synthetic rods, worms and fibres."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from congeal.data.canvas import Floats
 __all__ = ["STEP", "Tube", "curve", "tube"]
 
 STEP = 0.9  # pixels between points of a curve
-_MARGIN = 2  # pixels around the outline that are drawn: smooth edges and shadows
-_OUTSIDE = -9.0
+_MARGIN = 2  # pixels drawn around the outline, for antialiasing and shadows
+_OUTSIDE = -9.0  # depth of pixels beyond the margin
 
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """The pixels around a curve, in the box around it.
+    """Coordinates of the pixels around a curve, within its bounding box.
 
     Attributes:
         top: first row of the box in the image.
         left: first column of the box in the image.
-        depth: `(h, w)` pixels inside the outline, negative outside.
-        along: `(h, w)` place along the curve, 0..1.
+        depth: `(h, w)` signed distance to the outline in pixels, positive inside.
+        along: `(h, w)` position along the curve, 0..1.
         across: `(h, w)` signed distance from the curve in radii, -1..1 inside.
     """
 
@@ -45,16 +45,16 @@ def curve(
     phase: float = 0.0,
     periods: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Give points of a curve, every `STEP` pixels.
+    """Sample points of a curve at a distance of `STEP` pixels.
 
     Args:
-        middle: row and column of the point in the middle.
-        angle: direction in the middle in radians, 0 to the right, pi/2 downwards.
-        length: of the curve in pixels.
-        bend: how much the direction turns from end to end, radians.
-        wave: amplitude of a sine that is added to the direction, radians.
-        phase: of that sine, radians.
-        periods: of that sine, over the whole length.
+        middle: row and column of the midpoint.
+        angle: direction at the midpoint in radians, 0 to the right, pi/2 downwards.
+        length: length of the curve in pixels.
+        bend: change of direction from end to end in radians.
+        wave: amplitude of a sine added to the direction, in radians.
+        phase: phase of that sine in radians.
+        periods: number of its periods over the whole length.
 
     Returns:
         `(N, 2)` rows and columns.
@@ -64,8 +64,8 @@ def curve(
         [[5.0, 4.1], [5.0, 5.0], [5.0, 5.9]]
     """
     count = max(int(length / STEP + 1e-9), 1) + 1
-    share = np.linspace(-0.5, 0.5, count)
-    heading = angle + bend * share + wave * np.sin(2 * np.pi * periods * share + phase)
+    t = np.linspace(-0.5, 0.5, count)
+    heading = angle + bend * t + wave * np.sin(2 * np.pi * periods * t + phase)
     steps = STEP * np.stack([np.sin(heading), np.cos(heading)], axis=1)
     points = np.cumsum(steps, axis=0)
     half = (points[(count - 1) // 2] + points[count // 2]) / 2
@@ -74,17 +74,17 @@ def curve(
 
 
 def tube(points: NDArray[np.float64], radius: NDArray[np.float64], size: tuple[int, int]) -> Tube:
-    """Draw a tube of varying radius around a curve.
+    """Compute a tube of varying radius around a curve.
 
-    Each point marks the pixels near it; a pixel belongs to the point that it is deepest in.
+    Each pixel is assigned to the curve point with the largest depth, radius - distance.
 
     Args:
-        points: `(N, 2)` rows and columns, not further apart than a pixel.
-        radius: `(N,)` pixels.
+        points: `(N, 2)` rows and columns, at most one pixel apart.
+        radius: `(N,)` in pixels.
         size: height and width of the image.
 
     Returns:
-        The tube; its box is empty where no point is near the image.
+        The tube; its box is empty if no point is near the image.
 
     Example:
         >>> straight = curve((8.0, 8.0), 0.0, 10.0)
@@ -96,7 +96,7 @@ def tube(points: NDArray[np.float64], radius: NDArray[np.float64], size: tuple[i
     down, right = y - points[near, 0], x - points[near, 1]
     depth = (radius[near] - np.hypot(down, right)).astype(np.float32)
     close = np.flatnonzero(depth > -_MARGIN)
-    # Where several points mark a pixel, the one that it is deepest in comes last and stays.
+    # Sorted by depth: of several points near a pixel, the deepest is written last.
     order = close[np.argsort(depth[close], kind="stable")]
     y, x, near, depth = y[order], x[order], near[order], depth[order]
     top, left = (int(at.min()) if len(at) else 0 for at in (y, x))

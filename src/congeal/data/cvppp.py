@@ -1,4 +1,4 @@
-"""CVPPP leaf segmentation: plants seen from above, a label per leaf."""
+"""Reader of CVPPP leaf segmentation: plants seen from above, one label per leaf."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _IMAGE, _LABELS = "_rgb.png", "_label.png"
 
 
 class CvpppDataset(StandardDataset):
-    """Leaves of rosettes: ``plant001_rgb.png`` beside ``plant001_label.png``, in A1 to A4.
+    """Rosette leaves: ``plant001_rgb.png`` with ``plant001_label.png``, in folders A1 to A4.
 
-    There is no official validation part, so one is made by hash; the published test images have
-    no labels.
+    There is no official validation split, so one is made by hash; the published test images have no
+    labels.
 
     Args:
-        root: the folder with A1..A4, or one of them.
+        root: the folder with A1..A4, or one of these.
         split: ``"train"``, ``"val"`` or ``"all"``.
-        subset: one of the folders, such as ``"A1"``; all of them when None.
-        seed: seed of the division.
-        name: what to call the dataset; its path when None.
+        subset: one of the folders, such as ``"A1"``; None: all.
+        seed: of the train/validation split by hash.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -54,20 +54,20 @@ class CvpppDataset(StandardDataset):
         if subset is not None and home is not None and home.name != subset and _subsets(home):
             inside = home / subset
             if not _has_pairs(inside):
-                there = ", ".join(folder.name for folder in _subsets(home))
-                raise CongealError(f"expected the leaves of {subset} in {home}, it has {there}")
+                available = ", ".join(folder.name for folder in _subsets(home))
+                raise CongealError(f"expected the folder {subset} in {home}, found {available}")
             root = inside
         super().__init__(root, split, seed=seed, name=name)
 
     @classmethod
     def find(cls, path: Path) -> Path | None:
-        """The folder of pairs, or the one with such folders in it."""
-        places = (path, path / "training", path / "CVPPP2017_LSC_training" / "training")
-        return next((p for p in places if _has_pairs(p) or _subsets(p)), None)
+        """The folder of image-label pairs, or the parent of such folders."""
+        candidates = (path, path / "training", path / "CVPPP2017_LSC_training" / "training")
+        return next((p for p in candidates if _has_pairs(p) or _subsets(p)), None)
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """Every image, those of several folders with the folder in their names."""
+        """All pairs; names have the folder as prefix where there are several folders."""
         if _has_pairs(home):
             return {"all": _pairs(home, "")}
         folders = _subsets(home)
@@ -75,11 +75,11 @@ class CvpppDataset(StandardDataset):
 
     @staticmethod
     def split_key(pair: Pair) -> str:
-        """The name without its folder, which is part of it only when several are opened."""
+        """The name without folder, so that the split does not depend on which folder is opened."""
         return pair.image.name.removesuffix(_IMAGE)
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image and its leaves."""
+        """Read the image and its leaf labels."""
         return read_pair(pair)
 
 
@@ -90,17 +90,17 @@ def _has_pairs(folder: Path) -> bool:
 
 
 def _subsets(folder: Path) -> list[Path]:
-    """The folders of pairs inside, ``A1`` and the like, or those of the 2014 archive."""
+    """The subfolders with pairs: ``A1`` and so on, or those of the 2014 archive."""
     if not folder.is_dir():
         return []
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name[:1] in "AT")
     return sorted(path for path in inside if _has_pairs(path))
 
 
-def _pairs(folder: Path, before: str) -> list[Pair]:
+def _pairs(folder: Path, prefix: str) -> list[Pair]:
     images = sorted(folder.glob(f"*{_IMAGE}"), key=lambda path: natural_key(path.name))
     stems = [path.name.removesuffix(_IMAGE) for path in images]
     return [
-        Pair(before + stem, path, folder / f"{stem}{_LABELS}")
+        Pair(prefix + stem, path, folder / f"{stem}{_LABELS}")
         for stem, path in zip(stems, images, strict=True)
     ]

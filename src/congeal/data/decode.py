@@ -1,4 +1,4 @@
-"""Turning image files into arrays: what is stored, before deciding what it means."""
+"""Decoding of image files to arrays of stored values, not yet interpreted as image or labels."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from PIL import Image, UnidentifiedImageError
 
 from congeal.data.jpeg2000 import JPEG2000_MAGIC, decode_jpeg2000
 from congeal.data.memory import check_memory
-from congeal.data.raster import Raster, turn_upright
+from congeal.data.raster import Raster, apply_orientation
 from congeal.data.sample import Pixels
 from congeal.data.tiff import count_tiff_pages, decode_tiff, decode_tiff_pages
 from congeal.errors import CongealError
 
 __all__ = ["count_pages", "decode", "decode_pages"]
 
-# What Pillow may open. It knows many more formats: one of them, PostScript, starts a program.
-# TIFF and JPEG 2000 are read by libraries that keep the depth.
+# Formats opened by Pillow. Its other formats are excluded; PostScript, for one, runs a program.
+# TIFF and JPEG 2000 are read by libraries that preserve the bit depth.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 _ORIENTATION = 0x0112
-_COPIES = 4  # of the pixels that reading them makes
-_HEAD = 2**16  # bytes in which a header ends
+_COPIES = 4  # of the pixels in memory while they are read
+_HEAD_LENGTH = 2**16  # bytes read to recognise formats; contains the headers
 
 
 def decode(path: str | Path) -> Raster:
-    """Read the one picture in a PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000 or PNM file.
+    """Read a single-image PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000 or PNM file.
 
-    The format is told by the first bytes, not by the ending. The orientation that TIFF or EXIF
-    tells is applied. Numbers stay as they are stored, whatever their depth.
+    The format is detected from the first bytes, not from the file name. The orientation tag of TIFF
+    or EXIF is applied. Values are returned as stored, at any bit depth.
 
     Raises:
-        CongealError: the file is missing, empty, truncated, no image, has several pages, or needs
-            more memory than there is.
+        CongealError: the file is missing, empty, truncated, not an image, has several pages, or
+            does not fit in memory.
 
     Example:
         >>> import tempfile
@@ -53,10 +53,10 @@ def decode(path: str | Path) -> Raster:
 
 
 def decode_pages(path: str | Path) -> list[Raster]:
-    """Read every page of a TIFF stack as a picture, and of any other file the one picture.
+    """Read every page of a TIFF stack as an image; other files have one image.
 
     Raises:
-        CongealError: as for `decode`, or the stack has several axes.
+        CongealError: as for `decode`, or the stack has more than one stack axis.
 
     Example:
         >>> import tempfile
@@ -73,7 +73,7 @@ def decode_pages(path: str | Path) -> list[Raster]:
 
 
 def count_pages(path: str | Path) -> int:
-    """Count the pictures that `decode_pages` gives; 1 for a file that cannot be read.
+    """Number of images that `decode_pages` returns; 1 for a file that cannot be read.
 
     Example:
         >>> count_pages("nowhere.tif")
@@ -82,27 +82,27 @@ def count_pages(path: str | Path) -> int:
     try:
         is_tiff = _head(Path(path))[:4] in _TIFF_MAGIC
         return count_tiff_pages(Path(path)) if is_tiff else 1
-    # Reading the file tells what is wrong with it.
+    # Reading the file raises a precise error later.
     except Exception:
         return 1
 
 
 def _checked(path: Path, read: Callable[[Path, bytes], list[Raster]]) -> list[Raster]:
-    """Read, and tell in one line whatever goes wrong."""
+    """Read, and convert every exception to a CongealError."""
     head = _head(path)
     try:
         rasters = read(path, head)
     except CongealError:
         raise
     except UnidentifiedImageError as error:
-        raise CongealError(f"expected an image (PNG, JPEG or TIFF), {path} is none") from error
+        raise CongealError(f"expected an image (PNG, JPEG or TIFF), {path} is not") from error
     except (MemoryError, Image.DecompressionBombError) as error:
         raise _too_large(path) from error
-    # Decoders of broken files fail in any way there is, assertions and lost keys among them.
+    # Decoders of damaged files raise any exception, such as AssertionError or KeyError.
     except Exception as error:
-        raise _broken(path, error) from error
+        raise _damaged(path, error) from error
     if not all(raster.pixels.size for raster in rasters):
-        raise CongealError(f"cannot read {path}: the image has no pixel")
+        raise CongealError(f"cannot read {path}: the image has no pixels")
     return rasters
 
 
@@ -114,7 +114,7 @@ def _decode(path: Path, head: bytes) -> Raster:
     return _decode_pillow(path, head)
 
 
-def _broken(path: Path, error: Exception) -> CongealError:
+def _damaged(path: Path, error: Exception) -> CongealError:
     reason = " ".join(str(error).split())[:80] or type(error).__name__
     return CongealError(f"cannot read {path}: the file is truncated or damaged ({reason})")
 
@@ -128,7 +128,7 @@ def _head(path: Path) -> bytes:
         raise CongealError(f"expected an image file, {path} is a folder")
     try:
         with path.open("rb") as stream:
-            head = stream.read(_HEAD)
+            head = stream.read(_HEAD_LENGTH)
     except FileNotFoundError as error:
         raise CongealError(f"no such image file: {path}") from error
     except OSError as error:
@@ -140,7 +140,7 @@ def _head(path: Path) -> bytes:
 
 def _decode_pillow(path: Path, head: bytes) -> Raster:
     with warnings.catch_warnings():
-        # Large pictures are what people have; Pillow still refuses absurd ones.
+        # Large images are common, so no warning; Pillow still refuses decompression bombs.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path, formats=FORMATS) as picture:
             _check_picture(path, picture)
@@ -153,22 +153,22 @@ def _decode_pillow(path: Path, head: bytes) -> Raster:
                 palette = _palette(picture)
                 pixels = _stored(_pixels(picture), head)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    # In all of these formats a second or fourth channel is alpha by definition.
+    # In these formats the second or fourth channel is alpha by definition.
     alpha = (channels - 1,) if channels in (2, 4) else ()
-    return Raster(turn_upright(pixels, orientation), palette, lossy=lossy, alpha=alpha)
+    return Raster(apply_orientation(pixels, orientation), palette, lossy=lossy, alpha=alpha)
 
 
 def _check_picture(path: Path, picture: Image.Image) -> None:
-    """Refuse what is known from the header: a film, no pixel, or more than the memory takes."""
+    """Check the header: one frame, at least one pixel, and enough memory."""
     frames = getattr(picture, "n_frames", 1)
-    # Phones store a photograph and its depth or preview as two MPO frames.
+    # MPO files of phones hold a depth map or preview as second frame: read the first.
     if frames > 1 and picture.format != "MPO":
         raise CongealError(
-            f"expected one picture, {path} has {frames} frames; save each as its own file"
+            f"expected one image, {path} has {frames} frames; save each as a file of its own"
         )
     width, height = picture.size
     if width < 1 or height < 1:
-        raise CongealError(f"cannot read {path}: the image has no pixel ({height} x {width})")
+        raise CongealError(f"cannot read {path}: the image has no pixels ({height} x {width})")
     values = 8 if picture.mode.startswith(("I", "F")) else 4
     check_memory(_COPIES * math.prod(picture.size) * values, f"{path} ({height} x {width})")
 
@@ -187,28 +187,28 @@ def _pixels(picture: Image.Image) -> Pixels:
 
 
 def _stored(pixels: Pixels, head: bytes) -> Pixels:
-    """Undo what Pillow does to grays of few bits and of odd ranges: it stretches them."""
+    """Undo Pillow's scaling of gray PNG (2, 4 bits) and PNM values to the full 8 or 16 bits."""
     if pixels.dtype == np.bool_:
         return pixels
     if head.startswith(_PNG_MAGIC) and head[25] == 0 and head[24] in (2, 4):
         return pixels // np.uint8(255 // (2 ** head[24] - 1))
     if head[:1] == b"P" and head[1:2] in b"2356":
-        return _unstretched(pixels, head)
+        return _unscaled(pixels, head)
     return pixels
 
 
-def _unstretched(pixels: Pixels, head: bytes) -> Pixels:
-    """Bring the values of a PNM from 255 (65535) back to the highest one its header names."""
+def _unscaled(pixels: Pixels, head: bytes) -> Pixels:
+    """Scale the values of a PNM from 255 (65535) back to the maximum stated in its header."""
     words = re.sub(rb"#[^\r\n]*", b" ", head).split(None, 4)
-    most = int(words[3])
-    shown = 255 if pixels.dtype == np.uint8 else 65535
-    if most < shown:
-        pixels = np.rint(pixels.astype(np.float64) * (most / shown))
-    return pixels.astype(np.uint8 if most < 256 else np.uint16)
+    stated_max = int(words[3])
+    full = 255 if pixels.dtype == np.uint8 else 65535
+    if stated_max < full:
+        pixels = np.rint(pixels.astype(np.float64) * (stated_max / full))
+    return pixels.astype(np.uint8 if stated_max < 256 else np.uint16)
 
 
 def _is_deep_png(head: bytes) -> bool:
-    """Whether it is one of those that Pillow cuts down to 8 bits: colour or alpha of 16 bits."""
+    """Whether a file is a 16-bit PNG with colour or alpha, which Pillow reduces to 8 bits."""
     return (
         head.startswith(_PNG_MAGIC) and len(head) > 25 and head[24] == 16 and head[25] in (2, 4, 6)
     )

@@ -1,4 +1,4 @@
-"""Handwritten digits of scikit-learn, enlarged, turned, and laid over each other."""
+"""Synthetic images of overlapping handwritten digits (the digits of scikit-learn)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from congeal.data.canvas import place_downwards
+from congeal.data.canvas import place_top_down
 from congeal.data.sample import LabelMap, Mask, Pixels
 from congeal.data.scenes import MIN_VISIBLE
 from congeal.errors import unknown
 
 __all__ = ["draw_digits"]
 
-_INK = 0.4
-# Which tenths of the 1,797 digits a split draws from: no digit is seen in two splits.
+_INK_THRESHOLD = 0.4
+# The 1,797 digits, by index modulo 10, that each split uses: no digit is in two splits.
 _TENTHS = {"train": range(7), "val": range(7, 8), "test": range(8, 10)}
 
 Floats = NDArray[np.float32]
@@ -30,19 +30,19 @@ def draw_digits(
     count: int | None = None,
     overlap: float = 1.0,
 ) -> tuple[Pixels, LabelMap]:
-    """Place digits, 22 to 36 pixels high, later ones over earlier ones, bright on dark.
+    """Draw overlapping digits, 22 to 36 pixels high, bright on dark, later ones on top.
 
     Args:
-        rng: where everything random comes from.
-        height: of the image in pixels.
-        width: of the image in pixels.
+        rng: source of randomness.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
         split: whose digits are drawn; no digit of scikit-learn is in two splits.
-        count: number of digits, more than 9 being drawn smaller; when None, 4 to 9 are drawn and
-            those that are hidden left out.
-        overlap: the largest share of a digit that others may hide, 0..1.
+        count: number of digits (more than 9 are drawn smaller); None: 4 to 9, of which hidden ones
+            are removed.
+        overlap: largest fraction of a digit that others may hide, 0..1.
 
     Returns:
-        Image `(H, W, 1)` uint8 and labels `(H, W)` of the ink that is seen of each digit.
+        Image `(H, W, 1)` uint8 and labels `(H, W)` of the visible ink of each digit.
 
     Raises:
         CongealError: the split is not train, val or test.
@@ -61,9 +61,9 @@ def draw_digits(
         ink = _arrange(rng, glyphs, (height, width), number, overlap)
     scene = np.full((height, width), rng.uniform(0, 0.25), np.float32)
     for layer in ink:
-        tone = rng.uniform(0.6, 1)
-        cover = np.clip((layer - _INK) * 4 + 0.5, 0, 1)
-        scene += cover * (tone * (0.55 + 0.45 * layer) - scene)
+        brightness = rng.uniform(0.6, 1)
+        cover = np.clip((layer - _INK_THRESHOLD) * 4 + 0.5, 0, 1)
+        scene += cover * (brightness * (0.55 + 0.45 * layer) - scene)
     scene += rng.normal(0, rng.uniform(0.01, 0.05), scene.shape)
     image = (np.clip(scene, 0, 1) * 255 + 0.5).astype(np.uint8)
     return image[..., None], _topmost(ink)
@@ -84,22 +84,22 @@ def _glyphs(split: str) -> Floats:
 def _arrange(
     rng: np.random.Generator, glyphs: Floats, size: tuple[int, int], count: int, overlap: float
 ) -> Floats:
-    """Place digits below each other so that enough can be seen of each."""
-    share = min(1.0, 9 * size[0] * size[1] / (count * 112 * 112)) ** 0.5
+    """Place digits so that each stays visible enough."""
+    size_factor = min(1.0, 9 * size[0] * size[1] / (count * 112 * 112)) ** 0.5
 
     def draw(_: int, scale: float) -> Floats:
-        return _place(rng, glyphs, *size, scale * share)
+        return _place(rng, glyphs, *size, scale * size_factor)
 
     def locate(ink: Floats) -> tuple[tuple[slice, slice], Mask]:
-        return (slice(None), slice(None)), ink > _INK
+        return (slice(None), slice(None)), ink > _INK_THRESHOLD
 
-    return np.stack(place_downwards(draw, locate, count, size, overlap, MIN_VISIBLE)[0])
+    return np.stack(place_top_down(draw, locate, count, size, overlap, MIN_VISIBLE)[0])
 
 
 def _place(
     rng: np.random.Generator, glyphs: Floats, height: int, width: int, size: float = 1.0
 ) -> Floats:
-    """One digit at a random place, size and angle on the whole canvas."""
+    """Render one digit at random position, size and angle, `(H, W)`."""
     glyph = glyphs[rng.integers(len(glyphs))]
     scale = 8 / (rng.uniform(22, 36) * size)
     angle = rng.normal(0, 0.25)
@@ -113,10 +113,10 @@ def _place(
 
 def _topmost(ink: Floats) -> LabelMap:
     order = np.arange(1, len(ink) + 1, dtype=np.int64)[:, None, None]
-    top: LabelMap = ((ink > _INK) * order).max(axis=0, initial=0)
+    top: LabelMap = ((ink > _INK_THRESHOLD) * order).max(axis=0, initial=0)
     return top
 
 
 def _is_visible(ink: Floats) -> NDArray[np.bool_]:
-    seen: NDArray[np.int64] = np.bincount(_topmost(ink).ravel(), minlength=len(ink) + 1)[1:]
-    return seen >= MIN_VISIBLE
+    visible: NDArray[np.int64] = np.bincount(_topmost(ink).ravel(), minlength=len(ink) + 1)[1:]
+    return visible >= MIN_VISIBLE

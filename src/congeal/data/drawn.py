@@ -1,4 +1,4 @@
-"""Datasets that are drawn instead of downloaded; nothing is stored."""
+"""Synthetic datasets: samples are drawn on access, nothing is stored."""
 
 from __future__ import annotations
 
@@ -13,37 +13,36 @@ from congeal.errors import CongealError, unknown
 
 __all__ = ["COUNTS", "KINDS", "DrawnDataset", "split_drawing"]
 
-# How many samples a split has unless told otherwise.
+# Default number of samples by split.
 COUNTS = {"train": 512, "val": 32, "test": 64}
 
 KINDS = tuple(DRAWN_KINDS)
 _CLASS_PROTOCOLS = ("miou", "apr")
-_MOST = 2000  # objects that may be asked for in an image
+_MAX_OBJECTS = 2000  # per image
 
 
 class DrawnDataset(Dataset):
-    """Drawn images; the labels are what is seen of each object.
+    """Synthetic images; labels mark the visible part of each object.
 
-    Sample i of a split depends on seed, kind, split, size, objects, overlap and i only, on
-    nothing drawn before. Kinds with classes have them in ``classes`` and ``semantic``.
+    Sample i is a pure function of seed, kind, split, size, objects, overlap and i. Kinds with
+    classes fill ``classes`` and ``semantic``.
 
     Args:
-        kind: a name of ``KINDS``: ``"sticks"``, ``"discs"``, ``"digits"``, ``"shapes"``,
+        kind: one of ``KINDS``: ``"sticks"``, ``"discs"``, ``"digits"``, ``"shapes"``,
             ``"shapes:two"``, ``"rods"``, ``"worms"``, ``"fibres"``, ``"rings"``, ``"cells"``,
             ``"specks"`` or ``"rosettes"``.
-        split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for one after the other.
-        count: number of samples; 512, 32 or 64 by split when None.
-        size: side in pixels of a square image; usual for the kind when None.
-        seed: another seed, another world.
-        objects: number of objects of an image, or the fewest and the most; usual for the kind
-            when None. Objects are drawn smaller where there are too many for the image; only if
-            they find no place even so, there are fewer.
-        overlap: the largest share of an object that others may hide, 0..1; usual for the kind
-            when None.
+        split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` (concatenated).
+        count: number of samples; None: 512, 32 or 64 by split.
+        size: side of a square image in pixels; None: default of the kind.
+        seed: of all random numbers.
+        objects: number of objects per image, or minimum and maximum; None: default of the kind.
+            Objects are drawn smaller, and finally omitted, if they do not fit.
+        overlap: largest fraction of an object that others may hide, 0..1; None: default of the
+            kind.
 
     Raises:
-        CongealError: unknown kind or split, or a count, size, seed, number of objects or overlap
-            that makes no sense.
+        CongealError: kind or split is unknown, or count, size, seed, number of objects or overlap
+            is out of range.
 
     Example:
         >>> sticks = DrawnDataset("sticks", "val", size=96)
@@ -65,7 +64,7 @@ class DrawnDataset(Dataset):
         overlap: float | None = None,
     ) -> None:
         if kind not in KINDS:
-            raise unknown("kind of drawing", kind, KINDS)
+            raise unknown("kind of synthetic images", kind, KINDS)
         self.kind = kind
         self.split = split
         self.size = size
@@ -94,24 +93,24 @@ class DrawnDataset(Dataset):
         return Sample(name, image, labels, semantic=semantic, classes=classes)
 
     def names(self) -> list[str]:
-        """The names of all samples in order, without drawing any."""
+        """Names of all samples in order, without drawing them."""
         return [f"{split}-{number:05d}" for split, number in self._keys]
 
 
 def split_drawing(spec: str) -> tuple[str, dict[str, Any]] | None:
-    """Take the name of a drawing with options apart.
+    """Parse the name of a synthetic dataset with options.
 
-    After the kind and a colon come, with commas between them, ``objects=8`` or ``objects=4-9``
-    (``8`` and ``4-9`` alone mean the same), ``overlap=0.3`` and ``size=128``.
+    The syntax is ``KIND:OPTION,OPTION...`` with the options ``objects=8`` or ``objects=4-9``
+    (short: ``8``, ``4-9``), ``overlap=0.3`` and ``size=128``.
 
     Args:
         spec: such as ``"sticks:8"`` or ``"shapes:two:objects=2-5,overlap=0"``.
 
     Returns:
-        The kind and arguments of `DrawnDataset`; None where it names no drawing.
+        Kind and arguments of `DrawnDataset`; None if the name is not that of a synthetic dataset.
 
     Raises:
-        CongealError: the options cannot be read.
+        CongealError: an option is invalid.
 
     Example:
         >>> split_drawing("sticks:8"), split_drawing("nuclei:histology")
@@ -144,7 +143,7 @@ def _option(spec: str, kind: str, text: str) -> tuple[str, Any]:
 
 
 def _options_text(objects: tuple[int, int] | None, overlap: float | None) -> str:
-    """The options as `split_drawing` reads them."""
+    """Format the options in the syntax of `split_drawing`."""
     parts = []
     if objects is not None:
         low, high = objects
@@ -166,7 +165,7 @@ def _draw_size(
 
 
 def _sample_keys(split: str, count: int | None) -> list[tuple[str, int]]:
-    """The split and number of every sample; ``"all"`` joins the three splits."""
+    """Split and index of every sample; ``"all"`` concatenates the three splits."""
     if split not in (*COUNTS, "all"):
         raise unknown("split", split, (*COUNTS, "all"))
     if count is not None and count < 1:
@@ -184,9 +183,9 @@ def _check_drawing(size: int | None, seed: int) -> None:
 
 
 def _check_objects(objects: tuple[int, int] | None, overlap: float | None) -> None:
-    if objects is not None and not 1 <= objects[0] <= objects[1] <= _MOST:
+    if objects is not None and not 1 <= objects[0] <= objects[1] <= _MAX_OBJECTS:
         raise CongealError(
-            f"expected 1 to {_MOST} objects, the fewest first, got {objects[0]} to {objects[1]}"
+            f"expected 1 to {_MAX_OBJECTS} objects, minimum first, got {objects[0]} to {objects[1]}"
         )
     if overlap is not None and not 0 <= overlap <= 1:
         raise CongealError(f"expected an overlap of 0 to 1, got {overlap:g}")

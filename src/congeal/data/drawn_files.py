@@ -1,4 +1,4 @@
-"""Drawn images in the folders and files of published datasets, for whom these are out of reach."""
+"""Writes synthetic images in the file layout of published datasets, as a stand-in for them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def write_cvppp(
     objects: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Path:
-    """Write drawn rosettes as CVPPP's A1: ``A1/plant001_rgb.png`` and ``A1/plant001_label.png``.
+    """Write synthetic rosettes in the layout of CVPPP A1: ``A1/plant001_rgb.png`` and so on.
 
     Args:
-        folder: where ``A1`` is made.
-        count: number of plants.
+        folder: parent of the new folder ``A1``.
+        count: number of images.
         size: height and width in pixels.
-        objects: fewest and most leaves of a plant; 5 to 25 when None.
-        seed: another seed, other plants.
+        objects: minimum and maximum number of leaves; None: 5 to 25.
+        seed: of all random numbers.
 
     Returns:
-        The folder ``A1``, which `congeal.data.CvpppDataset` reads.
+        The folder ``A1``, readable by `congeal.data.CvpppDataset`.
 
     Raises:
         CongealError: the count is below 1, or a file cannot be written.
@@ -69,21 +69,21 @@ def write_cityscapes(
     objects: tuple[int, int] = (4, 12),
     seed: int = 0,
 ) -> Path:
-    """Write drawn streets as Cityscapes: ``leftImg8bit`` and ``gtFine`` with a city per split.
+    """Write synthetic street scenes in the layout of Cityscapes, with one city per split.
 
-    Beside ``instanceIds.png`` (16 bits) stands ``labelIds.png``. Parking and the hood of the own
-    car are there and take no part in the scores.
+    Writes images, ``instanceIds.png`` (16 bits) and ``labelIds.png``. Parking and the ego vehicle
+    are labelled and not evaluated, as in Cityscapes.
 
     Args:
-        folder: where both folders are made.
-        train: number of images for training.
-        val: number of images for validation.
+        folder: parent of the new folders ``leftImg8bit`` and ``gtFine``.
+        train: number of training images.
+        val: number of validation images.
         size: height and width in pixels.
-        objects: fewest and most persons, cars, trucks, buses and bicycles of an image.
-        seed: another seed, other streets.
+        objects: minimum and maximum number of objects per image.
+        seed: of all random numbers.
 
     Returns:
-        ``folder``, which `congeal.data.CityscapesDataset` reads.
+        ``folder``, readable by `congeal.data.CityscapesDataset`.
 
     Raises:
         CongealError: a count is below 1, or a file cannot be written.
@@ -98,8 +98,8 @@ def write_cityscapes(
         _check_count(count)
         for number in range(count):
             rng = np.random.default_rng([seed, zlib.crc32(split.encode()), number])
-            count_here = int(rng.integers(objects[0], objects[1] + 1))
-            image, ids = draw_street(rng, size, count_here)
+            number_of_objects = int(rng.integers(objects[0], objects[1] + 1))
+            image, ids = draw_street(rng, size, number_of_objects)
             _save_street(Path(folder), split, number, image, ids)
     return Path(folder)
 

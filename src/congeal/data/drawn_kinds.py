@@ -1,4 +1,4 @@
-"""The kinds of drawings by name: which function draws them, and their usual numbers and sizes."""
+"""The kinds of synthetic images: drawing function and default settings of each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["DRAWN_KINDS", "DrawnKind", "draw_kind"]
 
 @dataclass(frozen=True)
 class DrawnKind:
-    """What is drawn under a name.
+    """Drawing function and defaults of a kind of synthetic images.
 
     Attributes:
         draw: module and function within ``congeal.data``.
-        objects: fewest and most objects of an image, as long as nothing else is asked for.
-        sides: smallest and largest side of an image in pixels, as long as no size is asked for.
-        overlap: the largest share of an object that others may hide, 0..1.
-        per_area: whether the usual number of objects grows with the area of the image.
-        class_names: names of the classes, background first; empty where there are none.
+        objects: default minimum and maximum number of objects per image.
+        sides: default minimum and maximum side of an image in pixels.
+        overlap: default for the largest fraction of an object that others may hide, 0..1.
+        per_area: whether the default number of objects is proportional to the image area.
+        class_names: class names, background first; empty without classes.
     """
 
     draw: str
@@ -52,8 +52,8 @@ DRAWN_KINDS = {
     "specks": DrawnKind("scenes_cells:draw_specks", (150, 400), (256, 256), 0.25, per_area=True),
     "rosettes": DrawnKind("scenes_plants:draw_rosettes", (5, 25), (320, 320), 0.75),
 }
-# Drawn before the others, in the usual number with what is hidden left out; never changes.
-_FIRST = ("sticks", "discs", "digits")
+# Kinds with the older signature draw(rng, height, width, count=...); their images must not change.
+_OLDER_SIGNATURE = ("sticks", "discs", "digits")
 
 
 def draw_kind(
@@ -65,18 +65,18 @@ def draw_kind(
     objects: tuple[int, int] | None = None,
     overlap: float | None = None,
 ) -> tuple[Pixels, LabelMap, LabelMap | None]:
-    """Draw an image of a kind.
+    """Draw an image of a given kind.
 
     Args:
-        kind: a name of `DRAWN_KINDS`.
-        rng: where everything random comes from.
+        kind: a key of `DRAWN_KINDS`.
+        rng: source of randomness.
         size: height and width in pixels.
-        split: ``"train"``, ``"val"`` or ``"test"``; tells only which digits are drawn.
-        objects: fewest and most objects; the kind's usual number when None.
-        overlap: the largest share of an object that others may hide; the kind's when None.
+        split: ``"train"``, ``"val"`` or ``"test"``; affects only the kind ``digits``.
+        objects: minimum and maximum number of objects; None: default of the kind.
+        overlap: largest fraction of an object that others may hide; None: default of the kind.
 
     Returns:
-        Image `(H, W, C)` uint8, labels `(H, W)`, and the classes `(K,)` where there are any.
+        Image `(H, W, C)` uint8, labels `(H, W)`, and classes `(K,)` or None.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -84,29 +84,29 @@ def draw_kind(
         >>> image.shape, int(labels.max()), len(classes)
         ((96, 96, 3), 3, 3)
     """
-    known = DRAWN_KINDS[kind]
-    module, name = known.draw.split(":")
+    defaults = DRAWN_KINDS[kind]
+    module, name = defaults.draw.split(":")
     draw = getattr(importlib.import_module(f"congeal.data.{module}"), name)
-    hidden = known.overlap if overlap is None else overlap
-    if kind in _FIRST:
+    max_hidden = defaults.overlap if overlap is None else overlap
+    if kind in _OLDER_SIGNATURE:
         count = None if objects is None else int(rng.integers(objects[0], objects[1] + 1))
-        told: dict[str, Any] = {"split": split} if kind == "digits" else {}
-        return (*draw(rng, *size, count=count, overlap=hidden, **told), None)
-    number = _number(known, rng, size, objects)
-    if not known.class_names:
-        return (*draw(rng, size, number, hidden), None)
-    image, labels, classes = draw(rng, size, number, hidden, shapes=known.class_names[1:])
+        extra: dict[str, Any] = {"split": split} if kind == "digits" else {}
+        return (*draw(rng, *size, count=count, overlap=max_hidden, **extra), None)
+    number = _number_of_objects(defaults, rng, size, objects)
+    if not defaults.class_names:
+        return (*draw(rng, size, number, max_hidden), None)
+    image, labels, classes = draw(rng, size, number, max_hidden, shapes=defaults.class_names[1:])
     return image, labels, classes
 
 
-def _number(
-    known: DrawnKind,
+def _number_of_objects(
+    defaults: DrawnKind,
     rng: np.random.Generator,
     size: tuple[int, int],
     objects: tuple[int, int] | None,
 ) -> int:
-    low, high = known.objects if objects is None else objects
+    low, high = defaults.objects if objects is None else objects
     count = int(rng.integers(low, high + 1))
-    if objects is not None or not known.per_area:
+    if objects is not None or not defaults.per_area:
         return count
-    return max(round(count * size[0] * size[1] / known.sides[0] ** 2), 1)
+    return max(round(count * size[0] * size[1] / defaults.sides[0] ** 2), 1)

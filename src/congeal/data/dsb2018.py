@@ -1,4 +1,4 @@
-"""Data Science Bowl 2018, stage 1: cell nuclei with a binary mask for each."""
+"""Reader of Data Science Bowl 2018, stage 1: cell nuclei with one binary mask each."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from congeal.data.standard import StandardDataset
 
 __all__ = ["Dsb2018Dataset"]
 
-_LOOKED_AT = 20
+_MAX_PROBED = 20  # subfolders checked to recognise the layout
 
 
 class Dsb2018Dataset(StandardDataset):
-    """Nuclei as in the archive: ``ID/images/ID.png`` and ``ID/masks/*.png``, one per nucleus.
+    """Nuclei in the layout of the archive: ``ID/images/ID.png``, ``ID/masks/*.png`` (one each).
 
-    Of nuclei that overlap the smaller one is on top. The published test images have no masks, so
-    validation images are chosen by hash.
+    Where nuclei overlap, the smaller one is on top. The validation split is made by hash; the
+    published test images have no masks.
 
     Args:
-        root: the folder ``stage1_train``, or the one that holds it.
+        root: the folder ``stage1_train``, or its parent.
         split: ``"train"``, ``"val"`` or ``"all"``.
-        seed: seed of the division.
-        name: what to call the dataset; its path when None.
+        seed: of the train/validation split by hash.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -41,18 +41,18 @@ class Dsb2018Dataset(StandardDataset):
 
     @classmethod
     def find(cls, path: Path) -> Path | None:
-        """The folder of the images' folders."""
-        places = (path, path / "stage1_train")
-        return next((place for place in places if _holds_images(place)), None)
+        """The folder that holds one folder per image."""
+        candidates = (path, path / "stage1_train")
+        return next((p for p in candidates if _has_layout(p)), None)
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """One image from every folder that has any."""
+        """The image and mask folder of every image."""
         folders = sorted(folder for folder in home.iterdir() if (folder / "images").is_dir())
         return {"all": [_pair(folder) for folder in folders]}
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image and join its masks."""
+        """Read the image and merge its masks into a label map."""
         return read_pair(pair)
 
 
@@ -61,9 +61,9 @@ def _pair(folder: Path) -> Pair:
     return Pair(folder.name, image, folder / "masks")
 
 
-def _holds_images(path: Path) -> bool:
-    """Whether a folder inside is named as its image is; splits of a user's folder are not."""
+def _has_layout(path: Path) -> bool:
+    """Whether a subfolder has the name of its image, unlike the split folders of user data."""
     if not path.is_dir():
         return False
-    inside = islice((entry for entry in path.iterdir() if entry.name not in PARTS), _LOOKED_AT)
+    inside = islice((entry for entry in path.iterdir() if entry.name not in PARTS), _MAX_PROBED)
     return any((entry / "images" / f"{entry.name}.png").is_file() for entry in inside)

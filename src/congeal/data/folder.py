@@ -1,15 +1,15 @@
-"""A user's folder: images/ and masks/ with files of the same name.
+"""Reader of a user's folder: images/ and masks/ with files of the same name.
 
-Understood layouts, each with ``labels`` in place of ``masks`` if you like::
+Supported layouts (``masks`` may be named ``labels``)::
 
-    images/NAME.png         masks/NAME.png          a label map for each image
-    images/NAME.png         masks/NAME/*.png        or a binary mask for each object
-    images/NAME.png         masks/CLASS/NAME.png    either of them in a folder for each class
-    images/train/NAME.png   masks/train/NAME.png    with splits train, val, test inside
-    train/images/NAME.png   train/masks/NAME.png    or outside
+    images/NAME.png         masks/NAME.png          one label map per image
+    images/NAME.png         masks/NAME/*.png        or one binary mask per object
+    images/NAME.png         masks/CLASS/NAME.png    either of them in one folder per class
+    images/train/NAME.png   masks/train/NAME.png    splits train, val, test as inner folders
+    train/images/NAME.png   train/masks/NAME.png    or as outer folders
 
-Classes come from the folders of classes, from ``classes.csv`` (a row for each object), or from
-maps of classes ``semantic/NAME.png`` named by ``classes.txt``, which do without masks too.
+Classes come from the class folders, from ``classes.csv`` (one row per object), or from semantic
+maps ``semantic/NAME.png`` with names in ``classes.txt``; semantic maps do not require masks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from congeal.data.classes import (
     read_class_names,
     read_class_rows,
 )
+from congeal.data.folder_samples import read_folder_sample, stored_labels, unknown_rows
 from congeal.data.images import Channels, image_files
-from congeal.data.marks import read_marked, stored_labels, unknown_rows
-from congeal.data.matching import name_some, pair_files, passed_over
+from congeal.data.pairing import ignored_files, list_some, pair_files
 from congeal.data.pairs import Pair, PairedDataset
 from congeal.data.sample import LabelMap, Sample
 from congeal.data.split import SPLIT_FOLDERS, select_split, split_folders
@@ -41,35 +41,36 @@ _NAMES, _ROWS = "classes.txt", "classes.csv"
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Folders that belong together."""
+class _Folders:
+    """The folders of one split; masks or semantic may be None."""
 
     images: Path
     masks: Path | None
     semantic: Path | None
 
-    def folders(self) -> list[Path]:
-        """Those that there are."""
+    def existing(self) -> list[Path]:
+        """The folders that are not None."""
         return [path for path in (self.images, self.masks, self.semantic) if path is not None]
 
 
 class FolderDataset(PairedDataset):
-    """The images of a folder with their masks and classes, or one split of them.
+    """The images of a folder with their masks and classes, or one split of these.
 
-    With classes, objects are numbered 1..K in the order of their labels. Maps of classes without
-    masks are judged by ``miou``, and every class of an image is one object.
+    In data with classes, objects are renumbered 1..K in the order of their labels. In a folder with
+    semantic maps only, the protocol is ``miou`` and each class of an image is one label.
 
     Args:
-        root: the folder that holds ``images`` and ``masks``.
-        split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``. Where the folder has no split
-            for validation, one in seven images is chosen by a hash of its name.
-        seed: seed of that choice.
-        lost: takes a line for each file without its counterpart, which is an error otherwise.
-        channels: which channels of the images to take, as in `read_image`.
+        root: the folder with ``images`` and ``masks``.
+        split: ``"all"``, ``"train"``, ``"val"`` or ``"test"``. Without a validation split in the
+            folder, one in seven training images is chosen by a hash of its name.
+        seed: of the train/validation split by hash.
+        unpaired: list that receives one line per image without mask and mask without image; None:
+            such files are an error.
+        channels: image channels to read, as in `read_image`.
 
     Raises:
-        CongealError: a folder is missing or empty, an image has no mask or the reverse, the
-            split does not exist, or classes are named wrongly.
+        CongealError: a folder is missing or empty, an image has no mask or vice versa, the split
+            does not exist, or class names are invalid.
 
     Example:
         >>> import tempfile
@@ -88,11 +89,11 @@ class FolderDataset(PairedDataset):
         split: str = "all",
         *,
         seed: int = 0,
-        lost: list[str] | None = None,
+        unpaired: list[str] | None = None,
         channels: Channels = None,
     ) -> None:
         self.channels = channels
-        parts = folder_parts(root, lost)
+        parts = folder_parts(root, unpaired)
         pairs = select_split(parts, split, name=lambda p: p.name, where=str(root), seed=seed)
         super().__init__(str(root), split, pairs)
         self.classes = folder_classes(root, parts)
@@ -100,16 +101,16 @@ class FolderDataset(PairedDataset):
         self.has_background = not self.classes.zero_is_void
         if self.class_names:
             self.other_protocols = ("coco", "miou")
-        if len(self.class_names) > 2:  # matching looks at no class
+        if len(self.class_names) > 2:  # the protocol "matching" ignores classes
             self.protocol, self.other_protocols = "coco", ("matching", "miou")
         if pairs and all(pair.mask == pair.semantic for pair in pairs):
             self.protocol, self.other_protocols = "miou", ()
 
     def __getitem__(self, index: int) -> Sample:
-        return read_marked(self.pairs[index], self.classes, self.channels)
+        return read_folder_sample(self.pairs[index], self.classes, self.channels)
 
     def stored(self, index: int) -> LabelMap | None:
-        """The labels of a sample as numbered in its file; None where they are those of the sample.
+        """The labels of a sample as numbered in its file; None if they are not renumbered.
 
         Raises:
             CongealError: the mask cannot be read.
@@ -120,23 +121,23 @@ class FolderDataset(PairedDataset):
         return stored_labels(pair)
 
     def row_problems(self, index: int) -> list[str]:
-        """Say which rows of ``classes.csv`` name no object of a sample.
+        """Report rows of ``classes.csv`` whose label does not occur in the mask of a sample.
 
         Raises:
             CongealError: the mask cannot be read.
         """
-        strange = unknown_rows(self.pairs[index], self.classes)
-        if not strange:
+        missing = unknown_rows(self.pairs[index], self.classes)
+        if not missing:
             return []
-        return [f"{_ROWS} has labels that its mask has not: {name_some(strange)}"]
+        return [f"labels in {_ROWS} that do not occur in the mask: {list_some(missing)}"]
 
 
-def folder_parts(root: str | Path, lost: list[str] | None = None) -> dict[str, list[Pair]]:
-    """Find the pairs of a folder: under ``"all"``, or under train, val and test.
+def folder_parts(root: str | Path, unpaired: list[str] | None = None) -> dict[str, list[Pair]]:
+    """Find the image-mask pairs of a folder, by split or under ``"all"``.
 
     Args:
         root: the folder.
-        lost: takes a line for each file without its counterpart, which is an error otherwise.
+        unpaired: list that receives one line per unpaired file; None: such files are an error.
 
     Raises:
         CongealError: as for `FolderDataset`.
@@ -147,15 +148,15 @@ def folder_parts(root: str | Path, lost: list[str] | None = None) -> dict[str, l
         ...
         congeal.errors.CongealError: no such folder: nowhere
     """
-    places = _places(Path(root), lost)
+    folders = _find_folders(Path(root), unpaired)
     return {
-        part: pair_files(place.images, place.masks, lost, place.semantic)
-        for part, place in places.items()
+        part: pair_files(home.images, home.masks, unpaired, home.semantic)
+        for part, home in folders.items()
     }
 
 
 def folder_notes(root: str | Path) -> list[str]:
-    """Say what of a folder is passed over, a line for each kind.
+    """Notes on files of a folder that are ignored, one line per folder.
 
     Example:
         >>> import tempfile
@@ -166,94 +167,96 @@ def folder_notes(root: str | Path) -> list[str]:
         >>> len(folder_notes(root))
         1
     """
-    places = _places(Path(root), [])
-    folders = [folder for place in places.values() for folder in place.folders()]
-    told = (passed_over(folder) for folder in folders if folder.is_dir())
-    return [note for note in told if note]
+    folders = _find_folders(Path(root), [])
+    every = [folder for homes in folders.values() for folder in homes.existing()]
+    notes = (ignored_files(folder) for folder in every if folder.is_dir())
+    return [note for note in notes if note]
 
 
-def _places(root: Path, lost: list[str] | None) -> dict[str, _Place]:
-    """The folders of each split, or of everything under ``"all"``."""
+def _find_folders(root: Path, unpaired: list[str] | None) -> dict[str, _Folders]:
+    """The folders of each split, or under ``"all"``."""
     if not root.exists():
         raise CongealError(f"no such folder: {root}")
     if not root.is_dir():
         raise CongealError(f"expected a folder with images and masks, {root} is a file")
     outside = split_folders(root)
     if outside and not (root / "images").is_dir():
-        return {part: _place(folder) for part, folder in _with_images(outside, lost).items()}
-    whole = _place(root)
+        return {part: _inside(folder) for part, folder in _with_images(outside, unpaired).items()}
+    whole = _inside(root)
     inside = split_folders(whole.images)
     if not inside:
         return {"all": whole}
     loose = image_files(whole.images)
     if loose:
         raise CongealError(
-            f"expected images either in {whole.images} or in its folders "
-            f"{name_some(path.name for path in inside.values())}, found both "
-            f"({name_some(path.name for path in loose)})"
+            f"expected images either in {whole.images} or in its subfolders "
+            f"{list_some(path.name for path in inside.values())}, found both "
+            f"({list_some(path.name for path in loose)})"
         )
-    if lost is not None:
-        lost += _strange_folders(whole.images, inside)
+    if unpaired is not None:
+        unpaired += _unknown_folders(whole.images, inside)
     return {
-        part: _Place(
-            folder, _within(whole.masks, part, folder), _within(whole.semantic, part, folder)
+        part: _Folders(
+            folder,
+            _split_folder(whole.masks, part, folder),
+            _split_folder(whole.semantic, part, folder),
         )
         for part, folder in inside.items()
     }
 
 
-def _with_images(folders: Mapping[str, Path], lost: list[str] | None) -> dict[str, Path]:
+def _with_images(folders: Mapping[str, Path], unpaired: list[str] | None) -> dict[str, Path]:
     found = {part: folder for part, folder in folders.items() if (folder / "images").is_dir()}
-    bare = [folder for part, folder in folders.items() if part not in found]
+    missing = [folder for part, folder in folders.items() if part not in found]
     if not found:
-        _place(bare[0])  # says what is missing
-    if bare and lost is None:
-        raise CongealError(f"expected the folder images in {bare[0]}, as in the other splits")
-    for folder in bare:
-        assert lost is not None
-        lost.append(f"{folder}: no folder images in it, as the other splits have")
+        _inside(missing[0])  # raises an error that names the missing folder
+    if missing and unpaired is None:
+        raise CongealError(f"expected a folder images in {missing[0]}, as in the other splits")
+    for folder in missing:
+        assert unpaired is not None
+        unpaired.append(f"{folder}: it has no folder images, unlike the other splits")
     return found
 
 
-def _strange_folders(images: Path, splits: Mapping[str, Path]) -> list[str]:
+def _unknown_folders(images: Path, splits: Mapping[str, Path]) -> list[str]:
     names = " or ".join(name for names in SPLIT_FOLDERS.values() for name in names[:1])
     return [
-        f"{path}: the folder is passed over, for splits are called {names}"
+        f"{path}: the folder is ignored, expected the name of a split ({names})"
         for path in sorted(images.iterdir())
         if path.is_dir() and path not in splits.values() and not path.name.startswith(".")
     ]
 
 
-def _within(folder: Path | None, part: str, images: Path) -> Path | None:
-    """The folder of a split among masks, which may be called otherwise than that of the images."""
+def _split_folder(folder: Path | None, part: str, images: Path) -> Path | None:
+    """The subfolder of a split, whose name may differ from that in images (val, valid)."""
     return None if folder is None else split_folders(folder).get(part, folder / images.name)
 
 
-def _place(root: Path) -> _Place:
+def _inside(root: Path) -> _Folders:
     images = root / "images"
     masks = next((root / name for name in _MASK_FOLDERS if (root / name).is_dir()), None)
     semantic = root / _SEMANTIC if (root / _SEMANTIC).is_dir() else None
     if images.is_dir() and (masks or semantic):
-        return _Place(images, masks, semantic)
+        return _Folders(images, masks, semantic)
     missing = "images" if not images.is_dir() else "masks"
-    held = name_some(sorted(path.name for path in root.iterdir())) or "nothing"
+    held = list_some(sorted(path.name for path in root.iterdir())) or "nothing"
     raise CongealError(
-        f"expected the folders images and masks in {root}, found no {missing} (it holds {held})"
+        f"expected the folders images and masks in {root}, found no {missing} (it has {held})"
     )
 
 
 def folder_classes(root: str | Path, parts: Mapping[str, Sequence[Pair]]) -> FolderClasses:
-    """Read the names of the classes of a folder, and the classes of its objects.
+    """Read the class names of a folder and the classes of its objects.
 
-    The names are those of ``classes.txt``, or else all of ``classes.csv`` and of the folders of
-    classes, in natural order. Both files lie in the folder, or in the folders of the splits.
+    Names come from ``classes.txt`` if it exists, else from ``classes.csv`` and the class folders,
+    in natural order. Both files lie in the folder itself or in the split folders.
 
     Args:
         root: the folder.
-        parts: its pairs by split, as `folder_parts` gives them.
+        parts: its pairs by split, as of `folder_parts`.
 
     Raises:
-        CongealError: classes are named wrongly, or come from two places that may disagree.
+        CongealError: class names are invalid, or come from two sources that may disagree.
 
     Example:
         >>> folder_classes("nowhere", {}).names
@@ -265,63 +268,66 @@ def folder_classes(root: str | Path, parts: Mapping[str, Sequence[Pair]]) -> Fol
     tables = _class_files(root, _ROWS, parts)
     if folders and tables:
         table = next(iter(tables.values()))
-        raise CongealError(f"expected classes from {table} or from folders of masks, found both")
+        raise CongealError(f"expected classes from {table} or from class folders, found both")
     if tables and any(pair.mask == pair.semantic for pair in every):
         table = next(iter(tables.values()))
-        raise CongealError(f"expected masks of the objects that {table} tells the class of")
+        raise CongealError(f"expected masks with the objects listed in {table}, found none")
     rows = {part: read_class_rows(path) for part, path in tables.items()}
-    called = folders | {row.name for some in rows.values() for row in some if row.name}
+    used = folders | {row.name for table in rows.values() for row in table if row.name}
     semantic = any(pair.semantic for pair in every)
-    if not called and not semantic:  # names alone tell no class
+    if not used and not semantic:  # no object has a class
         return FolderClasses()
-    names, zero_is_void = _names(root, parts, called, semantic)
+    names, zero_is_void = _class_names(root, parts, used, semantic)
     if not rows:
         return FolderClasses(names, zero_is_void)
-    found: dict[Path, dict[str, int]] = {}
+    classes_of: dict[Path, dict[str, int]] = {}
     problems = list[str]()
-    for part, some in rows.items():
+    for part, part_rows in rows.items():
         images = _image_names(root, every if part == "" else parts[part])
-        of_part, lost = classes_of_rows(some, images, names)
-        found |= of_part
-        problems += lost
-    return FolderClasses(names, zero_is_void, found, problems)
+        of_part, unmatched = classes_of_rows(part_rows, images, names)
+        classes_of |= of_part
+        problems += unmatched
+    return FolderClasses(names, zero_is_void, classes_of, problems)
 
 
 def _class_files(root: Path, name: str, parts: Iterable[str]) -> dict[str, Path]:
-    """A file of the whole folder under ``""``, or else those of the splits."""
+    """A file of the folder itself, under the key ``""``, or else those of the split folders."""
     if (root / name).is_file():
         return {"": root / name}
     folders = {part: path for part, path in split_folders(root).items() if part in parts}
     return {part: path / name for part, path in folders.items() if (path / name).is_file()}
 
 
-def _names(
-    root: Path, parts: Iterable[str], called: set[str], semantic: bool
+def _class_names(
+    root: Path, parts: Iterable[str], used: set[str], semantic: bool
 ) -> tuple[tuple[str, ...], bool]:
     files = list(_class_files(root, _NAMES, parts).values())
     if not files and semantic:
         raise CongealError(
-            f"expected {root / _NAMES}, which names the classes of the maps in {_SEMANTIC} (one "
-            "name a line, class 1 first), found none"
+            f"expected {root / _NAMES} with the class names of the maps in {_SEMANTIC} (one name "
+            "per line, class 1 first), found none"
         )
     if not files:
-        return order_classes(called, str(root)), False
-    told = [read_class_names(path) for path in files]
-    if any(one != told[0] for one in told):
-        raise CongealError(f"expected the same classes in every split, {files[0]} says otherwise")
-    strange = sorted(called - set(told[0][0]))
-    if strange:
-        raise CongealError(f"expected the classes of {files[0]}, {root} has {strange[0]!r:.80} too")
-    return told[0]
+        return order_classes(used, str(root)), False
+    contents = [read_class_names(path) for path in files]
+    for file, content in zip(files, contents, strict=True):
+        if content != contents[0]:
+            raise CongealError(f"expected the same classes in every split, {file} differs")
+    unlisted = sorted(used - set(contents[0][0]))
+    if unlisted:
+        raise CongealError(
+            f"expected the classes of {files[0]}, {root} also has {unlisted[0]!r:.80}"
+        )
+    return contents[0]
 
 
 def _image_names(root: Path, pairs: Iterable[Pair]) -> dict[str, list[Path]]:
-    """The image files by all they may be called: with folders or without, with ending or not."""
+    """Image files by each accepted name: with or without folders and ending."""
     found: dict[str, list[Path]] = {}
     for pair in pairs:
         parts = pair.image.relative_to(root).parts
-        bare = [part for part in parts if part != "images"]
-        tails = {"/".join(p[k:]) for p in (parts, bare) for k in range(len(p))}
+        short = [part for part in parts if part != "images"]
+        tails = {"/".join(p[k:]) for p in (parts, short) for k in range(len(p))}
         ending = pair.image.suffix
         for tail in tails | {tail.removesuffix(ending) for tail in tails} | {pair.name}:
             found.setdefault(tail, []).append(pair.image)

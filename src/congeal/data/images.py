@@ -1,4 +1,4 @@
-"""Reading images and label maps from files, and finding the files."""
+"""Reading of images and label maps from files, and listing of image files."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ SUFFIXES = frozenset(
     | {".jp2", ".j2k", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
 
-# A gray photograph read as labels has many values, and neighbours inside it differ: 40 % of them
-# or more in every photograph we have, at most 8 % in every label map.
-_PHOTOGRAPH_VALUES = 24
-_PHOTOGRAPH_EDGES = 0.2
+# A gray photograph has many values, and neighbouring pixels differ: at least 40 % of the pairs in
+# the photographs of our datasets, at most 8 % in their label maps.
+_PHOTOGRAPH_VALUES = 24  # minimum number of distinct values
+_PHOTOGRAPH_EDGES = 0.2  # minimum fraction of differing neighbours
 
 
 Channels = Sequence[int] | Literal["all"] | None
-"""Which channels of an image to take: by number, all but alpha, or those of gray or RGB only."""
+"""Channels to read: by index, all but alpha (``"all"``), or gray or RGB only (None)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What an image file gives.
+    """An image read from a file.
 
     Attributes:
         pixels: `(H, W, C)` uint8, uint16 or float32.
-        note: what was left out of the file, in a few words; empty when nothing was.
+        note: channels that were dropped, such as ``"alpha left out"``; empty if none.
     """
 
     pixels: Pixels
@@ -62,19 +62,19 @@ class Picture:
 def read_image(path: str | Path, channels: Channels = None) -> Pixels:
     """Read an image as `(H, W, C)` uint8, uint16 or float32, C = 1 or 3 unless chosen.
 
-    Alpha is dropped where the file itself says it is alpha; palettes are resolved, the
-    orientation is applied. Integers other than 8 and 16 bit unsigned become float32. Where 0
-    means white, values are turned round: ``max - v`` of uint8 and uint16, ``-v`` of all others.
+    Alpha channels marked as such in the file are dropped, palettes are resolved, the orientation
+    tag is applied. Other types than uint8 and uint16 become float32. If 0 means white, values are
+    inverted: ``max - v`` for uint8 and uint16, ``-v`` otherwise.
 
     Args:
         path: the file.
-        channels: which of its channels to take, alpha counted as well, from 0, in this order;
-            any number of them; ``"all"``: all but alpha. None: those of a gray or RGB image.
+        channels: indices of the channels to read, from 0, alpha included, in this order; ``"all"``:
+            all but alpha; None: the image has to be gray or RGB.
 
     Raises:
-        CongealError: the file is missing, truncated, no image, has several pages, channels that
-            are neither gray nor RGB and were not chosen, values that are NaN or infinite, or
-            needs more memory than there is.
+        CongealError: the file is missing, truncated, not an image, has several pages, is neither
+            gray nor RGB (with ``channels=None``), has NaN or infinite values, or does not fit in
+            memory.
 
     Example:
         >>> import tempfile
@@ -88,7 +88,7 @@ def read_image(path: str | Path, channels: Channels = None) -> Pixels:
 
 
 def read_picture(path: str | Path, channels: Channels = None) -> Picture:
-    """Read an image as `read_image` does, with a note of what was left out.
+    """Read an image as `read_image` does, with a note on dropped channels.
 
     Raises:
         CongealError: as `read_image`.
@@ -105,10 +105,10 @@ def read_picture(path: str | Path, channels: Channels = None) -> Picture:
 
 
 def read_pictures(path: str | Path, channels: Channels = None) -> list[Picture]:
-    """Read every page of a TIFF stack as `read_picture` does; any other file has one.
+    """Read every page of a TIFF stack as `read_picture` does; other files have one page.
 
     Raises:
-        CongealError: as `read_image`, or the stack has several axes.
+        CongealError: as `read_image`, or the stack has more than one stack axis.
 
     Example:
         >>> import tempfile, tifffile
@@ -121,29 +121,29 @@ def read_pictures(path: str | Path, channels: Channels = None) -> list[Picture]:
 
 
 def _picture(raster: Raster, path: str | Path, channels: Channels) -> Picture:
-    coloured = _with_channels(_coloured(raster))
-    kept = _kept_channels(coloured.shape[2], path, channels, raster.alpha)
-    pixels = _stored_type(_take(coloured, kept), path)
+    colours = _with_channels(_resolve_palette(raster))
+    kept = _kept_channels(colours.shape[2], path, channels, raster.alpha)
+    pixels = _supported_type(_take(colours, kept), path)
     if raster.inverted:
-        whole = pixels.dtype != np.float32
-        pixels = np.iinfo(pixels.dtype).max - pixels if whole else 0 - pixels
-    note = _note(coloured.shape[2], kept, raster.alpha)
+        integer = pixels.dtype != np.float32
+        pixels = np.iinfo(pixels.dtype).max - pixels if integer else 0 - pixels
+    note = _note(colours.shape[2], kept, raster.alpha)
     return Picture(np.ascontiguousarray(pixels), note)
 
 
 def as_image(pixels: Pixels, where: str | Path, channels: Channels = None) -> Pixels:
-    """Bring pixels `(H, W)` or `(H, W, C)` of any real type to the form that `Sample` has.
+    """Convert pixels `(H, W)` or `(H, W, C)` of any real type to the format of `Sample.image`.
 
     Args:
-        pixels: of one or three channels, or of any number when some are chosen.
-        where: what they are, for a message.
-        channels: which channels to take, from 0, in this order, or ``"all"``.
+        pixels: one or three channels; any number with ``channels``.
+        where: source of the pixels, for error messages.
+        channels: indices of the channels to keep, from 0, in this order, or ``"all"``.
 
     Returns:
         `(H, W, C)` uint8, uint16 or float32, C = 1 or 3 unless chosen.
 
     Raises:
-        CongealError: there are other channels, or values that are no finite numbers.
+        CongealError: the number of channels is not supported, or values are not finite.
 
     Example:
         >>> as_image(np.zeros((4, 5, 4)), "a", channels=[3, 0]).shape
@@ -151,7 +151,7 @@ def as_image(pixels: Pixels, where: str | Path, channels: Channels = None) -> Pi
     """
     pixels = _with_channels(pixels)
     kept = _kept_channels(pixels.shape[2], where, channels)
-    return _stored_type(_take(pixels, kept), where)
+    return _supported_type(_take(pixels, kept), where)
 
 
 def _with_channels(pixels: Pixels) -> Pixels:
@@ -161,13 +161,13 @@ def _with_channels(pixels: Pixels) -> Pixels:
 def _kept_channels(
     count: int, where: str | Path, chosen: Channels, alpha: Sequence[int] = ()
 ) -> list[int]:
-    """Which channels to take; none is ever left out because of its number alone."""
+    """Indices of the channels to keep; only alpha or unchosen channels are dropped."""
     if chosen is None or chosen == "all":
         kept = [channel for channel in range(count) if channel not in alpha]
         if len(kept) in (1, 3) or (chosen and kept):
             return kept
         raise CongealError(
-            f"expected a gray or RGB image, {where} has {count} channels; choose with --channels "
+            f"expected a gray or RGB image, {where} has {count} channels; select with --channels "
             "(or FOLDER:channels=0,2; Python: channels=[0, 2])"
         )
     kept = [int(channel) for channel in chosen]
@@ -178,22 +178,22 @@ def _kept_channels(
 
 
 def _take(pixels: Pixels, kept: Sequence[int]) -> Pixels:
-    whole = list(kept) == list(range(pixels.shape[2]))
-    return pixels if whole else pixels[..., list(kept)]
+    all_kept = list(kept) == list(range(pixels.shape[2]))
+    return pixels if all_kept else pixels[..., list(kept)]
 
 
 def _note(count: int, kept: Sequence[int], alpha: Sequence[int]) -> str:
-    left = [channel for channel in range(count) if channel not in kept]
-    if not left:
+    dropped = [channel for channel in range(count) if channel not in kept]
+    if not dropped:
         return ""
-    if set(left) <= set(alpha):
+    if set(dropped) <= set(alpha):
         return "alpha left out"
-    told = " and ".join(filter(None, [", ".join(map(str, left[:-1])), str(left[-1])]))
-    return f"channel{'s' * (len(left) > 1)} {told} of {count} left out"
+    listed = " and ".join(filter(None, [", ".join(map(str, dropped[:-1])), str(dropped[-1])]))
+    return f"channel{'s' * (len(dropped) > 1)} {listed} of {count} left out"
 
 
-def _coloured(raster: Raster) -> Pixels:
-    """Look palette indices up; a palette of grays gives one channel."""
+def _resolve_palette(raster: Raster) -> Pixels:
+    """Look up palette colours; a gray palette gives one channel."""
     if raster.palette is None:
         return raster.pixels
     indices = np.minimum(raster.pixels, len(raster.palette) - 1)
@@ -202,13 +202,13 @@ def _coloured(raster: Raster) -> Pixels:
     return colours[..., 0] if gray else colours
 
 
-def _stored_type(pixels: Pixels, path: str | Path) -> Pixels:
+def _supported_type(pixels: Pixels, path: str | Path) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * 255
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype.kind not in "iuf":
-        raise CongealError(f"expected numbers as pixels, {path} holds {pixels.dtype}")
+        raise CongealError(f"expected numeric pixels, {path} has {pixels.dtype}")
     with np.errstate(over="ignore"):
         pixels = pixels.astype(np.float32)
     if not np.isfinite(pixels).all():
@@ -220,14 +220,14 @@ def _stored_type(pixels: Pixels, path: str | Path) -> Pixels:
 def read_labels(path: str | Path) -> LabelMap:
     """Read a label map as `(H, W)` int64: 0 background, 1..K objects, -1 void.
 
-    Numbers are kept as stored (of a palette PNG, the indices) and turned as the file's
-    orientation says. A gray picture saved as RGB is accepted when its channels agree, and a float
-    map (Fiji has no larger integers than 16 bits) when its values are whole. Whether 0 is shown
-    white says nothing about labels: binary masks of ImageJ and one-bit TIFFs say it by habit.
+    Values are kept as stored (the indices of a palette PNG); the orientation tag is applied. A gray
+    image saved as RGB is accepted if its channels are equal, and a float map (Fiji has no integers
+    above 16 bits) if its values are integers. The tag for 0 = white is ignored: ImageJ and one-bit
+    TIFFs set it for binary masks.
 
     Raises:
         CongealError: the file cannot be read, is a photograph (RGB, JPEG, or gray values that
-            change from pixel to pixel), or holds fractions or labels below -1.
+            change from pixel to pixel), or has fractional values or labels below -1.
 
     Example:
         >>> import tempfile
@@ -251,11 +251,11 @@ def read_labels(path: str | Path) -> LabelMap:
 
 
 def as_whole(values: Pixels, where: str | Path) -> Pixels:
-    """Give numbers as integers: those of a float type when all are whole and told apart by it.
+    """Convert values to integers; floats are accepted if all are integers that the type can hold.
 
     Raises:
-        CongealError: they are fractions, NaN, infinite, no real numbers, or beyond what the type
-            holds without gaps (2^24 of float32).
+        CongealError: a value is fractional, NaN, infinite, not real, or above the largest exact
+            integer of the type (2^24 for float32).
 
     Example:
         >>> as_whole(np.array([0.0, 70000.0]), "a.tif").tolist()
@@ -264,18 +264,18 @@ def as_whole(values: Pixels, where: str | Path) -> Pixels:
     if values.dtype.kind in "biu":
         return values
     if values.dtype.kind != "f":
-        raise CongealError(f"expected whole numbers as labels, {where} holds {values.dtype}")
+        raise CongealError(f"expected integer labels, {where} has {values.dtype}")
     with np.errstate(invalid="ignore"):
-        odd = values[~((values == np.floor(values)) & np.isfinite(values))]
-    if odd.size:
+        invalid = values[~((values == np.floor(values)) & np.isfinite(values))]
+    if invalid.size:
         raise CongealError(
-            f"expected whole numbers as labels, {where} holds {values.dtype} such as {odd[0]:g}; "
+            f"expected integer labels, {where} has {values.dtype} such as {invalid[0]:g}; "
             "save it as integers"
         )
-    most = 2 ** (np.finfo(values.dtype).nmant + 1)
-    if values.size and float(np.abs(values).max()) > most:
+    max_exact = 2 ** (np.finfo(values.dtype).nmant + 1)
+    if values.size and float(np.abs(values).max()) > max_exact:
         raise CongealError(
-            f"expected labels up to {most} in {values.dtype}, {where} has "
+            f"expected labels up to {max_exact} in {values.dtype}, {where} has "
             f"{float(np.abs(values).max()):g}"
         )
     return values.astype(np.int64)
@@ -285,24 +285,24 @@ def _one_channel(raster: Raster, path: str | Path) -> Pixels:
     pixels = _with_channels(raster.pixels)
     colours = [channel for channel in range(pixels.shape[2]) if channel not in raster.alpha]
     first = pixels[..., colours[0]] if colours else pixels[..., 0]
-    alike = all(np.array_equal(pixels[..., channel], first) for channel in colours)
-    if len(colours) == 1 or (len(colours) == 3 and alike):
+    equal = all(np.array_equal(pixels[..., channel], first) for channel in colours)
+    if len(colours) == 1 or (len(colours) == 3 and equal):
         return first
     if len(colours) == 3:
         raise CongealError(
             f"expected a label map with one channel, {path} is a colour image; "
-            "save the number of each object as a gray value"
+            "save the label of each object as a gray value"
         )
     raise CongealError(
         f"expected a label map with one channel, {path} has {pixels.shape[2]} channels; "
-        "save each as its own file"
+        "save each as a file of its own"
     )
 
 
 def _check_labels(labels: LabelMap, path: str | Path) -> None:
     lowest = int(labels.min())
     if lowest < -1:
-        raise CongealError(f"expected labels of 0 and up (-1 for void), {path} has {lowest}")
+        raise CongealError(f"expected labels of at least 0 (-1 for void), {path} has {lowest}")
     if _is_photograph(labels):
         count = len(np.unique(labels[labels > 0]))
         raise CongealError(
@@ -321,7 +321,7 @@ def _is_photograph(labels: LabelMap) -> bool:
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Make a sort key under which ``cell2`` comes before ``cell10``.
+    """Sort key for natural order: ``cell2`` before ``cell10``.
 
     Example:
         >>> sorted(["cell10", "cell2", "Cell1"], key=natural_key)
@@ -333,7 +333,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """List the image files directly inside a folder, in natural order, hidden ones left out.
+    """List the image files of a folder in natural order, without subfolders and hidden files.
 
     Example:
         >>> import tempfile
@@ -349,13 +349,13 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def expand_images(inputs: Sequence[str | Path]) -> list[Path]:
-    """Find the image files meant by files, folders and globs: natural order, each one once.
+    """Expand files, folders and glob patterns to image files, in natural order, without duplicates.
 
-    Files named outright are kept whatever their ending, and even when they do not exist, so
-    that a run over many can report the broken one and go on.
+    Explicit file names are kept with any ending, and even if they do not exist, so that a run over
+    many files can report the missing one and continue.
 
     Raises:
-        CongealError: nothing was given, or a folder or pattern holds no image.
+        CongealError: the list is empty, or a folder or pattern matches no image.
 
     Example:
         >>> import tempfile
@@ -367,29 +367,29 @@ def expand_images(inputs: Sequence[str | Path]) -> list[Path]:
     """
     if not inputs:
         raise CongealError("expected image files, folders or patterns, got none")
-    found = [path for given in inputs for path in _expand(given)]
-    return list(dict.fromkeys(found))
+    paths = [path for item in inputs for path in _expand(item)]
+    return list(dict.fromkeys(paths))
 
 
-def _expand(given: str | Path) -> list[Path]:
-    path = Path(given)
+def _expand(item: str | Path) -> list[Path]:
+    path = Path(item)
     if path.is_dir():
         files = image_files(path)
         if not files:
             raise CongealError(f"expected images (PNG, JPEG or TIFF) in {path}, found none")
         return files
-    if not path.exists() and has_magic(str(given)):
+    if not path.exists() and has_magic(str(item)):
         matches = [Path(match) for match in glob(_pattern(path), recursive=True)]
         images = [
             match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES
         ]
         if not images:
-            raise CongealError(f"expected images to match {quoted(str(given))}, found none")
+            raise CongealError(f"expected images that match {quoted(str(item))}, found none")
         return sorted(images, key=lambda image: natural_key(str(image)))
     return [path]
 
 
 def _pattern(path: Path) -> str:
-    """Take the part of a path that exists as it is: a folder may have brackets in its name."""
-    there = next((parent for parent in path.parents if parent.is_dir()), Path())
-    return str(Path(escape(str(there))) / path.relative_to(there))
+    """Escape the existing part of a path, since folder names may contain brackets."""
+    existing = next((parent for parent in path.parents if parent.is_dir()), Path())
+    return str(Path(escape(str(existing))) / path.relative_to(existing))

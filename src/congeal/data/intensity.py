@@ -1,4 +1,4 @@
-"""From pixels of any depth to what a network is fed."""
+"""Intensity normalisation: pixels of any bit depth to float32 network input in about [0, 1]."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from congeal.errors import CongealError
 __all__ = ["Bounds", "intensity_bounds", "scale_intensity"]
 
 Bounds = Sequence[tuple[float, float]]
-"""Intensities that become 0 and 1: one pair for up to three channels, else one for each."""
+"""Intensities that are mapped to 0 and 1: one pair for up to three channels, else one each."""
 
-_SAMPLED_VALUES = 1_000_000
-_CEILING = 1.5
-_MOST_BURNT = 0.05  # share of the values that a burnt-in bar or a saturated rim has at most
-_TAIL = 8.0  # median deviations from the median to the high percentile, where there are objects
+_SAMPLED_VALUES = 1_000_000  # values from which percentiles are computed
+_CEILING = 1.5  # upper clipping bound of the output
+_MAX_OUTLIERS = 0.05  # largest fraction of a burnt-in bar or a saturated rim
+_MIN_TAIL = 8.0  # distance of the upper percentile from the median, in median deviations
 
 
 def scale_intensity(
     image: Pixels, low: float = 1.0, high: float = 99.8, bounds: Bounds | None = None
 ) -> Tensor:
-    """Scale an image so that its low percentile becomes 0 and its high one 1, clipped to [0, 1.5].
+    """Map the lower percentile of an image to 0 and the upper one to 1, clipped to [0, 1.5].
 
-    The percentiles are taken over up to three channels together, over each by itself where there
-    are more, from a regular subsample when the image is large. Microscopy images are often very
-    dark, so fixed ranges do not do.
+    Percentiles are computed over all channels together for up to three channels, else per channel,
+    on a regular subsample of large images. Fixed ranges would not work, since microscopy images are
+    often very dark.
 
-    A burnt-in scale bar or a saturated rim (one value far above all others, in at most 5 % of the
-    image, above a rest that has bright parts of its own) does not count for the upper percentile.
-    One of several values does: lower ``high`` below the share that all else has, such as 98 for a
-    bar of 1.6 percent. Raise ``low`` likewise above the share of a black rim.
+    A burnt-in scale bar or saturated rim is excluded from the upper percentile if it has a single
+    value far above all others, covers at most 5 % of the image, and the rest has bright parts too.
+    Otherwise lower ``high`` below the fraction of other pixels, such as 98 for a bar of 1.6 %, and
+    raise ``low`` above the fraction of a black rim.
 
     Args:
         image: `(H, W, C)` or `(H, W)`, any real type.
         low: lower percentile, 0 to 100.
         high: upper percentile, above ``low``.
-        bounds: of :func:`intensity_bounds`, in place of the percentiles of this image: a part of
-            an image is scaled as the whole image is.
+        bounds: as of :func:`intensity_bounds`, instead of percentiles of this image, so that a
+            tile is scaled like its whole image.
 
     Returns:
-        Float32 `(max(C, 3), H, W)`; gray is repeated, two channels get a third of zeros, a
-        constant image gives zeros.
+        Float32 `(max(C, 3), H, W)`; gray is repeated, two channels are padded with a third of
+        zeros, a constant image becomes zeros.
 
     Raises:
-        CongealError: it is no image, a value is NaN or infinite, the percentiles are out of
-            order, or there are not as many bounds as channels scaled by themselves.
+        CongealError: the array is not an image, a value is NaN or infinite, the percentiles are
+            invalid, or the number of bounds does not match the channels.
 
     Example:
         >>> ramp = np.linspace(0, 65535, 10_000).astype(np.uint16).reshape(100, 100)
@@ -64,15 +64,15 @@ def scale_intensity(
     groups = _channel_groups(image)
     if bounds is not None and len(bounds) != len(groups):
         raise CongealError(f"expected bounds of {len(groups)} channels, got {len(bounds)}")
-    known = [_bounds(group, low, high) for group in groups] if bounds is None else bounds
-    planes = torch.cat([_scale(group, *one) for group, one in zip(groups, known, strict=True)])
+    pairs = [_bounds(group, low, high) for group in groups] if bounds is None else bounds
+    planes = torch.cat([_scale(group, *pair) for group, pair in zip(groups, pairs, strict=True)])
     if len(planes) == 2:
         return torch.cat([planes, torch.zeros_like(planes[:1])])
     return planes if len(planes) > 1 else planes.expand(3, -1, -1).contiguous()
 
 
 def intensity_bounds(image: Pixels, low: float = 1.0, high: float = 99.8) -> Bounds:
-    """Find the intensities of an image that :func:`scale_intensity` makes 0 and 1.
+    """Compute the intensities of an image that :func:`scale_intensity` maps to 0 and 1.
 
     Args:
         image: `(H, W, C)` or `(H, W)`, any real type.
@@ -80,7 +80,7 @@ def intensity_bounds(image: Pixels, low: float = 1.0, high: float = 99.8) -> Bou
         high: upper percentile, above ``low``.
 
     Raises:
-        CongealError: it is no image, or the percentiles are out of order.
+        CongealError: the array is not an image, or the percentiles are invalid.
 
     Example:
         >>> intensity_bounds(np.arange(101.0).reshape(1, 101), 10, 90)
@@ -91,7 +91,7 @@ def intensity_bounds(image: Pixels, low: float = 1.0, high: float = 99.8) -> Bou
 
 
 def _checked(image: Pixels, low: float, high: float) -> Pixels:
-    """An image as `(H, W, C)`."""
+    """The image as `(H, W, C)`, after checks."""
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or 0 in image.shape:
@@ -102,14 +102,14 @@ def _checked(image: Pixels, low: float, high: float) -> Pixels:
 
 
 def _channel_groups(image: Pixels) -> list[Pixels]:
-    """The channels that share their percentiles: up to three do."""
+    """Groups of channels with common percentiles: all of up to three, else each by itself."""
     if image.shape[2] <= 3:
         return [image]
     return [image[..., c, None] for c in range(image.shape[2])]
 
 
 def _scale(image: Pixels, bottom: float, top: float) -> Tensor:
-    """Scale `(H, W, C)` so that two values become 0 and 1, to `(C, H, W)`."""
+    """Map ``bottom`` to 0 and ``top`` to 1, from `(H, W, C)` to `(C, H, W)`."""
     if not top > bottom:
         return torch.zeros(image.shape[2], *image.shape[:2])
     scaled = (image.astype(np.float32) - np.float32(bottom)) * np.float32(1 / (top - bottom))
@@ -122,19 +122,19 @@ def _bounds(image: Pixels, low: float, high: float) -> tuple[float, float]:
     values = image[::step, ::step]
     bottom, top = np.percentile(values, (low, high)).tolist()
     if top > bottom:
-        return bottom, _without_burnt(values, bottom, top, high)
-    # A few bright points on an even ground: the percentiles miss them, the extremes do not.
+        return bottom, _exclude_outliers(values, bottom, top, high)
+    # A few bright points on a constant background: use the extremes instead of percentiles.
     return float(image.min()), float(image.max())
 
 
-def _without_burnt(values: Pixels, bottom: float, top: float, high: float) -> float:
-    """The high percentile without what is burnt in or saturated, where that has it for itself."""
+def _exclude_outliers(values: Pixels, bottom: float, top: float, high: float) -> float:
+    """The upper percentile, without burnt-in or saturated pixels if it lies among these."""
     if top < values.max():
         return top
     rest = values[values < top].astype(np.float64)
-    few = 0 < values.size - rest.size <= _MOST_BURNT * values.size
+    few = 0 < values.size - rest.size <= _MAX_OUTLIERS * values.size
     if not few or rest.max() - bottom > 0.5 * (top - bottom):
         return top
-    middle, below = np.percentile(rest, (50, high)).tolist()
-    deviation = float(np.median(np.abs(rest - middle)))
-    return below if below > max(bottom, middle + _TAIL * deviation) else top
+    median, percentile = np.percentile(rest, (50, high)).tolist()
+    deviation = float(np.median(np.abs(rest - median)))
+    return percentile if percentile > max(bottom, median + _MIN_TAIL * deviation) else top

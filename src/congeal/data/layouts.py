@@ -1,4 +1,4 @@
-"""The folders in which published datasets come: recognising and opening them."""
+"""Recognition of the folder layouts of published datasets, and their readers."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from congeal.data.standard import StandardDataset
 from congeal.data.voc import VocDataset
 from congeal.errors import CongealError
 
-__all__ = ["NAMED", "Layout", "find_layout", "find_named", "find_places"]
+__all__ = ["NAMED", "Layout", "candidate_folders", "find_layout", "find_named"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a dataset in known folders is recognised, which splits it has, and who reads it.
+    """Recognition and reader of one folder layout.
 
     Attributes:
-        find: gives the folder of the dataset within a path, None when it is not there.
-        splits: gives the splits of the dataset in that folder, or ``("all",)``.
-        open: reads a split: folder, split, and the keywords ``seed`` and ``name``.
-        channels: whether ``open`` takes the keyword ``channels`` as well.
-        folders: what the folder is called below ``CONGEAL_DATA``, for a named dataset.
+        find: function of a path that returns the root folder of the dataset, None if not found.
+        splits: function of the root that returns the names of the splits, or ``("all",)``.
+        open: function of root, split, ``seed`` and ``name`` that returns the dataset.
+        channels: whether ``open`` accepts the keyword ``channels``.
+        folders: possible names of the root below ``CONGEAL_DATA``, for named datasets.
     """
 
     find: Callable[[Path], Path | None]
@@ -53,8 +53,8 @@ def _standard(reader: type[StandardDataset], *folders: str) -> Layout:
     return Layout(reader.find, reader.list_splits, reader, folders)
 
 
-def _if(there: Callable[[Path], object]) -> Callable[[Path], Path | None]:
-    return lambda path: path if there(path) else None
+def _if(matches: Callable[[Path], object]) -> Callable[[Path], Path | None]:
+    return lambda path: path if matches(path) else None
 
 
 def _keys(files: Callable[[Path], dict[str, Path]]) -> Callable[[Path], tuple[str, ...]]:
@@ -62,7 +62,7 @@ def _keys(files: Callable[[Path], dict[str, Path]]) -> Callable[[Path], tuple[st
 
 
 def _leaves(subset: str) -> Layout:
-    """One of the four folders, which may be named itself or the one that holds it."""
+    """One of the folders A1 to A4; the path may be that folder or its parent."""
     reader = partial(CvpppDataset, subset=subset)
     return Layout(CvpppDataset.find, CvpppDataset.list_splits, reader, (*_CVPPP, f"cvppp/{subset}"))
 
@@ -98,18 +98,18 @@ NAMED: dict[str, Layout] = {
     "davis2017": _standard(DavisDataset, "davis2017", "DAVIS"),
     "ade20k": _standard(Ade20kDataset, "ade20k", "ADEChallengeData2016"),
 }
-"""The published datasets that have a name; drawn ones and packs are elsewhere."""
+"""Named published datasets; for synthetic datasets see `drawn`, for data packs `packs`."""
 
-# A user's COCO file comes first; what is in none of these folders is a folder of masks.
+# In order of precedence. A path that matches no layout is read as a folder of masks.
 _PUBLISHED = tuple(layout for layout in NAMED.values() if layout.folders != ("coco_mini",))
 _RECOGNISED = (_OWN_COCO, *_PUBLISHED, _EXPORT, _ARRAYS)
 
 
 def find_layout(path: Path) -> tuple[Layout, Path] | None:
-    """Recognise the layout of a folder or file, and give the folder of the dataset in it.
+    """Find the layout of a folder or file, and the root folder of the dataset in it.
 
     Raises:
-        CongealError: a COCO file that is named outright does not exist.
+        CongealError: the path is a ``.json`` that does not exist.
 
     Example:
         >>> find_layout(Path("nowhere")) is None
@@ -126,7 +126,7 @@ def find_named(name: str, root: Path | None = None) -> Path:
     """Find the folder of a named dataset, below ``CONGEAL_DATA`` unless ``root`` is given.
 
     Raises:
-        CongealError: it is not there.
+        CongealError: the dataset is not found.
 
     Example:
         >>> find_named("voc2012", Path("nowhere"))
@@ -135,26 +135,27 @@ def find_named(name: str, root: Path | None = None) -> Path:
         congeal.errors.CongealError: expected voc2012 in nowhere, found no such folder
     """
     layout = NAMED[name]
-    places = find_places(name) if root is None else [root]
-    found = (layout.find(place) for place in places if place.exists())
-    home = next((place for place in found if place is not None), None)
+    candidates = candidate_folders(name) if root is None else [root]
+    found = (layout.find(folder) for folder in candidates if folder.exists())
+    home = next((folder for folder in found if folder is not None), None)
     if home is not None:
         return home
     if root is not None and not root.exists():
         raise CongealError(f"expected {name} in {root}, found no such folder")
     if root is not None:
-        layout.open(root, "all")  # says what is missing
+        layout.open(root, "all")  # raises an error that names what is missing
     raise CongealError(
-        f"expected {name} in {places[0]}, found none: get it from {DATASETS[name].source}, then "
-        f"set CONGEAL_DATA to the folder that holds it, or write {name}=FOLDER"
+        f"expected {name} in {candidates[0]}, found none: download it from "
+        f"{DATASETS[name].source}, then set CONGEAL_DATA to its parent folder, or give its "
+        f"location as {name}=FOLDER"
     )
 
 
-def find_places(name: str) -> list[Path]:
-    """List the folders in which a named dataset is looked for; none where it is drawn.
+def candidate_folders(name: str) -> list[Path]:
+    """Folders in which a named dataset is searched; empty for synthetic datasets.
 
     Example:
-        >>> find_places("sticks")
+        >>> candidate_folders("sticks")
         []
     """
     folders = NAMED[name].folders if name in NAMED else ()

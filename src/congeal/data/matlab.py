@@ -1,4 +1,4 @@
-"""Reading the MATLAB files in which some datasets keep their labels."""
+"""Reading of MATLAB files, in which some datasets store their labels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from congeal.data.matlab_tags import check_tags
 from congeal.data.sample import LabelMap
 from congeal.errors import CongealError
 
-__all__ = ["read_mat", "whole_numbers"]
+__all__ = ["integer_map", "read_mat"]
 
 
 def read_mat(path: Path, name: str) -> Any:
     """Read one variable of a MATLAB file (versions 4 to 7).
 
-    Structs of one element become records whose fields are attributes, cells become arrays.
+    Structs with one element become records with fields as attributes, cells become arrays.
 
     Raises:
-        CongealError: the file is missing, damaged, of version 7.3, or lacks the variable.
+        CongealError: the file is missing, damaged, in version 7.3, or lacks the variable.
 
     Example:
         >>> import tempfile
@@ -38,12 +38,12 @@ def read_mat(path: Path, name: str) -> Any:
     except CongealError as error:
         raise CongealError(f"{error} ({path})") from error
     except OSError as error:
-        if error.strerror is None:  # not the system but the parser
+        if error.strerror is None:  # raised by the parser, not by the operating system
             raise _damaged(path, error) from error
         raise CongealError(f"cannot read {path}: {error.strerror}") from error
     except NotImplementedError as error:
         raise CongealError(f"cannot read {path}: save it as MATLAB 7, not 7.3") from error
-    # A damaged file shows itself wherever the parser happens to trip.
+    # SciPy's parser may raise any exception for a damaged file.
     except Exception as error:
         raise _damaged(path, error) from error
     if name not in content:
@@ -56,14 +56,14 @@ def _damaged(path: Path, error: Exception) -> CongealError:
     return CongealError(f"cannot read {path}: the file is truncated or damaged ({reason})")
 
 
-def whole_numbers(record: Any, field: str, path: Path) -> LabelMap:
-    """Give a field of a record as a map `(H, W)` int64.
+def integer_map(record: Any, field: str, path: Path) -> LabelMap:
+    """Return a field of a record as an int64 map `(H, W)`.
 
     Raises:
-        CongealError: the record has no such field, or it is no map of whole numbers.
+        CongealError: the field is missing, or is not a map of integers.
 
     Example:
-        >>> whole_numbers(object(), "Segmentation", Path("a.mat"))
+        >>> integer_map(object(), "Segmentation", Path("a.mat"))
         Traceback (most recent call last):
         ...
         congeal.errors.CongealError: expected a field Segmentation in a.mat, found none
@@ -72,14 +72,14 @@ def whole_numbers(record: Any, field: str, path: Path) -> LabelMap:
     if values is None:
         raise CongealError(f"expected a field {field} in {path}, found none")
     values = np.asarray(values)
-    if values.ndim != 2 or values.dtype.kind not in "biuf" or not _are_whole(values):
-        what = f"{values.dtype} of {values.ndim} dimensions"
-        raise CongealError(f"expected a map of whole numbers as {field} in {path}, got {what}")
+    if values.ndim != 2 or values.dtype.kind not in "biuf" or not _are_integers(values):
+        got = f"{values.dtype} with {values.ndim} dimensions"
+        raise CongealError(f"expected a map of integers as {field} in {path}, got {got}")
     return values.astype(np.int64)
 
 
-def _are_whole(values: Any) -> bool:
-    """Whether all are whole and small enough for int64; NaN and infinity are not."""
+def _are_integers(values: Any) -> bool:
+    """Whether all values are integers within the range of int64."""
     if values.dtype.kind in "bi":
         return True
     return bool((np.floor(values) == values).all() and (np.abs(values) < 2.0**62).all())

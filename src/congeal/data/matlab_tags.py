@@ -1,4 +1,4 @@
-"""Checking a MATLAB 5 file before it is parsed: SciPy's parser trusts the tags in it."""
+"""Validation of MATLAB 5 files before parsing, because SciPy's parser trusts their tags."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["check_tags"]
 _HEADER = 128  # bytes
 _TYPES = {*range(1, 8), 9, *range(12, 19)}  # MAT-File Format, table 1-1
 _MATRIX, _COMPRESSED = 14, 15
-_DEEPEST = 50  # nesting of cells and structs
+_MAX_DEPTH = 50  # nesting of cells and structs
 
 
 def check_tags(content: bytes) -> None:
-    """Walk through the data elements of a MATLAB 5 file and check the tag of each.
+    """Check the tag of every data element of a MATLAB 5 file.
 
-    A type that does not exist makes SciPy read memory that is not its own. Files of version 4,
-    which have no tags, pass (MathWorks, MAT-File Format, "Level 5 MAT-Files").
+    An invalid type makes SciPy read outside its buffers. Files of version 4 have no tags and pass.
+    Format: MathWorks, MAT-File Format, "Level 5 MAT-Files".
 
     Raises:
-        ValueError: a tag is of no known type, or tells of more bytes than there are.
+        ValueError: a tag has an unknown type, or a size beyond the end of the file.
 
     Example:
         >>> check_tags(bytes(128))
@@ -34,32 +34,32 @@ def check_tags(content: bytes) -> None:
 
 
 def _walk(content: memoryview, order: str, depth: int) -> None:
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         raise ValueError("elements are nested too deeply")
-    place = 0
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, place)
-        begin, small = place + 8, kind >> 16
-        if small:  # up to four bytes of data within the tag
-            kind, size, begin = kind & 0xFFFF, small, place + 4
+    position = 0
+    while position + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, position)
+        begin, small = position + 8, kind >> 16
+        if small:  # small element format: up to four bytes of data within the tag
+            kind, size, begin = kind & 0xFFFF, small, position + 4
         room = 4 if small else len(content) - begin
         if kind not in _TYPES or size > room:
-            raise ValueError(f"an element of type {kind} and {size} bytes")
+            raise ValueError(f"invalid element of type {kind} and {size} bytes")
         if kind == _MATRIX:
             _walk(content[begin : begin + size], order, depth + 1)
         if kind == _COMPRESSED:
-            _walk(_inflated(content[begin : begin + size]), order, depth + 1)
-        filled = size if kind == _COMPRESSED else size + -size % 8
-        place = place + 8 if small else begin + filled
+            _walk(_decompress(content[begin : begin + size]), order, depth + 1)
+        padded = size if kind == _COMPRESSED else size + -size % 8
+        position = position + 8 if small else begin + padded
 
 
-def _inflated(content: memoryview) -> memoryview:
-    """Unpack the one element in a compressed one, no more than its own tag and memory allow."""
-    unpacker = zlib.decompressobj()
-    head = unpacker.decompress(content, 8)
+def _decompress(content: memoryview) -> memoryview:
+    """Decompress the element in a compressed one, limited by its stated size and by memory."""
+    decompressor = zlib.decompressobj()
+    head = decompressor.decompress(content, 8)
     if len(head) < 8:
-        raise ValueError("a compressed element is cut off")
-    most = max(struct.unpack("<I", head[4:])[0], struct.unpack(">I", head[4:])[0])
-    size = min(most, 1100 * len(content))  # Deflate shortens to a thousandth at most
+        raise ValueError("a compressed element is truncated")
+    stated = max(struct.unpack("<I", head[4:])[0], struct.unpack(">I", head[4:])[0])
+    size = min(stated, 1100 * len(content))  # Deflate compresses by a factor of 1032 at most
     check_memory(2 * size, "a compressed variable")
-    return memoryview(head + unpacker.decompress(unpacker.unconsumed_tail, size + 8))
+    return memoryview(head + decompressor.decompress(decompressor.unconsumed_tail, size + 8))

@@ -1,4 +1,4 @@
-"""Sizes, widths and brightness of the objects in training images, from which settings follow."""
+"""Measures a sample of the training images (sizes, widths, brightness) to suggest settings."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from congeal.data.sample import Dataset, Sample
 from congeal.grouping.components import on_edge, split_parts
 from congeal.labels import relabel
 
-__all__ = ["ImageMeasures", "TrainingSurvey", "some_samples", "survey_training"]
+__all__ = ["ImageMeasures", "TrainingSurvey", "evenly_spaced_samples", "survey_training"]
 
-LOOKED_AT = 64  # images: a few seconds of reading
+SURVEYED = 64  # images; takes a few seconds to read
 Column = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ImageMeasures:
-    """Measures of one image; lengths in pixels, an entry per object.
+    """Measures of one image; lengths in pixels, one entry per object.
 
     Attributes:
-        brightness: median intensity, 0 to 1 after scaling.
+        brightness: median of the normalised image (`scale_intensity`).
         size: height and width.
-        areas: of the objects.
-        extents: longer side of each box.
-        widths: how broad each object is across: of a strip its width, of a disc half of it.
-        wholes: share of each object in its largest connected part; 1 unless others cross it.
-        holes: area of the holes in each object, whatever lies in them, over its own area.
-        relative_areas: area over the median area of the image; only objects off the edge.
+        areas: area of each object in pixels.
+        extents: longer side of each bounding box.
+        widths: 2 area / perimeter of each object: the width of a strip, the radius of a disc.
+        connected_fractions: area of the largest connected component over the area; below 1 for
+            objects that others cut.
+        holes: area of the holes in each object over its own area.
+        relative_areas: area over the median area of the image, for objects off the image border.
     """
 
     brightness: float
@@ -40,23 +41,23 @@ class ImageMeasures:
     areas: Column
     extents: Column
     widths: Column
-    wholes: Column
+    connected_fractions: Column
     holes: Column
     relative_areas: Column
 
 
 @dataclass(frozen=True)
 class TrainingSurvey:
-    """A sample of the training images, measured.
+    """Measures of a sample of the training images.
 
     Attributes:
         name: of the dataset.
-        task: what the model is to do.
-        images: measures of each image looked at.
-        count: training images in all.
-        class_names: of the data, background first; empty without classes.
-        labelled: whether anything but the images is known.
-        stuff: names of the classes that were seen without objects only, such as road.
+        task: name of the task.
+        images: measures of each sampled image.
+        count: total number of training images.
+        class_names: class names, background first; empty without classes.
+        labelled: whether the data has annotations.
+        stuff: classes that occur only outside of objects, such as road.
     """
 
     name: str
@@ -68,13 +69,13 @@ class TrainingSurvey:
     stuff: tuple[str, ...] = ()
 
     def pooled(self, column: str) -> Column:
-        """One column of all objects of all images."""
-        columns = [getattr(one, column) for one in self.images]
+        """One measure of all objects of all images, ``(objects,)``."""
+        columns = [getattr(measures, column) for measures in self.images]
         return np.concatenate(columns) if columns else np.empty(0)
 
 
-def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> TrainingSurvey:
-    """Measure at most ``limit`` images of a dataset, evenly spread.
+def survey_training(dataset: Dataset, task: str, limit: int = SURVEYED) -> TrainingSurvey:
+    """Measure at most ``limit`` evenly spaced images of a dataset.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -82,18 +83,18 @@ def survey_training(dataset: Dataset, task: str, limit: int = LOOKED_AT) -> Trai
         (100, 119)
     """
     images, things, others = [], set[int](), set[int]()
-    for sample in some_samples(dataset, limit):
+    for sample in evenly_spaced_samples(dataset, limit):
         images.append(_measure(sample))
         if sample.classes is not None and sample.semantic is not None:
             things.update(sample.classes.tolist())
             others.update(np.unique(sample.semantic[sample.labels == 0]).tolist())
-    names, labelled = dataset.class_names, not dataset.lacks_truth
+    names, labelled = dataset.class_names, not dataset.unlabelled_reason
     stuff = tuple(names[k] for k in sorted(others - things) if 0 < k < len(names))
     return TrainingSurvey(dataset.name, task, tuple(images), len(dataset), names, labelled, stuff)
 
 
-def some_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:
-    """At most ``limit`` samples, evenly spread."""
+def evenly_spaced_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:
+    """Iterate over at most ``limit`` evenly spaced samples."""
     for index in np.unique(np.linspace(0, len(dataset) - 1, limit).round().astype(int)):
         yield dataset[int(index)]
 
@@ -101,9 +102,9 @@ def some_samples(dataset: Dataset, limit: int) -> Iterator[Sample]:
 def _measure(sample: Sample) -> ImageMeasures:
     labels = relabel(np.maximum(sample.labels, 0))
     area = np.bincount(labels.ravel()).astype(float)  # (K + 1,)
-    whole = np.ones(len(area), bool)
-    whole[on_edge(labels)] = False
-    area, whole = area[1:], whole[1:]
+    complete = np.ones(len(area), bool)  # objects cut by the image border are too small
+    complete[on_edge(labels)] = False
+    area, complete = area[1:], complete[1:]
     boxes = ndimage.find_objects(labels)
     height, width = labels.shape
     return ImageMeasures(
@@ -112,39 +113,40 @@ def _measure(sample: Sample) -> ImageMeasures:
         areas=area,
         extents=np.array([max(s.stop - s.start for s in box) for box in boxes], float),
         widths=_widths(labels, area),
-        wholes=_wholes(labels, area),
+        connected_fractions=_connected_fractions(labels, area),
         holes=_holes(labels, area),
-        relative_areas=area[whole] / np.median(area) if len(area) else area,
+        relative_areas=area[complete] / np.median(area) if len(area) else area,
     )
 
 
 def _widths(labels: NDArray[np.int64], area: Column) -> Column:
-    """Twice the area over the outline.
+    """Twice the area over the perimeter of each object.
 
-    Edges of pixels make an outline 4 / pi times too long on average over all directions.
+    The perimeter is the number of pixel edges times pi / 4: edges are 4 / pi times too long on
+    average over all directions.
     """
     padded = np.pad(labels, 1)
     edges = np.zeros(len(area) + 1)
-    for one, other in ((padded[1:], padded[:-1]), (padded[:, 1:], padded[:, :-1])):
-        differ = one != other
-        edges += np.bincount(one[differ], minlength=len(edges))
-        edges += np.bincount(other[differ], minlength=len(edges))
+    for first, second in ((padded[1:], padded[:-1]), (padded[:, 1:], padded[:, :-1])):
+        differ = first != second
+        edges += np.bincount(first[differ], minlength=len(edges))
+        edges += np.bincount(second[differ], minlength=len(edges))
     widths: Column = 2 * area / (np.pi / 4 * edges[1:])
     return widths
 
 
-def _wholes(labels: NDArray[np.int64], area: Column) -> Column:
+def _connected_fractions(labels: NDArray[np.int64], area: Column) -> Column:
     parts = split_parts(labels)
     counts = np.bincount(parts.ravel())
     owner = np.zeros(len(counts), np.int64)
-    owner[parts] = labels  # background is a part of its own
+    owner[parts] = labels  # the background is a part too
     largest = np.zeros(len(area) + 1)
     np.maximum.at(largest, owner, counts)
-    wholes: Column = largest[1:] / area
-    return wholes
+    fractions: Column = largest[1:] / area
+    return fractions
 
 
 def _holes(labels: NDArray[np.int64], area: Column) -> Column:
-    bodies = [labels[box] == k for k, box in enumerate(ndimage.find_objects(labels), 1)]
-    filled = [np.count_nonzero(ndimage.binary_fill_holes(body)) for body in bodies]
+    masks = [labels[box] == k for k, box in enumerate(ndimage.find_objects(labels), 1)]
+    filled = [np.count_nonzero(ndimage.binary_fill_holes(mask)) for mask in masks]
     return np.array(filled, float) / area - 1

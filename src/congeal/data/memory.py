@@ -1,4 +1,4 @@
-"""How much memory there is, asked before something large is read."""
+"""Checks of available memory before a large array is read."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from congeal.errors import CongealError
 
 __all__ = ["available_memory", "check_memory"]
 
-_UNASKED = 2**26  # bytes that are there on any machine: asking costs more than it tells
+_UNCHECKED = 2**26  # bytes; smaller requests are not checked, because the check takes longer
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Give the bytes that can be had without swapping, None where the system does not tell.
+    """Available memory in bytes without swapping; None if the system does not report it.
 
-    The least of what the system has free, what the control group may still take (in a
-    container) and what the limits of the process allow.
+    The minimum of the free memory of the system, of the control group (in a container), and of the
+    address space limit of the process.
 
     Example:
-        >>> have = available_memory()
-        >>> have is None or have > 0
+        >>> available = available_memory()
+        >>> available is None or available > 0
         True
     """
     return min(_limits(), default=None)
@@ -34,17 +34,17 @@ def _limits() -> Iterator[int]:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next((line for line in lines if line.startswith("MemAvailable:")), "")
         yield int(free.split()[1]) * 1024
-    for most, taken in (
+    for limit, usage in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
         with suppress(OSError, ValueError):
-            most_bytes = int((_CGROUP / most).read_text(encoding="ascii"))
-            yield max(0, most_bytes - int((_CGROUP / taken).read_text(encoding="ascii")))
+            limit_bytes = int((_CGROUP / limit).read_text(encoding="ascii"))
+            yield max(0, limit_bytes - int((_CGROUP / usage).read_text(encoding="ascii")))
     with suppress(ImportError, OSError, ValueError, IndexError):
         yield from _address_space()
     if os.name == "posix" and not Path("/proc/meminfo").exists():
-        with suppress(OSError, ValueError):  # all there is: better than nothing
+        with suppress(OSError, ValueError):  # without /proc: the total, as an upper bound
             yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -57,15 +57,15 @@ def _address_space() -> Iterator[int]:
         yield max(0, soft - pages * resource.getpagesize())
 
 
-def check_memory(need: int, what: str) -> None:
-    """Refuse to read something that needs more memory than there is.
+def check_memory(need: int, name: str) -> None:
+    """Raise an error if reading something needs more memory than is available.
 
     Args:
-        need: bytes that reading takes, copies included.
-        what: what is to be read, such as ``"cell.tif (30000 x 40000 pixels)"``.
+        need: bytes needed, copies included.
+        name: of the array, such as ``"cell.tif (30000 x 40000 pixels)"``.
 
     Raises:
-        CongealError: there is less memory.
+        CongealError: less memory is available.
 
     Example:
         >>> check_memory(1000, "cell.png")
@@ -74,13 +74,13 @@ def check_memory(need: int, what: str) -> None:
         ...
         congeal.errors.CongealError: cannot read cell.png: it needs ... of memory, ... are free...
     """
-    if need <= _UNASKED:
+    if need <= _UNCHECKED:
         return
-    have = available_memory()
-    if have is not None and need > have:
+    available = available_memory()
+    if available is not None and need > available:
         raise CongealError(
-            f"cannot read {what}: it needs {need // 10**6} MB of memory, "
-            f"{have // 10**6} are free; cut it into tiles first"
+            f"cannot read {name}: it needs {need // 10**6} MB of memory, "
+            f"{available // 10**6} are free; cut it into tiles first"
         )
     if need >= 2**62:
-        raise CongealError(f"cannot read {what}: it is too large")
+        raise CongealError(f"cannot read {name}: it is too large")

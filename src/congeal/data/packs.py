@@ -1,7 +1,7 @@
-"""The three packs of real images with objects: nuclei, strokes and cables.
+"""Reader of the three data packs of real images: nuclei, strokes and cables.
 
-A pack is a folder ``images/SPLIT/NAME``, ``labels/SPLIT/NAME.png`` and an ``index.csv``. They
-are looked for below the folder named by the environment variable ``CONGEAL_DATA``.
+A pack is a folder with ``images/SPLIT/NAME``, ``labels/SPLIT/NAME.png`` and an ``index.csv``. Packs
+are searched in the folder given by the environment variable ``CONGEAL_DATA``.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _DEFAULT_ROOT = "../shared/data"
 
 @dataclass(frozen=True)
 class Pack:
-    """Which images of which folder make a pack, and what is done to them.
+    """Definition of a named dataset: images of a pack folder, and how they are preprocessed.
 
     Attributes:
-        folder: what the folder of the pack is called.
-        ending: ending of the images.
-        keep: which rows of ``index.csv`` belong to it.
-        gray: whether colours are taken away.
-        shuffle: whether objects are numbered anew.
-        class_column: column of ``index.csv`` that is the class of every object of an image.
+        folder: name of the pack folder.
+        suffix: suffix of the image files.
+        keep: predicate of the rows of ``index.csv`` to include.
+        gray: whether images are converted to gray.
+        shuffle: whether object labels are permuted.
+        class_column: column of ``index.csv`` with the class of all objects of an image.
     """
 
     folder: str
-    ending: str
+    suffix: str
     keep: Callable[[dict[str, str]], bool]
     gray: bool = False
     shuffle: bool = False
@@ -71,7 +71,7 @@ PACKS: dict[str, Pack] = {
     "nuclei:histology": Pack("nuclei", ".png", _modality("histology")),
     "nuclei:brightfield": Pack("nuclei", ".png", _modality("brightfield")),
     "strokes": Pack("strokes", ".png", _everything),
-    # Rope 1 is always red, 2 yellow, 3 green: numbers are shuffled, and gray is the honest task.
+    # Rope 1 is always red, 2 yellow, 3 green: shuffled labels and gray images do not reveal that.
     "cables": Pack("cables", ".jpg", _everything, shuffle=True),
     "cables:gray": Pack("cables", ".jpg", _everything, gray=True, shuffle=True),
     "cables:gray-3": Pack(
@@ -81,7 +81,7 @@ PACKS: dict[str, Pack] = {
 
 
 def data_root() -> Path:
-    """The folder of the packs: ``CONGEAL_DATA``, or ``../shared/data`` when it is not set.
+    """The parent folder of the packs: ``CONGEAL_DATA`` if set, else ``../shared/data``.
 
     Example:
         >>> isinstance(data_root(), Path)
@@ -91,7 +91,7 @@ def data_root() -> Path:
 
 
 def has_pack(name: str) -> bool:
-    """Whether the folder of a pack is there.
+    """Whether the folder of a pack exists.
 
     Example:
         >>> has_pack("sticks")
@@ -101,22 +101,22 @@ def has_pack(name: str) -> bool:
 
 
 class PackDataset(PairedDataset):
-    """One split, or all of them, of a pack or of a part of it.
+    """A dataset defined in ``PACKS``: one split, or all.
 
     Args:
         name: one of ``PACKS``, such as ``"nuclei:histology"``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        root: folder of the packs, or of the pack itself; ``data_root()`` when None.
+        root: the pack folder or its parent; None: ``data_root()``.
 
     Raises:
-        CongealError: the name or the split is unknown, or the pack is not there.
+        CongealError: the name or the split is unknown, or the pack is not found.
 
     Example:
         >>> PackDataset("nuclei", "train", root=Path("nowhere"))
         Traceback (most recent call last):
         ...
         congeal.errors.CongealError: expected the pack nuclei in nowhere/nuclei, found no \
-index.csv there; set CONGEAL_DATA to the folder that holds the packs
+index.csv; set CONGEAL_DATA to the parent folder of the packs
     """
 
     def __init__(self, name: str, split: str = "all", root: Path | None = None) -> None:
@@ -125,14 +125,14 @@ index.csv there; set CONGEAL_DATA to the folder that holds the packs
         if split not in (*SPLITS, "all"):
             raise unknown("split", split, (*SPLITS, "all"))
         pack = PACKS[name]
-        # Only what reading needs is kept: functions do not travel to worker processes.
+        # Only picklable fields of the pack are stored, for loader workers: lambdas are not.
         self.gray, self.shuffle = pack.gray, pack.shuffle
-        place = root or data_root()
-        folder = place if (place / "index.csv").is_file() else place / pack.folder
-        wanted = SPLITS if split == "all" else (split,)
+        parent = root or data_root()
+        folder = parent if (parent / "index.csv").is_file() else parent / pack.folder
+        splits = SPLITS if split == "all" else (split,)
         index = [row for row in _index(folder) if pack.keep(row)]
-        rows = [row for row in index if row["split"] in wanted]
-        super().__init__(name, split, [_pair(folder, row, pack.ending) for row in rows])
+        rows = [row for row in index if row["split"] in splits]
+        super().__init__(name, split, [_pair(folder, row, pack.suffix) for row in rows])
         self.image_classes: list[int] = []
         if pack.class_column:
             self.class_names = order_classes((row[pack.class_column] for row in index), name)
@@ -156,23 +156,23 @@ def _index(folder: Path) -> list[dict[str, str]]:
     path = folder / "index.csv"
     if not path.is_file():
         raise CongealError(
-            f"expected the pack {folder.name} in {folder}, found no index.csv there; "
-            "set CONGEAL_DATA to the folder that holds the packs"
+            f"expected the pack {folder.name} in {folder}, found no index.csv; "
+            "set CONGEAL_DATA to the parent folder of the packs"
         )
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
-def _pair(folder: Path, row: dict[str, str], ending: str) -> Pair:
+def _pair(folder: Path, row: dict[str, str], suffix: str) -> Pair:
     split, name = row["split"], row["name"]
-    image = folder / "images" / split / f"{name}{ending}"
+    image = folder / "images" / split / f"{name}{suffix}"
     return Pair(name, image, folder / "labels" / split / f"{name}.png")
 
 
 def to_gray(image: Pixels) -> Pixels:
-    """Weigh the channels of an RGB image to luma (ITU-R BT.601), `(H, W, 3)` to `(H, W, 1)`.
+    """Convert an RGB image to luma (ITU-R BT.601), `(H, W, 3)` to `(H, W, 1)`.
 
-    The type is kept; gray images come back as they are.
+    The type is kept; gray images are returned unchanged.
 
     Example:
         >>> to_gray(np.full((1, 1, 3), 200, np.uint8)).tolist()
@@ -187,15 +187,15 @@ def to_gray(image: Pixels) -> Pixels:
 
 
 def shuffle_labels(labels: LabelMap, name: str) -> LabelMap:
-    """Renumber the objects 1..K in an order that only ``name`` and the old numbers decide.
+    """Permute the object labels to 1..K, determined by ``name`` and the old labels alone.
 
     Example:
         >>> sorted(shuffle_labels(np.array([[0, 1, 2, 3, -1]]), "S3_001")[0].tolist())
         [-1, 0, 1, 2, 3]
     """
-    old = np.unique(labels[labels > 0])
-    order = sorted(old.tolist(), key=lambda k: hashlib.sha1(f"{name}:{k}".encode()).digest())
+    present = np.unique(labels[labels > 0])
+    order = sorted(present.tolist(), key=lambda k: hashlib.sha1(f"{name}:{k}".encode()).digest())
     shuffled = labels.copy()
-    for new, was in enumerate(order, start=1):
-        shuffled[labels == was] = new
+    for new, old in enumerate(order, start=1):
+        shuffled[labels == old] = new
     return shuffled

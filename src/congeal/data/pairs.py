@@ -1,4 +1,4 @@
-"""Datasets of image files with a label map, or a folder of binary masks, for each."""
+"""Datasets of image files with one label map, or one folder of binary masks, each."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = [
 MASK_SUFFIXES = frozenset(
     {".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".pbm", ".jpg", ".jpeg"}
 )
-"""Endings of masks; JPEG is among them to be refused with a reason."""
+"""Suffixes of mask files; JPEG is included so that it is rejected with an explanation."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image file and what marks its objects: a label map, or a folder of binary masks.
+    """An image file and its annotation files.
 
     Attributes:
-        name: what the image is called.
-        image: its file.
-        mask: what marks its objects; the first of several, and the map of classes where nothing
-            tells objects apart.
-        semantic: its map of classes.
-        class_masks: name of a class, and what marks its objects, for each class.
+        name: name of the sample.
+        image: the image file.
+        mask: its label map, or a folder of binary masks; the first of several ``class_masks``; the
+            semantic map in data without instances.
+        semantic: its semantic map.
+        class_masks: class name and mask (as ``mask``) of each class.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Pair:
 
 
 class PairedDataset(Dataset):
-    """Samples read from pairs of files, each when it is asked for.
+    """A dataset of file pairs, read on access.
 
     Args:
-        name: what the dataset is called.
-        split: which part of it this is.
-        pairs: the files, in order.
+        name: of the dataset.
+        split: name of the split.
+        pairs: the files of the samples, in order.
 
     Example:
         >>> data = PairedDataset("mine", "all", [Pair("a", Path("a.png"), Path("masks/a.png"))])
@@ -75,19 +75,19 @@ class PairedDataset(Dataset):
         return read_pair(self.pairs[index])
 
     def names(self) -> list[str]:
-        """The names of all samples in order, without reading any image."""
+        """Names of all samples in order, without reading images."""
         return [pair.name for pair in self.pairs]
 
 
 def read_pair(pair: Pair, channels: Channels = None) -> Sample:
-    """Read the image and the labels of one pair.
+    """Read the image and the label map of a pair.
 
     Args:
         pair: the files.
-        channels: which channels of the image to take, as in `read_image`.
+        channels: image channels to read, as in `read_image`.
 
     Raises:
-        CongealError: either cannot be read, or their sizes differ.
+        CongealError: a file cannot be read, or sizes differ.
 
     Example:
         >>> import tempfile
@@ -106,7 +106,7 @@ def read_pair(pair: Pair, channels: Channels = None) -> Sample:
 def check_sizes(
     image_size: tuple[int, ...], image: Path, mask_size: tuple[int, ...], mask: Path
 ) -> None:
-    """Refuse an image and a mask of different `(H, W)`.
+    """Raise an error if an image and a mask differ in `(H, W)`.
 
     Raises:
         CongealError: the sizes differ.
@@ -117,7 +117,7 @@ def check_sizes(
     if image_size == mask_size:
         return
     raise CongealError(
-        f"expected a mask as large as its image, {image} is {_size(image_size)} "
+        f"expected a mask of the same size as its image, {image} is {_size(image_size)} "
         f"but {mask} is {_size(mask_size)} (height x width)"
     )
 
@@ -127,13 +127,13 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def read_masks(folder: Path) -> LabelMap:
-    """Read a folder of binary masks, one per object, into one label map `(H, W)`.
+    """Read a folder of binary masks, one per object, as a label map `(H, W)`.
 
     Objects are numbered in natural order of the file names. Where masks overlap, the smaller
-    object is on top. Masks without any pixel are skipped.
+    object is on top. Empty masks are skipped.
 
     Raises:
-        CongealError: the folder holds no mask, sizes differ, or a mask has more than two values.
+        CongealError: the folder has no masks, sizes differ, or a mask has more than two values.
 
     Example:
         >>> import tempfile
@@ -150,13 +150,13 @@ def read_masks(folder: Path) -> LabelMap:
     masks = [_binary(path) for path in files]
     for path, mask in zip(files, masks, strict=True):
         if mask.shape != masks[0].shape:
-            shapes = f"{_size(mask.shape)}, not {_size(masks[0].shape)} as {files[0].name}"
-            raise CongealError(f"expected masks of one size, {path} is {shapes}")
+            sizes = f"{_size(mask.shape)}, {files[0].name} is {_size(masks[0].shape)}"
+            raise CongealError(f"expected masks of the same size, {path} is {sizes}")
     return paint_masks([mask for mask in masks if mask.any()], masks[0].shape)
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """List the binary masks of a folder that have any pixel: file k marks object k, from 1.
+    """List the non-empty binary masks of a folder: the k-th file (from 1) is object k.
 
     Raises:
         CongealError: as for `read_masks`.
@@ -194,11 +194,11 @@ def _binary(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
 def paint_masks(
     masks: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.bool_]]], shape: tuple[int, ...]
 ) -> LabelMap:
-    """Paint masks into a label map, number k for mask k (from 1), smaller ones over larger ones.
+    """Combine masks into a label map: label k for mask k (from 1), smaller masks on top.
 
     Example:
-        >>> whole, part = np.ones((1, 3), bool), np.array([[True, False, False]])
-        >>> paint_masks([part, whole], (1, 3)).tolist()
+        >>> large, small = np.ones((1, 3), bool), np.array([[True, False, False]])
+        >>> paint_masks([small, large], (1, 3)).tolist()
         [[1, 2, 2]]
     """
     labels = np.zeros(shape, np.int64)

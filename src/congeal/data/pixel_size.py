@@ -1,4 +1,4 @@
-"""The size of a pixel that an image file tells."""
+"""Reading of the pixel size and the plane distance from the metadata of image files."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ _MICROMETRES = {
     "inch": 25_400.0,
     "in": 25_400.0,
 }
-_OF_TAG = {2: 25_400.0, 3: 1e4}  # tag ResolutionUnit (296): inch and centimetre
-_SCREENS = (72.0, 96.0)  # dots per inch that programs write when they know nothing
-_ALIKE = 0.01  # share by which the sides of a pixel may differ
+_TAG_UNITS = {2: 25_400.0, 3: 1e4}  # micrometres by ResolutionUnit (296): inch, centimetre
+_DEFAULT_DPI = (72.0, 96.0)  # written by programs that do not know the resolution
+_SQUARE_TOLERANCE = 0.01  # relative difference of the sides of a square pixel
 _OME = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
-_XML_HEAD = 1_000_000  # characters of OME-XML that are looked at
+_XML_HEAD = 1_000_000  # characters of OME-XML searched
 
 
 def read_pixel_size(path: str | Path) -> float | None:
-    """Read the micrometres per pixel of a TIFF: OME, ImageJ, or the tags for resolution.
+    """Read the pixel size of a TIFF in micrometres, from OME, ImageJ or resolution tags.
 
-    Resolutions of 72 and 96 dots per inch are passed over: they are what programs write when they
-    know nothing.
+    Resolutions of 72 and 96 dots per inch are ignored: programs write them as default.
 
     Returns:
-        The side of a pixel; None where the file tells none, its pixels are not square (by more
-        than one percent), or it cannot be read.
+        Side of a pixel in micrometres; None if the file has no pixel size, its pixels are not
+        square (within one percent), or it cannot be read.
 
     Example:
         >>> import tempfile
@@ -59,19 +58,19 @@ def read_pixel_size(path: str | Path) -> float | None:
     """
     try:
         with opened_tiff(Path(path)) as tiff:
-            sides = _of_ome(tiff) or _of_imagej(tiff) or _of_tags(tiff)
-    # Files that are no TIFF, and broken ones: reading the image tells what is wrong.
+            sides = _ome_sides(tiff) or _imagej_sides(tiff) or _tag_sides(tiff)
+    # Not a TIFF, or damaged: reading the image raises a precise error.
     except Exception:
         return None
     if sides is None or not all(math.isfinite(side) and side > 0 for side in sides):
         return None
     width, height = sides
-    square = abs(width - height) <= _ALIKE * max(width, height)
+    square = abs(width - height) <= _SQUARE_TOLERANCE * max(width, height)
     return float(f"{width:.6g}") if square else None
 
 
 def in_micrometres(unit: str) -> float:
-    """Micrometres of a unit of length by its name, 0 for one that is not known.
+    """Micrometres per unit of length, by name of the unit; 0 if unknown.
 
     Example:
         >>> in_micrometres("nanometer"), in_micrometres("second")
@@ -81,86 +80,86 @@ def in_micrometres(unit: str) -> float:
 
 
 def read_plane_distance(path: str | Path) -> float | None:
-    """Read the micrometres between the planes of a TIFF stack, as OME or ImageJ tell them.
+    """Read the distance between the planes of a TIFF stack in micrometres, from OME or ImageJ.
 
     Returns:
-        The distance; None where the file tells none, or it cannot be read.
+        The distance; None if the file has none or cannot be read.
 
     Example:
         >>> import tempfile
         >>> import numpy as np
         >>> import tifffile
         >>> path = Path(tempfile.mkdtemp()) / "a.tif"
-        >>> told = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
-        >>> tifffile.imwrite(path, np.zeros((3, 4, 5), np.uint8), imagej=True, metadata=told)
+        >>> metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+        >>> tifffile.imwrite(path, np.zeros((3, 4, 5), np.uint8), imagej=True, metadata=metadata)
         >>> read_plane_distance(path)
         2.0
     """
     try:
         with opened_tiff(Path(path)) as tiff:
-            far = _depth_of_ome(tiff) or _depth_of_imagej(tiff)
-    except Exception:  # as of read_pixel_size
+            distance = _ome_plane_distance(tiff) or _imagej_plane_distance(tiff)
+    except Exception:  # as in read_pixel_size
         return None
-    return float(f"{far:.6g}") if far and math.isfinite(far) and far > 0 else None
+    return float(f"{distance:.6g}") if distance and 0 < distance < math.inf else None
 
 
-def _depth_of_ome(tiff: Any) -> float | None:
-    told = _ome_pixels(tiff)
-    unit = _unit(told.get("PhysicalSizeZUnit", "um"))
-    return float(told["PhysicalSizeZ"]) * unit if unit and "PhysicalSizeZ" in told else None
+def _ome_plane_distance(tiff: Any) -> float | None:
+    pixels = _ome_pixels(tiff)
+    unit = _unit(pixels.get("PhysicalSizeZUnit", "um"))
+    return float(pixels["PhysicalSizeZ"]) * unit if unit and "PhysicalSizeZ" in pixels else None
 
 
-def _depth_of_imagej(tiff: Any) -> float | None:
-    told = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
-    unit = _unit(str(told.get("unit", "")))
-    return float(told["spacing"]) * unit if unit and "spacing" in told else None
+def _imagej_plane_distance(tiff: Any) -> float | None:
+    metadata = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+    unit = _unit(str(metadata.get("unit", "")))
+    return float(metadata["spacing"]) * unit if unit and "spacing" in metadata else None
 
 
 def _ome_pixels(tiff: Any) -> dict[str, str]:
-    """Attributes of the first image of OME-XML."""
+    """Attributes of the first Pixels element of the OME-XML."""
     tag = _OME.search(tiff.ome_metadata[:_XML_HEAD]) if tiff.is_ome else None
     return dict(re.findall(r'(\w+)="([^"]*)"', tag.group())) if tag else {}
 
 
-def _of_ome(tiff: Any) -> tuple[float, float] | None:
-    told = _ome_pixels(tiff)
-    if not {"PhysicalSizeX", "PhysicalSizeY"} <= told.keys():
+def _ome_sides(tiff: Any) -> tuple[float, float] | None:
+    pixels = _ome_pixels(tiff)
+    if not {"PhysicalSizeX", "PhysicalSizeY"} <= pixels.keys():
         return None
-    units = [_unit(told.get(f"PhysicalSize{axis}Unit", "um")) for axis in "XY"]
+    units = [_unit(pixels.get(f"PhysicalSize{axis}Unit", "um")) for axis in "XY"]
     if None in units:
         return None
     width, height = (
-        float(told[f"PhysicalSize{axis}"]) * (unit or 0)
+        float(pixels[f"PhysicalSize{axis}"]) * (unit or 0)
         for axis, unit in zip("XY", units, strict=True)
     )
     return width, height
 
 
-def _of_imagej(tiff: Any) -> tuple[float, float] | None:
+def _imagej_sides(tiff: Any) -> tuple[float, float] | None:
     if not tiff.is_imagej:
         return None
     unit = _unit(str((tiff.imagej_metadata or {}).get("unit", "")))
     return None if unit is None else _sides(tiff, unit)
 
 
-def _of_tags(tiff: Any) -> tuple[float, float] | None:
+def _tag_sides(tiff: Any) -> tuple[float, float] | None:
     tags = tiff.pages.first.tags
-    unit = _OF_TAG.get(int(tags.valueof(296, 2)))
+    unit = _TAG_UNITS.get(int(tags.valueof(296, 2)))
     if unit is None or 282 not in tags or 283 not in tags:
         return None
-    across, down = tags.valueof(282)
-    if unit == _OF_TAG[2] and down and across / down in _SCREENS:
+    numerator, denominator = tags.valueof(282)
+    if unit == _TAG_UNITS[2] and denominator and numerator / denominator in _DEFAULT_DPI:
         return None
     return _sides(tiff, unit)
 
 
 def _sides(tiff: Any, unit: float) -> tuple[float, float] | None:
-    """Take XResolution and YResolution (282, 283): pixels per unit, as a fraction."""
+    """Sides from XResolution and YResolution (282, 283), which are pixels per unit as fractions."""
     (x, per_x), (y, per_y) = (tiff.pages.first.tags.valueof(tag) for tag in (282, 283))
     return (unit * per_x / x, unit * per_y / y) if x and y else None
 
 
 def _unit(name: str) -> float | None:
-    """Micrometres of a unit of length; both signs for micro are known, and ImageJ's escape."""
+    """Micrometres per unit; accepts both Unicode micro signs and ImageJ's escape sequence."""
     plain = name.strip().lower().replace("\\u00b5", "u")
     return _MICROMETRES.get(plain.replace("\N{MICRO SIGN}", "u").replace("\u03bc", "u"))

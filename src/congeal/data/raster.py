@@ -1,4 +1,4 @@
-"""The picture in a file as it is stored, before deciding what it means."""
+"""The decoded content of an image file, not yet interpreted as image or labels."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from congeal.data.sample import Pixels
 
-__all__ = ["Raster", "turn_upright"]
+__all__ = ["Raster", "apply_orientation"]
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """The pixels of a file as stored, turned upright.
+    """Pixel values of a file as stored, with the orientation tag applied.
 
     Attributes:
-        pixels: `(H, W)` or `(H, W, C)`, alpha included, palette indices as they are.
-        palette: `(n, 3)` uint8 or uint16 colours when the pixels are indices into them.
-        lossy: whether the format changes pixel values (JPEG).
-        inverted: whether 0 means white (a TIFF habit).
-        alpha: channels that the file itself calls transparency.
+        pixels: `(H, W)` or `(H, W, C)`, alpha included, palettes not resolved.
+        palette: `(n, 3)` uint8 or uint16 colours if the pixels are palette indices.
+        lossy: whether the format changes values (JPEG).
+        inverted: whether 0 means white (TIFF: WhiteIsZero).
+        alpha: indices of channels that the file marks as alpha.
     """
 
     pixels: Pixels
@@ -31,16 +31,16 @@ class Raster:
     alpha: tuple[int, ...] = ()
 
 
-def turn_upright(pixels: Pixels, orientation: Any) -> Pixels:
-    """Turn and mirror pixels `(H, W)` or `(H, W, C)` as tag Orientation (274) says.
+def apply_orientation(pixels: Pixels, orientation: Any) -> Pixels:
+    """Rotate and flip pixels `(H, W)` or `(H, W, C)` according to tag Orientation (274).
 
-    TIFF and EXIF have it alike (TIFF 6.0, section 8). Values other than 1 to 8 say nothing.
+    The tag is the same in TIFF and EXIF (TIFF 6.0, section 8). Other values are ignored.
 
     Example:
-        >>> turn_upright(np.array([[1, 2, 3]]), 6).tolist()
+        >>> apply_orientation(np.array([[1, 2, 3]]), 6).tolist()
         [[1], [2], [3]]
     """
-    turned: dict[int, Pixels] = {
+    oriented: dict[int, Pixels] = {
         2: pixels[:, ::-1],
         3: pixels[::-1, ::-1],
         4: pixels[::-1],
@@ -49,5 +49,5 @@ def turn_upright(pixels: Pixels, orientation: Any) -> Pixels:
         7: pixels[::-1, ::-1].swapaxes(0, 1),
         8: pixels[:, ::-1].swapaxes(0, 1),
     }
-    known = orientation if isinstance(orientation, int) else 1
-    return np.ascontiguousarray(turned.get(known, pixels))
+    tag = orientation if isinstance(orientation, int) else 1
+    return np.ascontiguousarray(oriented.get(tag, pixels))

@@ -1,4 +1,4 @@
-"""One way to open any dataset: by name, or by the path of a folder, a COCO file or arrays."""
+"""Opens datasets by specification: a name, or the path of a folder, a COCO file or arrays."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = [
     "DATASETS",
     "DatasetInfo",
     "dataset_splits",
-    "has_own_channels",
+    "has_fixed_channels",
     "held_out_split",
-    "is_here",
+    "is_available",
     "open_dataset",
     "split_channels",
     "split_spec",
@@ -45,30 +45,30 @@ def open_dataset(
     """Open a dataset by name or by path.
 
     Args:
-        spec: a name of ``DATASETS``, ``NAME=FOLDER`` for one that lies elsewhere, a drawn set with
-            options such as ``sticks:8`` or ``shapes:objects=2-5,overlap=0.3``, a folder, a
-            COCO ``.json``, a ``.npz`` or a Zarr group. The folders of the published datasets are
-            recognised. A name wins over a folder of the same name; write ``./nuclei`` for the
-            folder. In a folder, a COCO file wins over masks. Behind a path may stand channels:
-            ``my_folder:channels=0,2``.
+        spec: a name out of ``DATASETS`` (``NAME=FOLDER`` with its location), a synthetic dataset
+            with options such as ``sticks:8`` or ``shapes:objects=2-5,overlap=0.3``, a folder, a
+            COCO ``.json``, a ``.npz`` or a Zarr group. Folder layouts of published datasets are
+            recognised. A name takes precedence over a folder of the same name: write ``./nuclei``
+            for the folder. In a folder, a COCO file takes precedence over masks. Channels may be
+            appended to a path: ``my_folder:channels=0,2``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        root: folder of a named dataset; below ``CONGEAL_DATA`` when None.
-        count: only the first so many samples (drawn sets: how many to draw).
-        size: side of drawn images in pixels; not for images from files.
-        seed: seed of drawn sets and of divisions into training and validation.
-        channels: which channels of the images to take, from 0, in this order, any number of them,
-            for folders of masks, COCO files and arrays; ``"all"``: all but alpha. None: the images
-            have to be gray or RGB.
+        root: folder of a named dataset; None: below ``CONGEAL_DATA``.
+        count: maximum number of samples (synthetic datasets: number of samples).
+        size: side of synthetic images in pixels; an error for images from files.
+        seed: of synthetic datasets and of train/validation splits by hash.
+        channels: indices of the image channels to read, from 0, in this order, for folders of
+            masks, COCO files and arrays; ``"all"``: all but alpha; None: images have to be gray or
+            RGB.
 
     Raises:
-        CongealError: no such name or folder, or it cannot be read.
+        CongealError: the name or folder does not exist, or cannot be read.
 
     Example:
         >>> open_dataset("sticks", "train", count=10)
         <sticks (train): 10 images>
     """
-    spec, told = split_channels(spec)
-    channels = _checked_channels(spec, told if channels is None else channels)
+    spec, own_channels = split_channels(spec)
+    channels = _checked_channels(spec, own_channels if channels is None else channels)
     name, folder = split_spec(spec)
     folder = Path(root) if root is not None and folder is None else folder
     drawing = split_drawing(name)
@@ -78,7 +78,7 @@ def open_dataset(
         options["size"] = options.get("size") if size is None else size
         return DrawnDataset(kind, split, count=count, seed=seed, **options)
     if size is not None:
-        raise CongealError(f"expected a size for drawn images only, {spec} is read from files")
+        raise CongealError(f"expected a size for synthetic images only, {spec} is read from files")
     if name in NAMED:
         dataset = NAMED[name].open(find_named(name, folder), split, seed=seed, name=name)
     elif name in DATASETS:
@@ -93,13 +93,13 @@ def open_dataset(
     return Subset(dataset, range(min(count, len(dataset))))
 
 
-def _refuse_folder(what: str, folder: Path | None) -> None:
+def _refuse_folder(name: str, folder: Path | None) -> None:
     if folder is not None:
-        raise CongealError(f"expected a folder for published datasets only, {what} needs none")
+        raise CongealError(f"expected a folder for published datasets only, {name} needs none")
 
 
 def split_spec(spec: str | Path) -> tuple[str, Path | None]:
-    """Take ``NAME=FOLDER`` apart; anything else comes back whole.
+    """Split ``NAME=FOLDER``; any other specification is returned unchanged, with None.
 
     Example:
         >>> split_spec("voc2012=VOCdevkit"), split_spec("my=folder")
@@ -112,7 +112,7 @@ def split_spec(spec: str | Path) -> tuple[str, Path | None]:
 
 
 def split_channels(spec: str | Path) -> tuple[str | Path, tuple[int, ...] | None]:
-    """Take ``FOLDER:channels=0,2`` apart; None where no channels are named.
+    """Split ``FOLDER:channels=0,2``; None if the specification has no channels.
 
     Example:
         >>> split_channels("cells:channels=2,0"), split_channels("sticks:8")
@@ -124,11 +124,11 @@ def split_channels(spec: str | Path) -> tuple[str | Path, tuple[int, ...] | None
     return found[1], tuple(int(channel) for channel in found[2].split(","))
 
 
-def has_own_channels(spec: str | Path) -> bool:
-    """Whether a dataset is a named or drawn one, of which no channels are chosen.
+def has_fixed_channels(spec: str | Path) -> bool:
+    """Whether a dataset has fixed channels: named and synthetic datasets do.
 
     Example:
-        >>> has_own_channels("sticks"), has_own_channels("./my_folder")
+        >>> has_fixed_channels("sticks"), has_fixed_channels("./my_folder")
         (True, False)
     """
     name = split_spec(spec)[0]
@@ -136,10 +136,10 @@ def has_own_channels(spec: str | Path) -> bool:
 
 
 def _checked_channels(spec: str | Path, channels: Channels) -> Channels:
-    own = has_own_channels(spec)
-    if channels is None or (own and channels == "all"):
+    fixed = has_fixed_channels(spec)
+    if channels is None or (fixed and channels == "all"):
         return None
-    if own:
+    if fixed:
         raise CongealError(f"expected channels for your own images only, {spec} has its own")
     if not len(channels):
         raise CongealError(f"expected at least one channel of {spec}, got none")
@@ -148,10 +148,10 @@ def _checked_channels(spec: str | Path, channels: Channels) -> Channels:
 
 def _open_path(path: Path, split: str, seed: int, channels: Channels = None) -> Dataset:
     _check_exists(path)
-    known = find_layout(path)
-    if known is None:
+    found = find_layout(path)
+    if found is None:
         return FolderDataset(path, split, seed=seed, channels=channels)
-    layout, home = known
+    layout, home = found
     chosen: dict[str, Any] = {} if channels is None else {"channels": channels}
     if channels == "all" and not layout.channels:
         chosen = {}
@@ -161,21 +161,21 @@ def _open_path(path: Path, split: str, seed: int, channels: Channels = None) -> 
 
 
 def _check_exists(path: Path) -> None:
-    """Tell a mistyped name from a mistyped path: a path has a separator or an ending."""
+    """Raise an error for a missing path, or an unknown name if it has no separator or suffix."""
     if path.exists():
         return
     name = str(path).partition("=")[0]
     if len(Path(name).parts) == 1 and not Path(name).suffix:
         raise unknown("dataset or folder", name, DATASETS)
-    what = "file" if path.suffix else "folder"
-    raise CongealError(f"no such {what}: {path}")
+    kind = "file" if path.suffix else "folder"
+    raise CongealError(f"no such {kind}: {path}")
 
 
 def dataset_splits(spec: str | Path) -> tuple[str, ...]:
-    """The splits that a dataset has, those that are made by hash included.
+    """Names of the splits of a dataset, including those made by hash.
 
     Raises:
-        CongealError: no such name or folder, or it cannot be read.
+        CongealError: the name or folder does not exist, or cannot be read.
 
     Example:
         >>> dataset_splits("sticks")
@@ -186,16 +186,16 @@ def dataset_splits(spec: str | Path) -> tuple[str, ...]:
     return tuple(part for part in _SPLITS if part in parts | made)
 
 
-def stored_splits(spec: str | Path, lost: list[str] | None = None) -> tuple[str, ...]:
-    """The splits as the dataset comes: some of train, val and test, or just ``"all"``.
+def stored_splits(spec: str | Path, unpaired: list[str] | None = None) -> tuple[str, ...]:
+    """Names of the splits stored in the dataset: some of train, val and test, or ``("all",)``.
 
     Args:
         spec: as for `open_dataset`.
-        lost: takes a line for each file of a folder without its counterpart, which is an error
-            otherwise.
+        unpaired: list that receives one line per unpaired file of a folder; None: such files are
+            an error.
 
     Raises:
-        CongealError: no such name or folder, or it cannot be read.
+        CongealError: the name or folder does not exist, or cannot be read.
 
     Example:
         >>> stored_splits("sticks")
@@ -209,15 +209,15 @@ def stored_splits(spec: str | Path, lost: list[str] | None = None) -> tuple[str,
         return _SPLITS
     path = Path(spec)
     _check_exists(path)
-    known = find_layout(path)
-    return tuple(folder_parts(path, lost)) if known is None else known[0].splits(known[1])
+    found = find_layout(path)
+    return tuple(folder_parts(path, unpaired)) if found is None else found[0].splits(found[1])
 
 
 def held_out_split(spec: str | Path) -> str:
-    """The split to test on: ``"test"`` where there is one, else ``"val"``.
+    """The split for testing: ``"test"`` if it exists, else ``"val"``.
 
     Raises:
-        CongealError: no such name or folder, or it cannot be read.
+        CongealError: the name or folder does not exist, or cannot be read.
 
     Example:
         >>> held_out_split("sticks")
@@ -226,11 +226,11 @@ def held_out_split(spec: str | Path) -> str:
     return "test" if "test" in dataset_splits(spec) else "val"
 
 
-def is_here(name: str) -> bool:
-    """Whether a named dataset can be read: it is drawn, or its files are found.
+def is_available(name: str) -> bool:
+    """Whether a named dataset can be read: it is synthetic, or its files are found.
 
     Example:
-        >>> is_here("sticks")
+        >>> is_available("sticks")
         True
     """
     if name not in NAMED:

@@ -1,4 +1,4 @@
-"""Run lengths of masks, COCO's way: column by column, starting with what is outside."""
+"""Run-length encoding of masks as in COCO: column-major, starting with a run of zeros."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from numpy.typing import NDArray
 from congeal.data.sample import LabelMap
 from congeal.errors import CongealError, quoted
 
-__all__ = ["compress_runs", "is_empty", "paint_runs", "parse_counts", "polygon_runs", "rle_runs"]
+__all__ = [
+    "compress_runs",
+    "is_empty_rle",
+    "paint_runs",
+    "parse_counts",
+    "polygon_runs",
+    "rle_runs",
+]
 
 Runs = NDArray[np.int64]
 
 
 def parse_counts(text: str) -> list[int]:
-    """Decode COCO's compressed run lengths (the string form of ``counts``).
+    """Decode COCO's compressed run lengths (``counts`` as string).
 
-    Every number is a chain of characters, 5 bits in each, low bits first; bit 6 says that more
-    follow and the highest bit of the last is the sign. From the fourth number on, it is the
-    difference to the number two places before.
+    A number is a sequence of characters with 5 bits each, least significant first; bit 6 means that
+    more follow, and the highest bit of the last character is the sign. From the fourth number on,
+    the difference to the second previous number is stored.
 
     Raises:
-        CongealError: the text ends within a number or holds a foreign character.
+        CongealError: the text ends within a number or has an invalid character.
 
     Example:
         >>> parse_counts("134")
@@ -36,9 +43,7 @@ def parse_counts(text: str) -> list[int]:
     for character in text:
         code = ord(character) - 48
         if not 0 <= code < 64 or shift > 60:
-            raise CongealError(
-                f"the run lengths hold {quoted(character)}, which does not belong there"
-            )
+            raise CongealError(f"the run lengths have an invalid character {quoted(character)}")
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
@@ -47,15 +52,15 @@ def parse_counts(text: str) -> list[int]:
         numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
         value = shift = 0
     if shift:
-        raise CongealError("the run lengths are cut off")
+        raise CongealError("the run lengths are truncated")
     return numbers
 
 
 def rle_runs(segmentation: dict[str, Any], height: int, width: int) -> Runs:
-    """Check a run-length mask, compressed or not, and give its runs.
+    """Validate a run-length mask, compressed or not, and return its run lengths.
 
     Raises:
-        CongealError: the size is another, or the runs do not fill the image exactly.
+        CongealError: the size differs, or the runs do not sum to the number of pixels.
 
     Example:
         >>> rle_runs({"size": [2, 3], "counts": [1, 2, 3]}, 2, 3).tolist()
@@ -69,19 +74,20 @@ def rle_runs(segmentation: dict[str, Any], height: int, width: int) -> Runs:
     if isinstance(counts, str):
         counts = parse_counts(counts)
     if not isinstance(counts, list) or not all(type(n) is int and n >= 0 for n in counts):
-        raise CongealError("its run lengths are not whole numbers of 0 and up")
+        raise CongealError("its run lengths are not integers of at least 0")
     covered = sum(counts)
     if covered != height * width:
-        told = quoted(covered)
-        raise CongealError(f"its runs cover {told} pixels, the image has {height * width}")
+        raise CongealError(
+            f"its runs cover {quoted(covered)} pixels, the image has {height * width}"
+        )
     return np.array(counts, np.int64)
 
 
 def polygon_runs(polygons: list[Any], height: int, width: int) -> Runs:
-    """Fill polygons ``[x0, y0, x1, y1, ...]`` and join them; those under three points are empty.
+    """Rasterise the union of polygons ``[x0, y0, x1, y1, ...]``; under three points they are empty.
 
     Raises:
-        CongealError: a polygon is no list of coordinate pairs, or lies far outside the image.
+        CongealError: a polygon is not a list of coordinate pairs, or lies far outside the image.
 
     Example:
         >>> polygon_runs([[0, 0, 2, 0, 2, 2, 0, 2]], 2, 3).tolist()
@@ -89,8 +95,8 @@ def polygon_runs(polygons: list[Any], height: int, width: int) -> Runs:
     """
     from pycocotools import mask as coco_mask
 
-    filled = [_coordinates(p, max(height, width)) for p in polygons]
-    solid = [points for points in filled if len(points) >= 6]
+    parsed = [_coordinates(p, max(height, width)) for p in polygons]
+    solid = [points for points in parsed if len(points) >= 6]
     if not solid:
         return np.array([height * width], np.int64)
     joined = coco_mask.merge(coco_mask.frPyObjects(solid, height, width))
@@ -99,17 +105,17 @@ def polygon_runs(polygons: list[Any], height: int, width: int) -> Runs:
 
 def _coordinates(polygon: Any, side: int) -> list[float]:
     if not isinstance(polygon, list) or not all(type(n) in (int, float) for n in polygon):
-        raise CongealError("a polygon of it is not a list of numbers")
+        raise CongealError("one of its polygons is not a list of numbers")
     if len(polygon) % 2:
-        raise CongealError(f"a polygon of it has {len(polygon)} numbers, not pairs of x and y")
-    # The rasteriser walks along every edge, and would walk for hours; NaN fails here too.
+        raise CongealError(f"one of its polygons has {len(polygon)} numbers, not pairs of x and y")
+    # The rasteriser walks along edges pixel by pixel, hours for huge values; NaN fails here too.
     if not all(abs(n) <= 10 * side + 1000 for n in polygon):
-        raise CongealError("a polygon of it lies far outside the image")
+        raise CongealError("one of its polygons lies far outside the image")
     return [float(n) for n in polygon]
 
 
 def compress_runs(runs: Runs, height: int) -> dict[str, Any]:
-    """Give run lengths in COCO's compressed form, as its tools and JSON files hold them.
+    """Compress run lengths to COCO's RLE, as in its JSON files.
 
     Example:
         >>> compress_runs(np.array([1, 3, 4]), 2)
@@ -122,18 +128,21 @@ def compress_runs(runs: Runs, height: int) -> dict[str, Any]:
     return {"size": size, "counts": packed["counts"].decode("ascii")}
 
 
-def is_empty(rle: Mapping[str, Any]) -> bool:
-    """Whether a mask in COCO's compressed form has no pixel.
+def is_empty_rle(rle: Mapping[str, Any]) -> bool:
+    """Whether a mask in COCO's compressed RLE is empty.
 
     Example:
-        >>> is_empty(compress_runs(np.array([6]), 2)), is_empty(compress_runs(np.array([5, 1]), 2))
+        >>> (
+        ...     is_empty_rle(compress_runs(np.array([6]), 2)),
+        ...     is_empty_rle(compress_runs(np.array([5, 1]), 2)),
+        ... )
         (True, False)
     """
     return not any(parse_counts(rle["counts"])[1::2])
 
 
 def paint_runs(labels: LabelMap, runs: Runs, value: int) -> None:
-    """Write ``value`` into a label map `(H, W)` wherever a mask is, in place.
+    """Set the pixels of a mask to ``value`` in a label map `(H, W)`, in place.
 
     Example:
         >>> labels = np.zeros((2, 3), np.int64)
@@ -144,5 +153,5 @@ def paint_runs(labels: LabelMap, runs: Runs, value: int) -> None:
     height = labels.shape[0]
     ends = np.cumsum(runs).tolist()
     for begin, end in list(pairwise([0, *ends]))[1::2]:
-        places = np.arange(begin, end)
-        labels[places % height, places // height] = value
+        positions = np.arange(begin, end)
+        labels[positions % height, positions // height] = value

@@ -1,4 +1,4 @@
-"""The two things every reader agrees on: a sample, and a dataset that gives samples."""
+"""The common interface of all readers: a sample, and a dataset of samples."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ObjectMask:
-    """An object as it was annotated, whatever lies over it, or a crowd of uncounted ones.
+    """The complete annotated mask of an object, or of a crowd (a group of unseparated objects).
 
     Attributes:
         rle: COCO's compressed run lengths, ``{"size": [H, W], "counts": text}``.
-        class_id: class of the object in the dataset's numbering, None when it has none.
-        area: pixels, as the annotation says where it does; COCO judges size by this number.
-        crowd: whether it stands for objects that nobody told apart.
-        key: what the annotation is called in its file.
+        class_id: class of the object in the numbering of the dataset, None without class.
+        area: area in pixels, as stated in the annotation if present; COCO's size ranges use it.
+        crowd: whether it is a group of unseparated objects.
+        key: id of the annotation in its file.
 
     Example:
         >>> ObjectMask({"size": [1, 2], "counts": "11"}, class_id=3, area=1.0).crowd
@@ -45,19 +45,19 @@ class ObjectMask:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One image with the objects in it, and whatever else is known about them.
+    """An image with its annotations.
 
     Attributes:
-        name: what the image is called within its dataset, without a file ending.
-        image: `(H, W, C)`, C = 1 or 3, uint8, uint16 or float32 as it was stored.
+        name: name of the image within its dataset, without suffix.
+        image: `(H, W, C)`, C = 1 or 3 (other if chosen), uint8, uint16 or float32, as stored.
         labels: `(H, W)` int64, 0 background, 1..K objects, -1 void.
-        path: the file the image came from, None when it was drawn.
+        path: the image file, None for synthetic images.
         semantic: `(H, W)` int64 class ids, 0 background, -1 void. A region that is void in
-            ``labels`` and has a class here holds objects of it that nobody told apart.
-        classes: `(K,)` int64 class of object 1..K, -1 where it has none that counts.
-        annotations: label maps `(H, W)` by several annotators.
-        boundaries: the boundaries `(H, W)` that each annotator drew.
-        masks: the objects 1..K whole, overlaps included, then the crowds.
+            ``labels`` and has a class here is a group of unseparated objects.
+        classes: `(K,)` int64 class of object 1..K, -1 without an evaluated class.
+        annotations: label maps `(H, W)` of several annotators.
+        boundaries: boundary maps `(H, W)` of several annotators.
+        masks: complete masks of the objects 1..K, overlaps included, followed by the crowds.
 
     Example:
         >>> image, labels = np.zeros((4, 5, 1), np.uint8), np.zeros((4, 5), np.int64)
@@ -82,22 +82,22 @@ class Sample:
 
 
 class Dataset(ABC):
-    """A list of samples that are read or drawn when asked for.
+    """A sequence of samples, which are read or drawn on access.
 
     Indexing past the end raises IndexError, so a dataset iterates like a list.
 
     Attributes:
-        name: what the dataset is called, such as ``"nuclei:fluorescence"``.
+        name: name of the dataset, such as ``"nuclei:fluorescence"``.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        protocol: the family of measures that belongs to the data.
-        other_protocols: more that make sense for it.
-        class_names: names of the classes by class id, the background first; empty without classes.
-        class_ids: the number of each class in the dataset's own files, to write results its
-            official tools read; empty where it is the class id itself.
-        has_background: whether class 0 occurs; where every pixel has a class or is void, a
-            prediction of 0 says nothing.
-        lacks_truth: why nothing is known of the images, as whoever needs labels is told; empty
-            where they have labels.
+        protocol: default evaluation protocol.
+        other_protocols: further applicable protocols.
+        class_names: class names by class id, background first; empty without classes.
+        class_ids: id of each class in the files of the dataset, to write results for its official
+            tools; empty if it equals the class id.
+        has_background: whether class 0 occurs. If every pixel has a class or is void, predictions
+            of 0 are not evaluated as a class.
+        unlabelled_reason: for datasets without labels, the error message for code that needs them;
+            empty for datasets with labels.
     """
 
     name: str
@@ -107,32 +107,32 @@ class Dataset(ABC):
     class_names: tuple[str, ...] = ()
     class_ids: tuple[int, ...] = ()
     has_background: bool = True
-    lacks_truth: str = ""
+    unlabelled_reason: str = ""
 
     @abstractmethod
     def __len__(self) -> int:
-        """The number of samples."""
+        """Number of samples."""
 
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
-        """Sample ``index``; IndexError past the end."""
+        """Read sample ``index``; IndexError past the end."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """The names of all samples in order, without reading any image."""
+        """Names of all samples in order, without reading images."""
 
     def distances(self, name: str) -> dict[int, tuple[float, float]]:
-        """How far the objects of an image are, where the data tells.
+        """Distances of the objects of an image from the camera, for datasets that have them.
 
         Args:
             name: of the image.
 
         Returns:
-            By number as in Cityscapes' files (1000 times that of the class, and one from 0 in the
-            order of the labels): median metres, and the share of the pixels that was measured.
+            Median distance in metres and fraction of measured pixels, by instance id as in
+            Cityscapes (1000 * label id + k for object k, from 0, of a class).
 
         Raises:
-            CongealError: the data does not tell.
+            CongealError: the dataset has no distances.
 
         Example:
             >>> from congeal.data.drawn import DrawnDataset
@@ -144,7 +144,7 @@ class Dataset(ABC):
         raise CongealError(f"expected distances of objects for {name}, {self.name} has none")
 
     def __iter__(self) -> Iterator[Sample]:
-        """Give the samples one after the other."""
+        """Iterate over the samples."""
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
@@ -153,11 +153,11 @@ class Dataset(ABC):
 
 
 class Subset(Dataset):
-    """Some samples of another dataset.
+    """A selection of samples of another dataset.
 
     Args:
-        dataset: where the samples come from.
-        indices: which ones, in order.
+        dataset: the other dataset.
+        indices: indices of the samples, in order.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -173,7 +173,7 @@ class Subset(Dataset):
         self.class_names = dataset.class_names
         self.class_ids = dataset.class_ids
         self.has_background = dataset.has_background
-        self.lacks_truth = dataset.lacks_truth
+        self.unlabelled_reason = dataset.unlabelled_reason
         self.dataset = dataset
         self.indices = list(indices)
 
@@ -184,10 +184,10 @@ class Subset(Dataset):
         return self.dataset[self.indices[index]]
 
     def names(self) -> list[str]:
-        """The names of the chosen samples."""
+        """Names of the selected samples."""
         names = self.dataset.names()
         return [names[index] for index in self.indices]
 
     def distances(self, name: str) -> dict[int, tuple[float, float]]:
-        """How far the objects of an image are, as the whole dataset tells it."""
+        """Distances of the objects of an image, as of the other dataset."""
         return self.dataset.distances(name)

@@ -1,4 +1,4 @@
-"""Drawn kinds of round objects: rings, touching cells, dense specks."""
+"""Synthetic images of round objects: rings, touching cells, dense specks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from congeal.data.canvas import (
     Floats,
     Patch,
     arrange,
-    ground,
     local_grid,
     paint,
-    photograph,
+    simulate_camera,
     smooth_noise,
+    textured_background,
 )
 from congeal.data.sample import LabelMap, Pixels
 
@@ -25,19 +25,19 @@ def draw_rings(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.5,
-    least: int = 30,
+    min_area: int = 30,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw ring-shaped cells that lie over each other; the hole is not part of the object.
+    """Draw overlapping ring-shaped cells; the hole is not part of the object.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of rings.
-        overlap: the largest share of a ring that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
+        overlap: largest fraction of a ring that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 1)` uint8 and labels `(H, W)` of what is seen of each ring.
+        Image `(H, W, 1)` uint8 and labels `(H, W)` of the visible parts.
 
     Example:
         >>> image, labels = draw_rings(np.random.default_rng(0), (96, 128), 4)
@@ -51,13 +51,13 @@ def draw_rings(
         radius = min(rng.uniform(13, 27), 0.22 * min(size)) * scale
         return _ring(rng, size, radius, max(level * rng.uniform(0.8, 1.2), 0.04))
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = ground(rng, size, np.full(1, base, np.float32), 0.08)
-    return photograph(rng, paint(scene, patches, 0.1, (1, 1)), (0.6, 1.3)), labels
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = textured_background(rng, size, np.full(1, base, np.float32), 0.08)
+    return simulate_camera(rng, paint(scene, patches, 0.1, (1, 1)), (0.6, 1.3)), labels
 
 
 def _ring(rng: np.random.Generator, size: tuple[int, int], radius: float, level: float) -> Patch:
-    """A ring with a wobbly outline, thicker on one side, its wall brightest in the middle."""
+    """A ring with an irregular outline, thicker on one side, brightest inside its wall."""
     y, x = rng.uniform(0.08, 0.92, 2) * size
     top, left, down, right = local_grid(y, x, 1.35 * radius + 4, size)
     angle = np.arctan2(down, right)
@@ -77,19 +77,19 @@ def draw_specks(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.25,
-    least: int = 6,
+    min_area: int = 6,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw dense specks, 2 to 5 pixels in radius, bright on dark or dark on bright, some touching.
+    """Draw dense specks of radius 2 to 5 pixels, brighter or darker than the background.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of specks.
-        overlap: the largest share of a speck that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
+        overlap: largest fraction of a speck that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 1)` uint8 and labels `(H, W)` of what is seen of each speck.
+        Image `(H, W, 1)` uint8 and labels `(H, W)` of the visible parts.
 
     Example:
         >>> image, labels = draw_specks(np.random.default_rng(0), (96, 128), 60)
@@ -104,21 +104,21 @@ def draw_specks(
         y, x = rng.uniform(0, 1, 2) * size
         if rng.random() < 0.35:
             y, x = clumps[rng.integers(len(clumps))] + rng.normal(0, 0.07, 2) * size
-        place = float(np.clip(y, 1, size[0] - 2)), float(np.clip(x, 1, size[1] - 2))
-        return _speck(rng, size, place, base + (level - base) * rng.uniform(0.45, 1.15))
+        centre = float(np.clip(y, 1, size[0] - 2)), float(np.clip(x, 1, size[1] - 2))
+        return _speck(rng, size, centre, base + (level - base) * rng.uniform(0.45, 1.15))
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = ground(rng, size, np.full(1, base, np.float32), 0.12)
-    return photograph(rng, paint(scene, patches), (0.4, 0.8)), labels
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = textured_background(rng, size, np.full(1, base, np.float32), 0.12)
+    return simulate_camera(rng, paint(scene, patches), (0.4, 0.8)), labels
 
 
 def _speck(
-    rng: np.random.Generator, size: tuple[int, int], place: tuple[float, float], level: float
+    rng: np.random.Generator, size: tuple[int, int], centre: tuple[float, float], level: float
 ) -> Patch:
-    radius, squeeze, turn = rng.uniform(2, 5), rng.uniform(0.8, 1), rng.uniform(0, np.pi)
-    top, left, down, right = local_grid(*place, radius + 3, size)
-    across = down * np.float32(np.cos(turn)) - right * np.float32(np.sin(turn))
-    along = right * np.float32(np.cos(turn)) + down * np.float32(np.sin(turn))
+    radius, squeeze, angle = rng.uniform(2, 5), rng.uniform(0.8, 1), rng.uniform(0, np.pi)
+    top, left, down, right = local_grid(*centre, radius + 3, size)
+    across = down * np.float32(np.cos(angle)) - right * np.float32(np.sin(angle))
+    along = right * np.float32(np.cos(angle)) + down * np.float32(np.sin(angle))
     distance = np.hypot(across / np.float32(squeeze), along)
     shade = level * (1.05 - 0.25 * np.clip(distance / radius, 0, 1.2) ** 2)
     depth = (radius - distance).astype(np.float32)
@@ -130,18 +130,18 @@ def draw_cells(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.5,
-    least: int = 30,
+    min_area: int = 30,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw a tissue of touching cells of uneven brightness, with gaps here and there.
+    """Draw tissue of touching cells of uneven brightness, with some gaps.
 
-    The cells divide the plane as Voronoi's do, with outlines that are bent by noise.
+    The cells are those of a Voronoi diagram whose edges are distorted by smooth noise.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of cells.
-        overlap: how close cells may stand, 0 (evenly spread) to 1 (anywhere).
-        least: the fewest pixels of a cell.
+        overlap: irregularity of the cell centres, 0 (evenly spaced) to 1 (random).
+        min_area: minimum area of a cell in pixels.
 
     Returns:
         Image `(H, W, 1)` uint8 and labels `(H, W)`.
@@ -154,72 +154,72 @@ def draw_cells(
     spacing = float(np.sqrt(size[0] * size[1] * rng.uniform(0.55, 0.95) / count))
     seeds = _seeds(rng, size, count, (1 - 0.6 * overlap) * spacing)
     gap = max(float(rng.uniform(-0.05, 0.05)), 0.0) * spacing  # cells touch in half of the images
-    labels, depth, distance = _divide(rng, size, seeds, spacing, gap)
-    labels = _without_small(labels, least)
-    return _photograph_cells(rng, labels, depth, distance / spacing), labels
+    labels, depth, distance = _voronoi(rng, size, seeds, spacing, gap)
+    labels = _remove_small(labels, min_area)
+    return _render_cells(rng, labels, depth, distance / spacing), labels
 
 
 def _seeds(
     rng: np.random.Generator, size: tuple[int, int], count: int, apart: float
 ) -> NDArray[np.float64]:
-    """Points `(count, 2)` that keep their distance as well as they can; near some places first."""
+    """Points `(count, 2)` about ``apart`` pixels apart (best of ten), denser in places."""
     dense = smooth_noise(rng, size, 3)
     seeds = np.empty((0, 2))
     for _ in range(count):
-        tries = rng.uniform(0.01, 0.99, (10, 2)) * size
-        gap = np.full(len(tries), np.inf)
+        candidates = rng.uniform(0.01, 0.99, (10, 2)) * size
+        gap = np.full(len(candidates), np.inf)
         if len(seeds):
-            gap = np.hypot(*(tries[:, None] - seeds[None]).transpose(2, 0, 1)).min(axis=1)
-        whole = tries.astype(np.int64)
-        worth = np.minimum(gap / apart, 1.2) + 0.08 * dense[whole[:, 0], whole[:, 1]]
-        seeds = np.concatenate([seeds, tries[[int(np.argmax(worth))]]])
+            gap = np.hypot(*(candidates[:, None] - seeds[None]).transpose(2, 0, 1)).min(axis=1)
+        pixels = candidates.astype(np.int64)
+        score = np.minimum(gap / apart, 1.2) + 0.08 * dense[pixels[:, 0], pixels[:, 1]]
+        seeds = np.concatenate([seeds, candidates[[int(np.argmax(score))]]])
     return seeds
 
 
-def _divide(
+def _voronoi(
     rng: np.random.Generator,
     size: tuple[int, int],
     seeds: NDArray[np.float64],
     spacing: float,
     gap: float,
 ) -> tuple[LabelMap, Floats, Floats]:
-    """Give each pixel to the nearest seed within reach, but for a gap half-way between two.
+    """Assign each pixel to the nearest seed within a maximum radius, with gaps between cells.
 
     Returns:
-        Labels, pixels inside the outline, and distance from the seed, all `(H, W)`.
+        Labels, signed distance to the outline, and distance from the seed, all `(H, W)`.
     """
-    # The bends are gentle enough that every cell stays in one piece.
-    reach, bend = 0.78 * spacing, 0.06 * spacing
+    # The distortion is small enough that every cell stays connected.
+    max_radius, bend = 0.78 * spacing, 0.06 * spacing
     cells = max(int(2 * max(size) / spacing), 1)
     warp = [bend * smooth_noise(rng, size, cells) for _ in range(2)]
-    nearest = np.full((2, *size), 2 * reach, np.float32)
+    nearest = np.full((2, *size), 2 * max_radius, np.float32)
     labels = np.zeros(size, np.int64)
     for k, (y, x) in enumerate(seeds, 1):
-        top, left, down, right = local_grid(y, x, 1.5 * reach, size)
+        top, left, down, right = local_grid(y, x, 1.5 * max_radius, size)
         box = slice(top, top + len(down)), slice(left, left + right.shape[1])
         distance = np.hypot(down + warp[0][box], right + warp[1][box])
         first, second = nearest[0][box], nearest[1][box]
         np.minimum(second, np.maximum(first, distance), out=second)
         labels[box][distance < first] = k
         np.minimum(first, distance, out=first)
-    depth = np.minimum((nearest[1] - nearest[0]) / 2 - np.float32(gap), reach - nearest[0])
+    depth = np.minimum((nearest[1] - nearest[0]) / 2 - np.float32(gap), max_radius - nearest[0])
     labels[depth <= 0] = 0
     return labels, depth, nearest[0]
 
 
-def _without_small(labels: LabelMap, least: int) -> LabelMap:
-    """The cells of at least so many pixels, numbered without gaps."""
+def _remove_small(labels: LabelMap, min_area: int) -> LabelMap:
+    """Remove cells under ``min_area`` pixels and renumber the others."""
     areas = np.bincount(labels.ravel())
-    kept = areas >= least
+    kept = areas >= min_area
     kept[0] = False
     numbers: LabelMap = np.where(kept, np.cumsum(kept), 0)
     return numbers[labels]
 
 
-def _photograph_cells(
+def _render_cells(
     rng: np.random.Generator, labels: LabelMap, depth: Floats, distance: Floats
 ) -> Pixels:
-    """Cells of brightness from faint to bright, with an uneven inside and often a nucleus."""
+    """Render cells of varying brightness, with texture and often a nucleus."""
     size = labels.shape
     count = int(labels.max())
     base = rng.uniform(0.03, 0.15)
@@ -228,7 +228,7 @@ def _photograph_cells(
     inside = levels[labels] * (1 + nuclei[labels] * np.exp(-((distance / 0.2) ** 2)))
     inside *= 1 + 0.16 * smooth_noise(rng, size, 9) + 0.12 * smooth_noise(rng, size, max(size) // 4)
     inside *= 1 - rng.uniform(0.1, 0.6) * np.exp(-np.maximum(depth, 0) / 1.5)
-    scene = ground(rng, (size[0], size[1]), np.full(1, base, np.float32), 0.3)
+    scene = textured_background(rng, (size[0], size[1]), np.full(1, base, np.float32), 0.3)
     cover = (np.clip(depth + 0.5, 0, 1) * (labels > 0))[..., None]
     scene += cover * (inside[..., None] - scene)
-    return photograph(rng, scene.astype(np.float32), (0.6, 1.4), (0.015, 0.05))
+    return simulate_camera(rng, scene.astype(np.float32), (0.6, 1.4), (0.015, 0.05))

@@ -1,10 +1,18 @@
-"""Drawn kinds of long objects: bacteria, worms, fibres."""
+"""Synthetic images of elongated objects: bacteria, worms, fibres."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from congeal.data.canvas import Floats, Patch, arrange, ground, paint, photograph, smooth_noise
+from congeal.data.canvas import (
+    Floats,
+    Patch,
+    arrange,
+    paint,
+    simulate_camera,
+    smooth_noise,
+    textured_background,
+)
 from congeal.data.curves import Tube, curve, tube
 from congeal.data.sample import LabelMap, Pixels
 
@@ -16,19 +24,19 @@ def draw_rods(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.4,
-    least: int = 30,
+    min_area: int = 30,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw bacteria: curved rods that cross, dark on gray or bright on dark, some dividing.
+    """Draw bacteria: crossing curved rods, dark on gray or bright on dark, some dividing.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of rods.
-        overlap: the largest share of a rod that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
+        overlap: largest fraction of a rod that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 1)` uint8 and labels `(H, W)` of what is seen of each rod.
+        Image `(H, W, 1)` uint8 and labels `(H, W)` of the visible parts.
 
     Example:
         >>> image, labels = draw_rods(np.random.default_rng(0), (96, 128), 5)
@@ -42,23 +50,25 @@ def draw_rods(
 
     def draw(_: int, scale: float) -> Patch:
         length = min(rng.uniform(18, 62), longest) * scale
-        points = curve(_anywhere(rng, size), rng.uniform(0, np.pi), length, bend=rng.normal(0, 0.7))
+        points = curve(
+            _random_point(rng, size), rng.uniform(0, np.pi), length, bend=rng.normal(0, 0.7)
+        )
         radius = np.full(len(points), thick * scale * rng.uniform(0.85, 1.15))
-        if rng.random() < 0.3:  # about to divide
+        if rng.random() < 0.3:  # dividing: thinner in the middle
             place = np.linspace(-1, 1, len(points))
             radius *= 1 - rng.uniform(0.15, 0.4) * np.exp(-((place / 0.15) ** 2))
         shape = tube(points, radius, size)
         return _rod(rng, shape, level * rng.uniform(0.75, 1.25), base, bright)
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = ground(rng, size, np.full(1, base, np.float32), 0.06)
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = textured_background(rng, size, np.full(1, base, np.float32), 0.06)
     if not bright:
         _halo(scene, labels, rng.uniform(0.05, 0.25))
-    return photograph(rng, paint(scene, patches), (0.6, 1.3)), labels
+    return simulate_camera(rng, paint(scene, patches), (0.6, 1.3)), labels
 
 
 def _rod(rng: np.random.Generator, shape: Tube, level: float, base: float, bright: bool) -> Patch:
-    """A rod with a rim: darker at the edge when bright, a light seam when dark."""
+    """A rod with a rim that is darker (bright rods) or lighter (dark rods) than its middle."""
     inner = np.clip(1 - np.abs(shape.across) ** 2, 0, 1)
     spots = 1 + 0.12 * np.sin(shape.along * rng.uniform(6, 25) + rng.uniform(0, 6))
     if bright:
@@ -69,14 +79,14 @@ def _rod(rng: np.random.Generator, shape: Tube, level: float, base: float, brigh
 
 
 def _halo(scene: Floats, labels: LabelMap, strength: float) -> None:
-    """The light fringe of phase contrast around everything."""
+    """Add the bright halo of phase contrast around all objects, in place."""
     from scipy.ndimage import gaussian_filter
 
     near = gaussian_filter((labels > 0).astype(np.float32), 3.5)
     scene += np.float32(strength) * near[..., None]
 
 
-def _anywhere(rng: np.random.Generator, size: tuple[int, int]) -> tuple[float, float]:
+def _random_point(rng: np.random.Generator, size: tuple[int, int]) -> tuple[float, float]:
     y, x = rng.uniform(0.04, 0.96, 2) * size
     return float(y), float(x)
 
@@ -86,19 +96,19 @@ def draw_worms(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.35,
-    least: int = 30,
+    min_area: int = 30,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw long thin worms that wind and cross, dark on a bright field that is lit unevenly.
+    """Draw long, thin, winding worms that cross, dark on a bright field.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of worms.
-        overlap: the largest share of a worm that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
+        overlap: largest fraction of a worm that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 1)` uint8 and labels `(H, W)` of what is seen of each worm.
+        Image `(H, W, 1)` uint8 and labels `(H, W)` of the visible parts.
 
     Example:
         >>> image, labels = draw_worms(np.random.default_rng(0), (96, 128), 3)
@@ -123,13 +133,13 @@ def draw_worms(
         radius = thick * scale * rng.uniform(0.85, 1.15) * np.sqrt(1.03 - np.abs(place) ** 3)
         return _worm(rng, tube(points, radius, size), level * rng.uniform(0.85, 1.15), base)
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = ground(rng, size, np.full(1, base, np.float32), 0.07)
-    return photograph(rng, paint(scene, patches, 0.12, (1, 2)), (0.5, 1.1)), labels
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = textured_background(rng, size, np.full(1, base, np.float32), 0.07)
+    return simulate_camera(rng, paint(scene, patches, 0.12, (1, 2)), (0.5, 1.1)), labels
 
 
 def _worm(rng: np.random.Generator, shape: Tube, level: float, base: float) -> Patch:
-    """Dark edges, a lighter middle with a gut that is granular, a clear head."""
+    """A worm with dark edges, a lighter granular middle and a bright head."""
     inner = np.clip(1 - np.abs(shape.across) ** 2, 0, 1)
     grains = smooth_noise(rng, shape.depth.shape, max(max(shape.depth.shape) // 4, 1))
     head = np.clip(1 - shape.along * 8, 0, 1)
@@ -142,19 +152,19 @@ def draw_fibres(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.5,
-    least: int = 30,
+    min_area: int = 30,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw many thin straight fibres across each other, bright on dark as by an electron beam.
+    """Draw many thin, straight, crossing fibres, bright on dark as in electron microscopy.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of fibres.
-        overlap: the largest share of a fibre that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
+        overlap: largest fraction of a fibre that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 1)` uint8 and labels `(H, W)` of what is seen of each fibre.
+        Image `(H, W, 1)` uint8 and labels `(H, W)` of the visible parts.
 
     Example:
         >>> image, labels = draw_fibres(np.random.default_rng(0), (96, 128), 9)
@@ -168,13 +178,13 @@ def draw_fibres(
     def draw(_: int, scale: float) -> Patch:
         length = rng.uniform(0.3, 1.1) * side * scale
         angle = main + rng.normal(0, spread)
-        points = curve(_anywhere(rng, size), angle, length, bend=rng.normal(0, 0.06))
+        points = curve(_random_point(rng, size), angle, length, bend=rng.normal(0, 0.06))
         shape = tube(points, np.full(len(points), rng.uniform(1.4, 2.6)), size)
         edge = np.clip(np.abs(shape.across), 0, 1) ** 2
         streaks = 1 + 0.08 * np.sin(shape.along * rng.uniform(20, 60))
         shade = level * rng.uniform(0.7, 1.2) * (0.7 + 0.3 * edge) * streaks
         return Patch(shape.top, shape.left, shape.depth, shade.astype(np.float32)[..., None])
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = ground(rng, size, np.full(1, base, np.float32), 0.2)
-    return photograph(rng, paint(scene, patches, 0.35, (1, 1)), (0.4, 0.9)), labels
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = textured_background(rng, size, np.full(1, base, np.float32), 0.2)
+    return simulate_camera(rng, paint(scene, patches, 0.35, (1, 1)), (0.4, 0.9)), labels

@@ -1,4 +1,4 @@
-"""Drawn plants: rosettes of leaves on soil, seen from above."""
+"""Synthetic images of plants: rosettes of leaves on soil, seen from above."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from congeal.data.canvas import (
     Floats,
     Patch,
     arrange,
-    ground,
     local_grid,
     paint,
-    photograph,
+    simulate_camera,
     smooth_noise,
+    textured_background,
 )
 from congeal.data.sample import LabelMap, Pixels
 
 __all__ = ["draw_rosettes"]
 
-_GOLDEN = np.pi * (3 - np.sqrt(5))  # radians from a leaf to the next one
+_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))  # radians between successive leaves
 
 
 def draw_rosettes(
@@ -29,19 +29,19 @@ def draw_rosettes(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.75,
-    least: int = 30,
+    min_area: int = 30,
 ) -> tuple[Pixels, LabelMap]:
-    """Draw a rosette on soil: leaves are textured ellipses on stalks, old ones below young ones.
+    """Draw a rosette on soil: textured elliptic leaves on stalks, older ones below younger ones.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of leaves.
-        overlap: the largest share of a leaf that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
+        overlap: largest fraction of a leaf that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 3)` uint8 and labels `(H, W)` of what is seen of each leaf with its stalk.
+        Image `(H, W, 3)` uint8 and labels `(H, W)` of the visible parts, stalks included.
 
     Example:
         >>> image, labels = draw_rosettes(np.random.default_rng(0), (96, 128), 6)
@@ -55,26 +55,26 @@ def draw_rosettes(
 
     def draw(number: int, scale: float) -> Patch:
         age = (number + 1) / count
-        angle = start + number * _GOLDEN + rng.normal(0, 0.15 + 0.6 * (1 - scale))
+        angle = start + number * _GOLDEN_ANGLE + rng.normal(0, 0.15 + 0.6 * (1 - scale))
         length = reach * (0.22 + 0.78 * age**0.7) * rng.uniform(0.82, 1.1)
         tint = green * rng.uniform(0.75, 1.2) * (1.15 - 0.3 * age) + rng.normal(0, 0.02, 3)
         width = plump * rng.uniform(0.8, 1.15) * (0.6 + 0.4 * scale)
         return _paint_leaf(rng, _outline(rng, centre, angle, length, width, size), tint)
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = paint(_soil(rng, size), patches, rng.uniform(0.15, 0.45), _fall(rng, size))
-    return photograph(rng, scene, (0.4, 0.9), (0.008, 0.03)), labels
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = paint(_soil(rng, size), patches, rng.uniform(0.15, 0.45), _shadow_offset(rng, size))
+    return simulate_camera(rng, scene, (0.4, 0.9), (0.008, 0.03)), labels
 
 
-def _fall(rng: np.random.Generator, size: tuple[int, int]) -> tuple[int, int]:
-    """How far shadows fall, in rows and columns."""
+def _shadow_offset(rng: np.random.Generator, size: tuple[int, int]) -> tuple[int, int]:
+    """Random offset of shadows, in rows and columns."""
     turn, length = rng.uniform(0, 2 * np.pi), min(size) * rng.uniform(0.004, 0.012)
     return round(length * np.sin(turn)), round(length * np.cos(turn))
 
 
 @dataclass(frozen=True, eq=False)
 class _Leaf:
-    """The pixels around a leaf: along it 0..1, across -1..1, inside its outline above 0."""
+    """Coordinates of the pixels around a leaf: along it 0..1, across -1..1, depth > 0 inside."""
 
     top: int
     left: int
@@ -91,7 +91,7 @@ def _outline(
     width: float,
     size: tuple[int, int],
 ) -> _Leaf:
-    """A stalk from the centre outwards with an ellipse at its end, bent a little sideways."""
+    """A stalk from the centre outwards with an elliptic blade at its end, slightly bent."""
     sine, cosine = np.float32(np.sin(angle)), np.float32(np.cos(angle))
     y, x = centre + length / 2 * np.array([sine, cosine])
     top, left, down, right = local_grid(y, x, 0.62 * length + 6, size)
@@ -102,7 +102,7 @@ def _outline(
     half = np.float32((1 - begin) / 2)
     blade = (place - np.float32(1) + half) / half  # -1 at the base of the blade, 1 at its tip
     wide = np.float32(max(0.5 * width * length, 2.0))
-    # The distance from an ellipse, to first order: (1 - r) times its radius in that direction.
+    # First-order distance to an ellipse: (1 - r) times its radius in that direction.
     reach = np.sqrt(blade * blade + (aside / wide) ** 2) + np.float32(1e-6)
     ellipse = (1 - reach) * np.hypot(blade * half * length, aside) / reach
     thick = np.float32(max(0.026 * length, 0.9))
@@ -112,7 +112,7 @@ def _outline(
 
 
 def _paint_leaf(rng: np.random.Generator, shape: _Leaf, tint: NDArray[np.float64]) -> Patch:
-    """A blade with a light middle rib, side veins, a slope across and blotches."""
+    """Render a blade with a light midrib, side veins, a brightness gradient and blotches."""
     across, along = shape.across, shape.along
     rib = np.exp(-((across * 9) ** 2))
     veins = np.cos((along * 9 - np.abs(across) * 1.2) * np.float32(2 * np.pi)) * (1 - rib)
@@ -126,9 +126,9 @@ def _paint_leaf(rng: np.random.Generator, shape: _Leaf, tint: NDArray[np.float64
 
 
 def _soil(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
-    """Brown crumbs with light grains and green specks, which are no leaves."""
+    """Render brown soil with light grains and green specks (moss, not leaves)."""
     brown = np.array([0.34, 0.26, 0.2]) * rng.uniform(0.6, 1.3)
-    soil = ground(rng, size, brown.astype(np.float32), 0.3)
+    soil = textured_background(rng, size, brown.astype(np.float32), 0.3)
     grains = smooth_noise(rng, size, max(max(size) // 3, 1))
     soil *= (1 + 0.16 * grains)[..., None]
     soil += (0.25 * np.clip(grains - 2.1, 0, 1))[..., None]

@@ -1,4 +1,4 @@
-"""Drawn shapes of several classes: discs, squares, triangles and stars that overlap."""
+"""Synthetic images of overlapping shapes in several classes: disc, square, triangle, star."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from congeal.data.canvas import (
     Floats,
     Patch,
     arrange,
-    ground,
     local_grid,
     paint,
-    photograph,
+    simulate_camera,
     smooth_noise,
+    textured_background,
 )
 from congeal.data.sample import LabelMap, Pixels
 
 __all__ = ["SHAPES", "draw_shapes"]
 
-_SMALLEST = 4.8  # radius in pixels at which the shapes can still be told apart
+_MIN_RADIUS = 4.8  # pixels at which the shapes are still distinguishable
 _STAR_INNER = 0.46  # radius of a star's notches, relative to its points
 
 
@@ -42,7 +42,7 @@ def _triangle(down: Floats, right: Floats, radius: float) -> Floats:
 
 
 def _star(down: Floats, right: Floats, radius: float) -> Floats:
-    """Distance from the edge between a point and a notch, in the tenth of the star it lies in."""
+    """Signed distance to the edge between a point and a notch; by symmetry in one tenth only."""
     distance, tenth = np.hypot(down, right), np.pi / 5
     turn = np.abs((np.arctan2(down, right) + tenth) % (2 * tenth) - tenth)
     tip = 1.12 * radius
@@ -69,22 +69,21 @@ def draw_shapes(
     size: tuple[int, int],
     count: int,
     overlap: float = 0.6,
-    least: int = 30,
+    min_area: int = 30,
     shapes: Sequence[str] = SHAPES,
 ) -> tuple[Pixels, LabelMap, LabelMap]:
-    """Draw shapes of several classes over each other; colour and size do not tell the class.
+    """Draw overlapping shapes of several classes; colour and size are independent of the class.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of shapes; more than 8 on 96 x 96 pixels are drawn smaller.
-        overlap: the largest share of a shape that others may hide, 0..1.
-        least: the fewest pixels that are seen of each.
-        shapes: the classes 1, 2, ..., some of `SHAPES`.
+        overlap: largest fraction of a shape that others may hide, 0..1.
+        min_area: minimum number of visible pixels of each.
+        shapes: classes 1, 2, ..., a subset of `SHAPES`.
 
     Returns:
-        Image `(H, W, 3)` uint8, labels `(H, W)` of what is seen of each shape, and the classes
-        `(K,)` of the shapes.
+        Image `(H, W, 3)` uint8, labels `(H, W)` of the visible parts, and classes `(K,)`.
 
     Example:
         >>> image, labels, classes = draw_shapes(np.random.default_rng(0), (96, 96), 5)
@@ -92,24 +91,24 @@ def draw_shapes(
         ((96, 96, 3), 5, (5,))
     """
     base, tints = _colours(rng)
-    room = min(1.0, float(np.sqrt(8 * size[0] * size[1] / (count * 96 * 96))))
+    size_factor = min(1.0, float(np.sqrt(8 * size[0] * size[1] / (count * 96 * 96))))
 
     def draw(_: int, scale: float) -> Patch:
         kind = int(rng.integers(len(shapes)))
-        radius = max(min(rng.uniform(10, 19) * room, 0.3 * min(size)) * scale, _SMALLEST)
+        radius = max(min(rng.uniform(10, 19) * size_factor, 0.3 * min(size)) * scale, _MIN_RADIUS)
         tint = tints[rng.integers(len(tints))] + rng.normal(0, 0.05, 3)
         return _shape(rng, size, radius, _OUTLINES[shapes[kind]], tint, kind + 1)
 
-    patches, labels = arrange(draw, count, size, overlap, least)
-    scene = ground(rng, size, base, 0.16)
+    patches, labels = arrange(draw, count, size, overlap, min_area)
+    scene = textured_background(rng, size, base, 0.16)
     offset = (int(rng.integers(-3, 4)), int(rng.integers(-3, 4)))
     scene = paint(scene, patches, rng.uniform(0.1, 0.45), offset)
     classes = np.array([patch.class_id for patch in patches], np.int64)
-    return photograph(rng, scene, (0.4, 0.9), (0.015, 0.05)), labels, classes
+    return simulate_camera(rng, scene, (0.4, 0.9), (0.015, 0.05)), labels, classes
 
 
 def _colours(rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Colour of the ground and four colours that shapes of every class have, unlike the ground."""
+    """Background colour, and four distinct foreground colours shared by all classes."""
     base = rng.uniform(0.2, 0.8) + rng.normal(0, 0.1, 3).clip(-0.18, 0.18)
     tints: list[Floats] = []
     while len(tints) < 4:
@@ -127,7 +126,7 @@ def _shape(
     tint: Floats,
     class_id: int,
 ) -> Patch:
-    """A shape, turned, with a slope of brightness, texture and a slightly darker rim."""
+    """A rotated shape with a brightness gradient, texture and a slightly darker rim."""
     y, x = rng.uniform(0.1, 0.9, 2) * size
     top, left, down, right = local_grid(y, x, 1.2 * radius + 4, size)
     turn, light = rng.uniform(0, 2 * np.pi, 2)

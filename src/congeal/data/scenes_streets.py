@@ -1,16 +1,24 @@
-"""Drawn streets with Cityscapes' numbers of classes and objects."""
+"""Synthetic street scenes with the label ids of Cityscapes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from congeal.data.canvas import Floats, Patch, arrange, local_grid, paint, photograph, smooth_noise
+from congeal.data.canvas import (
+    Floats,
+    Patch,
+    arrange,
+    local_grid,
+    paint,
+    simulate_camera,
+    smooth_noise,
+)
 from congeal.data.sample import LabelMap, Pixels
 
 __all__ = ["draw_street"]
 
-# Number of each class in Cityscapes' files, with its colour here.
+# Label id of each class in Cityscapes' files, and its colour.
 _STUFF = {
     "sky": (23, (0.6, 0.7, 0.85)),
     "building": (11, (0.5, 0.42, 0.38)),
@@ -21,25 +29,25 @@ _STUFF = {
     "pole": (17, (0.25, 0.25, 0.27)),
     "ego vehicle": (1, (0.12, 0.12, 0.15)),
 }
-# Class, height and width relative to its distance scale.
+# Label id, and height and width relative to the scale at its distance.
 _THINGS = ((24, 0.36, 0.13), (26, 0.24, 0.44), (27, 0.42, 0.5), (28, 0.46, 0.62), (33, 0.2, 0.3))
 _CHANCES = (0.35, 0.4, 0.07, 0.06, 0.12)
 
 
 def draw_street(
-    rng: np.random.Generator, size: tuple[int, int], count: int, least: int = 20
+    rng: np.random.Generator, size: tuple[int, int], count: int, min_area: int = 20
 ) -> tuple[Pixels, LabelMap]:
-    """Draw a street: sky, houses, trees, road, and persons, cars, trucks, buses and bicycles on it.
+    """Draw a street scene: sky, buildings, vegetation, road, persons, vehicles and bicycles.
 
     Args:
-        rng: where everything random comes from.
+        rng: source of randomness.
         size: height and width in pixels.
         count: number of objects.
-        least: the fewest pixels that are seen of each.
+        min_area: minimum number of visible pixels of each.
 
     Returns:
-        Image `(H, W, 3)` uint8 and numbers `(H, W)` as in Cityscapes' ``instanceIds.png``: 1000
-        times the class and a count from 0 for an object, the class for everything else.
+        Image `(H, W, 3)` uint8 and ids `(H, W)` as in Cityscapes' ``instanceIds.png``: 1000 *
+        label id + k for object k (from 0) of a class, the label id elsewhere.
 
     Example:
         >>> image, ids = draw_street(np.random.default_rng(0), (64, 128), 5)
@@ -48,20 +56,20 @@ def draw_street(
     """
     horizon = size[0] * rng.uniform(0.36, 0.48)
     stuff, scene = _background(rng, size, horizon)
-    near = np.sort(rng.uniform(0.12, 1, count))[::-1]  # the nearest object is drawn uppermost
+    near = np.sort(rng.uniform(0.12, 1, count))[::-1]  # the nearest object is on top
 
     def draw(number: int, scale: float) -> Patch:
         kind = int(rng.choice(len(_THINGS), p=_CHANCES))
-        return _thing(rng, size, horizon, float(near[number]) * scale, kind)
+        return _draw_object(rng, size, horizon, float(near[number]) * scale, kind)
 
-    patches, labels = arrange(draw, count, size, 0.7, least)
-    image = photograph(rng, paint(scene, patches, 0.3, (1, 1)), (0.3, 0.7), (0.008, 0.02))
+    patches, labels = arrange(draw, count, size, 0.7, min_area)
+    image = simulate_camera(rng, paint(scene, patches, 0.3, (1, 1)), (0.3, 0.7), (0.008, 0.02))
     return image, _number(stuff, labels, [patch.class_id for patch in patches])
 
 
 def _number(stuff: LabelMap, labels: LabelMap, classes: list[int]) -> LabelMap:
-    """Put the objects over the classes of the rest, counted from 0 within each class."""
-    numbers = [1000 * one + classes[:k].count(one) for k, one in enumerate(classes)]
+    """Instance ids: objects, numbered from 0 within each class, over the label ids."""
+    numbers = [1000 * c + classes[:k].count(c) for k, c in enumerate(classes)]
     ids: LabelMap = np.where(labels > 0, np.array([0, *numbers])[labels], stuff)
     return ids
 
@@ -69,7 +77,7 @@ def _number(stuff: LabelMap, labels: LabelMap, classes: list[int]) -> LabelMap:
 def _background(
     rng: np.random.Generator, size: tuple[int, int], horizon: float
 ) -> tuple[LabelMap, Floats]:
-    """Classes `(H, W)` and colours `(H, W, 3)` of everything that is not counted."""
+    """Label ids `(H, W)` and colours `(H, W, 3)` of the classes without instances."""
     stuff = _regions(rng, size, horizon)
     scene = np.zeros((*size, 3), np.float32)
     for number, colour in _STUFF.values():
@@ -101,27 +109,28 @@ def _regions(rng: np.random.Generator, size: tuple[int, int], horizon: float) ->
     return stuff
 
 
-def _thing(
+def _draw_object(
     rng: np.random.Generator, size: tuple[int, int], horizon: float, near: float, kind: int
 ) -> Patch:
-    """An object that stands on the ground: lower and larger the nearer it is."""
-    class_id, tall, wide = _THINGS[kind]
+    """An object on the ground: nearer objects are lower in the image and larger."""
+    class_id, height, width = _THINGS[kind]
     foot = horizon + near * 0.85 * (size[0] - horizon)
     unit = size[0] * (0.25 + 0.95 * near) * rng.uniform(0.85, 1.15)
-    high, half = max(tall * unit / 2, 4.0), max(wide * unit / 2, 2.0)
-    y, x = max(foot - high, 0.0), rng.uniform(0.03, 0.97) * size[1]
-    top, left, down, right = local_grid(y, x, max(high, half) + 4, size)
-    depth = _figure(class_id, down, right, high, half)
+    half_height, half_width = max(height * unit / 2, 4.0), max(width * unit / 2, 2.0)
+    y, x = max(foot - half_height, 0.0), rng.uniform(0.03, 0.97) * size[1]
+    top, left, down, right = local_grid(y, x, max(half_height, half_width) + 4, size)
+    depth = _outline(class_id, down, right, half_height, half_width)
     tint = rng.uniform(0.08, 0.9, 3)
-    shade = 0.85 - 0.2 * down / np.float32(high) + 0 * right
+    shade = 0.85 - 0.2 * down / np.float32(half_height) + 0 * right
     if class_id in (26, 27, 28):  # a dark band of windows
-        shade = shade - 0.5 * ((down < -0.25 * high) & (down > -0.75 * high) & (depth > 1.5))
+        relative = down / half_height
+        shade = shade - 0.5 * ((relative < -0.25) & (relative > -0.75) & (depth > 1.5))
     colour = np.clip(tint * shade[..., None], 0.02, 1).astype(np.float32)
     return Patch(top, left, depth.astype(np.float32), colour, class_id)
 
 
-def _figure(class_id: int, down: Floats, right: Floats, high: float, half: float) -> Floats:
-    """Pixels inside the outline: a body with a head, two wheels with a frame, or a box."""
+def _outline(class_id: int, down: Floats, right: Floats, high: float, half: float) -> Floats:
+    """Signed distance to the outline of a person, a bicycle, or a vehicle (box)."""
     across = np.abs(right)
     depth: Floats
     if class_id == 24:

@@ -1,4 +1,4 @@
-"""Dividing images into training and validation, the same way on every machine and every day."""
+"""Deterministic train/validation split by a hash of sample names, and names of split folders."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from congeal.errors import CongealError, unknown
 __all__ = ["PARTS", "SPLIT_FOLDERS", "VAL_SHARE", "select_split", "split_folders", "stable_split"]
 
 PARTS = ("train", "val", "test")
-VAL_SHARE = 0.15
-MOST_VAL = 1 / 3  # of a few names; by chance alone it may be more than half
+VAL_SHARE = 0.15  # expected fraction of validation samples
+MAX_VAL = 1 / 3  # upper bound of that fraction; of few names, chance may select more than half
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""What the folder of each split may be called, in small or capital letters."""
+"""Accepted folder names of each split, in any case."""
 
 Item = TypeVar("Item")
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
-    """Find the folders of the splits inside a folder, by split, in the order train, val, test.
+    """Find the split folders inside a folder, by split, in the order train, val, test.
 
     Raises:
         CongealError: a split has two folders, such as ``val`` and ``valid``.
@@ -46,52 +46,55 @@ def split_folders(folder: Path) -> dict[str, Path]:
     inside = [path for path in folder.iterdir() if path.name.casefold() in known]
     found: dict[str, Path] = {}
     for part, names in SPLIT_FOLDERS.items():
-        called = sorted(p for p in inside if p.name.casefold() in names and p.is_dir())
-        if len(called) > 1:
-            both = " and ".join(path.name for path in called)
+        matching = sorted(p for p in inside if p.name.casefold() in names and p.is_dir())
+        if len(matching) > 1:
+            both = " and ".join(path.name for path in matching)
             raise CongealError(f"expected one folder for the split {part} in {folder}, got {both}")
-        if called:
-            found[part] = called[0]
+        if matching:
+            found[part] = matching[0]
     return found
 
 
 def stable_split(names: Iterable[str], val: float = VAL_SHARE, seed: int = 0) -> dict[str, str]:
-    """Divide names into ``"train"`` and ``"val"`` by a hash of each name.
+    """Split names into ``"train"`` and ``"val"`` by a hash of each name.
 
-    A name keeps its part when others come or go, and the order of the names does not matter.
-    Two exceptions: two or more names always give at least one of each part. At most a third of the
-    names is chosen where ``val`` is below a third, for of a few names chance may choose more.
+    The split of a name does not depend on the other names or their order, with two exceptions: two
+    or more names have at least one of each split, and if ``val`` is below a third, at most a third
+    of the names are validation names (of few names, chance may select more).
 
     Args:
-        names: what to divide.
-        val: share to expect in validation, 0 to 1.
-        seed: another seed, another division.
+        names: names of samples.
+        val: expected fraction of validation names, 0 to 1.
+        seed: hashed with each name.
+
+    Returns:
+        ``"train"`` or ``"val"`` by name.
 
     Raises:
-        CongealError: ``val`` is not within 0 and 1.
+        CongealError: ``val`` is outside [0, 1].
 
     Example:
         >>> stable_split(["a", "b", "c", "d"], val=0.25)
         {'a': 'val', 'b': 'train', 'c': 'train', 'd': 'train'}
     """
     if not 0 <= val <= 1:
-        raise CongealError(f"expected a validation share from 0 to 1, got {val}")
-    place = {name: _place(name, seed) for name in names}
-    parts = {name: "val" if at < val else "train" for name, at in place.items()}
+        raise CongealError(f"expected a validation fraction from 0 to 1, got {val}")
+    hashes = {name: _hash(name, seed) for name in names}
+    parts = {name: "val" if value < val else "train" for name, value in hashes.items()}
     if len(parts) == 1:
         return dict.fromkeys(parts, "train")
     if parts and "val" not in parts.values():
-        parts[min(place, key=place.__getitem__)] = "val"
-    chosen = sorted((name for name in parts if parts[name] == "val"), key=place.__getitem__)
-    most = max(1, math.floor(MOST_VAL * len(parts))) if val < MOST_VAL else len(parts)
-    parts |= dict.fromkeys(chosen[most:], "train")
+        parts[min(hashes, key=hashes.__getitem__)] = "val"
+    chosen = sorted((name for name in parts if parts[name] == "val"), key=hashes.__getitem__)
+    limit = max(1, math.floor(MAX_VAL * len(parts))) if val < MAX_VAL else len(parts)
+    parts |= dict.fromkeys(chosen[limit:], "train")
     if parts and "train" not in parts.values():
-        parts[max(place, key=place.__getitem__)] = "train"
+        parts[max(hashes, key=hashes.__getitem__)] = "train"
     return parts
 
 
-def _place(name: str, seed: int) -> float:
-    # Names of files may be no UTF-8; Python then holds their bytes as lone surrogates.
+def _hash(name: str, seed: int) -> float:
+    # File names that are not UTF-8 contain lone surrogates, which need "surrogatepass".
     digest = hashlib.sha1(f"{seed}:{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -104,14 +107,20 @@ def select_split(
     where: str,
     seed: int = 0,
 ) -> list[Item]:
-    """Choose the items of a split from what a folder offers.
+    """Select the items of a split.
 
-    ``parts`` holds either ``"all"``, or some of train, val and test. Without a validation part,
-    ``"train"`` and ``"val"`` are the two sides of ``stable_split`` of the training part (or of
-    everything); the validation side of a single item is empty.
+    If ``parts`` has no ``"val"``, then ``"train"`` and ``"val"`` are made by ``stable_split`` from
+    ``"train"`` or ``"all"``; the validation split of a single item is empty.
+
+    Args:
+        parts: items under ``"all"``, or under some of ``"train"``, ``"val"`` and ``"test"``.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        name: function of an item that returns its name, for the hash.
+        where: the dataset, for error messages.
+        seed: of the split by hash.
 
     Raises:
-        CongealError: the split is unknown, or not there and not to be made.
+        CongealError: the split is unknown, or does not exist and cannot be made by hash.
 
     Example:
         >>> select_split({"all": ["b", "c"]}, "val", name=str, where="my_folder")
@@ -123,11 +132,11 @@ def select_split(
         return [item for part in ("all", *PARTS) for item in parts.get(part, ())]
     whole = parts.get("all", parts.get("train"))
     if split in ("train", "val") and "val" not in parts and whole is not None:
-        side = stable_split((name(item) for item in whole), seed=seed)
-        return [item for item in whole if side[name(item)] == split]
+        assigned = stable_split((name(item) for item in whole), seed=seed)
+        return [item for item in whole if assigned[name(item)] == split]
     if split not in parts:
-        there = (
+        available = (
             "no split folders" if "all" in parts else " and ".join(p for p in PARTS if p in parts)
         )
-        raise CongealError(f"expected a split {split!r} in {where}, it has {there}")
+        raise CongealError(f"expected a split {split!r} in {where}, it has {available}")
     return list(parts[split])

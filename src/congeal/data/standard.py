@@ -1,4 +1,4 @@
-"""What the readers of published datasets share: finding the folders, listing, reading."""
+"""Base class of the readers of published datasets, and functions that they share."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["StandardDataset", "first_folder", "read_list", "read_void"]
 
 
 class StandardDataset(PairedDataset):
-    """A published dataset in the folders that its makers gave it.
+    """A published dataset in its original folder layout.
 
-    A reader of one says how its folders are recognised (`find`), which files belong together
-    (`list_pairs`) and how they are read (`read`). A missing counterpart is told when the sample
-    is asked for, so that a check can name all of them.
+    Subclasses define how the layout is recognised (`find`), which files form a sample
+    (`list_pairs`) and how these are read (`read`). A missing file is an error of the sample, not of
+    the dataset, so that a check can report all of them.
 
     Args:
         root: the folder of the dataset.
-        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``; parts without public labels are
-            not offered, and where there is no official division one is made by hash.
-        seed: seed of that division.
-        name: what to call the dataset; its path when None.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``. Splits without public labels do not
+            exist here; without official validation split, one is made by hash.
+        seed: of the split by hash.
+        name: of the dataset; None: its path.
 
     Raises:
-        CongealError: the folder does not hold the dataset, or not this split of it.
+        CongealError: the folder does not contain the dataset or the split.
 
     Example:
         >>> from congeal.data.voc import VocDataset
@@ -42,14 +42,14 @@ class StandardDataset(PairedDataset):
     """
 
     layout: ClassVar[str]
-    """The folders and files that make the dataset, for a message."""
+    """Description of the folder layout, for error messages."""
 
     def __init__(
         self, root: str | Path, split: str = "all", *, seed: int = 0, name: str | None = None
     ) -> None:
         home = self.find(Path(root))
         if home is None:
-            raise _not_there(Path(root), self.layout)
+            raise _not_found(Path(root), self.layout)
         parts = self.list_pairs(home)
         if not any(parts.values()):
             raise CongealError(f"expected images in {home}, found none ({self.layout})")
@@ -59,48 +59,56 @@ class StandardDataset(PairedDataset):
 
     def __getitem__(self, index: int) -> Sample:
         pair = self.pairs[index]
-        for what, path in (("image", pair.image), ("labels", pair.mask)):
+        for kind, path in (("image", pair.image), ("labels", pair.mask)):
             if not path.exists():
-                raise CongealError(f"expected the {what} of {pair.name} at {path}, found none")
+                raise CongealError(f"expected the {kind} of {pair.name} at {path}, found none")
         return self.read(pair)
 
     @classmethod
     @abstractmethod
     def find(cls, path: Path) -> Path | None:
-        """The folder within ``path`` that holds the dataset, None when there is none."""
+        """The root folder of the dataset at or below ``path``, None if it is not found."""
 
     @classmethod
     @abstractmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """The files of each split (or of ``"all"``), labels beside images."""
+        """The files of all samples, by split or under ``"all"``."""
 
     @abstractmethod
     def read(self, pair: Pair) -> Sample:
-        """Read one image with everything known about it."""
+        """Read an image with all its annotations."""
 
     @staticmethod
     def split_key(pair: Pair) -> str:
-        """What a division by hash goes by; the same, whichever folder the dataset is opened by."""
+        """Name to hash for the split; must not depend on the folder that was opened."""
         return pair.name
 
     @classmethod
     def list_splits(cls, home: Path) -> tuple[str, ...]:
-        """The splits, or ``"all"`` when there is no official division."""
+        """Names of the official splits, or ``("all",)`` without any."""
         return tuple(cls.list_pairs(home))
 
 
-def _not_there(root: Path, layout: str) -> CongealError:
+def _not_found(root: Path, layout: str) -> CongealError:
     if not root.exists():
         return CongealError(f"no such folder: {root}")
     if not root.is_dir():
         return CongealError(f"expected a folder with {layout}, {root} is a file")
     held = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
     shown = ", ".join(held[:4]) + (f" and {len(held) - 4} more" if len(held) > 4 else "")
-    return CongealError(f"expected {layout} in {root}, it holds {shown or 'nothing'}")
+    return CongealError(f"expected {layout} in {root}, it has {shown or 'nothing'}")
 
 
-def first_folder(path: Path, places: Iterable[str], needed: Iterable[str]) -> Path | None:
-    """Give the first of some places below ``path`` that has all the folders needed.
+def first_folder(path: Path, parents: Iterable[str], needed: Iterable[str]) -> Path | None:
+    """Find the first of the folders ``path / parent`` that has all subfolders needed.
+
+    Args:
+        path: where to search.
+        parents: candidates below ``path``; ``""`` is ``path`` itself.
+        needed: relative paths of the required subfolders.
+
+    Returns:
+        The folder, None without any.
 
     Example:
         >>> import tempfile
@@ -109,16 +117,16 @@ def first_folder(path: Path, places: Iterable[str], needed: Iterable[str]) -> Pa
         >>> first_folder(root, ("", "kit"), ["images"]) == root / "kit"
         True
     """
-    wanted = list(needed)
-    tried = (path / place for place in places)
-    return next((p for p in tried if all((p / name).is_dir() for name in wanted)), None)
+    names = list(needed)
+    candidates = (path / parent for parent in parents)
+    return next((p for p in candidates if all((p / name).is_dir() for name in names)), None)
 
 
 def read_list(path: Path) -> list[str]:
-    """Read the lines of a split file, blank ones left out.
+    """Read the non-empty lines of a split list.
 
     Raises:
-        CongealError: the file cannot be read, or is no text.
+        CongealError: the file cannot be read, or is not text.
 
     Example:
         >>> read_list(Path("nowhere.txt"))
@@ -131,12 +139,12 @@ def read_list(path: Path) -> list[str]:
     except OSError as error:
         raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise CongealError(f"expected a list of names, {path} is no text") from error
+        raise CongealError(f"expected a list of names, {path} is not text") from error
     return [line.strip() for line in lines if line.strip()]
 
 
 def read_void(path: Path, void: int = 255) -> LabelMap:
-    """Read a label map in which one number, such as 255, marks void.
+    """Read a label map in which a given value, such as 255, means void.
 
     Raises:
         CongealError: as for `read_labels`.

@@ -1,4 +1,4 @@
-"""Counting what a dataset holds: sizes of images, objects per image, sizes of objects."""
+"""Statistics of a dataset: image sizes, objects per image, areas and pieces of objects."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import numpy as np
 from congeal.data.sample import Dataset, LabelMap, Mask, Sample
 from congeal.labels import areas
 
-__all__ = ["Survey", "count_apart", "count_pieces", "survey"]
+__all__ = ["Survey", "count_isolated", "count_pieces", "survey"]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a number of images of a dataset hold.
+    """Statistics of a sample of the images of a dataset.
 
     Attributes:
-        images: images there are.
-        looked_at: images that were read, evenly spread.
-        sizes: how many of them have each ``"H x W x C"``, the most common first.
-        types: their pixel types.
-        counts: objects in each image, ascending.
-        areas: pixels of each object, ascending.
-        broken: objects in several pieces.
-        void: share of the pixels that is void.
-        classes: objects of each class by its name; empty without classes.
-        without_class: objects without a class, where there are classes.
+        images: total number of images.
+        images_read: number of images that were read, evenly spaced.
+        sizes: number of images by size ``"H x W x C"``, most frequent first.
+        types: pixel types of the images.
+        counts: number of objects of each image, ascending.
+        areas: area of each object in pixels, ascending.
+        broken: number of objects in several pieces.
+        void: mean fraction of void pixels per image.
+        classes: number of objects by class name; empty without classes.
+        without_class: number of objects without a class, in data with classes.
 
     Example:
         >>> Survey(3, 1, {"4 x 5 x 1": 1}, ("uint8",), (2,), (3, 9), 0, 0.0).histogram()
@@ -37,7 +37,7 @@ class Survey:
     """
 
     images: int
-    looked_at: int
+    images_read: int
     sizes: dict[str, int]
     types: tuple[str, ...]
     counts: tuple[int, ...]
@@ -48,21 +48,21 @@ class Survey:
     without_class: int = 0
 
     def histogram(self) -> list[tuple[int, int, int]]:
-        """Count objects by area, from a power of four to the next: low, high, count."""
+        """Histogram of areas, one bin per power of four: (lowest area, highest area, count)."""
         powers = Counter((area.bit_length() - 1) // 2 for area in self.areas)
         return [(4**power, 4 ** (power + 1) - 1, powers[power]) for power in sorted(powers)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the numbers for JSON."""
+        """The statistics as JSON-compatible types."""
         return {
             "images": self.images,
-            "looked_at": self.looked_at,
+            "images_read": self.images_read,
             "size": next(iter(self.sizes), ""),
             "sizes": self.sizes,
             "type": ", ".join(self.types),
             "objects": sum(self.counts),
-            "objects_per_image": _spread(self.counts),
-            "object_area": _spread(self.areas),
+            "objects_per_image": _summary(self.counts),
+            "object_area": _summary(self.areas),
             "area_histogram": [list(row) for row in self.histogram()],
             "in_pieces": self.broken,
             "void_share": round(self.void, 4),
@@ -71,7 +71,7 @@ class Survey:
         }
 
 
-def _spread(values: tuple[int, ...]) -> dict[str, float] | None:
+def _summary(values: tuple[int, ...]) -> dict[str, float] | None:
     if not values:
         return None
     return {
@@ -83,13 +83,13 @@ def _spread(values: tuple[int, ...]) -> dict[str, float] | None:
 
 
 def survey(
-    dataset: Dataset, most: int = 64, on_sample: Callable[[int, int], None] | None = None
+    dataset: Dataset, limit: int = 64, on_sample: Callable[[int, int], None] | None = None
 ) -> Survey:
-    """Read some images, evenly spread over the dataset, and count what they hold.
+    """Compute statistics of evenly spaced images of a dataset.
 
     Args:
-        dataset: what to look at.
-        most: images to read at most.
+        dataset: the dataset.
+        limit: maximum number of images to read.
         on_sample: called with (done, total) after each image, for a progress bar.
 
     Raises:
@@ -97,11 +97,11 @@ def survey(
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
-        >>> found = survey(DrawnDataset("sticks", "val", size=96), most=4)
-        >>> found.images, found.looked_at, found.sizes
+        >>> found = survey(DrawnDataset("sticks", "val", size=96), limit=4)
+        >>> found.images, found.images_read, found.sizes
         (32, 4, {'96 x 96 x 3': 4})
     """
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round())
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).round())
     sizes: Counter[str] = Counter()
     types: dict[str, None] = {}
     counts, pixels, broken, void = list[int](), list[int](), 0, list[float]()
@@ -111,9 +111,9 @@ def survey(
         sizes[" x ".join(map(str, sample.image.shape))] += 1
         types[str(sample.image.dtype)] = None
         _, area, pieces, _ = count_pieces(sample.labels)
-        whole = _whole_areas(sample, area)
-        counts.append(len(whole))
-        pixels += whole
+        full = _full_areas(sample, area)
+        counts.append(len(full))
+        pixels += full
         broken += int((pieces > 1).sum())
         void.append(float((sample.labels < 0).mean()))
         classes.update([] if sample.classes is None else sample.classes.tolist())
@@ -122,7 +122,7 @@ def survey(
     by_name = {name: classes[k] for k, name in enumerate(dataset.class_names) if k}
     return Survey(
         images=len(dataset),
-        looked_at=len(chosen),
+        images_read=len(chosen),
         sizes=dict(sizes.most_common()),
         types=tuple(types),
         counts=tuple(sorted(counts)),
@@ -134,26 +134,28 @@ def survey(
     )
 
 
-def _whole_areas(sample: Sample, seen: LabelMap) -> list[int]:
-    """Areas of the objects, hidden parts included where the dataset knows them."""
-    objects = [round(mask.area) for mask in sample.masks if not mask.crowd]
-    return [area for area in objects if area > 0] if objects else seen.tolist()
+def _full_areas(sample: Sample, visible: LabelMap) -> list[int]:
+    """Areas of the objects, including hidden parts if the dataset has complete masks."""
+    full = [round(mask.area) for mask in sample.masks if not mask.crowd]
+    return [area for area in full if area > 0] if full else visible.tolist()
 
 
 def count_pieces(labels: LabelMap, speck: int = 4) -> tuple[LabelMap, LabelMap, LabelMap, LabelMap]:
-    """Count the pieces of each object; pixels that touch at a corner hang together.
+    """Count the connected components (8-connectivity) of each object.
 
     Args:
         labels: `(H, W)`, 0 background, 1..K objects, -1 void.
-        speck: area under which a piece beside a larger one is a speck, unless it lies at the
-            border of the image, at void or at another object, which may hide the rest of it.
+        speck: components under this area count as specks if the object has a larger component and
+            the speck does not touch the image border, void or another object (which may hide the
+            rest of it).
 
     Returns:
-        Numbers of the objects, ascending, and the area, pieces and specks of each, all `(K,)`.
+        Labels of the objects, ascending, and the area, number of components and number of specks
+        of each, all `(K,)`.
 
     Example:
         >>> row = np.array([[0, 0, 0, 0, 0, 0], [5, 5, 5, 5, 0, 2], [0, 0, 0, 0, 0, 0]])
-        >>> [found.tolist() for found in count_pieces(row)]
+        >>> [column.tolist() for column in count_pieces(row)]
         [[2, 5], [1, 4], [1, 1], [0, 0]]
     """
     from skimage.measure import label
@@ -170,19 +172,19 @@ def count_pieces(labels: LabelMap, speck: int = 4) -> tuple[LabelMap, LabelMap, 
     largest = np.zeros(len(numbers), np.int64)
     np.maximum.at(largest, owner, sizes)
     small = (sizes < speck) & (largest[owner] >= speck)
-    small[_hidden(labels, regions, small) - 1] = False
+    small[_touching(labels, regions, small) - 1] = False
     return numbers, total, pieces, np.bincount(owner[small], minlength=len(numbers))
 
 
-def count_apart(labels: LabelMap, numbers: LabelMap) -> int:
-    """Count the pieces of some objects that have nothing but background around them.
+def count_isolated(labels: LabelMap, numbers: LabelMap) -> int:
+    """Count the components of some objects that touch nothing but background.
 
     Args:
         labels: `(H, W)`, 0 background, 1..K objects, -1 void.
-        numbers: the objects to look at.
+        numbers: labels of these objects.
 
     Example:
-        >>> count_apart(np.array([[1, 0, 1, 0, 1, 2]]), np.array([1]))
+        >>> count_isolated(np.array([[1, 0, 1, 0, 1, 2]]), np.array([1]))
         2
     """
     from skimage.measure import label
@@ -192,16 +194,16 @@ def count_apart(labels: LabelMap, numbers: LabelMap) -> int:
     chosen = np.where(np.isin(labels, numbers), labels, 0)
     regions = label(chosen, connectivity=2)
     every = np.ones(int(regions.max()), bool)
-    touching = _hidden(np.pad(labels, 1), np.pad(regions, 1), every)
+    touching = _touching(np.pad(labels, 1), np.pad(regions, 1), every)
     return len(every) - len(touching)
 
 
-def _hidden(labels: LabelMap, regions: LabelMap, small: Mask) -> LabelMap:
-    """Which small regions touch anything but their own object and background."""
-    rows, columns = np.nonzero(np.append(False, small)[regions])
+def _touching(labels: LabelMap, regions: LabelMap, selected: Mask) -> LabelMap:
+    """Those of the selected regions that touch void, another object or the array border."""
+    rows, columns = np.nonzero(np.append(False, selected)[regions])
     around = np.pad(labels, 1, constant_values=-1)
     steps = [(down, right) for down in range(3) for right in range(3)]
-    beside = np.stack([around[rows + down, columns + right] for down, right in steps])
-    touched = ((beside != 0) & (beside != labels[rows, columns])).any(axis=0)
-    found: LabelMap = np.unique(regions[rows[touched], columns[touched]])
-    return found
+    neighbours = np.stack([around[rows + down, columns + right] for down, right in steps])
+    other = (neighbours != 0) & (neighbours != labels[rows, columns])
+    numbers: LabelMap = np.unique(regions[rows, columns][other.any(axis=0)])
+    return numbers

@@ -1,4 +1,4 @@
-"""TIFF files: the one picture in them as stored, every tag obeyed or the file refused."""
+"""Decoding of TIFF files: images and stacks as stored; unsupported tags are an error."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from congeal.data.memory import check_memory
-from congeal.data.raster import Raster, turn_upright
+from congeal.data.raster import Raster, apply_orientation
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
 
 __all__ = ["ADVICE", "count_tiff_pages", "decode_tiff", "decode_tiff_pages", "opened_tiff"]
 
 ADVICE = (
-    "take each page as an image by --stack planes (stack= in Python), or save every page as its "
-    "own file (ImageJ: Stack to Images)"
+    "read each page as an image with --stack planes (stack= in Python), or save every page as a "
+    "file of its own (ImageJ: Stack to Images)"
 )
 
-_MOST_PIXELS = 2**31
-_COPIES = 3  # of the pixels that reading them makes
+_MAX_PIXELS = 2**31
+_COPIES = 3  # of the pixels in memory while they are read
 
 # Values of TIFF 6.0's tag PhotometricInterpretation (262).
 _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR = 0, 3, 5, 6
@@ -38,7 +38,7 @@ _ALPHA = {1, 2}  # of tag ExtraSamples (338): associated and unassociated
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Keep a library's log out of the way: what matters is in the error it ends with."""
+    """Silence the log of a library; its exceptions contain the relevant messages."""
     logger, mute = logging.getLogger(name), _Mute()
     logger.addFilter(mute)
     try:
@@ -54,7 +54,7 @@ class _Mute(logging.Filter):
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[Any]:
-    """Open a TIFF without the files that it names: kinds that read those are plain pages.
+    """Open a TIFF as a single file, ignoring references to other files (OME, Micro-Manager).
 
     Example:
         >>> import tempfile, tifffile
@@ -66,20 +66,20 @@ def opened_tiff(path: Path) -> Iterator[Any]:
     """
     import tifffile
 
-    alone: dict[str, Any] = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
-    with _quiet("tifffile"), tifffile.TiffFile(path, **alone) as tiff:
+    single_file: dict[str, Any] = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
+    with _quiet("tifffile"), tifffile.TiffFile(path, **single_file) as tiff:
         yield tiff
 
 
 def decode_tiff(path: Path) -> Raster:
-    """Read the one picture of a TIFF: pixels as stored, turned as tag Orientation says.
+    """Read a single-image TIFF: pixels as stored, with the orientation tag applied.
 
-    Only this file is read, whatever files its OME-XML names. Colour spaces other than gray, RGB
-    and palettes are converted (CMYK, YCbCr in JPEG) or refused.
+    Other files named in OME-XML are not read. CMYK and YCbCr (in JPEG) are converted to RGB; other
+    colour spaces than gray, RGB and palettes are an error.
 
     Raises:
-        CongealError: it has several pages, is truncated, too large for the memory, or stored in
-            a way that is not understood. Whatever else the decoder raises is left to the caller.
+        CongealError: the file has several pages, is truncated, does not fit in memory, or uses an
+            unsupported format. Other exceptions of the decoder are not converted.
 
     Example:
         >>> import tempfile, tifffile
@@ -94,10 +94,10 @@ def decode_tiff(path: Path) -> Raster:
 
 
 def decode_tiff_pages(path: Path) -> list[Raster]:
-    """Read every plane of a stack as a picture of its own; channels stay together.
+    """Read every plane of a stack as an image; channels belong to the same image.
 
     Raises:
-        CongealError: as for `decode_tiff`, or the stack has several axes.
+        CongealError: as for `decode_tiff`, or the stack has more than one stack axis.
 
     Example:
         >>> import tempfile, tifffile
@@ -110,8 +110,8 @@ def decode_tiff_pages(path: Path) -> list[Raster]:
         series, pixels = _read(path, tiff)
         axes, stacked = str(series.axes), _stacked(series)
         if len(stacked) > 1:
-            told = " and ".join(axes[axis] for axis in stacked)
-            raise CongealError(f"expected a stack along one axis, {path} has {told}; split it")
+            names = " and ".join(axes[axis] for axis in stacked)
+            raise CongealError(f"expected a stack along one axis, {path} has {names}; split it")
         if not stacked:
             return [_raster(series.keyframe, _plane(path, pixels, axes))]
         rest = axes[: stacked[0]] + axes[stacked[0] + 1 :]
@@ -120,10 +120,10 @@ def decode_tiff_pages(path: Path) -> list[Raster]:
 
 
 def count_tiff_pages(path: Path) -> int:
-    """Count the planes that `decode_tiff_pages` gives, from the tags alone.
+    """Number of planes that `decode_tiff_pages` returns, from the tags alone.
 
     Raises:
-        CongealError: the TIFF has no page, or pages that differ.
+        CongealError: the TIFF has no pages, or pages of different size or type.
 
     Example:
         >>> import tempfile, tifffile
@@ -138,7 +138,7 @@ def count_tiff_pages(path: Path) -> int:
 
 
 def _read(path: Path, tiff: Any) -> tuple[Any, Pixels]:
-    """Read all pixels of the one series of pages, after every check."""
+    """Read all pixels of the series of pages, after all checks."""
     series = _series(path, tiff)
     _check_complete(path, series)
     _check_colours(path, series.keyframe)
@@ -147,15 +147,15 @@ def _read(path: Path, tiff: Any) -> tuple[Any, Pixels]:
 
 
 def _stacked(series: Any) -> list[int]:
-    """Give the axes that are neither rows, columns nor channels."""
+    """Positions of the axes other than rows, columns and channels."""
     sizes = enumerate(zip(str(series.axes), series.shape, strict=True))
-    return [place for place, (axis, size) in sizes if axis not in "YXSC" and size > 1]
+    return [position for position, (axis, size) in sizes if axis not in "YXSC" and size > 1]
 
 
 def _series(path: Path, tiff: Any) -> Any:
-    """Choose what to read: of an OME-TIFF with one page that page, whatever its XML tells."""
+    """The series to read; of a single-page OME-TIFF that page, since its XML may differ."""
     if not tiff.pages:
-        raise CongealError(f"cannot read {path}: the TIFF has no page")
+        raise CongealError(f"cannot read {path}: the TIFF has no pages")
     if len(tiff.pages) == 1 and tiff.is_ome:
         page = tiff.pages.first
         import tifffile
@@ -163,91 +163,93 @@ def _series(path: Path, tiff: Any) -> Any:
         return tifffile.TiffPageSeries([page], page.shape, page.dtype, page.axes)
     if len(tiff.series) != 1:
         raise CongealError(
-            f"expected pages of one size and type, {path} has {len(tiff.pages)} that differ; save "
-            "every page as its own file (ImageJ: Stack to Images)"
+            f"expected pages of the same size and type, {path} has {len(tiff.pages)} that differ; "
+            "save every page as a file of its own (ImageJ: Stack to Images)"
         )
     series = tiff.series[0]
     if any(page is not None and page.parent is not tiff for page in series.pages):
-        raise CongealError(f"expected one page, {path} is one of several files; {ADVICE}")
+        raise CongealError(f"expected one page, {path} is part of a multi-file series; {ADVICE}")
     return series
 
 
 def _check_complete(path: Path, series: Any) -> None:
-    """Refuse a cut-off file: tifffile would fill what is missing with zeros."""
+    """Raise an error for a truncated file, whose missing part tifffile fills with zeros."""
     page = series.keyframe
     if series.size < 1 or page.size < 1:
-        raise CongealError(f"cannot read {path}: the image has no pixel {tuple(series.shape)}")
-    if series.size > _MOST_PIXELS:
+        raise CongealError(f"cannot read {path}: the image has no pixels {tuple(series.shape)}")
+    if series.size > _MAX_PIXELS:
         raise CongealError(f"cannot read {path}: the image is too large; cut it into tiles first")
     shape = " x ".join(map(str, series.shape))
     check_memory(_COPIES * series.size * page.dtype.itemsize, f"{path} ({shape})")
     size = path.stat().st_size
     for each in series.pages:
         if each is None:
-            raise CongealError(f"cannot read {path}: the file is truncated or damaged (lost page)")
+            raise CongealError(
+                f"cannot read {path}: the file is truncated or damaged (missing page)"
+            )
         offsets, counts = each.dataoffsets, each.databytecounts
         for offset, count in zip(offsets, counts, strict=False):
             if offset + count > size:
-                need = f"{offset + count} bytes needed, {size} there"
+                need = f"{offset + count} bytes needed, {size} found"
                 raise CongealError(f"cannot read {path}: the file is truncated ({need})")
         if not _is_contiguous(series):
             _check_pieces(path, page, offsets, counts)
 
 
 def _is_contiguous(series: Any) -> bool:
-    """Whether all pages lie behind the first, which alone is described (ImageJ's large stacks)."""
+    """Whether pages are stored contiguously and only the first has tags (large ImageJ stacks)."""
     return series.dataoffset is not None and len(series.pages) != 1
 
 
 def _check_pieces(path: Path, page: Any, offsets: Any, counts: Any) -> None:
-    """Demand the strips or tiles that width and height need: all, none empty, none too short."""
+    """Check that the number and lengths of strips or tiles match width and height."""
     kind = "tiles" if page.is_tiled else "strips"
     need = math.prod(page.chunked)
-    tag = page.tags.get(324 if page.is_tiled else 273)  # tifffile drops those it does not need
-    told = len(offsets) if tag is None else int(tag.count)
-    there = sum(offset > 0 < count for offset, count in zip(offsets, counts, strict=False))
-    if told != need or there != need:
-        there = min(there, told) if told < need else told
+    tag = page.tags.get(324 if page.is_tiled else 273)  # tifffile drops surplus offsets
+    stated = len(offsets) if tag is None else int(tag.count)
+    found = sum(offset > 0 < count for offset, count in zip(offsets, counts, strict=False))
+    if stated != need or found != need:
+        found = min(found, stated) if stated < need else stated
         raise CongealError(
-            f"cannot read {path}: the file is damaged ({there} {kind}, its size needs {need})"
+            f"cannot read {path}: the file is damaged ({found} {kind}, its size needs {need})"
         )
     if page.compression == 1:
         _check_lengths(path, page, counts, kind)
-    rows = page.tags.valueof(278, 0)  # RowsPerStrip; tifffile gives no more than there are
+    rows = page.tags.valueof(278, 0)  # RowsPerStrip; tifffile's attribute is clipped to the height
     if page.compression in _PACKED and kind == "strips" and rows > page.imagelength:
         _check_packed(path, page, offsets, counts)
 
 
 def _check_lengths(path: Path, page: Any, counts: Any, kind: str) -> None:
-    """Compare the bytes of pieces that are not compressed with the rows they hold."""
+    """Check the byte counts of uncompressed strips against their number of rows."""
     row = _row_bytes(page)
     if page.is_tiled or page.is_subsampled or page.imagedepth > 1:
-        return  # the decoder demands whole tiles
+        return  # the decoder itself requires complete tiles
     step = min(page.rowsperstrip, page.imagelength)
     last = page.imagelength - (math.ceil(page.imagelength / step) - 1) * step
     single = len(counts) == (1 if page.planarconfig == 1 else page.samplesperpixel)
     for number, count in enumerate(counts, start=1):
         ends = number % math.ceil(page.imagelength / step) == 0
         rows = last if ends else step
-        # The last strip may be filled up to the length of the others.
-        filled = ends and not single and count == step * row
-        if not (rows * row <= count < rows * row + max(row, 4) or filled):
-            told = f"{kind[:-1]} {number} has {count} bytes, its size needs {rows * row}"
-            raise CongealError(f"cannot read {path}: the file is damaged ({told})")
+        # The last strip may be padded to the length of the others.
+        padded = ends and not single and count == step * row
+        if not (rows * row <= count < rows * row + max(row, 4) or padded):
+            reason = f"{kind[:-1]} {number} has {count} bytes, its size needs {rows * row}"
+            raise CongealError(f"cannot read {path}: the file is damaged ({reason})")
 
 
 def _check_packed(path: Path, page: Any, offsets: Any, counts: Any) -> None:
-    """Refuse a single strip with more rows than the height tells: tifffile would drop them."""
+    """Raise an error for a strip with more rows than the image, which tifffile would drop."""
     import tifffile
 
     need = page.imagelength * _row_bytes(page)
     with path.open("rb") as stream:
         for offset, count in zip(offsets, counts, strict=True):
             stream.seek(offset)
-            there = len(tifffile.TIFF.DECOMPRESSORS[page.compression](stream.read(count)))
-            if there >= need + _row_bytes(page):
-                told = f"{there} bytes of pixels, its size needs {need}"
-                raise CongealError(f"cannot read {path}: the file is damaged ({told})")
+            size = len(tifffile.TIFF.DECOMPRESSORS[page.compression](stream.read(count)))
+            if size >= need + _row_bytes(page):
+                reason = f"{size} bytes of pixels, its size needs {need}"
+                raise CongealError(f"cannot read {path}: the file is damaged ({reason})")
 
 
 def _row_bytes(page: Any) -> int:
@@ -274,7 +276,7 @@ def _is_plain_cmyk(page: Any) -> bool:
 
 
 def _plane(path: Path, pixels: Pixels, axes: str) -> Pixels:
-    """Bring a TIFF series to `(H, W)` or `(H, W, C)`; channel axes may come first."""
+    """Arrange pixels as `(H, W)` or `(H, W, C)`; channel axes may come first."""
     keep = [i for i, axis in enumerate(axes) if axis in "YX" or pixels.shape[i] > 1]
     pixels, axes = pixels.reshape([pixels.shape[i] for i in keep]), "".join(axes[i] for i in keep)
     if axes in {"YX", "YXS", "YXC"}:
@@ -290,7 +292,7 @@ def _raster(page: Any, pixels: Pixels) -> Raster:
     if pixels.ndim == 3 and pixels.shape[2] == page.samplesperpixel:
         first = page.samplesperpixel - len(page.extrasamples)
         extra = enumerate(map(int, page.extrasamples), start=first)
-        alpha = tuple(channel for channel, what in extra if what in _ALPHA)
+        alpha = tuple(channel for channel, kind_of_sample in extra if kind_of_sample in _ALPHA)
     if kind == _PALETTE:
         palette = np.ascontiguousarray(np.asarray(page.colormap).T)
     if kind == _CMYK:
@@ -298,10 +300,10 @@ def _raster(page: Any, pixels: Pixels) -> Raster:
 
         pixels = np.array(Image.fromarray(np.ascontiguousarray(pixels), "CMYK").convert("RGB"))
     return Raster(
-        turn_upright(pixels, page.tags.valueof(274, 1)),
+        apply_orientation(pixels, page.tags.valueof(274, 1)),
         palette,
         lossy=page.compression in _JPEG,
-        # The tag is required; a file without it says nothing about white.
+        # Without this required tag, tifffile's default of 0 (WhiteIsZero) means nothing.
         inverted=kind == _WHITE_IS_ZERO and 262 in page.tags,
         alpha=alpha,
     )

@@ -1,4 +1,4 @@
-"""Joint augmentation of an image and its maps for training: fast, labels never interpolated."""
+"""The default training augmentation, applied jointly to an image and its maps."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["Augment", "TrainTransform", "centre_crop"]
 
 
 class Augment(Protocol):
-    """What a training stream takes: new image and maps, drawn from the generator alone."""
+    """Interface of augmentations: random functions of image and maps."""
 
     def __call__(
         self, image: Tensor, labels: Tensor, *maps: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, ...]:
-        """Augment an image, its labels and any other maps of it together.
+        """Augment an image, its labels and further maps jointly.
 
-        The memory given is not written to.
+        Inputs are not modified.
 
         Args:
             image: ``(3, H, W)`` floats.
             labels: ``(H, W)`` integers, -1 void.
-            maps: more label maps ``(H, W)``, such as semantic ones; or
+            maps: further label maps ``(H, W)``, such as semantic maps, or
                 :class:`congeal.data.view.BoundaryMap` and
                 :class:`congeal.data.view.LocationMap`.
-            generator: of all that is drawn. The maps change nothing about what is drawn.
+            generator: source of randomness. The random numbers do not depend on the maps.
 
         Returns:
-            Plain tensors: image, labels, and the maps in the order given.
+            Plain tensors: image, labels, and the maps in the given order.
         """
 
 
@@ -46,12 +46,12 @@ def _chance(generator: torch.Generator, probability: float) -> bool:
 
 
 def centre_crop(image: Tensor, labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Cut the middle out, or pad to size: image with zeros, labels with void.
+    """Crop the centre, or pad to size: the image with zeros, the labels with void.
 
     Args:
         image: ``(C, H, W)``.
         labels: ``(H, W)``, -1 void.
-        size: height and width wanted.
+        size: height and width of the result.
 
     Returns:
         Image ``(C, *size)`` and labels ``(*size)``.
@@ -70,21 +70,22 @@ def centre_crop(image: Tensor, labels: Tensor, size: tuple[int, int]) -> tuple[T
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """Random window, scale, rotation, mirror, and light; the geometry is the same for all maps.
+    """Random crop, scale, rotation, flip, and photometric changes.
 
-    Every number is drawn from the generator given, so a sample is a pure function of its seed:
-    the order of workers, or a restart, changes nothing.
+    All random numbers are drawn from the given generator, so a sample is a pure function of its
+    seed: neither the order of workers nor a restart changes it.
 
     Args:
-        crop: side of the square given back, in pixels.
-        scale: range of the zoom (log-uniform).
-        rotation: largest angle in degrees, either way (180: any orientation).
-        flip: mirror with probability one half, both axes when ``rotation`` is over 90.
-        gain: largest relative change of each channel's gain.
+        crop: side of the square crop in pixels.
+        scale: range of the scale factor, log-uniformly distributed.
+        rotation: largest angle in either direction in degrees (180: any orientation).
+        flip: flip horizontally with probability 1/2, also vertically if ``rotation`` is over 90.
+        gain: largest relative change of each channel.
         gamma: largest relative change of gamma.
         noise: largest standard deviation of added noise (images are about [0, 1]).
-        probability: chance of each change of geometry and of light.
-        foreground: chance that the window is centred on an object rather than anywhere.
+        probability: of each change of scale, rotation, gain and gamma; noise has half of it, blur
+            a quarter.
+        foreground: probability that the crop is centred on a pixel of an object.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -107,20 +108,20 @@ class TrainTransform:
     def __call__(
         self, image: Tensor, labels: Tensor, *maps: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, ...]:
-        """Augment image, labels and more maps to crop size, as :class:`Augment` says.
+        """Augment image, labels and further maps to crop size, as of :class:`Augment`.
 
-        Whatever their precision, the image comes back as float32 and label maps as int64.
+        The image becomes float32 and label maps become int64.
         """
         view = self._view(labels, generator)
-        seen = self._light(view_image(image, view), generator)
-        return seen, *(view_map(one, view) for one in (labels, *maps))
+        crop = self._change_intensity(view_image(image, view), generator)
+        return crop, *(view_map(x, view) for x in (labels, *maps))
 
     def _centre(self, labels: Tensor, generator: torch.Generator) -> tuple[int, int]:
         height, width = labels.shape
         if _chance(generator, self.foreground):
-            found = _object_pixel(labels, generator)
-            if found is not None:
-                return found
+            pixel = _object_pixel(labels, generator)
+            if pixel is not None:
+                return pixel
         margin_y, margin_x = min(self.crop, height) // 4, min(self.crop, width) // 4
         y = _uniform(generator, margin_y, max(height - margin_y, margin_y + 1))
         x = _uniform(generator, margin_x, max(width - margin_x, margin_x + 1))
@@ -135,21 +136,22 @@ class TrainTransform:
     def _view(self, labels: Tensor, generator: torch.Generator) -> View:
         scale, angle = self._draw_geometry(generator)
         size = (self.crop, self.crop)
-        reach = max(*View((0, 0), size, scale, angle).reach, self.crop)
-        half = math.ceil(reach) / 2 + 1  # also the canvas of what is zoomed in on
+        # At least the crop size, so that an enlarged view keeps the same distance to the border.
+        side = max(*View((0, 0), size, scale, angle).extent, self.crop)
+        half = math.ceil(side) / 2 + 1
         centre = self._centre(labels, generator)
         y, x = (
             min(max(at + 0.5, half), length - half) if length >= 2 * half else length / 2
             for at, length in zip(centre, labels.shape, strict=True)
-        )  # shifted inward where the image ends; a small image lies in the middle
-        return View((y, x), size, scale, angle, self._mirror(generator))
+        )  # moved inside the image; a small image is centred
+        return View((y, x), size, scale, angle, self._draw_flip(generator))
 
-    def _mirror(self, generator: torch.Generator) -> tuple[bool, bool]:
-        across = self.flip and _chance(generator, 0.5)
-        down = self.flip and self.rotation > 90 and _chance(generator, 0.5)
-        return down, across
+    def _draw_flip(self, generator: torch.Generator) -> tuple[bool, bool]:
+        horizontal = self.flip and _chance(generator, 0.5)
+        vertical = self.flip and self.rotation > 90 and _chance(generator, 0.5)
+        return vertical, horizontal
 
-    def _light(self, image: Tensor, generator: torch.Generator) -> Tensor:
+    def _change_intensity(self, image: Tensor, generator: torch.Generator) -> Tensor:
         if _chance(generator, self.probability):
             gain = 1 + self.gain * (2 * torch.rand(image.shape[0], 1, 1, generator=generator) - 1)
             image = image * gain
@@ -166,21 +168,21 @@ class TrainTransform:
 
 
 def _object_pixel(labels: Tensor, generator: torch.Generator) -> tuple[int, int] | None:
-    """Row and column of a pixel of an object, every one as likely; None without objects."""
+    """Row and column of a uniformly random object pixel; None without objects."""
     inside = labels > 0  # (H, W)
-    ends = inside.sum(1, dtype=torch.int32).cumsum(0)  # (H,), found by rows: the list is long
+    ends = inside.sum(1, dtype=torch.int32).cumsum(0)  # (H,): faster than listing all pixels
     if not len(ends) or not int(ends[-1]):
         return None
     number = int(torch.randint(int(ends[-1]), (), generator=generator))
     row = int(torch.searchsorted(ends, number, right=True))
     columns = inside[row].nonzero()[:, 0]
-    return row, int(columns[number - int(ends[row])])  # counted from the end of the row
+    return row, int(columns[number - int(ends[row])])  # a negative index, from the end of the row
 
 
 def _blur(image: Tensor, deviation: float) -> Tensor:
-    """Gaussian blur of ``(C, H, W)`` over 5 x 5 pixels, mirrored at the edges."""
-    heights = [math.exp(-0.5 * (at / deviation) ** 2) for at in range(-2, 3)]
-    weights = [height / sum(heights) for height in heights]
+    """Gaussian blur of ``(C, H, W)`` with a 5 x 5 kernel and reflect padding."""
+    kernel = [math.exp(-0.5 * (offset / deviation) ** 2) for offset in range(-2, 3)]
+    weights = [value / sum(kernel) for value in kernel]
     padded = torch.nn.functional.pad(image[None], (2, 2, 2, 2), mode="reflect")[0]
     for axis in (-1, -2):
         length = padded.shape[axis] - 4

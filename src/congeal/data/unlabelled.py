@@ -1,4 +1,4 @@
-"""A folder of images without masks, for methods that learn from images alone."""
+"""Reader of a folder of images without masks, for unsupervised methods."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ from congeal.labels import VOID
 
 __all__ = ["UnlabelledDataset", "find_images"]
 
-TRUTH = (
-    "masks",
-    "labels",
-    "annotations",
-    "classes.csv",
-)  # a folder with these means to be labelled
+# A folder with one of these is meant to have labels, so missing masks are an error.
+ANNOTATION_NAMES = ("masks", "labels", "annotations", "classes.csv")
 
 
 def find_images(root: Path) -> list[Path]:
-    """The images of a folder that holds images alone, or of its ``images``; none for other folders.
+    """List the images of a folder without annotations, or of its subfolder ``images``.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        Image files; empty for a folder with annotations or without images.
 
     Example:
         >>> find_images(Path("nowhere"))
         []
     """
     home = root / "images" if (root / "images").is_dir() else root
-    if not home.is_dir() or any((root / name).exists() for name in TRUTH):
+    if not home.is_dir() or any((root / name).exists() for name in ANNOTATION_NAMES):
         return []
     inside = split_folders(home)
     return image_files(inside.get("train", home))
 
 
 class UnlabelledDataset(Dataset):
-    """Images of a folder; all of their pixels are void.
+    """Images of a folder without annotations; all labels are void.
 
     Args:
-        root: folder of images, or one with a folder ``images``; of that with splits, ``train``.
-        lacks_truth: why there are no labels, as whoever needs them is told.
+        root: folder of images, or its parent with a folder ``images``; of split folders only the
+            training split is read.
+        unlabelled_reason: error message for code that needs labels; None: a default.
 
     Raises:
-        CongealError: the folder holds no image.
+        CongealError: the folder has no images.
 
     Example:
         >>> import tempfile
@@ -57,9 +60,10 @@ class UnlabelledDataset(Dataset):
 
     protocol = "miou"
 
-    def __init__(self, root: str | Path, lacks_truth: str = "") -> None:
+    def __init__(self, root: str | Path, unlabelled_reason: str = "") -> None:
         self.name, self.split = str(root), "train"
-        self.lacks_truth = lacks_truth or f"expected masks for the images of {root}, found none"
+        default = f"expected masks for the images of {root}, found none"
+        self.unlabelled_reason = unlabelled_reason or default
         self.files = find_images(Path(root))
         if not self.files:
             raise CongealError(f"expected images in {root}, found none")
@@ -73,5 +77,5 @@ class UnlabelledDataset(Dataset):
         return Sample(path.stem, image, np.full(image.shape[:2], VOID, np.int64), path)
 
     def names(self) -> list[str]:
-        """Names of the images, without their endings."""
+        """Names of the images, without suffix."""
         return [path.stem for path in self.files]

@@ -1,8 +1,8 @@
-"""A turned, zoomed, mirrored window on an image: one resampling, and only of what it shows.
+"""Crops with scale, rotation and flip, by a single resampling of the required pixels.
 
-Each kind of map is resampled in its own way, at the same positions: images are interpolated, label
-maps are picked from the nearest pixel, boundaries are the maximum over the pixels that a new one
-covers, and locations are interpolated without an end.
+All kinds of maps are sampled at the same positions: images bilinearly, label maps by nearest
+neighbour, boundaries by the maximum over the covered pixels, and locations bilinearly with
+replicated borders.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = [
 
 
 class BoundaryMap(tv_tensors.Mask):  # type: ignore[misc]  # torchvision has no types
-    """Boundary strengths ``(H, W)`` in [0, 1], -1 void; transforms of torchvision see a mask."""
+    """Boundary strengths ``(H, W)`` in [0, 1], -1 void; a mask for torchvision's transforms."""
 
 
 class LocationMap(tv_tensors.Mask):  # type: ignore[misc]
-    """Locations ``(2, H, W)`` of :func:`pixel_locations`; transforms of torchvision see a mask."""
+    """Locations ``(2, H, W)`` of :func:`pixel_locations`; a mask for torchvision's transforms."""
 
 
 def pixel_locations(height: int, width: int) -> Tensor:
-    """Where the middle of each pixel lies in its image, as shares of height and width.
+    """Pixel centres in relative coordinates, y / height and x / width.
 
     Returns:
         Float32 ``(2, height, width)``, y then x, in [0, 1).
@@ -53,14 +53,14 @@ def pixel_locations(height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class View:
-    """Where a window lies on an image, and how it is turned.
+    """Position, size, scale, rotation and flip of a crop of an image.
 
     Args:
-        centre: y and x of its middle on the image; (0, 0) is the outer corner of the first pixel.
-        size: height and width of the window, in its own pixels.
-        scale: zoom; 2 shows everything twice as large.
-        angle: turn of what is seen, degrees clockwise.
-        mirror: whether it is turned upside down, and whether left and right change sides.
+        centre: y and x of its centre on the image; (0, 0) is the outer corner of the first pixel.
+        size: height and width of the crop in its own pixels.
+        scale: scale factor; 2 shows everything twice as large.
+        angle: clockwise rotation of the content in degrees.
+        mirror: whether to flip vertically, and whether to flip horizontally.
 
     Example:
         >>> labels = torch.arange(6).reshape(2, 3)
@@ -77,19 +77,19 @@ class View:
 
     @property
     def upright(self) -> bool:
-        """Whether pixels fall on pixels, so that nothing is resampled."""
+        """Whether the crop is not scaled or rotated, so that no interpolation is needed."""
         return self.scale == 1.0 and self.angle == 0.0
 
     @property
-    def reach(self) -> tuple[float, float]:
-        """Height and width of the box on the image around all that the window shows.
+    def extent(self) -> tuple[float, float]:
+        """Height and width, in image pixels, of the bounding box of the crop on the image.
 
         Example:
-            >>> View((0.0, 0.0), (10, 30), scale=2.0, angle=90.0).reach
+            >>> View((0.0, 0.0), (10, 30), scale=2.0, angle=90.0).extent
             (15.0, 5.0)
         """
-        turn = math.radians(self.angle)
-        cos, sin = (abs(round(f(turn), 12)) for f in (math.cos, math.sin))
+        angle = math.radians(self.angle)
+        cos, sin = (abs(round(f(angle), 12)) for f in (math.cos, math.sin))
         height, width = self.size
         return (
             (cos * height + sin * width) / self.scale,
@@ -97,71 +97,73 @@ class View:
         )
 
     def box(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of an image of that size that the view touches; may be empty."""
+        """Rows and columns of an image of this size that the crop needs; may be empty."""
         rows, columns = (
             slice(
-                min(max(math.floor(middle - reach / 2) - 1, 0), length),
-                min(max(math.ceil(middle + reach / 2) + 1, 0), length),
+                min(max(math.floor(middle - extent / 2) - 1, 0), length),
+                min(max(math.ceil(middle + extent / 2) + 1, 0), length),
             )
-            for middle, reach, length in zip(self.centre, self.reach, (height, width), strict=True)
+            for middle, extent, length in zip(
+                self.centre, self.extent, (height, width), strict=True
+            )
         )
         return rows, columns
 
     def corner(self) -> tuple[int, int]:
-        """Row and column of the image that an upright view begins at; may be negative."""
+        """Row and column of the image at the top left of an upright crop; may be negative."""
         (y, x), (height, width) = self.centre, self.size
         return math.floor(y - height / 2 + 0.5), math.floor(x - width / 2 + 0.5)
 
     def positions(self, top: int = 0, left: int = 0) -> Tensor:
-        """Where on the image the middle of each pixel of the window lies.
+        """Sampling positions on the image: the centre of each pixel of the crop.
 
         Args:
-            top: row that counts as the first.
-            left: column that counts as the first.
+            top: row of the image with coordinate 0.
+            left: column of the image with coordinate 0.
 
         Returns:
-            ``(2, height, width)``, x then y; 0 is the middle of the first pixel.
+            ``(2, height, width)``, x then y; 0 is the centre of the first pixel.
         """
-        turn = math.radians(self.angle)
-        cos, sin = math.cos(turn) / self.scale, math.sin(turn) / self.scale
+        angle = math.radians(self.angle)
+        cos, sin = math.cos(angle) / self.scale, math.sin(angle) / self.scale
         down, across = (
             (torch.arange(length) - (length - 1) / 2) * (-1 if mirrored else 1)
             for length, mirrored in zip(self.size, self.mirror, strict=True)
         )
-        found = torch.empty(2, *self.size)
+        positions = torch.empty(2, *self.size)
         y, x = self.centre[0] - top - 0.5, self.centre[1] - left - 0.5
-        torch.add((sin * down + x)[:, None], (cos * across)[None], out=found[0])
-        torch.add((cos * down + y)[:, None], (-sin * across)[None], out=found[1])
-        return found
+        torch.add((sin * down + x)[:, None], (cos * across)[None], out=positions[0])
+        torch.add((cos * down + y)[:, None], (-sin * across)[None], out=positions[1])
+        return positions
 
 
 def view_image(image: Tensor, view: View, fill: float = 0.0) -> Tensor:
-    """Look at an image: between pixels the values are interpolated, where it ends is ``fill``.
+    """Crop an image by bilinear interpolation, with ``fill`` outside.
 
-    What is shown at half its size or less is averaged over blocks first, so that fine texture
-    does not flicker.
+    At scales of 1/2 and below the image is first averaged over blocks of floor(1 / scale) pixels,
+    against aliasing.
 
     Args:
         image: ``(C, H, W)`` of any real type.
-        view: the window.
-        fill: value where the canvas is empty.
+        view: the crop.
+        fill: value outside the image.
 
     Returns:
-        Float32 ``(C, *view.size)``, never a view of ``image``'s memory.
+        Float32 ``(C, *view.size)``, which shares no memory with ``image``.
 
     Example:
         >>> view_image(torch.tensor([[[0, 1]]]), View((0.5, 1.0), (1, 2), scale=2.0))
         tensor([[[0.2500, 0.7500]]])
     """
-    if len(image) > 1 and image.stride(0) == 0:  # gray, told as three channels
+    if len(image) > 1 and image.stride(0) == 0:  # an expanded gray channel
         return view_image(image[:1], view, fill).expand(len(image), -1, -1).contiguous()
     if view.upright:
-        return _set_in(image, view, fill, torch.float32)
+        return _crop_upright(image, view, fill, torch.float32)
     block = max(math.floor(1 / view.scale), 1)
     rows, columns = (
         slice(part.start, part.start + math.ceil((part.stop - part.start) / block) * block)
         for part in view.box(*image.shape[-2:])
-    )  # whole blocks, but where the image ends
+    )  # rounded up to whole blocks, except at the image border
     window = image[:, rows, columns].float()
     if 0 in window.shape:
         return torch.full((len(image), *view.size), fill)
@@ -173,26 +175,26 @@ def view_image(image: Tensor, view: View, fill: float = 0.0) -> Tensor:
     return _interpolate(window - fill, at).add_(fill) if fill else _interpolate(window, at)
 
 
-def _interpolate(plane: Tensor, at: Tensor, beyond: str = "zeros") -> Tensor:
-    """Values of ``(C, H, W)`` at positions ``(2, h, w)``; outside 0, or with "border" the last."""
+def _interpolate(plane: Tensor, at: Tensor, padding: str = "zeros") -> Tensor:
+    """Sample ``(C, H, W)`` bilinearly at ``(2, h, w)``, with zero or border padding."""
     for axis, length in enumerate((plane.shape[-1], plane.shape[-2])):
         at[axis].add_(0.5).mul_(2 / length).sub_(1)  # from -1, the outer edge, to 1
-    grid = at.permute(1, 2, 0)[None]  # (1, h, w, 2); torch reads it as it lies, x's before y's
-    seen: Tensor = torch.nn.functional.grid_sample(
-        plane[None], grid, mode="bilinear", padding_mode=beyond, align_corners=False
+    grid = at.permute(1, 2, 0)[None]  # (1, h, w, 2); a strided view, without a copy
+    sampled: Tensor = torch.nn.functional.grid_sample(
+        plane[None], grid, mode="bilinear", padding_mode=padding, align_corners=False
     )
-    return seen[0]
+    return sampled[0]
 
 
 def view_labels(labels: Tensor, view: View, void: int = -1) -> Tensor:
-    """Look at a label map: the label of the nearest pixel, ``void`` where the map ends.
+    """Crop a label map by nearest neighbour, with ``void`` outside.
 
-    Labels are picked, never computed with, so that every number stays exact.
+    Labels are indexed, not interpolated, so that large integers stay exact.
 
     Args:
         labels: ``(*, H, W)`` of an integer type.
-        view: the window.
-        void: label where the canvas is empty.
+        view: the crop.
+        void: label outside the map.
 
     Returns:
         Int64 ``(*, *view.size)``.
@@ -202,35 +204,35 @@ def view_labels(labels: Tensor, view: View, void: int = -1) -> Tensor:
         tensor([[-1,  7,  7, -1]])
     """
     if view.upright:
-        return _set_in(labels, view, void, torch.int64)
+        return _crop_upright(labels, view, void, torch.int64)
     rows, columns = view.box(*labels.shape[-2:])
     window = labels[..., rows, columns]
     if 0 in window.shape:
         return torch.full((*labels.shape[:-2], *view.size), void)
     x, y = view.positions(rows.start, columns.start).add_(0.5).floor_()
     height, width = window.shape[-2:]
-    empty = _outside(x, width) | _outside(y, height)  # (h, w), or a single no
+    empty = _outside(x, width) | _outside(y, height)  # (h, w), or a scalar False
     return _pick(window, y, x, empty).long().masked_fill_(empty, void)
 
 
 def _pick(plane: Tensor, y: Tensor, x: Tensor, empty: Tensor) -> Tensor:
-    """Values of ``(*, H, W)`` at whole rows and columns ``(h, w)``; anything where it is empty."""
-    places = (y.long() * plane.shape[-1]).add_(x.long()).masked_fill_(empty, 0)
-    picked = plane.reshape(*plane.shape[:-2], -1).index_select(-1, places.reshape(-1))
+    """Index ``(*, H, W)`` at rows and columns ``(h, w)``; arbitrary values where ``empty``."""
+    flat = (y.long() * plane.shape[-1]).add_(x.long()).masked_fill_(empty, 0)
+    picked = plane.reshape(*plane.shape[:-2], -1).index_select(-1, flat.reshape(-1))
     return picked.reshape(*plane.shape[:-2], *y.shape)
 
 
 def view_boundaries(boundaries: Tensor, view: View) -> Tensor:
-    """Look at a boundary map: the maximum over the pixels that each pixel of the window covers.
+    """Crop a boundary map: the maximum over the pixels that each pixel of the crop covers.
 
-    A boundary is one pixel thin, so the nearest pixel would miss parts of it and a mean would fade
-    it. The pixels that count are those of the upright box around the turned pixel: every marked
-    pixel that the window shows marks at least one pixel of the window. A turned line may become
-    two pixels thick. A pixel is void where the nearest pixel of the map is, or where the map ends.
+    Boundaries are one pixel wide: nearest neighbour would miss parts, and a mean would weaken them.
+    The maximum is taken over the axis-aligned box around the rotated pixel, so that every boundary
+    pixel within the crop marks at least one of its pixels; a rotated line may become two pixels
+    wide. A pixel is void if the nearest pixel of the map is void or outside.
 
     Args:
         boundaries: ``(H, W)`` floats in [0, 1], -1 void.
-        view: the window.
+        view: the crop.
 
     Returns:
         Float32 ``view.size``.
@@ -241,7 +243,7 @@ def view_boundaries(boundaries: Tensor, view: View) -> Tensor:
         tensor([[0., 1., 0.]])
     """
     if view.upright:
-        return _set_in(boundaries, view, VOID, torch.float32)
+        return _crop_upright(boundaries, view, VOID, torch.float32)
     rows, columns = view.box(*boundaries.shape)
     window = boundaries[rows, columns].float()
     if 0 in window.shape:
@@ -250,23 +252,23 @@ def view_boundaries(boundaries: Tensor, view: View) -> Tensor:
     x, y = at.floor()
     empty = _outside(x, window.shape[1]) | _outside(y, window.shape[0])
     nearest = _pick(window, y, x, empty)
-    side = math.ceil(View((0, 0), (1, 1), view.scale, view.angle).reach[0] - 1e-6)
+    side = math.ceil(View((0, 0), (1, 1), view.scale, view.angle).extent[0] - 1e-6)
     if side > 1:
         padded = torch.nn.functional.pad(window, [side] * 4, value=VOID)
         highest = torch.nn.functional.max_pool2d(padded[None], side, stride=1)[0]
-        x, y = at.add_(0.5 - side / 2 + side).floor_()  # first column and row of each block
-        found = torch.where(nearest < 0, nearest, _pick(highest, y, x, empty))
+        x, y = at.add_(0.5 - side / 2 + side).floor_()  # first column and row of each box
+        values = torch.where(nearest < 0, nearest, _pick(highest, y, x, empty))
     else:
-        found = nearest
-    return found.masked_fill_(empty, VOID)
+        values = nearest
+    return values.masked_fill_(empty, VOID)
 
 
 def view_locations(locations: Tensor, view: View) -> Tensor:
-    """Look at locations: interpolated; beyond the image they are those of its nearest pixel.
+    """Crop a location map by bilinear interpolation, with replicated borders.
 
     Args:
         locations: ``(2, H, W)`` floats.
-        view: the window.
+        view: the crop.
 
     Returns:
         Float32 ``(2, *view.size)``, within the range of ``locations``.
@@ -281,11 +283,11 @@ def view_locations(locations: Tensor, view: View) -> Tensor:
         (torch.arange(first, first + side)).clamp_(0, length - 1)
         for first, side, length in zip(view.corner(), view.size, locations.shape[-2:], strict=True)
     )
-    return _mirrored(locations.float()[:, rows[:, None], columns], view)
+    return _flip(locations.float()[:, rows[:, None], columns], view)
 
 
-def view_map(one: Tensor, view: View) -> Tensor:
-    """Look at a map as its type asks for; a plain tensor and any other mask is a label map.
+def view_map(values: Tensor, view: View) -> Tensor:
+    """Crop a map according to its type; plain tensors and other masks are label maps.
 
     Returns:
         A plain tensor ``(*, *view.size)``.
@@ -294,36 +296,36 @@ def view_map(one: Tensor, view: View) -> Tensor:
         >>> view_map(BoundaryMap(torch.zeros(4, 4)), View((2.0, 2.0), (2, 2))).dtype
         torch.float32
     """
-    plain = one.as_subclass(Tensor)
-    if isinstance(one, BoundaryMap):
+    plain = values.as_subclass(Tensor)
+    if isinstance(values, BoundaryMap):
         return view_boundaries(plain, view)
-    return (view_locations if isinstance(one, LocationMap) else view_labels)(plain, view)
+    return (view_locations if isinstance(values, LocationMap) else view_labels)(plain, view)
 
 
 def _outside(at: Tensor, length: int) -> Tensor:
-    """Which positions lie off the image; a single no where none does, which the corners tell."""
+    """Mask of positions outside the image; a scalar False if the four corners are inside."""
     corners = at[:: max(at.shape[0] - 1, 1), :: max(at.shape[1] - 1, 1)]
     if bool(((corners >= 0) & (corners < length)).all()):
         return torch.tensor(False)
     return (at < 0) | (at >= length)
 
 
-def _set_in(plane: Tensor, view: View, fill: float, kind: torch.dtype) -> Tensor:
-    """An upright view: cut out, and set on an empty canvas where the image ends."""
+def _crop_upright(plane: Tensor, view: View, fill: float, kind: torch.dtype) -> Tensor:
+    """An upright crop: a slice, padded with ``fill`` outside the image."""
     (top, left), (height, width) = view.corner(), view.size
     rows = slice(min(max(top, 0), plane.shape[-2]), max(top + height, 0))
     columns = slice(min(max(left, 0), plane.shape[-1]), max(left + width, 0))
     part = plane[..., rows, columns]
     if part.shape[-2:] == view.size:
-        seen = part.to(kind, copy=True)
+        crop = part.to(kind, copy=True)
     else:
-        seen = torch.full((*plane.shape[:-2], *view.size), fill, dtype=kind)
+        crop = torch.full((*plane.shape[:-2], *view.size), fill, dtype=kind)
         y, x = rows.start - top, columns.start - left
         if part.numel():
-            seen[..., y : y + part.shape[-2], x : x + part.shape[-1]] = part
-    return _mirrored(seen, view)
+            crop[..., y : y + part.shape[-2], x : x + part.shape[-1]] = part
+    return _flip(crop, view)
 
 
-def _mirrored(seen: Tensor, view: View) -> Tensor:
-    flipped = [axis for axis, mirrored in zip((-2, -1), view.mirror, strict=True) if mirrored]
-    return seen.flip(flipped) if flipped else seen
+def _flip(crop: Tensor, view: View) -> Tensor:
+    axes = [axis for axis, mirrored in zip((-2, -1), view.mirror, strict=True) if mirrored]
+    return crop.flip(axes) if axes else crop

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012, the images with segmented objects."""
+"""Reader of PASCAL VOC 2012: the images with instance and semantic segmentation."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ VOC_CLASSES = (
 
 
 class VocDataset(StandardDataset):
-    """Objects of 20 classes; the border of each, 255 in the files, is void.
+    """Objects of 20 classes; object borders (255 in the files) are void.
 
-    An object has the class of most of its pixels. The lists of ``ImageSets/Segmentation`` are
-    the splits; the test images have no public labels, so ``"val"`` is what one tests on.
+    The class of an object is the most frequent class of its pixels. Splits are the lists in
+    ``ImageSets/Segmentation``. The test images have no public labels: evaluate on ``"val"``.
 
     Args:
-        root: the folder ``VOC2012``, or ``VOCdevkit`` or what holds it.
+        root: the folder ``VOC2012``, or ``VOCdevkit`` or its parent.
         split: ``"train"``, ``"val"`` or ``"all"``.
-        seed: not used where the lists are there.
-        name: what to call the dataset; its path when None.
+        seed: of the hash split; not used where the split lists exist.
+        name: of the dataset; None: its path.
 
     Raises:
         CongealError: the folder does not hold the dataset, or a file cannot be used.
@@ -51,13 +51,13 @@ class VocDataset(StandardDataset):
 
     @classmethod
     def find(cls, path: Path) -> Path | None:
-        """The folder with the labels: ``path`` or ``VOC2012`` below it."""
+        """The folder ``VOC2012``, at or below ``path``."""
         needed = ("JPEGImages", "SegmentationObject", "ImageSets/Segmentation")
         return first_folder(path, ("", "VOC2012", "VOCdevkit/VOC2012"), needed)
 
     @classmethod
     def list_pairs(cls, home: Path) -> dict[str, list[Pair]]:
-        """What the lists name; those of the test images only when their labels are here."""
+        """The images of the split lists; test images only if their labels exist."""
         lists = home / "ImageSets" / "Segmentation"
         parts = {part: lists / f"{part}.txt" for part in PARTS}
         found = {part: _pairs(home, path) for part, path in parts.items() if path.is_file()}
@@ -68,7 +68,7 @@ class VocDataset(StandardDataset):
         return found
 
     def read(self, pair: Pair) -> Sample:
-        """Read the image, its objects and its classes."""
+        """Read the image, its instances and its semantic map."""
         image = read_image(pair.image)
         labels = relabel(read_void(pair.mask))
         classes = pair.mask.parent.with_name("SegmentationClass") / pair.mask.name
@@ -85,8 +85,8 @@ class VocDataset(StandardDataset):
         )
 
 
-def _pairs(home: Path, names: Path) -> list[Pair]:
+def _pairs(home: Path, split_list: Path) -> list[Pair]:
     return [
         Pair(name, home / f"JPEGImages/{name}.jpg", home / f"SegmentationObject/{name}.png")
-        for name in (line.split()[0] for line in read_list(names))
+        for name in (line.split()[0] for line in read_list(split_list))
     ]

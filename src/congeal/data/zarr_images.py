@@ -1,4 +1,4 @@
-"""Images in Zarr and TIFF of which only the parts asked for are read."""
+"""Lazy reading of images in Zarr and TIFF, window by window."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from congeal.errors import CongealError
 
 __all__ = ["ZarrImage", "is_zarr", "open_zarr_image", "parse_plane"]
 
-AXES = {2: "yx", 3: "cyx", 4: "zcyx", 5: "tczyx"}  # of arrays that tell none
-SAMPLED = 1_000_000  # values that statistics are taken over
+DEFAULT_AXES = {2: "yx", 3: "cyx", 4: "zcyx", 5: "tczyx"}  # by number of dimensions
+SAMPLED = 1_000_000  # values from which statistics are computed
 
 
 @dataclass(frozen=True, eq=False)
 class ZarrImage:
-    """An image `(H, W, C)` whose parts are read when they are asked for.
+    """An image `(H, W, C)` that is read window by window.
 
     Attributes:
-        array: of Zarr.
-        axes: one letter for each axis, such as ``"czyx"``.
-        plane: which index of each axis that is not y, x or c.
-        channels: which to take, in this order; None: all.
-        pixel_size: micrometres per pixel; None where the file tells none.
-        where: for messages.
+        array: the Zarr array.
+        axes: one letter per axis, such as ``"czyx"``.
+        plane: index along each axis other than y, x and c.
+        channels: indices of the channels to read, in this order; None: all.
+        pixel_size: micrometres per pixel; None if unknown.
+        where: path of the image, for error messages.
     """
 
     array: Any
@@ -51,11 +51,11 @@ class ZarrImage:
         return height, width, self.array.shape[self.axes.index("c")] if "c" in self.axes else 1
 
     def __getitem__(self, window: tuple[slice, slice]) -> Pixels:
-        """Read rows and columns."""
-        told: dict[str, Any] = {"y": window[0], "x": window[1], "c": slice(None), **self.plane}
-        part = np.asarray(self.array[tuple(told[axis] for axis in self.axes)])
-        left = [axis for axis in self.axes if axis in "yxc"]
-        ordered = part.transpose([left.index(axis) for axis in "yxc" if axis in left])
+        """Read a window, given as slices of rows and columns."""
+        index: dict[str, Any] = {"y": window[0], "x": window[1], "c": slice(None), **self.plane}
+        part = np.asarray(self.array[tuple(index[axis] for axis in self.axes)])
+        kept = [axis for axis in self.axes if axis in "yxc"]
+        ordered = part.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
         return np.ascontiguousarray(as_image(ordered, self.where, self.channels))
 
     def sampled(self) -> Pixels:
@@ -66,7 +66,7 @@ class ZarrImage:
 
 
 def is_zarr(path: str | Path) -> bool:
-    """Whether a path is a folder of Zarr, by its name or by what is in it.
+    """Whether a path is a Zarr group or array, by its suffix or its metadata files.
 
     Example:
         >>> is_zarr("plate.zarr"), is_zarr("cell.png")
@@ -82,17 +82,19 @@ def open_zarr_image(
     plane: Mapping[str, int] | None = None,
     axes: str | None = None,
 ) -> ZarrImage:
-    """Open an image of OME-Zarr at full resolution, a plain array, or a TIFF.
+    """Open an OME-Zarr image at full resolution, a plain Zarr array, or a TIFF.
 
     Args:
-        path: of the group of the image, of an array, or of a TIFF.
-        channels: which to take, from 0, in this order; None: those of gray or RGB.
-        plane: which index of each other axis, such as ``{"t": 0, "z": 4}``; an axis of length 1
-            need not be told.
-        axes: of a plain array, a letter each, such as ``"zyx"``; None: yx, cyx, zcyx or tczyx.
+        path: of the image group, the array, or the TIFF.
+        channels: indices of the channels to read, from 0, in this order; None: the image has to be
+            gray or RGB.
+        plane: index along each other axis, such as ``{"t": 0, "z": 4}``; not required for axes of
+            length 1.
+        axes: of a plain array, one letter each, such as ``"zyx"``; None: yx, cyx, zcyx or tczyx.
 
     Raises:
-        CongealError: it is none, or a plane is not told or not there.
+        CongealError: the path is not such an image, its axes are unknown, or an index of a plane is
+            missing or out of range.
 
     Example:
         >>> import tempfile, zarr
@@ -102,7 +104,7 @@ def open_zarr_image(
         (40, 50, 1)
     """
     found, own, size = _open(Path(path))
-    named = (own if "?" not in own else "") or axes or AXES.get(found.ndim, "")
+    named = (own if "?" not in own else "") or axes or DEFAULT_AXES.get(found.ndim, "")
     if len(named) != found.ndim or not {"y", "x"} <= set(named) or len({*named}) < len(named):
         raise CongealError(
             f"expected axes with y and x for {path} of shape {found.shape}, got {named!r}; "
@@ -115,14 +117,14 @@ def open_zarr_image(
 
 
 def _open(path: Path) -> tuple[Any, str, float | None]:
-    """The array of full resolution, its axes as far as they are told, and the size of a pixel."""
+    """The full-resolution array, its stated axes (``?`` if unnamed), and the pixel size."""
     import zarr
 
     try:
         if not is_zarr(path):
             return _open_tiff(path)
         found: Any = zarr.open(str(path), mode="r")
-    except Exception as error:  # a store that is damaged fails in any way there is
+    except Exception as error:  # a damaged store may raise any exception
         raise CongealError(f"expected Zarr or TIFF in {path}, cannot read it ({error})") from error
     scales = _multiscales(dict(found.attrs))
     if not isinstance(found, zarr.Array):
@@ -132,14 +134,14 @@ def _open(path: Path) -> tuple[Any, str, float | None]:
 
 
 def _multiscales(attributes: dict[str, Any]) -> list[Any]:
-    """What OME-Zarr tells of the levels; nothing where it is no list."""
-    told = attributes.get("ome", attributes)
-    scales = told.get("multiscales") if isinstance(told, dict) else None
+    """The multiscales metadata of OME-Zarr; empty if missing or invalid."""
+    metadata = attributes.get("ome", attributes)
+    scales = metadata.get("multiscales") if isinstance(metadata, dict) else None
     return scales if isinstance(scales, list) and scales and isinstance(scales[0], dict) else []
 
 
 def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
-    """A TIFF as an array of Zarr, whose tiles or strips are read when they are asked for."""
+    """A TIFF as a Zarr array, whose tiles or strips are read on access."""
     import tifffile
     import zarr
 
@@ -152,10 +154,10 @@ def _open_tiff(path: Path) -> tuple[Any, str, float | None]:
 
 
 def parse_plane(text: str | None) -> dict[str, int]:
-    """Read which plane to take, such as ``t=0,z=4``.
+    """Parse the option ``--plane``, such as ``t=0,z=4``.
 
     Raises:
-        CongealError: it is none.
+        CongealError: the text is invalid.
 
     Example:
         >>> parse_plane("t=0,z=4")
@@ -163,7 +165,7 @@ def parse_plane(text: str | None) -> dict[str, int]:
     """
     plane = {}
     for part in filter(None, (text or "").split(",")):
-        axis, _, number = (one.strip() for one in part.partition("="))
+        axis, _, number = (word.strip() for word in part.partition("="))
         if len(axis) != 1 or not number.isdecimal() or len(number) > 18:
             raise CongealError(f"expected --plane such as t=0,z=4, got {text!r:.80}")
         plane[axis] = int(number)
@@ -171,20 +173,20 @@ def parse_plane(text: str | None) -> dict[str, int]:
 
 
 def _finest(group: Any, scales: list[Any], path: str | Path) -> Any:
-    """The array of full resolution of a group."""
+    """The full-resolution array of a group."""
     try:
         return group[scales[0]["datasets"][0]["path"]]
     except (LookupError, TypeError) as error:
         raise CongealError(
-            f"expected an image of OME-Zarr (multiscales) or an array in {path}, found a group of "
+            f"expected an OME-Zarr image (multiscales) or an array in {path}, found a group with "
             f"{', '.join(list(group)[:5]) or 'nothing'}"
         ) from error
 
 
 def _named_axes(scales: list[Any]) -> str:
     axes = scales[0].get("axes", []) if scales else []
-    named = (one.get("name") if isinstance(one, dict) else one for one in axes)
-    return "".join(one if isinstance(one, str) else "?" for one in named)
+    names = (axis.get("name") if isinstance(axis, dict) else axis for axis in axes)
+    return "".join(name if isinstance(name, str) else "?" for name in names)
 
 
 def _planes(
@@ -196,7 +198,7 @@ def _planes(
             continue
         if axis not in plane and length > 1:
             raise CongealError(
-                f"expected which of {length} planes along {axis} of {path} to take: "
+                f"expected an index for the {length} planes along {axis} of {path}: "
                 f"--plane {axis}=0 to {axis}={length - 1} (plane= in Python)"
             )
         chosen[axis] = plane.pop(axis, 0)
@@ -210,10 +212,10 @@ def _planes(
 
 
 def _pixel_size(scales: list[Any], axes: str) -> float | None:
-    """Micrometres of a side of a pixel, where OME tells them and pixels are square."""
+    """Pixel size in micrometres from OME metadata; None if missing or pixels are not square."""
     try:
         steps = scales[0]["datasets"][0]["coordinateTransformations"]
-        scale = next(one["scale"] for one in steps if one["type"] == "scale")
+        scale = next(step["scale"] for step in steps if step["type"] == "scale")
         sides = [
             scale[axes.index(axis)] * in_micrometres(scales[0]["axes"][axes.index(axis)]["unit"])
             for axis in "yx"

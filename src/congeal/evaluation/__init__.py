@@ -1,4 +1,4 @@
-"""Evaluating a model on a dataset: scores, a table, ``evaluation.json`` and a report page."""
+"""Evaluation of a model on a dataset: scores, table, ``evaluation.json`` and report page."""
 
 from congeal.evaluation.examples import Example
 from congeal.evaluation.result import Evaluation

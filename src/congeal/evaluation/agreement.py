@@ -1,4 +1,4 @@
-"""The curve of a boundary model beside how well the annotators agree."""
+"""Precision-recall curve of a boundary model, with the agreement of the annotators."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ __all__ = ["Agreement"]
 
 
 class Agreement:
-    """Measures the annotators on the images that a model is measured on; else does nothing.
+    """Scores the annotators on the images of a boundary evaluation; does nothing otherwise.
 
-    To score each annotator by all others costs a few hundredths of the whole benchmark, and as much
-    as a quick estimate, which goes without.
+    Scoring each annotator against the others takes a few percent of the full benchmark; it is
+    omitted for quick estimates, where it would double the time.
 
     Args:
-        judge: of the model.
+        judge: the judge of the model.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
-        >>> Agreement(Judge(PROTOCOLS["bsds-boundaries"], {"thresholds": 5})).people is None
+        >>> Agreement(Judge(PROTOCOLS["bsds-boundaries"], {"thresholds": 5})).annotators is None
         True
     """
 
     def __init__(self, judge: Judge) -> None:
         metric = judge.metric
         self.metric = metric if isinstance(metric, BsdsBoundaryMetric) else None
-        whole = self.metric is not None and not self.metric.quick
-        self.people = HumanAgreementMetric() if whole else None
+        full = self.metric is not None and not self.metric.quick
+        self.annotators = HumanAgreementMetric() if full else None
 
-    def look(self, one: Comparison) -> None:
-        """Add what the annotators drew in an image."""
-        if self.people is not None:
-            self.people.update(truth=one.drawn_boundaries())
+    def update(self, comparison: Comparison) -> None:
+        """Add the annotations of an image."""
+        if self.annotators is not None:
+            self.annotators.update(truth=comparison.annotated_boundaries())
 
     def add_to(self, found: Evaluation) -> Evaluation:
-        """The evaluation with its curve, and with what was found of the annotators."""
+        """Return the evaluation with its curve and the scores of the annotators."""
         if self.metric is None:
             return found
         curve = [(point.recall, point.precision) for point in self.metric.scores().curve]
         curves = {"model": [point for point in curve if point[1] > 0]}
-        if self.people is None or not self.people.images:
+        if self.annotators is None or not self.annotators.images:
             return replace(found, curves=curves)
-        told = self.people.compute()
-        curves["annotators"] = [(told["recall"], told["precision"])]
-        people = {f"human_{name}": told[name] for name in ("f", "recall", "precision")}
-        return replace(found, curves=curves, metrics={**found.metrics, **people})
+        scores = self.annotators.compute()
+        curves["annotators"] = [(scores["recall"], scores["precision"])]
+        human = {f"human_{name}": scores[name] for name in ("f", "recall", "precision")}
+        return replace(found, curves=curves, metrics={**found.metrics, **human})

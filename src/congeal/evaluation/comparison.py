@@ -1,4 +1,4 @@
-"""Truth and prediction of one image, in every form that a protocol may ask for."""
+"""Ground truth and prediction of one image, in all forms that protocols need."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from congeal.segmentation import Segmentation
 __all__ = ["UNNAMED", "Comparison"]
 
 UNNAMED = ("object",)
-"""Names of the classes of a result that was given none."""
+"""Class names of a result without classes."""
 
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -34,17 +34,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One image of a dataset with what a model made of it.
+    """A sample of a dataset with the prediction of a model.
 
-    Predicted classes are brought to the numbers of the data: by their names where the data knows
-    all that occur in the image, as they are otherwise. Without classes in the data, all objects
-    are of class 1.
+    Predicted classes are mapped to the class ids of the dataset: by name if the dataset has all
+    names that occur, else unchanged. In a dataset without classes, all objects have class 1.
 
     Attributes:
-        sample: the image and what is known about it.
-        result: what the model found.
-        dataset: where the sample comes from.
-        memory: prototypes to retrieve from, where the protocol needs any.
+        sample: image and ground truth.
+        result: the prediction.
+        dataset: the dataset of the sample.
+        memory: memory bank of prototypes, for protocol ``"retrieval"``.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -61,7 +60,7 @@ class Comparison:
     memory: Memory | None = None
 
     def __post_init__(self) -> None:
-        """Number objects anew where numbers leave gaps: tables by number would be as large."""
+        """Renumber labels with large gaps: lookup tables have the size of the largest label."""
         labels = check_labels(self.sample.labels, f"labels of {self.sample.name}")
         highest, classes = int(labels.max(initial=0)), self.sample.classes
         if classes is not None and highest > len(classes):
@@ -79,12 +78,12 @@ class Comparison:
 
     @cached_property
     def classes(self) -> Labels:
-        """Class of each predicted object in the numbers of the data, `(N,)`."""
-        return self._numbers[self.result.classes]
+        """Class of each predicted object in the class ids of the dataset, `(N,)`."""
+        return self._class_map[self.result.classes]
 
     @cached_property
-    def _numbers(self) -> Labels:
-        """Number in the data of the model's class 0, 1 and so on, as far as any occurs."""
+    def _class_map(self) -> Labels:
+        """Class id of the dataset by class id of the model, up to the largest that occurs."""
         names, own = self.dataset.class_names, self.result.class_names
         used = np.unique(self.result.classes)
         if self.result.semantic is not None:
@@ -106,35 +105,35 @@ class Comparison:
 
     @cached_property
     def true_classes(self) -> Labels:
-        """Map of the true classes `(H, W)`, -1 void."""
+        """Ground-truth semantic map `(H, W)`, -1 void."""
         if self.sample.semantic is not None:
             return self.sample.semantic
         return _paint(self.sample.labels, self.object_classes())
 
     @cached_property
     def predicted_classes(self) -> Labels:
-        """Map of the predicted classes `(H, W)`; -1 for none where the data has no background.
+        """Predicted semantic map `(H, W)`; class 0 becomes -1 in datasets without background.
 
-        The semantic map of the result, where it has one, else the classes of its objects.
+        It is the semantic map of the result if present, else the classes of its objects.
         """
         if self.result.semantic is None:
             found = _paint(self.labels, self.classes)
         else:
-            found = self._numbers[self.result.semantic]
+            found = self._class_map[self.result.semantic]
         return found if self.dataset.has_background else np.where(found == 0, VOID, found)
 
     @cached_property
     def clusters(self) -> Labels:
-        """Map of the predicted classes `(H, W)` under the model's own numbers, with 0 for none.
+        """Predicted semantic map `(H, W)` in the class ids of the model, 0 without class.
 
-        Of a result without a semantic map the classes of objects, in the numbers of the data.
+        For a result without semantic map, the classes of objects in the class ids of the dataset.
         """
         if self.result.semantic is not None:
             return self.result.semantic
         return _paint(self.labels, self.classes)
 
     def true_objects(self, *, crowds: bool = True) -> Objects:
-        """Give the true objects, whole where the data has them so, with their classes."""
+        """Ground-truth objects with classes, as complete masks if the dataset has them."""
         sample = self.sample
         if sample.masks:
             masks = [mask for mask in sample.masks if crowds or not mask.crowd]
@@ -146,86 +145,85 @@ class Comparison:
                 crowd=[mask.crowd for mask in masks],
             )
         classes = self.object_classes()
-        counted = np.concatenate([[True], classes >= 0])[np.maximum(sample.labels, 0)]
+        evaluated = np.concatenate([[True], classes >= 0])[np.maximum(sample.labels, 0)]
         return Objects.from_labels(
-            np.where(counted, sample.labels, VOID), dict(enumerate(classes.tolist(), start=1))
+            np.where(evaluated, sample.labels, VOID), dict(enumerate(classes.tolist(), start=1))
         )
 
     def predicted_objects(self) -> Objects:
-        """Give the predicted objects, overlaps included, with classes and scores."""
+        """Predicted objects, overlaps included, with classes and scores."""
         return self._predicted(self.classes)
 
     def cityscapes(self) -> tuple[Labels, Objects]:
-        """Give the truth and the predicted objects in the numbers of Cityscapes' files."""
+        """Ground-truth ids and predicted objects in the ids of Cityscapes' files."""
         official = np.array(self.dataset.class_ids, np.int64)
         truth = cityscapes_ids(self.sample.labels, self.true_classes, self.object_classes())
         return truth, self._predicted(official[self.classes])
 
     def distances(self) -> dict[int, tuple[float, float]]:
-        """Ask the dataset how far its objects are, by their numbers in Cityscapes' files."""
+        """Distances of the objects, by their ids in Cityscapes' files."""
         return self.dataset.distances(self.sample.name)
 
     def contours(self) -> NDArray[np.float64]:
-        """Give the predicted boundaries `(H, W)`, 0 to 1.
+        """Predicted boundary strength `(H, W)`, 0 to 1.
 
-        The boundary map of the result, where it has one, else the boundaries of its label map,
-        background included, which are 0 or 1.
+        It is the boundary map of the result if present, else the binary boundaries of its labels.
         """
         if self.result.boundary is not None:
             return self.result.boundary.astype(np.float64)
         return corner_boundaries(self.labels).astype(np.float64)
 
     def regions(self, thresholds: Sequence[float]) -> list[Labels]:
-        """Give the predicted regions from 1, `(H, W)`, one segmentation for each threshold.
+        """Predicted segmentations `(H, W)` with labels from 1, one per threshold.
 
-        Contours are cut at the thresholds. A result of objects is one segmentation for all; what is
-        in no object is a region as well.
+        Contours are thresholded. A result with objects gives the same segmentation at all
+        thresholds, with the background as a region.
         """
         if self.result.has_objects or (contours := self.result.contours) is None:
             return [self.labels + 1] * len(thresholds)
         return list(segments_from_contours(contours, thresholds))
 
     @property
-    def classed(self) -> bool:
-        """Whether data and model both tell classes of objects apart."""
+    def has_classes(self) -> bool:
+        """Whether both dataset and model have classes of objects."""
         named = self.result.class_names != UNNAMED and len(self.dataset.class_names) > 2
         return named and self.sample.classes is not None
 
-    def classes_at_hand(self) -> list[int]:
-        """List the classes of true and of predicted objects, ascending."""
+    def present_classes(self) -> list[int]:
+        """Classes of ground-truth and predicted objects, ascending."""
         both = np.union1d(self.object_classes(), self.classes)
         return [label for label in both.tolist() if label > 0]
 
     def of_class(self, label: int) -> tuple[Labels, Labels]:
-        """Give the true and the predicted objects `(H, W)` of one class.
+        """Label maps `(H, W)` of the ground-truth and the predicted objects of one class.
 
-        A true object without a class that counts is void.
+        Ground-truth objects without evaluated class are void.
         """
         true = self.object_classes()
         kept = np.where(true == label, np.arange(1, len(true) + 1), np.where(true < 0, VOID, 0))
-        mine = np.where(self.classes == label, np.arange(1, len(self.classes) + 1), 0)
+        predicted = np.where(self.classes == label, np.arange(1, len(self.classes) + 1), 0)
         labels = self.sample.labels
         return (
             np.where(labels < 0, labels, np.r_[0, kept][np.maximum(labels, 0)]),
-            np.r_[0, mine][self.labels],
+            np.r_[0, predicted][self.labels],
         )
 
-    def drawn_boundaries(self) -> tuple[NDArray[Any], ...]:
-        """Give what each annotator drew: boundaries, or segments where there are no boundaries.
+    def annotated_boundaries(self) -> tuple[NDArray[Any], ...]:
+        """Boundaries by annotator, or segments if the dataset has no boundaries.
 
-        Without annotators the label map stands for what one drew.
+        Without annotators the label map is used as the only annotation.
         """
         sample = self.sample
         return sample.boundaries or sample.annotations or (sample.labels,)
 
     def annotated_regions(self) -> list[Labels]:
-        """Give the segments of every annotator, numbered from 1; -1 void."""
+        """Segments by annotator, labels from 1, -1 void."""
         return [np.where(drawn < 0, VOID, drawn + 1) for drawn in self.sample.annotations]
 
     def panoptic(
         self, things: tuple[int, ...]
     ) -> tuple[Labels, Labels, dict[int, int], dict[int, int]]:
-        """Give true and predicted segments `(H, W)`, and the classes of both."""
+        """Ground-truth and predicted panoptic segments `(H, W)`, and the classes of both."""
         true, true_classes = _segments(
             self.sample.labels, self.object_classes(), self.true_classes, things
         )
@@ -233,12 +231,12 @@ class Comparison:
         return true, pred, true_classes, pred_classes
 
     def matched_masks(self) -> Iterator[tuple[Mask, Mask]]:
-        """Give every true object and the predicted one that belongs to it, void cut out of both.
+        """Masks of each ground-truth object and its matched predicted object, without void.
 
-        They are paired one to one so that the total IoU is largest; an object that is left over
-        comes with an empty mask, a predicted one that is left over does not come.
+        The one-to-one matching maximises the total IoU. An unmatched ground-truth object is paired
+        with an empty mask; unmatched predictions are omitted.
         """
-        known = self.sample.labels != VOID
+        valid = self.sample.labels != VOID
         table = contingency(self.sample.labels, self.labels).objects()
         iou = np.zeros((len(table.true_ids), len(table.pred_ids)))
         union = table.true_areas[table.rows] + table.pred_areas[table.cols] - table.counts
@@ -247,10 +245,10 @@ class Comparison:
         partner = {r: c for r, c in zip(rows.tolist(), cols.tolist(), strict=True) if iou[r, c] > 0}
         for row, number in enumerate(table.true_ids):
             pred = table.pred_ids[partner[row]] if row in partner else VOID
-            yield self.sample.labels == number, (self.labels == pred) & known
+            yield self.sample.labels == number, (self.labels == pred) & valid
 
     def object_classes(self) -> Labels:
-        """Class of each label 1..K of the truth, `(K,)`; 1 where the data has none."""
+        """Class of each ground-truth label 1..K, `(K,)`; 1 in datasets without classes."""
         count = int(self.sample.labels.max(initial=0))
         if self.sample.classes is None:
             return np.ones(count, np.int64)
@@ -265,12 +263,12 @@ class Comparison:
                 dict(zip(numbers, classes.tolist(), strict=True)),
                 dict(zip(numbers, scores.tolist(), strict=True)),
             )
-        codes = [as_rle(result.shape, encode(mask)) for mask in _whole(result)]
+        codes = [as_rle(result.shape, encode(mask)) for mask in _full_masks(result)]
         return Objects.from_rle(codes, result.shape, classes, scores)
 
 
-def _whole(result: Segmentation) -> Iterator[Mask]:
-    """Give the masks `(H, W)` one by one: all of them together may be large."""
+def _full_masks(result: Segmentation) -> Iterator[Mask]:
+    """Masks `(H, W)` one by one, since all together may not fit in memory."""
     for crop in result.crops():
         mask = np.zeros(result.shape, np.bool_)
         mask[crop.window] = crop.mask
@@ -282,7 +280,7 @@ def _size(labels: Labels) -> tuple[int, int]:
 
 
 def _paint(labels: Labels, classes: Labels) -> Labels:
-    """Give each pixel the class of its object; 0 outside, -1 in void."""
+    """Class of the object at each pixel; 0 outside of objects, -1 void."""
     by_number = np.concatenate([[0], classes])
     return np.where(labels < 0, VOID, by_number[np.maximum(labels, 0)])
 
@@ -290,8 +288,8 @@ def _paint(labels: Labels, classes: Labels) -> Labels:
 def _segments(
     labels: Labels, classes: Labels, semantic: Labels, things: tuple[int, ...]
 ) -> tuple[Labels, dict[int, int]]:
-    """Make panoptic segments: the pixels of one class that has no objects are one segment."""
-    counted = np.concatenate([[False], np.isin(classes, things)])[np.maximum(labels, 0)]
-    objects = np.where((labels < 0) | counted, labels, 0)
-    # An object is of its own class, whatever the map of classes says below it.
-    return panoptic_segments(objects, np.where(counted, _paint(labels, classes), semantic), things)
+    """Panoptic segments; objects of classes that are not things become stuff."""
+    is_thing = np.concatenate([[False], np.isin(classes, things)])[np.maximum(labels, 0)]
+    objects = np.where((labels < 0) | is_thing, labels, 0)
+    # The class of an object takes precedence over the semantic map.
+    return panoptic_segments(objects, np.where(is_thing, _paint(labels, classes), semantic), things)

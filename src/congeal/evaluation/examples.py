@@ -1,7 +1,6 @@
-"""The images a report shows: the worst and the best of a stream, kept as small pictures.
+"""Example pictures of a report: the worst and best images of an evaluation.
 
-What is drawn is what the protocol judges: objects, segments of a panoptic map, classes of pixels,
-or boundaries.
+Depending on the protocol, pictures show objects, panoptic segments, semantic maps or boundaries.
 """
 
 from __future__ import annotations
@@ -48,30 +47,30 @@ Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 PICTURE_SIDE = 640
-"""Longest side in pixels to which pictures are reduced."""
+"""Maximum side of pictures in pixels; larger ones are reduced."""
 
 CLASS_TINT = 0.5
-"""Strength of the colours of classes, which cover the whole image."""
+"""Opacity of class colours."""
 
-BOUNDARY_CUT = 0.5
-"""From this on a predicted boundary is drawn, where the protocol tells no best threshold."""
+BOUNDARY_THRESHOLD = 0.5
+"""Boundary strength that is drawn, if the protocol gives no best threshold."""
 
 FOUND, MISSED, INVENTED = (60, 190, 90), (235, 60, 60), (255, 176, 32)
-"""Colours of objects that were found, missed, and predicted where there is none."""
+"""Colours of true positives, false negatives and false positives."""
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image of a report, with pictures `(h, w, 3)` of the size of a page.
+    """Pictures of one image for a report, `(h, w, 3)` each.
 
     Attributes:
         scores: the entry of the image in ``per_image``.
-        image: the image itself.
-        truth: what is true drawn over it: objects, segments, classes or boundaries.
-        prediction: what was predicted drawn over it.
-        mistakes: objects or boundaries found (green line), missed (red) and predicted in vain
-            (orange); of classes the pixels of the wrong one (red).
-        steps: title and picture of steps between image and prediction, where the model draws any.
+        image: the image.
+        truth: the image overlaid with the ground truth: objects, segments, classes or boundaries.
+        prediction: the image overlaid with the prediction.
+        mistakes: true positives (green outline), false negatives (red) and false positives
+            (orange); for classes the misclassified pixels (red).
+        steps: titles and pictures of intermediate steps, if the model draws any.
     """
 
     scores: dict[str, Any]
@@ -83,26 +82,25 @@ class Example:
 
 
 class RankedExamples:
-    """Keeps pictures of the worst images of a stream and of the best, and of no others.
+    """Keeps the pictures of the worst and best images only.
 
-    Of equals the earlier is kept. An image among both, of a short stream, counts as one of the
-    worst.
+    In a tie the earlier image is kept. In a small dataset, an image in both sets counts as worst.
 
     Args:
-        worst: how many of the worst.
-        best: how many of the best.
+        worst: number of worst images.
+        best: number of best images.
     """
 
     def __init__(self, worst: int, best: int = 0) -> None:
-        self._worst, self._best = _Most(worst), _Most(best)
+        self._worst, self._best = _TopK(worst), _TopK(best)
         self._offered = 0
 
     def offer(self, badness: Sequence[float], draw: Callable[[], Example]) -> None:
-        """Look at one image; it is drawn and kept only if it is among the worst or best so far.
+        """Offer an image, which is drawn and kept only if it is among the worst or best so far.
 
         Args:
-            badness: ranks the image, larger is worse.
-            draw: makes its pictures.
+            badness: sort key, larger is worse.
+            draw: function that draws its pictures.
         """
         first, self._offered = -self._offered, self._offered + 1
         once = cache(draw)
@@ -110,17 +108,17 @@ class RankedExamples:
         self._best.offer((*(-value for value in badness), first), once)
 
     def worst_first(self) -> list[Example]:
-        """Give the worst, the worst of all first."""
+        """The worst images, worst first."""
         return self._worst.sorted()
 
     def best_first(self) -> list[Example]:
-        """Give the best that are not among the worst, the best of all first."""
+        """The best images that are not among the worst, best first."""
         worst = {id(example) for example in self._worst.sorted()}
         return [example for example in self._best.sorted() if id(example) not in worst]
 
 
-class _Most:
-    """Keeps what ranks highest."""
+class _TopK:
+    """Keeps the examples of highest rank."""
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
@@ -138,7 +136,7 @@ class _Most:
 
 
 def kind_of(protocol: Protocol) -> str:
-    """Say what a protocol judges: ``objects``, ``segments``, ``classes`` or ``boundaries``.
+    """Kind of output that a protocol scores: objects, segments, classes or boundaries.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -150,42 +148,42 @@ def kind_of(protocol: Protocol) -> str:
     return {"semantic": "classes", "panoptic": "segments"}.get(protocol.truth, "objects")
 
 
-def draw_example(scores: dict[str, Any], judge: Judge, one: Comparison) -> Example:
-    """Draw what a judge compares on an image.
+def draw_example(scores: dict[str, Any], judge: Judge, comparison: Comparison) -> Example:
+    """Draw ground truth, prediction and mistakes of an image.
 
     Args:
         scores: the entry of the image in ``per_image``.
-        judge: says what is compared.
-        one: the image, its truth and its result.
+        judge: the judge, whose protocol determines the kind of picture.
+        comparison: the sample with its prediction.
     """
-    step = max(1, -(-max(one.sample.labels.shape) // PICTURE_SIDE))
-    picture = np.asarray(Image.fromarray(to_display(one.sample.image)).reduce(step))
+    step = max(1, -(-max(comparison.sample.labels.shape) // PICTURE_SIDE))
+    picture = np.asarray(Image.fromarray(to_display(comparison.sample.image)).reduce(step))
     kind = kind_of(judge.protocol)
     if kind == "boundaries":
-        cut = scores.get("ods_threshold", BOUNDARY_CUT)
-        return Example(scores, picture, *_draw_boundaries(picture, one, step, cut))
+        cut = scores.get("ods_threshold", BOUNDARY_THRESHOLD)
+        return Example(scores, picture, *_draw_boundaries(picture, comparison, step, cut))
     if kind == "classes":
-        clusters = judge.protocol.name in ("unsupervised", "retrieval")  # which have no classes
-        return Example(scores, picture, *_draw_classes(picture, one, step, clusters))
+        clusters = judge.protocol.name in ("unsupervised", "retrieval")  # without class ids
+        return Example(scores, picture, *_draw_classes(picture, comparison, step, clusters))
     if kind == "segments":
-        truth, labels, _, _ = one.panoptic(judge.metric.things)  # type: ignore[attr-defined]
+        truth, labels, _, _ = comparison.panoptic(judge.metric.things)  # type: ignore[attr-defined]
     else:
-        truth, labels = one.sample.labels, one.labels
+        truth, labels = comparison.sample.labels, comparison.labels
     if judge.protocol.name == "bsds-regions":
-        labels = one.regions([scores["covering_threshold"]])[0]
+        labels = comparison.regions([scores["covering_threshold"]])[0]
     at = judge.thresholds[0] if judge.thresholds else 0.5
     found = matching(prediction=labels, truth=truth, threshold=at)
     return Example(scores, picture, *_draw_objects(picture, truth, labels, found, step))
 
 
 def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) -> RGB:
-    """Draw what was found (green line), missed (red) and predicted in vain (orange).
+    """Draw true positives (green outline), false negatives (red) and false positives (orange).
 
     Args:
         picture: `(H, W, 3)`, 0 to 255.
-        truth: true label map `(H, W)`.
+        truth: ground-truth label map `(H, W)`.
         labels: predicted label map `(H, W)`.
-        found: which of their objects match.
+        found: the matching of their objects.
 
     Example:
         >>> from congeal.metrics import matching
@@ -208,20 +206,20 @@ def draw_mistakes(picture: RGB, truth: Labels, labels: Labels, found: Matching) 
     drawn = _tint(drawn, missed > 0, MISSED)
     drawn = _tint(drawn, (labels > 0) & (truth >= 0) & ~matched_pred, INVENTED)
     drawn[outline(np.where(matched_pred, labels, 0))] = FOUND
-    drawn[outline(missed)] = MISSED  # last, since what was predicted in vain often covers them
+    drawn[outline(missed)] = MISSED  # last, since false positives often cover them
     return drawn
 
 
 def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
-    """Number true objects as the predicted ones that they match, so that colours mostly agree.
+    """Renumber ground-truth objects like their matched predictions, so that colours agree.
 
     Args:
-        truth: true label map `(H, W)`, negative void.
-        labels: predicted label map; objects that are missed get numbers beyond its own.
-        found: which of their objects match.
+        truth: ground-truth label map `(H, W)`, negative void.
+        labels: predicted label map; unmatched objects get labels above its largest.
+        found: the matching of their objects.
 
     Returns:
-        The truth `(H, W)` under other numbers.
+        The renumbered ground truth `(H, W)`.
 
     Example:
         >>> from congeal.metrics import matching
@@ -238,12 +236,12 @@ def number_alike(truth: Labels, labels: Labels, found: Matching) -> Labels:
 
 
 def draw_class_mistakes(picture: RGB, truth: Labels, classes: Labels) -> RGB:
-    """Tint pixels of the wrong class red, on a darkened picture; void is left as it is.
+    """Tint misclassified pixels red on a darkened picture; void stays unchanged.
 
     Args:
         picture: `(H, W, 3)`, 0 to 255.
-        truth: true classes `(H, W)`, -1 void.
-        classes: predicted classes `(H, W)`.
+        truth: ground-truth semantic map `(H, W)`, -1 void.
+        classes: predicted semantic map `(H, W)`.
 
     Example:
         >>> drawn = draw_class_mistakes(np.zeros((1, 3, 3), np.uint8), [[1, 0, -1]], [[1, 1, 1]])
@@ -254,41 +252,47 @@ def draw_class_mistakes(picture: RGB, truth: Labels, classes: Labels) -> RGB:
     return _tint(picture // 2, (true != VOID) & (true != np.asarray(classes)), MISSED)
 
 
-def draw_boundary_mistakes(picture: RGB, truth: Mask, lines: Mask, reach: float) -> RGB:
-    """Draw boundaries that were found (green), missed (red) and predicted in vain (orange).
+def draw_boundary_mistakes(picture: RGB, truth: Mask, lines: Mask, tolerance: float) -> RGB:
+    """Draw boundaries: true positives (green), false negatives (red), false positives (orange).
 
     Args:
         picture: `(H, W, 3)`, 0 to 255.
-        truth: the boundaries that any annotator drew, `(H, W)`.
-        lines: the predicted boundaries, thin, `(H, W)`.
-        reach: pixels from which a line counts as found.
+        truth: boundaries marked by any annotator, `(H, W)`.
+        lines: predicted boundaries, thinned, `(H, W)`.
+        tolerance: maximum distance of a match in pixels.
 
     Example:
         >>> truth, lines = np.eye(5, dtype=bool)[:1], np.eye(5, dtype=bool)[1:2]
-        >>> drawn = draw_boundary_mistakes(np.zeros((1, 5, 3), np.uint8), truth, lines, reach=1)
+        >>> drawn = draw_boundary_mistakes(np.zeros((1, 5, 3), np.uint8), truth, lines, tolerance=1)
         >>> tuple(drawn[0, 1].tolist()) == FOUND, int(drawn[0, 0].sum())
         (True, 0)
     """
     drawn = picture // 2
-    drawn[truth & ~_near(lines, reach)] = MISSED
-    drawn[lines & ~_near(truth, reach)] = INVENTED
-    drawn[lines & _near(truth, reach)] = FOUND
+    drawn[truth & ~_near(lines, tolerance)] = MISSED
+    drawn[lines & ~_near(truth, tolerance)] = INVENTED
+    drawn[lines & _near(truth, tolerance)] = FOUND
     return drawn
 
 
 def _draw_objects(
     picture: RGB, truth: Labels, labels: Labels, found: Matching, step: int
 ) -> tuple[RGB, RGB, RGB]:
-    # Ids cannot be averaged; one pixel of each block stands for it.
+    # Labels cannot be averaged, so each block is represented by its first pixel.
     small, predicted = truth[::step, ::step], labels[::step, ::step]
     alike = number_alike(truth, labels, found)[::step, ::step]
     mistakes = draw_mistakes(picture, small, predicted, found)
     return overlay(picture, alike), overlay(picture, predicted), mistakes
 
 
-def _draw_classes(picture: RGB, one: Comparison, step: int, clusters: bool) -> tuple[RGB, RGB, RGB]:
-    whole = _most_common(one.true_classes, one.clusters) if clusters else one.predicted_classes
-    truth, predicted = one.true_classes[::step, ::step], whole[::step, ::step]
+def _draw_classes(
+    picture: RGB, comparison: Comparison, step: int, clusters: bool
+) -> tuple[RGB, RGB, RGB]:
+    whole = (
+        _most_common(comparison.true_classes, comparison.clusters)
+        if clusters
+        else comparison.predicted_classes
+    )
+    truth, predicted = comparison.true_classes[::step, ::step], whole[::step, ::step]
     return (
         overlay_classes(picture, truth, CLASS_TINT),
         overlay_classes(picture, predicted, CLASS_TINT),
@@ -296,29 +300,31 @@ def _draw_classes(picture: RGB, one: Comparison, step: int, clusters: bool) -> t
     )
 
 
-def _draw_boundaries(picture: RGB, one: Comparison, step: int, cut: float) -> tuple[RGB, RGB, RGB]:
-    drawn = [np.asarray(part) for part in one.drawn_boundaries()]
+def _draw_boundaries(
+    picture: RGB, comparison: Comparison, step: int, cut: float
+) -> tuple[RGB, RGB, RGB]:
+    drawn = [np.asarray(part) for part in comparison.annotated_boundaries()]
     lines = [part if part.dtype == np.bool_ else corner_boundaries(part) for part in drawn]
-    truth, found = np.mean(lines, axis=0), one.contours()
-    reach = max(1.0, MAX_DISTANCE * math.hypot(*truth.shape) / step)
+    truth, found = np.mean(lines, axis=0), comparison.contours()
+    tolerance = max(1.0, MAX_DISTANCE * math.hypot(*truth.shape) / step)
     strong = _shrink(thin(found >= cut), step)
     return (
         overlay_boundary(picture, _shrink(truth, step)),
         overlay_boundary(picture, _shrink(found, step)),
-        draw_boundary_mistakes(picture, _shrink(truth > 0, step), strong, reach),
+        draw_boundary_mistakes(picture, _shrink(truth > 0, step), strong, tolerance),
     )
 
 
 def _shrink(values: NDArray[Any], step: int) -> NDArray[Any]:
-    """Keep the largest value of each block, so that thin lines stay."""
+    """Reduce by the maximum of each block, so that thin lines are preserved."""
     return np.asarray(block_reduce(values, step, np.max)) if step > 1 else values
 
 
-def _near(lines: Mask, reach: float) -> Mask:
-    """Mark the pixels `(H, W)` within ``reach`` pixels of a line."""
+def _near(lines: Mask, distance: float) -> Mask:
+    """Mark the pixels `(H, W)` within a distance of a line."""
     if not lines.any():
         return np.zeros_like(lines)
-    return np.asarray(distance_transform_edt(~lines) <= reach)
+    return np.asarray(distance_transform_edt(~lines) <= distance)
 
 
 def _tint(picture: RGB, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> RGB:
@@ -327,7 +333,7 @@ def _tint(picture: RGB, where: NDArray[np.bool_], colour: tuple[int, int, int]) 
 
 
 def _most_common(truth: Labels, clusters: Labels) -> Labels:
-    """Give each cluster `(H, W)` the true class that most of its known pixels have."""
+    """Map each cluster to the most frequent ground-truth class of its pixels, `(H, W)`."""
     table = contingency(truth, clusters)
     renamed = np.arange(clusters.max(initial=0) + 1)
     for number, cluster in enumerate(table.pred_ids):

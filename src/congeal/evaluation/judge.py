@@ -1,4 +1,4 @@
-"""A protocol at work: it looks at image after image, and tells how bad each was."""
+"""Judges: score predictions by a protocol, image by image, and rank images by their scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
-from congeal.evaluation.adapters import FEEDERS, settings_of, unsuited
+from congeal.evaluation.adapters import ADAPTERS, missing_output, settings_of
 from congeal.evaluation.comparison import UNNAMED, Comparison
 from congeal.labels import contingency
 from congeal.metrics.bsds_curves import FULL
@@ -16,37 +16,37 @@ from congeal.metrics.matching import MatchingMetric
 from congeal.metrics.metric import Metric, gather
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 
-__all__ = ["QUICK", "Judge", "MatchingJudge", "badness_of", "headline_of", "make_judge"]
+__all__ = ["QUICK_THRESHOLDS", "Judge", "MatchingJudge", "badness_of", "headline_of", "make_judge"]
 
 Row = dict[str, Any]
 
-QUICK = 9
-"""Thresholds of the quick boundary benchmark."""
+QUICK_THRESHOLDS = 9
+"""Number of thresholds of the quick boundary benchmark."""
 
-CLASSED = tuple(
+CLASS_PROTOCOLS = tuple(
     name
-    for name, one in PROTOCOLS.items()
-    if one.truth in ("objects", "semantic", "panoptic")
+    for name, protocol in PROTOCOLS.items()
+    if protocol.truth in ("objects", "semantic", "panoptic")
     and not name.startswith(("coco-agnostic", "proposals", "unsupervised", "retrieval"))
 )
-"""Protocols that look at predicted classes."""
+"""Protocols that use predicted classes."""
 
 _COUNTS = ("images", "objects", "predicted", "thresholds", "quick", "pairs", "classes")
 
 
 class Judge:
-    """Scores images by one protocol; of each image it keeps what the metric keeps.
+    """Scores predictions by a protocol, for validation, tuning and evaluation.
 
-    What validation, tuning and evaluation have in common: :meth:`look` at image after image, then
-    :meth:`compute`. Judges that looked at different images :meth:`merge`.
+    Call :meth:`update` for each image, then :meth:`compute`; :meth:`merge` judges of different
+    images.
 
     Args:
-        protocol: how to measure.
-        settings: of the metric, complete.
+        protocol: the protocol.
+        settings: all settings of its metric.
 
     Attributes:
-        metric: what counts; it can be merged and pickled.
-        headline: name of the number to look at first, among those of :meth:`compute`.
+        metric: the metric, which can be merged and pickled.
+        headline: name of the main score, among those of :meth:`compute`.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -63,54 +63,56 @@ class Judge:
 
     @property
     def higher(self) -> bool:
-        """Whether more of the headline is better."""
+        """Whether higher values of the headline are better."""
         return self.protocol.higher
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers should know."""
+        """Remarks on the validity of the scores."""
         notes = []
         if getattr(self.metric, "quick", False):
             count = len(self.metric.thresholds)  # type: ignore[attr-defined]
             notes.append(f"a quick estimate: {count} thresholds instead of {FULL}")
         if self._classed and not self._named:
             notes.append(
-                "the model gives no classes, so all that it finds counts as the first class of "
-                "the data; coco-agnostic, proposals and matching look at no classes"
+                "the model predicts no classes, so all its objects count as the first class of the "
+                "data; the protocols coco-agnostic, proposals and matching ignore classes"
             )
         return tuple(notes)
 
-    def look(self, one: Comparison) -> Row:
-        """Add an image; give its own scores and counts.
+    def update(self, comparison: Comparison) -> Row:
+        """Add an image; return its scores and counts.
 
         Raises:
-            CongealError: the result does not have what the protocol compares, or truth and
-                result do not fit.
+            CongealError: the result lacks the output that the protocol scores, or does not match
+                the ground truth.
         """
-        problem = unsuited(self.protocol, one.result)
+        problem = missing_output(self.protocol, comparison.result)
         if problem is not None:
             raise CongealError(problem)
-        self._named |= one.result.class_names != UNNAMED
-        self._classed = self.protocol.name in CLASSED and len(one.dataset.class_names) > 2
-        return self._measure(one)
+        self._named |= comparison.result.class_names != UNNAMED
+        self._classed = (
+            self.protocol.name in CLASS_PROTOCOLS and len(comparison.dataset.class_names) > 2
+        )
+        return self._measure(comparison)
 
-    def _measure(self, one: Comparison) -> Row:
+    def _measure(self, comparison: Comparison) -> Row:
         part = self.protocol.create(**self.settings)
-        FEEDERS[self.protocol.name](part, one)
+        ADAPTERS[self.protocol.name](part, comparison)
         self.metric.merge(part)
-        return {**_own(self._defined(part), self.headline), **_counts(self.protocol, one)}
+        return {**_own(self._defined(part), self.headline), **_counts(self.protocol, comparison)}
 
     def badness(self, row: Row) -> tuple[float, ...]:
-        """Rank an image by what :meth:`look` gave, larger is worse."""
+        """Sort key of an image from the scores of :meth:`update`; larger is worse."""
         return (badness_of(self.protocol.name, self.headline, row),)
 
     def compute(self) -> dict[str, float]:
-        """Give the scores over all images, the headline first; NaN where nothing can be said."""
+        """Return the scores over all images, headline first; undefined scores are NaN."""
         scores = self._defined(self.metric)
         return {self.headline: scores[self.headline], **scores}
 
     def merge(self, other: Self) -> Self:
-        """Add all that another judge of the same protocol and settings has seen.
+        """Add the images of another judge with the same protocol and settings.
 
         Raises:
             CongealError: protocols or settings differ.
@@ -119,10 +121,10 @@ class Judge:
             >>> from congeal.data import open_dataset
             >>> from congeal.segmentation import Segmentation
             >>> discs = open_dataset("discs", "test", count=1)
-            >>> one, two = make_judge("cvppp", discs), make_judge("cvppp", discs)
+            >>> first, second = make_judge("cvppp", discs), make_judge("cvppp", discs)
             >>> truth = Segmentation.from_labels(discs[0].labels)
-            >>> _ = two.look(Comparison(discs[0], truth, discs))
-            >>> one.merge(two).compute()["sbd"]
+            >>> _ = second.update(Comparison(discs[0], truth, discs))
+            >>> first.merge(second).compute()["sbd"]
             1.0
         """
         if self.protocol.name != other.protocol.name:
@@ -135,18 +137,14 @@ class Judge:
         return self
 
     def gather(self, group: Any = None) -> Self:
-        """Join the judges of all processes of ``torch.distributed``, which all have to call this.
+        """Merge the judges of all processes of ``torch.distributed``; a collective call.
 
-        As :func:`congeal.metrics.gather`; this judge stays as it is.
+        See :func:`congeal.metrics.gather`; this judge is not modified.
         """
         return gather(self, group)
 
-    def update(self, one: Comparison) -> Row:
-        """Do as :meth:`look`, the name under which metrics have it."""
-        return self.look(one)
-
     def _defined(self, metric: Metric) -> dict[str, float]:
-        """Give the scores of a metric, NaN for COCO's -1, which says that nothing was to find."""
+        """Scores of a metric, with NaN for COCO's -1 (no ground-truth objects)."""
         scores = metric.compute()
         if not self.protocol.name.startswith("coco"):
             return scores
@@ -154,11 +152,11 @@ class Judge:
 
 
 class MatchingJudge(Judge):
-    """Objects matched one to one at several thresholds, with the counts of each image.
+    """Judge of one-to-one matching at several thresholds, with the counts of each image.
 
-    Where data and model both have classes, the objects of each class are matched by themselves as
-    well, at the first threshold. ``classed_ap`` is of the counts of all classes together, so an
-    object of the wrong class is two mistakes; the headline looks at no classes.
+    If both dataset and model have classes, objects are also matched per class at the first
+    threshold, and ``classed_ap`` pools the counts of all classes, so an object of the wrong class
+    is two mistakes; the headline ignores classes.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -173,11 +171,11 @@ class MatchingJudge(Judge):
         self.thresholds = self.metric.thresholds
         self._by_class: dict[int, MatchingMetric] = {}
 
-    def _measure(self, one: Comparison) -> Row:
-        found = self.metric.update(prediction=one.labels, truth=one.sample.labels)
-        if one.classed:
-            for label in one.classes_at_hand():
-                true, labels = one.of_class(label)
+    def _measure(self, comparison: Comparison) -> Row:
+        found = self.metric.update(prediction=comparison.labels, truth=comparison.sample.labels)
+        if comparison.has_classes:
+            for label in comparison.present_classes():
+                true, labels = comparison.of_class(label)
                 self._of_class(label).update(prediction=labels, truth=true)
         row: Row = {}
         for part in found:
@@ -193,7 +191,7 @@ class MatchingJudge(Judge):
         return MatchingMetric(**{**self.settings, "thresholds": self.thresholds[:1]})
 
     def compute(self) -> dict[str, float]:
-        """Give the scores over all images, then those of each class that occurs."""
+        """Return the scores over all images, followed by those of each class that occurs."""
         scores = super().compute()
         if self._by_class:
             at, whole = f"@{self.thresholds[0]:g}", self._new_of_class()
@@ -205,16 +203,16 @@ class MatchingJudge(Judge):
         return scores
 
     def merge(self, other: Self) -> Self:
-        """Add all that another judge of the same settings has seen."""
+        """Add the images of another judge with the same settings."""
         super().merge(other)
         for label, metric in other._by_class.items():
             self._of_class(label).merge(metric)
         return self
 
     def badness(self, row: Row) -> tuple[float, ...]:
-        """Rank by the AP at the first threshold, then the mean AP, then the mistakes.
+        """Sort key: AP at the first threshold, then mean AP, then number of mistakes.
 
-        An image without objects in which none were predicted is no failure and counts as best.
+        An image without objects and predictions counts as best.
         """
         marks = [f"@{value:g}" for value in self.thresholds]
         mistakes = [row[f"fp{at}"] + row[f"fn{at}"] for at in marks]
@@ -232,18 +230,18 @@ def make_judge(
     thresholds: Sequence[float] | None = None,
     quick: bool = False,
 ) -> Judge:
-    """Set a protocol up for a dataset.
+    """Create the judge of a protocol for a dataset.
 
     Args:
-        protocol: how to measure, or its name.
-        dataset: what to measure on.
-        measure: settings of the metric, over what the dataset tells.
-        thresholds: in place of the protocol's own, where it has any.
-        quick: take a few thresholds, where that saves time.
+        protocol: the protocol or its name.
+        dataset: the dataset.
+        measure: settings of the metric; they override those from the dataset.
+        thresholds: override those of the protocol.
+        quick: use few thresholds, for protocol ``"bsds-boundaries"``.
 
     Raises:
-        CongealError: the protocol or a setting is unknown, a setting is wrong or missing, or there
-            is no quick mode.
+        CongealError: the protocol or a setting is unknown, a setting is invalid or missing, or the
+            protocol has no quick mode.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -259,7 +257,7 @@ def make_judge(
             f"expected protocol bsds-boundaries for a quick estimate, got {protocol.name}"
         )
     if quick:
-        given.setdefault("thresholds", QUICK)
+        given.setdefault("thresholds", QUICK_THRESHOLDS)
     kind = MatchingJudge if protocol.name == "matching" else Judge
     try:
         return kind(protocol, settings_of(protocol, dataset, given))
@@ -270,11 +268,11 @@ def make_judge(
 
 
 def badness_of(protocol: str, headline: str, scores: Mapping[str, Any]) -> float:
-    """Rank an image by its headline: larger is worse, minus infinity where nothing can be said.
+    """Sort key of an image by its headline: larger is worse, -inf if undefined.
 
     Args:
-        protocol: its name.
-        headline: which of the scores to look at.
+        protocol: name of the protocol.
+        headline: name of the score.
         scores: the entry of the image in ``per_image``.
 
     Example:
@@ -282,15 +280,15 @@ def badness_of(protocol: str, headline: str, scores: Mapping[str, Any]) -> float
         -0.25
     """
     value, higher = float(scores[headline]), PROTOCOLS[protocol].higher
-    if scores.get("true") == scores.get("predicted") == 0:  # nothing to find, nothing found
+    if scores.get("true") == scores.get("predicted") == 0:  # no objects and no predictions
         return -math.inf
-    if math.isnan(value):  # objects to which there is no distance were not found
+    if math.isnan(value):  # for a distance: all objects were missed
         return math.inf if scores.get("true") and not higher else -math.inf
     return -value if higher else value
 
 
 def headline_of(protocol: Protocol, scores: Mapping[str, float]) -> str:
-    """Name the number to report first; with other thresholds or limits, the first of its kind.
+    """Name of the main score; with non-default thresholds, the first of the same kind.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -304,7 +302,7 @@ def headline_of(protocol: Protocol, scores: Mapping[str, float]) -> str:
 
 
 def _own(scores: Mapping[str, float], headline: str) -> Row:
-    """Choose what is told of a single image: the headline, and scores without a threshold."""
+    """Scores of a single image to report: the headline, and those without a threshold."""
     plain = {
         name: value
         for name, value in scores.items()
@@ -313,12 +311,12 @@ def _own(scores: Mapping[str, float], headline: str) -> Row:
     return {headline: scores[headline], **plain}
 
 
-def _counts(protocol: Protocol, one: Comparison) -> Row:
-    """Count what is compared: objects, classes, or nothing that has a number, boundaries."""
+def _counts(protocol: Protocol, comparison: Comparison) -> Row:
+    """Number of ground-truth and predicted objects (or classes); empty for boundaries."""
     if protocol.truth == "annotators":
         return {}
     if protocol.truth == "semantic":
-        table = contingency(one.true_classes, one.clusters).objects()
+        table = contingency(comparison.true_classes, comparison.clusters).objects()
     else:
-        table = contingency(one.sample.labels, one.labels).objects()
+        table = contingency(comparison.sample.labels, comparison.labels).objects()
     return {"true": len(table.true_ids), "predicted": len(table.pred_ids)}

@@ -1,4 +1,4 @@
-"""Prototypes with known classes, to retrieve the classes of segments from."""
+"""Memory bank of prototypes with classes, for the retrieval protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Memory"]
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Prototypes `(M, D)` with a class each, `(M,)`.
+    """Memory bank: prototypes `(M, D)` and their classes `(M,)`.
 
     Example:
         >>> Memory(np.eye(2), np.array([7, 8])).nearest(np.array([[0.1, 1.0]]), k=1)
@@ -25,7 +25,7 @@ class Memory:
     classes: NDArray[np.int64]
 
     def nearest(self, prototypes: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-        """Give the classes of the ``k`` nearest prototypes of each, `(N, k)`."""
+        """Classes of the ``k`` nearest prototypes of each query, `(N, k)`."""
         if not len(prototypes):
             return np.zeros((0, k), np.int64)
         return nearest_labels(prototypes, self.prototypes, self.classes, k)

@@ -1,4 +1,4 @@
-"""The report page of an evaluation: scores, the worst images with what went wrong, the best."""
+"""The report page of an evaluation: scores, and the worst and best images with their mistakes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from congeal.metrics.protocols import PROTOCOLS
 
 __all__ = ["make_page"]
 
-LISTED = 500
-"""Images in the table of the page; ``evaluation.json`` has all of them."""
+MAX_ROWS = 500
+"""Maximum number of images in the table; ``evaluation.json`` has all."""
 
-TILES = 6
-"""Numbers of a protocol other than matching that stand above its table."""
+HEADLINE_SCORES = 6
+"""Number of scores shown above the table, for protocols other than matching."""
 
 _LEGENDS = {
-    "objects": "In the picture of mistakes, objects that were found have a green line, "
-    "those that were missed are red, and those predicted where there is none are orange.",
-    "segments": "Things and stuff alike are segments. In the picture of mistakes, segments "
-    "that were found have a green line, those that were missed are red, and those predicted where "
-    "there is none are orange; their classes are not looked at.",
-    "classes": "Colours tell the classes of pixels. In the picture of mistakes, pixels of "
-    "the wrong class are red.",
-    "boundaries": "The stronger a line, the more annotators drew it, or the surer is the model. In "
-    "the picture of mistakes, boundaries that were found are green, those that some "
-    "annotator drew and nobody predicted are red, and those predicted in vain are orange.",
+    "objects": "Mistakes: true positives have a green outline, missed objects (false negatives) "
+    "are red, false positives are orange.",
+    "segments": "Segments are objects of thing classes and regions of stuff classes. Mistakes: "
+    "true positives have a green outline, missed segments (false negatives) are red, false "
+    "positives are orange; classes are ignored.",
+    "classes": "Colours show classes. Mistakes: misclassified pixels are red.",
+    "boundaries": "Line strength shows the fraction of annotators, or the predicted strength. "
+    "Mistakes: true positives are green, boundaries of any annotator that were missed (false "
+    "negatives) are red, false positives are orange.",
 }
 
 
 def make_page(found: Scores) -> Report:
-    """Lay out the page: scores, the worst images with pictures, then a table of images.
+    """Build the page: scores, pictures of the worst and best images, and a table of images.
 
     Example:
         >>> from congeal.metrics import MatchingMetric
@@ -70,7 +69,7 @@ def _legend(protocol: str) -> str:
 
 def _headline(found: Scores) -> dict[str, float]:
     if not found.thresholds:
-        return {row["score"]: row["value"] for row in found.rows()[:TILES]}
+        return {row["score"]: row["value"] for row in found.rows()[:HEADLINE_SCORES]}
     at = f"{found.thresholds[0]:g}"
     return {
         f"{title} at IoU {at}": found.metrics[f"{name}@{at}"] for name, title in COLUMNS.items()
@@ -82,19 +81,19 @@ def _add_curves(report: Report, found: Scores) -> None:
     curves = {name: value for name, value in found.metrics.items() if name.startswith(drawn)}
     with TemporaryDirectory() as folder:
         path = plot_thresholds(curves, Path(folder) / "thresholds.svg")
-        report.add_image(path, "Scores over the IoU that a match needs")
+        report.add_image(path, "Scores by IoU threshold")
 
 
 def _add_precision_recall(report: Report, found: Scores) -> None:
     with TemporaryDirectory() as folder:
         path = plot_precision_recall(found.curves, Path(folder) / "curve.svg")
-        report.add_image(path, "Precision over recall; the dot is how well annotators agree")
+        report.add_image(path, "Precision over recall; the dot is the agreement of annotators")
 
 
 def _pictures(example: Example) -> list[tuple[str, Any]]:
     return [
         ("image", example.image),
-        ("truth", example.truth),
+        ("ground truth", example.truth),
         ("prediction", example.prediction),
         ("mistakes", example.mistakes),
         *example.steps,
@@ -110,15 +109,15 @@ def _shown(scores: dict[str, Any], found: Scores) -> dict[str, Any]:
         f"AP at IoU {at}": scores[f"matching_ap@{at}"],
         "found": scores[f"tp@{at}"],
         "missed": scores[f"fn@{at}"],
-        "in vain": scores[f"fp@{at}"],
+        "false positives": scores[f"fp@{at}"],
         "seconds": scores["seconds"],
     }
 
 
 def _add_images(report: Report, found: Scores) -> None:
     rank = partial(badness_of, found.protocol, found.headline)
-    worst = sorted(found.per_image, key=rank, reverse=True)[:LISTED]
+    worst = sorted(found.per_image, key=rank, reverse=True)[:MAX_ROWS]
     name = "AP" if found.thresholds else found.headline
-    caption = f"{len(worst)} of {len(found.per_image)} images, the worst by {name} first"
+    caption = f"{len(worst)} of {len(found.per_image)} images, worst {name} first"
     rows = [{"image": scores["name"], **_shown(scores, found)} for scores in worst]
     report.add_heading("Images").add_table(rows, caption)

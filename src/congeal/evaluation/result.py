@@ -1,4 +1,4 @@
-"""What an evaluation found: scores, the file of them, and the page."""
+"""The result of an evaluation, which saves itself as JSON and as a report page."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ class Evaluation(Scores):
 
     Attributes:
         data: name of the dataset.
-        split: which part of it.
+        split: name of the split.
         model: name or path of the model, or the name of its class.
-        protocol: how it was measured, such as ``"matching"``.
-        thresholds: IoU from which a predicted object counts as matched; empty for protocols other
-            than matching.
-        metrics: scores by name, such as ``"matching_ap@0.5"``, over all objects together, and
-            ``images``, ``objects``, ``predicted`` and ``seconds_per_image``; the protocol says
-            which. NaN where nothing can be said, null in ``evaluation.json``.
-        per_image: name, scores, counts and seconds of each image, in the order of the data.
-        examples: the worst images, worst first; not part of ``evaluation.json``.
-        headline: name of the score to look at first.
-        notes: what a reader of the scores should know, a line each.
-        class_names: names of the classes by class id, where the protocol scores them one by one.
-        curves: recall and precision by name, of the model at each threshold and of the annotators,
-            where the protocol has such a curve.
-        best: the best images that are not among the worst, best first; not in the file either.
+        protocol: name of the protocol, such as ``"matching"``.
+        thresholds: IoU thresholds of protocol ``"matching"``; empty for other protocols.
+        metrics: scores by name, such as ``"matching_ap@0.5"``, over the whole dataset, and
+            ``images``, ``objects``, ``predicted`` and ``seconds_per_image``. Undefined scores are
+            NaN, and null in ``evaluation.json``.
+        per_image: name, scores, counts and seconds of each image, in the order of the dataset.
+        examples: the worst images, worst first; not in ``evaluation.json``.
+        headline: name of the main score.
+        notes: remarks on the validity of the scores, one line each.
+        class_names: class names by class id, if the protocol scores classes.
+        curves: points (recall, precision) by name, of the model at each threshold and of the
+            annotators, if the protocol has a precision-recall curve.
+        best: the best images that are not among the worst, best first; not in ``evaluation.json``.
 
     Example:
         >>> found = Evaluation("a", "test", "m", "matching", (), {"images": 0}, [])
@@ -42,7 +41,7 @@ class Evaluation(Scores):
     """
 
     def save(self, folder: str | Path, *, report: bool = True) -> Path:
-        """Write ``evaluation.json`` and, unless told otherwise, ``report.html``.
+        """Write ``evaluation.json`` and, with ``report``, ``report.html``.
 
         Returns:
             The folder.
@@ -58,11 +57,11 @@ class Evaluation(Scores):
             True
         """
         folder = Path(folder)
-        with ExitStack() as both:  # the scores and their page, or neither
+        with ExitStack() as both:  # both files are written, or none
             scores = both.enter_context(atomic_path(folder / "evaluation.json"))
             write_json(scores, self.to_dict())
             if report:
-                from congeal.evaluation.page import make_page  # late: matplotlib takes its time
+                from congeal.evaluation.page import make_page  # imported late: matplotlib is slow
 
                 page = both.enter_context(atomic_path(folder / "report.html"))
                 make_page(self).save(page)

@@ -1,4 +1,4 @@
-"""The verb: segment every image of a dataset and compare with its labels."""
+"""``congeal.evaluate``: segment every image of a dataset and score the predictions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from congeal.data.check import quick_problems
 from congeal.data.registry import held_out_split
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
-from congeal.evaluation.adapters import lacking
+from congeal.evaluation.adapters import missing_truth
 from congeal.evaluation.agreement import Agreement
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.examples import Example, RankedExamples, draw_example
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.evaluation.memory import Memory
 from congeal.evaluation.result import Evaluation
-from congeal.evaluation.segments import KeepsEmbedding, learn_memory
-from congeal.evaluation.true_classes import GivenTrueClasses
+from congeal.evaluation.segments import EmbeddingSegmenter, build_memory
+from congeal.evaluation.true_classes import TrueClassSegmenter
 from congeal.metrics.protocols import PROTOCOLS, Protocol, find_protocol
 from congeal.models.channels import open_for
 from congeal.segmentation import Segmentation, Segmenter
@@ -36,20 +36,20 @@ __all__ = ["evaluate"]
 Row = dict[str, Any]
 SegmentSample = Callable[[Sample], Segmentation]
 
-# What a result with objects, or with a map alone, can be compared with; objects can be painted.
-_JUDGES = {
+# Ground truth that each output can be compared with; objects can be converted to semantic maps.
+_COMPARABLE = {
     "objects": ("instances", "objects", "panoptic", "semantic", "annotators"),
     "semantic": ("semantic",),
     "boundary": ("annotators",),
 }
 
 EXAMPLES = 12
-"""Images shown in a report, the worst."""
+"""Number of worst images in a report."""
 BEST = 4
-"""The best images shown after them."""
+"""Number of best images in a report."""
 FALLBACK = "matching"
-"""The protocol that any dataset can serve."""
-TOLD = "the model was told the true class of every pixel"
+"""Protocol that is applicable to any dataset with labels."""
+TRUE_CLASSES_NOTE = "the model was given the ground-truth class of every pixel"
 
 
 def evaluate(
@@ -71,46 +71,43 @@ def evaluate(
     on_memory: Callable[[int, int], None] = lambda done, total: None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
-    """Segment every image of a dataset and compare with its labels.
+    """Segment every image of a dataset and score the predictions against the ground truth.
 
-    Images are taken one at a time and let go, so memory does not grow with their size and
-    number; of the worst, small pictures are kept for the report. Seconds are those of the model
-    alone. Nothing is written unless the whole evaluation succeeds.
+    Images are processed one at a time, so memory does not grow with their number; small pictures of
+    the worst and best are kept for the report. Seconds are those of the model alone. Nothing is
+    written unless the whole evaluation succeeds.
 
     Args:
-        model: folder of a model, name of a shipped one, or anything with ``segment(image)``.
+        model: model folder, name of a shipped model, or any object with ``segment(image)``.
         data: name or path of a dataset, or a dataset.
-        protocol: how to measure, a name of :data:`congeal.metrics.PROTOCOLS`. The default is the
-            protocol that belongs to the dataset, or that of the model's task where the model
-            makes nothing that the former compares, or ``"matching"`` where images lack what is
-            needed.
-        split: part of a dataset that is opened by name or path: ``"train"``, ``"val"``,
-            ``"test"`` or ``"all"``. The default is the one a model is not trained on: the test
-            images where there are some, else those for validation.
-        thresholds: in place of the protocol's own; of matching, the IoU from which a predicted
-            object counts as matched, above 0 and up to 1.
-        measure: other settings of the protocol's metric, over what the dataset tells, such as
-            ``{"classes": 21}``. For ``"retrieval"``, ``memory`` is the dataset, or the part of
-            this one, to retrieve from, ``"train"`` unless given, and ``memory_limit`` the number
-            of its images, all unless given.
-        quick: make a quick estimate, of ``"bsds-boundaries"``, which says that it is one.
-        output: folder for ``evaluation.json`` and ``report.html``; nothing is written without.
-        limit: stop after so many images.
-        report: keep the worst images and write the report page.
-        device: where a model that is opened runs: ``"auto"``, ``"cpu"``, ``"cuda"``.
-        settings: of the decoding of a model that is opened, in place of those stored.
-        true_classes: tell the model the true class of every pixel, so that what is wrong is its
-            grouping alone (AP_gt of De Brabandere et al., 2017); for models that can be told.
-        on_image: called after each image with its number from 1, their count, and its scores.
-        on_memory: of ``"retrieval"``, called after each image that goes into the memory, which is
-            made before anything is scored, with its number from 1 and their count.
-        on_note: called with what looks wrong in the masks, a line each, before time is spent.
+        protocol: a name of :data:`congeal.metrics.PROTOCOLS`; None: the protocol of the dataset if
+            the model predicts its output, else that of the model's task, and ``"matching"`` if the
+            dataset lacks the ground truth.
+        split: of a dataset opened by name or path: ``"train"``, ``"val"``, ``"test"`` or ``"all"``;
+            None: the test split if there is one, else the validation split.
+        thresholds: override those of the protocol; for matching IoU thresholds in (0, 1].
+        measure: further settings of the metric, such as ``{"classes": 21}``; they override those
+            from the dataset. For ``"retrieval"``: ``memory`` is the dataset, or the split of this
+            one, of the memory bank (default ``"train"``), ``memory_limit`` its number of images
+            (default all).
+        quick: compute an estimate with few thresholds, for ``"bsds-boundaries"``.
+        output: folder for ``evaluation.json`` and ``report.html``; None: write nothing.
+        limit: maximum number of images.
+        report: whether to write the report page.
+        device: of a model opened here: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        settings: decoding settings that override those of a model opened here.
+        true_classes: give the model the ground-truth class of every pixel, to score its grouping
+            alone (AP_gt of De Brabandere et al., 2017), for models that support it.
+        on_image: called with (number, total, scores) after each image.
+        on_memory: for ``"retrieval"``, called with (number, total) after each image of the memory
+            bank, which is built first.
+        on_note: called before the evaluation with suspicious findings in the masks, one line each.
 
     Raises:
-        CongealError: model or data cannot be opened, there are no images, the protocol is
-            unknown or needs what the data does not have, an option is out of range, the model
-            cannot be told classes, the output folder cannot be written, or the model fails on
-            an image.
+        CongealError: model or data cannot be opened, there are no images, the protocol is unknown
+            or needs ground truth that the data lacks, an option is out of range, the model does not
+            support ``true_classes``, the output folder cannot be written, or the model fails on an
+            image.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -134,48 +131,50 @@ def evaluate(
         request_maps(segmenter, "boundary")
     for line in quick_problems(dataset) if chosen.truth == "instances" else ():
         on_note(line)
-    wanted = dict(measure or {})
-    learned = _memory_data(chosen, model, data, wanted)
-    judge = make_judge(chosen, dataset, wanted, thresholds, quick)
+    settings_given = dict(measure or {})
+    bank = _memory_data(chosen, model, data, settings_given)
+    judge = make_judge(chosen, dataset, settings_given, thresholds, quick)
     memory = None
-    if learned is not None:
-        segmenter = KeepsEmbedding(segmenter)
-        memory = learn_memory(segmenter, learned, on_memory)
+    if bank is not None:
+        segmenter = EmbeddingSegmenter(segmenter)
+        memory = build_memory(segmenter, bank, on_memory)
     shown, rows = RankedExamples(*((EXAMPLES, BEST) if report else (0, 0))), []
-    segment = GivenTrueClasses(segmenter, dataset).segment if true_classes else _plain(segmenter)
-    notes += (TOLD,) * true_classes
+    segment = TrueClassSegmenter(segmenter, dataset).segment if true_classes else _plain(segmenter)
+    notes += (TRUE_CLASSES_NOTE,) * true_classes
     draw = partial(_draw, segmenter)
-    people = Agreement(judge) if report else None
-    for row in _score_images(segment, dataset, count, judge, shown, memory, draw, people):
+    agreement = Agreement(judge) if report else None
+    for row in _score_images(segment, dataset, count, judge, shown, memory, draw, agreement):
         rows.append(row)
         if on_image is not None:
             on_image(len(rows), count, row)
     found = _collect(name, dataset, judge, rows, shown, notes)
-    found = found if people is None else people.add_to(found)
+    found = found if agreement is None else agreement.add_to(found)
     if output is not None:
         found.save(output, report=report)
     return found
 
 
 def _protocol_of_task(task: Task | None, dataset: Dataset) -> Protocol | None:
-    """The protocol of a model's task, where that of the data compares what it does not make."""
+    """The protocol of a model's task if the model cannot be scored by that of the dataset."""
     named = PROTOCOLS.get(dataset.protocol)
-    if task is None or named is None or named.truth in _JUDGES[task.fills]:
+    if task is None or named is None or named.truth in _COMPARABLE[task.output]:
         return None
     return PROTOCOLS[task.protocol]
 
 
-def _choose_protocol(asked: Protocol | None, dataset: Dataset) -> tuple[Protocol, tuple[str, ...]]:
-    """Give the protocol, and a note where the one of the dataset cannot be had."""
-    named = asked or PROTOCOLS.get(dataset.protocol)
+def _choose_protocol(chosen: Protocol | None, dataset: Dataset) -> tuple[Protocol, tuple[str, ...]]:
+    """The protocol, and a note if the one of the dataset is not applicable."""
+    named = chosen or PROTOCOLS.get(dataset.protocol)
     if named is None:
-        return PROTOCOLS[FALLBACK], (f"{FALLBACK}, for there is no protocol {dataset.protocol}",)
-    if named.truth == "instances":  # what every dataset has
+        return PROTOCOLS[FALLBACK], (
+            f"{FALLBACK}, because there is no protocol {dataset.protocol}",
+        )
+    if named.truth == "instances":  # available in every dataset
         return named, ()
-    problem = lacking(named, dataset, dataset[0])
+    problem = missing_truth(named, dataset, dataset[0])
     if problem is None:
         return named, ()
-    if asked is not None:
+    if chosen is not None:
         raise CongealError(problem)
     return PROTOCOLS[FALLBACK], (f"{FALLBACK}: {problem}",)
 
@@ -183,7 +182,7 @@ def _choose_protocol(asked: Protocol | None, dataset: Dataset) -> tuple[Protocol
 def _memory_data(
     protocol: Protocol, model: object, data: str | Path | Dataset, wanted: dict[str, Any]
 ) -> Dataset | None:
-    """Open what is retrieved from, and take it out of the settings; None for other protocols."""
+    """Open the dataset of the memory bank and remove it from the settings; None if not needed."""
     if protocol.name != "retrieval":
         return None
     memory, limit = wanted.pop("memory", "train"), wanted.pop("memory_limit", None)
@@ -199,14 +198,14 @@ def _memory_data(
 
 
 def _check_output(output: str | Path | None) -> None:
-    """Refuse a folder that cannot be written before the work is done, without making it yet."""
+    """Raise an error for a folder that cannot be written, before the evaluation starts."""
     if output is None:
         return
     target = Path(output).absolute()
-    there = next(path for path in (target, *target.parents) if os.path.exists(path))
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        reason = "may not be written" if there.is_dir() else "is a file"
-        raise CongealError(f"cannot write the evaluation to {output}: {there} {reason}")
+    existing = next(path for path in (target, *target.parents) if os.path.exists(path))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        reason = "is not writable" if existing.is_dir() else "is a file"
+        raise CongealError(f"cannot write the evaluation to {output}: {existing} {reason}")
 
 
 def _collect(
@@ -240,7 +239,7 @@ def _open_data(model: object, data: str | Path, split: str | None) -> Dataset:
 
 
 def _check_dataset(dataset: Dataset, limit: int | None) -> int:
-    """Give the number of images to look at."""
+    """Number of images to evaluate."""
     if limit is not None and limit < 1:
         raise CongealError(f"expected a limit of at least one image, got {limit}")
     if not len(dataset):
@@ -252,12 +251,12 @@ def _open_model(
     model: str | Path | Segmenter, device: str, settings: Mapping[str, Any] | None
 ) -> tuple[Segmenter, str]:
     if isinstance(model, str | Path):
-        from congeal.models.folder import load  # late: other segmenters need no PyTorch
+        from congeal.models.folder import load  # imported late: other segmenters need no PyTorch
 
         return load(model, device=device, settings=settings), str(model)
     if not callable(getattr(model, "segment", None)):
         kind = type(model).__name__
-        raise CongealError(f"expected a model folder, a name or something to segment, got {kind}")
+        raise CongealError(f"expected a model folder, a model name or a segmenter, got {kind}")
     return model, type(model).__name__
 
 
@@ -273,35 +272,35 @@ def _score_images(
     shown: RankedExamples,
     memory: Memory | None,
     draw: Callable[[Row, Judge, Comparison], Example],
-    people: Agreement | None,
+    agreement: Agreement | None,
 ) -> Iterator[Row]:
     for index in range(count):
         sample = dataset[index]
         result, seconds = _segment(segment, sample)
-        one = Comparison(sample, result, dataset, memory)
-        row = {"name": sample.name, **_judge(judge, one), "seconds": seconds}
-        if people is not None:
-            people.look(one)
-        shown.offer(judge.badness(row), partial(draw, row, judge, one))
+        comparison = Comparison(sample, result, dataset, memory)
+        row = {"name": sample.name, **_judge(judge, comparison), "seconds": seconds}
+        if agreement is not None:
+            agreement.update(comparison)
+        shown.offer(judge.badness(row), partial(draw, row, judge, comparison))
         yield row
 
 
-def _draw(model: Segmenter, row: Row, judge: Judge, one: Comparison) -> Example:
-    """An image of the report, with the steps between image and result that the model draws."""
+def _draw(model: Segmenter, row: Row, judge: Judge, comparison: Comparison) -> Example:
+    """Pictures of an image for the report, with intermediate steps if the model draws them."""
     illustrate = getattr(model, "illustrate", None)
-    steps = () if illustrate is None else tuple(illustrate(one.sample.image))
-    return replace(draw_example(row, judge, one), steps=steps)
+    steps = () if illustrate is None else tuple(illustrate(comparison.sample.image))
+    return replace(draw_example(row, judge, comparison), steps=steps)
 
 
-def _judge(judge: Judge, one: Comparison) -> Row:
+def _judge(judge: Judge, comparison: Comparison) -> Row:
     try:
-        return judge.look(one)
+        return judge.update(comparison)
     except CongealError as error:
-        raise CongealError(f"cannot measure {one.sample.name}: {error}") from error
+        raise CongealError(f"cannot measure {comparison.sample.name}: {error}") from error
 
 
 def _segment(segment: SegmentSample, sample: Sample) -> tuple[Segmentation, float]:
-    """Segment a sample and take the time; a failure says on which image it was."""
+    """Segment a sample and measure the time; errors name the image."""
     started = now()
     try:
         result = segment(sample)

@@ -1,4 +1,4 @@
-"""The scores of an evaluation, for people and for machines; the page and the files lie above."""
+"""The scores of an evaluation as rows, terminal table and JSON."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ COLUMNS = {
     "pq": "PQ",
     "mean_matched_score": "mean IoU",
 }
-"""Scores of matching shown in tables, and their titles."""
+"""Scores of protocol ``matching`` in tables, with their titles."""
 
-WIDEST = 72
-"""Columns of a terminal that a table is widened to for its title."""
+MAX_TITLE_WIDTH = 72
+"""Maximum width in characters to which a table is widened for its title."""
 
-SHOWN = 24
-"""Numbers of another protocol that a table shows; of more, those of the headline's kind."""
+MAX_SCORES = 24
+"""Maximum number of scores in a table; with more, only those of the headline's kind."""
 
 
 @dataclass(frozen=True)
 class Scores:
     """The scores of a model on a dataset.
 
-    The fields are told at :class:`congeal.evaluation.Evaluation`, which is one that saves itself.
+    For the fields see :class:`congeal.evaluation.Evaluation`, the subclass that saves itself.
 
     Example:
         >>> from congeal.metrics import MatchingMetric
@@ -60,35 +60,35 @@ class Scores:
 
     @property
     def title(self) -> str:
-        """What was evaluated on what, and how, in one line."""
+        """Model, dataset, split and protocol in one line."""
         how = "" if self.protocol == "matching" else f", {self.protocol}"
         return f"{self.model} on {self.data} ({self.split}{how})"
 
     @property
     def counts(self) -> str:
-        """How much was evaluated, in one line."""
+        """Numbers of images and objects, time per image, and notes in one line."""
         numbers = self.metrics
         names = {"images": "images", "objects": "objects", "predicted": "predicted"}
         parts = [f"{numbers[key]:.0f} {name}" for key, name in names.items() if key in numbers]
-        return ", ".join([*parts, f"{numbers['seconds_per_image']:.2g} s an image", *self.notes])
+        return ", ".join([*parts, f"{numbers['seconds_per_image']:.2g} s per image", *self.notes])
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give what ``COLUMNS`` names by title, one row per threshold; else a row per score."""
+        """Table rows: one per IoU threshold with the scores of ``COLUMNS``, or one per score."""
         if not self.thresholds:
             return [{"score": name, "value": value} for name, value in self._shown().items()]
         return [
             {
-                "IoU from": at,
+                "IoU": at,
                 **{title: self.metrics[f"{name}@{at:g}"] for name, title in COLUMNS.items()},
             }
             for at in self.thresholds
         ]
 
     def class_rows(self) -> list[dict[str, Any]]:
-        """Give of matching what ``COLUMNS`` names, a row for each class, at the first threshold.
+        """Rows of the scores of ``COLUMNS`` by class, at the first threshold, for matching.
 
-        Empty where data or model tell no classes, and for other protocols, whose classes are
-        among :meth:`rows`.
+        Empty if dataset or model has no classes, and for other protocols, whose class scores are in
+        :meth:`rows`.
         """
         if not self.thresholds:
             return []
@@ -105,34 +105,34 @@ class Scores:
         ]
 
     def table(self) -> Table:
-        """Make a table for the terminal: one row per threshold, or per score, headline first."""
-        wide = min(max(len(self.title), len(self.counts)), WIDEST)
-        table = Table(title=self.title, caption=self.counts, min_width=wide)
+        """Table for the terminal: one row per threshold, or per score, headline first."""
+        width = min(max(len(self.title), len(self.counts)), MAX_TITLE_WIDTH)
+        table = Table(title=self.title, caption=self.counts, min_width=width)
         if not self.thresholds:
             table.add_column("score")
             table.add_column("value", justify="right")
             for row in self.rows():
-                table.add_row(row["score"], _written(row["value"]))
+                table.add_row(row["score"], _format(row["value"]))
             return table
-        for title in ("IoU from", *COLUMNS.values()):
+        for title in ("IoU", *COLUMNS.values()):
             table.add_column(title, justify="right")
         for row in self.rows():
             at, *scores = row.values()
-            table.add_row(f"{at:g}", *map(_written, scores))
+            table.add_row(f"{at:g}", *map(_format, scores))
         table.add_section()
         for row in self.class_rows():
             name, *scores = row.values()
-            table.add_row(f"{self.thresholds[0]:g} {name}", *map(_written, scores))
+            table.add_row(f"{self.thresholds[0]:g} {name}", *map(_format, scores))
         return table
 
     def _shown(self) -> dict[str, float]:
-        """Scores for a table, headline first; of each class one, by its name."""
+        """Scores for a table, headline first, with class names."""
         kind = self.headline.partition("@")[0]
-        rest = {name: value for name, value in self.metrics.items() if name not in _COUNTED}
+        rest = {name: value for name, value in self.metrics.items() if name not in _COUNT_NAMES}
         whole = {name: value for name, value in rest.items() if "/" not in name}
-        if len(whole) > SHOWN:
+        if len(whole) > MAX_SCORES:
             whole = {k: v for k, v in whole.items() if k.partition("@")[0] == kind or "@" not in k}
-        each = {k: v for k, v in rest.items() if k.startswith(_OF_CLASSES)}
+        each = {k: v for k, v in rest.items() if k.startswith(_CLASS_PREFIXES)}
         first = {self.headline: self.metrics[self.headline]}
         return {**first, **whole, **{self._named(name): value for name, value in each.items()}}
 
@@ -141,28 +141,28 @@ class Scores:
         return f"{score} of {self._class_name(label)}"
 
     def _class_name(self, label: str) -> str:
-        """Name a class by its id; the metric of Cityscapes tells names by itself."""
+        """Class name of an id; Cityscapes' metric uses names already."""
         if not label.isdecimal():
             return label
         k = int(label)
         return self.class_names[k] if k < len(self.class_names) else f"class {k}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the content of ``evaluation.json``; what is no number (NaN) is None."""
+        """Content of ``evaluation.json``; NaN becomes None."""
         names = ["data", "split", "model", "protocol", "metrics", "per_image"]
         names += ["class_names"] if self.class_names else []
         names += ["curves"] if self.curves else []
         return {name: _finite(getattr(self, name)) for name in names}
 
 
-_COUNTED = ("images", "objects", "predicted", "seconds_per_image", "quick")
+_COUNT_NAMES = ("images", "objects", "predicted", "seconds_per_image", "quick")
 
 
-_OF_CLASSES = ("iou/", "pq/", "ap/", "apr@0.5/", "apr_vol/")
-"""What is shown of each class."""
+_CLASS_PREFIXES = ("iou/", "pq/", "ap/", "apr@0.5/", "apr_vol/")
+"""Prefixes of the class scores in tables."""
 
 
-def _written(value: float) -> str:
+def _format(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return "–" if math.isnan(value) else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""The predicted segments of images with their prototypes, and a memory learnt from them."""
+"""Prototypes of predicted segments, and the memory bank built from them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from congeal.evaluation.memory import Memory
 from congeal.labels import VOID
 from congeal.segmentation import Segmentation, Segmenter
 
-__all__ = ["ImageSegments", "KeepsEmbedding", "learn_memory", "segments_of"]
+__all__ = ["EmbeddingSegmenter", "SegmentPrototypes", "build_memory", "segments_of"]
 
 Labels = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSegments:
-    """The segments of images.
+class SegmentPrototypes:
+    """The segments of an image or several.
 
     Attributes:
-        prototypes: mean direction of the embedding on each, `(N, D)`, of length 1.
-        classes: true class of most of its pixels, `(N,)`; -1 where all of them are void.
-        areas: pixels of each, `(N,)`.
+        prototypes: normalised mean embedding of each segment, `(N, D)`.
+        classes: most frequent ground-truth class of its pixels, `(N,)`; -1 if all are void.
+        areas: number of pixels of each segment, `(N,)`.
     """
 
     prototypes: Values
@@ -40,61 +40,61 @@ class ImageSegments:
     areas: Labels
 
 
-class KeepsEmbedding:
-    """A segmenter whose results carry the embedding, where it can be asked for.
+class EmbeddingSegmenter:
+    """Wrapper of a model whose results contain the embedding, if the model supports it.
 
     Args:
-        model: what segments.
+        model: the model.
     """
 
     def __init__(self, model: Segmenter) -> None:
         segment: Any = model.segment
-        asked = "keep_embedding" in inspect.signature(segment).parameters
-        self._segment = partial(segment, keep_embedding=True) if asked else segment
+        supported = "keep_embedding" in inspect.signature(segment).parameters
+        self._segment = partial(segment, keep_embedding=True) if supported else segment
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
-        """Find the objects of one image `(H, W, C)`."""
+        """Segment an image `(H, W, C)`."""
         found: Segmentation = self._segment(image)
         return found
 
 
-def learn_memory(
+def build_memory(
     model: Segmenter,
     dataset: Dataset,
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Memory:
-    """Segment the images of a dataset and keep the prototypes of segments with a class.
+    """Build a memory bank from the segments, with a class, of the images of a dataset.
 
     Args:
-        model: what segments.
-        dataset: gives images and the classes of their pixels.
-        on_image: called after each image with its number from 1 and their count.
+        model: the model.
+        dataset: images with semantic maps.
+        on_image: called with (number, total) after each image.
 
     Raises:
-        CongealError: no segment has a class, or a result carries no embedding.
+        CongealError: no segment has a class, or a result has no embedding.
     """
     kept = []
     for number, sample in enumerate(dataset, 1):
-        one = Comparison(sample, model.segment(sample.image), dataset)
-        kept.append(_known(segments_of(one)))
+        comparison = Comparison(sample, model.segment(sample.image), dataset)
+        kept.append(_with_class(segments_of(comparison)))
         on_image(number, len(dataset))
     if not any(len(classes) for _, classes in kept):
-        raise CongealError(f"expected segments with a class to retrieve, {dataset!r} gave none")
+        raise CongealError(f"expected segments with a class for retrieval, {dataset!r} has none")
     return Memory(
         np.concatenate([prototypes for prototypes, _ in kept]),
         np.concatenate([classes for _, classes in kept]),
     )
 
 
-def _known(found: ImageSegments) -> tuple[Values, Labels]:
+def _with_class(found: SegmentPrototypes) -> tuple[Values, Labels]:
     return found.prototypes[found.classes >= 0], found.classes[found.classes >= 0]
 
 
-def segments_of(one: Comparison) -> ImageSegments:
-    """Take the predicted objects of an image for segments, with a prototype and a class each.
+def segments_of(comparison: Comparison) -> SegmentPrototypes:
+    """Prototype, class and area of each predicted object of an image.
 
     Raises:
-        CongealError: the result carries no embedding.
+        CongealError: the result has no embedding.
 
     Source:
         Hwang et al., SegSort, ICCV 2019, section 3.
@@ -109,22 +109,22 @@ def segments_of(one: Comparison) -> ImageSegments:
         >>> segments.prototypes.tolist(), segments.classes.tolist()
         ([[1.0], [-1.0]], [5, 6])
     """
-    embedding = one.result.embedding
+    embedding = comparison.result.embedding
     if embedding is None:
         raise CongealError("expected results with an embedding for protocol retrieval, got none")
-    count = len(one.result)
-    sums = _share_cells(one.labels, count, embedding.shape[1:]) @ (
+    count = len(comparison.result)
+    sums = _cell_weights(comparison.labels, count, embedding.shape[1:]) @ (
         embedding.reshape(len(embedding), -1).T.astype(np.float64)
     )  # (N, D)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return ImageSegments(
+    return SegmentPrototypes(
         np.asarray(sums / np.maximum(lengths, 1e-12)),
-        _majority(one.labels, one.true_classes, count),
-        np.bincount(one.labels.ravel(), minlength=count + 1)[1:],
+        _majority(comparison.labels, comparison.true_classes, count),
+        np.bincount(comparison.labels.ravel(), minlength=count + 1)[1:],
     )
 
 
-def _share_cells(labels: Labels, count: int, shape: tuple[int, ...]) -> Any:
+def _cell_weights(labels: Labels, count: int, shape: tuple[int, ...]) -> Any:
     """Count the pixels of each segment in each cell of the embedding, sparse `(N, h w)`."""
     rows, cols = (
         np.arange(side) * cells // side for side, cells in zip(labels.shape, shape, strict=True)
@@ -136,10 +136,10 @@ def _share_cells(labels: Labels, count: int, shape: tuple[int, ...]) -> Any:
 
 
 def _majority(labels: Labels, classes: Labels, count: int) -> Labels:
-    """Give the class that most pixels of each segment have, the smallest in a tie, -1 for none."""
-    known = (labels > 0) & (classes != VOID)
+    """Most frequent class of each segment, the smallest in a tie, -1 without class."""
+    valid = (labels > 0) & (classes != VOID)
     highest = int(classes.max(initial=0))
-    pairs = labels[known] * (highest + 1) + classes[known]
+    pairs = labels[valid] * (highest + 1) + classes[valid]
     votes = np.bincount(pairs, minlength=(count + 1) * (highest + 1))
     table = votes.reshape(count + 1, highest + 1)[1:]
     return np.where(table.any(axis=1), table.argmax(axis=1), VOID).astype(np.int64)

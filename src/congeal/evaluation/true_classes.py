@@ -1,4 +1,4 @@
-"""A model that is told the true classes of pixels: what is then wrong is its grouping (AP_gt)."""
+"""Evaluation with ground-truth classes, which scores the grouping of a model alone (AP_gt)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.segmentation import Segmentation, Segmenter
 
-__all__ = ["GivenTrueClasses", "classes_for"]
+__all__ = ["TrueClassSegmenter", "classes_for"]
 
 
-class GivenTrueClasses:
-    """Segments samples of a dataset by a model that takes the classes of pixels as given.
+class TrueClassSegmenter:
+    """Segments samples with a model that is given their ground-truth semantic maps.
 
     Args:
-        model: what segments; its ``segment`` has to take ``semantic``.
-        dataset: of the samples, tells the names of their classes.
+        model: the model; its ``segment`` has to accept ``semantic``.
+        dataset: dataset of the samples, with class names.
 
     Raises:
-        CongealError: the model finds the classes of pixels by itself only.
+        CongealError: the model does not accept semantic maps.
 
     Example:
         >>> from congeal.data import open_dataset
         >>> from congeal.methods import find_method
         >>> discs = open_dataset("discs", "test", count=1)
-        >>> told = GivenTrueClasses(find_method("discriminative")(), discs)
-        >>> found = told.segment(discs[0])
+        >>> segmenter = TrueClassSegmenter(find_method("discriminative")(), discs)
+        >>> found = segmenter.segment(discs[0])
         >>> bool(((found.labels > 0) == (discs[0].labels > 0)).mean() > 0.9)
         True
     """
@@ -41,32 +41,32 @@ class GivenTrueClasses:
         if "semantic" not in inspect.signature(self._segment).parameters:
             named = getattr(model, "name", type(model).__name__)
             raise CongealError(
-                f"expected a model that can be told the classes of pixels, such as one of the "
-                f"discriminative loss, got {named}"
+                "expected a model that accepts a semantic map, such as one of the discriminative "
+                f"loss, got {named}"
             )
         self._names = tuple(getattr(getattr(model, "config", None), "class_names", ("object",)))
         self._dataset = dataset
 
     def segment(self, sample: Sample) -> Segmentation:
-        """Find the objects of a sample, inside of its true classes."""
+        """Segment a sample, given its ground-truth semantic map."""
         semantic = classes_for(self._names, sample, self._dataset.class_names)
         found: Segmentation = self._segment(sample.image, semantic=semantic)
         return found
 
 
 def classes_for(names: Sequence[str], sample: Sample, given: Sequence[str]) -> NDArray[np.int64]:
-    """The true classes ``(H, W)`` of a sample in the numbers of a model.
+    """Ground-truth semantic map ``(H, W)`` of a sample in the class ids of a model.
 
-    Classes are matched by name, and those that the model does not know are background; where it
-    knows none of them and has one class, that is all objects.
+    Classes are matched by name; those that the model does not have become background. If none
+    matches and the model has a single class, it is assigned to all objects.
 
     Args:
-        names: of the model's classes 1, 2 and so on.
-        sample: with the truth.
-        given: names of the classes of the data, background first; empty without classes.
+        names: class names of the model, from class 1.
+        sample: the sample.
+        given: class names of the dataset, background first; empty without classes.
 
     Raises:
-        CongealError: the model knows several classes and none of the data's.
+        CongealError: the model has several classes and none of the dataset.
 
     Example:
         >>> sample = Sample(
@@ -75,8 +75,8 @@ def classes_for(names: Sequence[str], sample: Sample, given: Sequence[str]) -> N
         >>> classes_for(["man", "car"], sample, ["background", "car", "dog"]).tolist()
         [[0, 0, 2]]
     """
-    known = [names.index(one) + 1 if one in names else 0 for one in given]
-    if not any(known):
+    mapping = [names.index(name) + 1 if name in names else 0 for name in given]
+    if not any(mapping):
         if len(names) > 1 and given:
             raise CongealError(
                 f"expected data with a class of {', '.join(names)}, got {', '.join(given[1:])}"
@@ -86,5 +86,5 @@ def classes_for(names: Sequence[str], sample: Sample, given: Sequence[str]) -> N
     if classes is None:
         of_object = np.r_[0, sample.classes if sample.classes is not None else []]
         classes = of_object.astype(np.int64)[np.maximum(sample.labels, 0)]
-    table: NDArray[np.int64] = np.array(known, np.int64)
+    table: NDArray[np.int64] = np.array(mapping, np.int64)
     return table[np.maximum(classes, 0)]

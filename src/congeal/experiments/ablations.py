@@ -33,7 +33,7 @@ from congeal.grouping.modes import assign_to_modes, find_modes
 from congeal.losses.pairwise import pairwise_loss, sample_pixels
 from congeal.methods.rpe import RPE
 from congeal.metrics.matching import MatchingMetric
-from congeal.sphere import FAINT, normalise
+from congeal.sphere import MIN_EMBEDDING_NORM, normalise
 
 __all__ = ["ABLATIONS", "Variant", "draw_ablations", "score_variant", "unweighted_loss"]
 
@@ -209,7 +209,7 @@ def _loss(embedding: Tensor, labels: Tensor, variant: Variant, chance: torch.Gen
     losses = []
     for one, its in zip(embedding, labels, strict=True):
         drawn = sample_pixels(one, its, samples=samples, generator=chance)
-        unit = normalise(drawn.embedding, dim=1, eps=FAINT)
+        unit = normalise(drawn.embedding, dim=1, eps=MIN_EMBEDDING_NORM)
         trail = [unit, *(step[0] for step in shift.shift(unit[None]))]
         losses += [unweighted_loss(step, drawn.groups, variant.margin) for step in trail]
     return torch.stack(losses).mean()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from congeal.data.registry import is_here, open_dataset
+from congeal.data.registry import is_available, open_dataset
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError, unknown
 from congeal.evaluation import evaluate
@@ -123,7 +123,7 @@ def draw_compare(
     """
     asked = {"minutes": minutes, "seeds": seeds, "data": data, "methods": methods}
     plan = _plan(quick, asked)
-    here = [name for name in plan.data if is_here(name)]
+    here = [name for name in plan.data if is_available(name)]
     if not here:
         raise CongealError(f"none of {', '.join(plan.data)} is on this machine")
     rows: list[Row] = []

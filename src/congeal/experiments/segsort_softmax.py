@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.intensity import scale_intensity
-from congeal.data.zoom import zoom_image
+from congeal.data.rescale import rescale_image
 from congeal.experiments.segsort_scores import MINUTE, Row, kept, score
 from congeal.experiments.segsort_training import Effort, build, crops, optimise, training_images
 from congeal.methods.segsort import SegSort
@@ -56,7 +56,7 @@ class Softmax(nn.Module):
         """Class of each pixel ``(H, W)``."""
         c = self.body.config.input
         pixels = scale_intensity(image, *c.percentiles)
-        logits = self(zoom_image(pixels, c.scale)[None])
+        logits = self(rescale_image(pixels, c.scale)[None])
         size = tuple(pixels.shape[1:])
         whole = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         return np.asarray(whole[0].argmax(0).numpy(), np.int64)

@@ -14,7 +14,7 @@ from skimage.graph import cut_threshold, rag_mean_color
 from skimage.segmentation import felzenszwalb, slic
 
 from congeal.data.intensity import scale_intensity
-from congeal.data.registry import is_here, open_dataset
+from congeal.data.registry import is_available, open_dataset
 from congeal.data.sample import Dataset
 from congeal.experiments.result import (
     Claim,
@@ -141,7 +141,7 @@ def _claims(numbers: dict[str, float]) -> list[Claim]:
 
 
 def _region_images(quick: bool, count: int | None) -> Dataset:
-    if quick or not is_here("bsds500"):
+    if quick or not is_available("bsds500"):
         return open_dataset("shapes", "val", size=48, count=2)
     return some(open_dataset("bsds500", "test"), count)
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from skimage.segmentation import felzenszwalb
 
-from congeal.data.registry import is_here, open_dataset
+from congeal.data.registry import is_available, open_dataset
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
@@ -123,7 +123,7 @@ def draw_table1(
         CongealError: none of the data sets is found, or one is not of this table.
     """
     plan, place = _plan(quick, minutes, seeds, data, images), Path(folder) / "table1"
-    here = [name for name in plan.data if is_here(name)]
+    here = [name for name in plan.data if is_available(name)]
     if not here:
         raise CongealError(f"expected one of {', '.join(plan.data)} to propose in, found none")
     found = {name: _scores(name, plan, seed, place) for name in here}
@@ -233,7 +233,7 @@ def _train(name: str, plan: Table1, seed: int, place: Path) -> Method:
 def _score(propose: Propose, test: Dataset) -> dict[str, float]:
     judge = make_judge(PROTOCOLS["proposals"], test, {"counts": COUNTS})
     for sample in test:
-        judge.look(Comparison(sample, propose(sample), test))
+        judge.update(Comparison(sample, propose(sample), test))
     return {name: float(value) for name, value in judge.compute().items()}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from congeal.data.registry import is_here, open_dataset
+from congeal.data.registry import is_available, open_dataset
 from congeal.data.sample import Dataset, Subset
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import Judge, make_judge
@@ -121,7 +121,7 @@ def draw_table2(
     plan = _plan(quick, minutes, data, images)
     rows, numbers = list[Row](), dict[str, float]()
     for name in plan.data:
-        if not is_here(name.partition(":")[0]):
+        if not is_available(name.partition(":")[0]):
             continue
         test = _images(name, "test", plan.images[1])
         model = _train(name, plan, seed, place_of(Path(folder) / "table2", name, seed))
@@ -174,8 +174,8 @@ def _predict(model: RPE, test: Dataset, kind: str) -> _Found:
         result = model.segment(sample.image)
         one = Comparison(sample, result, test)
         apr.append(make_judge("apr-dvis", test))
-        apr[-1].look(one)
-        coco.look(one)
+        apr[-1].update(one)
+        coco.update(one)
         quality = object_quality(sample, result.labels, result.classes, classed=True)
         known = np.isfinite(quality)
         pairs += zip(result.scores[known].tolist(), quality[known].tolist(), strict=True)

@@ -222,11 +222,13 @@ def _line_colours(colours: RGB, under: RGB, labels: NDArray[np.int64]) -> RGB:
     return np.asarray(colours * strength[:, None]).astype(np.uint8)
 
 
-def on_ground(line: RGB, ground: RGB) -> RGB:
+def on_background(line: RGB, ground: RGB) -> RGB:
     """Darken the colour `(3,)` of a line if the pixels `(P, 3)` under it are bright on average.
 
     Example:
-        >>> on_ground(np.array([100, 200, 0], np.uint8), np.full((4, 3), 255, np.uint8)).tolist()
+        >>> on_background(
+        ...     np.array([100, 200, 0], np.uint8), np.full((4, 3), 255, np.uint8)
+        ... ).tolist()
         [70, 140, 0]
     """
     bright = ground.size > 0 and float(ground.mean()) > BRIGHT

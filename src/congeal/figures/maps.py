@@ -12,7 +12,7 @@ from congeal.figures.colour import (
     check_map,
     label_colours,
     line_width,
-    on_ground,
+    on_background,
     outline,
 )
 from congeal.figures.display import to_display
@@ -80,7 +80,7 @@ def overlay_classes(
         lines = outline(checked, line_width(checked.shape))
         for kind in np.unique(checked[lines]):
             line = lines & (checked == kind)
-            picture[line] = on_ground(colours[line][0], shown[line])
+            picture[line] = on_background(colours[line][0], shown[line])
     return picture
 
 

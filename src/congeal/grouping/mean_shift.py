@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from congeal.autograd import full_precision, once_through
+from congeal.autograd import full_precision, refuse_double_backward
 from congeal.errors import CongealError, require_tensor
 from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
 from congeal.grouping.groups import Groups
 from congeal.grouping.pipeline import group_pixels
 from congeal.grouping.pixels import pixel_grid, pixel_mass, take_pixels
-from congeal.sphere import FAINT, concentration_from_margin, normalise
+from congeal.sphere import MIN_EMBEDDING_NORM, concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
 
@@ -136,7 +136,7 @@ def _means_by_attention(
     """
     # the kernel is slow on vectors that are not in one piece
     vectors = (queries * concentration, points, values)
-    query, key, value = (once_through(each.contiguous(), "mean shift") for each in vectors)
+    query, key, value = (refuse_double_backward(x.contiguous(), "mean shift") for x in vectors)
     if weights is not None or location is not None:
         query_extra, key_extra = _keys(queries, points, weights, location, spread)
         query = torch.cat([query, query_extra], -1)  # (B, M, D + E)
@@ -333,7 +333,7 @@ class MeanShift(nn.Module):
         require_tensor(embedding, "embedding")
         size = embedding.shape[2:]
         with torch.autocast(embedding.device.type, enabled=False):
-            points = normalise(embedding, dim=1, eps=FAINT).flatten(2).mT  # (B, N, D)
+            points = normalise(embedding, dim=1, eps=MIN_EMBEDDING_NORM).flatten(2).mT  # (B, N, D)
             mass = pixel_mass(points, mask, weights)
             location = pixel_grid(size, points).expand(len(points), -1, -1) if self.reach else None
             trail = self.shift(points.contiguous(), mass, location)

@@ -12,7 +12,7 @@ from congeal.errors import CongealError, require_tensor
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.hinged_pairs import hinged_pairs
 from congeal.randomness import image_generator
-from congeal.sphere import FAINT, normalise
+from congeal.sphere import MIN_EMBEDDING_NORM, normalise
 
 __all__ = ["PairwiseLoss", "PixelSample", "pairwise_loss", "sample_pixels", "sampled_pairwise_loss"]
 
@@ -233,7 +233,7 @@ def _image_loss(
     reach: float | None,
     grouping: MeanShift | None,
 ) -> Tensor:
-    unit = normalise(sample.embedding, dim=1, eps=FAINT)
+    unit = normalise(sample.embedding, dim=1, eps=MIN_EMBEDDING_NORM)
     steps = [unit]
     if grouping is not None:
         trail = grouping.shift(unit[None], location=sample.location[None])

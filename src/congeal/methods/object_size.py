@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from congeal.data.zoom import magnification
+from congeal.data.rescale import magnification
 from congeal.methods.image import network_input
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.sections import InputSettings

@@ -55,7 +55,7 @@ def is_divided(survey: TrainingSurvey) -> bool:
     For such data a repulsion radius does not work: it separates objects from their neighbours and
     then takes connected components, which cannot join the parts of an object.
     """
-    wholes = survey.pooled("wholes")
+    wholes = survey.pooled("connected_fractions")
     return bool(len(wholes)) and float(np.mean(wholes < WHOLE_SHARE)) > DIVIDED_SHARE
 
 

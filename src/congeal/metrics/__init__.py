@@ -1,4 +1,4 @@
-"""Metrics: one module per family of protocols, on arrays of labels only."""
+"""Evaluation metrics: one module per family of protocols, on label arrays and masks."""
 
 from congeal.metrics.average_precision import (
     AveragePrecision,

@@ -1,18 +1,18 @@
-"""AP^r: average precision of regions, in the two variants that papers on PASCAL VOC report.
+"""AP^r: average precision of regions, in two variants reported on PASCAL VOC.
 
-``"sds"`` is that of simultaneous detection and segmentation (Hariharan et al. 2014,
-https://arxiv.org/abs/1407.1808, section 5.1), ``"fcis"`` that of the ports which MNC and FCIS
-(Dai et al. 2016; Li et al. 2017) made of the VOC 2007 devkit. Both go through the detections of a
-class over all images in the order of their scores. They differ in this:
+``"sds"`` is the evaluation of simultaneous detection and segmentation (Hariharan et al. 2014,
+https://arxiv.org/abs/1407.1808, section 5.1), ``"fcis"`` that of the ports of the VOC 2007 devkit
+in MNC and FCIS (Dai et al. 2016; Li et al. 2017). Both process the detections of a class over all
+images in descending order of scores. The differences:
 
 ============== =============================== ======================================
 ..             ``"sds"``                       ``"fcis"``
 ============== =============================== ======================================
-a match is     IoU above the threshold         IoU from the threshold on
-looked for in  objects of the class in the     all objects of the class in the image:
-               image that are still free       when the best is taken, it is a miss
-area           under the envelope of the curve mean of the envelope at 11 recalls
-image without  its detections do not count     its detections are misses
+match          IoU > threshold                 IoU >= threshold
+candidates     unmatched objects of the class  all objects of the class in the image: if
+               in the image                    the best is matched already, false positive
+area           under the precision envelope    mean of the envelope at 11 recalls
+image without  detections are ignored          detections are false positives
 any object
 ============== =============================== ======================================
 """
@@ -46,7 +46,7 @@ Flags = NDArray[np.bool_]
 
 VARIANTS = ("sds", "fcis")
 CURVES = ("area", "11-point")
-TENTHS = tuple(k / 10 for k in range(1, 10))
+TENTHS = tuple(k / 10 for k in range(1, 10))  # IoU thresholds .1 to .9
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,28 +70,28 @@ class AveragePrecision:
     predicted: int
 
     def mean(self, thresholds: Sequence[float] | None = None) -> float:
-        """Give the mean over the classes that have objects, and over thresholds (all when None).
+        """Mean over classes with objects and over thresholds (None: all).
 
-        NaN when no class has objects or a threshold was not measured.
+        NaN if no class has objects or a threshold was not evaluated.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
             >>> average_precision(prediction=[one], truth=[one]).mean()
             1.0
         """
-        asked = self.thresholds if thresholds is None else tuple(thresholds)
-        if not set(asked) <= set(self.thresholds):
+        chosen = self.thresholds if thresholds is None else tuple(thresholds)
+        if not set(chosen) <= set(self.thresholds):
             return float("nan")
-        rows = self.table[[self.thresholds.index(value) for value in asked]]
-        known = rows[~np.isnan(rows)]
-        return float(known.mean()) if known.size else float("nan")
+        rows = self.table[[self.thresholds.index(value) for value in chosen]]
+        values = rows[~np.isnan(rows)]
+        return float(values.mean()) if values.size else float("nan")
 
     def as_dict(self) -> dict[str, float]:
-        """Give the numbers by name, of each class ``apr@0.5/ID`` and ``apr_vol/ID`` as well.
+        """Return the scores by name, per class as ``apr@0.5/ID`` and ``apr_vol/ID``.
 
-        ``apr@0.5`` is the mean over classes at one threshold. Two means over thresholds go by
-        AP^r_avg in papers: ``apr_vol`` is that over .1, .2 to .9 (Hariharan et al. 2014 and
-        most), ``apr_dvis`` that over .5, .6 to .9 (tables 4 and 5 of DVIS).
+        ``apr@0.5`` is the mean over classes at one threshold. Two means over thresholds are called
+        AP^r_avg in papers: ``apr_vol`` over .1, .2 to .9 (Hariharan et al. 2014 and most papers)
+        and ``apr_dvis`` over .5, .6 to .9 (DVIS, tables 4 and 5).
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
@@ -111,15 +111,15 @@ class AveragePrecision:
     def _by_class(self) -> dict[str, float]:
         scores = {}
         for k, label in enumerate(self.classes):
-            alone = replace(self, classes=(label,), table=self.table[:, [k]])
-            scores[f"apr@0.5/{label}"] = alone.mean([0.5])
-            scores[f"apr_vol/{label}"] = alone.mean(TENTHS)
+            single = replace(self, classes=(label,), table=self.table[:, [k]])
+            scores[f"apr@0.5/{label}"] = single.mean([0.5])
+            scores[f"apr_vol/{label}"] = single.mean(TENTHS)
         return scores
 
 
 @dataclass(frozen=True, eq=False)
 class _ImageMatches:
-    """What one image adds: its detections, which of them match at each threshold, its objects."""
+    """Record of one image: detections, their matches at each threshold, and classes of objects."""
 
     classes: Integers
     scores: Scores
@@ -128,23 +128,22 @@ class _ImageMatches:
 
 
 class AveragePrecisionMetric(Recorded[_ImageMatches]):
-    """AP^r over images that come one by one.
+    """AP^r accumulated image by image.
 
-    - Of detections with equal scores those of earlier images, and in an image the earlier ones,
-      go first (a stable sort); this the official programmes leave open in parts.
-    - Void means nothing here, as in the official programmes: void pixels are background. Give
-      ``remove_void`` to cut the void of the truth out of detections first.
-    - Per detection a score and one flag for each threshold are kept, no masks.
+    - Detections with equal scores are ordered by image and position in the image (stable sort);
+      the official programs do not fully define this order.
+    - Void pixels are background, as in the official programs, unless ``remove_void`` is set.
+    - Memory: one score and T flags per detection, no masks.
 
     Args:
-        classes: classes to score; when None those that occur in the truth.
-        variant: ``"sds"`` or ``"fcis"``, see the module.
-        curve: ``"area"`` under the envelope or ``"11-point"``; when None that of the variant.
-        thresholds: of IoU, each above 0 and up to 1.
-        remove_void: cut void pixels out of detections.
+        classes: classes to score; None: those in the ground truth.
+        variant: ``"sds"`` or ``"fcis"``, see the module docstring.
+        curve: ``"area"`` under the envelope or ``"11-point"``; None: that of the variant.
+        thresholds: IoU thresholds in (0, 1].
+        remove_void: remove void pixels of the ground truth from detections.
 
     Raises:
-        CongealError: a name is unknown or a threshold out of range.
+        CongealError: a name is unknown or a threshold is outside (0, 1].
 
     Example:
         >>> metric = AveragePrecisionMetric(thresholds=[0.5])
@@ -169,7 +168,7 @@ class AveragePrecisionMetric(Recorded[_ImageMatches]):
         if variant not in VARIANTS:
             raise unknown("variant of AP^r", variant, VARIANTS)
         if curve is not None and curve not in CURVES:
-            raise unknown("area of a curve", curve, CURVES)
+            raise unknown("curve", curve, CURVES)
         self.classes = None if classes is None else tuple(sorted({int(c) for c in classes}))
         self.variant = variant
         self.curve = curve or ("area" if variant == "sds" else "11-point")
@@ -182,13 +181,13 @@ class AveragePrecisionMetric(Recorded[_ImageMatches]):
         """Add one image.
 
         Args:
-            prediction: the detections with their scores.
-            truth: the true objects.
-            image: its name or number, which makes the order in which images come irrelevant.
+            prediction: detections with scores.
+            truth: ground-truth objects.
+            image: id of the image; with ids the order of the images does not matter.
 
         Raises:
-            CongealError: the sizes differ, a class is unknown, or the image came before with
-                another outcome.
+            CongealError: sizes differ, a class is unknown, or the image was added before with a
+                different result.
 
         Example:
             >>> one = Objects.from_labels([[1]])
@@ -197,19 +196,19 @@ class AveragePrecisionMetric(Recorded[_ImageMatches]):
         check_pair(truth, prediction)
         for side in (truth, prediction):
             check_classes(side, self.classes)
-        found = prediction.without(truth.void) if self.remove_void else prediction
+        pred = prediction.without(truth.void) if self.remove_void else prediction
         if self.variant == "sds" and not len(truth):
-            found = found.take([])
-        matched = np.zeros((len(self.thresholds), len(found)), np.bool_)
-        for c in np.intersect1d(truth.classes, found.classes):
-            mine = np.flatnonzero(found.classes == c)
-            mine = mine[np.argsort(-found.scores[mine], kind="stable")]
-            iou = mask_iou(truth.take(truth.classes == c), found.take(mine)).T
-            matched[:, mine] = _match(iou, np.array(self.thresholds), self.variant)
-        self._records.add(_ImageMatches(found.classes, found.scores, matched, truth.classes), image)
+            pred = pred.take([])
+        matched = np.zeros((len(self.thresholds), len(pred)), np.bool_)
+        for c in np.intersect1d(truth.classes, pred.classes):
+            of_class = np.flatnonzero(pred.classes == c)
+            of_class = of_class[np.argsort(-pred.scores[of_class], kind="stable")]
+            iou = mask_iou(truth.take(truth.classes == c), pred.take(of_class)).T
+            matched[:, of_class] = _match(iou, np.array(self.thresholds), self.variant)
+        self._records.add(_ImageMatches(pred.classes, pred.scores, matched, truth.classes), image)
 
     def compute(self) -> dict[str, float]:
-        """Give the numbers by name, as :meth:`AveragePrecision.as_dict`.
+        """Return the scores by name, see :meth:`AveragePrecision.as_dict`.
 
         Example:
             >>> AveragePrecisionMetric().compute()["apr_vol"]
@@ -218,18 +217,18 @@ class AveragePrecisionMetric(Recorded[_ImageMatches]):
         return self.result().as_dict()
 
     def result(self) -> AveragePrecision:
-        """Give average precision by threshold and class.
+        """Average precision by threshold and class over all images so far.
 
         Example:
             >>> AveragePrecisionMetric([1, 2]).result().table.shape
             (9, 2)
         """
         images = self._records.ordered()
-        scores = np.concatenate([np.zeros(0), *(one.scores for one in images)])
-        classes = np.concatenate([np.zeros(0, np.int64), *(one.classes for one in images)])
-        true = np.concatenate([np.zeros(0, np.int64), *(one.true_classes for one in images)])
-        none = np.zeros((len(self.thresholds), 0), np.bool_)
-        matched = np.concatenate([none, *(one.matched for one in images)], axis=1)
+        scores = np.concatenate([np.zeros(0), *(image.scores for image in images)])
+        classes = np.concatenate([np.zeros(0, np.int64), *(image.classes for image in images)])
+        true = np.concatenate([np.zeros(0, np.int64), *(image.true_classes for image in images)])
+        empty = np.zeros((len(self.thresholds), 0), np.bool_)
+        matched = np.concatenate([empty, *(image.matched for image in images)], axis=1)
         order = np.argsort(-scores, kind="stable")
         classes, matched = classes[order], matched[:, order]
         names = self.classes if self.classes is not None else tuple(np.unique(true).tolist())
@@ -258,16 +257,16 @@ def average_precision(
     thresholds: Sequence[float] = TENTHS,
     remove_void: bool = False,
 ) -> AveragePrecision:
-    """Score all images at once, as :class:`AveragePrecisionMetric` does one by one.
+    """Score all images at once; :class:`AveragePrecisionMetric` is the incremental form.
 
     Args:
-        prediction: detections of each image.
-        truth: objects of each image.
-        classes: classes to score; when None those that occur in the truth.
-        variant: ``"sds"`` or ``"fcis"``, see the module.
-        curve: ``"area"`` under the envelope or ``"11-point"``; when None that of the variant.
-        thresholds: of IoU, each above 0 and up to 1.
-        remove_void: cut void pixels out of detections.
+        prediction: detections by image.
+        truth: ground-truth objects by image.
+        classes: classes to score; None: those in the ground truth.
+        variant: ``"sds"`` or ``"fcis"``, see the module docstring.
+        curve: ``"area"`` under the envelope or ``"11-point"``; None: that of the variant.
+        thresholds: IoU thresholds in (0, 1].
+        remove_void: remove void pixels of the ground truth from detections.
 
     Raises:
         CongealError: as in :class:`AveragePrecisionMetric`, or the numbers of images differ.
@@ -317,15 +316,15 @@ def eleven_point_area(recall: Scores, precision: Scores) -> float:
 
 
 def _match(iou: Scores, thresholds: Scores, variant: str) -> Flags:
-    """Match detections in the order of rows ``(N, G)``, at each threshold by itself: ``(T, N)``."""
+    """Match detections in order of rows ``(N, G)``, independently per threshold: ``(T, N)``."""
     matched = np.zeros((len(thresholds), len(iou)), np.bool_)
     taken = np.zeros((len(thresholds), iou.shape[1]), np.bool_)
     every = np.arange(len(thresholds))
     for k, row in enumerate(iou):
         if variant == "sds":
-            open_to = np.where(taken, -1.0, row)
-            best = open_to.argmax(1)
-            matched[:, k] = open_to[every, best] > thresholds
+            free = np.where(taken, -1.0, row)
+            best = free.argmax(1)
+            matched[:, k] = free[every, best] > thresholds
         else:
             best = np.full(len(thresholds), row.argmax())
             matched[:, k] = (row[best] >= thresholds) & ~taken[every, best]
@@ -336,5 +335,5 @@ def _match(iou: Scores, thresholds: Scores, variant: str) -> Flags:
 def _check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     values = tuple(float(value) for value in thresholds)
     if not values or not all(0 < value <= 1 for value in values):
-        raise CongealError(f"expected thresholds above 0 and up to 1, got {list(values)}")
+        raise CongealError(f"expected thresholds in (0, 1], got {list(values)}")
     return values

@@ -1,4 +1,4 @@
-"""Scores of the edge alone: DAVIS boundary F, Boundary IoU, contour F1 of semantic maps."""
+"""Boundary metrics: boundary F and region J of DAVIS, Boundary IoU, contour F1."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def boundary_f(
 ) -> float:
     """Compute the boundary F of the DAVIS benchmark for one object.
 
-    Boundary pixels of one mask count as right when a boundary pixel of the other lies within
-    ``bound``; F is the harmonic mean of precision and recall. Without boundary pixels in either
-    mask F is 1, without them in one of the two it is 0.
+    A boundary pixel of one mask is correct if a boundary pixel of the other mask lies within
+    ``bound``. F is the harmonic mean of precision and recall; 1 if neither mask has boundary
+    pixels, 0 if only one has.
 
     Args:
-        prediction: booleans ``(H, W)``.
-        truth: booleans ``(H, W)``.
-        bound: tolerance: below 1 a share of the image diagonal, rounded up to pixels, else
-            pixels.
-        void: booleans ``(H, W)``; such pixels are outside both masks.
+        prediction: predicted mask, booleans ``(H, W)``.
+        truth: ground-truth mask, booleans ``(H, W)``.
+        bound: distance tolerance; below 1 a fraction of the image diagonal (rounded up to pixels),
+            otherwise in pixels.
+        void: booleans ``(H, W)``; void pixels are removed from both masks.
 
     Raises:
-        CongealError: the masks are not boolean and of one size, or the bound is not positive.
+        CongealError: masks are not boolean or differ in size, or the bound is not positive.
 
     Source:
         Perazzi et al., A benchmark dataset and evaluation methodology for video object
@@ -71,15 +71,15 @@ def boundary_f(
 
 
 def region_j(*, prediction: ArrayLike, truth: ArrayLike, void: ArrayLike | None = None) -> float:
-    """Compute the region score J of the DAVIS benchmark: IoU outside void, 1 for two empty masks.
+    """Compute the region score J of the DAVIS benchmark: IoU, 1 for two empty masks.
 
     Args:
-        prediction: booleans ``(H, W)``.
-        truth: booleans ``(H, W)``.
-        void: booleans ``(H, W)``; such pixels are outside both masks.
+        prediction: predicted mask, booleans ``(H, W)``.
+        truth: ground-truth mask, booleans ``(H, W)``.
+        void: booleans ``(H, W)``; void pixels are removed from both masks.
 
     Raises:
-        CongealError: the masks are not boolean and of one size.
+        CongealError: masks are not boolean or differ in size.
 
     Example:
         >>> region_j(prediction=[[True, False]], truth=[[True, True]])
@@ -91,13 +91,13 @@ def region_j(*, prediction: ArrayLike, truth: ArrayLike, void: ArrayLike | None 
 
 
 def boundary_band(mask: ArrayLike, width: float = 0.02) -> Mask:
-    """Mark the pixels of a mask that lie within a distance of what is outside it.
+    """Mark the pixels of a mask within a chessboard distance of its outside.
 
-    Steps go to all eight neighbours; beyond the image is outside.
+    Pixels beyond the image count as outside.
 
     Args:
-        mask: booleans ``(H, W)``.
-        width: share of the image diagonal, rounded to pixels, at least 1 pixel.
+        mask: the mask, booleans ``(H, W)``.
+        width: fraction of the image diagonal, rounded to pixels, at least 1 pixel.
 
     Raises:
         CongealError: the mask is not boolean ``(H, W)``, or the width is not positive.
@@ -119,18 +119,18 @@ def boundary_band(mask: ArrayLike, width: float = 0.02) -> Mask:
 
 
 def boundary_iou(*, prediction: ArrayLike, truth: ArrayLike, width: float = 0.02) -> float:
-    """Compute Boundary IoU: the IoU of the bands along the inner edge of both masks.
+    """Compute Boundary IoU: the IoU of the boundary bands of both masks.
 
     Args:
-        prediction: booleans ``(H, W)``.
-        truth: booleans ``(H, W)``.
+        prediction: predicted mask, booleans ``(H, W)``.
+        truth: ground-truth mask, booleans ``(H, W)``.
         width: of the band, as in :func:`boundary_band`.
 
     Returns:
-        0 to 1, NaN where both masks are empty.
+        0 to 1; NaN if both masks are empty.
 
     Raises:
-        CongealError: the masks are not boolean and of one size, or the width is not positive.
+        CongealError: masks are not boolean or differ in size, or the width is not positive.
 
     Source:
         Cheng, Girshick, Dollar, Berg, Kirillov, Boundary IoU, CVPR 2021, section 4.
@@ -155,24 +155,24 @@ def contour_f1(
 ) -> dict[int, list[float]]:
     """Compute the contour F1 of each class of one image.
 
-    The contour of a class is made of its pixels with a neighbour, face to face, of another
-    class; the image border and edges against void are none. Precision is the share of predicted
-    contour pixels nearer than the threshold to the true contour, recall the reverse (the recall
-    printed in the paper is a slip: it equals 1 - precision). A contour in one of the maps only
-    scores 0; a class of the truth without contour in either map is left out.
+    The contour of a class consists of its pixels with a 4-neighbour of another class, except void
+    and the image border. Precision is the fraction of predicted contour pixels closer than the
+    threshold to the true contour; recall is the reverse (the recall printed in the paper, equal to
+    1 - precision, is a typo). F1 is 0 if only one map has a contour of the class; a ground-truth
+    class without contour in either map is ignored.
 
     Args:
-        prediction: semantic map of the same shape; what is predicted in void is ignored.
-        truth: semantic map ``(H, W)``, -1 void.
-        thresholds: distances in pixels; at 1 only coinciding pixels count.
-        background: whether class 0 takes part.
+        prediction: predicted semantic map ``(H, W)``; pixels in void are ignored.
+        truth: ground-truth semantic map ``(H, W)``, -1 void.
+        thresholds: distances in pixels; at 1 only coinciding pixels match.
+        background: whether class 0 is scored.
 
     Returns:
-        For each class of the truth its F1 at each threshold.
+        F1 at each threshold, by ground-truth class.
 
     Raises:
-        CongealError: one is not a label map ``(H, W)``, or the shapes differ, or a threshold is
-            not positive.
+        CongealError: an argument is not a label map ``(H, W)``, the shapes differ, or a threshold
+            is not positive.
 
     Source:
         Csurka, Larlus, Perronnin, What is a good evaluation measure for semantic segmentation?,
@@ -190,23 +190,23 @@ def contour_f1(
     true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
     if true.shape != pred.shape or true.ndim != 2:
         raise CongealError(
-            f"expected truth and prediction (H, W) of one size, got {true.shape}, {pred.shape}"
+            f"expected truth and prediction (H, W) of the same size, got {true.shape}, {pred.shape}"
         )
     limits = np.asarray(thresholds, np.float64)
     if limits.ndim != 1 or not (limits > 0).all():
         raise CongealError(f"expected positive thresholds, got {thresholds}")
     pred = np.where(true == VOID, VOID, pred)
     edges = boundaries(true, "thick"), boundaries(pred, "thick")
-    found = {}
+    scores = {}
     for name in np.unique(true[true >= (0 if background else 1)]).tolist():
         contours = edges[0] & (true == name), edges[1] & (pred == name)
         if contours[0].any() or contours[1].any():
-            found[name] = [_contour_f1(*_distances(*contours), limit) for limit in limits]
-    return found
+            scores[name] = [_contour_f1(*_distances(*contours), limit) for limit in limits]
+    return scores
 
 
 class DavisMetric:
-    """Average region J, boundary F and their mean over objects, as DAVIS does.
+    """Region J, boundary F and their mean, averaged over objects as in DAVIS.
 
     Args:
         bound: as in :func:`boundary_f`.
@@ -227,7 +227,7 @@ class DavisMetric:
     def update(
         self, *, prediction: ArrayLike, truth: ArrayLike, void: ArrayLike | None = None
     ) -> tuple[float, float]:
-        """Add one object; give its J and F."""
+        """Add the masks of one object; return its J and F."""
         found = (
             region_j(prediction=prediction, truth=truth, void=void),
             boundary_f(prediction=prediction, truth=truth, bound=self.bound, void=void),
@@ -237,20 +237,20 @@ class DavisMetric:
         return found
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same bound has seen."""
+        """Add the counts of another metric with the same bound."""
         _check_same(self.bound, other.bound)
         self.objects += other.objects
         self._sums += other._sums
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``j``, ``f``, ``j_and_f`` and ``objects``; NaN where nothing was seen."""
+        """Return ``j``, ``f``, ``j_and_f`` and ``objects``; NaN without images."""
         j, f = means(self._sums, self.objects)
         return {"j": j, "f": f, "j_and_f": (j + f) / 2, "objects": self.objects}
 
 
 class BoundaryIouMetric:
-    """Average Boundary IoU over pairs of masks, those of two empty masks left out.
+    """Boundary IoU averaged over pairs of masks; pairs of empty masks are ignored.
 
     Args:
         width: as in :func:`boundary_iou`.
@@ -269,7 +269,7 @@ class BoundaryIouMetric:
         self._sum = 0.0
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> float:
-        """Add one pair; give its own score."""
+        """Add a pair of masks; return its score."""
         found = boundary_iou(prediction=prediction, truth=truth, width=self.width)
         if not math.isnan(found):
             self.objects += 1
@@ -277,19 +277,19 @@ class BoundaryIouMetric:
         return found
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same width has seen."""
+        """Add the counts of another metric with the same width."""
         _check_same(self.width, other.width)
         self.objects += other.objects
         self._sum += other._sum
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``boundary_iou`` and ``objects``; NaN where nothing was seen."""
+        """Return ``boundary_iou`` and ``objects``; NaN without images."""
         return {"boundary_iou": ratio(self._sum, self.objects), "objects": self.objects}
 
 
 class ContourF1Metric:
-    """Average contour F1 over the classes of an image, then over the images that have any.
+    """Contour F1, averaged over the classes of an image, then over images with contours.
 
     Args:
         thresholds: as in :func:`contour_f1`.
@@ -309,7 +309,7 @@ class ContourF1Metric:
         self._sums = np.zeros(len(self.thresholds))
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> dict[int, list[float]]:
-        """Add one image; give the F1 of its classes (see :func:`contour_f1`)."""
+        """Add one image; return the F1 of its classes (see :func:`contour_f1`)."""
         found = contour_f1(
             prediction=prediction,
             truth=truth,
@@ -322,27 +322,27 @@ class ContourF1Metric:
         return found
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same settings has seen."""
+        """Add the counts of another metric with the same settings."""
         _check_same(*((m.thresholds, m.background) for m in (self, other)))
         self.images += other.images
         self._sums += other._sums
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the means, such as ``contour_f1@5``, and ``images``; NaN where nothing was seen."""
+        """Return the means, such as ``contour_f1@5``, and ``images``; NaN without images."""
         named = zip(self.thresholds, means(self._sums, self.images), strict=True)
         return {f"contour_f1@{limit:g}": mean for limit, mean in named} | {"images": self.images}
 
 
 def _distances(true: Mask, pred: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the distance of each marked pixel to the nearest of the other map, both ways."""
+    """Distance of each marked pixel to the nearest one of the other map, in both directions."""
     return _to_nearest(true, pred), _to_nearest(pred, true)
 
 
-def _to_nearest(ours: Mask, theirs: Mask) -> NDArray[np.float64]:
-    if not theirs.any():
-        return np.full(int(ours.sum()), np.inf)
-    distances: NDArray[np.float64] = distance_transform_edt(~theirs)[ours]
+def _to_nearest(mask: Mask, other: Mask) -> NDArray[np.float64]:
+    if not other.any():
+        return np.full(int(mask.sum()), np.inf)
+    distances: NDArray[np.float64] = distance_transform_edt(~other)[mask]
     return distances
 
 
@@ -353,20 +353,20 @@ def _contour_f1(to_pred: NDArray[np.float64], to_true: NDArray[np.float64], limi
 
 
 def _f1(precision: float, recall: float) -> float:
-    both = precision + recall
-    return 2 * precision * recall / both if both else 0.0
+    total = precision + recall
+    return 2 * precision * recall / total if total else 0.0
 
 
 def _masks(true: ArrayLike, pred: ArrayLike, void: ArrayLike | None) -> tuple[Mask, Mask]:
-    truth, guess = np.asarray(true), np.asarray(pred)
-    hidden = np.zeros(truth.shape, np.bool_) if void is None else np.asarray(void)
-    for mask in (truth, guess, hidden):
+    truth, prediction = np.asarray(true), np.asarray(pred)
+    excluded = np.zeros(truth.shape, np.bool_) if void is None else np.asarray(void)
+    for mask in (truth, prediction, excluded):
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape != truth.shape:
             raise CongealError(
-                f"expected boolean masks (H, W) of one size, got {mask.dtype} of shape "
-                f"{mask.shape} beside {truth.shape}"
+                f"expected boolean masks (H, W) of the same size, got {mask.dtype} of shape "
+                f"{mask.shape} and {truth.shape}"
             )
-    return truth & ~hidden, guess & ~hidden
+    return truth & ~excluded, prediction & ~excluded
 
 
 def _check_same(ours: object, theirs: object) -> None:

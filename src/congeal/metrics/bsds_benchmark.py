@@ -1,4 +1,4 @@
-"""The boundary benchmark over many images, in several processes, with progress."""
+"""The BSDS500 boundary benchmark on many images, in several processes."""
 
 from __future__ import annotations
 
@@ -33,29 +33,28 @@ def boundary_benchmark(
     max_distance: float = MAX_DISTANCE,
     seed: int = 0,
 ) -> BsdsBoundaryMetric:
-    """Score boundary maps of many images, an image at a time in each process.
+    """Score boundary maps of many images, in parallel over images.
 
-    The result does not depend on the number of processes. At most two images for each process
-    are held at once, so ``images`` can read them when asked. At 99 thresholds and five
-    annotators an image of the benchmark takes five to twenty-five seconds of one core, by its speed
-    and by how much is drawn.
+    The result does not depend on the number of processes. At most two images per process are in
+    memory, so ``images`` may be a generator. An image of the benchmark takes 5 to 25 s of one core
+    at 99 thresholds and five annotators.
 
     Args:
-        images: for each the prediction and the truth, its annotations, in this order; as
-            :func:`congeal.metrics.boundary_counts` takes them.
-        thresholds: as in :class:`congeal.metrics.BsdsBoundaryMetric`; 9 make a quick estimate,
-            eleven times as fast, and the metric says that it is one.
-        workers: processes; all cores when None, and the calling process alone when 1. A script
-            that asks for more needs the usual ``if __name__ == "__main__":``.
-        progress: called with the images done and their number (None when it is not known).
-        max_distance: the largest distance of a match, as a share of the image diagonal.
+        images: pairs of prediction and annotations, as arguments of
+            :func:`congeal.metrics.boundary_counts`.
+        thresholds: as in :class:`congeal.metrics.BsdsBoundaryMetric`; 9 give an estimate eleven
+            times as fast, marked by ``quick``.
+        workers: number of processes; None: all cores, 1: only the calling process. Scripts with
+            more than one need ``if __name__ == "__main__":``.
+        progress: called with (done, total) after each image; total is None if unknown.
+        max_distance: largest distance of a match, as a fraction of the image diagonal.
         seed: of the random outliers in the matching.
 
     Returns:
-        The metric that has seen all images, in their order.
+        The metric of all images.
 
     Raises:
-        CongealError: ``workers`` is below 1, or as in ``boundary_counts``.
+        CongealError: ``workers`` is below 1, or as of ``boundary_counts``.
 
     Example:
         >>> line = np.eye(30, dtype=bool)
@@ -85,19 +84,19 @@ def _tables(
         for prediction, truth in images:
             yield count(prediction=prediction, truth=truth)
         return
-    # A process that is forked while PyTorch's threads run may hang; a spawned one starts clean.
+    # Processes forked while PyTorch's threads run may hang, so spawn.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         rest = iter(images)
-        waiting: deque[Future[Counts]] = deque()
+        pending: deque[Future[Counts]] = deque()
         try:
             for prediction, truth in islice(rest, 2 * workers):
-                waiting.append(pool.submit(count, prediction=prediction, truth=truth))
-            while waiting:
-                table = waiting.popleft().result()
+                pending.append(pool.submit(count, prediction=prediction, truth=truth))
+            while pending:
+                table = pending.popleft().result()
                 for prediction, truth in islice(rest, 1):
-                    waiting.append(pool.submit(count, prediction=prediction, truth=truth))
+                    pending.append(pool.submit(count, prediction=prediction, truth=truth))
                 yield table
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()

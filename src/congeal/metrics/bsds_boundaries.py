@@ -1,14 +1,14 @@
-"""Boundaries against several annotators: ODS, OIS and AP of the Berkeley benchmark (BSDS500).
+"""Boundary detection against several annotators: ODS, OIS and AP of BSDS500.
 
-A boundary map is cut at many thresholds and thinned; what is left is matched to each annotator
-within 0.0075 of the diagonal. Recall is the share of annotated pixels that are matched, over all
-annotators; precision the share of predicted pixels that some annotator has. ODS is the best F
-over the pooled counts of all images at one threshold, OIS the F of the pooled counts where each
-image has its own best threshold, AP the area under the curve of pooled precision and recall.
+A boundary map is thresholded, thinned, and matched to each annotator within 0.0075 of the image
+diagonal. Recall is the fraction of annotated pixels that are matched, summed over
+annotators; precision is the fraction of predicted pixels matched by any annotator. ODS is the best
+F of counts pooled over images at one threshold, OIS the F of counts pooled at the best threshold of
+each image, AP the area under the pooled precision-recall curve.
 
-The benchmark's data has no void. Where segmentations have some, a predicted pixel that nobody has
-does not count if it lies in what is void for all annotators, or within reach of it: edges against
-void are not known.
+The benchmark's data has no void. Where segmentations have some, a predicted pixel that is not
+matched is not counted if it lies in what is void for all annotators, or within the matching
+distance of it: edges against void are not known.
 """
 
 from __future__ import annotations
@@ -46,19 +46,18 @@ Mask = NDArray[np.bool_]
 
 
 class BsdsBoundaryMetric:
-    """Collect the counts of image after image and score boundaries as the benchmark does.
+    """Boundary scores of BSDS500, accumulated image by image.
 
-    Memory is one table of ``thresholds x 4`` counts for each image.
+    Memory: ``thresholds x 4`` counts per image.
 
     Args:
-        thresholds: how many, evenly inside 0 to 1, or the values themselves, ascending. With
-            fewer than 99 the numbers are a quick estimate: ``quick`` is then True and
-            ``compute`` gives ``quick`` as 1.
-        max_distance: the largest distance of a match, as a share of the image diagonal.
+        thresholds: their number, evenly spaced in (0, 1), or the values, ascending. With fewer than
+            99 the scores are an estimate, marked by ``quick``.
+        max_distance: largest distance of a match, as a fraction of the image diagonal.
         seed: as in :func:`congeal.metrics.match_boundaries`.
 
     Raises:
-        CongealError: the thresholds are not ascending numbers.
+        CongealError: the thresholds are not ascending.
 
     Example:
         >>> metric = BsdsBoundaryMetric(thresholds=3)
@@ -88,14 +87,14 @@ class BsdsBoundaryMetric:
     def update(
         self, *, prediction: ArrayLike | Sequence[ArrayLike], truth: Sequence[ArrayLike]
     ) -> Counts:
-        """Add one image; give its table of counts (see :func:`boundary_counts`).
+        """Add one image; return its counts (see :func:`boundary_counts`).
 
         Raises:
             CongealError: as in :func:`boundary_counts`.
 
         Example:
-            >>> seen = np.eye(30, dtype=bool)
-            >>> BsdsBoundaryMetric([0.5]).update(prediction=seen * 1.0, truth=[seen]).tolist()
+            >>> line = np.eye(30, dtype=bool)
+            >>> BsdsBoundaryMetric([0.5]).update(prediction=line * 1.0, truth=[line]).tolist()
             [[30, 30, 30, 30]]
         """
         table = boundary_counts(
@@ -109,10 +108,10 @@ class BsdsBoundaryMetric:
         return table
 
     def add(self, table: ArrayLike) -> None:
-        """Add the table of an image that was counted elsewhere, such as in another process.
+        """Add the counts of an image that were computed elsewhere, such as in another process.
 
         Raises:
-            CongealError: it does not have four counts for each threshold.
+            CongealError: the shape is not ``(thresholds, 4)``.
 
         Example:
             >>> metric = BsdsBoundaryMetric([0.5])
@@ -128,7 +127,7 @@ class BsdsBoundaryMetric:
         self.tables.append(counts)
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the settings differ.
@@ -148,7 +147,7 @@ class BsdsBoundaryMetric:
         return self
 
     def scores(self) -> BoundaryScores:
-        """Give curve, best points and those of each image; needs one image at least.
+        """Return curve and best points of all images; requires at least one image.
 
         Raises:
             CongealError: no image was added.
@@ -156,10 +155,9 @@ class BsdsBoundaryMetric:
         return boundary_scores(np.array(self.tables), self.thresholds)
 
     def compute(self) -> dict[str, float]:
-        """Give ``ods``, ``ois`` (both F) and ``ap``, the points behind them, and the settings.
+        """Return ``ods``, ``ois`` (both F) and ``ap``, their points, and the settings.
 
-        ``quick`` is 1 where fewer than 99 thresholds were used. A metric that saw nothing
-        scores 0.
+        ``quick`` is 1 if fewer than 99 thresholds were used. Without images all scores are 0.
 
         Example:
             >>> BsdsBoundaryMetric().compute()["thresholds"]
@@ -183,13 +181,13 @@ class BsdsBoundaryMetric:
 
 
 class HumanAgreementMetric:
-    """How well annotators agree: each in turn is the prediction, all others are the truth.
+    """Agreement of annotators: each in turn is the prediction, the others are the ground truth.
 
-    An image with a single annotator says nothing and is left out.
+    Images with a single annotator are ignored.
 
     Args:
         max_distance: as in :class:`BsdsBoundaryMetric`.
-        seed: likewise.
+        seed: as in :class:`BsdsBoundaryMetric`.
 
     Example:
         >>> metric = HumanAgreementMetric()
@@ -206,14 +204,14 @@ class HumanAgreementMetric:
         self._counts = np.zeros(4, np.int64)
 
     def update(self, *, truth: Sequence[ArrayLike]) -> Counts:
-        """Add one image; give the counts of each annotator (see :func:`human_counts`)."""
+        """Add one image; return the counts of each annotator (see :func:`human_counts`)."""
         table = human_counts(truth=truth, max_distance=self.max_distance, seed=self.seed)
         self.images += bool(len(table))
         self._counts += table.sum(axis=0)
         return table
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the settings differ.
@@ -225,7 +223,7 @@ class HumanAgreementMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give pooled ``recall``, ``precision`` and ``f``; 0 where nothing was seen."""
+        """Return pooled ``recall``, ``precision`` and ``f``; 0 without images."""
         recall, precision = rates(self._counts)
         scores = {"recall": recall, "precision": precision, "f": f_measure(recall, precision)}
         return {name: float(value) for name, value in scores.items()} | {"images": self.images}
@@ -239,26 +237,25 @@ def boundary_counts(
     max_distance: float = MAX_DISTANCE,
     seed: int = 0,
 ) -> Counts:
-    """Count matched and all boundary pixels of one image at each threshold.
+    """Count matched and total boundary pixels of one image at each threshold.
 
     Args:
-        prediction: strength of the boundary ``(H, W)``, 0 to 1, kept where at least the
-            threshold; or a list of segmentations (integer label maps ``(H, W)``), one for each
-            threshold. Either is thinned.
-        truth: one map for each annotator: booleans ``(H, W)`` are its boundaries, used as they are,
-            and integers its segmentation, 0 among the labels and -1 void, of which
-            :func:`congeal.metrics.corner_boundaries` are taken. What all leave void takes no part.
-        thresholds: as in :class:`BsdsBoundaryMetric`; for segmentations their names only.
-        max_distance: the largest distance of a match, as a share of the image diagonal.
+        prediction: boundary strength ``(H, W)`` in [0, 1], thresholded by >=; or a list of
+            segmentations (integer label maps ``(H, W)``), one per threshold. Both are thinned.
+        truth: one map per annotator: boundaries (booleans ``(H, W)``, used as given), or a
+            segmentation (integers with -1 void, 0 is an ordinary label), of which
+            :func:`congeal.metrics.corner_boundaries` are used. What all leave void is ignored.
+        thresholds: as in :class:`BsdsBoundaryMetric`; only the names of given segmentations.
+        max_distance: largest distance of a match, as a fraction of the image diagonal.
         seed: of the random outliers in the matching.
 
     Returns:
-        Integers ``(T, 4)``: annotated pixels matched and in all, summed over annotators;
-        predicted pixels matched by any annotator and in all.
+        Integers ``(T, 4)``: matched and total annotated pixels, summed over annotators; predicted
+        pixels matched by any annotator, and in total.
 
     Raises:
-        CongealError: there is no annotator, sizes differ, the strength is NaN or outside 0 to
-            1, or there is not one segmentation for each threshold.
+        CongealError: there is no annotator, sizes differ, the strength is NaN or outside [0, 1], or
+            the number of segmentations is not that of thresholds.
 
     Source:
         Arbelaez, Maire, Fowlkes, Malik, TPAMI 2011, section 3, and its benchmark.
@@ -272,30 +269,31 @@ def boundary_counts(
         [[20, 20, 20, 20], [0, 20, 0, 0]]
     """
     values = boundary_thresholds(thresholds)
-    truths, known = _annotated(truth), _known(truth, max_distance)
+    truths, known = _boundaries_of(truth), _known(truth, max_distance)
     table = np.zeros((len(values), 4), np.int64)
-    before: Mask | None = None
-    for rank, cut in enumerate(_cuts(prediction, values)):
-        if cut.shape != truths[0].shape:
+    previous: Mask | None = None
+    for rank, binary in enumerate(_binary_maps(prediction, values)):
+        if binary.shape != truths[0].shape:
             raise CongealError(
-                f"expected prediction and annotations of one size, "
-                f"got {cut.shape} and {truths[0].shape}"
+                f"expected prediction and annotations of the same size, "
+                f"got {binary.shape} and {truths[0].shape}"
             )
-        if before is not None and np.array_equal(cut, before):
+        if previous is not None and np.array_equal(binary, previous):
             table[rank] = table[rank - 1]
             continue
-        table[rank] = _count(np.asarray(thin(cut), np.bool_), truths, known, max_distance, seed)
-        before = cut
+        thinned = np.asarray(thin(binary), np.bool_)
+        table[rank] = _count(thinned, truths, known, max_distance, seed)
+        previous = binary
     return table
 
 
 def human_counts(
     *, truth: Sequence[ArrayLike], max_distance: float = MAX_DISTANCE, seed: int = 0
 ) -> Counts:
-    """Count each annotator as a prediction for all others, as in :func:`boundary_counts`.
+    """Counts with each annotator as prediction and all others as ground truth.
 
     Returns:
-        Integers ``(A, 4)``, no row where there is a single annotator.
+        Integers ``(A, 4)`` as of :func:`boundary_counts`; no rows for a single annotator.
 
     Raises:
         CongealError: there is no annotator, or sizes differ.
@@ -304,7 +302,7 @@ def human_counts(
         >>> human_counts(truth=[np.eye(9, dtype=bool), np.zeros((9, 9), bool)]).tolist()
         [[0, 0, 0, 9], [0, 9, 0, 0]]
     """
-    truths = _annotated(truth)
+    truths = _boundaries_of(truth)
     if len(truths) == 1:
         return np.zeros((0, 4), np.int64)
     rows = []
@@ -318,16 +316,16 @@ def human_counts(
 def _count(
     pred: Mask, truths: Sequence[Mask], known: Mask | None, max_distance: float, seed: int
 ) -> list[int]:
-    found, anyone = 0, np.zeros_like(pred)
+    matched_true, matched_any = 0, np.zeros_like(pred)
     for truth in truths:
         matched, _ = match_boundaries(
             prediction=pred, truth=truth, max_distance=max_distance, seed=seed
         )
-        found += int(matched.sum())
-        anyone |= matched
+        matched_true += int(matched.sum())
+        matched_any |= matched
     annotated = sum(int(truth.sum()) for truth in truths)
-    counted = pred if known is None else pred & (anyone | known)
-    return [found, annotated, int(anyone.sum()), int(counted.sum())]
+    counted = pred if known is None else pred & (matched_any | known)
+    return [matched_true, annotated, int(matched_any.sum()), int(counted.sum())]
 
 
 def _known(annotators: Sequence[ArrayLike], max_distance: float) -> Mask | None:
@@ -349,8 +347,10 @@ def _known(annotators: Sequence[ArrayLike], max_distance: float) -> Mask | None:
     return known
 
 
-def _cuts(prediction: ArrayLike | Sequence[ArrayLike], thresholds: Sequence[float]) -> list[Mask]:
-    """Give the boundary map at each threshold, not thinned yet."""
+def _binary_maps(
+    prediction: ArrayLike | Sequence[ArrayLike], thresholds: Sequence[float]
+) -> list[Mask]:
+    """The binary boundary map at each threshold, before thinning."""
     if isinstance(prediction, (list, tuple)) and np.ndim(prediction[0] if prediction else 0) == 2:
         if len(prediction) != len(thresholds):
             raise CongealError(
@@ -368,12 +368,12 @@ def _cuts(prediction: ArrayLike | Sequence[ArrayLike], thresholds: Sequence[floa
     return [strength >= threshold for threshold in thresholds]
 
 
-def _annotated(annotators: Sequence[ArrayLike]) -> list[Mask]:
-    maps = [np.asarray(one) for one in annotators]
+def _boundaries_of(annotators: Sequence[ArrayLike]) -> list[Mask]:
+    maps = [np.asarray(annotation) for annotation in annotators]
     if not maps:
         raise CongealError("expected at least one annotator, got none")
-    drawn = [one if one.dtype == np.bool_ else corner_boundaries(one) for one in maps]
-    if len({one.shape for one in drawn}) > 1 or drawn[0].ndim != 2:
-        shapes = sorted({one.shape for one in drawn})
-        raise CongealError(f"expected annotations (H, W) of one size, got {shapes}")
-    return drawn
+    boundaries = [m if m.dtype == np.bool_ else corner_boundaries(m) for m in maps]
+    shapes = sorted({b.shape for b in boundaries})
+    if len(shapes) > 1 or len(shapes[0]) != 2:
+        raise CongealError(f"expected annotations (H, W) of the same size, got {shapes}")
+    return boundaries

@@ -1,6 +1,6 @@
-"""Curves of recall and precision from counts of boundary pixels, and the points read off them.
+"""Precision-recall curves from counts of boundary pixels: ODS, OIS and AP of BSDS500.
 
-The reading of the Berkeley benchmark (BSDS500): ODS, OIS and the area under the curve.
+Definitions and interpolation are those of the Berkeley benchmark.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 FULL = 99
-"""Thresholds of the official benchmark; fewer are a quick estimate."""
+"""Number of thresholds of the official benchmark; fewer give an estimate."""
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class BoundaryPoint:
-    """A point of a curve: threshold, recall, precision and their harmonic mean F.
+    """A point of a precision-recall curve: threshold, recall, precision and F (harmonic mean).
 
     Example:
         >>> BoundaryPoint(threshold=0.5, recall=1.0, precision=0.5, f=2 / 3).recall
@@ -46,13 +46,13 @@ class BoundaryPoint:
 
 @dataclass(frozen=True)
 class BoundaryScores:
-    """What count tables of many images amount to.
+    """Scores of many images.
 
     Attributes:
-        ods: the best point of the pooled curve.
-        ois: the pooled point where each image has its own threshold (``threshold`` is NaN).
+        ods: point of largest F on the pooled curve.
+        ois: pooled point at the best threshold of each image (``threshold`` is NaN).
         ap: area under the pooled curve, 0 to 1.
-        images: the best point of each image.
+        images: point of largest F of each image.
         curve: the pooled point at each threshold.
 
     Example:
@@ -68,17 +68,17 @@ class BoundaryScores:
 
 
 def boundary_thresholds(thresholds: int | Sequence[float] = FULL) -> tuple[float, ...]:
-    """Give thresholds evenly inside 0 to 1, both ends left out, or check given ones.
+    """Return thresholds evenly inside 0 to 1, both ends ignored, or check given ones.
 
     Raises:
-        CongealError: there are none, or they are not ascending numbers.
+        CongealError: there are none, or they are not finite and ascending.
 
     Example:
         >>> boundary_thresholds(3)
         (0.25, 0.5, 0.75)
     """
     if isinstance(thresholds, int):
-        # In this order of operations, since strengths of 8 bits meet some of the values exactly.
+        # This order of operations reproduces the official values, which 8-bit strengths may equal.
         end = 1 / (max(thresholds, 0) + 1)
         inside = np.linspace(end, 1 - end, max(thresholds, 0))
     else:
@@ -91,17 +91,17 @@ def boundary_thresholds(thresholds: int | Sequence[float] = FULL) -> tuple[float
 
 
 def boundary_scores(tables: ArrayLike, thresholds: Sequence[float]) -> BoundaryScores:
-    """Score tables of counts: between neighbouring thresholds a hundred points are interpolated.
+    """Compute ODS, OIS and AP from counts, with 100 interpolated points between thresholds.
 
-    A rate with nothing below it is 0. For AP, precision is interpolated linearly at recall 0,
-    0.01, ... 1 and is 0 outside the recalls that occur.
+    Ratios 0 / 0 are 0. For AP, precision is interpolated linearly at recall 0, 0.01, ... 1, and is
+    0 outside the range of recalls.
 
     Args:
         tables: counts ``(N, T, 4)``, N images (see :func:`boundary_counts`).
         thresholds: the T values.
 
     Raises:
-        CongealError: there is no image, or the shapes do not fit.
+        CongealError: there is no image, or the shapes do not match.
 
     Example:
         >>> boundary_scores([[[1, 2, 1, 1]]], [0.5]).ois.recall
@@ -112,8 +112,8 @@ def boundary_scores(tables: ArrayLike, thresholds: Sequence[float]) -> BoundaryS
         raise CongealError(
             f"expected counts of shape (N, {len(values)}, 4) with N >= 1, got {counts.shape}"
         )
-    own = f_measure(*rates(counts)).argmax(axis=1)  # (N,)
-    recall, precision = rates(counts[np.arange(len(counts)), own].sum(axis=0))
+    best = f_measure(*rates(counts)).argmax(axis=1)  # (N,)
+    recall, precision = rates(counts[np.arange(len(counts)), best].sum(axis=0))
     ois = BoundaryPoint(
         float("nan"), float(recall), float(precision), float(f_measure(recall, precision))
     )
@@ -129,7 +129,7 @@ def boundary_scores(tables: ArrayLike, thresholds: Sequence[float]) -> BoundaryS
 
 
 def rates(counts: ArrayLike) -> tuple[Values, Values]:
-    """Give recall and precision of counts ``(..., 4)``, 0 where nothing is below.
+    """Recall and precision of counts ``(..., 4)``; 0 for 0 / 0.
 
     Example:
         >>> [rate.tolist() for rate in rates([[1, 2, 3, 4], [0, 0, 0, 0]])]
@@ -142,24 +142,24 @@ def rates(counts: ArrayLike) -> tuple[Values, Values]:
 
 
 def f_measure(recall: ArrayLike, precision: ArrayLike) -> Values:
-    """Give the harmonic mean of recall and precision, 0 where both are 0.
+    """Harmonic mean of recall and precision; 0 if both are 0.
 
     Example:
         >>> f_measure([1.0, 0.0], [0.5, 0.0]).round(3).tolist()
         [0.667, 0.0]
     """
     recall, precision = np.asarray(recall), np.asarray(precision)
-    both = recall + precision
-    f: Values = 2 * precision * recall / np.where(both == 0, 1, both)
+    total = recall + precision
+    f: Values = 2 * precision * recall / np.where(total == 0, 1, total)
     return f
 
 
 def _best(thresholds: Values, recall: Values, precision: Values) -> BoundaryPoint:
-    """Find the point of largest F, the first of equal ones, on lines between neighbours."""
-    share = np.linspace(0, 1, 100)[None]
+    """The point of largest F (the first in a tie), interpolated between thresholds."""
+    weight = np.linspace(0, 1, 100)[None]
 
     def between(values: Values) -> Values:
-        lines = values[1:, None] * share + values[:-1, None] * (1 - share)  # (T - 1, 100)
+        lines = values[1:, None] * weight + values[:-1, None] * (1 - weight)  # (T - 1, 100)
         return np.concatenate([values[:1], lines.ravel()])
 
     rates = between(recall), between(precision)
@@ -170,9 +170,9 @@ def _best(thresholds: Values, recall: Values, precision: Values) -> BoundaryPoin
 
 
 def _area(recall: Values, precision: Values) -> float:
-    known, last = np.unique(recall[::-1], return_index=True)
-    if len(known) < 2:
+    distinct, last = np.unique(recall[::-1], return_index=True)
+    if len(distinct) < 2:
         return 0.0
-    at = np.arange(101) / 100
-    curve = np.interp(at, known, precision[::-1][last], left=0, right=0)
+    grid = np.arange(101) / 100
+    curve = np.interp(grid, distinct, precision[::-1][last], left=0, right=0)
     return float(0.01 * curve.sum())

@@ -1,10 +1,9 @@
-"""Regions against several annotators: covering, Rand index and variation of information (BSDS500).
+"""Segmentation against several annotators: covering, PRI and VOI of BSDS500.
 
-For an annotation S and a segmentation S', covering is the sum over the regions R of S of |R|
-times the largest IoU of R with a region of S', divided by the pixels of S. The probabilistic Rand
-index (PRI) is the share of pixel pairs on which both agree whether they belong together,
-variation of information (VOI) is H(S | S') + H(S' | S) in bits; both are averaged over
-annotators. Labels start at 1: every pixel belongs to a region.
+For an annotation S and a segmentation S', covering is sum_R |R| max_R' IoU(R, R') / |S| over the
+regions R of S. The probabilistic Rand index (PRI) is the fraction of pixel pairs that are in the
+same region in both or in neither. Variation of information (VOI) is H(S | S') + H(S' | S) in bits.
+PRI and VOI are averaged over annotators. Labels start at 1: every pixel belongs to a region.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RegionScores:
-    """One segmentation of one image against all its annotators.
+    """Scores of a segmentation of one image against all its annotators.
 
     Attributes:
         pri: probabilistic Rand index, 0 to 1.
         voi: variation of information in bits, 0 for equal partitions.
-        covered: for each region of each annotator, its largest IoU times its pixels.
-        pixels: pixels of all annotations together.
+        covered: largest IoU times area, for each region of each annotator.
+        pixels: total number of pixels of all annotations.
 
     Example:
         >>> region_scores(prediction=[[1, 1, 2, 2]], truth=[[[7, 7, 7, 7]]]).covering
@@ -49,20 +48,19 @@ class RegionScores:
 
     @property
     def covering(self) -> float:
-        """Covering of the annotations by the segmentation, 0 to 1; 0 where all is void."""
+        """Covering of the annotations by the segmentation, 0 to 1; 0 if all is void."""
         return float(self.covered.sum()) / self.pixels if self.pixels else 0.0
 
 
 class BsdsRegionMetric:
-    """Score segmentations at several thresholds over many images.
+    """Region scores of segmentations at several thresholds, accumulated image by image.
 
-    ODS takes one threshold for all images, OIS the best of each image. For covering, ``best``
-    lets each annotated region choose its threshold. Covering pools pixels over images; PRI and
-    VOI are means over images.
+    ODS uses one threshold for all images, OIS the best threshold of each image, and ``best`` (of
+    covering) the best threshold of each annotated region. Covering is pooled over the pixels of all
+    images; PRI and VOI are means over images.
 
     Args:
-        thresholds: the value each segmentation of an image stands for, in the order in which
-            they are given to ``update``.
+        thresholds: threshold of each segmentation of an image, in the order of ``update``.
 
     Raises:
         CongealError: there is no threshold.
@@ -86,10 +84,10 @@ class BsdsRegionMetric:
     def update(
         self, *, prediction: Sequence[ArrayLike], truth: Sequence[ArrayLike]
     ) -> list[RegionScores]:
-        """Add one image; give the scores of each of its segmentations.
+        """Add one image; return the scores of each of its segmentations.
 
         Raises:
-            CongealError: there is not one segmentation for each threshold, or as in
+            CongealError: the number of segmentations is not that of thresholds, or as of
                 :func:`region_scores`.
 
         Example:
@@ -101,20 +99,22 @@ class BsdsRegionMetric:
                 f"expected {len(self.thresholds)} segmentations, one for each threshold, "
                 f"got {len(prediction)}"
             )
-        found: list[RegionScores] = []
-        for place, one in enumerate(prediction):
-            again = place and one is prediction[place - 1]  # one segmentation for all thresholds
-            found.append(found[-1] if again else region_scores(prediction=one, truth=truth))
+        scores: list[RegionScores] = []
+        for k, segmentation in enumerate(prediction):
+            repeated = k and segmentation is prediction[k - 1]  # the same at all thresholds
+            scores.append(
+                scores[-1] if repeated else region_scores(prediction=segmentation, truth=truth)
+            )
         self.images += 1
-        self._pixels += found[0].pixels
-        covered = np.stack([one.covered for one in found])  # (T, regions)
-        rows = np.array([covered.sum(axis=1), [s.pri for s in found], [s.voi for s in found]])
+        self._pixels += scores[0].pixels
+        covered = np.stack([s.covered for s in scores])  # (T, regions)
+        rows = np.array([covered.sum(axis=1), [s.pri for s in scores], [s.voi for s in scores]])
         self._sums += rows
         self._best += [covered.max(axis=0).sum(), rows[0].max(), rows[1].max(), rows[2].min()]
-        return found
+        return scores
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same thresholds has seen.
+        """Add the counts of another metric with the same thresholds.
 
         Raises:
             CongealError: the thresholds differ.
@@ -132,17 +132,17 @@ class BsdsRegionMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give covering, PRI and VOI by ODS and OIS, the thresholds of ODS and ``images``.
+        """Return covering, PRI and VOI at ODS and OIS, the ODS thresholds and ``images``.
 
-        A metric that saw nothing gives NaN.
+        Without images all scores are NaN.
 
         Example:
             >>> sorted(BsdsRegionMetric([1]).compute())[:3]
             ['covering_best', 'covering_ods', 'covering_ois']
         """
-        below = self._below()
-        covering, pri, voi = self._sums / np.array(below)[:, None]
-        best = self._best / np.array([below[0], *below])
+        denominators = self._denominators()
+        covering, pri, voi = self._sums / np.array(denominators)[:, None]
+        best = self._best / np.array([denominators[0], *denominators])
         return {
             "covering_ods": float(covering.max()),
             "covering_ois": float(best[1]),
@@ -157,34 +157,34 @@ class BsdsRegionMetric:
             "images": self.images,
         }
 
-    def _below(self) -> list[float]:
-        """Pixels, images and images, NaN for none: then nothing can be said."""
+    def _denominators(self) -> list[float]:
+        """Denominators of covering, PRI and VOI; NaN instead of 0."""
         return [count or math.nan for count in (self._pixels, self.images, self.images)]
 
     def curves(self) -> dict[str, list[float]]:
-        """Give ``threshold``, ``covering``, ``pri`` and ``voi`` at each threshold.
+        """Return ``threshold``, ``covering``, ``pri`` and ``voi`` at each threshold.
 
         Example:
             >>> BsdsRegionMetric([1, 2]).curves()["threshold"]
             [1.0, 2.0]
         """
-        below = self._below()
-        rows = (self._sums / np.array(below)[:, None]).tolist()
+        denominators = self._denominators()
+        rows = (self._sums / np.array(denominators)[:, None]).tolist()
         return {"threshold": list(self.thresholds)} | dict(
             zip(("covering", "pri", "voi"), rows, strict=True)
         )
 
 
 def region_scores(*, prediction: ArrayLike, truth: Sequence[ArrayLike]) -> RegionScores:
-    """Compare one segmentation with all annotations of an image.
+    """Score one segmentation against all annotations of an image.
 
-    Pixels that are void (-1) in an annotation are left out of that comparison on both sides.
+    Pixels that are void (-1) in an annotation are excluded from that comparison on both sides.
     Where an annotation is void everywhere, the partitions count as equal (PRI 1, VOI 0) and it
     has no region to cover.
 
     Args:
-        prediction: label map ``(H, W)``, labels from 1, any numbering.
-        truth: one label map ``(H, W)`` for each annotator, labels from 1, -1 void.
+        prediction: segmentation ``(H, W)``, labels from 1 in any numbering.
+        truth: one label map ``(H, W)`` per annotator, labels from 1, -1 void.
 
     Raises:
         CongealError: there is no annotator, sizes differ, or a label is 0.
@@ -209,20 +209,20 @@ def region_scores(*, prediction: ArrayLike, truth: Sequence[ArrayLike]) -> Regio
 
 
 def segments_from_contours(contours: ArrayLike, thresholds: Sequence[float]) -> Iterator[Labels]:
-    """Cut an ultrametric contour map of double size into segmentations, one for each threshold.
+    """Threshold an ultrametric contour map of double size to segmentations.
 
-    Pixels lie at the odd places of the doubled map and the contours between them; what is at
-    most the threshold is joined, across corners too.
+    Pixels are at odd positions of the doubled map, contours between them. Segments are the
+    8-connected components of values <= threshold.
 
     Args:
-        contours: strengths ``(2 H + 1, 2 W + 1)``.
-        thresholds: where to cut.
+        contours: boundary strengths ``(2 H + 1, 2 W + 1)``.
+        thresholds: one per segmentation.
 
     Yields:
         Label maps ``(H, W)``, labels from 1.
 
     Raises:
-        CongealError: the map is not of odd sizes, or holds NaN.
+        CongealError: the sizes of the map are not odd, or it contains NaN.
 
     Example:
         >>> [s.tolist() for s in segments_from_contours([[0] * 5, [0, 0, 0.5, 0, 0], [0] * 5], [1])]
@@ -249,7 +249,7 @@ def _check_regions(table: Contingency) -> Contingency:
 
 
 def _rand_index(table: Contingency) -> float:
-    """Share of pixel pairs that are together in both partitions or apart in both."""
+    """Fraction of pixel pairs that are in the same region in both partitions or in neither."""
     pixels = int(table.counts.sum())
     pairs = pixels * (pixels - 1) // 2
     areas = (table.true_areas, table.pred_areas)
@@ -259,14 +259,14 @@ def _rand_index(table: Contingency) -> float:
 
 
 def _variation(table: Contingency) -> float:
-    """Both conditional entropies, in bits; 0 for no pixels."""
-    shares = table.counts / max(int(table.counts.sum()), 1)
-    known = table.counts**2 / (table.true_areas[table.rows] * table.pred_areas[table.cols])
-    return float(-(shares * np.log2(known)).sum()) + 0.0
+    """Sum of both conditional entropies in bits; 0 without pixels."""
+    joint = table.counts / max(int(table.counts.sum()), 1)
+    conditionals = table.counts**2 / (table.true_areas[table.rows] * table.pred_areas[table.cols])
+    return float(-(joint * np.log2(conditionals)).sum()) + 0.0
 
 
 def _covered(table: Contingency) -> Values:
-    """Give for each annotated region its pixels times its largest IoU."""
+    """Largest IoU times area, for each annotated region."""
     union = table.true_areas[table.rows] + table.pred_areas[table.cols] - table.counts
     best = np.zeros(len(table.true_ids))
     np.maximum.at(best, table.rows, table.counts / union)

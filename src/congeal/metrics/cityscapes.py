@@ -1,18 +1,19 @@
-"""Average precision of instances as the Cityscapes benchmark measures it.
+"""Instance-level average precision of the Cityscapes benchmark.
 
-Cordts et al. 2016 (https://arxiv.org/abs/1604.01685, section 4.1) and the rules of its programme
-(cityscapesScripts 2.3.0, instance level), with the distances of AP100m and AP50m:
+Cordts et al. 2016 (https://arxiv.org/abs/1604.01685, section 4.1) and the rules of the official
+program (cityscapesScripts 2.3.0, instance level), including the distances of AP100m and AP50m:
 
-- A prediction finds an object of its class when their IoU is above the threshold (.5, .55 to
-  .95). Several may find one object: that of the highest score is right, the others are wrong.
-- Objects with fewer than 100 pixels (1000 where distances count), farther than the limit, or with
-  a distance measured on less than half of their pixels are not looked for.
-- A prediction that finds nothing is wrong, unless the share of its pixels that are void, group,
-  or of objects not looked for is above the threshold: then it is dropped. Pixels of a group that
-  is too small or far as well count twice, as in the programme.
-- The curve has one point for each distinct score and ends in recall 0 and precision 1. The area
-  is a sum of steps centred on the points, sum P_i (R_(i-1) - R_(i+1)) / 2, without an envelope.
-- A class without objects to look for is NaN and is left out of means; one without predictions 0.
+- A prediction matches an object of its class if their IoU is above the threshold (.5, .55 to .95).
+  Of several that match one object, the one with the highest score is a true positive, the others
+  are false positives.
+- Objects are ignored if they have fewer than 100 pixels (1000 for AP100m and AP50m), are farther
+  than the limit, or have a distance measured on less than half of their pixels.
+- A prediction without a match is a false positive, unless the fraction of its pixels on void,
+  groups or ignored objects is above the threshold: then it is ignored. Pixels of a group that is
+  itself ignored count twice, as in the program.
+- The curve has one point per distinct score and ends at recall 0 and precision 1. The area is
+  sum P_i (R_(i-1) - R_(i+1)) / 2, without a precision envelope.
+- A class without objects is NaN and excluded from means; a class without predictions is 0.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ Flags = NDArray[np.bool_]
 Distances = Mapping[int, tuple[float, float]]
 
 IOU_THRESHOLDS = tuple(k / 100 for k in range(50, 100, 5))
-DROPPED, RIGHT, WRONG = 0, 1, 2
+IGNORED, TRUE_POSITIVE, FALSE_POSITIVE = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class _Range:
-    """Which objects are looked for."""
+    """Criteria of the evaluated objects."""
 
     name: str
-    least_pixels: int
-    farthest: float
-    least_measured: float
+    min_pixels: int
+    max_distance: float
+    min_measured: float
 
 
 EVERYTHING = _Range("", 100, np.inf, -np.inf)
@@ -64,7 +65,7 @@ class CityscapesResult:
         table: average precision, ``(D, K, T)``, T = 10 thresholds .5, .55 to .95; NaN for a
             class without objects.
         images: number of images.
-        objects: number of true objects that are looked for at any distance.
+        objects: number of evaluated ground-truth objects at any distance.
         predicted: number of predictions of the classes.
     """
 
@@ -76,7 +77,7 @@ class CityscapesResult:
     predicted: int
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """Give the numbers of each class by its name.
+        """Return the scores of each class by its name.
 
         Example:
             >>> cityscapes_scores(prediction=[], truth=[]).per_class()["car"]
@@ -87,49 +88,49 @@ class CityscapesResult:
         }
 
     def as_dict(self) -> dict[str, float]:
-        """Give the means by name: ``ap``, ``ap@0.5``, ``ap_100m``, ``ap_50m``, ``ap/NAME``.
+        """Return the scores by name: ``ap``, ``ap@0.5``, ``ap_100m``, ``ap_50m``, ``ap/NAME``.
 
         Example:
             >>> sorted(cityscapes_scores(prediction=[], truth=[]).as_dict())[:4]
             ['ap', 'ap/bicycle', 'ap/bus', 'ap/car']
         """
-        counted = {"images": self.images, "objects": self.objects, "predicted": self.predicted}
+        counts = {"images": self.images, "objects": self.objects, "predicted": self.predicted}
         each = {f"ap/{name}": scores["ap"] for name, scores in self.per_class().items()}
-        return {**_named(self.table, self.ranges), **each, **counted}
+        return {**_named(self.table, self.ranges), **each, **counts}
 
 
 @dataclass(frozen=True, eq=False)
-class _ImageFates:
-    """What one image adds: predictions with their fate ``(D, T, P)``, objects ``(D, K)``."""
+class _ImageOutcomes:
+    """Record of one image: outcomes of predictions ``(D, T, P)``, number of objects ``(D, K)``."""
 
     classes: Integers
     scores: Scores
-    fates: NDArray[np.int8]
+    outcomes: NDArray[np.int8]
     objects: Integers
 
 
 @dataclass(frozen=True, eq=False)
 class _Overlap:
-    """How R true objects and groups meet C predictions; of other classes they do not."""
+    """Overlap of R true objects and groups with C predictions of the same class."""
 
     areas: Integers  # (R,)
     sizes: Integers  # (C,)
     group: Flags  # (R,)
     shared: Integers  # (R, C)
     iou: Scores  # (R, C)
-    hidden: Integers  # (C,) pixels on void
+    void: Integers  # (C,) pixels on void
 
 
-class CityscapesMetric(Recorded[_ImageFates]):
-    """AP of Cityscapes over images that come one by one.
+class CityscapesMetric(Recorded[_ImageOutcomes]):
+    """AP of Cityscapes accumulated image by image.
 
-    The order of images and predictions plays no part. Per prediction a score and its fate at each
-    threshold are kept, no masks.
+    The order of images and predictions does not matter. Memory: one score and T outcomes per
+    prediction, no masks.
 
     Args:
-        classes: name by id of the classes to score; predictions of others take no part.
-        void: ids of the truth that are void, besides -1.
-        distances: whether to measure within 100 m and 50 m too.
+        classes: class names by id; predictions of other classes are ignored.
+        void: void ids of the ground truth, besides -1.
+        distances: whether to also evaluate objects within 100 m and 50 m.
 
     Example:
         >>> metric = CityscapesMetric()
@@ -166,14 +167,14 @@ class CityscapesMetric(Recorded[_ImageFates]):
         Args:
             prediction: predicted objects with class ids and scores; they may overlap.
             truth: map of ids ``(H, W)``, as in ``*_instanceIds.png``: class * 1000 + n for object
-                n, and the class alone for stuff, groups and void; :func:`instance_ids` makes it.
-            distances: median distance in metres of objects by their id, and the share of their
-                pixels where it was measured. Objects that are not there are not near.
-            image: its name or number.
+                n, and the class for stuff, groups and void; see :func:`instance_ids`.
+            distances: median distance in metres and fraction of measured pixels, by object id.
+                Objects without entry are not evaluated within 100 m and 50 m.
+            image: id of the image.
 
         Raises:
-            CongealError: the sizes differ, ``truth`` is no map of ids, or the image came before
-                with another outcome.
+            CongealError: sizes differ, ``truth`` is not a map of ids, or the image was added before
+                with a different result.
 
         Example:
             >>> blank = np.zeros((2, 3), int)
@@ -181,19 +182,19 @@ class CityscapesMetric(Recorded[_ImageFates]):
             ...     prediction=Objects.from_labels(blank), truth=blank, image="aachen_0"
             ... )
         """
-        true, own = self._truth(truth)
-        found = prediction.take(
+        true, ids = self._truth(truth)
+        pred = prediction.take(
             np.isin(prediction.classes, list(self.classes)) & (prediction.pixels() > 0)
         )
-        overlap = _overlap(true, own, found)
-        sought = [_within(overlap.areas, own, distances or {}, scope) for scope in self._ranges()]
-        fates = np.stack([_fates(overlap, found.scores, chosen) for chosen in sought])
-        wanted = np.stack(sought) & (own >= GROUP_BELOW)
-        objects = np.stack([wanted[:, true.classes == c].sum(1) for c in self.classes], axis=1)
-        self._records.add(_ImageFates(found.classes, found.scores, fates, objects), image)
+        overlap = _overlap(true, ids, pred)
+        evaluated = [_within(overlap.areas, ids, distances or {}, r) for r in self._ranges()]
+        outcomes = np.stack([_outcomes(overlap, pred.scores, chosen) for chosen in evaluated])
+        singles = np.stack(evaluated) & (ids >= GROUP_BELOW)
+        objects = np.stack([singles[:, true.classes == c].sum(1) for c in self.classes], axis=1)
+        self._records.add(_ImageOutcomes(pred.classes, pred.scores, outcomes, objects), image)
 
     def compute(self) -> dict[str, float]:
-        """Give the numbers by name, as :meth:`CityscapesResult.as_dict`.
+        """Return the scores by name, see :meth:`CityscapesResult.as_dict`.
 
         Example:
             >>> CityscapesMetric(distances=True).compute()["ap_50m"]
@@ -202,7 +203,7 @@ class CityscapesMetric(Recorded[_ImageFates]):
         return self.result().as_dict()
 
     def result(self) -> CityscapesResult:
-        """Give average precision by range, class and threshold.
+        """Average precision by range, class and threshold over all images so far.
 
         Example:
             >>> CityscapesMetric(distances=True).result().table.shape
@@ -210,15 +211,15 @@ class CityscapesMetric(Recorded[_ImageFates]):
         """
         images, ranges = self._records.ordered(), self._ranges()
         shape = len(ranges), len(self.classes), len(IOU_THRESHOLDS)
-        none = np.zeros((shape[0], shape[2], 0), np.int8)
-        fates = np.concatenate([none, *(one.fates for one in images)], axis=2)
-        scores = np.concatenate([np.zeros(0), *(one.scores for one in images)])
-        classes = np.concatenate([np.zeros(0, np.int64), *(one.classes for one in images)])
-        objects = sum((one.objects for one in images), np.zeros(shape[:2], np.int64))
+        empty = np.zeros((shape[0], shape[2], 0), np.int8)
+        outcomes = np.concatenate([empty, *(image.outcomes for image in images)], axis=2)
+        scores = np.concatenate([np.zeros(0), *(image.scores for image in images)])
+        classes = np.concatenate([np.zeros(0, np.int64), *(image.classes for image in images)])
+        objects = sum((image.objects for image in images), np.zeros(shape[:2], np.int64))
         table = np.full(shape, np.nan)
         for d, k, t in np.ndindex(shape):
-            mine = classes == list(self.classes)[k]
-            table[d, k, t] = _area(scores[mine], fates[d, t, mine], int(objects[d, k]))
+            of_class = classes == list(self.classes)[k]
+            table[d, k, t] = _area(scores[of_class], outcomes[d, t, of_class], int(objects[d, k]))
         return CityscapesResult(
             tuple(self.classes.values()),
             tuple(scope.name for scope in ranges),
@@ -229,14 +230,15 @@ class CityscapesMetric(Recorded[_ImageFates]):
         )
 
     def _truth(self, ids: ArrayLike) -> tuple[Objects, Integers]:
-        """Take objects and groups of the classes, and their ids."""
+        """Objects and groups of the evaluated classes, and their ids."""
         array = check_labels(ids, "ids")
         classes = np.where(array < GROUP_BELOW, array, array // GROUP_BELOW)
         kept = np.where(np.isin(classes, list(self.classes)), array, 0)
-        own = np.unique(kept[kept > 0])
+        present = np.unique(kept[kept > 0])
         kept[np.isin(array, self.void)] = VOID
-        own = own[~np.isin(own, self.void)]
-        return Objects.from_labels(kept, np.where(own < GROUP_BELOW, own, own // GROUP_BELOW)), own
+        present = present[~np.isin(present, self.void)]
+        classes = np.where(present < GROUP_BELOW, present, present // GROUP_BELOW)
+        return Objects.from_labels(kept, classes), present
 
     def _ranges(self) -> tuple[_Range, ...]:
         return (EVERYTHING, *NEARBY) if self.distances else (EVERYTHING,)
@@ -250,15 +252,14 @@ def cityscapes_scores(
     void: Sequence[int] = VOID_IDS,
     distances: Sequence[Distances] | None = None,
 ) -> CityscapesResult:
-    """Score all images at once, as :class:`CityscapesMetric` does one by one.
+    """Score all images at once; :class:`CityscapesMetric` is the incremental form.
 
     Args:
-        prediction: the predictions of each image.
-        truth: map of ids of each image, ``(H, W)``, see :meth:`CityscapesMetric.update`.
-        classes: name by id of the classes to score.
-        void: ids of the truth that are void, besides -1.
-        distances: of each image the distances of its objects; without, AP100m and AP50m are
-            left out.
+        prediction: predicted objects by image.
+        truth: map of ids ``(H, W)`` by image, see :meth:`CityscapesMetric.update`.
+        classes: class names by id.
+        void: void ids of the ground truth, besides -1.
+        distances: distances of the objects by image; None: no AP100m and AP50m.
 
     Raises:
         CongealError: as in :class:`CityscapesMetric`, or the numbers of images differ.
@@ -278,18 +279,18 @@ def cityscapes_scores(
             f"got {len(prediction)} (and {len(measured)})"
         )
     metric = CityscapesMetric(classes, void, distances=distances is not None)
-    for true, found, known in zip(truth, prediction, measured, strict=True):
-        metric.update(prediction=found, truth=true, distances=known)
+    for true, pred, known in zip(truth, prediction, measured, strict=True):
+        metric.update(prediction=pred, truth=true, distances=known)
     return metric.result()
 
 
 def _within(pixels: Integers, ids: Integers, distances: Distances, scope: _Range) -> Flags:
-    unknown = (-1.0, 0.0)  # what the programme assumes: no distance, measured nowhere
-    near = np.array([distances.get(i, unknown) for i in ids.tolist()]).reshape(-1, 2)
+    missing = (-1.0, 0.0)  # as in the official program: not measured on any pixel
+    entries = np.array([distances.get(i, missing) for i in ids.tolist()]).reshape(-1, 2)
     return np.asarray(
-        (pixels >= scope.least_pixels)
-        & (near[:, 0] <= scope.farthest)
-        & (near[:, 1] >= scope.least_measured)
+        (pixels >= scope.min_pixels)
+        & (entries[:, 0] <= scope.max_distance)
+        & (entries[:, 1] >= scope.min_measured)
     )
 
 
@@ -301,40 +302,40 @@ def _overlap(true: Objects, ids: Integers, pred: Objects) -> _Overlap:
     return _Overlap(areas, sizes, ids < GROUP_BELOW, shared, iou, void_pixels(true, pred))
 
 
-def _fates(overlap: _Overlap, scores: Scores, sought: Flags) -> NDArray[np.int8]:
-    """Tell predictions that are right, wrong or dropped at each threshold, ``(T, P)``.
+def _outcomes(overlap: _Overlap, scores: Scores, evaluated: Flags) -> NDArray[np.int8]:
+    """Classify predictions as true positive, false positive or ignored per threshold, ``(T, P)``.
 
-    From an IoU of .5 on, a prediction finds one object at most, since objects do not overlap.
+    At IoU > .5 a prediction matches at most one object, since objects do not overlap.
     """
-    fates = np.zeros((len(IOU_THRESHOLDS), len(scores)), np.int8)
-    times = overlap.group.astype(np.int64) + ~sought
-    ignored = (overlap.hidden + times @ overlap.shared) / overlap.sizes
+    outcomes = np.zeros((len(IOU_THRESHOLDS), len(scores)), np.int8)
+    times = overlap.group.astype(np.int64) + ~evaluated
+    ignored = (overlap.void + times @ overlap.shared) / overlap.sizes
     for t, threshold in enumerate(IOU_THRESHOLDS):
-        finds = overlap.iou > threshold
-        fates[t, ~finds.any(0) & (ignored <= threshold)] = WRONG
-        for row in finds[sought & ~overlap.group]:
-            fates[t, row] = WRONG
+        matches = overlap.iou > threshold
+        outcomes[t, ~matches.any(0) & (ignored <= threshold)] = FALSE_POSITIVE
+        for row in matches[evaluated & ~overlap.group]:
+            outcomes[t, row] = FALSE_POSITIVE
             if row.any():
-                fates[t, np.where(row, scores, -np.inf).argmax()] = RIGHT
-    return fates
+                outcomes[t, np.where(row, scores, -np.inf).argmax()] = TRUE_POSITIVE
+    return outcomes
 
 
-def _area(scores: Scores, fates: NDArray[np.int8], objects: int) -> float:
+def _area(scores: Scores, outcomes: NDArray[np.int8], objects: int) -> float:
     if not objects:
         return float("nan")
-    kept = np.flatnonzero(fates != DROPPED)
+    kept = np.flatnonzero(outcomes != IGNORED)
     kept = kept[np.argsort(scores[kept])]
-    right = (fates[kept] == RIGHT).astype(np.int64)
+    correct = (outcomes[kept] == TRUE_POSITIVE).astype(np.int64)
     _, first = np.unique(scores[kept], return_index=True)
-    found = right.sum() - np.concatenate([[0], np.cumsum(right)])[first]
-    precision = np.append(found / (len(kept) - first), 1.0)
-    recall = np.append(found / objects, 0.0)
-    around = np.concatenate([recall[:1], recall, [0.0]])
-    return float(precision @ (around[:-2] - around[2:]) / 2)
+    tp = correct.sum() - np.concatenate([[0], np.cumsum(correct)])[first]
+    precision = np.append(tp / (len(kept) - first), 1.0)
+    recall = np.append(tp / objects, 0.0)
+    padded = np.concatenate([recall[:1], recall, [0.0]])
+    return float(precision @ (padded[:-2] - padded[2:]) / 2)
 
 
 def _named(table: Scores, ranges: Sequence[str]) -> dict[str, float]:
-    """Name the means of ``(D, K, T)`` as the benchmark reports them: no AP50 within 100 m."""
+    """Means of ``(D, K, T)`` as reported by the benchmark, which has no AP50 within 100 m."""
     named: dict[str, float] = {}
     for name, values in zip(ranges, table, strict=True):
         suffix = f"_{name}" if name else ""
@@ -345,5 +346,5 @@ def _named(table: Scores, ranges: Sequence[str]) -> dict[str, float]:
 
 
 def _mean(values: Scores) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

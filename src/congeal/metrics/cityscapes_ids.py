@@ -1,4 +1,4 @@
-"""Ids of Cityscapes: classes, what is void, and maps in which each pixel tells class and object."""
+"""Label ids and instance ids of Cityscapes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLASSES = MappingProxyType(
 )
 VOID_IDS = (-1, 0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
 GROUP_BELOW = 1000
-"""Ids below are a class without an object: a group of a thing, or stuff."""
+"""Smaller ids are a class without an instance: stuff, or a group of unseparated objects."""
 
 
 def instance_ids(labels: ArrayLike, semantic: ArrayLike) -> Integers:
@@ -36,8 +36,8 @@ def instance_ids(labels: ArrayLike, semantic: ArrayLike) -> Integers:
 
     Args:
         labels: ``(H, W)``, 0 background, 1..K objects, -1 void.
-        semantic: class id of each pixel, ``(H, W)``, -1 void. An object is of the class of its
-            first pixel. Pixels of a thing that belong to no object are a group.
+        semantic: label id of each pixel, ``(H, W)``, -1 void. An object has the class of its first
+            pixel. Pixels of a class with instances outside of objects are a group.
 
     Returns:
         ``(H, W)`` int64: class * 1000 + n for object n of the class, else the class; -1 void.
@@ -52,13 +52,13 @@ def instance_ids(labels: ArrayLike, semantic: ArrayLike) -> Integers:
     things, classes = check_labels(labels), check_labels(semantic, "classes")
     if things.shape != classes.shape:
         raise CongealError(
-            f"expected labels and classes of one size, got {things.shape} and {classes.shape}"
+            f"expected labels and classes of the same size, got {things.shape} and {classes.shape}"
         )
     values, first, where = np.unique(things, return_index=True, return_inverse=True)
-    renamed, taken = np.zeros_like(values), dict[int, int]()
+    renamed, last = np.zeros_like(values), dict[int, int]()
     for k in np.flatnonzero(values > 0):
         c = int(classes.flat[first[k]])
-        n = taken[c] = taken.get(c, -1) + 1
+        n = last[c] = last.get(c, -1) + 1
         if c < 1 or n >= GROUP_BELOW:
             raise CongealError(
                 f"expected a class of up to {GROUP_BELOW} objects, got {c} for object {values[k]}"

@@ -1,7 +1,7 @@
-"""Label maps compared as clusterings of pixels: ARI, AMI, NMI, VOI, adapted Rand.
+"""Comparison of label maps as clusterings of pixels: ARI, AMI, NMI, VOI, adapted Rand error.
 
-The numbers are those of scikit-learn and scikit-image. Background is a cluster like any other,
-unless it is left out; void pixels never take part.
+Scores are computed by scikit-learn and scikit-image. Background is an ordinary cluster unless
+excluded; void pixels are ignored.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClusteringScores:
-    """Agreement of two label maps as clusterings; NaN where nothing can be compared.
+    """Agreement of two label maps as clusterings; NaN without pixels to compare.
 
     Attributes:
         ari: adjusted Rand index, 1 for equal partitions, about 0 by chance.
-        ami: adjusted mutual information (arithmetic mean of entropies), likewise.
+        ami: adjusted mutual information (arithmetic mean of entropies), 1 for equal partitions.
         nmi: normalised mutual information, 0 to 1; the same as the V-measure.
         rand: Rand index, 0 to 1.
-        homogeneity: 1 when each predicted cluster lies in one true one.
-        completeness: 1 when each true cluster lies in one predicted one.
+        homogeneity: 1 if each predicted cluster lies within one true cluster.
+        completeness: 1 if each true cluster lies within one predicted cluster.
         fmi: Fowlkes-Mallows index, 0 to 1.
-        voi: variation of information in bits, 0 for equal partitions; the sum of the next two.
+        voi: variation of information in bits, voi_merge + voi_split; 0 for equal partitions.
         voi_merge: H(true | pred), false merges.
         voi_split: H(pred | true), false splits.
         are: adapted Rand error, 0 to 1, over pixels whose true label is not background.
-        are_precision: its precision.
-        are_recall: its recall.
+        are_precision: precision of the adapted Rand error.
+        are_recall: recall of the adapted Rand error.
 
     Example:
         >>> clustering_scores(prediction=[[5, 5, 5, 5]], truth=[[1, 1, 2, 2]]).voi_merge
@@ -63,7 +63,7 @@ class ClusteringScores:
 
 
 class ClusteringMetric:
-    """Average the scores of image after image; NaN ones are left out of their mean.
+    """Clustering scores averaged over images; NaN values are excluded from means.
 
     Args:
         background: as in :func:`clustering_scores`.
@@ -82,7 +82,7 @@ class ClusteringMetric:
         self._known = np.zeros(len(self._sums), np.int64)
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> ClusteringScores:
-        """Add one image; give its own scores (see :func:`clustering_scores`)."""
+        """Add one image; return its scores (see :func:`clustering_scores`)."""
         require_image(truth)
         found = clustering_scores(prediction=prediction, truth=truth, background=self.background)
         values = np.array(list(asdict(found).values()))
@@ -92,7 +92,7 @@ class ClusteringMetric:
         return found
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the settings differ.
@@ -107,9 +107,9 @@ class ClusteringMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the mean of each field of :class:`ClusteringScores`, and ``images``.
+        """Return the mean of each field of :class:`ClusteringScores`, and ``images``.
 
-        A mean over nothing is NaN.
+        A mean over no images is NaN.
 
         Example:
             >>> ClusteringMetric().compute()["images"]
@@ -126,16 +126,16 @@ def clustering_scores(
     """Compare two label maps as partitions of their pixels.
 
     Args:
-        prediction: label map of the same shape; void counts as background.
-        truth: label map of any shape, 0 background, -1 void.
-        background: whether pixels that are background in the truth take part. The adapted Rand
-            error never counts them.
+        prediction: predicted label map; void counts as background.
+        truth: ground-truth label map of the same shape, 0 background, -1 void.
+        background: whether to include background pixels of the ground truth; the adapted Rand error
+            never does.
 
     Returns:
-        All scores, NaN where no pixel is left.
+        All scores; NaN without pixels.
 
     Raises:
-        CongealError: one is not a label map, or the shapes differ.
+        CongealError: an argument is not a label map, or the shapes differ.
 
     Source:
         Hubert, Arabie 1985 (ARI); Vinh et al. 2010 (AMI); Meila 2007 (VOI); Arganda-Carreras et
@@ -148,11 +148,11 @@ def clustering_scores(
     true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
     if true.shape != pred.shape:
         raise CongealError(
-            f"expected truth and prediction of one size, got {true.shape} and {pred.shape}"
+            f"expected truth and prediction of the same size, got {true.shape} and {pred.shape}"
         )
-    known = true > VOID if background else true > 0
-    inside = true[known] > 0
-    codes = _codes(true[known]), _codes(np.maximum(pred[known], 0))
+    valid = true > VOID if background else true > 0
+    inside = true[valid] > 0
+    codes = _codes(true[valid]), _codes(np.maximum(pred[valid], 0))
     if not len(inside):
         return ClusteringScores(*[float("nan")] * len(fields(ClusteringScores)))
     merge, split = variation_of_information(*codes)[::-1].tolist()
@@ -179,7 +179,7 @@ def _sklearn_scores(true: Labels, pred: Labels) -> dict[str, float]:
 
 
 def _adapted_rand(true: Labels, pred: Labels) -> dict[str, float]:
-    """Score pixels inside objects; NaN where there is no pair of pixels to judge."""
+    """Adapted Rand error of pixels inside objects; NaN without a pair of pixels."""
     names = ("are", "are_precision", "are_recall")
     if not len(true):
         return dict.fromkeys(names, float("nan"))
@@ -189,6 +189,6 @@ def _adapted_rand(true: Labels, pred: Labels) -> dict[str, float]:
 
 
 def _codes(labels: Labels) -> Labels:
-    """Number the labels from 0 without gaps: scikit-image's tables are as large as the labels."""
+    """Renumber labels from 0 without gaps, since scikit-image allocates up to the largest label."""
     codes: Labels = np.unique(labels, return_inverse=True)[1].astype(np.int64).ravel()
     return codes

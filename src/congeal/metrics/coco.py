@@ -1,12 +1,12 @@
-"""Average precision and recall of masks as COCO has them, by the official tool.
+"""COCO average precision and recall of masks, computed by the official tool.
 
-Lin et al. 2014 (https://arxiv.org/abs/1405.0312) and the evaluation server's rules, as pycocotools
-computes them: at IoU .5, .55 to .95, in each image and class the detections take, in the order of
-their scores, the best object that is free; precision is read at recall 0, .01 to 1 from the curve
-made non-increasing. A number with nothing to find below it is -1.
+Lin et al. 2014 (https://arxiv.org/abs/1405.0312) and the rules of the evaluation server, as
+implemented in pycocotools: at IoU .5, .55 to .95, per image and class, detections in descending
+order of scores match the best unmatched object; precision is interpolated at recall 0, .01 to 1
+after making the curve non-increasing. A score without ground-truth objects is -1.
 
-Only the matching within an image is ours (``coco_matching``): the same to the last bit, and fast
-enough for hundreds of objects an image.
+Only the matching within an image is our own (``coco_matching``): bit-identical, and fast enough for
+hundreds of objects per image.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ SIZES = ("all", "small", "medium", "large")
 
 @dataclass(frozen=True, eq=False)
 class CocoResult:
-    """Curves over all images, and the numbers read from them.
+    """Precision-recall curves over all images, and the scores derived from them.
 
-    Axes: T thresholds of IoU (.5 to .95), R recalls (0 to 1), K classes, A sizes of object (all,
-    small below 32 * 32 pixels, medium, large above 96 * 96), M limits on detections an image.
-    Where there is nothing to find the value is -1.
+    Axes: T IoU thresholds (.5 to .95), R recalls (0 to 1), K classes, A size ranges (all, small
+    below 32 * 32 pixels, medium, large above 96 * 96), M maximum numbers of detections per image.
+    Values without ground-truth objects are -1.
 
     Attributes:
-        classes: the K classes; a single -1 when classes are not looked at.
+        classes: the K classes; a single -1 if classes are ignored.
         max_detections: the M limits, ascending.
         precision: ``(T, R, K, A, M)``.
         recall: ``(T, K, A, M)``.
-        scores: least score that reaches each point of the curve, ``(T, R, K, A, M)``.
+        scores: minimum score at each point of the curve, ``(T, R, K, A, M)``.
         images: number of images.
-        objects: number of true objects, without crowds.
+        objects: number of ground-truth objects, without crowds.
         predicted: number of predicted objects.
     """
 
@@ -63,9 +63,9 @@ class CocoResult:
     predicted: int
 
     def ap(self, threshold: float | None = None, size: str = "all") -> float:
-        """Give the mean precision over recalls and classes, at one IoU or over all.
+        """Mean precision over recalls and classes, at one IoU threshold or over all.
 
-        The largest limit on detections holds.
+        Uses the largest maximum number of detections.
 
         Args:
             threshold: one of .5, .55 to .95, or None for the mean over them.
@@ -79,7 +79,7 @@ class CocoResult:
         return _mean(self.precision[_row(threshold), :, :, SIZES.index(size), -1])
 
     def ar(self, limit: int | None = None, size: str = "all") -> float:
-        """Give the mean over IoU and classes of the recall at a limit on detections an image.
+        """Mean recall over IoU thresholds and classes, at a maximum number of detections.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
@@ -93,7 +93,7 @@ class CocoResult:
         return _mean(self.recall[:, :, SIZES.index(size), column])
 
     def per_class(self) -> dict[int, float]:
-        """Give the average precision of each class by itself, -1 for one without objects.
+        """Average precision of each class; -1 without objects.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]], classes=[7])
@@ -103,7 +103,7 @@ class CocoResult:
         return {c: _mean(self.precision[:, :, k, 0, -1]) for k, c in enumerate(self.classes)}
 
     def as_dict(self) -> dict[str, float]:
-        """Give the numbers by name: ``ap``, ``ap@0.5``, ``ap_small``, ``ar@10``, ``ap/ID``.
+        """Return the scores by name: ``ap``, ``ap@0.5``, ``ap_small``, ``ar@10``, ``ap/ID``.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
@@ -131,18 +131,18 @@ class _Pair:
 
 
 class CocoMetric(Recorded[_Pair]):
-    """COCO's average precision and recall over images that come one by one.
+    """COCO average precision and recall, accumulated image by image.
 
-    - A crowd is matched by intersection over the area of the detection, as often as it happens;
-      such detections count neither for nor against. Void in the truth is a crowd of every class.
-    - Objects out of a range of sizes are left out of its numbers, by the area they state.
-    - Detections with equal scores count in the order of images and of their place in the image.
+    - A crowd matches any number of detections, by intersection over the area of the detection; such
+      detections are ignored. Void in the ground truth is a crowd of every class.
+    - Objects outside of a size range, by their stated area, are ignored for that range.
+    - Detections with equal scores are ordered by image and position in the image.
     - Only run-length codes are kept; the official tool runs in :meth:`compute`.
 
     Args:
-        classes: classes to score; when None those that occur. A class without any object in the
-            truth scores -1 and is left out of means.
-        class_agnostic: take all objects as of one class, as for proposals.
+        classes: classes to score; None: those that occur. A class without any object in the
+            truth scores -1 and is excluded from means.
+        class_agnostic: treat all objects as one class, as for proposals.
         max_detections: limits on detections in an image (and class), ascending; those with the
             highest scores are kept. When None 1, 10, 100, and 1000 if class-agnostic.
 
@@ -177,9 +177,9 @@ class CocoMetric(Recorded[_Pair]):
         """Add one image.
 
         Args:
-            prediction: the detections with their scores.
-            truth: the true objects.
-            image: its name or number, which makes the order in which images come irrelevant.
+            prediction: detections with scores.
+            truth: ground-truth objects.
+            image: id of the image; with ids the order of the images does not matter.
 
         Raises:
             CongealError: the sizes differ, a class is unknown, or the image came before with
@@ -198,7 +198,7 @@ class CocoMetric(Recorded[_Pair]):
         self._records.add(_Pair(truth, prediction), image)
 
     def compute(self) -> dict[str, float]:
-        """Give the numbers by name, as :meth:`CocoResult.as_dict`.
+        """Return the scores by name, see :meth:`CocoResult.as_dict`.
 
         Example:
             >>> CocoMetric().compute()["ap"]
@@ -207,30 +207,29 @@ class CocoMetric(Recorded[_Pair]):
         return self.result().as_dict()
 
     def result(self) -> CocoResult:
-        """Give the curves over all images so far.
+        """Curves over all images so far.
 
         Example:
             >>> CocoMetric(classes=[1, 2]).result().recall.shape
             (10, 2, 4, 3)
         """
-        done = self.evaluation()
+        evaluation = self.evaluation()
         pairs = self._records.ordered()
         return CocoResult(
-            (-1,) if self.class_agnostic else tuple(int(c) for c in done.params.catIds),
+            (-1,) if self.class_agnostic else tuple(int(c) for c in evaluation.params.catIds),
             self.max_detections,
-            np.asarray(done.eval["precision"], np.float64),
-            np.asarray(done.eval["recall"], np.float64),
-            np.asarray(done.eval["scores"], np.float64),
+            np.asarray(evaluation.eval["precision"], np.float64),
+            np.asarray(evaluation.eval["recall"], np.float64),
+            np.asarray(evaluation.eval["scores"], np.float64),
             len(pairs),
             sum(int((~pair.true.crowd).sum()) for pair in pairs),
             sum(len(pair.pred) for pair in pairs),
         )
 
     def evaluation(self) -> Any:
-        """Run the official tool: its ``COCOeval``, with our matching, evaluated and accumulated.
+        """Run the official ``COCOeval`` with our matching, and return it after accumulation.
 
-        Images are numbered from 1 in the order that counts, objects likewise; its ``evalImgs``
-        tell what was matched with what.
+        Images and objects are numbered from 1 in order; ``evalImgs`` contains the matches.
 
         Example:
             >>> CocoMetric().evaluation().params.iouType
@@ -240,7 +239,7 @@ class CocoMetric(Recorded[_Pair]):
 
         pairs = self._records.ordered()
         classes = self._all_classes(pairs)
-        with redirect_stdout(io.StringIO()):  # it reports on the screen
+        with redirect_stdout(io.StringIO()):  # the tool prints progress
             true = _index(pairs, classes, (_true_entries(pair, classes) for pair in pairs))
             pred = _index(pairs, classes, (_entries(pair.pred) for pair in pairs))
             run = CocoRun(true, pred, "segm")
@@ -265,14 +264,14 @@ def coco_scores(
     class_agnostic: bool = False,
     max_detections: Sequence[int] | None = None,
 ) -> CocoResult:
-    """Score all images at once, as :class:`CocoMetric` does one by one.
+    """Score all images at once; :class:`CocoMetric` is the incremental form.
 
     Args:
-        prediction: detections of each image; an empty list for none in any.
-        truth: objects of each image.
-        classes: classes to score; when None those that occur.
-        class_agnostic: take all objects as of one class.
-        max_detections: limits on detections in an image, ascending.
+        prediction: detections by image; an empty list: no detections in any image.
+        truth: ground-truth objects by image.
+        classes: classes to score; None: those that occur.
+        class_agnostic: treat all objects as one class.
+        max_detections: maximum numbers of detections per image, ascending.
 
     Raises:
         CongealError: as in :class:`CocoMetric`, or the numbers of images differ.
@@ -283,16 +282,16 @@ def coco_scores(
         0.5
     """
     metric = CocoMetric(classes, class_agnostic=class_agnostic, max_detections=max_detections)
-    found = prediction or [one.take([]) for one in truth]
-    if len(truth) != len(found):
-        raise CongealError(f"expected predictions for {len(truth)} images, got {len(found)}")
-    for one, other in zip(truth, found, strict=True):
-        metric.update(prediction=other, truth=one)
+    predictions = prediction or [true.take([]) for true in truth]
+    if len(truth) != len(predictions):
+        raise CongealError(f"expected predictions for {len(truth)} images, got {len(predictions)}")
+    for true, pred in zip(truth, predictions, strict=True):
+        metric.update(prediction=pred, truth=true)
     return metric.result()
 
 
 def _index(pairs: Sequence[_Pair], classes: Iterable[int], entries: Iterable[list[Entry]]) -> Any:
-    """Fill the tool's own container; its loader of results fails when there are none."""
+    """Fill the tool's own container directly, since its loader fails without annotations."""
     from pycocotools.coco import COCO
 
     numbered = [
@@ -333,7 +332,7 @@ def _true_entries(pair: _Pair, classes: Sequence[int]) -> list[Entry]:
 def _check_limits(limits: Sequence[int]) -> tuple[int, ...]:
     values = tuple(int(limit) for limit in limits)
     if not values or values[0] < 1 or any(a >= b for a, b in itertools.pairwise(values)):
-        raise CongealError(f"expected limits on detections ascending from 1, got {list(values)}")
+        raise CongealError(f"expected max_detections ascending from 1, got {list(values)}")
     return values
 
 
@@ -347,5 +346,5 @@ def _row(threshold: float | None) -> slice:
 
 
 def _mean(values: Curves) -> float:
-    known = values[values > -1]
-    return float(known.mean()) if known.size else -1.0
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0

@@ -1,8 +1,8 @@
-"""The matching of COCO, in one pass over the detections of an image for all thresholds.
+"""COCO's matching of detections and objects, vectorised over IoU thresholds.
 
-The official tool compares every detection with every object at every threshold in Python, minutes
-for a few images with hundreds of objects. Here a detection is compared with what it overlaps
-enough, at all thresholds together. All the rest stays the official tool's.
+The official tool loops over thresholds, detections and objects in Python, which takes minutes for a
+few images with hundreds of objects. Here each detection is compared with the objects it overlaps,
+at all thresholds at once. Everything else is done by the official tool.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CocoRun(COCOeval):  # type: ignore[misc]
         aRng: Sequence[float],
         maxDet: int,
     ) -> dict[str, Any] | None:
-        """Match one image and class at one range of areas, in the official tool's own format."""
+        """Match one image and class in one area range; returns the official tool's format."""
         true, pred = self._of(self._gts, imgId, catId), self._of(self._dts, imgId, catId)
         if not true and not pred:
             return None
@@ -67,20 +67,20 @@ class CocoRun(COCOeval):  # type: ignore[misc]
 def match_detections(
     iou: Scores, thresholds: Scores, ignored: Flags, crowd: Flags
 ) -> tuple[Integers, Integers]:
-    """Match detections to objects in the order of rows, at each threshold by itself.
+    """Match detections to objects in order of rows, independently at each threshold.
 
-    A detection takes the object of highest IoU, from the threshold on, that is free or a crowd; of
-    equal ones the last. An ignored object is taken only when no other can be.
+    A detection matches the object of highest IoU >= threshold that is unmatched or a crowd (in a
+    tie the last). An ignored object is matched only if no other object can be.
 
     Args:
-        iou: detections against objects, ``(N, G)``.
-        thresholds: ``(T,)``.
-        ignored: objects that do not count, ``(G,)``.
-        crowd: objects that may be matched often, ``(G,)``.
+        iou: IoU of detections and objects, ``(N, G)``.
+        thresholds: IoU thresholds ``(T,)``.
+        ignored: objects that are not evaluated, ``(G,)``.
+        crowd: objects that may match several detections, ``(G,)``.
 
     Returns:
-        The object of each detection ``(T, N)`` and the last detection of each object ``(T, G)``,
-        -1 for none.
+        Index of the object of each detection ``(T, N)``, and of the last detection of each object
+        ``(T, G)``; -1 without match.
 
     Example:
         >>> iou, no = np.array([[0.6, 0.7], [0.5, 0.9]]), np.array([False, False])
@@ -93,22 +93,24 @@ def match_detections(
     back = np.full((len(least), iou.shape[1]), -1, np.int64)
     near = iou >= least.min()
     for k in np.flatnonzero(near.any(1)):
-        these = np.flatnonzero(near[k])[::-1]  # the last first, as argmax takes the first
-        values = iou[k, these]
-        able = (values >= least[:, None]) & ((back[:, these] < 0) | crowd[these])
-        counted = able & ~ignored[these]
-        able = np.where(counted.any(1, keepdims=True), counted, able)
-        best = np.where(able, values, -1.0).argmax(1)
-        rows = np.flatnonzero(able.any(1))
-        at[rows, k] = these[best[rows]]
-        back[rows, these[best[rows]]] = k
+        candidates = np.flatnonzero(near[k])[
+            ::-1
+        ]  # reversed: argmax takes the first, COCO the last
+        values = iou[k, candidates]
+        allowed = (values >= least[:, None]) & ((back[:, candidates] < 0) | crowd[candidates])
+        evaluated = allowed & ~ignored[candidates]
+        allowed = np.where(evaluated.any(1, keepdims=True), evaluated, allowed)
+        best = np.where(allowed, values, -1.0).argmax(1)
+        rows = np.flatnonzero(allowed.any(1))
+        at[rows, k] = candidates[best[rows]]
+        back[rows, candidates[best[rows]]] = k
     return at, back
 
 
-def _outside(one: dict[str, Any], area: Sequence[float]) -> bool:
-    return bool(one["area"] < area[0] or one["area"] > area[1])
+def _outside(entry: dict[str, Any], area: Sequence[float]) -> bool:
+    return bool(entry["area"] < area[0] or entry["area"] > area[1])
 
 
 def _ids(objects: Sequence[dict[str, Any]], index: Integers) -> Scores:
-    """Give the ids of the objects at an index, 0 for -1."""
+    """Ids of the objects at given indices; 0 for -1."""
     return np.array([*(one["id"] for one in objects), 0], np.float64)[index]

@@ -1,12 +1,12 @@
-"""Distances between the surfaces of two masks: Hausdorff, its percentiles, averages, NSD.
+"""Surface distances of two masks: Hausdorff distance, percentiles, averages, NSD.
 
-Libraries agree on the Hausdorff distance of surfaces and differ on its 95th percentile; here
-each definition has its own name:
+Libraries agree on the Hausdorff distance of surfaces and differ in its 95th percentile. Three
+definitions are given here:
 
 - ``pooled``: percentile of the distances of both directions together (as MedPy);
 - ``directed``: the larger of the percentiles of the two directions (as MONAI);
-- ``contour``: as ``directed``, where the surface is the contour between pixel centres and each
-  piece of it counts by its length (as surface-distance; two dimensions).
+- ``contour``: as ``directed``, with the surface as the contour between pixel centres, weighted by
+  its length (as surface-distance; 2-D only).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class SurfaceScores:
         hd: Hausdorff distance between surface pixels.
         hd_pooled: percentile of both directions together.
         hd_directed: larger percentile of the two directions.
-        hd_contour: likewise along the contour, by length; NaN beyond two dimensions.
+        hd_contour: the same along the contour, weighted by length; NaN beyond 2-D.
         assd: average symmetric surface distance, over the surface pixels of both.
         asd_pred: mean distance of predicted surface pixels to the true surface.
         asd_true: mean distance of true surface pixels to the predicted surface.
-        nsd: normalised surface Dice: share of both contours, by length, within the tolerance;
+        nsd: normalised surface Dice: fraction of both contours, by length, within the tolerance;
             NaN beyond two dimensions.
-        nsd_pixels: the same share of surface pixels, in any number of dimensions.
+        nsd_pixels: fraction of surface pixels within the tolerance, in any number of dimensions.
 
     Example:
         >>> surface_scores(prediction=[[True, True]], truth=[[True, True]]).hd
@@ -62,10 +62,10 @@ class SurfaceScores:
 
 
 class SurfaceMetric:
-    """Average surface scores over pairs of masks.
+    """Surface scores averaged over pairs of masks.
 
-    Distances are averaged over the pairs where they are finite: ``one_empty`` counts the
-    others, in which exactly one mask is empty. NSD is averaged over all pairs.
+    Distances are averaged over pairs with finite distance; ``one_empty`` counts the other pairs, in
+    which exactly one mask is empty. NSD is averaged over all pairs.
 
     Args:
         tolerance: as in :func:`surface_scores`.
@@ -93,7 +93,7 @@ class SurfaceMetric:
         spacing: Sequence[float] | None = None,
         void: ArrayLike | None = None,
     ) -> SurfaceScores:
-        """Add one pair of masks; give its own scores (see :func:`surface_scores`)."""
+        """Add a pair of masks; return its scores (see :func:`surface_scores`)."""
         found = surface_scores(
             prediction=prediction,
             truth=truth,
@@ -111,7 +111,7 @@ class SurfaceMetric:
         return found
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the settings differ.
@@ -126,9 +126,9 @@ class SurfaceMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the mean of each field of :class:`SurfaceScores`, ``pairs`` and ``one_empty``.
+        """Return the mean of each field of :class:`SurfaceScores`, ``pairs`` and ``one_empty``.
 
-        A mean over nothing is NaN: no distance is a good one.
+        A mean over no pairs is NaN.
 
         Example:
             >>> SurfaceMetric().compute()["pairs"]
@@ -149,23 +149,22 @@ def surface_scores(
     spacing: Sequence[float] | None = None,
     void: ArrayLike | None = None,
 ) -> SurfaceScores:
-    """Measure how far the surfaces of two masks lie apart.
+    """Compute the distances between the surfaces of two masks.
 
-    Surface pixels are those with a neighbour, face to face, outside the mask; beyond the image
-    is outside. Two empty masks are 0 apart with an NSD of 1; where one is empty, distances are
-    infinite and NSD is 0.
+    Surface pixels are those with a face-connected neighbour outside the mask or the image. For two
+    empty masks distances are 0 and NSD is 1; if one is empty, distances are infinite and NSD is 0.
 
     Args:
-        prediction: booleans of the same shape.
-        truth: booleans of any number of dimensions.
-        tolerance: distance within which a surface counts as right for NSD.
+        prediction: predicted mask, booleans.
+        truth: ground-truth mask, booleans of the same shape, in any number of dimensions.
+        tolerance: distance within which a surface is correct, for NSD.
         percentile: 0 to 100, for ``hd_pooled``, ``hd_directed`` and ``hd_contour``.
-        spacing: size of a pixel along each axis, 1 when None.
-        void: booleans of the same shape; such pixels are outside both masks.
+        spacing: size of a pixel along each axis; None: 1.
+        void: booleans of the same shape; void pixels are removed from both masks.
 
     Raises:
-        CongealError: the masks are not boolean and of one size, the spacing does not fit, the
-            tolerance is negative or NaN, or the percentile is outside 0 to 100.
+        CongealError: masks are not boolean or differ in size, the spacing does not match, the
+            tolerance is negative or NaN, or the percentile is outside [0, 100].
 
     Source:
         Nikolov et al., Deep learning to achieve clinically applicable segmentation of head and
@@ -181,9 +180,9 @@ def surface_scores(
     tolerance, percentile = _check_settings(tolerance, percentile)
     true, pred, steps = _check_masks(truth, prediction, spacing, void)
     if not (true.any() and pred.any()):
-        same = true.any() == pred.any()
-        far = 0.0 if same else math.inf
-        return SurfaceScores(*[far] * 7, *[float(same)] * 2)
+        both_empty = true.any() == pred.any()
+        distance = 0.0 if both_empty else math.inf
+        return SurfaceScores(*[distance] * 7, *[float(both_empty)] * 2)
     to_pred, to_true = _both_ways(_surface(true), _surface(pred), steps)
     pooled = np.concatenate([to_pred, to_true])
     hd_contour, nsd = _along_contours(true, pred, steps, tolerance, percentile)
@@ -201,17 +200,17 @@ def surface_scores(
 
 
 def set_hausdorff(*, prediction: ArrayLike, truth: ArrayLike) -> float:
-    """Give the Hausdorff distance of all pixels of the masks, as scikit-image has it.
+    """Hausdorff distance of all pixels of two masks, as in scikit-image.
 
-    It differs from that of the surfaces where one mask lies inside the other. Two empty masks
-    are 0 apart, one empty mask is infinitely far.
+    It differs from the distance of the surfaces if one mask lies inside the other. It is 0 for two
+    empty masks, and infinite if one is empty.
 
     Args:
-        prediction: booleans of the same shape.
-        truth: booleans of any number of dimensions.
+        prediction: predicted mask, booleans.
+        truth: ground-truth mask, booleans of the same shape, in any number of dimensions.
 
     Raises:
-        CongealError: the masks are not boolean and of one size.
+        CongealError: masks are not boolean or differ in size.
 
     Example:
         >>> set_hausdorff(prediction=[[False, False, True]], truth=[[True, False, False]])
@@ -227,7 +226,7 @@ def _surface(mask: Mask) -> Mask:
 
 
 def _both_ways(true: Mask, pred: Mask, spacing: Sequence[float]) -> tuple[Values, Values]:
-    """Give the distance of each true place to the nearest predicted one, and the reverse."""
+    """Distance of each true surface pixel to the nearest predicted one, and vice versa."""
     to_pred = distance_transform_edt(~pred, spacing)[true]
     to_true = distance_transform_edt(~true, spacing)[pred]
     return to_pred, to_true
@@ -236,49 +235,48 @@ def _both_ways(true: Mask, pred: Mask, spacing: Sequence[float]) -> tuple[Values
 def _along_contours(
     true: Mask, pred: Mask, spacing: Sequence[float], tolerance: float, percentile: float
 ) -> tuple[float, float]:
-    """Give the larger percentile of both directions and NSD, both by length of contour."""
+    """The larger percentile of both directions, and NSD, both weighted by contour length."""
     if true.ndim != 2:
         return math.nan, math.nan
     lengths = _contour_lengths(true, spacing), _contour_lengths(pred, spacing)
-    places = lengths[0] > 0, lengths[1] > 0
-    ways = _both_ways(*places, spacing)
-    weights = [length[place] for length, place in zip(lengths, places, strict=True)]
-    parts = list(zip(ways, weights, strict=True))
-    far = max(_weighted_percentile(way, weight, percentile) for way, weight in parts)
-    near = sum(float(weight[way <= tolerance].sum()) for way, weight in parts)
-    return far, near / sum(float(weight.sum()) for weight in weights)
+    occupied = lengths[0] > 0, lengths[1] > 0
+    distances = _both_ways(*occupied, spacing)
+    weights = [length[inside] for length, inside in zip(lengths, occupied, strict=True)]
+    pairs = list(zip(distances, weights, strict=True))
+    largest = max(_weighted_percentile(d, weight, percentile) for d, weight in pairs)
+    within = sum(float(weight[d <= tolerance].sum()) for d, weight in pairs)
+    return largest, within / sum(float(weight.sum()) for weight in weights)
 
 
 def _contour_lengths(mask: Mask, spacing: Sequence[float]) -> Values:
-    """Length of the contour within each block of 2 x 2 pixels, ``(H + 1, W + 1)``.
+    """Contour length within each block of 2 x 2 pixels, ``(H + 1, W + 1)`` (marching squares).
 
-    Where one pixel of a block differs from the three others, the contour cuts the corner between
-    the middles of two sides; two pixels side by side are parted by a straight piece, two across
-    by two corners.
+    If one pixel differs from the three others, the contour cuts a corner, between the midpoints of
+    two sides. Two adjacent pixels give a straight segment, two diagonal ones two corners.
     """
     padded = np.pad(mask, 1)
     a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
-    high, wide = spacing
-    corner = math.hypot(high, wide) / 2
+    height, width = spacing
+    corner = math.hypot(height, width) / 2
     inside = a.astype(int) + b + c + d
     lengths = np.zeros(inside.shape)
     lengths[(inside == 1) | (inside == 3)] = corner
     lengths[(inside == 2) & (a == d)] = 2 * corner
-    lengths[(inside == 2) & (a == b)] = wide
-    lengths[(inside == 2) & (a == c)] = high
+    lengths[(inside == 2) & (a == b)] = width
+    lengths[(inside == 2) & (a == c)] = height
     return lengths
 
 
 def _weighted_percentile(values: Values, weights: Values, percentile: float) -> float:
-    """Give the first value at which the share of weight reaches the percentile."""
+    """The smallest value at which the cumulative weight reaches the percentile."""
     order = np.argsort(values)
-    share = np.cumsum(weights[order]) / weights.sum()
-    where = min(int(np.searchsorted(share, percentile / 100)), len(values) - 1)
+    cumulative = np.cumsum(weights[order]) / weights.sum()
+    where = min(int(np.searchsorted(cumulative, percentile / 100)), len(values) - 1)
     return float(values[order[where]])
 
 
 def _check_settings(tolerance: float, percentile: float) -> tuple[float, float]:
-    if not tolerance >= 0:  # NaN fails too
+    if not tolerance >= 0:  # also rejects NaN
         raise CongealError(f"expected a tolerance of at least 0, got {tolerance}")
     if not 0 <= percentile <= 100:
         raise CongealError(f"expected a percentile of 0 to 100, got {percentile}")
@@ -288,15 +286,15 @@ def _check_settings(tolerance: float, percentile: float) -> tuple[float, float]:
 def _check_masks(
     true: ArrayLike, pred: ArrayLike, spacing: Sequence[float] | None, void: ArrayLike | None
 ) -> tuple[Mask, Mask, tuple[float, ...]]:
-    truth, guess = np.asarray(true), np.asarray(pred)
-    hidden = np.zeros(truth.shape, np.bool_) if void is None else np.asarray(void)
-    for mask in (truth, guess, hidden):
+    truth, prediction = np.asarray(true), np.asarray(pred)
+    excluded = np.zeros(truth.shape, np.bool_) if void is None else np.asarray(void)
+    for mask in (truth, prediction, excluded):
         if mask.dtype != np.bool_ or mask.shape != truth.shape or not mask.ndim:
             raise CongealError(
-                f"expected boolean masks of one size, got {mask.dtype} of shape {mask.shape} "
-                f"beside {truth.shape}"
+                f"expected boolean masks of the same size, got {mask.dtype} of shape {mask.shape} "
+                f"and {truth.shape}"
             )
     steps = (1.0,) * truth.ndim if spacing is None else tuple(float(s) for s in spacing)
     if len(steps) != truth.ndim or not all(0 < step < math.inf for step in steps):
         raise CongealError(f"expected {truth.ndim} positive spacings, got {spacing}")
-    return truth & ~hidden, guess & ~hidden, steps
+    return truth & ~excluded, prediction & ~excluded, steps

@@ -1,9 +1,9 @@
-"""Leaves: symmetric best Dice, difference in count and foreground Dice of the CVPPP challenge.
+"""Leaf segmentation scores of the CVPPP challenge: symmetric best Dice, DiC, foreground Dice.
 
-The protocol of the Leaf Segmentation Challenge (Scharr et al. 2016).
-Best Dice of A in B is the mean over the objects of A of the largest Dice with any object of B;
-the symmetric one is the smaller of both directions, for each image, then averaged over images.
-Where neither map has an object every score is 0, as in the challenge's own script.
+The protocol is that of the Leaf Segmentation Challenge (Scharr et al. 2016). Best Dice of A in B is
+the mean, over the objects of A, of the largest Dice with an object of B. Symmetric best Dice is the
+minimum of both directions per image, averaged over images. If neither map has objects all scores
+are 0, as in the official script.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class LeafScores:
     """The leaf scores of one image.
 
     Attributes:
-        bd_pred: best Dice of the predicted objects in the true ones, 0 to 1.
-        bd_true: best Dice of the true objects in the predicted ones, 0 to 1.
-        dic: difference in count, predicted minus true objects.
-        fbd: Dice of the foreground, all objects as one, 0 to 1.
+        bd_pred: best Dice of the predicted objects in the ground-truth objects, 0 to 1.
+        bd_true: best Dice of the ground-truth objects in the predicted objects, 0 to 1.
+        dic: difference in count, predicted minus ground-truth objects.
+        fbd: Dice of the foreground, 0 to 1.
 
     Example:
         >>> LeafScores(bd_pred=0.9, bd_true=0.8, dic=-1, fbd=0.95).sbd
@@ -44,12 +44,12 @@ class LeafScores:
 
     @property
     def sbd(self) -> float:
-        """Symmetric best Dice: the smaller of both directions."""
+        """Symmetric best Dice: the minimum of both directions."""
         return min(self.bd_pred, self.bd_true)
 
 
 class LeafMetric:
-    """Average the leaf scores over images.
+    """Leaf scores averaged over images.
 
     Args:
         numbering: as in :func:`leaf_scores`.
@@ -70,10 +70,10 @@ class LeafMetric:
         self._sums = np.zeros(6)  # the order of _NAMES
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> LeafScores:
-        """Add one image, label maps of one shape; give its own scores.
+        """Add label maps of one image; return its scores.
 
         Raises:
-            CongealError: one is not a label map, or the shapes differ.
+            CongealError: an argument is not a label map, or the shapes differ.
 
         Example:
             >>> LeafMetric().update(prediction=[[1, 1]], truth=[[1, 2]]).dic
@@ -93,7 +93,7 @@ class LeafMetric:
         return found
 
     def merge(self, other: LeafMetric) -> LeafMetric:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the numberings differ.
@@ -114,10 +114,10 @@ class LeafMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the means over the images: ``sbd``, ``fbd``, ``dic`` (with its sign), ``abs_dic``.
+        """Return means over images: ``sbd``, ``fbd``, ``dic`` (signed), ``abs_dic``.
 
-        ``bd_pred`` and ``bd_true`` are the two directions of the best Dice. A metric that saw
-        nothing gives NaN.
+        ``bd_pred`` and ``bd_true`` are the two directions of the best Dice. Without images all are
+        NaN.
 
         Example:
             >>> LeafMetric().compute()["sbd"]
@@ -132,20 +132,19 @@ def leaf_scores(
 ) -> LeafScores:
     """Compute best Dice in both directions, difference in count and foreground Dice of one image.
 
-    Pixels that are void (-1) in the truth are removed from both maps; void in the prediction is
-    background. A map without objects has a best Dice of 0 in either direction.
+    Pixels that are void (-1) in the ground truth are removed from both maps; void in the prediction
+    is background. A map without objects has a best Dice of 0 in both directions.
 
     Args:
-        prediction: label map of the same shape.
-        truth: label map of any shape, 0 background, -1 void.
-        numbering: ``"present"``: the labels above 0 that occur are the objects. ``"official"``:
-            maps are read as the challenge's script reads them, the lowest label of each map is
-            its background and all numbers from there up to the largest count as objects, those
-            that do not occur with a Dice of 0. The two agree where background occurs and labels
-            have no gaps.
+        prediction: predicted label map.
+        truth: ground-truth label map of the same shape, 0 background, -1 void.
+        numbering: ``"present"``: objects are the labels above 0 that occur. ``"official"``: as in
+            the script of the challenge, the lowest label of a map is background and all integers
+            above it up to the largest label are objects; those that do not occur have a Dice of 0.
+            Both agree for maps with background and without gaps.
 
     Raises:
-        CongealError: one is not a label map, the shapes differ, or the numbering is unknown.
+        CongealError: an argument is not a label map, shapes differ, or the numbering is unknown.
 
     Source:
         Scharr et al., Leaf segmentation in plant phenotyping: a collation study, 2016, the
@@ -167,13 +166,13 @@ def leaf_scores(
     if numbering == "official":
         n_true, n_pred = (int(ids.max(initial=0)) for ids in (table.true_ids, table.pred_ids))
     bd_pred, bd_true = _best_dice(table, n_true, n_pred)
-    both = int(table.true_areas.sum() + table.pred_areas.sum())
-    fbd = 2 * int(table.counts.sum()) / both if both else 0.0
+    total = int(table.true_areas.sum() + table.pred_areas.sum())
+    fbd = 2 * int(table.counts.sum()) / total if total else 0.0
     return LeafScores(bd_pred, bd_true, n_pred - n_true, fbd)
 
 
 def _best_dice(table: Contingency, n_true: int, n_pred: int) -> tuple[float, float]:
-    """Give the best Dice of the prediction in the truth, and of the truth in the prediction."""
+    """Best Dice of the prediction in the ground truth, and vice versa."""
     dice = 2 * table.counts / (table.true_areas[table.rows] + table.pred_areas[table.cols])
     best_true, best_pred = np.zeros(len(table.true_ids)), np.zeros(len(table.pred_ids))
     np.maximum.at(best_true, table.rows, dice)

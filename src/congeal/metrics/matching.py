@@ -1,10 +1,10 @@
-"""Matching of predicted to true objects, one to one, and the scores that follow.
+"""One-to-one matching of predicted and ground-truth objects, and the scores based on it.
 
 The protocol is that of ``stardist.matching`` 0.9.2 (Schmidt et al. 2018; Weigert et al. 2020),
-common for microscopy: objects are assigned to maximise first the number of pairs that reach the
-threshold and then the sum of scores; average precision is TP / (TP + FP + FN). A ratio with
-nothing below it, as for an image with no objects in either map, is 0 in :class:`Matching`, as
-there, and NaN where scores go by name.
+common in microscopy: the assignment maximises first the number of pairs that reach the threshold,
+then the sum of scores; average precision is TP / (TP + FP + FN). A ratio 0 / 0, as for an image
+without objects in either map, is 0 in :class:`Matching`, as in stardist, and NaN in
+:meth:`Matching.as_dict`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Matching:
-    """Objects matched at one threshold, in one image or pooled over many.
+    """Matching at one threshold, of one image or pooled over many.
 
     Attributes:
-        threshold: least score of a match, above 0 and up to 1.
-        tp: matched objects.
-        fp: predicted objects without a match.
-        fn: true objects without a match.
+        threshold: minimum score of a match, in (0, 1].
+        tp: number of matched pairs.
+        fp: number of predicted objects without a match.
+        fn: number of ground-truth objects without a match.
         score_sum: sum of the scores of the matches.
-        pairs: true and predicted label of each match, ``(tp, 2)``; empty when pooled.
-        scores: score of each match, ``(tp,)``; empty when pooled.
+        pairs: ground-truth and predicted label of each match, ``(tp, 2)``; empty if pooled.
+        scores: score of each match, ``(tp,)``; empty if pooled.
 
     Example:
         >>> Matching(0.5, tp=3, fp=1, fn=0, score_sum=2.4).ap
@@ -59,7 +59,7 @@ class Matching:
 
     @property
     def n_true(self) -> int:
-        """Number of true objects."""
+        """Number of ground-truth objects."""
         return self.tp + self.fn
 
     @property
@@ -69,12 +69,12 @@ class Matching:
 
     @property
     def precision(self) -> float:
-        """Share of predicted objects that are matched."""
+        """Fraction of predicted objects that are matched."""
         return _ratio(self.tp, self.n_pred)
 
     @property
     def recall(self) -> float:
-        """Share of true objects that are found."""
+        """Fraction of ground-truth objects that are matched."""
         return _ratio(self.tp, self.n_true)
 
     @property
@@ -84,7 +84,7 @@ class Matching:
 
     @property
     def ap(self) -> float:
-        """Average precision as microscopy uses the word: TP / (TP + FP + FN)."""
+        """Average precision as defined in microscopy: TP / (TP + FP + FN)."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
@@ -99,13 +99,13 @@ class Matching:
 
     @property
     def mean_true_score(self) -> float:
-        """Mean score over the true objects, 0 for those not found."""
+        """Mean score over the ground-truth objects, 0 for unmatched ones."""
         return _ratio(self.score_sum, self.n_true)
 
     def as_dict(self) -> dict[str, float]:
-        """Give the scores by the names that ``evaluation.json`` uses, such as ``pq@0.5``.
+        """Return the scores by the names in ``evaluation.json``, such as ``pq@0.5``.
 
-        A score with nothing below it is NaN here: nothing can be said. The properties have 0.
+        Ratios 0 / 0 are NaN here, unlike those of the properties, which are 0.
 
         Example:
             >>> Matching(0.5, tp=1, fp=0, fn=0, score_sum=0.9).as_dict()["pq@0.5"]
@@ -125,16 +125,16 @@ class Matching:
 
 
 class MatchingMetric:
-    """Match image after image and score all objects together (counts are pooled).
+    """Matching scores of all objects of a dataset, accumulated image by image.
 
-    Only counts are kept, so memory does not grow with the images.
+    Only counts are kept: memory is independent of the number of images.
 
     Args:
-        thresholds: scores from which a pair counts as matched, each above 0 and up to 1.
+        thresholds: minimum scores of a match, in (0, 1].
         criterion: as in :func:`matching`.
 
     Raises:
-        CongealError: a threshold is not above 0 and up to 1, or the criterion is unknown.
+        CongealError: a threshold is outside (0, 1], or the criterion is unknown.
 
     Example:
         >>> metric = MatchingMetric(thresholds=(0.5,))
@@ -153,10 +153,10 @@ class MatchingMetric:
         return f"MatchingMetric({self.images} images, thresholds={self.thresholds})"
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> list[Matching]:
-        """Add one image, label maps of one shape; give its own matchings, one per threshold.
+        """Add label maps of one image; return its matching at each threshold.
 
         Raises:
-            CongealError: one is not a label map `(H, W)`, or the shapes differ.
+            CongealError: an argument is not a label map `(H, W)`, or the shapes differ.
 
         Example:
             >>> [
@@ -175,7 +175,7 @@ class MatchingMetric:
         return found
 
     def merge(self, other: MatchingMetric) -> MatchingMetric:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the thresholds or the criteria differ.
@@ -193,7 +193,7 @@ class MatchingMetric:
         return self
 
     def pooled(self) -> list[Matching]:
-        """Give the counts over all images so far, one matching per threshold, without pairs.
+        """Matching over all images so far, at each threshold, without pairs.
 
         Example:
             >>> MatchingMetric((0.5,)).pooled()[0].tp
@@ -202,7 +202,7 @@ class MatchingMetric:
         return list(self._pooled)
 
     def compute(self) -> dict[str, float]:
-        """Give all scores by name, with the numbers of images, true and predicted objects.
+        """Return all scores by name, and the numbers of images and objects.
 
         Example:
             >>> metric = MatchingMetric((0.5,))
@@ -240,24 +240,24 @@ def matching(
     threshold: float | Sequence[float] = 0.5,
     criterion: str = "iou",
 ) -> Matching | list[Matching]:
-    """Match predicted to true objects one to one at one or several thresholds.
+    """Match predicted and ground-truth objects one to one, at one or several thresholds.
 
-    Pixels that are void (-1) in the truth are removed from both maps; a predicted object that
-    lies wholly there is not counted at all.
+    Pixels that are void (-1) in the ground truth are removed from both maps; a predicted object
+    entirely in void is not counted.
 
     Args:
-        prediction: label map of the same shape.
-        truth: label map of any shape, 0 background, -1 void.
-        threshold: least score of a match, above 0 and up to 1; or several.
-        criterion: the score of a pair: ``"iou"`` shared pixels over the union, ``"iot"`` over
-            the true object, ``"iop"`` over the predicted one.
+        prediction: predicted label map.
+        truth: ground-truth label map of the same shape, 0 background, -1 void.
+        threshold: minimum score of a match, in (0, 1]; or several.
+        criterion: score of a pair: intersection over union (``"iou"``), over the ground-truth
+            object (``"iot"``), or over the predicted object (``"iop"``).
 
     Returns:
-        One matching, or one for each threshold when several are given.
+        One matching, or a list for several thresholds.
 
     Raises:
-        CongealError: one is not a label map, the shapes differ, a threshold is not above 0
-            and up to 1, or the criterion is unknown.
+        CongealError: an argument is not a label map, the shapes differ, a threshold is outside
+            (0, 1], or the criterion is unknown.
 
     Example:
         >>> found = matching(prediction=[[5, 5, 0, 0]], truth=[[1, 1, 0, 2]])
@@ -274,7 +274,7 @@ def matching(
 
 def _match(table: Contingency, scores: Scores, threshold: float, criterion: str) -> Matching:
     if criterion == "iou" and threshold >= 0.5:
-        chosen = _dominant_pairs(table, scores, threshold)
+        chosen = _unambiguous_pairs(table, scores, threshold)
     else:
         chosen = _assigned_pairs(table, scores, threshold)
     pairs = np.stack([table.true_ids[table.rows[chosen]], table.pred_ids[table.cols[chosen]]], 1)
@@ -283,11 +283,11 @@ def _match(table: Contingency, scores: Scores, threshold: float, criterion: str)
     return Matching(threshold, tp, fp, fn, float(matched.sum()), pairs, matched)
 
 
-def _dominant_pairs(table: Contingency, scores: Scores, threshold: float) -> Indices:
-    """Choose the pairs of IoU >= 1/2, of which an object has one only.
+def _unambiguous_pairs(table: Contingency, scores: Scores, threshold: float) -> Indices:
+    """Choose the pairs with IoU >= threshold >= 1/2, at most one per object.
 
-    The exception is an IoU of exactly 1/2, when an object is cut into equal halves that fill it:
-    neither half can meet anything else, so taking the first of them is an optimum as well.
+    Two pairs of an object are possible only at IoU = 1/2, if two equal halves fill it. Neither half
+    overlaps anything else, so choosing the first is optimal too.
     """
     good = np.flatnonzero(scores >= threshold)
     _, first = np.unique(table.rows[good], return_index=True)
@@ -297,21 +297,22 @@ def _dominant_pairs(table: Contingency, scores: Scores, threshold: float) -> Ind
 
 
 def _assigned_pairs(table: Contingency, scores: Scores, threshold: float) -> Indices:
-    """Choose the optimum assignment among the pairs that overlap.
+    """Choose the optimal assignment among overlapping pairs.
 
-    Every true object also gets a private stand-in at the price of no match, so a full matching
-    of the rows always exists; a constant keeps all prices positive, since 0 means no edge.
-    Pairs below the threshold take part, as in stardist: they only break ties.
+    Each ground-truth object has a dummy partner with the cost of no match, so that a full matching
+    of the rows exists. A constant keeps all costs positive, since 0 means no edge. Pairs below the
+    threshold are included, as in stardist: they break ties.
     """
     n_true, n_pred = len(table.true_ids), len(table.pred_ids)
     if not len(scores):
         return np.zeros(0, np.int64)
     gain = (scores >= threshold) + scores / (2 * min(n_true, n_pred))
-    own = np.arange(n_true)
-    prices = np.concatenate([2 - gain, np.full(n_true, 2.0)])
-    rows, cols = np.concatenate([table.rows, own]), np.concatenate([table.cols, n_pred + own])
-    where = (rows.astype(np.int32), cols.astype(np.int32))  # scipy's solver takes no wider index
-    graph = sparse.csr_array((prices, where), shape=(n_true, n_pred + n_true))
+    dummies = np.arange(n_true)
+    costs = np.concatenate([2 - gain, np.full(n_true, 2.0)])
+    rows = np.concatenate([table.rows, dummies])
+    cols = np.concatenate([table.cols, n_pred + dummies])
+    where = (rows.astype(np.int32), cols.astype(np.int32))  # required by scipy's solver
+    graph = sparse.csr_array((costs, where), shape=(n_true, n_pred + n_true))
     by_row, by_col = min_weight_full_bipartite_matching(graph)
     partner = np.full(n_true, -1, dtype=np.int64)
     partner[by_row] = by_col
@@ -320,19 +321,19 @@ def _assigned_pairs(table: Contingency, scores: Scores, threshold: float) -> Ind
 
 def _pair_scores(table: Contingency, criterion: str) -> Scores:
     true_areas, pred_areas = table.true_areas[table.rows], table.pred_areas[table.cols]
-    below = {
+    denominators = {
         "iou": true_areas + pred_areas - table.counts,
         "iot": true_areas,
         "iop": pred_areas,
     }[criterion]
-    scores: Scores = table.counts / below
+    scores: Scores = table.counts / denominators
     return scores
 
 
 def _check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     values = tuple(float(value) for value in thresholds)
     if not values or not all(0 < value <= 1 for value in values):
-        raise CongealError(f"expected thresholds above 0 and up to 1, got {list(values)}")
+        raise CongealError(f"expected thresholds in (0, 1], got {list(values)}")
     return values
 
 
@@ -342,5 +343,5 @@ def _check_criterion(criterion: str) -> str:
     return criterion
 
 
-def _ratio(above: float, below: float) -> float:
-    return above / below if below else 0.0
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else 0.0

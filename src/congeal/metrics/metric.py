@@ -1,4 +1,4 @@
-"""What every streaming metric can do, and how parts counted apart become one number."""
+"""The interface of incremental metrics, and merging of metrics from several processes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Metric", "gather", "means", "merge_all", "ratio", "require_image"]
 
 @runtime_checkable
 class Metric(Protocol):
-    """A score that grows image by image, in any number of parts.
+    """Interface of metrics that are accumulated image by image, possibly in several processes.
 
-    ``merge`` of parts gives what one metric would hold had it seen all images itself, so that
-    workers, processes and machines agree on one number. A metric can be pickled at any time.
+    Merging metrics of disjoint parts of a dataset gives the same result as one metric of the whole
+    dataset. A metric can be pickled at any time.
 
     Example:
         >>> from congeal.metrics import MatchingMetric
@@ -29,23 +29,23 @@ class Metric(Protocol):
     """
 
     def update(self, *args: Any, **kwargs: Any) -> Any:
-        """Add one image by keyword: ``prediction``, ``truth`` and what else a metric takes.
+        """Add one image; keyword arguments only: ``prediction``, ``truth`` and further ones.
 
-        By keyword only: scores of swapped maps look right and are wrong.
+        Positional arguments are not allowed: swapped maps would give plausible wrong scores.
         """
 
     def merge(self, other: Self) -> Any:
-        """Add all that another metric of the same settings has seen."""
+        """Add the counts of another metric with the same settings."""
 
     def compute(self) -> dict[str, float]:
-        """Give the scores so far by name."""
+        """Return the scores of all images so far by name."""
 
 
 M = TypeVar("M", bound=Metric)
 
 
 def require_image(labels: ArrayLike) -> None:
-    """Refuse a batch where one image is added to a metric.
+    """Raise an error if labels have a batch axis where one image is expected.
 
     Raises:
         CongealError: the label map has more than two axes.
@@ -57,22 +57,22 @@ def require_image(labels: ArrayLike) -> None:
     if len(shape) > 2:
         raise CongealError(
             f"expected the label map (H, W) of one image, got {shape}: add the images of a batch "
-            "one after the other; the functions take volumes"
+            "one by one; for volumes use the functions instead of the metric"
         )
 
 
-def ratio(above: float, below: float) -> float:
-    """Divide; NaN where nothing is below, for then nothing can be said.
+def ratio(numerator: float, denominator: float) -> float:
+    """Numerator over denominator; NaN if the denominator is 0.
 
     Example:
         >>> ratio(1, 2), ratio(0, 0)
         (0.5, nan)
     """
-    return above / below if below else math.nan
+    return numerator / denominator if denominator else math.nan
 
 
 def means(sums: NDArray[np.float64], count: int) -> list[float]:
-    """Divide sums by how many there were, NaN where there was none.
+    """Means from sums and their count; NaN if the count is 0.
 
     Example:
         >>> means(np.array([1.0, 4.0]), 2), means(np.zeros(1), 0)
@@ -82,13 +82,13 @@ def means(sums: NDArray[np.float64], count: int) -> list[float]:
 
 
 def merge_all(parts: Iterable[M]) -> M:
-    """Join metrics of the same settings into a new one; the parts stay as they are.
+    """Merge metrics with the same settings into a new one; the parts are not modified.
 
     Args:
-        parts: metrics that saw different images, at least one.
+        parts: metrics of different images, at least one.
 
     Returns:
-        A metric that holds what all parts have seen, in their order.
+        The metric of all images, in the order of the parts.
 
     Raises:
         CongealError: there are no parts, or their settings differ.
@@ -105,20 +105,23 @@ def merge_all(parts: Iterable[M]) -> M:
     first = next(rest, None)
     if first is None:
         raise CongealError("expected at least one metric to merge, got none")
-    return _add_up(copy.deepcopy(first), rest)
+    return _merge_into(copy.deepcopy(first), rest)
 
 
 def gather(metric: M, group: Any = None) -> M:
-    """Join the parts of one metric that the processes of ``torch.distributed`` hold.
+    """Merge a metric over all processes of ``torch.distributed``.
 
-    Every process of the group has to call it, and every process gets the same whole, added up in
-    the order of the ranks. Without distributed processes the metric itself is given back. An
-    image that a sampler dealt twice to fill the last round is counted twice: deal without
-    padding where the number has to be exact.
+    Every process of the group has to call this function and gets the same result, merged in order
+    of ranks. Without distributed processes the metric itself is returned. Images that a sampler
+    repeats as padding are counted twice, unless they have an ``image`` id: use a sampler without
+    padding for exact results.
 
     Args:
-        metric: what this process has counted; it stays as it is.
-        group: process group, the default one when None.
+        metric: the metric of this process; it is not modified.
+        group: process group; None: the default group.
+
+    Returns:
+        The merged metric.
 
     Raises:
         CongealError: the settings of the parts differ.
@@ -135,11 +138,11 @@ def gather(metric: M, group: Any = None) -> M:
         return metric
     parts: list[Any] = [None] * dist.get_world_size(group)
     dist.all_gather_object(parts, metric, group)
-    whole: M = _add_up(parts[0], parts[1:])
-    return whole
+    merged: M = _merge_into(parts[0], parts[1:])
+    return merged
 
 
-def _add_up(whole: M, parts: Iterable[M]) -> M:
+def _merge_into(metric: M, parts: Iterable[M]) -> M:
     for part in parts:
-        whole.merge(part)
-    return whole
+        metric.merge(part)
+    return metric

@@ -1,8 +1,8 @@
-"""Nuclei and cells: aggregated Jaccard index, ensemble Dice and the SEG measure.
+"""Scores of nuclei and cells: aggregated Jaccard index, ensemble Dice, SEG.
 
-AJI and Dice2 are those of nuclear segmentation in histology (Kumar et al. 2017; Vu et al. 2019;
-AJI+ of Graham et al. 2019), SEG that of the Cell Tracking Challenge (Maska et al. 2014).
-A ratio with nothing below it, as for an image with no objects in either map, is 0.
+AJI and Dice2 are used for nuclear segmentation in histology (Kumar et al. 2017; Vu et al. 2019;
+AJI+: Graham et al. 2019), SEG in the Cell Tracking Challenge (Maska et al. 2014). A ratio 0 / 0, as
+for an image without objects in either map, is 0.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class NucleiScores:
     """The scores of one image, all from 0 to 1.
 
     Attributes:
-        aji: aggregated Jaccard index; a predicted object may serve several true ones.
-        aji_plus: the same with objects assigned one to one.
-        dice2: ensemble Dice, over all pairs of objects that overlap.
-        dice1: Dice of the foreground, all objects as one.
-        seg_sum: sum of the IoU of the true objects by the rule of SEG.
-        n_true: number of true objects.
+        aji: aggregated Jaccard index; a predicted object may match several ground-truth objects.
+        aji_plus: aggregated Jaccard index with one-to-one assignment.
+        dice2: ensemble Dice, over all overlapping pairs of objects.
+        dice1: Dice of the foreground.
+        seg_sum: sum of the SEG scores of the ground-truth objects.
+        n_true: number of ground-truth objects.
         n_pred: number of predicted objects.
 
     Example:
@@ -51,14 +51,14 @@ class NucleiScores:
 
     @property
     def seg(self) -> float:
-        """SEG: mean over the true objects of the IoU with the one that covers most of it."""
+        """SEG: mean IoU of ground-truth objects with the predicted object covering most of them."""
         return _ratio(self.seg_sum, self.n_true)
 
 
 class NucleiMetric:
-    """Average AJI, AJI+ and both Dice over images, and SEG over all true objects.
+    """AJI, AJI+ and both Dice averaged over images, and SEG over all ground-truth objects.
 
-    Images with no object in either map enter no mean, as nothing can be said of them.
+    Images without objects in either map are excluded from means.
 
     Example:
         >>> metric = NucleiMetric()
@@ -75,10 +75,10 @@ class NucleiMetric:
         self._objects = np.zeros(2, np.int64)  # true, predicted
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> NucleiScores:
-        """Add one image, label maps of one shape; give its own scores.
+        """Add label maps of one image; return its scores.
 
         Raises:
-            CongealError: one is not a label map, or the shapes differ.
+            CongealError: an argument is not a label map, or the shapes differ.
 
         Example:
             >>> NucleiMetric().update(prediction=[[2, 2, 0]], truth=[[1, 1, 1]]).n_pred
@@ -94,7 +94,7 @@ class NucleiMetric:
         return found
 
     def merge(self, other: NucleiMetric) -> NucleiMetric:
-        """Add all that another metric has seen.
+        """Add the counts of another metric.
 
         Example:
             >>> one, two = NucleiMetric(), NucleiMetric()
@@ -110,9 +110,9 @@ class NucleiMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``aji``, ``aji_plus``, ``dice2``, ``dice1`` and ``seg``, with what was counted.
+        """Return ``aji``, ``aji_plus``, ``dice2``, ``dice1``, ``seg`` and the counts.
 
-        NaN where there was no object to score.
+        Scores without any object are NaN.
 
         Example:
             >>> NucleiMetric().compute()["aji"]
@@ -128,23 +128,22 @@ class NucleiMetric:
 def nuclei_scores(*, prediction: ArrayLike, truth: ArrayLike) -> NucleiScores:
     """Compute AJI, AJI+, Dice2, foreground Dice and SEG of one image.
 
-    - AJI: every true object takes the predicted one of largest IoU; shared pixels of these pairs
-      over their unions, to which objects that nobody took, true or predicted, add their area.
-    - AJI+: the same over the one-to-one pairs of largest total IoU.
-    - Dice2: twice the shared pixels over the sum of both areas, each summed over all pairs of
-      objects that overlap; objects that meet nothing do not enter.
-    - SEG: a true object scores the IoU with the predicted one that covers more than half of it,
-      else 0; the mean over the true objects.
+    - AJI: each ground-truth object is paired with the predicted object of largest IoU. AJI is the
+      sum of intersections over the sum of unions and of the areas of unpaired objects.
+    - AJI+: the same with the one-to-one assignment of largest total IoU.
+    - Dice2: 2 sum |A n B| / sum (|A| + |B|) over all overlapping pairs (A, B).
+    - SEG: the IoU of a ground-truth object with the predicted object that covers more than half of
+      it, else 0; averaged over ground-truth objects.
 
-    Pixels that are void (-1) in the truth are removed from both maps; void in the prediction is
-    background.
+    Pixels that are void (-1) in the ground truth are removed from both maps; void in the prediction
+    is background.
 
     Args:
-        prediction: label map of the same shape.
-        truth: label map of any shape, 0 background, -1 void.
+        prediction: predicted label map.
+        truth: ground-truth label map of the same shape, 0 background, -1 void.
 
     Raises:
-        CongealError: one is not a label map, or the shapes differ.
+        CongealError: an argument is not a label map, or the shapes differ.
 
     Source:
         Kumar et al., A dataset and a technique for generalized nuclear segmentation, 2017,
@@ -175,16 +174,16 @@ def nuclei_scores(*, prediction: ArrayLike, truth: ArrayLike) -> NucleiScores:
 
 
 def _aggregated(table: Contingency, union: Indices, chosen: Indices) -> float:
-    """Shared pixels of the chosen pairs over their unions and the area of what was not chosen."""
+    """Intersections of the chosen pairs over their unions and the areas of unpaired objects."""
     true_left, pred_left = table.true_areas.copy(), table.pred_areas.copy()
     true_left[table.rows[chosen]] = 0
     pred_left[table.cols[chosen]] = 0
-    below = union[chosen].sum() + true_left.sum() + pred_left.sum()
-    return _ratio(int(table.counts[chosen].sum()), int(below))
+    denominator = union[chosen].sum() + true_left.sum() + pred_left.sum()
+    return _ratio(int(table.counts[chosen].sum()), int(denominator))
 
 
 def _first_choices(table: Contingency, iou: Scores) -> Indices:
-    """Choose for every true object that meets any the pair of largest IoU, the first in a tie."""
+    """The pair of largest IoU of each overlapping ground-truth object, the first in a tie."""
     order = np.lexsort((table.cols, -iou, table.rows))
     _, first = np.unique(table.rows[order], return_index=True)
     chosen: Indices = order[first]
@@ -192,24 +191,25 @@ def _first_choices(table: Contingency, iou: Scores) -> Indices:
 
 
 def _one_to_one(table: Contingency, iou: Scores) -> Indices:
-    """Choose the pairs of largest total IoU in which no object stands twice.
+    """Choose the one-to-one pairs of largest total IoU.
 
-    Every true object also has a private stand-in of no worth, so that a full matching exists;
-    prices are positive, since 0 means no edge.
+    Each ground-truth object has a dummy partner with the cost of no match, so that a full matching
+    exists. Costs are positive, since 0 means no edge.
     """
     n_true, n_pred = len(table.true_ids), len(table.pred_ids)
     if not len(iou):
         return np.zeros(0, np.int64)
-    own = np.arange(n_true)
-    prices = np.concatenate([2 - iou, np.full(n_true, 2.0)])
-    rows, cols = np.concatenate([table.rows, own]), np.concatenate([table.cols, n_pred + own])
-    where = (rows.astype(np.int32), cols.astype(np.int32))  # scipy's solver takes no wider index
-    graph = sparse.csr_array((prices, where), shape=(n_true, n_pred + n_true))
+    dummies = np.arange(n_true)
+    costs = np.concatenate([2 - iou, np.full(n_true, 2.0)])
+    rows = np.concatenate([table.rows, dummies])
+    cols = np.concatenate([table.cols, n_pred + dummies])
+    where = (rows.astype(np.int32), cols.astype(np.int32))  # required by scipy's solver
+    graph = sparse.csr_array((costs, where), shape=(n_true, n_pred + n_true))
     by_row, by_col = min_weight_full_bipartite_matching(graph)
     partner = np.full(n_true, -1, dtype=np.int64)
     partner[by_row] = by_col
     return np.flatnonzero(table.cols == partner[table.rows])
 
 
-def _ratio(above: float, below: float) -> float:
-    return above / below if below else 0.0
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else 0.0

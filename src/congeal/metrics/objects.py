@@ -1,7 +1,7 @@
-"""Objects of one image for the protocols that compare masks: run-length codes, never pixels.
+"""Objects of one image as run-length codes, for protocols that compare masks.
 
-Masks may overlap. They are kept as the compressed run-length codes of COCO (a few hundred bytes
-an object) and compared by pycocotools, so a whole data set fits into memory.
+Masks may overlap. They are stored as compressed COCO run-length codes (a few hundred bytes per
+object) and compared by pycocotools, so that a whole dataset fits in memory.
 """
 
 from __future__ import annotations
@@ -36,20 +36,19 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """The objects of one image, true or predicted, with classes and scores.
+    """The objects of one image, ground truth or prediction, with classes and scores.
 
-    Make it with :meth:`from_labels`, :meth:`from_masks`, :meth:`from_rle` or :meth:`from_coco`,
-    which check what they are given.
+    Create it with :meth:`from_labels`, :meth:`from_masks`, :meth:`from_rle` or :meth:`from_coco`,
+    which check their arguments.
 
     Attributes:
         size: height and width of the image.
-        masks: compressed run-length code of each object, K of them.
-        classes: class of each object, 0 or above, ``(K,)``; 1 unless given.
-        scores: confidence of each object, ``(K,)``, finite; 1 unless given.
-        areas: area by which an object counts as small or large, ``(K,)``; the pixels of its
-            mask unless given.
-        crowd: whether the mask holds an unknown number of objects, ``(K,)``; never unless given.
-        void: run-length code of the pixels of which nothing is known, None where all is known.
+        masks: K compressed run-length codes.
+        classes: class of each object, at least 0, ``(K,)``; default 1.
+        scores: confidence of each object, ``(K,)``, finite; default 1.
+        areas: area for size ranges, ``(K,)``; default: the pixels of the mask.
+        crowd: whether the mask is a crowd of unseparated objects, ``(K,)``; default False.
+        void: run-length code of void pixels, None without any.
 
     Example:
         >>> found = Objects.from_labels([[0, 1, 1], [2, 2, -1]], classes={1: 7, 2: 4})
@@ -66,7 +65,7 @@ class Objects:
     void: bytes | None = None
 
     def __len__(self) -> int:
-        """Give the number of objects."""
+        """Number of objects."""
         return len(self.masks)
 
     @classmethod
@@ -76,12 +75,12 @@ class Objects:
         classes: Mapping[int, int] | ArrayLike | None = None,
         scores: Mapping[int, float] | ArrayLike | None = None,
     ) -> Objects:
-        """Take the objects of a label map, in the order of their labels, and its void.
+        """Create from a label map, in the order of its labels.
 
         Args:
-            labels: ``(H, W)``, 0 background, 1..K objects, -1 void; labels may be missing.
-            classes: class by label, or one for each label that occurs, in ascending order.
-            scores: confidence, likewise.
+            labels: ``(H, W)``, 0 background, 1..K objects, -1 void; gaps are allowed.
+            classes: class by label, or one per label that occurs, in ascending order.
+            scores: confidence, in the same form.
 
         Raises:
             CongealError: it is not a label map of an image, a class or a score is missing, or
@@ -114,14 +113,14 @@ class Objects:
         crowd: ArrayLike | None = None,
         void: ArrayLike | None = None,
     ) -> Objects:
-        """Take masks that may overlap.
+        """Create from masks, which may overlap.
 
         Args:
             masks: booleans ``(K, H, W)``; ``(0, H, W)`` for an image without objects.
             classes: class of each, ``(K,)``.
             scores: confidence of each, ``(K,)``.
             crowd: whether each is a crowd, ``(K,)``.
-            void: booleans ``(H, W)``, the pixels of which nothing is known.
+            void: booleans ``(H, W)``, void pixels.
 
         Raises:
             CongealError: the masks are not ``(K, H, W)``, the void is of another size, or as in
@@ -135,16 +134,16 @@ class Objects:
         if stack.ndim != 3:
             raise CongealError(f"expected masks (K, H, W), got shape {stack.shape}")
         size = stack.shape[1], stack.shape[2]
-        hidden = None if void is None else np.asarray(void, np.bool_)
-        if hidden is not None and hidden.shape != size:
-            raise CongealError(f"expected void of the size {size} of masks, got {hidden.shape}")
+        void_map = None if void is None else np.asarray(void, np.bool_)
+        if void_map is not None and void_map.shape != size:
+            raise CongealError(f"expected void of the size {size} of masks, got {void_map.shape}")
         return _objects(
             size,
             [encode(mask) for mask in stack],
             classes=classes,
             scores=scores,
             crowd=crowd,
-            void=encode(hidden) if hidden is not None and hidden.any() else None,
+            void=encode(void_map) if void_map is not None and void_map.any() else None,
         )
 
     @classmethod
@@ -158,10 +157,10 @@ class Objects:
         areas: ArrayLike | None = None,
         crowd: ArrayLike | None = None,
     ) -> Objects:
-        """Take masks in a form of COCO: run-length codes, compressed or not, or polygons.
+        """Create from COCO masks: run-length codes, compressed or not, or polygons.
 
         Args:
-            masks: of each object ``{"size": [H, W], "counts": ...}``, or a list of polygons.
+            masks: per object ``{"size": [H, W], "counts": ...}`` or a list of polygons.
             size: height and width of the image.
             classes: class of each, ``(K,)``.
             scores: confidence of each, ``(K,)``.
@@ -208,7 +207,7 @@ class Objects:
         return replace(found, areas=np.array(stated, np.float64))
 
     def rle(self) -> list[Rle]:
-        """Give the masks as pycocotools takes them.
+        """Return the masks as pycocotools takes them.
 
         Example:
             >>> Objects.from_labels([[1]]).rle()
@@ -226,7 +225,7 @@ class Objects:
         return count_pixels(self.rle())
 
     def take(self, index: ArrayLike) -> Objects:
-        """Choose objects by index or by a mask of booleans, in the order given.
+        """Select objects by indices or a boolean mask, in the given order.
 
         Example:
             >>> Objects.from_labels([[1, 2, 3]], classes=[4, 5, 6]).take([2, 0]).classes
@@ -243,7 +242,7 @@ class Objects:
         )
 
     def without(self, void: bytes | None) -> Objects:
-        """Cut the pixels under a run-length code out of all masks; the stated areas stay.
+        """Remove the pixels of a run-length code from all masks; ``areas`` is not changed.
 
         Example:
             >>> true = Objects.from_labels([[-1, 1, 1]])
@@ -252,13 +251,13 @@ class Objects:
         """
         if void is None or not self.masks:
             return self
-        known = complement(self.size, void)
-        cut = tuple(coco_mask.merge([one, known], intersect=True)["counts"] for one in self.rle())
+        valid = complement(self.size, void)
+        cut = tuple(coco_mask.merge([m, valid], intersect=True)["counts"] for m in self.rle())
         return replace(self, masks=cut)
 
 
 def mask_iou(true: Objects, pred: Objects) -> Scores:
-    """Measure every true against every predicted mask: intersection over union, ``(R, C)``.
+    """IoU of every ground-truth and every predicted mask, ``(R, C)``.
 
     Two empty masks have an IoU of 0.
 
@@ -273,7 +272,7 @@ def mask_iou(true: Objects, pred: Objects) -> Scores:
 
 
 def intersections(true: Objects, pred: Objects) -> Integers:
-    """Count the pixels that every true shares with every predicted mask, ``(R, C)``.
+    """Intersection of every ground-truth and every predicted mask in pixels, ``(R, C)``.
 
     Raises:
         CongealError: the images are of different size.
@@ -283,12 +282,12 @@ def intersections(true: Objects, pred: Objects) -> Integers:
         array([[1],
                [1]])
     """
-    shares = _overlaps(true, pred, crowd=True)  # of the predicted mask
-    return np.rint(shares * pred.pixels()).astype(np.int64)
+    fractions = _overlaps(true, pred, crowd=True)  # of the predicted mask
+    return np.rint(fractions * pred.pixels()).astype(np.int64)
 
 
 def void_pixels(true: Objects, pred: Objects) -> Integers:
-    """Count the pixels of each predicted mask that are void in the truth, ``(C,)``.
+    """Count the pixels of each predicted mask that are void in the ground truth, ``(C,)``.
 
     Raises:
         CongealError: the images are of different size.
@@ -300,37 +299,37 @@ def void_pixels(true: Objects, pred: Objects) -> Integers:
     check_pair(true, pred)
     if true.void is None:
         return np.zeros(len(pred), np.int64)
-    hidden: Integers = intersections(_objects(true.size, [true.void]), pred)[0]
-    return hidden
+    pixels: Integers = intersections(_objects(true.size, [true.void]), pred)[0]
+    return pixels
 
 
 def check_pair(true: Objects, pred: Objects) -> None:
-    """Check that truth and prediction are of one size.
+    """Check that ground truth and prediction have the same image size.
 
     Raises:
-        CongealError: they are not.
+        CongealError: the sizes differ.
 
     Example:
         >>> check_pair(Objects.from_labels([[1]]), Objects.from_labels([[0]]))
     """
     if true.size != pred.size:
         raise CongealError(
-            f"expected truth and prediction of one size, got {true.size} and {pred.size}"
+            f"expected truth and prediction of the same size, got {true.size} and {pred.size}"
         )
 
 
 def check_classes(objects: Objects, classes: Sequence[int] | None) -> None:
-    """Check that all objects are of known classes; None knows all.
+    """Check that all objects have known classes; None accepts all.
 
     Raises:
-        CongealError: one is not.
+        CongealError: a class is unknown.
 
     Example:
         >>> check_classes(Objects.from_labels([[1]], classes=[3]), (2, 3))
     """
-    strange = [] if classes is None else np.setdiff1d(objects.classes, classes).tolist()
-    if strange:
-        raise unknown("class", str(strange[0]), map(str, classes or ()))
+    unlisted = [] if classes is None else np.setdiff1d(objects.classes, classes).tolist()
+    if unlisted:
+        raise unknown("class", str(unlisted[0]), map(str, classes or ()))
 
 
 def _objects(

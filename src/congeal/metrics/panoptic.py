@@ -1,4 +1,4 @@
-"""Panoptic quality: every pixel belongs to one segment of one class, things and stuff alike.
+"""Panoptic quality of segments of thing and stuff classes.
 
 The protocol of panopticapi (Kirillov et al., Panoptic segmentation, CVPR 2019). A predicted and a
 true segment of one class match when their IoU is above 1/2, which makes matches one to one. For
@@ -6,9 +6,9 @@ each class, over all images,
 
     SQ = sum of the IoU of the matches / TP,    RQ = TP / (TP + FP/2 + FN/2),    PQ = SQ RQ,
 
-and the three are averaged over the classes that occur. What is void in the truth is taken out of
-the predicted segments before the IoU; a segment without a match is no mistake when more than half
-of it lies in void or in a crowd of its class; a crowd is never missed.
+and the three are averaged over the classes that occur. Void pixels of the ground truth are removed
+from predicted segments before computing the IoU. An unmatched predicted segment is ignored if more
+than half of it lies in void or in a crowd of its class. An unmatched crowd is not a false negative.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PanopticClass:
     Attributes:
         tp: matched segments.
         fp: predicted segments without a match.
-        fn: true segments without a match.
+        fn: ground-truth segments without a match.
         iou_sum: sum of the IoU of the matches.
 
     Example:
@@ -58,17 +58,17 @@ class PanopticClass:
 
     @property
     def occurs(self) -> bool:
-        """Whether there is a segment of the class, true or predicted, that counts."""
+        """Whether the class has an evaluated segment, in the ground truth or the prediction."""
         return bool(self.tp or self.fp or self.fn)
 
     @property
     def sq(self) -> float:
-        """Segmentation quality: mean IoU of the matches, 0 without any."""
+        """Segmentation quality: mean IoU of the matches, 0 without matches."""
         return self.iou_sum / self.tp if self.tp else 0.0
 
     @property
     def rq(self) -> float:
-        """Recognition quality: F1 of the segments, 0 where the class does not occur."""
+        """Recognition quality: F1 of the segments, 0 if the class does not occur."""
         return self.tp / (self.tp + self.fp / 2 + self.fn / 2) if self.occurs else 0.0
 
     @property
@@ -78,11 +78,11 @@ class PanopticClass:
 
 
 class PanopticMetric:
-    """Match segments image after image and score each class over all images.
+    """Panoptic quality, accumulated image by image.
 
     Args:
-        things: ids of the classes whose objects are counted one by one.
-        stuff: ids of the classes without objects, such as sky.
+        things: ids of the classes with instances.
+        stuff: ids of the classes without instances, such as sky.
 
     Raises:
         CongealError: there is no class, or one is both thing and stuff.
@@ -118,7 +118,7 @@ class PanopticMetric:
         truth_classes: Mapping[int, int],
         crowds: Iterable[int] = (),
     ) -> dict[int, PanopticClass]:
-        """Add one image, as in :func:`panoptic_counts`; give the counts of its own classes.
+        """Add one image, see :func:`panoptic_counts`; return its counts by class.
 
         Raises:
             CongealError: as there, or a class is neither thing nor stuff.
@@ -145,7 +145,7 @@ class PanopticMetric:
         return found
 
     def merge(self, other: PanopticMetric) -> PanopticMetric:
-        """Add all that another metric of the same classes has seen.
+        """Add the counts of another metric with the same classes.
 
         Raises:
             CongealError: the classes differ.
@@ -161,7 +161,7 @@ class PanopticMetric:
         return self
 
     def per_class(self) -> dict[int, PanopticClass]:
-        """Give the counts of every class over all images so far.
+        """Counts of every class over all images so far.
 
         Example:
             >>> PanopticMetric([1]).per_class()
@@ -170,11 +170,11 @@ class PanopticMetric:
         return dict(self._classes)
 
     def compute(self) -> dict[str, float]:
-        """Give ``pq``, ``sq``, ``rq`` over all classes, over things and stuff, and for each class.
+        """Return ``pq``, ``sq``, ``rq`` over all classes, things and stuff, and per class.
 
         Names are ``pq``, ``pq_things``, ``pq_stuff`` and ``pq/ID``; ``classes``,
-        ``classes_things`` and ``classes_stuff`` say how many classes occur and so entered a
-        mean. A class that does not occur has NaN and enters none; a mean over none is NaN.
+        ``classes_things`` and ``classes_stuff`` are the numbers of classes in each mean. A class
+        that does not occur is NaN and excluded; a mean over no classes is NaN.
 
         Example:
             >>> PanopticMetric([1]).compute()["pq"]
@@ -212,22 +212,22 @@ def panoptic_counts(
 ) -> dict[int, PanopticClass]:
     """Match the segments of one image and count them by class.
 
-    torchmetrics agrees where predictions have no void; where they have, it leaves out true
-    segments that lie mostly there, which count as missed here and in panopticapi. Of several
-    crowds of one class in an image panopticapi sees the last one only; here all of them excuse.
+    Equal to torchmetrics for predictions without void; otherwise torchmetrics ignores ground-truth
+    segments mostly in predicted void, which are false negatives here and in panopticapi. Of several
+    crowds of a class in an image panopticapi uses only the last; here all are used.
 
     Args:
-        prediction: segment ids of the same shape; pixels of 0 or -1 are in no segment.
-        truth: segment ids of any shape; pixels of 0 or -1 are void.
+        prediction: predicted segment ids; pixels of 0 or -1 are in no segment.
+        truth: ground-truth segment ids of the same shape; pixels of 0 or -1 are void.
         prediction_classes: class of each predicted segment.
-        truth_classes: class of each true segment; ids that are not in the map do not exist.
-        crowds: ids of the true segments that are crowds: many objects under one outline.
+        truth_classes: class of each ground-truth segment; ids that do not occur are ignored.
+        crowds: ids of ground-truth segments that are crowds of unseparated objects.
 
     Returns:
-        The counts of each class that has a segment in either map, by ascending class.
+        Counts of each class with a segment in either map, in ascending order of classes.
 
     Raises:
-        CongealError: one is not a label map, the shapes differ, or a segment has no class.
+        CongealError: an argument is not a label map, the shapes differ, or a segment has no class.
 
     Source:
         Kirillov et al., Panoptic segmentation, CVPR 2019, section 4.
@@ -241,43 +241,43 @@ def panoptic_counts(
         ... )
         {3: PanopticClass(tp=1, fp=0, fn=0, iou_sum=0.6666666666666666)}
     """
-    true = np.maximum(check_labels(truth, "truth"), BACKGROUND)  # void is a row of the table
+    true = np.maximum(check_labels(truth, "ground truth"), BACKGROUND)  # keeps void in the table
     table = contingency(true, prediction).objects()
     true_class = _classes_of(table.true_ids, truth_classes, "true")
     pred_class = _classes_of(table.pred_ids, prediction_classes, "predicted")
     crowd = np.isin(table.true_ids, np.fromiter(crowds, np.int64))
-    matched, iou, excused = _match(table, true_class[table.rows] == pred_class[table.cols], crowd)
+    matched, iou, ignored = _match(table, true_class[table.rows] == pred_class[table.cols], crowd)
     found, missed = np.zeros(len(pred_class), np.bool_), ~crowd
     found[table.cols[matched]] = True
     missed[table.rows[matched]] = False
     counts = {}
     for label in sorted({*true_class.tolist(), *pred_class.tolist()}):
-        ours = iou[matched & (true_class[table.rows] == label)]
-        fp = int(((pred_class == label) & ~found & ~excused).sum())
+        of_class = iou[matched & (true_class[table.rows] == label)]
+        fp = int(((pred_class == label) & ~found & ~ignored).sum())
         fn = int(((true_class == label) & missed).sum())
-        counts[label] = PanopticClass(len(ours), fp, fn, float(ours.sum()))
+        counts[label] = PanopticClass(len(of_class), fp, fn, float(of_class.sum()))
     return counts
 
 
 def panoptic_segments(
     labels: ArrayLike, semantic: ArrayLike, things: Iterable[int]
 ) -> tuple[Labels, dict[int, int]]:
-    """Make segments of a label map of objects and a map of classes.
+    """Combine a label map of objects and a semantic map to panoptic segments.
 
-    Every object is a segment of the class that most of its pixels have (the smallest in a tie);
-    outside of objects every class of stuff is one segment. Pixels of a thing that are in no
-    object, and pixels that are void in the map that decides them, are void.
+    Each object is a segment of the most frequent class of its pixels (the smallest in a tie);
+    outside of objects each stuff class is one segment. Pixels of thing classes outside of objects
+    are void, and so are pixels that are void in the map that determines them.
 
     Args:
         labels: label map of any shape, 0 background, -1 void.
         semantic: class of each pixel, in the same shape, -1 void.
-        things: ids of the classes that have objects.
+        things: ids of the classes with instances.
 
     Returns:
         Segment ids (0 void) in the shape of ``labels``, and the class of each segment.
 
     Raises:
-        CongealError: one is not a label map, or the shapes differ.
+        CongealError: an argument is not a label map, or the shapes differ.
 
     Example:
         >>> panoptic_segments([[1, 1, 0, 0]], [[4, 4, 4, 9]], things=[4])
@@ -286,7 +286,8 @@ def panoptic_segments(
     objects, semantic = check_labels(labels, "labels"), check_labels(semantic, "classes")
     if objects.shape != semantic.shape:
         raise CongealError(
-            f"expected labels and classes of one size, got {objects.shape} and {semantic.shape}"
+            "expected labels and classes of the same size, got "
+            f"{objects.shape} and {semantic.shape}"
         )
     table = contingency(np.where(semantic == VOID, VOID, objects), semantic + 1)
     classes: dict[int, int] = {}
@@ -307,9 +308,9 @@ def panoptic_segments(
 def _match(
     table: Contingency, same: Flags, crowd: Flags
 ) -> tuple[Flags, NDArray[np.float64], Flags]:
-    """Say which pairs match, the IoU of each pair, and which predicted segments are excused.
+    """Which pairs match, the IoU of each pair, and which predicted segments are ignored.
 
-    ``same`` says which pairs are of one class; a crowd matches nothing.
+    ``same`` marks the pairs of equal class. Crowds do not match.
     """
     cols, areas = table.cols, table.pred_areas
     inside = np.bincount(cols, table.counts, minlength=len(areas))
@@ -329,6 +330,6 @@ def _classes_of(ids: Labels, classes: Mapping[int, int], side: str) -> Labels:
 
 
 def _known_classes(found: Iterable[int], known: Mapping[int, PanopticClass]) -> None:
-    strange = sorted(set(found) - set(known))
-    if strange:
-        raise CongealError(f"expected segments of the classes {sorted(known)}, got {strange}")
+    unlisted = sorted(set(found) - set(known))
+    if unlisted:
+        raise CongealError(f"expected segments of the classes {sorted(known)}, got {unlisted}")

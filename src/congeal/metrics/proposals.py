@@ -1,9 +1,9 @@
-"""AR@N: how many objects the first N proposals of an image find, whatever their class.
+"""Average recall of the first N object proposals of an image (class-agnostic), AR@N.
 
-Two protocols give it. That of MCG (Pont-Tuset et al. 2017, https://arxiv.org/abs/1503.00848) lets
-each object choose its best proposal, so one proposal may serve several objects. That of Hosang et
-al. (2016, https://arxiv.org/abs/1502.05082, section 4.1) pairs objects and proposals one to one,
-greedily by IoU, and integrates recall over IoU from .5 to 1.
+Two protocols are implemented. In that of MCG (Pont-Tuset et al. 2017,
+https://arxiv.org/abs/1503.00848) each object uses its best proposal, which several objects may
+share. That of Hosang et al. (2016, https://arxiv.org/abs/1502.05082, section 4.1) matches objects
+and proposals one to one, greedily by IoU, and integrates recall over IoU from .5 to 1.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ __all__ = ["ProposalMetric", "ProposalRecall", "proposal_recall"]
 Scores = NDArray[np.float64]
 
 COUNTS = (1, 10, 100, 1000)
-STRICT = (0.5, 0.7, 0.85)
+RECALL_THRESHOLDS = (0.5, 0.7, 0.85)
 
 
 @dataclass(frozen=True, eq=False)
 class ProposalRecall:
-    """IoU that each true object reaches with the first N proposals.
+    """IoU of each ground-truth object with the first N proposals.
 
     Attributes:
         counts: the numbers of proposals N, ascending.
         best: IoU with the best proposal, ``(N, G)``; 0 without proposals.
-        paired: IoU with the proposal that belongs to the object alone, ``(N, G)``; 0 for none.
+        paired: IoU with the one-to-one matched proposal, ``(N, G)``; 0 without match.
     """
 
     counts: tuple[int, ...]
@@ -41,7 +41,7 @@ class ProposalRecall:
     paired: Scores
 
     def recall(self, threshold: float, *, one_to_one: bool = False) -> Scores:
-        """Give the share of objects whose IoU is above a threshold, for each N.
+        """Fraction of objects with IoU above a threshold, for each N.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
@@ -51,7 +51,7 @@ class ProposalRecall:
         return _share((self.paired if one_to_one else self.best) > threshold)
 
     def average_recall(self, *, one_to_one: bool = False) -> Scores:
-        """Give the mean over IoU .5, .55 to .95 of the share that reaches it, for each N (MCG).
+        """Mean recall over IoU thresholds .5, .55 to .95, for each N (MCG).
 
         Example:
             >>> true, pred = Objects.from_labels([[1, 1, 1]]), Objects.from_labels([[0, 1, 1]])
@@ -63,9 +63,9 @@ class ProposalRecall:
         return np.asarray(np.mean([_share(reached >= step) for step in steps], axis=0))
 
     def hosang(self) -> Scores:
-        """Give twice the integral of one-to-one recall over IoU .5 to 1, for each N.
+        """Twice the integral of one-to-one recall over IoU .5 to 1, for each N.
 
-        As in the official programme the integral is a trapezoidal sum in steps of .001.
+        As in the official program, the integral is a trapezoidal sum with steps of .001.
 
         Example:
             >>> one = Objects.from_labels([[1, 1]])
@@ -78,7 +78,7 @@ class ProposalRecall:
         return np.asarray(0.002 * (recall[1:] + recall[:-1]).sum(0) / 2)
 
     def as_dict(self) -> dict[str, float]:
-        """Give the numbers by name and N; NaN when there are no objects.
+        """Return the scores by name and N; NaN without objects.
 
         ``ar@N`` (MCG), ``recall_0.5@N`` (also .7 and .85; IoU above), ``mean_iou@N`` (mean of the
         best IoU over objects), ``ar_one_to_one@N`` and ``ar_hosang@N``.
@@ -90,7 +90,7 @@ class ProposalRecall:
         """
         columns = {
             "ar": self.average_recall(),
-            **{f"recall_{value:g}": self.recall(value) for value in STRICT},
+            **{f"recall_{value:g}": self.recall(value) for value in RECALL_THRESHOLDS},
             "mean_iou": _share(self.best),
             "ar_one_to_one": self.average_recall(one_to_one=True),
             "ar_hosang": self.hosang(),
@@ -110,7 +110,7 @@ class _ImageProposals:
 
 
 class ProposalMetric(Recorded[_ImageProposals]):
-    """AR@N over images that come one by one: two numbers are kept for each object and N.
+    """AR@N, accumulated image by image. Memory: two numbers per object and N.
 
     Args:
         counts: numbers of proposals N, ascending from 1.
@@ -136,12 +136,12 @@ class ProposalMetric(Recorded[_ImageProposals]):
         """Add one image, see :func:`proposal_recall`.
 
         Args:
-            prediction: the proposals, ranked by score and among equal scores as they stand.
-            truth: the true objects.
-            image: its name or number.
+            prediction: proposals; ranked by score, in a tie by position.
+            truth: ground-truth objects.
+            image: id of the image.
 
         Raises:
-            CongealError: the sizes differ, or the image came before with another outcome.
+            CongealError: sizes differ, or the image was added before with a different result.
 
         Example:
             >>> ProposalMetric().update(
@@ -152,7 +152,7 @@ class ProposalMetric(Recorded[_ImageProposals]):
         self._records.add(_ImageProposals(found.best, found.paired, len(prediction)), image)
 
     def compute(self) -> dict[str, float]:
-        """Give the numbers by name, as :meth:`ProposalRecall.as_dict`; NaN without objects.
+        """Return the scores by name, see :meth:`ProposalRecall.as_dict`; NaN without objects.
 
         Example:
             >>> ProposalMetric().compute()["ar@10"]
@@ -164,7 +164,7 @@ class ProposalMetric(Recorded[_ImageProposals]):
         return {**result.as_dict(), "images": len(self._records), **counted}
 
     def result(self) -> ProposalRecall:
-        """Give the IoU of every object so far.
+        """IoU of all objects so far.
 
         Example:
             >>> ProposalMetric(counts=[1]).result().best.shape
@@ -182,14 +182,14 @@ class ProposalMetric(Recorded[_ImageProposals]):
 def proposal_recall(
     *, prediction: Objects, truth: Objects, counts: Sequence[int] = COUNTS
 ) -> ProposalRecall:
-    """Measure how well the first proposals of one image find its objects.
+    """Compute the IoU of the objects of one image with its first N proposals.
 
-    Void pixels of the truth are removed from objects and proposals first; an object without any
-    other pixel does not count. An image without proposals counts with an IoU of 0 for each object.
+    Void pixels of the ground truth are removed from objects and proposals first; objects without
+    other pixels are ignored. Without proposals each object has an IoU of 0.
 
     Args:
-        prediction: the proposals, ranked by score and among equal scores as they stand.
-        truth: the objects; their classes play no part.
+        prediction: proposals; ranked by score, in a tie by position.
+        truth: ground-truth objects; classes are ignored.
         counts: numbers of proposals N, ascending from 1.
 
     Raises:
@@ -216,7 +216,7 @@ def proposal_recall(
 
 
 def _pair_greedily(iou: Scores) -> Scores:
-    """Take the pair of highest IoU, leave both out, and so on; the IoU of each row's pair."""
+    """Greedy one-to-one matching by IoU; returns the IoU of each row, 0 without match."""
     paired = np.zeros(len(iou))
     rows, cols = np.nonzero(iou)
     free_rows, free_cols = np.ones(iou.shape[0], np.bool_), np.ones(iou.shape[1], np.bool_)

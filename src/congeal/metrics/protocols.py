@@ -1,4 +1,4 @@
-"""Evaluation protocols by name: what each measures, the metric that does it, what it asks for."""
+"""The table of evaluation protocols: metric, required ground truth and headline score of each."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ __all__ = ["PROTOCOLS", "TRUTHS", "Protocol", "find_protocol"]
 TRUTHS = {
     "instances": "label maps of objects, or masks of single objects; no classes, no scores",
     "objects": "objects with classes, and predictions with classes and scores",
-    "panoptic": "label maps of objects and maps of classes together",
-    "semantic": "maps of classes",
+    "panoptic": "label maps of objects and semantic maps together",
+    "semantic": "semantic maps",
     "annotators": "several annotations of each image",
 }
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to measure, as ``congeal evaluate --protocol NAME`` knows it.
+    """An evaluation protocol, as of ``congeal evaluate --protocol NAME``.
 
     Attributes:
         name: short name, in lower case with hyphens.
-        title: what it is, in a line.
-        path: module and class of the metric, ``"module:Class"``; loaded when asked for.
-        truth: what has to be known of the images, a key of :data:`TRUTHS`.
-        takes: what ``update`` of the metric is given for an image, the prediction first.
-        headline: name of the number to report first, among those ``compute`` gives.
-        source: paper, and the official tool with which the numbers agree.
-        higher: whether more of the headline is better.
-        options: settings of the metric that make it this protocol.
-        needs: settings that depend on the data and have no default.
+        title: description in one line.
+        path: module and class of the metric, ``"module:Class"``; imported on use.
+        truth: required ground truth, a key of :data:`TRUTHS`.
+        takes: arguments of ``update`` of the metric, prediction first.
+        headline: name of the main score, among those of ``compute``.
+        source: paper, and official tool with equal results.
+        higher: whether higher values of the headline are better.
+        options: settings of the metric that define the protocol.
+        needs: settings without default, which depend on the data.
 
     Example:
         >>> PROTOCOLS["cvppp"].headline, PROTOCOLS["cvppp"].truth
@@ -55,7 +55,7 @@ class Protocol:
     needs: tuple[str, ...] = ()
 
     def metric(self) -> type[Metric]:
-        """Load the class of the metric.
+        """Import the class of the metric.
 
         Example:
             >>> PROTOCOLS["cvppp"].metric().__name__
@@ -66,13 +66,13 @@ class Protocol:
         return kind
 
     def create(self, **settings: Any) -> Metric:
-        """Make a metric that has seen nothing yet.
+        """Create an empty metric.
 
         Args:
-            settings: those of the metric's class, over the options of the protocol.
+            settings: of the metric; they override the options of the protocol.
 
         Raises:
-            CongealError: a setting that it needs is missing, or one is unknown.
+            CongealError: a required setting is missing, or a setting is unknown.
 
         Example:
             >>> PROTOCOLS["miou"].create(classes=21).compute()["miou"]
@@ -94,10 +94,10 @@ class Protocol:
 
 
 def find_protocol(name: str) -> Protocol:
-    """Look a protocol up by its name.
+    """Find a protocol by name.
 
     Raises:
-        CongealError: there is none of that name.
+        CongealError: the name is unknown.
 
     Example:
         >>> find_protocol("panoptic").headline
@@ -110,7 +110,7 @@ def find_protocol(name: str) -> Protocol:
 
 _OBJECTS = "predicted and true Objects"
 _LABELS = "predicted and true label map"
-_CLASSES = "predicted and true map of classes"
+_CLASSES = "predicted and true semantic map"
 _MASKS = "predicted and true mask of one object"
 
 _ALL = (
@@ -155,7 +155,7 @@ _ALL = (
     ),
     Protocol(
         "apr-fcis",
-        "AP^r as MNC and FCIS ported it from the VOC 2007 devkit, 11 recalls",
+        "AP^r of MNC and FCIS, ported from the VOC 2007 devkit, 11-point interpolation",
         "congeal.metrics.average_precision:AveragePrecisionMetric",
         "objects",
         _OBJECTS,
@@ -165,7 +165,7 @@ _ALL = (
     ),
     Protocol(
         "proposals",
-        "average recall of the first N proposals, each object choosing its best",
+        "average recall of the first N proposals, with the best proposal of each object",
         "congeal.metrics.proposals:ProposalMetric",
         "objects",
         _OBJECTS,
@@ -174,7 +174,7 @@ _ALL = (
     ),
     Protocol(
         "proposals-hosang",
-        "average recall of the first N proposals, paired one to one",
+        "average recall of the first N proposals, matched one to one",
         "congeal.metrics.proposals:ProposalMetric",
         "objects",
         _OBJECTS,
@@ -192,7 +192,7 @@ _ALL = (
     ),
     Protocol(
         "cityscapes-distances",
-        "Cityscapes average precision of instances, within 100 m and 50 m too",
+        "Cityscapes average precision of instances, also within 100 m and 50 m",
         "congeal.metrics.cityscapes:CityscapesMetric",
         "objects",
         "predicted Objects, map of Cityscapes ids and distances by id",
@@ -211,7 +211,7 @@ _ALL = (
     ),
     Protocol(
         "bsds-humans",
-        "agreement of the annotators of BSDS500 among each other",
+        "agreement among the annotators of BSDS500",
         "congeal.metrics.bsds_boundaries:HumanAgreementMetric",
         "annotators",
         "the annotated boundaries",
@@ -230,7 +230,7 @@ _ALL = (
     ),
     Protocol(
         "miou",
-        "mean IoU of classes on the counts of the whole data set",
+        "mean IoU of classes on the counts of the whole dataset",
         "congeal.metrics.semantic:SemanticMetric",
         "semantic",
         _CLASSES,
@@ -287,7 +287,7 @@ _ALL = (
     ),
     Protocol(
         "seg",
-        "SEG of the Cell Tracking Challenge: IoU with what covers most of a cell",
+        "SEG of the Cell Tracking Challenge: IoU with the object that covers most of a cell",
         "congeal.metrics.nuclei:NucleiMetric",
         "instances",
         _LABELS,
@@ -352,17 +352,17 @@ _ALL = (
     ),
     Protocol(
         "unsupervised",
-        "mean IoU after clusters are given classes",
+        "mean IoU after assigning classes to clusters",
         "congeal.metrics.unsupervised:UnsupervisedMetric",
         "semantic",
-        "map of clusters and true map of classes",
+        "map of clusters and true semantic map",
         "miou",
         "Van Gansbeke et al. 2021; MaskContrast",
         needs=("clusters", "classes"),
     ),
     Protocol(
         "retrieval",
-        "classes that segments retrieve from the nearest prototypes",
+        "classes of segments retrieved from the nearest prototypes",
         "congeal.metrics.retrieval:RetrievalMetric",
         "semantic",
         "classes of the nearest prototypes of each segment, its class and area",

@@ -1,4 +1,4 @@
-"""What the streaming metrics keep: one small record for each image, in a defined order."""
+"""Per-image records of incremental metrics, in a well-defined order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ R = TypeVar("R")
 
 
 class Records(Generic[R]):
-    """Records of images, by the name or number of the image where it is given.
+    """Records of images, optionally by image id.
 
-    Where equal scores make the order of the images count, images are taken in the order of their
-    ids (numbers before names), however they were spread over processes; those without an id come
-    after, in the order in which they were added. An image that comes twice with the same record,
-    as samplers of distributed loaders repeat some, is kept once.
+    Some scores depend on the order of images if scores of objects are equal. Images are ordered by
+    id (numbers before strings), independent of their distribution over processes, followed by
+    images without id in the order of addition. An image added twice with the same record, as
+    distributed samplers do for padding, is kept once.
 
     Example:
         >>> records = Records[int]()
@@ -35,7 +35,7 @@ class Records(Generic[R]):
         self._unnamed: list[R] = []
 
     def __len__(self) -> int:
-        """Give the number of images."""
+        """Number of images."""
         return len(self._named) + len(self._unnamed)
 
     def add(self, record: R, image: int | str | None = None) -> None:
@@ -72,7 +72,7 @@ class Records(Generic[R]):
         self._unnamed += other._unnamed
 
     def ordered(self) -> list[R]:
-        """Give all records in the order that counts.
+        """All records in the defined order.
 
         Example:
             >>> Records[int]().ordered()
@@ -83,7 +83,7 @@ class Records(Generic[R]):
 
 
 class Recorded(Generic[R]):
-    """A metric that keeps :class:`Records`; its other attributes are its settings.
+    """Base class of metrics with :class:`Records`; all other attributes are settings.
 
     Example:
         >>> one, two = Recorded[int](), Recorded[int]()
@@ -96,10 +96,10 @@ class Recorded(Generic[R]):
         self._records = Records[R]()
 
     def merge(self, other: Self) -> Self:
-        """Add all that another metric of the same settings has seen; give this one.
+        """Add the counts of another metric with the same settings.
 
         Raises:
-            CongealError: the settings differ, or an image has another outcome in the two.
+            CongealError: the settings differ, or an image has different records in the two.
         """
         ours, theirs = self._settings(), other._settings()
         if ours != theirs:

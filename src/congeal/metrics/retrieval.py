@@ -1,4 +1,4 @@
-"""Retrieval: segments take the class of the nearest prototypes of a memory, and are scored.
+"""Retrieval scores: segments are classified by their nearest prototypes in a memory bank.
 
 The protocol of SegSort (Hwang et al., ICCV 2019): nearest is the largest inner product, which on
 the unit sphere is the smallest angle; of k neighbours the most frequent class wins, in a tie the
@@ -20,7 +20,7 @@ Labels = NDArray[np.int64]
 
 
 class RetrievalMetric:
-    """Score the classes that segments retrieve; only counts are kept.
+    """Retrieval scores, accumulated over segments; only counts are kept.
 
     Args:
         classes: number of classes; ids are 0 to ``classes - 1``.
@@ -46,12 +46,12 @@ class RetrievalMetric:
     def update(
         self, *, prediction: ArrayLike, truth: ArrayLike, areas: ArrayLike | None = None
     ) -> None:
-        """Add segments, those of an image or any others.
+        """Add segments, of one image or several.
 
         Args:
-            prediction: classes of the nearest prototypes, nearest first, ``(N, k)``, as
-                :func:`nearest_labels` gives them.
-            truth: class of each segment, ``(N,)``; segments of -1 (void) are left out.
+            prediction: classes of the k nearest prototypes, nearest first, ``(N, k)``, as of
+                :func:`nearest_labels`.
+            truth: class of each segment, ``(N,)``; segments of -1 (void) are ignored.
             areas: pixels of each segment for ``retrieval_miou``, ``(N,)``; one each when None.
 
         Raises:
@@ -78,7 +78,7 @@ class RetrievalMetric:
         np.add.at(self._pixels, (labels, chosen), weights)
 
     def merge(self, other: RetrievalMetric) -> RetrievalMetric:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the settings differ.
@@ -97,12 +97,12 @@ class RetrievalMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give the scores by name; a metric that saw nothing gives NaN.
+        """Return the scores by name; NaN without segments.
 
-        ``retrieval_accuracy@K`` is the share of segments whose majority is right,
-        ``neighbour_accuracy@K`` the share of all neighbours that are of the segment's class,
-        ``retrieval_miou@K`` the mean IoU of the classes when every segment is painted with its
-        majority, classes in neither map left out.
+        ``retrieval_accuracy@K`` is the fraction of segments with a correct majority class,
+        ``neighbour_accuracy@K`` the fraction of neighbours with the class of the segment,
+        ``retrieval_miou@K`` the mean IoU of the classes after assigning each segment its majority
+        class, ignoring classes in neither map.
 
         Example:
             >>> RetrievalMetric(2, 1).compute()["retrieval_miou@1"]
@@ -119,7 +119,7 @@ class RetrievalMetric:
 
 
 def nearest_labels(query: ArrayLike, memory: ArrayLike, labels: ArrayLike, k: int) -> Labels:
-    """Find the classes of the k prototypes of a memory that are nearest to each query.
+    """Find the classes of the k nearest prototypes of each query.
 
     Args:
         query: embeddings of segments, ``(N, D)``, on the unit sphere.
@@ -128,7 +128,7 @@ def nearest_labels(query: ArrayLike, memory: ArrayLike, labels: ArrayLike, k: in
         k: number of neighbours, 1 to M.
 
     Returns:
-        Classes by falling inner product, ``(N, k)``; equally near ones in the order of memory.
+        Classes in descending order of inner product, ``(N, k)``; ties in the order of ``memory``.
 
     Raises:
         CongealError: the shapes do not fit, k is not 1 to M, or an embedding is not finite.
@@ -153,7 +153,7 @@ def nearest_labels(query: ArrayLike, memory: ArrayLike, labels: ArrayLike, k: in
         raise CongealError("expected finite embeddings, got NaN or infinity")
     if not len(wanted):
         return np.zeros((0, k), np.int64)
-    import torch  # late: the protocols can be listed without
+    import torch  # imported late: listing protocols must not load it
 
     from congeal.neighbours import nearest_neighbours
 
@@ -163,16 +163,16 @@ def nearest_labels(query: ArrayLike, memory: ArrayLike, labels: ArrayLike, k: in
 
 
 def majority_labels(neighbours: ArrayLike) -> Labels:
-    """Choose the most frequent class of each row, in a tie the smallest.
+    """The most frequent class of each row, the smallest in a tie.
 
     Args:
         neighbours: classes, 0 or more, ``(N, k)``.
 
     Returns:
-        One class for each row, ``(N,)``.
+        One class per row, ``(N,)``.
 
     Raises:
-        CongealError: it is not a table of classes.
+        CongealError: the argument is not a table of classes.
 
     Example:
         >>> majority_labels([[2, 1, 2], [3, 1, 0]]).tolist()
@@ -183,7 +183,7 @@ def majority_labels(neighbours: ArrayLike) -> Labels:
         raise CongealError(f"expected classes of 0 or more (N, k), got {found.shape}")
     if not len(found):
         return np.zeros(0, np.int64)
-    import torch  # late: the protocols can be listed without
+    import torch  # imported late: listing protocols must not load it
 
     from congeal.neighbours import majority_vote
 

@@ -1,4 +1,4 @@
-"""Run-length codes of masks, compressed as COCO has them: a few hundred bytes an object."""
+"""Compressed COCO run-length codes of masks (a few hundred bytes per object)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Rle = dict[str, Any]
 
 
 def as_rle(size: Size, counts: bytes) -> Rle:
-    """Give a code with the size of its image, as pycocotools takes it.
+    """Combine a code with its image size, as pycocotools expects it.
 
     Example:
         >>> as_rle((1, 1), b"01")
@@ -37,7 +37,7 @@ def as_rle(size: Size, counts: bytes) -> Rle:
 
 
 def encode(mask: NDArray[Any]) -> bytes:
-    """Encode what is not zero in ``(H, W)``.
+    """Encode the non-zero pixels of ``(H, W)``.
 
     Example:
         >>> encode(np.ones((1, 1)))
@@ -51,7 +51,7 @@ def compress(mask: Any, size: Size) -> bytes:
     """Encode a mask that is a list of polygons or a run-length code, compressed or not.
 
     Raises:
-        CongealError: the code is of another size.
+        CongealError: the code has another size.
 
     Example:
         >>> compress({"size": [1, 1], "counts": [0, 1]}, (1, 1))
@@ -76,13 +76,13 @@ def count_pixels(codes: list[Rle]) -> Integers:
         >>> count_pixels([as_rle((1, 1), b"01")])
         array([1])
     """
-    # In parts: pycocotools 2.0.11 holds the number of masks in eight bits on its way to NumPy 2.
+    # In chunks of 255, because pycocotools 2.0.11 with NumPy 2 overflows at 256 masks.
     parts = [coco_mask.area(codes[at : at + 255]) for at in range(0, len(codes), 255)]
     return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
 
 
 def complement(size: Size, counts: bytes) -> Rle:
-    """Encode the pixels that a code leaves out.
+    """Encode the complement of a mask.
 
     Example:
         >>> complement((1, 1), b"01")
@@ -92,10 +92,10 @@ def complement(size: Size, counts: bytes) -> Rle:
 
 
 def encode_labels(labels: Integers) -> tuple[Integers, list[bytes]]:
-    """Encode all objects of a label map ``(H, W)`` in one pass over its runs, down the columns.
+    """Encode all objects of a label map ``(H, W)`` in one pass over its column-major runs.
 
     Returns:
-        The labels above 0 that occur, ascending, ``(K,)``; and the code of each.
+        The labels above 0 that occur, ascending, ``(K,)``, and their codes.
 
     Example:
         >>> encode_labels(np.array([[5]]))

@@ -1,9 +1,9 @@
-"""Semantic segmentation: confusion matrix, mean IoU, and mean IoU near the boundaries.
+"""Semantic segmentation scores: confusion matrix, mean IoU, and mean IoU near boundaries.
 
-The protocol of PASCAL VOC (Everingham et al. 2010): IoU = TP / (TP + FP + FN) of each class on the
-counts of the whole data set, void pixels of the truth left out. A class that is in neither map of
-any image has no IoU; the mean over the classes either skips it (``miou``) or counts it as 0
-(``miou_absent_zero``, as MaskContrast's code does), and both are given.
+The protocol is that of PASCAL VOC (Everingham et al. 2010): IoU = TP / (TP + FP + FN) per class,
+with counts pooled over the dataset and void pixels of the ground truth ignored. A class in neither
+map of any image has no IoU: the mean over classes either excludes it (``miou``) or counts it as 0
+(``miou_absent_zero``, as in the code of MaskContrast).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Scores = NDArray[np.float64]
 
 
 class SemanticMetric:
-    """Pool the confusion of classes over images and score it.
+    """Semantic scores of the confusion matrix pooled over images.
 
     Args:
         classes: number of classes; ids are 0 to ``classes - 1``, background among them.
@@ -60,10 +60,10 @@ class SemanticMetric:
         self.confusion: Counts = np.zeros((classes, classes + 1), np.int64)
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> Counts:
-        """Add one image, maps of classes of one shape; give its own confusion matrix.
+        """Add one image, semantic maps of one shape; give its own confusion matrix.
 
         Raises:
-            CongealError: one is not a map of these classes, the shapes differ, or it is a batch.
+            CongealError: an argument is no map of these classes, shapes differ, or it is a batch.
 
         Example:
             >>> SemanticMetric(2).update(prediction=[[0, 0]], truth=[[0, 1]])
@@ -77,7 +77,7 @@ class SemanticMetric:
         return found
 
     def merge(self, other: SemanticMetric) -> SemanticMetric:
-        """Add all that another metric of the same classes has seen.
+        """Add the counts of another metric with the same classes.
 
         Raises:
             CongealError: the numbers of classes differ.
@@ -92,10 +92,10 @@ class SemanticMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``miou``, ``miou_absent_zero``, ``pixel_accuracy``, ``mean_accuracy``, ``iou/ID``.
+        """Return ``miou``, ``miou_absent_zero``, ``pixel_accuracy``, ``mean_accuracy``, ``iou/ID``.
 
-        ``mean_accuracy`` is the mean over the classes of the truth of the share of their pixels
-        that is right. A class without IoU has NaN, and so has all else where no pixel was seen.
+        ``mean_accuracy`` is the mean recall over ground-truth classes. The IoU of a class in
+        neither map is NaN; without pixels all scores are NaN.
 
         Example:
             >>> SemanticMetric(1).compute()["miou"]
@@ -107,10 +107,10 @@ class SemanticMetric:
 
 
 class TrimapMetric:
-    """Score pixels near void, the band between objects in PASCAL VOC, as a function of its width.
+    """Semantic scores within a band around void (object borders in PASCAL VOC), by band width.
 
     A band of width w holds the pixels within the square of side 2 w + 1 around a void pixel of
-    the truth, void itself left out; each width is scored as :class:`SemanticMetric` does.
+    the truth, void itself ignored; each width is scored as :class:`SemanticMetric` does.
 
     Args:
         classes: number of classes.
@@ -136,14 +136,14 @@ class TrimapMetric:
         if not self.widths or self.widths[0] < 1 or list(widths) != sorted(set(self.widths)):
             raise CongealError(f"expected ascending widths of at least 1, got {list(widths)}")
         self.images = 0
-        # Ring by ring: pixels beyond the width before and up to this one.
+        # By ring: pixels beyond the previous width, up to this one.
         self._rings: Counts = np.zeros((len(self.widths), classes, classes + 1), np.int64)
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> None:
-        """Add one image, maps of classes of one shape.
+        """Add one image, semantic maps of one shape.
 
         Raises:
-            CongealError: one is not a map of these classes, the shapes differ, or it is a batch.
+            CongealError: an argument is no map of these classes, shapes differ, or it is a batch.
 
         Example:
             >>> metric = TrimapMetric(2, widths=(1,))
@@ -159,7 +159,7 @@ class TrimapMetric:
         self.images += 1
 
     def merge(self, other: TrimapMetric) -> TrimapMetric:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the numbers of classes or the widths differ.
@@ -174,7 +174,7 @@ class TrimapMetric:
         return self
 
     def confusion(self) -> Counts:
-        """Give the confusion matrix of each width, ``(W, C, C + 1)``.
+        """Confusion matrix of each width, ``(W, C, C + 1)``.
 
         Example:
             >>> TrimapMetric(2, widths=(1, 3)).confusion().shape
@@ -184,7 +184,7 @@ class TrimapMetric:
         return bands
 
     def compute(self) -> dict[str, float]:
-        """Give the scores of :class:`SemanticMetric` for each width, such as ``miou@3``.
+        """Return the scores of :class:`SemanticMetric` for each width, such as ``miou@3``.
 
         Example:
             >>> TrimapMetric(2, widths=(3,)).compute()["miou@3"]
@@ -197,11 +197,11 @@ class TrimapMetric:
 
 
 def confusion_matrix(*, prediction: ArrayLike, truth: ArrayLike, classes: int) -> Counts:
-    """Count for each true class what is predicted on its pixels.
+    """Count pixels by ground-truth and predicted class.
 
     Args:
-        prediction: predicted classes in the same shape; -1, no class, is a mistake on any pixel.
-        truth: class of each pixel, of any shape, -1 void: such pixels are left out.
+        prediction: predicted class ids; -1 (no class) is an error on any pixel.
+        truth: ground-truth class ids in the same shape; void pixels (-1) are ignored.
         classes: number of classes C.
 
     Returns:
@@ -209,7 +209,7 @@ def confusion_matrix(*, prediction: ArrayLike, truth: ArrayLike, classes: int) -
         those without a predicted class.
 
     Raises:
-        CongealError: one is not a map of these classes, the shapes differ, or there is no class.
+        CongealError: an argument is not a map of these classes, shapes differ, or ``classes`` < 1.
 
     Example:
         >>> confusion_matrix(prediction=[[1, -1, 0]], truth=[[0, 1, -1]], classes=2)
@@ -224,7 +224,7 @@ def confusion_matrix(*, prediction: ArrayLike, truth: ArrayLike, classes: int) -
 
 
 def class_iou(confusion: ArrayLike) -> Scores:
-    """Compute TP / (TP + FP + FN) of each class, NaN for one that is in neither map.
+    """Compute IoU = TP / (TP + FP + FN) of each class; NaN for a class in neither map.
 
     Args:
         confusion: pixels by true and predicted class, ``(C, C)`` or ``(C, C + 1)``.
@@ -238,7 +238,7 @@ def class_iou(confusion: ArrayLike) -> Scores:
     """
     counts = np.asarray(confusion, dtype=np.int64)
     right, missed = np.diagonal(counts), counts.sum(axis=1)
-    return _share(right, missed + counts[:, : len(counts)].sum(axis=0) - right)
+    return _ratios(right, missed + counts[:, : len(counts)].sum(axis=0) - right)
 
 
 def mean_iou(confusion: ArrayLike, absent: str = "skip") -> float:
@@ -246,12 +246,11 @@ def mean_iou(confusion: ArrayLike, absent: str = "skip") -> float:
 
     Args:
         confusion: pixels by true and predicted class, ``(C, C)`` or ``(C, C + 1)``.
-        absent: a class that is in neither map, ``"skip"``: does not enter the mean; ``"zero"``:
-            enters it with an IoU of 0. One that is predicted but never true has an IoU of 0 in
-            either case.
+        absent: treatment of classes in neither map: ``"skip"`` excludes them, ``"zero"`` counts an
+            IoU of 0. A class that is predicted but not in the ground truth always has an IoU of 0.
 
     Returns:
-        The mean, 0 to 1; NaN where there is no pixel at all.
+        The mean, 0 to 1; NaN without pixels.
 
     Raises:
         CongealError: the convention is unknown.
@@ -269,19 +268,18 @@ def mean_iou(confusion: ArrayLike, absent: str = "skip") -> float:
 
 
 def void_distance(truth: ArrayLike) -> Counts:
-    """Give for each pixel how far the next void pixel is, in steps to any of its neighbours.
+    """Chessboard distance of each pixel to the nearest void pixel.
 
-    A pixel is in a trimap of width w when its distance is 1 to w. Steps go to diagonal neighbours
-    too, so that the pixels of one distance lie on a square.
+    A pixel is in a trimap of width w if its distance is 1 to w.
 
     Args:
         truth: label map of any number of dimensions.
 
     Returns:
-        Distances in pixels, 0 on void; without any void pixel the largest int64 everywhere.
+        Distances in pixels, 0 on void; the largest int64 if there is no void pixel.
 
     Raises:
-        CongealError: it is not a label map.
+        CongealError: the argument is not a label map.
 
     Example:
         >>> void_distance([[0, 0, -1, 3]])
@@ -301,21 +299,22 @@ def _summary(confusion: Counts) -> dict[str, float]:
         "miou": mean_iou(confusion, "skip"),
         "miou_absent_zero": mean_iou(confusion, "zero"),
         "pixel_accuracy": ratio(int(right.sum()), total),
-        "mean_accuracy": _nanmean(_share(right, areas)),
+        "mean_accuracy": _nanmean(_ratios(right, areas)),
     }
 
 
-def _count(planes: Counts, truth: Counts, guess: Counts, shape: tuple[int, ...]) -> Counts:
-    """Count (plane, true class, predicted class); void in the guess goes to the last column."""
+def _count(planes: Counts, truth: Counts, pred: Counts, shape: tuple[int, ...]) -> Counts:
+    """Count (plane, true class, predicted class); predicted void goes to the last column."""
     rows, cols = shape[1:]
-    codes = (planes * rows + truth) * cols + np.where(guess == VOID, cols - 1, guess)
+    codes = (planes * rows + truth) * cols + np.where(pred == VOID, cols - 1, pred)
     size = shape[0] * rows * cols
     return np.bincount(codes, minlength=size).astype(np.int64, copy=False).reshape(shape)
 
 
-def _share(above: Counts, below: Counts) -> Scores:
-    shares: Scores = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    return shares
+def _ratios(numerators: Counts, denominators: Counts) -> Scores:
+    undefined = np.full(len(numerators), np.nan)
+    ratios: Scores = np.divide(numerators, denominators, out=undefined, where=denominators > 0)
+    return ratios
 
 
 def _nanmean(values: Scores) -> float:
@@ -324,17 +323,18 @@ def _nanmean(values: Scores) -> float:
 
 
 def _check_pair(true: ArrayLike, pred: ArrayLike, classes: int) -> tuple[Counts, Counts]:
-    truth, guess = check_labels(true, "truth"), check_labels(pred, "prediction")
-    if truth.shape != guess.shape:
+    truth, prediction = check_labels(true, "ground truth"), check_labels(pred, "prediction")
+    if truth.shape != prediction.shape:
         raise CongealError(
-            f"expected truth and prediction of one size, got {truth.shape} and {guess.shape}"
+            "expected ground truth and prediction of the same shape, got "
+            f"{truth.shape} and {prediction.shape}"
         )
-    for name, values in (("truth", truth), ("prediction", guess)):
+    for name, values in (("ground truth", truth), ("prediction", prediction)):
         if values.size and values.max() >= classes:
             raise CongealError(
                 f"expected classes up to {classes - 1} in the {name}, got {values.max()}"
             )
-    return truth, guess
+    return truth, prediction
 
 
 def _check_classes(classes: int) -> int:

@@ -1,7 +1,7 @@
-"""Unsupervised segmentation: clusters without names are given classes, then scored as classes.
+"""Unsupervised segmentation: clusters are assigned to classes and scored as semantic maps.
 
-Clusters are those of the whole data set, not of one image. Confusion is pooled first and classes
-are given last, so that parts counted apart agree.
+Clusters are defined on the whole dataset, not per image. Counts are pooled before assignment, so
+that merged metrics of parts equal the metric of the whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Counts = NDArray[np.int64]
 
 
 class UnsupervisedMetric:
-    """Pool how clusters and classes meet over images, and score the best naming of the clusters.
+    """Scores of clusters after the best assignment to classes, pooled over images.
 
     Args:
         clusters: number of clusters; ids are 0 to ``clusters - 1``.
@@ -50,10 +50,10 @@ class UnsupervisedMetric:
         self.table: Counts = np.zeros((clusters, classes), np.int64)
 
     def update(self, *, prediction: ArrayLike, truth: ArrayLike) -> None:
-        """Add one image: the map of clusters and the map of classes (-1 void, left out).
+        """Add one image: the map of clusters and the semantic map (-1 void, ignored).
 
         Raises:
-            CongealError: one is not a label map of these classes or clusters, the prediction is
+            CongealError: an argument is no map of these classes or clusters, the prediction is
                 void where the truth is not, the shapes differ, or it is a batch.
 
         Example:
@@ -64,14 +64,14 @@ class UnsupervisedMetric:
         found = confusion_matrix(prediction=prediction, truth=truth, classes=size)
         if found[self.classes :].any() or found[:, self.clusters :].any():
             raise CongealError(
-                f"expected {self.classes} classes in the truth and a cluster below "
+                f"expected {self.classes} classes in the ground truth and a cluster below "
                 f"{self.clusters} on each of their pixels, got others"
             )
         self.table += found[: self.classes, : self.clusters].T
         self.images += 1
 
     def merge(self, other: UnsupervisedMetric) -> UnsupervisedMetric:
-        """Add all that another metric of the same settings has seen.
+        """Add the counts of another metric with the same settings.
 
         Raises:
             CongealError: the settings differ.
@@ -88,7 +88,7 @@ class UnsupervisedMetric:
         return self
 
     def compute(self) -> dict[str, float]:
-        """Give ``miou``, ``miou_absent_zero``, ``pixel_accuracy`` and ``iou/ID`` of each class.
+        """Return ``miou``, ``miou_absent_zero``, ``pixel_accuracy`` and ``iou/ID`` of each class.
 
         The two means differ in a class that is neither true nor given to a cluster, as in
         :func:`congeal.metrics.mean_iou`; MaskContrast prints the second.
@@ -109,17 +109,17 @@ class UnsupervisedMetric:
 
 
 def assign_clusters(table: ArrayLike, assignment: str = "auto") -> Counts:
-    """Give every cluster a class.
+    """Return every cluster a class.
 
     Args:
         table: pixels by cluster and true class, ``(K, C)``.
-        assignment: ``"hungarian"``: one to one, so that the total IoU is largest;
-            ``"hungarian_count"``: one to one, so that the most pixels are right; ``"majority"``:
-            each cluster for itself, the class of largest IoU (the smallest class in a tie);
-            ``"auto"``: the first with as many clusters as classes, else ``"majority"``.
+        assignment: ``"hungarian"``: one to one, with maximum total IoU; ``"hungarian_count"``: one
+            to one, with the maximum number of correct pixels; ``"majority"``: the class of largest
+            IoU of each cluster (the smallest in a tie); ``"auto"``: ``"hungarian"`` for equal
+            numbers of clusters and classes, else ``"majority"``.
 
     Returns:
-        A class for each cluster, ``(K,)``, -1 for one that the assignment leaves over.
+        Class of each cluster, ``(K,)``; -1 for unassigned clusters.
 
     Raises:
         CongealError: the assignment is unknown.
@@ -140,15 +140,15 @@ def assign_clusters(table: ArrayLike, assignment: str = "auto") -> Counts:
     if method == "majority":
         largest: Counts = _iou(counts).argmax(axis=1)
         return largest
-    worth = counts if method == "hungarian_count" else _iou(counts)
+    gains = counts if method == "hungarian_count" else _iou(counts)
     given = np.full(len(counts), -1, dtype=np.int64)
-    rows, cols = linear_sum_assignment(worth, maximize=True)
+    rows, cols = linear_sum_assignment(gains, maximize=True)
     given[rows] = cols
     return given
 
 
 def relabelled_confusion(table: ArrayLike, given: ArrayLike) -> Counts:
-    """Turn counts of clusters into the confusion of the classes that they were given.
+    """Confusion matrix of classes from counts of clusters and their assignment.
 
     Args:
         table: pixels by cluster and true class, ``(K, C)``.

@@ -1,4 +1,4 @@
-"""The card of a model: what it is, from what, and how well."""
+"""Model cards: the ``README.md`` of a model folder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from congeal.methods.method import Method
 
-__all__ = ["HEADING", "model_card"]
+__all__ = ["TUNED_HEADING", "model_card"]
 
-HEADING = "## Tuned"  # of the section that tuning writes
+TUNED_HEADING = "## Tuned"  # heading of the section that tuning appends
 
 
 def model_card(
@@ -17,17 +17,17 @@ def model_card(
     training: Mapping[str, Any],
     metrics: Mapping[str, float],
     *,
-    what: str = "",
+    description: str = "",
     licence: str = "",
 ) -> str:
     """Write the ``README.md`` of a model folder.
 
     Args:
-        model: the method.
-        training: data, minutes, seed and so on.
+        model: the trained method.
+        training: facts about the training by name, such as data, minutes and seed.
         metrics: scores by name.
-        what: a line on what it is for.
-        licence: of the weights.
+        description: one line, what the model is for.
+        licence: licence of the weights.
 
     Returns:
         Markdown.
@@ -41,7 +41,7 @@ def model_card(
     lines = [
         f"# A congeal model ({model.name}, {model.task.name})",
         "",
-        what or f"Trained with congeal: {model.title} ({model.reference}).",
+        description or f"Trained with congeal: {model.title} ({model.reference}).",
         "",
         f"- weights: {weights:,}",
         f"- licence of the weights: {licence or 'not stated'}",
@@ -50,20 +50,25 @@ def model_card(
         "",
         *([f"- {name}: {value:.3f}" for name, value in metrics.items()] or ["- none measured"]),
         "",
-        *_fitted(model.fitted_values()),
+        *_fitted_section(model.fitted_values()),
         "## Training",
         "",
-        *(f"- {name}: {value}" for name, value in training.items()),
+        *_listed(training),
         "",
         "## Settings",
         "",
-        *(f"- {name}: {value}" for name, value in model.config.flat().items()),
+        *_listed(model.config.flat()),
         "",
     ]
     return "\n".join(lines)
 
 
-def _fitted(told: Mapping[str, float]) -> list[str]:
-    """Section on what was fitted after the training, if anything was."""
-    lines = [f"- {name}: {value:+.4f}" for name, value in told.items()]
+def _listed(values: Mapping[str, Any]) -> list[str]:
+    """A list item per value; unset settings (None) and empty texts are left out."""
+    return [f"- {name}: {value}" for name, value in values.items() if value not in (None, "")]
+
+
+def _fitted_section(values: Mapping[str, float]) -> list[str]:
+    """The section of parameters that were fitted after training, empty without any."""
+    lines = [f"- {name}: {value:+.4f}" for name, value in values.items()]
     return ["## Fitted", "", *lines, ""] if lines else []

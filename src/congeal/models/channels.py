@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from congeal.data.registry import has_own_channels, open_dataset, split_channels
+from congeal.data.registry import has_fixed_channels, open_dataset, split_channels
 from congeal.data.sample import Dataset
 from congeal.models.config import read_config
 from congeal.models.shipped import locate
@@ -49,5 +49,5 @@ def open_for(model: object, data: str | Path, split: str) -> Dataset:
         >>> open_for("nuclei", "discs", "val")
         <discs (val): 32 images>
     """
-    named = split_channels(data)[1] is not None or has_own_channels(data)
+    named = split_channels(data)[1] is not None or has_fixed_channels(data)
     return open_dataset(data, split, channels=None if named else stored_channels(model))

@@ -13,7 +13,7 @@ from congeal.networks.coordinates import RotaryPosition, coordinate_channels
 from congeal.networks.decoders import DecoderSize, LightDecoder
 from congeal.networks.encoders import CompactEncoder, TimmEncoder
 from congeal.networks.heads import FullResolutionHead, ProjectedHead
-from congeal.sphere import FAINT, normalise
+from congeal.sphere import MIN_EMBEDDING_NORM, normalise
 
 __all__ = ["Coordinates", "EmbeddingNetwork", "EmbeddingOutput"]
 
@@ -116,7 +116,7 @@ class EmbeddingNetwork(nn.Module):
         features = x if self.keep_features else None
         if self.channels:
             x = torch.cat([x, coordinate_channels(x, self.stride)], 1)
-        embedding = normalise(self.rotary(self.embed(x).float()), dim=1, eps=FAINT)
+        embedding = normalise(self.rotary(self.embed(x).float()), dim=1, eps=MIN_EMBEDDING_NORM)
         return EmbeddingOutput(embedding, logits[:, :-1], logits[:, -1:], features)
 
 

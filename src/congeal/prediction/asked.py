@@ -56,8 +56,8 @@ def _usual_formats(model: Model) -> tuple[str, str]:
         task = TASKS.get(str(read_config(locate(model)).settings.get("task")))
     else:
         task = getattr(model, "task", None)
-    fills = task.fills if isinstance(task, Task) else "objects"
-    return {"objects": "labels"}.get(fills, fills), "overlay"
+    output = task.output if isinstance(task, Task) else "objects"
+    return {"objects": "labels"}.get(output, output), "overlay"
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from congeal.prediction.tiled import Tiling
 from congeal.prediction.volume import FoundVolume
 from congeal.prediction.whole import write_whole
 from congeal.segmentation import Segmentation
-from congeal.segmentation.formats import FORMATS, LIMIT, MAP_OF
+from congeal.segmentation.formats import FORMATS, MAP_OF, MAX_UINT16
 from congeal.segmentation.volume import Volume
 
 __all__ = ["input_files", "segment_files"]
@@ -343,7 +343,7 @@ def _endings(kind: str) -> tuple[str, ...]:
 
 
 def _ending(kind: str, result: Segmentation | Volume) -> str:
-    return FORMATS["tiff" if kind == "labels" and len(result) > LIMIT else kind]
+    return FORMATS["tiff" if kind == "labels" and len(result) > MAX_UINT16 else kind]
 
 
 def _is_there(path: Path) -> bool:

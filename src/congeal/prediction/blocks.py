@@ -99,7 +99,7 @@ def segment_block(
     """
     block = plan.blocks[number]
     pixels = np.ascontiguousarray(image[block.tile.slices])
-    if is_empty(pixels) and getattr(getattr(model, "task", None), "fills", "objects") == "objects":
+    if is_empty(pixels) and getattr(getattr(model, "task", None), "output", "objects") == "objects":
         return _describe(np.zeros((1, *block.tile.size), np.int32), None, plan, block)
     result = _segment(model, pixels, statistics)
     return _describe(_layers(result), result, plan, block)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
-from congeal.files import claim, write_json
+from congeal.files import lock_folder, write_json
 from congeal.methods.maps import ImageStatistics
 from congeal.prediction.blocks import block_path
 from congeal.prediction.tiles import TilePlan
@@ -79,7 +79,7 @@ def open_ledger(
         )
     if known is not None:
         return Ledger(folder, *known)
-    with claim(folder, wait=True):
+    with lock_folder(folder, wait=True):
         known = _read(folder, key)  # another process may have been first
         if known is None:
             known = prepare()

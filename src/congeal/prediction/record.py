@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from congeal.errors import CongealError
-from congeal.files import claim, write_text
+from congeal.files import lock_folder, write_text
 from congeal.segmentation.formats import FORMATS, find_output
 
 __all__ = ["RECORD", "Record", "assign_names", "list_results", "listed_files"]
@@ -67,7 +67,7 @@ class Record:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Let no other process write to the folder, and know what the others have written."""
-        with claim(self.folder, wait=True):
+        with lock_folder(self.folder, wait=True):
             self.refresh()
             yield
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from congeal.data.zoom import LARGEST
+from congeal.data.rescale import MAX_MAGNIFICATION
 from congeal.errors import CongealError
 from congeal.methods.maps import ImageStatistics
 from congeal.methods.method import Method
@@ -97,7 +97,7 @@ class Tiling:
         if not isinstance(model, Method):
             check_memory(model, *size)
             return True
-        shown = model.scale * (LARGEST if model.min_object_area else 1.0)
+        shown = model.scale * (MAX_MAGNIFICATION if model.min_object_area else 1.0)
         return fits_memory(model, *size, shown)
 
     def _overlap(

@@ -13,7 +13,7 @@ import numpy as np
 
 from congeal.data.zarr_images import ZarrImage, open_zarr_image
 from congeal.errors import CongealError
-from congeal.files import claim
+from congeal.files import lock_folder
 from congeal.prediction.blocks import load_block
 from congeal.prediction.executors import choose_executor
 from congeal.prediction.late import LateModel
@@ -102,7 +102,7 @@ def segment_zarr(
         work.compute(late, shown, source, ledger)
         if part is not None:
             return None
-        with claim(folder, wait=True):
+        with lock_folder(folder, wait=True):
             _refuse_to_replace(output, overwrite)  # another run may have been first
             count = _write(output, ledger, shown, pixel_size or shown.pixel_size)
     work.forget("image")

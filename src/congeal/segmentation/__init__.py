@@ -1,4 +1,4 @@
-"""The result of segmenting an image, and the files it can be written to."""
+"""Segmentation results, their measurements, and their file formats."""
 
 from congeal.segmentation.coco import coco_document
 from congeal.segmentation.formats import FORMATS, find_output

@@ -1,4 +1,4 @@
-"""Predictions in the files of the Cityscapes benchmark: a text of objects, and a mask for each."""
+"""Export to the prediction files of the Cityscapes benchmark: a text file and object masks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NUMBERS = {name: number for number, name in CLASSES.items()}
 
 
 def save_cityscapes(result: Contents, path: Path) -> Path:
-    """Write ``NAME_pred.txt``, a line an object: mask, number of its class, score.
+    """Write ``NAME_pred.txt``, one line per object: mask file, label id, score.
 
-    The masks lie in the folder ``NAME_pred`` beside it, 8 bit, 255 in the object, and the text
-    names them from where it lies, as the evaluation programme of Cityscapes wants it. Objects of
-    classes that Cityscapes does not score are left out.
+    Masks (8 bit, 255 inside) are written to the folder ``NAME_pred`` beside it, and listed by
+    relative path, as the official evaluation program requires. Objects of classes that
+    Cityscapes does not evaluate are omitted.
 
     Raises:
         CongealError: the result has no objects or no class of Cityscapes, or writing fails.
     """
-    known = [name for name in result.class_names if name in NUMBERS]
-    if not result.has_objects or not known:
+    evaluated = [name for name in result.class_names if name in NUMBERS]
+    if not result.has_objects or not evaluated:
         raise CongealError(
             f"cannot write {path}: Cityscapes' files need objects of the classes "
             f"{', '.join(NUMBERS)}, got {', '.join(result.class_names)}"
@@ -51,7 +51,7 @@ def save_cityscapes(result: Contents, path: Path) -> Path:
 
 
 def _remove_others(masks: Path, count: int) -> None:
-    """Remove masks of an earlier result that had more objects."""
+    """Remove masks left by an earlier result with more objects."""
     for file in masks.glob("[0-9][0-9][0-9]*_[0-9][0-9].png"):
         if int(file.name.split("_")[0]) >= count:
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""COCO JSON with run-length masks, as pycocotools and annotation tools read it."""
+"""Export to COCO JSON with run-length masks, readable by pycocotools and annotation tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["coco_document", "encode_crop"]
 
 
 def _runs(crop: Crop, shape: tuple[int, int]) -> list[int]:
-    """Count the pixels outside, inside, outside... down the columns of the whole image."""
+    """Run lengths of a mask in the whole image, column-major, starting with zeros."""
     height, width = shape
     rows, columns = crop.mask.shape
     padded = np.zeros((columns, rows + 2), bool)
@@ -25,7 +25,7 @@ def _runs(crop: Crop, shape: tuple[int, int]) -> list[int]:
     bounds = np.empty(len(row) + 2, np.int64)
     bounds[0], bounds[-1] = 0, height * width
     bounds[1:-1] = (column + crop.left) * height + crop.top + row
-    # A run that leaves a column at its foot and enters the next at its head is one run.
+    # A run at the bottom of a column continues at the top of the next: merge them.
     again = np.flatnonzero(bounds[2:-1] == bounds[1:-2]) + 1
     if len(again):
         bounds = np.delete(bounds, np.concatenate([again, again + 1]))
@@ -34,7 +34,7 @@ def _runs(crop: Crop, shape: tuple[int, int]) -> list[int]:
 
 
 def encode_crop(crop: Crop, shape: tuple[int, int]) -> dict[str, Any]:
-    """Compress one mask in an image of ``shape`` to a COCO run-length code, without its pixels.
+    """Encode a mask in an image of ``shape`` as COCO run-length code, without the full mask.
 
     Example:
         >>> encode_crop(Crop(0, 1, np.ones((2, 1), bool)), (2, 3))
@@ -57,13 +57,13 @@ def _annotation(crop: Crop, shape: tuple[int, int]) -> dict[str, Any]:
 
 
 def coco_document(results: Iterable[tuple[str, Contents]]) -> dict[str, Any]:
-    """Make one COCO document of the results of any number of images.
+    """Build a COCO document from the results of one or more images.
 
     Args:
         results: file name and result of each image.
 
     Returns:
-        The document, ready for JSON: images, annotations (with a score each), categories.
+        The document for JSON: images, annotations (each with a score), categories.
 
     Example:
         >>> from congeal.segmentation import Segmentation

@@ -1,6 +1,6 @@
-"""What a result holds, without the files and pictures that are made of it.
+"""The data of a segmentation result, base class of ``Segmentation``.
 
-It stands below the formats: they take :class:`Contents`, and ``Segmentation`` is one.
+It is separate so that the file formats can depend on it and ``Segmentation`` on the formats.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["Contents"]
 
 
 class Contents:
-    """The objects of an image with scores and classes, and the maps beside them.
+    """The objects of an image with scores and classes, and its semantic and boundary maps.
 
     Attributes:
         scores: `(N,)` float32.
-        classes: `(N,)` int64, from 1 up.
-        class_names: name of class 1, of class 2, and so on.
-        embedding: `(D, h, w)` float32, None when it was not kept.
-        maps: what is known of each pixel.
-        has_objects: whether objects were looked for; not so for a result of maps alone.
+        classes: `(N,)` int64 class ids from 1.
+        class_names: class names, from class 1.
+        embedding: `(D, h, w)` float32, None if it was not requested.
+        maps: semantic map, probabilities, boundary map and contours.
+        has_objects: whether objects were segmented; False for results of maps only.
     """
 
     def __init__(
@@ -69,34 +69,34 @@ class Contents:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The label map `(H, W)`, ids 1..N; where objects overlap the higher score wins."""
+        """Label map `(H, W)`, ids 1..N; where objects overlap, the higher score wins."""
         return self._objects.label_map(self.scores)
 
     def labels_as(self, dtype: DTypeLike) -> NDArray[Any]:
-        """The label map `(H, W)` in a type that holds its ids, without a larger copy on the way."""
+        """Label map `(H, W)` in a given integer type, without an intermediate int64 copy."""
         return self._objects.label_map(self.scores, dtype)
 
     @property
     def masks(self) -> NDArray[np.bool_]:
-        """All masks `(N, H, W)`; large for many objects, see :meth:`crops`."""
+        """All masks `(N, H, W)`; for many objects use :meth:`crops`, which needs less memory."""
         masks = np.zeros((len(self), *self.shape), bool)
         for mask, crop in zip(masks, self.crops(), strict=True):
             mask[crop.window] = crop.mask
         return masks
 
     def crops(self) -> Iterator[Crop]:
-        """Give the masks one by one, each cut to its box."""
+        """Iterate over the masks, each cropped to its bounding box."""
         return self._objects.crops()
 
     @property
     def areas(self) -> NDArray[np.int64]:
-        """Pixels of each object `(N,)`, overlaps included."""
+        """Area of each object in pixels `(N,)`, overlaps included."""
         index, _, _ = self.pixels()
         return np.bincount(index, minlength=len(self)).astype(np.int64)
 
     @property
     def boxes(self) -> NDArray[np.int64]:
-        """Boxes `(N, 4)` as x0, y0, x1, y1 in pixels, the far edges one past the last pixel."""
+        """Bounding boxes `(N, 4)` as x0, y0, x1, y1 in pixels, x1 and y1 exclusive."""
         corners = [
             (crop.left, crop.top, crop.left + crop.mask.shape[1], crop.top + crop.mask.shape[0])
             for crop in self.crops()
@@ -115,22 +115,22 @@ class Contents:
 
     @property
     def boundary(self) -> NDArray[np.float32] | None:
-        """How sure a boundary runs through each pixel, `(H, W)`, 0 to 1."""
+        """Boundary probability of each pixel, `(H, W)`, 0 to 1."""
         return self.maps.boundary
 
     @property
     def contours(self) -> NDArray[np.float32] | None:
-        """Boundary strength at which neighbouring regions join, `(2 H + 1, 2 W + 1)`, 0 to 1.
+        """Ultrametric contour map `(2 H + 1, 2 W + 1)`, 0 to 1: strength at which regions merge.
 
-        An ultrametric contour map. That which was given; else of a boundary map its regions,
-        which takes a second for a photograph; None without a boundary map.
+        It is the given map, or else computed from the boundary map, which takes a second for a
+        photograph; None without boundary map.
         """
         if self.maps.contours is None and self.boundary is not None:
-            from congeal.grouping.contours import region_hierarchy  # late: it takes a while
+            from congeal.grouping.contours import region_hierarchy  # imported late: slow
 
             return region_hierarchy(self.boundary).contours().astype(np.float32)
         return self.maps.contours
 
     def pixels(self) -> Pixels:
-        """List index, row and column of every pixel of every object, each `(P,)`."""
+        """Object index, row and column of every pixel of every object, each `(P,)`."""
         return self._objects.pixels()

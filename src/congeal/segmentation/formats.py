@@ -1,4 +1,4 @@
-"""The files a result can be written to: labels, drawing, COCO, outlines, table, maps."""
+"""File formats of a result: label map, overlay, COCO, outlines, table, maps."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ FORMATS = {
     "ucm": "_ucm.mat",
     "cityscapes": "_pred.txt",
 }
-"""Name of each format and what follows the stem of the image in the name of its file.
+"""File name suffix of each format, appended to the stem of the image name.
 
-``labels`` becomes ``_labels.tif`` when there are more objects than 16 bits can number.
+``labels`` is written as ``_labels.tif`` if there are more objects than 16 bits can number.
 """
 
 MAPS = ("semantic", "boundary", "probabilities", "ucm")
-"""Formats of what is known of each pixel, by the names of the maps."""
+"""Formats of maps."""
 
 MAP_OF = {"ucm": "boundary"}
-"""Formats that are made of a map of another name, and the map."""
+"""Formats computed from a map of another name, with that map."""
 
 MAP_ENDINGS = tuple(FORMATS[name] for name in MAPS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
-DRAWN = 2**24  # pixels of an overlay: drawing takes 60 bytes for each
-LIMIT = 65_535
-"""Objects that 16 bits can number."""
+MAX_OVERLAY_PIXELS = 2**24  # drawing takes 60 bytes per pixel
+MAX_UINT16 = 65_535
+"""Largest number of objects in a 16-bit label map."""
 
 
 def find_output(folder: str | Path, stem: str, name: str) -> Path | None:
-    """Look for the file that ``Segmentation.save_as`` wrote for an image in the format ``name``.
+    """Find the file written by ``Segmentation.save_as`` for an image in a given format.
 
     Raises:
-        CongealError: there is no such format.
+        CongealError: the format is unknown.
 
     Example:
         >>> find_output("nowhere", "cell", "labels") is None
@@ -82,7 +82,7 @@ def save(
     scale: Scale | None = None,
     file_name: str = "image.png",
 ) -> Path:
-    """Write in the format that the name of the file tells; ``file_name`` is that of the image."""
+    """Write in the format of the file name; ``file_name`` is the name of the image."""
     if path.name.lower().endswith(("_overlay.png", "_overlay.jpg")):
         return save_overlay(result, path, image)
     for name, write in MAP_WRITERS.items():
@@ -114,27 +114,28 @@ def save_as(
     image: ArrayLike | None,
     scale: Scale | None = None,
 ) -> Path:
-    """Write in a named format, beside the other files of the same image."""
+    """Write in a named format; file names start with the stem of the image."""
     if name not in FORMATS:
         raise unknown("format", name, FORMATS)
-    if name == "labels" and len(result) > LIMIT:
+    if name == "labels" and len(result) > MAX_UINT16:
         name = "tiff"
     path = folder / f"{Path(source).stem}{FORMATS[name]}"
     return save(result, path, image, scale, source)
 
 
 def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Path:
-    """Write the label map, 16 bit, or 32 bit where a TIFF has to number more objects.
+    """Write the label map with 16 bits, or as TIFF with 32 bits for more objects.
 
-    A TIFF carries the size of a pixel: in the tags of ImageJ, or of OME where it is 32 bit.
+    A TIFF contains the pixel size, in ImageJ tags for 16 bits and in OME-XML for 32 bits.
     """
     ending = path.suffix.lower()
     if ending not in LABEL_ENDINGS:
         raise CongealError(f"expected a label file .png or .tif, got {path.name}")
-    many = len(result) > LIMIT
+    many = len(result) > MAX_UINT16
     if many and ending == ".png":
         raise CongealError(
-            f"{path}: PNG numbers at most {LIMIT} objects, got {len(result)}; write .tif instead"
+            f"{path}: PNG numbers at most {MAX_UINT16} objects, got {len(result)}; "
+            "write .tif instead"
         )
     _require_objects(result, path, "label map")
     labels = result.labels_as(np.uint32 if many else np.uint16)
@@ -148,10 +149,10 @@ def save_labels(result: Contents, path: Path, scale: Scale | None = None) -> Pat
 
 
 def save_overlay(result: Contents, path: Path, image: ArrayLike | None) -> Path:
-    """Write the drawing over the image, at most 2^24 pixels of it."""
+    """Write the overlay, reduced to at most 2^24 pixels."""
     if image is None:
-        raise CongealError(f"{path}: an overlay is drawn over the image, got none")
-    picture = Image.fromarray(_drawn(result, image))
+        raise CongealError(f"{path}: expected an image for the overlay, got none")
+    picture = Image.fromarray(_overlay(result, image))
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CongealError(f"expected an overlay file .png or .jpg, got {path.name}")
     with atomic_path(path) as temporary:
@@ -159,15 +160,15 @@ def save_overlay(result: Contents, path: Path, image: ArrayLike | None) -> Path:
     return path
 
 
-def _drawn(result: Contents, image: ArrayLike) -> RGB:
-    step = math.ceil(math.sqrt(math.prod(result.shape) / DRAWN))
+def _overlay(result: Contents, image: ArrayLike) -> RGB:
+    step = math.ceil(math.sqrt(math.prod(result.shape) / MAX_OVERLAY_PIXELS))
     if step == 1 or not result.has_objects:
         return draw(result, image)
     return overlay(np.asarray(image)[::step, ::step], result.labels_as(np.int32)[::step, ::step])
 
 
 def save_coco(result: Contents, path: Path, file_name: str) -> Path:
-    """Write one image's objects as a COCO document."""
+    """Write the objects of one image as a COCO document."""
     _require_objects(result, path, "COCO document of objects")
     write_json(path, coco_document([(file_name, result)]))
     return path
@@ -180,26 +181,26 @@ def save_csv(
     scale: Scale | None = None,
     file_name: str = "image.png",
 ) -> Path:
-    """Write the measurements, one line an object; no name is taken for a formula."""
+    """Write the measurements, one row per object; names are escaped for spreadsheets."""
     _require_objects(result, path, "table of objects")
     rows = measure(result, image, scale)
     channels = 0 if image is None else math.prod(np.shape(image)[2:])
     with (
         atomic_path(path) as temporary,
-        # Names that are no UTF-8 are escaped.
+        # Names that are not UTF-8 are backslash-escaped.
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         writer = csv.DictWriter(file, ["image", *columns_of(channels)], lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            short = {name: _short(value) for name, value in row.items()}
+            rounded = {name: _rounded(value) for name, value in row.items()}
             names = {"image": _no_formula(file_name), "class": _no_formula(row["class"])}
-            writer.writerow({**short, **names})
+            writer.writerow({**rounded, **names})
     return path
 
 
-def _short(value: Any) -> Any:
-    """Give a number in seven digits at least, and nothing where there is none."""
+def _rounded(value: Any) -> Any:
+    """Round floats to at least seven significant digits; NaN becomes an empty cell."""
     if not isinstance(value, float):
         return value
     return "" if math.isnan(value) else round(value, max(4, 6 - _magnitude(value)))
@@ -210,7 +211,7 @@ def _magnitude(value: float) -> int:
 
 
 def _tags(pixel_size: float | None, wide: bool) -> dict[str, Any]:
-    """What tifffile is told: micrometres per pixel by ImageJ's tags, which know no 32 bits."""
+    """Arguments of tifffile for the pixel size: ImageJ tags, or OME for 32 bits (not in ImageJ)."""
     if pixel_size is None:
         return {"metadata": {"axes": "YX"}}
     if wide:
@@ -222,11 +223,11 @@ def _tags(pixel_size: float | None, wide: bool) -> dict[str, Any]:
 
 
 def save_semantic(result: Contents, path: Path) -> Path:
-    """Write the classes of pixels: a PNG with a palette, or 16 bit gray beyond 255 classes."""
+    """Write the semantic map as palette PNG, or as 16-bit gray PNG above 255 classes."""
     classes = _required(result.semantic, result, path, "a semantic map")
     highest = int(classes.max(initial=0))
-    if highest > LIMIT:
-        raise CongealError(f"{path}: PNG numbers at most {LIMIT} classes, got class {highest}")
+    if highest > MAX_UINT16:
+        raise CongealError(f"{path}: PNG numbers at most {MAX_UINT16} classes, got class {highest}")
     wide = highest > 255
     picture = Image.fromarray(classes.astype(np.uint16 if wide else np.uint8))
     if not wide:
@@ -237,25 +238,27 @@ def save_semantic(result: Contents, path: Path) -> Path:
 
 
 def save_boundary(result: Contents, path: Path) -> Path:
-    """Write the boundary map as a gray PNG of 16 bit, 65,535 for 1."""
+    """Write the boundary map as 16-bit gray PNG, scaled by 65,535."""
     boundary = _required(result.boundary, result, path, "a boundary map")
-    gray = np.rint(boundary.astype(np.float64) * LIMIT).astype(np.uint16)
+    gray = np.rint(boundary.astype(np.float64) * MAX_UINT16).astype(np.uint16)
     with atomic_path(path) as temporary:
         Image.fromarray(gray).save(temporary, format="PNG")
     return path
 
 
 def save_probabilities(result: Contents, path: Path) -> Path:
-    """Write ``probabilities (C + 1, H, W)`` in half precision, and ``class_names`` from class 0."""
-    odds = _required(result.probabilities, result, path, "probabilities")
-    names = np.array(["background", *result.class_names])[: len(odds)]
+    """Write ``probabilities (C + 1, H, W)`` in half precision and ``class_names`` as ``.npz``."""
+    probabilities = _required(result.probabilities, result, path, "probabilities")
+    names = np.array(["background", *result.class_names])[: len(probabilities)]
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, probabilities=odds.astype(np.float16), class_names=names)
+        np.savez_compressed(
+            temporary, probabilities=probabilities.astype(np.float16), class_names=names
+        )
     return path
 
 
 def save_ucm(result: Contents, path: Path) -> Path:
-    """Write the hierarchy of regions that the boundary map makes, as the BSDS benchmark does."""
+    """Write the ultrametric contour map as ``.mat``, in the format of the BSDS benchmark."""
     from congeal.grouping.contours import save_contours
 
     _required(result.boundary, result, path, "a boundary map")
@@ -280,5 +283,5 @@ def _require_objects(result: Contents, path: Path, what: str) -> None:
 
 
 def _no_formula(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
+    """Prefix text that a spreadsheet would interpret as a formula with an apostrophe."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

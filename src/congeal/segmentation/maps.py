@@ -1,4 +1,4 @@
-"""The maps of a result beside its objects: a class for each pixel, and where boundaries run."""
+"""The maps of a result: semantic map, probabilities, boundary map and contours."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Maps", "check_maps"]
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What is known of each pixel; None where the task does not ask for it.
+    """The maps of a result; None for those that the task does not predict.
 
     Attributes:
         semantic: class of each pixel, `(H, W)` int64; 0 background, 1..C classes.
         probabilities: of the background and of each class, `(C + 1, H, W)` float16 or float32.
-        boundary: how sure a boundary runs through each pixel, `(H, W)` float32 in [0, 1].
-        contours: boundary strength at which neighbouring regions join, an ultrametric contour map
-            `(2 H + 1, 2 W + 1)` float32 in [0, 1], pixels at odd places.
+        boundary: boundary probability of each pixel, `(H, W)` float32 in [0, 1].
+        contours: ultrametric contour map `(2 H + 1, 2 W + 1)` float32 in [0, 1], with pixels at odd
+            positions: the strength at which neighbouring regions merge.
     """
 
     semantic: NDArray[np.int64] | None = None
@@ -33,7 +33,7 @@ class Maps:
 
     @property
     def held(self) -> tuple[str, ...]:
-        """Names of the maps that are there."""
+        """Names of the maps that are not None."""
         names = ("semantic", "probabilities", "boundary")
         return tuple(name for name in names if getattr(self, name) is not None)
 
@@ -45,7 +45,7 @@ class Maps:
 
     @property
     def highest(self) -> int:
-        """The highest class that the maps name, 0 for none."""
+        """Highest class id of the maps, 0 without."""
         semantic = 0 if self.semantic is None else int(self.semantic.max(initial=0))
         return semantic if self.probabilities is None else len(self.probabilities) - 1
 
@@ -57,18 +57,17 @@ def check_maps(
     shape: tuple[int, int] | None = None,
     contours: ArrayLike | None = None,
 ) -> Maps:
-    """Check the maps of an image and copy them.
+    """Check and copy the maps of an image.
 
     Args:
-        semantic: as in :class:`Maps`; left out, the most probable class where there are
-            probabilities.
+        semantic: as in :class:`Maps`; None: the most probable class, if there are probabilities.
         probabilities: as in :class:`Maps`.
-        boundary: as in :class:`Maps`; left out, that of the contours where there are some.
-        shape: height and width of the image, where they are known from elsewhere.
+        boundary: as in :class:`Maps`; None: taken from the contours, if there are any.
+        shape: height and width of the image; None: those of the maps.
         contours: as in :class:`Maps`.
 
     Raises:
-        CongealError: a map is of another size, type or range.
+        CongealError: a map has the wrong size, type or range.
 
     Example:
         >>> check_maps(None, [[[0.2]], [[0.8]]], None).semantic
@@ -78,8 +77,8 @@ def check_maps(
     classes = _semantic(semantic, odds)
     tree = None if contours is None else _contours(contours)
     if boundary is None and tree is not None:
-        boundary = tree[2::2, 2::2]  # as the Berkeley benchmark scores them
-    lines = None if boundary is None else _shares(np.asarray(boundary, np.float32), "boundary")
+        boundary = tree[2::2, 2::2]  # as scored by the Berkeley benchmark
+    lines = None if boundary is None else _unit_range(np.asarray(boundary, np.float32), "boundary")
     if lines is not None and lines.ndim != 2:
         raise CongealError(f"expected a boundary map (H, W), got shape {lines.shape}")
     if tree is not None and lines is not None and tree.shape != _doubled(lines.shape):
@@ -101,7 +100,7 @@ def _doubled(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _contours(given: ArrayLike) -> NDArray[np.float32]:
-    tree = _shares(np.asarray(given, np.float32), "contours")
+    tree = _unit_range(np.asarray(given, np.float32), "contours")
     if tree.ndim != 2 or not all(side % 2 and side > 1 for side in tree.shape):
         raise CongealError(f"expected contours (2 H + 1, 2 W + 1), got shape {tree.shape}")
     return tree
@@ -121,11 +120,11 @@ def _probabilities(given: ArrayLike) -> NDArray[Any]:
     if array.ndim != 3 or not len(array):
         raise CongealError(f"expected probabilities (C + 1, H, W), got shape {array.shape}")
     kind = np.float16 if array.dtype == np.float16 else np.float32
-    return _shares(array.astype(kind), "probabilities")
+    return _unit_range(array.astype(kind), "probabilities")
 
 
-def _shares(values: NDArray[Any], what: str) -> NDArray[Any]:
-    """Copy numbers between 0 and 1; NaN is none."""
+def _unit_range(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Copy values after checking that all are in [0, 1] (NaN is not)."""
     if not ((values >= 0) & (values <= 1)).all():
-        raise CongealError(f"expected {what} in [0, 1], got {values.min()} to {values.max()}")
+        raise CongealError(f"expected {name} in [0, 1], got {values.min()} to {values.max()}")
     return values.copy()

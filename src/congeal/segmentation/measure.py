@@ -1,4 +1,4 @@
-"""What can be measured on every object of a result, all objects at once."""
+"""Measurements of the objects of a result, vectorised over objects."""
 
 from __future__ import annotations
 
@@ -36,45 +36,45 @@ COLUMNS = (
 )
 """Names of the measurements, in the order of the columns of a CSV file.
 
-``label``: number of the object in the label map, from 1. ``class``: its name. ``area``: in pixels,
+``label``: label of the object in the label map, from 1. ``class``: class name. ``area``: in pixels
 or square micrometres. ``perimeter``: as scikit-image's ``perimeter``. ``circularity``: 4 pi area /
-perimeter squared, at most 1; NaN (empty in a file) where the perimeter is 0, as of a single pixel.
-``centroid_y``, ``centroid_x``: from the middle of the upper left pixel. ``x0, y0, x1, y1``: the
-box, always in pixels, the far edges one past the last pixel. ``length``, ``width``: axes of the
-ellipse with the same second moments. ``orientation``: angle of its long axis from the x axis,
-counter-clockwise as seen, from 0 up to 180 degrees. ``touches_border``: whether a pixel is at the
-edge of the image. ``score``: 0 to 1. ``units``: ``px`` or ``um``, that of area, perimeter,
-centroid, length and width. ``pixel_size``: micrometres per pixel; NaN (empty) where not known.
+perimeter^2, at most 1; NaN (empty in a file) if the perimeter is 0, as for a single pixel.
+``centroid_y``, ``centroid_x``: relative to the centre of the upper left pixel. ``x0, y0, x1, y1``:
+bounding box, always in pixels, x1 and y1 exclusive. ``length``, ``width``: axes of the ellipse with
+the same second moments. ``orientation``: angle of its major axis to the x axis, counter-clockwise,
+in [0, 180) degrees. ``touches_border``: whether a pixel is at the image border. ``score``: 0 to 1.
+``units``: ``px`` or ``um``, of area, perimeter, centroid, length and width. ``pixel_size``:
+micrometres per pixel; NaN (empty) if unknown.
 
-With an image, :data:`INTENSITIES` of each channel stand before ``touches_border``.
+With an image, :data:`INTENSITIES` of each channel are inserted before ``touches_border``.
 """
 
 INTENSITIES = ("mean", "std", "min", "max", "sum")
-"""What is measured of each channel: ``intensity_mean_0`` is the mean of channel 0, and so on.
+"""Intensity statistics per channel: ``intensity_mean_0`` is the mean of channel 0, and so on.
 
-The channels are those the result was made of, numbered in their order there; the values are as
-stored in the file; ``std`` divides by the number of pixels.
+Channels are those that were segmented, in their order; values are as stored in the file; ``std``
+divides by the number of pixels.
 """
 
 Column = NDArray[Any]
 
 
 def columns_of(channels: int) -> tuple[str, ...]:
-    """Name the columns of a table on an image of so many channels.
+    """Names of the columns for an image with a given number of channels.
 
     Example:
         >>> columns_of(1)[14:17]
         ('intensity_mean_0', 'intensity_std_0', 'intensity_min_0')
     """
-    own = [f"intensity_{name}_{c}" for c in range(channels) for name in INTENSITIES]
-    place = COLUMNS.index("touches_border")
-    return (*COLUMNS[:place], *own, *COLUMNS[place:])
+    intensities = [f"intensity_{name}_{c}" for c in range(channels) for name in INTENSITIES]
+    position = COLUMNS.index("touches_border")
+    return (*COLUMNS[:position], *intensities, *COLUMNS[position:])
 
 
 def measure(
     result: Contents, image: ArrayLike | None = None, scale: Scale | None = None
 ) -> list[dict[str, Any]]:
-    """Measure every object from the list of all pixels, in time linear in their number."""
+    """Measure all objects in time linear in the number of pixels; one dictionary per object."""
     scale, count = Scale() if scale is None else scale, len(result)
     index, y, x = result.pixels()
     table = _shapes(result, index, y, x)
@@ -98,17 +98,17 @@ def measure(
 
 
 def _shapes(result: Contents, index: Column, y: Column, x: Column) -> dict[str, Column]:
-    """Everything that pixels alone tell, in pixels."""
+    """Measurements of shape and position, in pixels."""
     area = np.bincount(index, minlength=len(result))
     centre_y, centre_x = (np.bincount(index, v, len(result)) / area for v in (y, x))
-    around = measure_perimeters(result)
+    perimeters = measure_perimeters(result)
     with np.errstate(divide="ignore"):
-        round_ = np.minimum(4 * np.pi * area / around**2, 1)
+        circularity = np.minimum(4 * np.pi * area / perimeters**2, 1)
     boxes, (height, width) = result.boxes, result.shape
     return {
         "area": area,
-        "perimeter": around,
-        "circularity": np.where(around > 0, round_, np.nan),
+        "perimeter": perimeters,
+        "circularity": np.where(perimeters > 0, circularity, np.nan),
         "centroid_y": centre_y,
         "centroid_x": centre_x,
         **dict(zip(("x0", "y0", "x1", "y1"), boxes.T, strict=True)),
@@ -118,7 +118,7 @@ def _shapes(result: Contents, index: Column, y: Column, x: Column) -> dict[str, 
 
 
 def _axes(index: Column, y: Column, x: Column, area: Column) -> dict[str, Column]:
-    """Fit ellipses by second moments; the formulas are those of scikit-image's regionprops."""
+    """Ellipses with the same second moments; formulas as in scikit-image's regionprops."""
     yy, xx, xy = (np.bincount(index, values, len(area)) / area for values in (y * y, x * x, y * x))
     middle, spread = (yy + xx) / 2, np.hypot((yy - xx) / 2, xy)
     angle = np.degrees(0.5 * np.arctan2(-2 * xy, xx - yy)) % 180
@@ -141,10 +141,10 @@ def _intensities(index: Column, stored: Column, count: int, channel: int) -> dic
     area = np.bincount(index, minlength=count)
     total = np.bincount(index, values, count)
     mean = total / area
-    # Around the mean, so that large values leave no rounding error in a small spread.
-    spread = np.sqrt(np.bincount(index, (values - mean[index]) ** 2, count) / area)
+    # Two passes: E[x^2] - E[x]^2 would cancel for large values with a small deviation.
+    deviation = np.sqrt(np.bincount(index, (values - mean[index]) ** 2, count) / area)
     lowest, highest = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(lowest, index, values)
     np.maximum.at(highest, index, values)
-    columns = dict(zip(INTENSITIES, (mean, spread, lowest, highest, total), strict=True))
+    columns = dict(zip(INTENSITIES, (mean, deviation, lowest, highest, total), strict=True))
     return {f"intensity_{name}_{channel}": column for name, column in columns.items()}

@@ -1,4 +1,4 @@
-"""How the objects of a result are kept: one label map where they are disjoint, crops where not."""
+"""Storage of the objects of a result: a label map if disjoint, else cropped masks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Crop:
-    """A mask cut to its box: ``mask`` `(h, w)` whose upper left pixel is at ``top``, ``left``."""
+    """A mask `(h, w)`, cropped to its bounding box with upper left pixel (``top``, ``left``)."""
 
     top: int
     left: int
@@ -32,31 +32,31 @@ class Crop:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """The rows and columns of the image that the crop covers."""
+        """Rows and columns of the image that the mask covers."""
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
 class ObjectMasks(Protocol):
-    """What a result asks of its objects, however they are kept; indices start at 0."""
+    """Interface of the storage of objects; indices start at 0."""
 
     shape: tuple[int, int]
     disjoint: bool
 
     def __len__(self) -> int:
-        """Count the objects."""
+        """Number of objects."""
 
     def crops(self) -> Iterator[Crop]:
-        """Give the objects one by one, each cut to its box."""
+        """Iterate over the objects, each cropped to its bounding box."""
 
     def pixels(self) -> Pixels:
-        """List index, row and column of every pixel of every object, each `(P,)`."""
+        """Object index, row and column of every pixel of every object, each `(P,)`."""
 
     def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
-        """Paint ids 1..N into `(H, W)`; where objects overlap the higher priority wins."""
+        """Label map `(H, W)` with ids 1..N; where objects overlap, the higher priority wins."""
 
     def select(self, keep: NDArray[np.int64]) -> ObjectMasks:
-        """Take the objects with these indices, in this order."""
+        """Select objects by indices, in the given order."""
 
 
 class LabelObjects:
@@ -73,29 +73,29 @@ class LabelObjects:
         return self._count
 
     def crops(self) -> Iterator[Crop]:
-        """Give the objects one by one, each cut to its box."""
+        """Iterate over the objects, each cropped to its bounding box."""
         for index, window in enumerate(ndimage.find_objects(self._labels)):
             rows, columns = window
             yield Crop(rows.start, columns.start, self._labels[window] == index + 1)
 
     def pixels(self) -> Pixels:
-        """List index, row and column of every pixel of every object, each `(P,)`."""
+        """Object index, row and column of every pixel of every object, each `(P,)`."""
         rows, columns = np.nonzero(self._labels)
         return self._labels[rows, columns].astype(np.int64) - 1, rows, columns
 
     def label_map(self, priority: NDArray[np.float32], dtype: DTypeLike = np.int64) -> NDArray[Any]:
-        """Give the map itself, since nothing overlaps."""
+        """The label map; ``priority`` is ignored, since objects are disjoint."""
         return self._labels.astype(dtype)
 
     def select(self, keep: NDArray[np.int64]) -> LabelObjects:
-        """Take the objects with these indices, in this order."""
+        """Select objects by indices, in the given order."""
         table = np.zeros(self._count + 1, np.int32)
         table[keep + 1] = np.arange(1, len(keep) + 1)
         return LabelObjects(table[self._labels], len(keep))
 
 
 class CropObjects:
-    """Objects that may overlap, each a crop of the image."""
+    """Objects that may overlap, stored as cropped masks."""
 
     disjoint = False
 
@@ -107,11 +107,11 @@ class CropObjects:
         return len(self._crops)
 
     def crops(self) -> Iterator[Crop]:
-        """Give the objects one by one, each cut to its box."""
+        """Iterate over the objects, each cropped to its bounding box."""
         yield from self._crops
 
     def pixels(self) -> Pixels:
-        """List index, row and column of every pixel of every object, each `(P,)`."""
+        """Object index, row and column of every pixel of every object, each `(P,)`."""
         parts = [np.nonzero(crop.mask) for crop in self._crops]
         empty = [np.zeros(0, np.int64)]
         rows = [y + crop.top for (y, _), crop in zip(parts, self._crops, strict=True)]
@@ -128,7 +128,7 @@ class CropObjects:
         return painted
 
     def select(self, keep: NDArray[np.int64]) -> ObjectMasks:
-        """Take the objects with these indices, in this order."""
+        """Select objects by indices, in the given order."""
         return objects_from_crops([self._crops[i] for i in keep], self.shape)
 
 

@@ -1,4 +1,4 @@
-"""Perimeters of all objects at once."""
+"""Perimeters of all objects, vectorised over objects."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LENGTHS[[13, 23]] = (1 + np.sqrt(2)) / 2
 
 
 def measure_perimeters(result: Contents) -> NDArray[np.float64]:
-    """Measure the perimeter of every object in pixels, `(N,)`, as scikit-image's ``perimeter``.
+    """Perimeter of every object in pixels `(N,)`, equal to scikit-image's ``perimeter``.
 
-    A border pixel is one with a pixel beside it that is not of its object. Objects that overlap
-    are measured whole.
+    A border pixel has a 4-neighbour outside of its object. Overlapping objects are measured
+    completely.
 
     Source: Benkrid & Crookes, Design and FPGA implementation of a perimeter estimator, 2000.
 
@@ -35,17 +35,17 @@ def measure_perimeters(result: Contents) -> NDArray[np.float64]:
     canvas, place, stride = _canvas(result, index, y, x)
     own = canvas[place]
 
-    def alike(values: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count the neighbours with an object's own number: beside a pixel, and at its corners."""
+    def count_same(values: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number of 4-neighbours and of diagonal neighbours with the label of the pixel."""
         beside = sum((values[place + s] == own).astype(np.int64) for s in (stride, -stride, 1, -1))
         diagonal = (stride + 1, stride - 1, 1 - stride, -1 - stride)
         corners = sum((values[place + s] == own).astype(np.int64) for s in diagonal)
         return np.asarray(beside), np.asarray(corners)
 
-    border = alike(canvas)[0] < 4
+    border = count_same(canvas)[0] < 4
     edges = np.zeros_like(canvas)
     edges[place[border]] = own[border]
-    beside, corners = alike(edges)
+    beside, corners = count_same(edges)
     lengths = np.where(border, _LENGTHS[1 + 2 * beside + 10 * corners], 0)
     return np.bincount(index, lengths, len(result)).astype(np.float64)
 
@@ -53,12 +53,12 @@ def measure_perimeters(result: Contents) -> NDArray[np.float64]:
 def _canvas(
     result: Contents, index: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Lay the objects side by side in one flat array, with a margin around them.
+    """Arrange the objects in one flat array, with a margin of one pixel around each.
 
-    Objects that are disjoint stay in the image; the others get their box each.
+    Disjoint objects stay in the image; overlapping ones get a bounding box each.
 
     Returns:
-        The array with 1..N, the place of each pixel in it, and the step to the row below.
+        The array with labels 1..N, and for each pixel its index and the offset to the next row.
     """
     height, width = result.shape
     if result.disjoint:

@@ -1,4 +1,4 @@
-"""Objects of a volume from the objects of its planes, joined where they overlap.
+"""Stitching of the objects of planes to objects of a volume, by overlap.
 
 Flow: label maps of planes -> :class:`PlaneStitcher`, one plane after another -> label volume.
 """
@@ -21,20 +21,18 @@ Labels = NDArray[np.int64]
 
 @dataclass
 class PlaneStitcher:
-    """Gives the objects of planes the numbers of the objects of a volume that they are part of.
+    """Assigns volume labels to the objects of successive planes.
 
-    The rule: between an object of a plane and one of the plane before, of one class, the
-    intersection over union of their pixels is taken. Pairs that reach ``min_iou`` are joined, the
-    highest first, each object once. So an object that parts goes on in the part that overlaps
-    more, and of two that meet the one that overlaps more goes on; the other part begins, or ends.
-    With ``max_gap`` an object that has no successor is compared with what is left of so many
-    further planes as well, the nearer first; planes between stay empty. Of pairs with the same
-    IoU the one whose new object comes first in its plane is joined first. The numbers that
-    objects have in their planes do not matter.
+    Objects of the same class in neighbouring planes are matched one to one, greedily in descending
+    order of IoU down to ``min_iou``. If an object splits, the part of larger IoU continues it and
+    the other starts a new object; if two objects merge, the one of larger IoU continues. With
+    ``max_gap``, an object without successor is also compared with unmatched objects of that many
+    further planes, nearer planes first; planes in between stay empty. Ties are resolved by the
+    first pixel of the objects. The labels of the planes do not matter.
 
     Args:
-        min_iou: least overlap of what is joined, above 0 and up to 1.
-        max_gap: planes that an object may be missing in.
+        min_iou: minimum IoU of a match, in (0, 1].
+        max_gap: maximum number of consecutive planes in which an object may be missing.
 
     Raises:
         CongealError: a value is out of range.
@@ -49,7 +47,7 @@ class PlaneStitcher:
     max_gap: int = 0
     classes: list[int] = field(default_factory=list)  # of objects of the volume, from number 1
     shape: tuple[int, ...] | None = None
-    _ended: list[Labels] = field(default_factory=list)  # of the planes before, what may go on
+    _open: list[Labels] = field(default_factory=list)  # earlier planes: objects that may continue
 
     def __post_init__(self) -> None:
         if not 0 < self.min_iou <= 1:
@@ -58,37 +56,37 @@ class PlaneStitcher:
             raise CongealError(f"expected a gap of at least 0 planes, got {self.max_gap}")
 
     def add(self, plane: ArrayLike, classes: ArrayLike | None = None) -> Labels:
-        """Number the objects of the next plane.
+        """Add the next plane.
 
         Args:
-            plane: label map ``(H, W)``, or of any other shape; 0 background, -1 void.
-            classes: of its objects 1..K, ``(K,)``; None: all are of one class.
+            plane: label map, ``(H, W)`` or another shape; 0 background, -1 void.
+            classes: class of each object 1..K, ``(K,)``; None: all have the same class.
 
         Returns:
-            The plane with the numbers of the volume, 0 elsewhere.
+            The plane with volume labels, 0 elsewhere.
 
         Raises:
-            CongealError: it is no label map, of another shape than those before, or has objects
-                without a class.
+            CongealError: the plane is not a label map, has another shape than earlier planes, or
+                has objects without a class.
         """
-        labels = _by_place(check_labels(plane, "plane"))
+        labels = _by_first_pixel(check_labels(plane, "plane"))
         if self.shape not in (None, labels[0].shape):
             raise CongealError(f"expected planes of shape {self.shape}, got {labels[0].shape}")
         self.shape = labels[0].shape
         kinds = _kinds(labels[1], classes)
         numbers = np.zeros(len(kinds) + 1, np.int64)  # of the volume, by object of the plane
-        for before in self._ended:
+        for before in self._open:
             self._join(before, labels[0], kinds, numbers)
-        for place in np.flatnonzero(numbers[1:] == 0) + 1:
-            self.classes.append(int(kinds[place - 1]))
-            numbers[place] = len(self.classes)
-        found: Labels = numbers[labels[0]]
-        gone = [np.where(np.isin(old, numbers[1:]), 0, old) for old in self._ended]
-        self._ended = [found, *gone][: self.max_gap + 1]
-        return found
+        for new in np.flatnonzero(numbers[1:] == 0) + 1:
+            self.classes.append(int(kinds[new - 1]))
+            numbers[new] = len(self.classes)
+        stitched: Labels = numbers[labels[0]]
+        earlier = [np.where(np.isin(old, numbers[1:]), 0, old) for old in self._open]
+        self._open = [stitched, *earlier][: self.max_gap + 1]
+        return stitched
 
     def _join(self, before: Labels, plane: Labels, kinds: Labels, numbers: Labels) -> None:
-        """Give objects that have no number yet that of the object of an earlier plane."""
+        """Match objects without number to the objects of an earlier plane."""
         free = np.where(numbers[plane] == 0, plane, 0)
         old = np.where(np.isin(before, numbers[1:]), 0, before)
         table = contingency(old, free).objects()
@@ -100,10 +98,10 @@ class PlaneStitcher:
         for pair in np.lexsort((first, second, -iou)):
             if iou[pair] < self.min_iou:
                 break
-            one, other = int(first[pair]), int(second[pair])
-            if same[pair] and one not in taken and not numbers[other]:
-                taken.add(one)
-                numbers[other] = one
+            old_number, new = int(first[pair]), int(second[pair])
+            if same[pair] and old_number not in taken and not numbers[new]:
+                taken.add(old_number)
+                numbers[new] = old_number
 
 
 def stitch_planes(
@@ -114,24 +112,23 @@ def stitch_planes(
     min_planes: int = 1,
     classes: Sequence[ArrayLike] | None = None,
 ) -> Labels:
-    """Join the objects of planes into the objects of a volume, by how much they overlap.
+    """Stitch the objects of planes to objects of a volume, by their overlap.
 
-    The rule is that of :class:`PlaneStitcher`: between neighbouring planes pairs of objects are
-    joined from the highest intersection over union down to ``min_iou``, each object once.
+    Objects of neighbouring planes are matched one to one, greedily in descending order of IoU down
+    to ``min_iou``; see :class:`PlaneStitcher`.
 
     Args:
-        planes: label maps of one shape, mostly ``(H, W)``, from the first plane to the last:
-            0 background, 1..K objects, -1 void (background here).
-        min_iou: least overlap of what is joined, above 0 and up to 1. Lower joins objects whose
-            outline changes quickly from plane to plane, higher keeps apart what lies on top of
-            each other.
-        max_gap: planes that an object may be missing in.
-        min_planes: objects of fewer planes are left out.
-        classes: for each plane the class of its objects 1..K; None: all are of one class. Objects
-            of different classes are never joined.
+        planes: label maps of the same shape, usually ``(H, W)``, from first to last: 0 background,
+            1..K objects, -1 void (treated as background).
+        min_iou: minimum IoU of a match, in (0, 1]. Lower values join objects whose outline changes
+            quickly between planes; higher values separate objects on top of each other.
+        max_gap: maximum number of consecutive planes in which an object may be missing.
+        min_planes: objects in fewer planes are removed.
+        classes: class of each object 1..K, by plane; None: all have the same class. Objects of
+            different classes are never joined.
 
     Returns:
-        ``(Z, H, W)`` int64, objects 1..K in the order in which they begin.
+        ``(Z, H, W)`` int64, objects 1..K in the order of their first plane.
 
     Raises:
         CongealError: there is no plane, shapes differ, or a value is out of range.
@@ -156,28 +153,28 @@ def stitch_planes(
 
 
 def kept_numbers(volume: Labels, count: int, min_planes: int) -> Labels:
-    """New numbers of the objects of a volume, 0 for those of too few planes.
+    """New labels of the objects of a volume, 0 for objects in too few planes.
 
     Args:
         volume: ``(Z, ...)``, objects 1..count.
-        count: of objects.
-        min_planes: in which an object has to be.
+        count: number of objects.
+        min_planes: minimum number of planes of an object.
 
     Returns:
-        ``(count + 1,)``, of the background too.
+        ``(count + 1,)``, with the background at index 0.
     """
     if min_planes < 1:
         raise CongealError(f"expected at least 1 plane for an object, got {min_planes}")
-    seen = np.zeros(count + 1, np.int64)
+    planes = np.zeros(count + 1, np.int64)
     for plane in volume:
-        seen[areas(plane)[0]] += 1
-    kept = seen >= min_planes
+        planes[areas(plane)[0]] += 1
+    kept = planes >= min_planes
     kept[0] = False
     return np.where(kept, kept.cumsum(), 0)
 
 
-def _by_place(labels: Labels) -> tuple[Labels, Labels]:
-    """Number the objects by their first pixel, and give the labels that they had, in this order."""
+def _by_first_pixel(labels: Labels) -> tuple[Labels, Labels]:
+    """Renumber objects in order of their first pixel; also returns the original labels."""
     flat = np.maximum(labels, 0).ravel()
     names, first, codes = np.unique(flat, return_index=True, return_inverse=True)
     inside = names > 0
@@ -189,7 +186,7 @@ def _by_place(labels: Labels) -> tuple[Labels, Labels]:
 
 
 def _kinds(names: Labels, classes: ArrayLike | None) -> Labels:
-    """Class of each object, by the label that it had."""
+    """Class of each object, by its original label."""
     if classes is None:
         return np.ones(len(names), np.int64)
     given = np.asarray(classes, np.int64)

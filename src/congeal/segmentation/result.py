@@ -1,4 +1,4 @@
-"""The one result type: objects that may overlap, each with a mask, a score and a class."""
+"""``Segmentation``, the result type: objects with masks, scores and classes, and maps."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["Segmentation"]
 
 
 class Segmentation(Contents):
-    """What was found in an image: objects, and maps of classes and boundaries.
+    """The segmentation of an image: objects, and semantic and boundary maps.
 
-    Made by :meth:`from_labels`, :meth:`from_masks` or :meth:`from_maps`. Objects are numbered
-    1..N in the label map and 0..N-1 in every array. Classes start at 1, as in a semantic map,
-    where 0 is background; the name of class c is ``class_names[c - 1]``.
+    Created by :meth:`from_labels`, :meth:`from_masks` or :meth:`from_maps`. Objects have labels
+    1..N in the label map and indices 0..N-1 in arrays. Class ids start at 1 (0 is background in a
+    semantic map); the name of class c is ``class_names[c - 1]``.
 
-    Maps that a task asks for are ``semantic (H, W)`` int64 with ``probabilities (C + 1, H, W)``,
-    and ``boundary (H, W)`` float32 in [0, 1]; each is None where it was not given.
+    Optional maps, None if not given: ``semantic (H, W)`` int64 with ``probabilities
+    (C + 1, H, W)``, and ``boundary (H, W)`` float32 in [0, 1].
 
     Example:
         >>> result = Segmentation.from_labels(np.array([[1, 1, 0], [0, 0, 5]]))
@@ -54,23 +54,23 @@ class Segmentation(Contents):
         probabilities: ArrayLike | None = None,
         boundary: ArrayLike | None = None,
     ) -> Segmentation:
-        """Make a result of disjoint objects from a label map.
+        """Create a result of disjoint objects from a label map.
 
         Args:
-            labels: `(H, W)` integers; 0 and negative (void) are no object. Ids may have gaps and
-                are renumbered 1..N in rising order.
-            scores: `(N,)` in that order; one everywhere when left out.
-            classes: `(N,)` class ids from 1 up, in that order; one everywhere when left out.
-            class_names: name of class 1, of class 2, and so on.
-            embedding: `(D, h, w)` to keep with the result.
-            semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
-                probable class where there are probabilities.
+            labels: `(H, W)` integers; 0 and negative values are not objects. Labels may have gaps
+                and are renumbered 1..N in ascending order.
+            scores: `(N,)` in that order; None: all 1.
+            classes: `(N,)` class ids from 1, in that order; None: all 1.
+            class_names: class names, from class 1.
+            embedding: `(D, h, w)` to store with the result.
+            semantic: class ids `(H, W)`, 0 background; None: the most probable class, if there are
+                probabilities.
             probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
-            boundary: `(H, W)` in [0, 1].
+            boundary: boundary probabilities `(H, W)` in [0, 1].
 
         Raises:
-            CongealError: the map is not two-dimensional integers, the counts differ, or a map is of
-                another size or range.
+            CongealError: the label map is not 2-D integers, counts differ, or a map has the wrong
+                size or range.
 
         Example:
             >>> Segmentation.from_labels(np.eye(3, dtype=int), scores=[0.5]).scores.tolist()
@@ -94,25 +94,25 @@ class Segmentation(Contents):
         probabilities: ArrayLike | None = None,
         boundary: ArrayLike | None = None,
     ) -> Segmentation:
-        """Make a result of objects that may overlap from one mask each.
+        """Create a result of objects that may overlap from masks.
 
-        Masks without a pixel are left out, together with their scores and classes.
+        Empty masks are removed, with their scores and classes.
 
         Args:
             masks: `(N, H, W)`, true or non-zero inside.
-            scores: `(N,)`; one everywhere when left out. Where masks overlap, the label map
-                shows the higher score, and the earlier of two that are equal.
-            classes: `(N,)` class ids from 1 up; one everywhere when left out.
-            class_names: name of class 1, of class 2, and so on.
-            embedding: `(D, h, w)` to keep with the result.
-            semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
-                probable class where there are probabilities.
+            scores: `(N,)`; None: all 1. Where masks overlap, the label map shows the object of
+                higher score, in a tie the first.
+            classes: `(N,)` class ids from 1; None: all 1.
+            class_names: class names, from class 1.
+            embedding: `(D, h, w)` to store with the result.
+            semantic: class ids `(H, W)`, 0 background; None: the most probable class, if there are
+                probabilities.
             probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
-            boundary: `(H, W)` in [0, 1].
+            boundary: boundary probabilities `(H, W)` in [0, 1].
 
         Raises:
-            CongealError: the masks are not three-dimensional, the counts differ, or a map is of
-                another size or range.
+            CongealError: the masks are not 3-D, counts differ, or a map has the wrong size or
+                range.
 
         Example:
             >>> masks = np.array([[[1, 1, 0]], [[0, 1, 1]]], bool)
@@ -140,19 +140,20 @@ class Segmentation(Contents):
         embedding: ArrayLike | None = None,
         contours: ArrayLike | None = None,
     ) -> Segmentation:
-        """Make a result of maps alone, in which no objects were looked for.
+        """Create a result without objects from maps.
 
         Args:
-            semantic: class of each pixel, `(H, W)` integers; 0 background. Left out, the most
-                probable class where there are probabilities.
+            semantic: class ids `(H, W)`, 0 background; None: the most probable class, if there are
+                probabilities.
             probabilities: of background and classes, `(C + 1, H, W)` in [0, 1].
-            boundary: `(H, W)` in [0, 1]; left out, that of the contours where there are some.
-            class_names: name of class 1, of class 2, and so on.
-            embedding: `(D, h, w)` to keep with the result.
+            boundary: boundary probabilities `(H, W)` in [0, 1]; None: taken from the contours, if
+                there are any.
+            class_names: class names, from class 1.
+            embedding: `(D, h, w)` to store with the result.
             contours: an ultrametric contour map `(2 H + 1, 2 W + 1)` in [0, 1].
 
         Raises:
-            CongealError: there is no map, or one is of another size, type or range.
+            CongealError: there is no map, or a map has the wrong size, type or range.
 
         Example:
             >>> Segmentation.from_maps(semantic=[[0, 2]], class_names=["road", "sky"])
@@ -184,12 +185,12 @@ class Segmentation(Contents):
         return cls(objects, trust, kinds, names, kept, maps, has_objects)
 
     def select(self, keep: ArrayLike) -> Segmentation:
-        """Take some of the objects: a truth value for each, or indices in the order wanted.
+        """Select objects by a boolean mask, or by indices in the desired order.
 
-        The maps stay as they are.
+        The maps are not changed.
 
         Raises:
-            CongealError: an object is named twice.
+            CongealError: an object is selected twice.
 
         Example:
             >>> result = Segmentation.from_labels(np.array([[1, 2, 3]]), scores=[0.9, 0.2, 0.7])
@@ -211,7 +212,7 @@ class Segmentation(Contents):
     def draw(self, image: ArrayLike, alpha: float = 0.3, outlines: bool = True) -> colour.RGB:
         """Draw the objects over their image `(H, W)` or `(H, W, C)`.
 
-        A result of maps alone is drawn by the colours of its classes, or else by its boundaries.
+        A result without objects is drawn as classes, or else as boundaries.
 
         Returns:
             The picture `(H, W, 3)`, uint8.
@@ -233,12 +234,12 @@ class Segmentation(Contents):
         pixel_size: float | None = None,
         units: str = "px",
     ) -> list[dict[str, Any]]:
-        """Measure every object; one dictionary each, see :data:`congeal.segmentation.COLUMNS`.
+        """Measure every object; see :data:`congeal.segmentation.COLUMNS`.
 
         Args:
-            image: `(H, W)` or `(H, W, C)`; with it the intensities of each channel are measured.
-            pixel_size: micrometres per pixel; that of :attr:`source` when left out.
-            units: of lengths and areas: ``"px"``, or ``"um"`` where the pixel size is known.
+            image: `(H, W)` or `(H, W, C)`, to measure the intensities of each channel.
+            pixel_size: micrometres per pixel; None: that of :attr:`source`.
+            units: of lengths and areas: ``"px"``, or ``"um"``, which needs the pixel size.
 
         Raises:
             CongealError: the image has another size, or the units need a pixel size.
@@ -250,7 +251,7 @@ class Segmentation(Contents):
         return measure.measure(self, image, self._scale(pixel_size, units))
 
     source: Source | None = None
-    """The image the result was made of, where that is known."""
+    """The segmented image, if known."""
 
     def save(
         self,
@@ -260,27 +261,26 @@ class Segmentation(Contents):
         pixel_size: float | None = None,
         units: str = "px",
     ) -> Path:
-        """Write the result in the format that the file name tells, and give the path back.
+        """Write the result in the format of the file name, and return the path.
 
-        The image and its pixel size, when left out, are those of :attr:`source`.
+        Image and pixel size default to those of :attr:`source`.
 
-        ``.png``, ``.tif``: the label map; ``_overlay.png``: the drawing, which needs the image;
-        ``.json``: COCO; ``.csv``: the measurements; ``.zip``: regions for ImageJ and Fiji;
+        ``.png``, ``.tif``: label map; ``_overlay.png``: overlay, which needs the image; ``.json``:
+        COCO; ``.csv``: measurements; ``.zip``: regions of interest for ImageJ and Fiji;
         ``.geojson``: outlines for QuPath; ``_pred.txt``: objects for the Cityscapes benchmark, with
-        a folder of masks; ``_semantic.png``: the classes of pixels in colours of a palette;
-        ``_boundary.png``: the boundary map, 16 bit, 65,535 for 1; ``_ucm.mat``: regions by
-        boundary strength, as the Berkeley benchmark's files hold them; ``_probabilities.npz``:
-        half precision, with the names of the classes.
+        a folder of masks; ``_semantic.png``: semantic map with colour palette; ``_boundary.png``:
+        boundary map, 16 bit, scaled by 65,535; ``_ucm.mat``: ultrametric contour map, in the format
+        of the Berkeley benchmark; ``_probabilities.npz``: half precision, with class names.
 
         Args:
-            path: of the file; its ending tells the format.
-            image: `(H, W)` or `(H, W, C)`, for drawings and tables.
+            path: the file, whose suffix selects the format.
+            image: `(H, W)` or `(H, W, C)`, for overlays and tables.
             pixel_size: micrometres per pixel, for label TIFF and table.
-            units: of the table: ``"px"``, or ``"um"`` where the pixel size is known.
+            units: of the table: ``"px"``, or ``"um"``, which needs the pixel size.
 
         Raises:
-            CongealError: the ending is unknown, an image is needed, the result does not have
-                what is asked for, or writing fails.
+            CongealError: the suffix is unknown, the image is missing, the result lacks the
+                requested data, or writing fails.
 
         Example:
             >>> import tempfile
@@ -309,20 +309,20 @@ class Segmentation(Contents):
         pixel_size: float | None = None,
         units: str = "px",
     ) -> Path:
-        """Write one of the :data:`FORMATS` for an image and give the path back.
+        """Write the result in one of the :data:`FORMATS`, and return the path.
 
         Args:
             name: ``labels``, ``tiff``, ``overlay``, ``coco``, ``csv``, ``rois``, ``geojson``,
                 ``semantic``, ``boundary``, ``probabilities`` or ``cityscapes``.
-            folder: where to; made when missing.
-            source: file name of the image; its stem begins the name of the file.
+            folder: the target folder, created when missing.
+            source: file name of the image; its stem is the prefix of the new file name.
             image: `(H, W)` or `(H, W, C)`, needed for ``overlay``.
             pixel_size: micrometres per pixel, for label TIFF and table.
-            units: of the table: ``"px"``, or ``"um"`` where the pixel size is known.
+            units: of the table: ``"px"``, or ``"um"``, which needs the pixel size.
 
         Raises:
-            CongealError: there is no such format, an image is needed, the result does not have
-                what is asked for, or writing fails.
+            CongealError: the format is unknown, the image is missing, the result lacks the
+                requested data, or writing fails.
 
         Example:
             >>> import tempfile
@@ -334,12 +334,12 @@ class Segmentation(Contents):
         return formats.save_as(self, name, Path(folder), source, image, scale)
 
     def save_labels(self, path: str | Path) -> Path:
-        """Write the label map: PNG of 16 bit, or TIFF of 16 bit, 32 beyond 65,535 objects.
+        """Write the label map: 16-bit PNG, or TIFF with 16 bits (32 bits above 65,535 objects).
 
-        A TIFF carries the pixel size of :attr:`source`.
+        A TIFF contains the pixel size of :attr:`source`.
 
         Raises:
-            CongealError: another ending, too many objects for PNG, or writing fails.
+            CongealError: the suffix is unknown, PNG cannot number the objects, or writing fails.
 
         Example:
             >>> import tempfile
@@ -350,10 +350,10 @@ class Segmentation(Contents):
         return formats.save_labels(self, Path(path), self._scale(None, "px"))
 
     def save_overlay(self, path: str | Path, image: ArrayLike) -> Path:
-        """Write the drawing over the image `(H, W)` or `(H, W, C)` as PNG or JPEG.
+        """Write the overlay on an image `(H, W)` or `(H, W, C)` as PNG or JPEG.
 
         Raises:
-            CongealError: the image has another size, another ending, or writing fails.
+            CongealError: the image has another size, the suffix is unknown, or writing fails.
 
         Example:
             >>> import tempfile
@@ -365,7 +365,7 @@ class Segmentation(Contents):
         return formats.save_overlay(self, Path(path), image)
 
     def save_coco(self, path: str | Path, file_name: str = "image.png") -> Path:
-        """Write COCO JSON with run-length masks; ``file_name`` is the image it tells of.
+        """Write COCO JSON with run-length masks; ``file_name`` is the name of the image.
 
         Raises:
             CongealError: writing fails.
@@ -379,7 +379,7 @@ class Segmentation(Contents):
         return formats.save_coco(self, Path(path), file_name)
 
     def save_csv(self, path: str | Path, image: ArrayLike | None = None) -> Path:
-        """Write the measurements, one line an object; with the image also intensities.
+        """Write the measurements, one row per object; with an image also intensities.
 
         Raises:
             CongealError: the image has another size, or writing fails.

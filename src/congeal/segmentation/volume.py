@@ -1,4 +1,4 @@
-"""The objects of a volume, what can be measured on them, and the files they are written to."""
+"""The segmentation of a volume: objects, measurements and file formats."""
 
 from __future__ import annotations
 
@@ -43,29 +43,28 @@ VOLUME_COLUMNS = (
     "plane_distance",
     "pixel_size",
 )
-"""Names of the measurements of a volume, in the order of the columns of a CSV file.
+"""Names of the measurements of a volume, in the order of CSV columns.
 
-``voxels``: their number. ``volume``: the same in cubic micrometres where ``units`` is ``um``.
-``planes``: in which the object has a voxel. ``centroid_*``: from the middle of the first voxel, in
-``units``. The box is in voxels, the far edges one past the last. ``touches_border``: whether a
-voxel is at the edge of the volume, the first and the last plane included. ``score``: mean over the
-voxels of the scores in the planes. ``plane_distance``, ``pixel_size``: in micrometres; empty where
-not known.
+``voxels``: number of voxels. ``volume``: volume in ``units`` cubed. ``planes``: number of planes
+with a voxel of the object. ``centroid_*``: relative to the centre of the first voxel, in ``units``.
+``x0`` to ``z1``: bounding box in voxels, upper bounds exclusive. ``touches_border``: whether a
+voxel is at the border of the volume, first and last plane included. ``score``: mean score over the
+voxels. ``plane_distance``, ``pixel_size``: in micrometres; empty if unknown.
 """
 
-LIMIT = 65_535  # objects that 16 bits can number
+MAX_UINT16 = 65_535  # largest number of objects in a 16-bit label map
 
 
 @dataclass(frozen=True)
 class VoxelSize:
-    """How far apart planes and pixels are, and the unit to measure in.
+    """Distances of planes and pixels, and the unit of measurements.
 
     Args:
-        scale: of the pixels, and the unit.
-        plane_distance: micrometres from plane to plane; None where it is not known.
+        scale: pixel size and unit.
+        plane_distance: micrometres between planes; None if unknown.
 
     Raises:
-        CongealError: the distance is not positive, or micrometres are asked for without it.
+        CongealError: the distance is not positive, or is missing for micrometres.
 
     Example:
         >>> VoxelSize(Scale(0.5, "um"), 2.0).volume
@@ -78,36 +77,36 @@ class VoxelSize:
     def __post_init__(self) -> None:
         far = self.plane_distance
         if far is not None and not (math.isfinite(far) and far > 0):
-            raise CongealError(f"expected a distance of planes above 0 micrometres, got {far}")
+            raise CongealError(f"expected a plane distance above 0 micrometres, got {far}")
         if self.scale.units == "um" and far is None:
             raise CongealError(
-                "expected the distance of planes for units um, the file tells none: give it with "
+                "expected a plane distance for units um, the file has none: give it with "
                 "--plane-distance (plane_distance= in Python)"
             )
 
     @property
     def depth(self) -> float:
-        """What distances along the planes' axis are multiplied by."""
+        """Factor from planes to units of length."""
         known = self.scale.units == "um" and self.plane_distance is not None
         return float(self.plane_distance or 1.0) if known else 1.0
 
     @property
     def volume(self) -> float:
-        """What a number of voxels is multiplied by."""
+        """Factor from voxels to units of volume."""
         return self.depth * self.scale.length**2
 
 
 class Volume:
-    """Objects of a volume: a label volume, with a score and a class for each.
+    """The objects of a volume: label volume, scores and classes.
 
     Args:
-        labels: ``(Z, H, W)`` integers, 0 background, objects 1..K, each with a voxel.
-        scores: ``(K,)``; None: 1 each.
-        classes: ``(K,)`` from 1 up; None: 1 each.
-        class_names: of class 1, of class 2, and so on.
+        labels: ``(Z, H, W)`` integers, 0 background, objects 1..K without gaps.
+        scores: ``(K,)``; None: all 1.
+        classes: ``(K,)`` class ids from 1; None: all 1.
+        class_names: class names, from class 1.
 
     Raises:
-        CongealError: the labels are no label volume, or have gaps.
+        CongealError: the labels are not a label volume, or have gaps.
 
     Example:
         >>> volume = Volume([[[1, 1, 0]], [[1, 0, 2]]])
@@ -145,13 +144,13 @@ class Volume:
         max_gap: int = 0,
         min_planes: int = 1,
     ) -> Volume:
-        """Join the results of planes, as :func:`congeal.stitch_planes` does.
+        """Stitch the results of planes, see :func:`congeal.stitch_planes`.
 
         Args:
-            planes: results of one size, from the first plane to the last; each is read once.
-            min_iou: least overlap of what is joined.
-            max_gap: planes that an object may be missing in.
-            min_planes: objects of fewer planes are left out.
+            planes: results of the same size, from first to last; iterated once.
+            min_iou: minimum IoU of a match.
+            max_gap: maximum number of consecutive planes in which an object may be missing.
+            min_planes: objects in fewer planes are removed.
 
         Raises:
             CongealError: there is no plane, or sizes differ.
@@ -195,7 +194,7 @@ class Volume:
         return f"Volume({size}, {len(self)} object{'s' * (len(self) != 1)})"
 
     def measure(self, size: VoxelSize | None = None) -> list[dict[str, Any]]:
-        """Measure every object, plane after plane; see :data:`VOLUME_COLUMNS`."""
+        """Measure every object; see :data:`VOLUME_COLUMNS`."""
         size = VoxelSize() if size is None else size
         count = len(self)
         low, high, centre, planes = self._extent()
@@ -214,7 +213,7 @@ class Volume:
         return rows
 
     def _extent(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], Any]:
-        """First and one past the last voxel, and centroid, ``(K, 3)`` each; planes ``(K,)``."""
+        """Lower and exclusive upper bounds, centroid, ``(K, 3)`` each; planes ``(K,)``."""
         count = len(self)
         low = np.full((count, 3), np.iinfo(np.int64).max)
         high, sums = np.zeros((count, 3), np.int64), np.zeros((count, 3))
@@ -233,11 +232,11 @@ class Volume:
     def save(self, path: str | Path, size: VoxelSize | None = None) -> Path:
         """Write the label volume (``.tif``) or the table of its objects (``.csv``).
 
-        The TIFF is of 16 bit with the tags of ImageJ, or of 32 bit with those of OME where there
-        are more objects; it tells the distance of planes and the size of pixels where known.
+        The TIFF has 16 bits and ImageJ tags, or 32 bits and OME-XML if there are more objects; it
+        contains plane distance and pixel size if known.
 
         Raises:
-            CongealError: the ending is another one, or the file cannot be written.
+            CongealError: the suffix is unknown, or the file cannot be written.
 
         Example:
             >>> import tempfile
@@ -249,13 +248,13 @@ class Volume:
         ending = path.suffix.lower()
         if ending not in (".tif", ".tiff", ".csv"):
             raise CongealError(
-                f"expected the name of a volume ending in .tif or .csv, got {path.name}"
+                f"expected a file name ending in .tif or .csv for a volume, got {path.name}"
             )
         with atomic_path(path) as temporary:
             if ending == ".csv":
                 self._write_table(temporary, size)
             else:
-                wide = len(self) > LIMIT
+                wide = len(self) > MAX_UINT16
                 labels = self.labels.astype(np.uint32 if wide else np.uint16)
                 tifffile.imwrite(temporary, labels, compression="zlib", **_tags(size, wide))
         return path
@@ -265,31 +264,30 @@ class Volume:
             writer = csv.DictWriter(file, VOLUME_COLUMNS, lineterminator="\n")
             writer.writeheader()
             for row in self.measure(size):
-                told = {name: _told(value) for name, value in row.items()}
-                writer.writerow(told)
+                writer.writerow({name: _cell(value) for name, value in row.items()})
 
 
-def _told(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def _tags(size: VoxelSize, wide: bool) -> dict[str, Any]:
-    """What tifffile is told: distances in micrometres by ImageJ's tags, which know no 32 bits."""
+    """Arguments of tifffile for distances: ImageJ tags, or OME for 32 bits (not in ImageJ)."""
     far, pixel = size.plane_distance, size.scale.pixel_size
     if wide:
         sides = {"Z": far, "Y": pixel, "X": pixel}
-        told: dict[str, Any] = {"axes": "ZYX"}
+        metadata: dict[str, Any] = {"axes": "ZYX"}
         for axis, side in sides.items():
             if side is not None:
-                told |= {f"PhysicalSize{axis}": side}
-                told |= {f"PhysicalSize{axis}Unit": "\N{MICRO SIGN}m"}
-        return {"ome": True, "metadata": told}
-    told = {"axes": "ZYX"}
+                metadata |= {f"PhysicalSize{axis}": side}
+                metadata |= {f"PhysicalSize{axis}Unit": "\N{MICRO SIGN}m"}
+        return {"ome": True, "metadata": metadata}
+    metadata = {"axes": "ZYX"}
     if far is not None or pixel is not None:
-        told["unit"] = "um"
+        metadata["unit"] = "um"
     if far is not None:
-        told["spacing"] = far
+        metadata["spacing"] = far
     resolution = {} if pixel is None else {"resolution": (1 / pixel, 1 / pixel)}
-    return {"imagej": True, **resolution, "metadata": told}
+    return {"imagej": True, **resolution, "metadata": metadata}

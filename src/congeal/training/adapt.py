@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from congeal.data.measures import some_samples
+from congeal.data.measures import evenly_spaced_samples
+from congeal.data.rescale import rescaled_size
 from congeal.data.sample import Dataset
-from congeal.data.zoom import zoomed_size
 from congeal.methods.method import Method
 from congeal.training.config import MAX_CROP
 
@@ -41,8 +41,8 @@ def suggest_crop(dataset: Dataset, model: Method, *, small: bool) -> int:
         96
     """
     if model.context_radius is None:
-        sizes = (sample.labels.shape for sample in some_samples(dataset, SIZE_IMAGES))
-        wanted = float(max(max(zoomed_size((h, w), model.scale)) for h, w in sizes))
+        sizes = (sample.labels.shape for sample in evenly_spaced_samples(dataset, SIZE_IMAGES))
+        wanted = float(max(max(rescaled_size((h, w), model.scale)) for h, w in sizes))
     else:
         wanted = 2.5 * model.context_radius if small else MAX_CROP
     divisor = model.divisor

@@ -312,7 +312,7 @@ def _cached_stream(config: TrainConfig, model: Method, training: Dataset) -> Tra
         scale=model.scale,
         min_object_area=model.min_object_area,
         maps=model.wanted_maps,
-        objects_only=model.task.learns_from != "semantic",
+        objects_only=model.task.target != "semantic",
         percentiles=model.percentiles,
     )
     for index in range(len(images)):

@@ -13,7 +13,7 @@ import numpy as np
 
 from congeal.data.alignment import align_masks
 from congeal.data.check import NO_OBJECTS, quick_problems
-from congeal.data.measures import some_samples
+from congeal.data.measures import evenly_spaced_samples
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError
 from congeal.methods.method import Method
@@ -90,7 +90,7 @@ def diagnose(model: Method, training: Dataset, updates: int, *, started: bool = 
     """
     run = _Run(model, training, _readable(training), updates, started)
     checks = [_few_updates]
-    if model.task.learns_from == "labels" and training.protocol not in NO_OBJECTS:
+    if model.task.target == "labels" and training.protocol not in NO_OBJECTS:
         checks += [_masks, _small_objects, _misplaced]
     lines = [line for check in checks for line in check(run)]
     if not lines:
@@ -100,7 +100,7 @@ def diagnose(model: Method, training: Dataset, updates: int, *, started: bool = 
 
 def _readable(training: Dataset) -> list[Sample]:
     try:
-        return list(some_samples(training, CHECKED_IMAGES))
+        return list(evenly_spaced_samples(training, CHECKED_IMAGES))
     except CongealError:  # the training has reported it already
         return []
 
@@ -164,10 +164,10 @@ def _misplaced(run: _Run) -> list[str]:
     if alignment is None:
         return []
     where = f"in {alignment.images} image" + "s" * (alignment.images > 1)
-    if alignment.turn:
+    if alignment.transform:
         return [
-            f"masks fit the images only when {alignment.turn} ({where}): export masks and images "
-            "in the same orientation"
+            f"masks fit the images only when {alignment.transform} ({where}): export masks and "
+            "images in the same orientation"
         ]
     if alignment.is_shifted:
         down, right = alignment.shift
@@ -175,7 +175,7 @@ def _misplaced(run: _Run) -> list[str]:
             "masks are shifted against the images: they fit best when moved "
             f"{_distance(down, 'down')} and {_distance(right, 'right')} ({where})"
         ]
-    if alignment.is_lost:
+    if alignment.is_unrelated:
         return [
             f"outlines of the masks do not follow edges of the images ({where}): check with "
             "congeal data preview that each mask belongs to its image"

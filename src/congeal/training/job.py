@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from congeal.data.batch import Batch
 from congeal.data.sample import Dataset
-from congeal.files import claim, remove_parts
+from congeal.files import lock_folder, remove_parts
 from congeal.methods.method import Method
 from congeal.models.card import model_card
 from congeal.models.config import CONFIG, read_config
@@ -143,7 +143,7 @@ class Job:
         with one_line_errors(self.output):
             trainer = self._trainer()
         # All processes of a training share the folder; the first one locks it.
-        with claim(self.output) if trainer.is_global_zero else nullcontext():
+        with lock_folder(self.output) if trainer.is_global_zero else nullcontext():
             with one_line_errors(self.output):
                 self._fit(trainer, resume)
             leave()  # the first process alone does the rest
@@ -232,7 +232,9 @@ class Job:
         config = read_config(self.output)
         training = {**config.training, "finished": finished}
         about = {"what": config.what, "licence": config.licence}
-        card = model_card(model, training, config.metrics, **about)
+        card = model_card(
+            model, training, config.metrics, description=config.what, licence=config.licence
+        )
         save_model(
             model,
             self.output,
@@ -316,7 +318,7 @@ class Job:
             min_object_area=self.model.min_object_area,
             object_sampling_power=c.object_sampling_power or 0.0,
             maps=self.model.wanted_maps,
-            objects_only=self.model.task.learns_from != "semantic",
+            objects_only=self.model.task.target != "semantic",
             percentiles=self.model.percentiles,
             input_channels=self.model.input_channels,
             workers=workers,
@@ -357,7 +359,8 @@ class Job:
             **self.config.model_dump(mode="json"),
         }
         metrics = _validation_scores(scores)
-        card = model_card(self.model, training, metrics, **self.about)
+        purpose, licence = self.about.get("what", ""), self.about.get("licence", "")
+        card = model_card(self.model, training, metrics, description=purpose, licence=licence)
         save_model(
             self.model,
             self.output,

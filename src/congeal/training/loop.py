@@ -362,9 +362,9 @@ def open_data(
     """
     validation = val if isinstance(val, Dataset) else None
     training = data if isinstance(data, Dataset) else _open_training(data, channels)
-    if training.lacks_truth:
+    if training.unlabelled_reason:
         if val is not None:
-            raise CongealError(training.lacks_truth)
+            raise CongealError(training.unlabelled_reason)
     elif isinstance(val, str | Path):
         validation = _open(val, "all", channels_of(training) or channels)
     elif val is None and not isinstance(data, Dataset):
@@ -396,8 +396,8 @@ def _usable_validation(
     Raises:
         CongealError: the model needs ground truth that the images lack.
     """
-    if model.needs_truth and training.lacks_truth:
-        raise CongealError(training.lacks_truth)
+    if model.needs_truth and training.unlabelled_reason:
+        raise CongealError(training.unlabelled_reason)
     try:
         require_truth(model.task, training, validation)
     except CongealError:

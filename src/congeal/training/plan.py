@@ -102,8 +102,8 @@ def make_plan(
     kind = find_method(method or DEFAULT_METHOD, task or settings.get("task"))
     own, training = split_settings(kind, settings)
     task = task or own.get("task") or kind.tasks[0]
-    if dataset.lacks_truth and not kind.learns_unlabelled:
-        raise CongealError(dataset.lacks_truth)
+    if dataset.unlabelled_reason and not kind.learns_unlabelled:
+        raise CongealError(dataset.unlabelled_reason)
     survey = survey or survey_training(dataset, task)
     preset_own, preset_training = split_settings(kind, _preset(kind, preset))
     derived = {"class_names": _class_names(survey), **preset_own}

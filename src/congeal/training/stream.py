@@ -16,9 +16,9 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler, get_worker_info
 
 from congeal.data.batch import MAPS, Batch, TrainingImage, check_maps
+from congeal.data.rescale import magnification
 from congeal.data.sample import Dataset
 from congeal.data.transforms import Augment
-from congeal.data.zoom import magnification
 from congeal.errors import CongealError
 from congeal.labels import areas
 from congeal.training.read_ahead import ReadAhead
@@ -58,7 +58,7 @@ class TrainStream(TorchDataset[Batch]):
             preparing thread.
         scale: relative size to which images are resized before they are cached.
         min_object_area: in pixels after scaling; images with a smaller median object are enlarged,
-            as in prediction (:func:`congeal.data.zoom.magnification`).
+            as in prediction (:func:`congeal.data.rescale.magnification`).
         object_sampling_power: images are drawn in proportion to (number of objects)^power; 0: all
             equally often. Above 0, each process first reads all images once.
         workers: number of loader processes.

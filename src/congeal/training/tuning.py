@@ -22,7 +22,7 @@ from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
 from congeal.methods.method import MapPrediction, Method
 from congeal.models import shipped
-from congeal.models.card import HEADING, model_card
+from congeal.models.card import TUNED_HEADING, model_card
 from congeal.models.channels import open_for
 from congeal.models.config import CONFIG, ModelConfig, read_config
 from congeal.models.folder import load, save_model
@@ -122,7 +122,7 @@ def tune(
     for line in quick_problems(dataset):
         on_note(line)
     tuning = tune_decoding(tuned, dataset, limit=limit, on_image=on_image, on_try=on_try)
-    if not tuning.objects and tuned.task.fills == "objects":
+    if not tuning.objects and tuned.task.output == "objects":
         raise CongealError(f"expected objects in the images of {dataset.name}, found none")
     if tuning.settings or target != folder:
         card = shipped.describe(folder).card
@@ -178,7 +178,7 @@ def tune_decoding(
     search = _Search(
         model, dataset, predicted, min_gain, lambda: stop() or now() > deadline, on_try
     )
-    if objects or model.task.fills != "objects":
+    if objects or model.task.output != "objects":
         search.climb()
     model.config = search.original
     model.configure(**search.settings)
@@ -225,7 +225,7 @@ def store_tuned(
     half = bool(config.training.get("half"))
     about = {"what": config.what, "licence": config.licence}
     if card is None:
-        card = model_card(model, training, metrics, **about)
+        card = model_card(model, training, metrics, description=config.what, licence=config.licence)
     else:
         line = CHANGED if tuning.settings else UNCHANGED
         card = _with_section(card, line, {**facts, **scores})
@@ -239,8 +239,8 @@ def _scores(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
 
 def _with_section(card: str, line: str, facts: Mapping[str, object]) -> str:
     """The card with its section on tuning replaced, or added at the end."""
-    kept = card.partition(f"\n{HEADING}\n")[0].rstrip()
-    lines = [kept, "", HEADING, "", line, ""]
+    kept = card.partition(f"\n{TUNED_HEADING}\n")[0].rstrip()
+    lines = [kept, "", TUNED_HEADING, "", line, ""]
     return "\n".join([*lines, *(f"- {name}: {value}" for name, value in facts.items()), ""])
 
 
@@ -296,7 +296,7 @@ class _Search:
             self.model.configure(**settings)
             judge = judge_of(self.model.task, self.dataset)
             for maps, sample in self.predicted:
-                judge.look(Comparison(sample, self.model.decode(maps), self.dataset))
+                judge.update(Comparison(sample, self.model.decode(maps), self.dataset))
             scores = judge.compute()
             self.scores[key] = {name: scores[name] for name in self.model.task.headline}
         score = headline(self.model.task, self.scores[key])

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from congeal.clock import now
 from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
-from congeal.evaluation.adapters import lacking
+from congeal.evaluation.adapters import missing_truth
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import Judge, make_judge
 from congeal.figures.colour import RGB, colour_labels, to_display
@@ -66,7 +66,7 @@ def judge_of(task: Task, dataset: Dataset) -> Judge:
         >>> judge_of(TASKS["instances"], DrawnDataset("discs")).headline
         'matching_ap@0.5'
     """
-    return make_judge(PROTOCOLS[task.protocol], dataset, dict(task.measure))
+    return make_judge(PROTOCOLS[task.protocol], dataset, dict(task.protocol_settings))
 
 
 def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> None:
@@ -90,13 +90,13 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
         ...
         congeal.errors.CongealError: expected images with classes for task semantic, discs has ...
     """
-    if task.learns_from == "semantic" and not training.class_names:
+    if task.target == "semantic" and not training.class_names:
         raise CongealError(
             f"expected images with classes for task {task.name}, {training.name} has none; "
             "docs/how-to/classes.md shows how to provide them"
         )
     if validation is not None and len(validation):
-        problem = lacking(PROTOCOLS[task.protocol], validation, validation[0])
+        problem = missing_truth(PROTOCOLS[task.protocol], validation, validation[0])
         if problem is not None:
             raise CongealError(problem)
 
@@ -282,7 +282,7 @@ class Validation(Callback):
             for number in range(trainer.global_rank, len(indices), trainer.world_size):
                 sample = self.dataset[indices[number]]
                 result = model.segment(sample.image)
-                judge.look(Comparison(sample, result, self.dataset))
+                judge.update(Comparison(sample, result, self.dataset))
                 self.on_image(number + 1, len(indices))
                 drawn = number < MAX_OVERLAYS * trainer.world_size and trainer.is_global_zero
                 if self.overlays is not None and drawn:
@@ -306,9 +306,9 @@ class Validation(Callback):
 
 def _draw_truth(sample: Sample, task: Task) -> RGB:
     """The ground truth of the task as a picture ``(H, W, 3)``."""
-    if task.fills == "semantic" and sample.semantic is not None:
+    if task.output == "semantic" and sample.semantic is not None:
         return colour_classes(sample.semantic)
-    if task.fills == "boundary":
+    if task.output == "boundary":
         segmentations = sample.annotations or (sample.labels,)
         annotators = sample.boundaries or [boundaries(labels) for labels in segmentations]
         return to_display(np.mean(annotators, axis=0))
@@ -317,9 +317,9 @@ def _draw_truth(sample: Sample, task: Task) -> RGB:
 
 def _draw_result(result: Segmentation, task: Task) -> RGB:
     """The prediction for the task as a picture ``(H, W, 3)``."""
-    if task.fills == "semantic" and result.semantic is not None:
+    if task.output == "semantic" and result.semantic is not None:
         return colour_classes(result.semantic)
-    if task.fills == "boundary" and result.boundary is not None:
+    if task.output == "boundary" and result.boundary is not None:
         return to_display(result.boundary)
     return colour_labels(result.labels)
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,9 @@ from congeal.data.batch import Batch
 from congeal.errors import CongealError
 from congeal.losses.variational import variational_terms
 from congeal.methods.dvis import DVIS, DVISConfig
-from congeal.methods.dvis.verification import Verdicts
+from congeal.methods.dvis.verification import VerificationOutput
 from congeal.methods.method import MapPrediction
+from congeal.models.folder import load, save_model
 
 
 def make(seed=0, **settings):
@@ -66,7 +69,7 @@ def test_close_values_are_told_apart_by_the_small_bandwidth_once_verified(monkey
     def judge(projected, masks, ratio):
         areas = masks.sum((1, 2)).float()
         good = torch.where(areas > 80, 0.1, 0.9)  # the union of the bars is no object
-        return Verdicts(torch.zeros(len(masks), 2), good)
+        return VerificationOutput(torch.zeros(len(masks), 2), good)
 
     monkeypatch.setattr(model.verification, "forward", judge)
     assert len(model.candidates(maps)) == 5
@@ -178,12 +181,41 @@ def test_the_encoder_learns_classes_by_joint_training_alone(progress):
     assert encoder_gradient_of_class(apart, "verification", progress) == 0
 
 
-def test_candidates_are_verified_from_a_share_of_a_joint_training_on():
-    model = make(candidates_from=0.25)
-    assert model.losses(drawn_batch(), stage="joint", progress=0.2)["iou"] == 0
+def judged_masks(model, progress, monkeypatch):
+    """How many masks the verification is shown."""
+    usual, counts = model.verification.forward, []
+
+    def forward(projected, masks, *more):
+        counts.append(len(masks))
+        return usual(projected, masks, *more)
+
+    monkeypatch.setattr(model.verification, "forward", forward)
+    model.losses(drawn_batch(), stage="joint", progress=progress)
+    return counts[-1]
+
+
+def test_candidates_are_verified_from_a_share_of_a_joint_training_on(monkeypatch):
+    model = make(
+        candidates_from=0.25, coordinates="channels", foreground_threshold=1e-6, min_area=0,
+        seed=2,
+    )  # fmt: skip
+    objects = sum(len(torch.unique(labels[labels > 0])) for labels in drawn_batch().labels)
+    assert judged_masks(model, 0.2, monkeypatch) == objects
     assert not model.verified
-    assert "iou" in model.losses(drawn_batch(), stage="joint", progress=0.25)
+    assert judged_masks(model, 0.25, monkeypatch) > objects
     assert model.verified
+
+
+def test_a_perfect_mask_and_a_shifted_one_are_told_apart_by_iou_before_any_candidate():
+    """The IoU head sees true masks, every other one of them shifted."""
+    targets = []
+    for jitter in (0.0, 0.5):
+        model = make(jitter=jitter)
+        model.verification.cover[-1].bias.data.fill_(1.0)
+        model.verification.cover[-1].weight.data.zero_()
+        targets.append(model.losses(drawn_batch(), stage="joint", progress=0.0)["iou"].item())
+    assert targets[0] == 0  # what is predicted, 1, is right for all
+    assert targets[1] > 0
 
 
 def test_classes_are_learnt_from_true_masks_before_there_is_any_candidate():
@@ -193,7 +225,7 @@ def test_classes_are_learnt_from_true_masks_before_there_is_any_candidate():
     image = (labels[:, None] == 1).float().expand(1, 3, 32, 32)
     labels = labels.expand(2, 32, 32)
     batch = Batch(image.expand(2, 3, 32, 32), labels, semantic=labels)
-    model = make(class_names=("a", "b"), foreground_threshold=1e6).train()
+    model = make(class_names=("a", "b"), foreground_threshold=1e6, class_weight=1).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(15):
         loss = model.losses(batch, stage="joint", progress=0.0)["class"]
@@ -227,3 +259,15 @@ def test_bad_settings_are_told():
         DVISConfig.from_settings({"bandwidths": [0.5, -1]})
     with pytest.raises(CongealError, match="got DVIS, which does instances"):
         DVIS(task="semantic")
+
+
+def test_a_folder_of_an_earlier_version_is_refused_in_one_line(tmp_path):
+    """Its verification learnt by features of the encoder, and its settings do not say so."""
+    folder = save_model(make(features="encoder"), tmp_path / "old", card="")
+    config = json.loads((folder / "config.json").read_text())
+    del config["settings"]["network"]["features"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CongealError, match="does not fit the settings") as told:
+        load(folder)
+    assert "\n" not in str(told.value)
+    assert "verification.project" in str(told.value)

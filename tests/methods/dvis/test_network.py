@@ -43,3 +43,11 @@ def test_at_the_start_all_values_of_a_small_image_are_below_zero():
     torch.manual_seed(0)
     values = ValueNetwork(DVISNetwork()).eval()(torch.rand(1, 3, 32, 32)).values
     assert values.max() < 0
+
+
+@pytest.mark.parametrize(("features", "stride"), [("decoder", 2), ("encoder", 8)])
+def test_features_for_the_verification_are_those_asked_for(features, stride):
+    network = ValueNetwork(DVISNetwork(features=features)).eval()
+    found = network(torch.rand(1, 3, 64, 96)).features
+    assert network.feature_stride == stride
+    assert tuple(found.shape) == (1, network.feature_channels, 64 // stride, 96 // stride)

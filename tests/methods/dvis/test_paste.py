@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from congeal.data.zoom import zoom_labels
+from congeal.data.rescale import rescale_labels
 from congeal.methods.dvis.paste import Frame, sample_labels
 
 
@@ -29,7 +29,7 @@ def test_labels_are_sampled_to_the_size_of_the_map(stride, size):
 @pytest.mark.parametrize("scale", [1.0, 0.5, 1.4])
 def test_masks_of_a_map_come_back_where_they_were(stride, scale):
     labels = blobs(97, 120)
-    shown = zoom_labels(torch.from_numpy(labels), scale)
+    shown = rescale_labels(torch.from_numpy(labels), scale)
     coarse = sample_labels(shown[None], stride)[0]
     frame = Frame(labels.shape, tuple(coarse.shape), stride, scale)
     for number in range(1, 6):

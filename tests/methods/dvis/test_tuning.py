@@ -8,7 +8,7 @@ from congeal.data import Dataset
 from congeal.data.sample import Sample
 from congeal.methods import MapPrediction
 from congeal.methods.dvis import DVIS
-from congeal.methods.dvis.verification import Verdicts
+from congeal.methods.dvis.verification import VerificationOutput
 from congeal.models import load
 from congeal.models.folder import save_model
 from congeal.training.tuning import tune_decoding
@@ -45,7 +45,7 @@ def judged(model, monkeypatch, true_iou, false_iou, true_class, false_class):
         iou = torch.where(true, true_iou, false_iou)
         sure = torch.where(true, true_class, false_class)
         logits = torch.stack([1 - sure, sure, torch.full_like(sure, 1e-9)], 1).log()
-        return Verdicts(logits, iou)
+        return VerificationOutput(logits, iou)
 
     maps = MapPrediction({"values": values(), "features": torch.zeros(8, 8, 8)}, (64, 64), 2)
     monkeypatch.setattr(model.verification, "forward", judge)

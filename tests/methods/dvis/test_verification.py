@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional
 
 from congeal.methods.dvis.verification import (
-    Verdicts,
     VerificationNetwork,
+    VerificationOutput,
     VerificationTargets,
     pool_masks,
     verification_losses,
@@ -53,7 +53,7 @@ def test_without_objects_or_classes_targets_are_open():
 
 def test_the_losses_are_cross_entropy_of_what_takes_part_and_huber_of_iou():
     logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
-    said = Verdicts(logits, torch.tensor([0.95, 0.2, 0.0]))
+    said = VerificationOutput(logits, torch.tensor([0.95, 0.2, 0.0]))
     target = VerificationTargets(torch.tensor([1.0, 0.6, 0.0]), torch.tensor([2, -1, 0]))
     found = verification_losses(said, target, theta=0.1)
     expected = functional.cross_entropy(logits[[0, 2]], torch.tensor([2, 0]))
@@ -62,7 +62,7 @@ def test_the_losses_are_cross_entropy_of_what_takes_part_and_huber_of_iou():
 
 
 def test_with_one_class_only_the_iou_learns_and_scores():
-    said = Verdicts(torch.randn(2, 2), torch.tensor([0.3, 1.7]))
+    said = VerificationOutput(torch.randn(2, 2), torch.tensor([0.3, 1.7]))
     target = VerificationTargets(torch.tensor([1.0, 0.6]), torch.tensor([1, 1]))
     assert float(verification_losses(said, target)["class"]) == 0
     scores, classes = said.scores(0.25)
@@ -72,7 +72,7 @@ def test_with_one_class_only_the_iou_learns_and_scores():
 
 def test_the_score_mixes_iou_and_class():
     logits = torch.log(torch.tensor([[0.1, 0.2, 0.7]]))
-    scores, classes = Verdicts(logits, torch.tensor([0.5])).scores(0.25)
+    scores, classes = VerificationOutput(logits, torch.tensor([0.5])).scores(0.25)
     assert float(scores) == pytest.approx(0.25 * 0.5 + 0.75 * 0.7)
     assert classes.tolist() == [2]
 
@@ -91,7 +91,7 @@ def test_pooling_after_the_first_layer_is_the_layer_after_pooling():
     mask = torch.zeros(1, 20, 24, dtype=torch.bool)
     mask[0, 4:12, 6:18] = True
     box = torch.tensor([[0, 6.0, 4, 18, 12]])
-    pooled = roi_align(features, box, 14, 0.5, 2, aligned=True)
+    pooled = roi_align(features, box, 14, 0.5, 1, aligned=True)
     shape = roi_align(mask[None].float(), box, 14, 1.0, 2, aligned=True)
     weight = torch.cat([net.project.weight, net.join.weight], 1)
     joined = functional.conv2d(torch.cat([pooled, shape], 1), weight, net.join.bias)
@@ -124,6 +124,16 @@ def test_the_verdict_on_a_candidate_does_not_depend_on_the_others():
     masks = torch.rand(200, 8, 8, generator=torch.Generator().manual_seed(3)) < 0.5
     together, alone = net(projected, masks, 0.5), net(projected, masks[150:151], 0.5)
     assert torch.allclose(together.logits[150], alone.logits[0], atol=1e-5)
+
+
+def test_candidates_of_several_images_are_verified_as_those_of_each():
+    net = network()
+    projected = torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(2))
+    masks = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(3)) < 0.5
+    together = net(projected, masks, 0.5, torch.tensor([0, 1, 1]))
+    first, second = net(projected[:1], masks[:1], 0.5), net(projected[1:], masks[1:], 0.5)
+    assert torch.allclose(together.logits, torch.cat([first.logits, second.logits]), atol=1e-5)
+    assert torch.allclose(together.iou, torch.cat([first.iou, second.iou]), atol=1e-5)
 
 
 def test_pooling_over_a_mask_takes_its_cells_alone():

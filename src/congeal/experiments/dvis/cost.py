@@ -41,15 +41,15 @@ def count_operations(encoder: str, side: int, candidates: int = CANDIDATES) -> d
     model = _paper_model(encoder).to("meta")
     side = math.ceil(side / model.divisor) * model.divisor
     image = torch.empty(1, 3, side, side, device="meta")
-    body, judge = model.network.body, model.verification
-    width = judge.project.out_channels
+    body, verification = model.network.body, model.verification
+    width = verification.project.out_channels
     with torch.no_grad():
         features = body.encoder(image)
         x = body.refine(body.decoder(features))
         joined = model.network._joined(features)
         seen = torch.empty(candidates, width, SIDE, SIDE, device="meta")
         mask = torch.empty(candidates, 1, SIDE, SIDE, device="meta")
-        flat = judge.layers(seen)
+        flat = verification.layers(seen)
         pixels = x.shape[-1] * x.shape[-2]
         return {
             "encoder": _operations(lambda: body.encoder(image)),
@@ -57,9 +57,11 @@ def count_operations(encoder: str, side: int, candidates: int = CANDIDATES) -> d
             "value": _operations(lambda: body.heads["value"](x)),
             # sorting and one pass per bandwidth, counted as comparisons
             "mean shift": 2 * pixels * math.ceil(math.log2(pixels)),
-            "projection": _operations(lambda: judge.project(joined)),
-            "verification": _operations(lambda: (judge.join(mask), judge.layers(seen))),
-            "heads": _operations(lambda: (judge.classify(flat), judge.cover(flat))),
+            "projection": _operations(lambda: verification.project(joined)),
+            "verification": _operations(
+                lambda: (verification.join(mask), verification.layers(seen))
+            ),
+            "heads": _operations(lambda: (verification.classify(flat), verification.cover(flat))),
         }
 
 
@@ -85,12 +87,12 @@ def measure_seconds(encoder: str, side: int, candidates: int = CANDIDATES) -> di
     output = model(image)
     values = _squares(output.values.shape[-1], candidates)
     masks = model.find(values).masks
-    judge = model.verification
+    verification = model.verification
     return {
         "network": _seconds(lambda: model(image)),
         "mean shift": _seconds(lambda: model.find(values)),
         "second stage": _seconds(
-            lambda: judge(judge.project(output.features), masks, model._ratio)
+            lambda: verification(verification.project(output.features), masks, model._ratio)
         ),
     }
 

@@ -18,7 +18,7 @@ SEEN, UNSEEN = ("disc", "square"), ("triangle", "star")
 
 
 class ShapesOf(Dataset):
-    """Drawn scenes of 2 to 8 shapes of some classes; what class an object is of is not told.
+    """Drawn scenes of 2 to 8 shapes of some classes, without their classes in the labels.
 
     Args:
         names: of :data:`congeal.data.scenes_shapes.SHAPES`.

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
-from congeal.data.zoom import zoom_image
+from congeal.data.rescale import rescale_image
 from congeal.errors import CongealError, unknown
 from congeal.grouping.flat_shift import FlatMeanShift
 from congeal.grouping.registry import build_grouping
@@ -202,7 +202,7 @@ class Discriminative(Method):
         """Run the network on an image ``(C, H, W)`` at one scale."""
         size = (pixels.shape[1], pixels.shape[2])
         scale = self.config.input.scale * magnification
-        scaled = zoom_image(pixels, scale)  # (C, h, w)
+        scaled = rescale_image(pixels, scale)  # (C, h, w)
         device = next(self.parameters()).device
         padded = pad_to(scaled[None], self.divisor)
         maps = self(padded.to(device, memory_format=torch.channels_last))

@@ -16,6 +16,8 @@ from congeal.grouping.scalar_shift import ScalarMeanShift
 
 __all__ = ["Candidates", "find_candidates", "mask_iou", "suppress"]
 
+MOST = 1000  # groups of one bandwidth that are looked for at most; a map may fall to pieces
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -115,7 +117,10 @@ def find_candidates(
         ).group(values)
         found = Candidates(*_masks(groups.layers, groups.scores, max_candidates))
     else:
-        parts = [_balls(values, b, foreground_threshold, split_components) for b in bandwidths]
+        most = max_candidates or MOST
+        parts = [
+            _balls(values, b, foreground_threshold, split_components, most) for b in bandwidths
+        ]
         found = _pool(parts, smallest, duplicate_iou, max_candidates)
     return _filled(found) if holes else found
 
@@ -131,10 +136,12 @@ def _masks(labels: Tensor, scores: Tensor, most: int | None) -> tuple[Tensor, Te
     return masks, scores[:count]
 
 
-def _balls(values: Tensor, bandwidth: float, threshold: float, split: bool) -> Candidates:
+def _balls(
+    values: Tensor, bandwidth: float, threshold: float, split: bool, most: int
+) -> Candidates:
     """The groups of one bandwidth in R^C."""
     mask = values.amax(0) >= threshold
-    groups = FlatMeanShift(bandwidth).group(values, mask)
+    groups = FlatMeanShift(bandwidth, most=most).group(values, mask)
     labels, modes = groups.labels, groups.prototypes  # (h, w), (K, C)
     if split:
         parts = torch.from_numpy(split_parts(labels.cpu().numpy())).to(labels.device)

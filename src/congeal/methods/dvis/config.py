@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import field_validator
 
@@ -10,7 +11,37 @@ from congeal.losses.variational_terms import Pairs
 from congeal.methods.sections import InputSettings, MethodSettings, NetworkSettings
 from congeal.settings import Settings, setting
 
-__all__ = ["DVISConfig"]
+__all__ = ["PRESETS", "DVISConfig"]
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "fast": {},
+    "paper": {
+        "network.encoder": "resnet50",
+        "network.pretrained": True,
+        "network.freeze_norm": True,
+        "network.output_stride": 8,
+        "network.stride": 4,
+        "network.channels": 1,
+        "network.coordinates": "none",
+        "network.verification_width": 256,
+        "network.object_pooling": False,
+        "network.features": "encoder",
+        "network.verification_stride": 1,
+        "network.box_margin": 0.0,
+        "network.settle_norm": 0.0,
+        "loss.permutation_weight": 0.2,
+        "loss.different_weight": 1.0,
+        "loss.window": 129,
+        "loss.centre": 8,
+        "loss.dilation": 8,
+        "loss.repulsion_radius": None,
+        "loss.jitter": 0.0,
+        "decoding.bandwidths": (0.9, 0.4),
+        "training.optimizer": "sgd",
+        "training.weight_decay": 5e-4,
+    },
+}
+"""Settings by preset; what is not named keeps its default or follows from the images."""
 
 
 class DVISNetwork(NetworkSettings):
@@ -30,8 +61,17 @@ class DVISNetwork(NetworkSettings):
         le=1,
         paper="0",
     )
+    features: Literal["decoder", "encoder"] = setting(
+        "decoder",
+        "what candidates are verified by: the map of the decoder, at the stride of the value map, "
+        "or features of the encoder from stride 8 on",
+        paper="encoder",
+    )
     verification_width: int = setting(
         32, "channels of the first layers of the verification network", ge=8, paper="256"
+    )
+    verification_stride: Literal[1, 2] = setting(
+        2, "of the third layer of the verification network, in cells of 14 x 14", paper="1"
     )
     object_pooling: bool = setting(
         True,
@@ -75,13 +115,13 @@ class DVISLoss(Settings):
     )
     repulsion_radius: float | None = setting(
         None,
-        "objects repel only where they are closer, and are told apart by connectedness; "
+        "distance up to which objects repel; connectedness separates those further apart; "
         "none: everywhere",
         gt=0,
         unit="px",
         paper="none",
     )
-    class_weight: float = setting(1.0, "weight of the cross-entropy of candidates", ge=0)
+    class_weight: float = setting(10.0, "weight of the cross-entropy of candidates", ge=0)
     iou_weight: float = setting(1.0, "weight of the Huber loss of predicted IoU", ge=0)
     positive_iou: float = setting(
         0.2, "candidates have a class from this IoU on", gt=0, le=1, paper="0.2"
@@ -91,8 +131,8 @@ class DVISLoss(Settings):
     )
     joint: bool = setting(
         True,
-        "verification and value map learn together, the encoder by both, classes from true masks "
-        "from the start on; false: one after the other, and the encoder learns no classes",
+        "train verification and value map together, the encoder by both, classes from true masks "
+        "from the start on; false: one after the other, and the encoder does not learn classes",
     )
     candidates_from: float = setting(
         0.5, "share of a joint training after which candidates are verified", ge=0, le=1
@@ -100,7 +140,17 @@ class DVISLoss(Settings):
     true_candidates: bool = setting(
         True, "true objects join the candidates in training, so that good ones are never lacking"
     )
-    candidates: int = setting(32, "candidates drawn per image in training", ge=1)
+    jitter: float = setting(
+        0.2,
+        "furthest shift of every other true mask, relative to the root of its area, so that the "
+        "IoU to predict is not always 1",
+        ge=0,
+        le=1,
+        paper="0",
+    )
+    candidates: int = setting(
+        8, "candidates drawn per image in training, and true objects beside them", ge=1
+    )
 
     @field_validator("window")
     @classmethod

@@ -12,19 +12,18 @@ from torch import Tensor, nn
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
-from congeal.data.zoom import zoom_image
+from congeal.data.rescale import rescale_image
 from congeal.losses.variational import variational_terms
 from congeal.methods.dvis.candidates import Candidates, find_candidates, suppress
-from congeal.methods.dvis.config import DVISConfig
+from congeal.methods.dvis.config import PRESETS, DVISConfig
+from congeal.methods.dvis.examples import draw_candidates, shift_masks, true_masks
 from congeal.methods.dvis.network import ValueNetwork, ValueOutput, hold_moments
 from congeal.methods.dvis.paste import Frame, sample_labels
 from congeal.methods.dvis.search import SEARCH_SPACE
 from congeal.methods.dvis.suggest import suggest_settings
 from congeal.methods.dvis.verification import (
-    Verdicts,
     VerificationNetwork,
     VerificationTargets,
-    true_masks,
     verification_losses,
     verification_targets,
 )
@@ -41,11 +40,11 @@ TERMS = ("binary", "permutation", "mumford_shah", "quantisation")
 
 
 class DVIS(Method):
-    """Every pixel one real number, constant within objects and apart between them.
+    """One real number per pixel, constant within an object and different between objects.
 
-    The first stage learns the value map by a variational loss; mean shift of the values with two
-    bandwidths gives candidates. The second stage learns to verify candidates: how well each covers
-    an object, and of what class it is.
+    A variational loss trains the value map. Mean shift of the values, with several bandwidths,
+    gives candidates. A second network verifies them: it predicts the IoU of each with an object,
+    and its class.
 
     Example:
         >>> model = DVIS(min_area=4)
@@ -59,29 +58,7 @@ class DVIS(Method):
     Config = DVISConfig
     tasks = ("instances",)
     search_space = SEARCH_SPACE
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "fast": {},
-        "paper": {
-            "network.encoder": "resnet50",
-            "network.pretrained": True,
-            "network.freeze_norm": True,
-            "network.output_stride": 8,
-            "network.stride": 4,
-            "network.coordinates": "none",
-            "network.verification_width": 256,
-            "network.object_pooling": False,
-            "network.box_margin": 0.0,
-            "network.settle_norm": 0.0,
-            "loss.permutation_weight": 0.2,
-            "loss.different_weight": 1.0,
-            "loss.window": 129,
-            "loss.centre": 8,
-            "loss.dilation": 8,
-            "decoding.bandwidths": (0.9, 0.4),
-            "training.optimizer": "sgd",
-            "training.weight_decay": 5e-4,
-        },
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     config: DVISConfig
     verified: Tensor
@@ -96,6 +73,7 @@ class DVIS(Method):
             c.verification_width,
             c.box_margin,
             c.object_pooling,
+            c.verification_stride,
         )
         # Until verification has learnt, candidates are ranked by how constant their values are.
         self.register_buffer("verified", torch.tensor(False))
@@ -112,7 +90,7 @@ class DVIS(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose scale, gamma, smallest object and repulsion radius by object sizes."""
+        """Choose scale, gamma, smallest object, channels and repulsion radius by the objects."""
         return suggest_settings(survey)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
@@ -144,8 +122,9 @@ class DVIS(Method):
     ) -> dict[str, Tensor]:
         """Terms of the value map, ``class`` and ``iou``: those that the stage learns by.
 
-        In the stage ``joint`` the encoder learns by all of them. Before there are candidates of
-        use, classes are learnt from the true masks: no term of the value map tells the encoder.
+        In the stage ``joint`` all of them train the encoder. Before ``loss.candidates_from``,
+        while candidates are poor, the verification learns from true masks: no term of the value
+        map depends on classes.
         """
         joint = stage == "joint"
         begun = joint and progress >= self.config.loss.candidates_from
@@ -164,12 +143,7 @@ class DVIS(Method):
             return terms | self._verification_losses(batch, output, generator)
         if not joint:
             return terms
-        none = output.values.sum() * 0.0  # the log has the same terms from the start
-        terms |= {"class": none, "iou": none}
-        if len(self.config.class_names) > 1:
-            found = self._verification_losses(batch, output, generator, truth_only=True)
-            terms["class"] = found["class"]
-        return terms
+        return terms | self._verification_losses(batch, output, generator, truth_only=True)
 
     def map_losses(
         self, values: Tensor, labels: Tensor, generator: torch.Generator | None = None
@@ -210,28 +184,23 @@ class DVIS(Method):
         labels = sample_labels(batch.get("labels"), self.config.network.stride)
         semantic = sample_labels(batch.get("semantic"), self.config.network.stride)
         projected = self.verification.project(output.features)
-        said, targets = [], []
+        found, targets = [], []
         for i, values in enumerate(output.values.detach().relu()):
-            masks = self._examples(
-                None if truth_only else values, labels[i], image_generator(generator, i)
-            )
-            if len(masks):
-                said.append(self.verification(projected[i : i + 1], masks, self._ratio))
-                targets.append(
-                    verification_targets(
-                        masks,
-                        labels[i],
-                        semantic[i],
-                        positive_iou=c.positive_iou,
-                        negative_iou=c.negative_iou,
-                    )
+            chance = image_generator(generator, i)
+            found.append(self._examples(None if truth_only else values, labels[i], chance))
+            targets.append(
+                verification_targets(
+                    found[-1],
+                    labels[i],
+                    semantic[i],
+                    positive_iou=c.positive_iou,
+                    negative_iou=c.negative_iou,
                 )
-        if not said:  # other processes may have some, and count them with this one
-            nothing = projected.flatten()[:0]  # on the graph
-            said.append(Verdicts(nothing.reshape(0, self.verification.classes + 1), nothing))
-            targets.append(VerificationTargets(nothing.detach(), labels.new_zeros(0)))
+            )
+        counts = torch.tensor([len(masks) for masks in found], device=labels.device)
+        images = torch.arange(len(counts), device=labels.device).repeat_interleave(counts)
         losses = verification_losses(
-            Verdicts(*map(torch.cat, zip(*said, strict=True))),
+            self.verification(projected, torch.cat(found), self._ratio, images),
             VerificationTargets(*map(torch.cat, zip(*targets, strict=True))),
             theta=c.theta,
         )
@@ -240,26 +209,43 @@ class DVIS(Method):
     def _examples(
         self, values: Tensor | None, labels: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Masks ``(N, h, w)`` that an image gives in training, drawn at random if they are many."""
-        parts = [] if values is None else [self.find(values).masks]
-        if values is None or self.config.loss.true_candidates:
-            parts.append(true_masks(labels))
-        masks = torch.cat(parts)
-        order = torch.randperm(len(masks), generator=generator)[: self.config.loss.candidates]
-        return masks[order.to(masks.device)]
+        """Masks ``(N, h, w)`` that an image gives in training: candidates, then true objects.
+
+        Candidates are of one bandwidth, drawn at random, which takes a third of the time of three.
+        """
+        c, truth = self.config.loss, true_masks(labels)
+        parts = [truth[:0]]
+        if values is not None:
+            bandwidths = self.config.decoding.bandwidths
+            one = int(torch.randint(len(bandwidths), (), generator=generator))
+            masks = self.find(values, bandwidths[one : one + 1]).masks
+            parts.append(
+                draw_candidates(
+                    masks, truth, c.candidates, positive_iou=c.positive_iou, generator=generator
+                )
+            )
+        if values is None or c.true_candidates:
+            order = torch.randperm(len(truth), generator=generator)[: c.candidates]
+            parts.append(shift_masks(truth[order.to(truth.device)], c.jitter, generator))
+        return torch.cat(parts)
 
     @property
     def _ratio(self) -> float:
         """Pixels of the features per pixel of the value map."""
         return self.config.network.stride / self.network.feature_stride
 
-    def find(self, values: Tensor) -> Candidates:
-        """Candidates of one value map ``(C, h, w)`` after the ReLU, by the settings in force."""
+    def find(self, values: Tensor, bandwidths: tuple[float, ...] | None = None) -> Candidates:
+        """Candidates of one value map ``(C, h, w)`` after the ReLU, by the settings in force.
+
+        Args:
+            values: the map.
+            bandwidths: None: those of the settings.
+        """
         c = self.config.decoding
         split = c.split_components
         return find_candidates(
             values,
-            bandwidths=c.bandwidths,
+            bandwidths=bandwidths or c.bandwidths,
             foreground_threshold=c.foreground_threshold,
             min_area=c.min_area / self.config.network.stride**2,
             split_components=self.context_radius is not None if split is None else split,
@@ -285,7 +271,7 @@ class DVIS(Method):
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
         height, width = pixels.shape[1:]
-        shown = zoom_image(pixels, self.config.input.scale * magnified)  # (3, h, w)
+        shown = rescale_image(pixels, self.config.input.scale * magnified)  # (3, h, w)
         device = next(self.parameters()).device
         batch = pad_to(shown[None], self.divisor).to(device, memory_format=torch.channels_last)
         output = self(batch)
@@ -309,8 +295,8 @@ class DVIS(Method):
         """
         c = self.config.decoding
         found, scores, classes = self._verify(maps)
-        sure = (scores >= c.min_score).nonzero()[:, 0]
-        kept = sure[suppress(found.masks[sure], scores[sure], c.max_overlap)]
+        accepted = (scores >= c.min_score).nonzero()[:, 0]
+        kept = accepted[suppress(found.masks[accepted], scores[accepted], c.max_overlap)]
         return self._describe(maps, found.masks[kept], scores[kept], classes[kept], keep_embedding)
 
     @torch.inference_mode()
@@ -356,8 +342,8 @@ class DVIS(Method):
         found = self.find(maps.maps["values"].float())
         if not self.verified:
             return found, found.cohesion, torch.ones_like(found.cohesion, dtype=torch.int64)
-        said = self.verification(maps.maps["features"][None], found.masks, self._ratio)
-        return found, *said.scores(self.config.decoding.iou_share)
+        output = self.verification(maps.maps["features"][None], found.masks, self._ratio)
+        return found, *output.scores(self.config.decoding.iou_share)
 
     def _describe(
         self,

@@ -1,4 +1,4 @@
-"""The network of the value map, which also hands out features for the verification."""
+"""The network of the value map, which also gives features for the verification."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from congeal.networks.registry import EncoderDecoder
 
 __all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
 
-FINEST = 8  # stride of the features that candidates are judged by
-UNIT = 64.0  # px, of positions as the head is told them
+FINEST = 8  # px, finest stride of the encoder's features for the verification
+UNIT = 64.0  # px per unit of position in the head
 SLOPE = 10.0  # growth of a value per UNIT: a level of m_2 = 1 every 6 px
 DEPTH = 10.0  # by which background sinks per unit of its logit
 START = 1.25  # of that logit: all pixels sink by 15, at no cost for background
@@ -24,11 +24,11 @@ LEAST = 2.0  # value of an object in the corner, m_1 of the paper
 
 
 class ValueOutput(NamedTuple):
-    """What a :class:`ValueNetwork` says of a batch.
+    """Output of a :class:`ValueNetwork` for a batch.
 
     Attributes:
         values: ``(B, C, h, w)`` float32, before the final ReLU.
-        features: ``(B, F, H / s, W / s)`` of the encoder at stride ``s = feature_stride``.
+        features: ``(B, F, H / s, W / s)`` for the verification, at stride ``s = feature_stride``.
     """
 
     values: Tensor
@@ -56,14 +56,13 @@ def hold_moments(network: nn.Module) -> None:
 class PositionHead(nn.Module):
     """Values that start from where a pixel lies: ``f = h(x) + w . p + 2 - depth softplus(s(x))``.
 
-    Objects that look alike differ by their place only. Told its place, a pixel has to add no more
-    than its offset from the object's centre for all pixels of the object to agree, and that can be
-    seen from close by. The directions w do not learn and nothing scales them: a factor that
-    shrinks them is the fastest way for the pixels of an object to agree, and then all objects are
-    alike too. Background sinks by s, which does not know the place, so no image is too large for
-    it. At the start everything sinks, at no cost for background, and it is for the objects to
-    rise; the other way round background pulls down all pixels before anything else is learnt.
-    Positions p count from the upper left corner, so that they are positive in an image of any size.
+    Objects that look alike differ by their position only. Given w . p, the network has to predict
+    h = the offset to the object's centre, which a small receptive field shows. The directions w are
+    fixed: if they learnt, shrinking them would be the fastest way to make the pixels of an object
+    agree, and all objects would become alike. Background is lowered by s, which does not depend on
+    the position, so the size of the image is not limited. All pixels start below 0, which costs
+    nothing for background, and the loss raises objects; if they started above, background would
+    lower all pixels first. Positions p count from the upper left corner, hence are never negative.
 
     Args:
         channels_in: of the decoder's map.
@@ -103,8 +102,9 @@ def _directions(count: int) -> Tensor:
 class ValueNetwork(nn.Module):
     """Encoder and light decoder with one head, the value map.
 
-    The features are the deepest level of the encoder of each stride from 8 on, brought to the
-    finest of these strides: one level where dilation holds the stride back, several else.
+    The features for the verification are the decoder's map before its last layer, or (``features``
+    of the config) the deepest level of the encoder of each stride from 8 on, at the finest of
+    these strides: one level where dilation holds the stride back, several otherwise.
 
     Args:
         config: of the network.
@@ -119,7 +119,7 @@ class ValueNetwork(nn.Module):
         >>> network = ValueNetwork(DVISNetwork())
         >>> output = network(torch.zeros(1, 3, 64, 64))
         >>> tuple(output.values.shape), tuple(output.features.shape)
-        ((1, 1, 32, 32), (1, 256, 8, 8))
+        ((1, 1, 32, 32), (1, 24, 32, 32))
     """
 
     mean: Tensor
@@ -127,9 +127,9 @@ class ValueNetwork(nn.Module):
 
     def __init__(self, config: DVISNetwork, planes: int = 3) -> None:
         super().__init__()
-        self.told = config.coordinates == "channels"
+        self.coordinate_input = config.coordinates == "channels"
         self.body = EncoderDecoder(
-            planes + 2 * self.told,
+            planes + 2 * self.coordinate_input,
             {"value": config.channels},
             decoder_stride=config.stride,
             decoder=config.decoder,
@@ -140,26 +140,28 @@ class ValueNetwork(nn.Module):
             self.body.heads["value"] = PositionHead(
                 self.body.decoder.channels, config.channels, config.stride
             )
+        self.from_encoder = config.features == "encoder"
         encoder = self.body.encoder
         strides = [s for s in encoder.reductions if s >= FINEST] or encoder.reductions[-1:]
         self.levels = [
             len(encoder.reductions) - 1 - encoder.reductions[::-1].index(s)
             for s in dict.fromkeys(strides)
         ]
-        self.feature_stride = min(strides)
-        self.feature_channels = sum(encoder.channels[level] for level in self.levels)
+        self.feature_stride = min(strides) if self.from_encoder else config.stride
+        joined = sum(encoder.channels[level] for level in self.levels)
+        self.feature_channels = joined if self.from_encoder else self.body.decoder.channels
         self.divisor = self.body.divisor
         register_moments(self, config.encoder, config.mean, config.deviation, planes)
 
     def forward(self, image: Tensor) -> ValueOutput:
         """``(B, 3, H, W)``, sides divisible by ``divisor``, to a :class:`ValueOutput`."""
         image = (image - self.mean) / self.deviation
-        if self.told:
+        if self.coordinate_input:
             image = torch.cat([image, coordinate_channels(image)], 1)
         features = self.body.encoder(image)
-        x = self.body.refine(self.body.decoder(features))
-        values = self.body.heads["value"](x).float()
-        return ValueOutput(values, self._joined(features))
+        fine = self.body.decoder(features)
+        values = self.body.heads["value"](self.body.refine(fine)).float()
+        return ValueOutput(values, self._joined(features) if self.from_encoder else fine)
 
     def _joined(self, features: list[Tensor]) -> Tensor:
         chosen = [features[level] for level in self.levels]

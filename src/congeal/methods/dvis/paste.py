@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from congeal.data.zoom import zoomed_size
+from congeal.data.rescale import rescaled_size
 
 __all__ = ["Frame", "sample_labels"]
 
@@ -47,7 +47,7 @@ class Frame:
         self, size: tuple[int, int], map_size: tuple[int, int], stride: int, scale: float = 1.0
     ) -> None:
         self.size = size
-        shown = zoomed_size(size, scale)
+        shown = rescaled_size(size, scale)
         self.rows, self.columns = (
             _interpolation(*sides, stride) for sides in zip(size, shown, map_size, strict=True)
         )

@@ -20,14 +20,16 @@ from congeal.methods.suggestions import (
 __all__ = ["suggest_settings"]
 
 SMALL_OBJECT = 200.0  # px, area of the median object below which an image is upscaled
+FEW = 3  # objects of the busiest image up to which one number per pixel is enough
+CHANNELS = 3  # numbers per pixel beyond it
 
 
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     """Choose how to show objects of these sizes, and whether far-apart ones share a value.
 
-    One number tells few objects apart. In crowded images (over 24 objects in the busiest) objects
-    differ from their neighbours only, within twice the median diameter, and connectedness tells
-    the rest apart.
+    One number tells few objects apart: where an image has more than 3, pixels have 3 numbers. In
+    crowded images (over 24 objects in the busiest) objects differ from their neighbours only,
+    within twice the median diameter, and connectedness tells the rest apart.
 
     Raises:
         CongealError: no image has any object.
@@ -36,8 +38,9 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         >>> from congeal.data import open_dataset
         >>> from congeal.data.measures import survey_training
         >>> discs = open_dataset("discs", "train", count=8)
-        >>> suggest_settings(survey_training(discs, "instances"))["input.scale"]
-        1.0
+        >>> chosen = suggest_settings(survey_training(discs, "instances"))
+        >>> chosen["input.scale"], chosen["network.channels"]
+        (1.0, 3)
     """
     surveyed_areas(survey)  # raises where there are none
     sparse = is_sparse(survey)
@@ -46,6 +49,7 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         "input.scale": scale,
         "input.gamma": 0.5 if is_dark(survey) else 1.0,
         "decoding.min_area": smallest_area(survey, scale),
+        "network.channels": 1 if _busiest(survey) <= FEW else CHANNELS,
     }
     if sparse:
         return chosen
@@ -55,3 +59,8 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         "loss.repulsion_radius": float(np.clip(2 * extent, 24, 128).round()),
         "decoding.fill_holes": is_solid(survey),
     }
+
+
+def _busiest(survey: TrainingSurvey) -> int:
+    """Objects of the image that has most."""
+    return max(len(one.areas) for one in survey.images)

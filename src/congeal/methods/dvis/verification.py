@@ -1,4 +1,4 @@
-"""The second stage: is a candidate an object, how well does it cover one, and of what class?"""
+"""The second stage: IoU with an object, and class, of each candidate."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from congeal.networks.heads import ObjectHead
 from congeal.processes import shared_count
 
 __all__ = [
-    "Verdicts",
     "VerificationNetwork",
+    "VerificationOutput",
     "VerificationTargets",
     "pool_masks",
-    "true_masks",
     "verification_losses",
     "verification_targets",
 ]
 
-SIDE = 14  # of the features that a candidate is looked at by (the paper)
+SIDE = 14  # cells of RoIAlign along each axis (the paper)
 IGNORED = -1  # class of candidates that are neither object nor background
-CHUNK = 128  # candidates looked at together, which bounds memory
+SAMPLES = 1  # of the features per cell and axis; of the mask twice as many
+CHUNK = 128  # candidates per pass, which bounds memory
 
 
-class Verdicts(NamedTuple):
-    """What the network says of N candidates.
+class VerificationOutput(NamedTuple):
+    """Output of :class:`VerificationNetwork` for N candidates.
 
     Attributes:
         logits: ``(N, C + 1)``, background first.
@@ -44,13 +44,13 @@ class Verdicts(NamedTuple):
 
         With one class the score is S_iou: the class head has not learnt.
         """
-        sure, kind = self.logits.float().softmax(1)[:, 1:].max(1)
+        probability, kind = self.logits.float().softmax(1)[:, 1:].max(1)
         share = iou_share if self.logits.shape[1] > 2 else 1.0
-        return share * self.iou.float().clamp(0, 1) + (1 - share) * sure, kind + 1
+        return share * self.iou.float().clamp(0, 1) + (1 - share) * probability, kind + 1
 
 
 class VerificationTargets(NamedTuple):
-    """What N candidates are, by the truth.
+    """True IoU and class of N candidates.
 
     Attributes:
         iou: ``(N,)`` intersection over union with the object that overlaps most.
@@ -73,16 +73,17 @@ class VerificationNetwork(nn.Module):
         classes: C, background not counted.
         width: n, 256 in the paper.
         box_margin: share of its sides by which a box grows on each side.
-        object_pooling: classes also follow from the features pooled over the candidate alone, mean
-            and largest value. The norms before the average over the box take away most of what is
-            the same all over it, such as colour.
+        object_pooling: add class logits from the features pooled over the candidate alone, mean
+            and maximum. Group norm before the average over the box removes most of what is constant
+            over it, such as colour.
+        stride: of the third layer's convolution; 1 in the paper, 2 halves the operations.
 
     Example:
         >>> network = VerificationNetwork(8, classes=3, width=16)
         >>> masks = torch.zeros(2, 8, 8, dtype=torch.bool)
         >>> masks[0, :3, :4] = masks[1, 5, 5] = True
-        >>> said = network(network.project(torch.zeros(1, 8, 2, 2)), masks, ratio=0.25)
-        >>> tuple(said.logits.shape), tuple(said.iou.shape)
+        >>> output = network(network.project(torch.zeros(1, 8, 2, 2)), masks, ratio=0.25)
+        >>> tuple(output.logits.shape), tuple(output.iou.shape)
         ((2, 4), (2,))
     """
 
@@ -93,6 +94,7 @@ class VerificationNetwork(nn.Module):
         width: int = 256,
         box_margin: float = 0.0,
         object_pooling: bool = False,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.box_margin = box_margin
@@ -103,7 +105,7 @@ class VerificationNetwork(nn.Module):
         self.layers = nn.Sequential(
             _layer(width, width),
             _layer(width, width),
-            _layer(width, 2 * width),
+            _layer(width, 2 * width, stride),
             _layer(2 * width, 2 * width),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -115,35 +117,53 @@ class VerificationNetwork(nn.Module):
         self.cover = _head(4 * width, 2 * width, 1)
         self.cover[-1].bias.data.fill_(0.5)  # type: ignore[operator]  # no dead ReLU
 
-    def forward(self, projected: Tensor, masks: Tensor, ratio: float) -> Verdicts:
-        """Judge the candidates of one image.
+    def forward(
+        self, projected: Tensor, masks: Tensor, ratio: float, images: Tensor | None = None
+    ) -> VerificationOutput:
+        """Verify candidates, of one image or of several.
 
         Args:
-            projected: ``(1, n, h', w')`` features after ``self.project``.
+            projected: ``(B, n, h', w')`` features after ``self.project``.
             masks: ``(N, h, w)`` bool, none empty.
             ratio: pixels of the features per pixel of the masks.
+            images: ``(N,)`` number of each candidate's image; None: all are of the first.
         """
         if not len(masks):
-            return Verdicts(projected.new_zeros(0, self.classes + 1), projected.new_zeros(0))
-        parts = [self._judge(projected, part, ratio) for part in masks.split(CHUNK)]
-        return Verdicts(*(torch.cat(column) for column in zip(*parts, strict=True)))
+            nothing = projected.flatten()[:0]  # on the graph
+            return VerificationOutput(nothing.reshape(0, self.classes + 1), nothing)
+        if images is None:
+            images = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
+        parts = [
+            self._verify(projected, part, ratio, its)
+            for part, its in zip(masks.split(CHUNK), images.split(CHUNK), strict=True)
+        ]
+        return VerificationOutput(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
-    def _judge(self, projected: Tensor, masks: Tensor, ratio: float) -> Verdicts:
+    def _verify(
+        self, projected: Tensor, masks: Tensor, ratio: float, images: Tensor
+    ) -> VerificationOutput:
         boxes = self.boxes(masks)
-        first = boxes.new_zeros(len(boxes), 1)
-        number = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
-        seen = roi_align(
-            projected.float(), torch.cat([first, boxes], 1), SIDE, ratio, 2, aligned=True
+        number = torch.arange(len(boxes), device=boxes.device)
+        seen, shape = (
+            roi_align(
+                x.float(), torch.cat([of[:, None], boxes], 1), SIDE, share, samples, aligned=True
+            )
+            for x, of, share, samples in (
+                (projected, images, ratio, SAMPLES),
+                (masks[:, None], number, 1.0, 2 * SAMPLES),
+            )
         )
-        shape = roi_align(
-            masks[:, None].float(), torch.cat([number, boxes], 1), SIDE, 1.0, 2, aligned=True
-        )
-        x = functional.relu(self.norm(seen + self.join(shape)))
+        x = functional.relu(self.norm(seen + self._joined(shape)))
         x = self.layers(x)
         logits = self.classify(x)
         if self.pooled is not None:
             logits = logits + self.pooled.decide(pool_masks(seen, shape))
-        return Verdicts(logits, self.cover(x)[:, 0].relu())
+        return VerificationOutput(logits, self.cover(x)[:, 0].relu())
+
+    def _joined(self, shape: Tensor) -> Tensor:
+        """``self.join``, as a product: a convolution of one channel is slow on a CPU."""
+        joined: Tensor = shape * self.join.weight[:, :, 0, 0].T[..., None, None]
+        return joined + self.join.bias[:, None, None]  # type: ignore[index]
 
     def boxes(self, masks: Tensor) -> Tensor:
         """``(N, 4)`` left, top, right, bottom of masks ``(N, h, w)``, grown by the margin."""
@@ -176,10 +196,10 @@ def _groups(width: int) -> int:
     return next(count for count in (8, 4, 2, 1) if width % count == 0)
 
 
-def _layer(channels_in: int, channels_out: int) -> nn.Sequential:
+def _layer(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     """Group norm: the number of candidates in a batch may be one."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
         nn.GroupNorm(_groups(channels_out), channels_out),
         nn.ReLU(inplace=True),
     )
@@ -191,18 +211,6 @@ def _head(channels_in: int, hidden: int, channels_out: int) -> nn.Sequential:
     )
 
 
-def true_masks(labels: Tensor) -> Tensor:
-    """The objects of a label map ``(h, w)`` as masks ``(K, h, w)`` bool.
-
-    Example:
-        >>> true_masks(torch.tensor([[-1, 0, 7, 7, 2]])).int().tolist()
-        [[[0, 0, 0, 0, 1]], [[0, 0, 1, 1, 0]]]
-    """
-    numbers = torch.unique(labels[labels > 0])
-    masks: Tensor = labels == numbers[:, None, None]
-    return masks
-
-
 def verification_targets(
     masks: Tensor,
     labels: Tensor,
@@ -211,7 +219,7 @@ def verification_targets(
     positive_iou: float = 0.2,
     negative_iou: float = 0.1,
 ) -> VerificationTargets:
-    """What candidates are, by intersection over union with the objects of an image.
+    """IoU and class of candidates, by the objects of an image.
 
     A candidate is of the class of the object that it overlaps most from ``positive_iou`` on, and
     background where 0 < IoU < ``negative_iou``; all others take no part in the class loss. Void
@@ -261,24 +269,24 @@ def _object_classes(of_pixel: Tensor, semantic: Tensor | None) -> Tensor:
 
 
 def verification_losses(
-    said: Verdicts, target: VerificationTargets, *, theta: float = 0.1
+    predicted: VerificationOutput, target: VerificationTargets, *, theta: float = 0.1
 ) -> dict[str, Tensor]:
     """Cross-entropy of the class and Huber loss of the IoU, means over candidates that take part.
 
     With one class the class head has nothing to learn: its loss is 0.
 
     Example:
-        >>> said = Verdicts(torch.zeros(1, 3), torch.tensor([0.5]))
+        >>> predicted = VerificationOutput(torch.zeros(1, 3), torch.tensor([0.5]))
         >>> target = VerificationTargets(torch.tensor([1.0]), torch.tensor([2]))
-        >>> {name: round(float(x), 2) for name, x in verification_losses(said, target).items()}
+        >>> {name: round(float(x), 2) for name, x in verification_losses(predicted, target).items()}
         {'class': 1.1, 'iou': 0.45}
     """
-    count = shared_count(torch.tensor(len(target.iou), device=said.iou.device))
-    iou = huber((said.iou.float() - target.iou).abs(), theta).sum() / count
-    if said.logits.shape[1] == 2:
-        return {"class": said.logits.sum() * 0.0, "iou": iou}
+    count = shared_count(torch.tensor(len(target.iou), device=predicted.iou.device))
+    iou = huber((predicted.iou.float() - target.iou).abs(), theta).sum() / count
+    if predicted.logits.shape[1] == 2:
+        return {"class": predicted.logits.sum() * 0.0, "iou": iou}
     taking_part = shared_count((target.classes != IGNORED).sum())
     entropy = functional.cross_entropy(
-        said.logits.float(), target.classes, ignore_index=IGNORED, reduction="sum"
+        predicted.logits.float(), target.classes, ignore_index=IGNORED, reduction="sum"
     )
     return {"class": entropy / taking_part, "iou": iou}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.data.batch import Batch
-from congeal.data.zoom import zoom_image
+from congeal.data.rescale import rescale_image
 from congeal.grouping.edges import suppress_non_maxima
 from congeal.losses.balanced_logistic import balanced_logistic_loss
 from congeal.losses.pairwise import pairwise_loss
@@ -170,7 +170,7 @@ class RPEBoundaries(DenseTask):
         self, pixels: Tensor, scale: float
     ) -> tuple[SideOutput, tuple[tuple[int, int], tuple[int, int]]]:
         """Output for an image at one scale, its scaled size, and that size with padding."""
-        scaled = zoom_image(pixels, self.config.input.scale * scale)
+        scaled = rescale_image(pixels, self.config.input.scale * scale)
         padded = pad_to(scaled[None], self.divisor)
         device = next(self.parameters()).device
         output = self(padded.to(device, memory_format=torch.channels_last))

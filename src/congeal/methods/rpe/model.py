@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
+from congeal.data.rescale import rescale_image
 from congeal.data.sample import Dataset
-from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
 from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.mean_shift import MeanShift
@@ -273,7 +273,7 @@ class RPE(Method):
         """Run the network on an image ``(3, H, W)`` at one scale."""
         height, width = pixels.shape[1:]
         scale = self.config.input.scale * magnified
-        scaled = zoom_image(pixels, scale)  # (3, h, w)
+        scaled = rescale_image(pixels, scale)  # (3, h, w)
         output, stride = self._predict_padded(scaled), int(self.config.network.stride)
         if scale != 1:
             within = (scaled.shape[1], scaled.shape[2])

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from congeal.data.batch import Batch
-from congeal.data.zoom import zoom_image
+from congeal.data.rescale import rescale_image
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.image import apply_gamma, network_input, pad_to
@@ -127,7 +127,7 @@ class RPESemantic(DenseTask):
 
     def _at_scale(self, pixels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Probabilities of an image ``(3, H, W)`` at one scale, and its embedding."""
-        scaled = zoom_image(pixels, self.config.input.scale * scale)
+        scaled = rescale_image(pixels, self.config.input.scale * scale)
         padded = pad_to(scaled[None], self.divisor)
         device = next(self.parameters()).device
         output = self(padded.to(device, memory_format=torch.channels_last))

@@ -12,7 +12,7 @@ from congeal.networks.blocks import ConvNorm
 from congeal.networks.decoders import LightDecoder
 from congeal.networks.encoders import build_encoder, register_moments
 from congeal.networks.pyramid import AtrousPyramid
-from congeal.sphere import FAINT, normalise
+from congeal.sphere import MIN_EMBEDDING_NORM, normalise
 
 __all__ = ["ClassNetwork", "ClassOutput"]
 
@@ -86,5 +86,5 @@ class ClassNetwork(nn.Module):
         *fine, coarse = self.encoder((image - self.mean) / self.deviation)
         x = self.pyramid(coarse)
         x = self.refine(x if self.decoder is None else self.decoder([*fine, x]))
-        embedding = normalise(self.embed(x).float(), dim=1, eps=FAINT)
+        embedding = normalise(self.embed(x).float(), dim=1, eps=MIN_EMBEDDING_NORM)
         return ClassOutput(embedding, self.classify(x).float())

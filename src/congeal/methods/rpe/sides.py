@@ -12,7 +12,7 @@ from torch.nn import functional
 from congeal.methods.rpe.boundaries_config import BoundaryNetwork
 from congeal.networks.decoders import LightDecoder
 from congeal.networks.encoders import build_encoder, register_moments
-from congeal.sphere import FAINT, normalise
+from congeal.sphere import MIN_EMBEDDING_NORM, normalise
 
 __all__ = ["SideNetwork", "SideOutput"]
 
@@ -88,7 +88,7 @@ class SideNetwork(nn.Module):
         features = self.encoder((image - self.mean) / self.deviation)
         maps = features[self.first :] if self.decoder is None else self.decoder.levels(features)
         embeddings = [
-            normalise(embed(one).float(), dim=1, eps=FAINT)
+            normalise(embed(one).float(), dim=1, eps=MIN_EMBEDDING_NORM)
             for embed, one in zip(self.embed, maps, strict=True)
         ]
         inputs = [one.detach() if hold_embedding else one for one in embeddings]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from congeal.data.measures import TrainingSurvey
-from congeal.data.zoom import magnification
+from congeal.data.rescale import magnification
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.suggestions import (
     is_dark,

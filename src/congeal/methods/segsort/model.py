@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
+from congeal.data.rescale import rescale_image
 from congeal.data.sample import Dataset, Sample
-from congeal.data.zoom import zoom_image
 from congeal.errors import CongealError
 from congeal.grouping.groups import Groups
 from congeal.grouping.kmeans import SphericalKMeans
@@ -204,7 +204,7 @@ class SegSort(Method):
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
         """Make the index anew, of all segments of these images; empty where nothing is known."""
-        known = self.needs_truth or (dataset.class_names and not dataset.lacks_truth)
+        known = self.needs_truth or (dataset.class_names and not dataset.unlabelled_reason)
         found = list(self._segments_of(dataset, on_image)) if known else []
         self.index.clear()
         self.index.add(found)
@@ -275,7 +275,7 @@ class SegSort(Method):
         """
         c = self.config.input
         pixels = network_input(image, c, None if statistics is None else statistics.bounds)
-        shown = zoom_image(pixels, c.scale)
+        shown = rescale_image(pixels, c.scale)
         device = next(self.parameters()).device
         embedding = self(shown[None].to(device, memory_format=torch.channels_last))[0]
         height, width = pixels.shape[1:]

@@ -1,4 +1,4 @@
-"""Reading what marks the objects of one image, and their classes, in a user's folder."""
+"""Reading of one sample of a user's folder: image, masks and classes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from congeal.data.semantic import class_regions, object_classes
 from congeal.errors import CongealError
 from congeal.labels import relabel
 
-__all__ = ["merge_class_masks", "read_marked", "read_semantic", "stored_labels", "unknown_rows"]
+__all__ = [
+    "merge_class_masks",
+    "read_folder_sample",
+    "read_semantic",
+    "stored_labels",
+    "unknown_rows",
+]
 
-# Numbers that mark void in maps of classes, unless so many classes are named.
+# Values that mean void in semantic maps, unless there are that many classes.
 _VOID_CLASSES = (255, 65535)
 
 
-def read_marked(pair: Pair, classes: FolderClasses, channels: Channels = None) -> Sample:
-    """Read an image with its objects and classes.
+def read_folder_sample(pair: Pair, classes: FolderClasses, channels: Channels = None) -> Sample:
+    """Read an image with its object labels, semantic map and classes.
 
     Args:
         pair: the files.
-        classes: what the folder says about classes.
-        channels: which channels of the image to take, as in `read_image`.
+        classes: the classes of the folder.
+        channels: image channels to read, as in `read_image`.
 
     Raises:
-        CongealError: a file cannot be read, sizes differ, or a map has a class without a name.
+        CongealError: a file cannot be read, sizes differ, or a semantic map has an unnamed class.
 
     Example:
         >>> import tempfile
@@ -38,7 +44,7 @@ def read_marked(pair: Pair, classes: FolderClasses, channels: Channels = None) -
         >>> path = Path(tempfile.mkdtemp()) / "a.png"
         >>> Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8)).save(path)
         >>> cells = FolderClasses(("background", "cell"), rows={path: {"2": 1}})
-        >>> sample = read_marked(Pair("a", path, path), cells)
+        >>> sample = read_folder_sample(Pair("a", path, path), cells)
         >>> sample.classes.tolist(), sample.semantic.tolist()
         ([-1, 1], [[0, -1], [-1, 1]])
     """
@@ -61,15 +67,15 @@ def read_marked(pair: Pair, classes: FolderClasses, channels: Channels = None) -
 def _read_objects(
     pair: Pair, classes: FolderClasses, semantic: LabelMap | None
 ) -> tuple[LabelMap, LabelMap]:
-    """Objects 1..K and the class of each."""
+    """Labels 1..K, and the class of each object `(K,)`."""
     if pair.class_masks:
         numbered = [(classes.names.index(name), path) for name, path in pair.class_masks]
         return merge_class_masks(numbered)
     stored = stored_labels(pair)
     labels = relabel(stored)
     if classes.rows is not None:
-        told = classes.rows.get(pair.image, {})
-        by_object = [told.get(key, -1) for key in _keys(pair, stored)]
+        rows = classes.rows.get(pair.image, {})
+        by_object = [rows.get(key, -1) for key in _object_keys(pair, stored)]
         return labels, np.array(by_object, np.int64)
     if semantic is None or semantic.shape != labels.shape:
         return labels, np.full(int(labels.max(initial=0)), -1, np.int64)
@@ -77,10 +83,10 @@ def _read_objects(
 
 
 def stored_labels(pair: Pair) -> LabelMap:
-    """Read the label map of a pair with its numbers as stored, `(H, W)`.
+    """Read the label map of a pair, numbered as in the file, `(H, W)`.
 
     Raises:
-        CongealError: it cannot be read.
+        CongealError: the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -93,21 +99,21 @@ def stored_labels(pair: Pair) -> LabelMap:
     return read_masks(pair.mask) if pair.mask.is_dir() else read_labels(pair.mask)
 
 
-def _keys(pair: Pair, stored: LabelMap) -> list[str]:
-    """What ``classes.csv`` calls the objects: their numbers, or the names of their mask files."""
+def _object_keys(pair: Pair, stored: LabelMap) -> list[str]:
+    """Keys of the objects in ``classes.csv``: their labels, or the names of their mask files."""
     numbers = np.unique(stored[stored > 0]).tolist()
     if not pair.mask.is_dir():
         return [str(number) for number in numbers]
     stems = [path.stem for path in mask_files(pair.mask)]
-    return [_plain(stems[number - 1]) for number in numbers]
+    return [_without_zeros(stems[number - 1]) for number in numbers]
 
 
-def _plain(stem: str) -> str:
+def _without_zeros(stem: str) -> str:
     return str(int(stem)) if stem.isdecimal() else stem
 
 
 def unknown_rows(pair: Pair, classes: FolderClasses) -> list[str]:
-    """Name the labels that ``classes.csv`` has for an image and its mask has not.
+    """Labels in ``classes.csv`` that do not occur in the mask of the image.
 
     Raises:
         CongealError: the mask cannot be read.
@@ -116,16 +122,16 @@ def unknown_rows(pair: Pair, classes: FolderClasses) -> list[str]:
         >>> unknown_rows(Pair("a", Path("a.png"), Path("a.png")), FolderClasses())
         []
     """
-    told = (classes.rows or {}).get(pair.image, {})
-    there = set(_keys(pair, stored_labels(pair))) if told else set()
-    return [label for label in told if label not in there]
+    rows = (classes.rows or {}).get(pair.image, {})
+    existing = set(_object_keys(pair, stored_labels(pair))) if rows else set()
+    return [label for label in rows if label not in existing]
 
 
 def read_semantic(path: Path, classes: FolderClasses) -> LabelMap:
-    """Read a map of classes `(H, W)`: 0 background, -1 void; 255 and 65535 are void too.
+    """Read a semantic map `(H, W)`: 0 background, -1, 255 and 65535 void (returned as -1).
 
     Raises:
-        CongealError: it cannot be read, or has a class without a name.
+        CongealError: the file cannot be read, or has an unnamed class.
 
     Example:
         >>> import tempfile
@@ -143,7 +149,7 @@ def read_semantic(path: Path, classes: FolderClasses) -> LabelMap:
     highest = int(semantic.max(initial=0))
     if highest > named:
         raise CongealError(
-            f"expected classes up to {named}, as many as classes.txt names, {path} has {highest}"
+            f"expected class ids up to {named}, the last in classes.txt, {path} has {highest}"
         )
     if classes.zero_is_void:
         semantic[semantic == 0] = -1
@@ -151,16 +157,16 @@ def read_semantic(path: Path, classes: FolderClasses) -> LabelMap:
 
 
 def merge_class_masks(masks: Sequence[tuple[int, Path]]) -> tuple[LabelMap, LabelMap]:
-    """Join the masks of several classes into one label map.
+    """Merge the masks of several classes into one label map.
 
-    Objects are numbered class by class. Where they overlap the smaller one is on top; a pixel
-    that is void in one mask is void where no object is.
+    Objects are numbered class by class. Where objects overlap, the smaller one is on top. A pixel
+    that is void in one mask and in no object is void.
 
     Args:
-        masks: class id, and a label map or a folder of binary masks, for each class.
+        masks: for each class its id, and a label map file or a folder of binary masks.
 
     Returns:
-        Labels `(H, W)` 1..K, and the class of each object, `(K,)`.
+        Labels 1..K `(H, W)`, and the class of each object `(K,)`.
 
     Raises:
         CongealError: a mask cannot be read, or sizes differ.
@@ -177,16 +183,16 @@ def merge_class_masks(masks: Sequence[tuple[int, Path]]) -> tuple[LabelMap, Labe
     """
     labels, sizes, classes = np.zeros(0, np.int64), np.full(1, np.inf), np.zeros(0, np.int64)
     for number, path in masks:
-        one = read_masks(path) if path.is_dir() else read_labels(path)
+        stored = read_masks(path) if path.is_dir() else read_labels(path)
         if labels.size == 0:
-            labels = np.zeros(one.shape, np.int64)
-        check_sizes(labels.shape, masks[0][1], one.shape, path)
-        ours = relabel(one)
-        areas = np.bincount(ours[ours > 0], minlength=int(ours.max(initial=0)) + 1)[1:]
-        raised = np.where(ours > 0, ours + len(classes), 0)
+            labels = np.zeros(stored.shape, np.int64)
+        check_sizes(labels.shape, masks[0][1], stored.shape, path)
+        added = relabel(stored)
+        areas = np.bincount(added[added > 0], minlength=int(added.max(initial=0)) + 1)[1:]
+        shifted = np.where(added > 0, added + len(classes), 0)  # numbered after earlier classes
         sizes = np.concatenate([sizes, areas])
         classes = np.concatenate([classes, np.full(len(areas), number, np.int64)])
-        on_top = (ours > 0) & (sizes[raised] < sizes[np.maximum(labels, 0)])
-        labels = np.where(on_top, raised, np.where((labels == 0) & (ours < 0), -1, labels))
+        on_top = (added > 0) & (sizes[shifted] < sizes[np.maximum(labels, 0)])
+        labels = np.where(on_top, shifted, np.where((labels == 0) & (added < 0), -1, labels))
     present = np.unique(labels[labels > 0])
     return relabel(labels), classes[present - 1]

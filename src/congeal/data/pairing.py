@@ -1,4 +1,4 @@
-"""Matching images with masks and with maps of classes by their names."""
+"""Pairing of image files with mask files and semantic maps by file name."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from congeal.data.pairs import MASK_SUFFIXES, Pair
 from congeal.data.split import SPLIT_FOLDERS
 from congeal.errors import CongealError
 
-__all__ = ["class_folders", "name_some", "pair_files", "passed_over"]
+__all__ = ["class_folders", "ignored_files", "list_some", "pair_files"]
 
-# What lies beside images without being meant as one.
-_BESIDE = frozenset({".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".yml", ".ini", ".db"})
+# Suffixes of files that accompany images and are ignored without a note.
+_SIDECAR_SUFFIXES = frozenset(
+    {".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".yml", ".ini", ".db"}
+)
 _MASK_ENDINGS = ("_labels", "_masks", "_mask")
 
 
 def pair_files(
     images: Path,
     masks: Path | None,
-    lost: list[str] | None = None,
+    unpaired: list[str] | None = None,
     semantic: Path | None = None,
 ) -> list[Pair]:
-    """Match the images of one folder with the masks of another by name, endings aside.
+    """Pair the images of one folder with the masks of another by name without suffix.
 
-    ``cell_labels.tif``, ``cell_masks.png`` and ``cell_mask.png`` go with ``cell.png`` too. Where
-    ``masks`` holds a folder for each class, an image needs a mask in one of them.
+    ``cell_labels.tif``, ``cell_masks.png`` and ``cell_mask.png`` match ``cell.png`` too. If
+    ``masks`` has one folder per class, an image needs a mask in at least one of them.
 
     Args:
-        images: the folder of the images.
-        masks: the folder of their masks; None where maps of classes are all there is.
-        lost: takes a line for each file without its counterpart, which is an error otherwise.
-        semantic: the folder of the maps of classes, one for every image.
+        images: the image folder.
+        masks: the mask folder; None if there are semantic maps only.
+        unpaired: list that receives one line per unpaired file; None: such files are an error.
+        semantic: the folder of semantic maps, one per image.
 
     Raises:
-        CongealError: no images, two files for one name, or a name without its counterpart.
+        CongealError: there are no images, two files have the same name, or a file is unpaired.
 
     Example:
         >>> import tempfile
@@ -55,14 +57,14 @@ def pair_files(
     named = _by_name(files, images, set())
     pairs = {name: Pair(name, path, path) for name, path in named.items()}
     if masks is not None:
-        pairs = _with_masks(pairs, named, masks, lost)
+        pairs = _with_masks(pairs, named, masks, unpaired)
     if semantic is not None:
-        pairs = _with_semantic(pairs, named, semantic, lost, alone=masks is None)
+        pairs = _with_semantic(pairs, named, semantic, unpaired, alone=masks is None)
     return list(pairs.values())
 
 
 def _with_masks(
-    pairs: Mapping[str, Pair], named: dict[str, Path], masks: Path, lost: list[str] | None
+    pairs: Mapping[str, Pair], named: dict[str, Path], masks: Path, unpaired: list[str] | None
 ) -> dict[str, Pair]:
     by_class = class_folders(masks, set(named))
     marked: dict[str, list[tuple[str, Path]]] = {}
@@ -70,7 +72,7 @@ def _with_masks(
         for name, path in _by_name(_mask_entries(folder), folder, set(named)).items():
             marked.setdefault(name, []).append((title, path))
     firsts = {name: paths[0][1] for name, paths in marked.items()}
-    _tell(named, firsts, masks, lost, "mask")
+    _report_unpaired(named, firsts, masks, unpaired, "mask")
     return {
         name: Pair(name, pair.image, firsts[name], None, tuple(marked[name]) if by_class else ())
         for name, pair in pairs.items()
@@ -82,12 +84,12 @@ def _with_semantic(
     pairs: Mapping[str, Pair],
     named: dict[str, Path],
     semantic: Path,
-    lost: list[str] | None,
+    unpaired: list[str] | None,
     alone: bool,
 ) -> dict[str, Pair]:
     maps = [path for path in _mask_entries(semantic) if path.is_file()]
     marked = _by_name(maps, semantic, set(named))
-    _tell(named, marked, semantic, lost, "map of classes")
+    _report_unpaired(named, marked, semantic, unpaired, "semantic map")
     return {
         name: Pair(
             name, pair.image, marked[name] if alone else pair.mask, marked[name], pair.class_masks
@@ -98,13 +100,13 @@ def _with_semantic(
 
 
 def class_folders(masks: Path, images: set[str]) -> dict[str, Path]:
-    """Find the folders of classes among masks: ``masks/CLASS/NAME.png``, by class.
+    """Find the class folders among masks, ``masks/CLASS/NAME.png``, by class name.
 
-    Folders named like images hold the binary masks of one image each, and are no classes.
+    Folders named like an image are not classes; they hold its binary masks.
 
     Args:
-        masks: the folder of the masks.
-        images: names of the images.
+        masks: the mask folder.
+        images: names of the images without suffix.
 
     Example:
         >>> import tempfile
@@ -128,10 +130,10 @@ def _contents(folder: Path) -> str:
     folders = sorted(path.name for path in entries if path.is_dir())
     if folders:
         known = "; ".join(", ".join(names) for names in SPLIT_FOLDERS.values())
-        return f"it holds the folders {name_some(folders)} (folders of splits are called {known})"
+        return f"it has the folders {list_some(folders)} (names of split folders: {known})"
     endings = Counter(path.suffix.lower() for path in entries if path.is_file())
-    common = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in endings.most_common(3))
-    return f"found other files only ({common})" if endings else "it is empty"
+    common = ", ".join(f"{n} {ending or 'without suffix'}" for ending, n in endings.most_common(3))
+    return f"found only other files ({common})" if endings else "it is empty"
 
 
 def _mask_entries(folder: Path) -> list[Path]:
@@ -153,24 +155,30 @@ def _by_name(paths: Iterable[Path], folder: Path, known: set[str]) -> dict[str, 
 
 
 def _name(path: Path, known: set[str]) -> str:
-    """What a file is about: its name without ending, and without a mask's suffix."""
+    """Name of the image that a file belongs to: its stem, without ``_mask`` and the like."""
     name = path.name if path.is_dir() else path.stem
     name = name.removesuffix(".ome")
     if name in known:
         return name
-    bare = (name.removesuffix(ending) for ending in _MASK_ENDINGS)
-    return next((short for short in bare if short in known), name)
+    stripped = (name.removesuffix(ending) for ending in _MASK_ENDINGS)
+    return next((short for short in stripped if short in known), name)
 
 
-def _tell(
-    named: dict[str, Path], marked: dict[str, Path], masks: Path, lost: list[str] | None, what: str
+def _report_unpaired(
+    named: dict[str, Path],
+    marked: dict[str, Path],
+    masks: Path,
+    unpaired: list[str] | None,
+    what: str,
 ) -> None:
-    """Refuse names without counterpart, or add a line for each to ``lost``."""
+    """Refuse names without counterpart, or add a line for each to ``unpaired``."""
     bare = [path for name, path in named.items() if name not in marked]
     stray = [path for name, path in marked.items() if name not in named]
-    if lost is not None:
-        lost += [f"{path}: no {what} in {masks}; draw one or take the image out" for path in bare]
-        lost += [
+    if unpaired is not None:
+        unpaired += [
+            f"{path}: no {what} in {masks}; draw one or take the image out" for path in bare
+        ]
+        unpaired += [
             f"{path}: no image for this {what}; add it or take the {what} out" for path in stray
         ]
         return
@@ -182,31 +190,31 @@ def _tell(
         first = bare[0].stem
         raise CongealError(
             f"expected a {what} for every image, {masks} has none for "
-            f"{name_some(path.name for path in bare)} "
+            f"{list_some(path.name for path in bare)} "
             f"(looked for {first}.png, {first}.tif or a folder {first})"
         )
     if stray:
-        some = name_some(path.name for path in stray)
+        some = list_some(path.name for path in stray)
         raise CongealError(f"expected an image for every {what}, {masks} has {some} without")
 
 
-def passed_over(folder: Path) -> str | None:
-    """Count the files of a folder that are not taken for images, by ending; None without any.
+def ignored_files(folder: Path) -> str | None:
+    """Note on the files of a folder that are not read as images, by suffix; None without any.
 
-    Hidden files and those that go with images (text, tables) do not count.
+    Hidden files and files that accompany images (text, tables) are not counted.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> for name in ("a.png", "b.czi", "c.czi", "notes.txt"):
         ...     _ = (folder / name).write_bytes(b"")
-        >>> passed_over(folder).replace(str(folder), "FOLDER")
-        '2 files passed over in FOLDER (2 .czi): save them as PNG or TIFF to use them'
+        >>> ignored_files(folder).replace(str(folder), "FOLDER")
+        '2 files ignored in FOLDER (2 .czi): save them as PNG or TIFF to use them'
     """
-    known = SUFFIXES | _BESIDE
+    known = SUFFIXES | _SIDECAR_SUFFIXES
     files = (path for path in folder.iterdir() if not path.name.startswith("."))
     endings = Counter(
-        path.suffix.lower() or "without ending"
+        path.suffix.lower() or "without suffix"
         for path in files
         if path.suffix.lower() not in known and path.is_file()
     )
@@ -214,16 +222,16 @@ def passed_over(folder: Path) -> str | None:
         return None
     kinds = ", ".join(f"{number} {ending}" for ending, number in endings.most_common(4))
     total = endings.total()
-    what, them = ("file", "it") if total == 1 else ("files", "them")
+    noun, them = ("file", "it") if total == 1 else ("files", "them")
     advice = f"save {them} as PNG or TIFF to use {them}"
-    return f"{total} {what} passed over in {folder} ({kinds}): {advice}"
+    return f"{total} {noun} ignored in {folder} ({kinds}): {advice}"
 
 
-def name_some(names: Iterable[str], shown: int = 3) -> str:
-    """Name the first few of many: ``a, b, c and 4 more``.
+def list_some(names: Iterable[str], shown: int = 3) -> str:
+    """List the first few of many names: ``a, b, c and 4 more``.
 
     Example:
-        >>> name_some("abcde")
+        >>> list_some("abcde")
         'a, b, c and 2 more'
     """
     every = list(names)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from congeal.data.light import RandomGain, RandomGamma
+from congeal.data.photometric import RandomGain, RandomGamma
 
 
 @pytest.mark.parametrize("seed", range(10))
