@@ -189,6 +189,7 @@ def test_segment_writes_the_maps_a_model_gives_and_tells_those_it_does_not(
     words = ["segment", model, "photos/images/cell3.png", "-o", "out"]
     result = run(*words, "-f", "semantic", "-f", "boundary", "-f", "overlay")
     assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "1 image segmented, in out"  # no objects to count
     with Image.open(desk / "out" / "cell3_semantic.png") as picture:
         assert sorted(np.unique(picture)) == [0, 1, 2, 3, 4]
     with Image.open(desk / "out" / "cell3_boundary.png") as picture:

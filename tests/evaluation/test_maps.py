@@ -184,6 +184,8 @@ def test_matching_tells_each_class_beside_the_headline_that_knows_none(world, tm
     assert found.metrics["recall@0.5/1"] == pytest.approx(5 / 6)
     assert found.metrics["matching_ap@0.5/2"] == pytest.approx(3 / 4)
     assert found.metrics["precision@0.5/2"] == pytest.approx(3 / 4)
+    # Of both: 8 found with their class, one missed as a cat and too many as a dog.
+    assert found.metrics["classed_ap@0.5"] == pytest.approx(8 / 10)
     assert [row["class"] for row in found.class_rows()] == ["cat", "dog"]
     console = Console(file=io.StringIO(), width=120)
     console.print(found.table())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from congeal.experiments import ablations
 from congeal.experiments.ablations import (
     ABLATIONS,
     QUICK,
@@ -45,6 +46,16 @@ def test_a_quick_run_has_every_choice_with_an_interval(tmp_path, table):
         for value in values[: QUICK.values]:
             assert f"{name} {float(value):g} +-" in made.numbers
     assert len(made.claims) >= 3
+
+
+def test_scores_of_an_earlier_run_are_taken(tmp_path, table, monkeypatch):
+    first = table(draw_ablations(tmp_path, quick=True))
+
+    def fails(*args):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(ablations, "score_variant", fails)
+    assert table(draw_ablations(tmp_path, quick=True)) == first
 
 
 def test_one_seed_gives_one_score():

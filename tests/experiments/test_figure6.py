@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from congeal.data.sample import Sample
+from congeal.errors import CongealError
+from congeal.experiments import figure6
 from congeal.experiments.figure6 import ARMS, PUBLISHED, _canny, _gain, _sobel, draw_figure6
 from congeal.metrics.bsds_boundaries import BsdsBoundaryMetric
 
@@ -28,6 +30,22 @@ def test_all_are_scored_in_one_run_beside_what_is_published(tmp_path, table):
     assert claim.held == (made.numbers["gain low"] > 0)
 
 
+def test_a_run_that_was_stopped_goes_on(tmp_path, table, monkeypatch):
+    first = draw_figure6(tmp_path, quick=True)
+    kept = sorted((tmp_path / "figure6").glob("*.json"))
+    assert len(kept) == len(ARMS) + 2
+    told = table(first)
+    kept[0].unlink()
+
+    def fails(*args, **settings):
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(figure6, "suppress_non_maxima", fails)  # of Sobel, whose counts are kept
+    assert table(draw_figure6(tmp_path, quick=True)) == told
+    with pytest.raises(CongealError, match="use another output folder"):
+        draw_figure6(tmp_path, quick=True, images=1)
+
+
 @pytest.mark.parametrize("detect", [_sobel, _canny])
 def test_classical_edges_are_thin_and_where_the_step_is(detect):
     image = np.full((40, 50, 3), 60, np.uint8)
@@ -42,4 +60,12 @@ def test_the_gain_of_the_same_tables_is_nothing():
     metric = BsdsBoundaryMetric([0.5])
     for found in (3, 8):
         metric.add([[found, 10, found, 10]])
-    assert _gain(metric, metric, 0) == {"gain": 0, "gain low": 0, "gain high": 0}
+    assert _gain([metric], [metric], 0) == {"gain": 0, "gain low": 0, "gain high": 0}
+
+
+def test_counts_of_several_trainings_are_added_up():
+    one, two, other = (BsdsBoundaryMetric([0.5]) for _ in range(3))
+    one.add([[8, 10, 8, 10]])
+    two.add([[4, 10, 4, 10]])
+    other.add([[5, 10, 5, 10]])
+    assert _gain([one, two], [other, other], 0)["gain"] == pytest.approx(0.6 - 0.5)

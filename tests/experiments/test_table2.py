@@ -24,4 +24,14 @@ def test_a_quick_run_has_the_scores_of_each_data_set_and_order(tmp_path, table):
     for name in QUICK.data:  # the order changes, the objects do not
         assert len({row["predicted"] for row in rows if row["data"] == name}) == 1
     assert len(made.claims) == 1
+    assert {row["images"] for row in rows} == {"3"}
+    assert {one.name for one in (tmp_path / "table2").iterdir()} == {
+        "shapes-size-48_0",
+        "shapes-objects-2-3-size-48_0",
+    }
+    before = [one.stat().st_mtime_ns for one in (tmp_path / "table2").rglob("*.safetensors")]
+    few = table(draw_table2(tmp_path, quick=True, images=1))
+    assert {row["images"] for row in few} == {"1"}
+    after = [one.stat().st_mtime_ns for one in (tmp_path / "table2").rglob("*.safetensors")]
+    assert after == before  # nothing is trained again
     assert all(np.isfinite(value) for value in made.numbers.values())

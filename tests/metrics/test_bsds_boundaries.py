@@ -222,13 +222,58 @@ def test_the_thresholds_of_the_benchmark_are_hundredths():
         (np.zeros((9, 9)), np.eye(9, dtype=bool), [0, 9, 0, 0]),
         (np.eye(9), np.zeros((9, 9), bool), [0, 0, 0, 9]),
         (np.zeros((9, 9)), np.full((9, 9), -1), [0, 0, 0, 0]),
-        (np.eye(9), np.full((9, 9), -1), [0, 0, 0, 9]),
+        (np.eye(9), np.full((9, 9), -1), [0, 0, 0, 0]),
     ],
 )
 def test_images_without_boundaries_or_all_void_score_zero_and_not_an_error(pb, annotated, row):
     metric = BsdsBoundaryMetric([0.5])
     assert metric.update(prediction=pb, truth=[annotated]).tolist() == [row]
     assert metric.compute()["ods"] == metric.compute()["ois"] == metric.compute()["ap"] == 0
+
+
+def halves_and_void():
+    """Two regions that meet at column 10, and void from column 30 on, ``(40, 60)``."""
+    labels = np.ones((40, 60), np.int64)
+    labels[:, :10], labels[:, 30:] = 0, -1
+    return labels
+
+
+def lines(*columns):
+    drawn = np.zeros((40, 60))
+    drawn[:, columns] = 1
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("columns", "predicted"),
+    [
+        ((9,), 40),
+        ((9, 45), 40),  # in void
+        ((9, 29), 40),  # at the rim of void, where no edge is known
+        ((9, 20), 80),  # where it is known that there is none
+    ],
+)
+def test_what_is_predicted_in_void_does_not_count(columns, predicted):
+    found = boundary_counts(
+        prediction=lines(*columns), truth=[halves_and_void()], thresholds=[0.5], max_distance=0.02
+    )
+    assert found.tolist() == [[40, 40, 40, predicted]]
+
+
+def test_what_one_annotator_knows_counts():
+    truth = [halves_and_void(), np.abs(halves_and_void())]
+    options = {"thresholds": [0.5], "max_distance": 0.02}
+    alone = boundary_counts(prediction=lines(9, 45), truth=truth, **options)
+    assert alone[0, 3] == 80
+    drawn = boundary_counts(prediction=lines(9, 45), truth=[truth[0], lines(9) > 0], **options)
+    assert drawn[0, 3] == 80  # who draws boundaries says so of every pixel
+
+
+def test_an_annotator_is_not_blamed_for_what_others_leave_void():
+    one = halves_and_void()
+    other = np.where(np.arange(60) < 45, np.abs(one), 2)
+    blamed, _ = human_counts(truth=[other, one], max_distance=0.02).tolist()
+    assert blamed == [40, 40, 40, 40]
 
 
 def test_a_metric_that_saw_nothing_scores_zero():
@@ -243,8 +288,8 @@ LINE = np.eye(9, dtype=bool)
     ("call", "told"),
     [
         (lambda: boundary_counts(prediction=LINE * 1.0, truth=[]), "at least one annotator"),
-        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE[:8]]), "one size"),
-        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE, LINE[:8]]), "one size"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE[:8]]), "same size"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE, LINE[:8]]), "same size"),
         (lambda: boundary_counts(prediction=LINE * 2.0, truth=[LINE]), "in 0 to 1"),
         (
             lambda: boundary_counts(prediction=np.full((9, 9), np.nan), truth=[LINE]),

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from congeal.data import DrawnDataset
 from congeal.methods.rpe import RPE
 from congeal.training import budget
 from congeal.training.budget import (
@@ -15,6 +16,7 @@ from congeal.training.budget import (
     candidate_shapes,
     choose_shape,
     expectation_lines,
+    fit_to_time,
     measure_speed,
 )
 from congeal.training.config import TrainConfig, train_config
@@ -95,6 +97,16 @@ def test_what_is_given_is_never_changed(timed, as_fast_as):
     assert (chosen["crop"], chosen["warmup"], chosen["steps_per_epoch"]) == (64, 7, 1)
     assert {shape.crop for shape in asked[0]} == {64}
     assert chosen["batch_size"] == 2
+
+
+def test_where_preparing_took_all_the_time_one_update_is_planned(as_fast_as):
+    as_fast_as(1e-3)
+    data, model = DrawnDataset("sticks", count=2, size=64), RPE(dimensions=4)
+    plan, updates = fit_to_time(
+        train_config({"max_minutes": 0.1}), set(), model, data, (64, 64), -3.0
+    )
+    assert updates == 1
+    assert (plan.warmup, plan.steps_per_epoch) == (1, 1)
 
 
 def test_nothing_is_measured_where_nothing_is_open(brief, tmp_path, as_fast_as):

@@ -6,10 +6,11 @@ import json
 import pytest
 import torch
 
-from congeal.data import DrawnDataset
+from congeal.data import DrawnDataset, open_dataset
 from congeal.errors import CongealError
 from congeal.models import load
-from congeal.training import validation
+from congeal.models.config import read_config
+from congeal.training import train, validation
 from congeal.training.validation import Validation
 
 
@@ -122,3 +123,16 @@ def test_validation_gives_its_state_to_a_resumed_training():
     )
     again.load_state_dict(check.state_dict())
     assert again.images_used == 6
+
+
+def test_where_objects_have_classes_their_classes_count_for_the_best_weights(tmp_path):
+    settings = {"epochs": 2, "steps_per_epoch": 1, "batch_size": 2, "crop": 64, "tuning_share": 0}
+    for name, counted in (("shapes:two", True), ("discs", False)):
+        data = [open_dataset(name, split, size=64, count=2) for split in ("train", "val")]
+        folder = train("rpe", data[0], val=data[1], output=tmp_path / name, start=None, **settings)
+        with (folder / "log.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["matching_ap@0.5"]]
+        assert rows
+        assert all(("classed_ap@0.5" in row) == counted for row in rows)
+        scores = read_config(folder).metrics
+        assert ("validation classed_ap@0.5" in scores) == counted

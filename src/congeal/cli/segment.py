@@ -303,8 +303,9 @@ def _tell(run: SegmentRun, page: Path | None, as_json: bool) -> None:
 
 
 def _summarise(run: SegmentRun) -> None:
-    objects = sum(file.objects or 0 for file in run.files)
-    say(f"{count(len(run.done), 'image')} segmented, {count(objects, 'object')}, in {run.output}")
+    counts = [file.objects for file in run.files if file.objects is not None]
+    found = [count(sum(counts), "object")] if counts or not run.done else []
+    say(", ".join([f"{count(len(run.done), 'image')} segmented", *found, f"in {run.output}"]))
     if run.skipped:
         say(f"{count(len(run.skipped), 'image')} skipped: done before (--overwrite to redo)")
     for path in run.tables:

@@ -155,7 +155,8 @@ class MatchingJudge(Judge):
     """Judge of one-to-one matching at several thresholds, with the counts of each image.
 
     If both dataset and model have classes, objects are also matched per class at the first
-    threshold; the headline ignores classes.
+    threshold, and ``classed_ap`` pools the counts of all classes, so an object of the wrong class
+    is two mistakes; the headline ignores classes.
 
     Example:
         >>> from congeal.metrics.protocols import PROTOCOLS
@@ -184,12 +185,19 @@ class MatchingJudge(Judge):
         return {**row, "true": found[0].n_true, "predicted": found[0].n_pred}
 
     def _of_class(self, label: int) -> MatchingMetric:
-        first = {**self.settings, "thresholds": self.thresholds[:1]}
-        return self._by_class.setdefault(label, MatchingMetric(**first))
+        return self._by_class.setdefault(label, self._new_of_class())
+
+    def _new_of_class(self) -> MatchingMetric:
+        return MatchingMetric(**{**self.settings, "thresholds": self.thresholds[:1]})
 
     def compute(self) -> dict[str, float]:
         """Return the scores over all images, followed by those of each class that occurs."""
         scores = super().compute()
+        if self._by_class:
+            at, whole = f"@{self.thresholds[0]:g}", self._new_of_class()
+            for metric in self._by_class.values():
+                whole.merge(metric)
+            scores[f"classed_ap{at}"] = whole.compute()[f"matching_ap{at}"]
         for label, metric in sorted(self._by_class.items()):
             scores |= {f"{k}/{label}": v for k, v in metric.compute().items() if "@" in k}
         return scores

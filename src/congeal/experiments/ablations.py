@@ -1,15 +1,17 @@
-"""What each choice of RPE is worth, on drawn digits (ablations of section 3).
+"""What each choice of RPE gains, on drawn digits (ablations of section 3).
 
 A small network learns to group drawn digits, again and again: mean-shift steps, margin, dimensions,
 sampling ratio, step length and weighting change one at a time, all else stays as in the base. Each
 variant has several seeds, and its interval is over them. Scored is the AP at IoU .5 of the digits
-of validation images, grouped by 10 mean-shift steps.
+of validation images, grouped by 10 mean-shift steps. Scores stay in the output folder, so that a
+run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from torch import Tensor
 from congeal.data.drawn import DrawnDataset
 from congeal.experiments.digits import SIZE, STRIDE, Toy, draw_batch, read_toy
 from congeal.experiments.intervals import half_width
+from congeal.experiments.kept import keep, place_of
 from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
 from congeal.figures.plots import LINES
 from congeal.grouping.mean_shift import MeanShift
@@ -99,8 +102,9 @@ def draw_ablations(
     """Train variants of the method on drawn digits, and score each with an interval over seeds.
 
     Args:
-        folder: where ``ablations.png`` and ``ablations.csv`` go.
-        quick: two updates and two values of each choice, which shows only that it runs.
+        folder: where ``ablations.png`` and ``ablations.csv`` go, and the scores, in ``ablations``;
+            a training that is there already is not repeated.
+        quick: two updates and two values of each choice, only to see that it runs.
         seed: first of the seeds.
         seeds: trainings of each variant, 3 when None.
 
@@ -116,15 +120,23 @@ def draw_ablations(
             variant = replace(Variant(), **{name: value})
             if variant not in known:
                 of = range(seed, seed + effort.seeds)
-                known[variant] = [score_variant(variant, effort, one) for one in of]
-            told = {"choice": name, "value": float(value)}
+                known[variant] = [_kept(Path(folder), variant, effort, one) for one in of]
+            tried = {"choice": name, "value": float(value)}
             rows += [
-                {**told, "seed": seed + k, "ap@0.5": ap} for k, ap in enumerate(known[variant])
+                {**tried, "seed": seed + k, "ap@0.5": ap} for k, ap in enumerate(known[variant])
             ]
     means = _means(rows)
     numbers = {f"{name} {value:g}": mean for (name, value), (mean, _) in means.items()}
     numbers |= {f"{name} {value:g} +-": half for (name, value), (_, half) in means.items()}
     return save_figure(folder, "ablations", _draw(means), rows, numbers, _claims(rows))
+
+
+def _kept(folder: Path, variant: Variant, effort: AblationEffort, seed: int) -> float:
+    """Score of one training; one that an earlier run left is read."""
+    own = place_of(folder / "ablations", *asdict(variant).values(), seed)
+    asked = {**asdict(variant), **asdict(effort.toy), "scored": effort.scored}
+    make = partial(score_variant, variant, effort, seed)
+    return float(keep(own.with_name(f"{own.name}.json"), asked, make))
 
 
 def score_variant(variant: Variant, effort: AblationEffort, seed: int) -> float:
@@ -261,7 +273,7 @@ def _draw(means: Mapping[tuple[str, float], tuple[float, float]]) -> Figure:
     with house_style():
         figure = new_figure(10.4, 5.6, "Choices of RPE on drawn digits")
         for axes, choice in zip(figure.subplots(2, 3, sharey=True).flat, ABLATIONS, strict=True):
-            own = {value: told for (name, value), told in means.items() if name == choice}
+            own = {value: score for (name, value), score in means.items() if name == choice}
             _draw_choice(axes, choice, own)
     return figure
 

@@ -1,7 +1,7 @@
 """Digits on a sphere, before and after mean shift, by a network that is really trained (figure 4).
 
 A small network gives each pixel of drawn digits a point on the sphere in three dimensions, which
-can be looked at. Background is one more group, as in the paper, and so is every digit.
+can be drawn. Background is one more group, as in the paper, and so is every digit.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _loss(
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """One image as the toy sees it: embeddings `(D, h, w)` before and after each step."""
+    """One image with its embeddings `(D, h, w)` before mean shift and after each step."""
 
     image: NDArray[Any]
     labels: NDArray[np.int64]
@@ -147,7 +147,7 @@ class _Shown:
 
 
 @torch.inference_mode()
-def _look(model: RPE, sample: Sample) -> _Shown:
+def _predict(model: RPE, sample: Sample) -> _Shown:
     image, labels = read_toy(sample)
     embedding = model(image[None]).embedding
     shifted = MeanShift(CONCENTRATION, steps=STEPS_SHOWN)(embedding)
@@ -177,7 +177,7 @@ def draw_digits(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
 
     Args:
         folder: where ``digits.png`` and ``digits.csv`` go.
-        quick: a few steps of training only, which shows nothing but that it runs.
+        quick: a few updates, only to see that it runs.
         seed: of the network, the drawings and the training.
 
     Returns:
@@ -188,7 +188,7 @@ def draw_digits(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
     toy = QUICK if quick else Toy()
     model, losses = train_toy(toy, seed)
     test = DrawnDataset("digits", "test", count=2 if quick else 32, size=SIZE, seed=seed)
-    shown = [_look(model, sample) for sample in test]
+    shown = [_predict(model, sample) for sample in test]
     tail = max(1, len(losses) // 20)
     numbers = {
         "first loss": float(np.mean(losses[:tail])),
@@ -200,9 +200,9 @@ def draw_digits(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
     return save_figure(folder, "digits", _draw(best, numbers), _rows(best), numbers)
 
 
-def _suits(shown: _Shown) -> tuple[int, int]:
-    """An image of average fortune: as near as can be to six digits, whatever was found."""
-    return -abs(int(shown.labels.max()) - 6), 0
+def _suits(shown: _Shown) -> int:
+    """Rank images by how near they are to six digits, whatever was found in them."""
+    return -abs(int(shown.labels.max()) - 6)
 
 
 def _similarities(shown: list[_Shown]) -> dict[str, float]:

@@ -5,14 +5,15 @@ alone, the embedding first and fine-tuning by the logistic loss after it, and bo
 Decoding is tuned on the validation images; scored are the test images, by the boundary benchmark.
 In the same run stand Sobel's gradient and Canny's edges of scikit-image, and how well the
 annotators agree. What others published is drawn as such. The interval of the difference is over
-the test images: both trainings are scored on the same images drawn again.
+the test images: both trainings are scored on the same images drawn again. Models and counts stay in
+the output folder, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from skimage.filters import gaussian, sobel
 
 from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset, Sample, Subset
+from congeal.experiments.kept import keep, place_of, train_or_resume
 from congeal.experiments.result import (
     Claim,
     FigureResult,
@@ -47,7 +49,7 @@ from congeal.metrics.bsds_boundaries import BsdsBoundaryMetric, HumanAgreementMe
 from congeal.metrics.bsds_curves import FULL, boundary_scores
 from congeal.models import load
 from congeal.networks.weights import PACKAGED
-from congeal.training import train
+from congeal.training.validation import evenly_spread
 
 __all__ = ["ARMS", "PUBLISHED", "Figure6", "draw_figure6"]
 
@@ -67,6 +69,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 """Settings of the trainings, by name."""
 ENCODER = "tf_efficientnet_lite0"
 SOBEL_SCALE = 0.1  # gradient that makes a strength of 1 - 1/e
+ESTIMATE = 15  # thresholds where not all test images are scored: a sixth of the time
 CANNY_STEPS = 10  # levels of the upper threshold
 CANNY_TOP = 0.3  # highest of them; gradients of smoothed images in [0, 1] hardly reach it
 CANNY_RATIO = 0.4  # of the lower threshold to the upper one
@@ -87,12 +90,14 @@ class Figure6:
         images: of training and test, None for all.
         thresholds: of the benchmark; fewer than 99 are a quick estimate.
         shown: test images in the picture.
+        seeds: trainings of each arm.
     """
 
     training: Mapping[str, Any] = field(default_factory=lambda: {"max_minutes": 30.0})
     images: tuple[int | None, int | None] = (None, None)
     thresholds: int = FULL
     shown: int = 2
+    seeds: int = 1
 
 
 QUICK = Figure6(
@@ -122,35 +127,62 @@ class _Annotated(Dataset):
         return replace(sample, annotations=(sample.labels + 1,))
 
 
-def draw_figure6(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_figure6(
+    folder: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    minutes: float | None = None,
+    seeds: int | None = None,
+    images: int | None = None,
+) -> FigureResult:
     """Train with and without the embedding loss, and score all on the boundary benchmark.
 
     Args:
-        folder: where ``figure6.png`` and ``figure6.csv`` go.
-        quick: a few updates on drawn shapes and few thresholds, which shows only that it runs.
-        seed: of the trainings, and of the images drawn again.
+        folder: where ``figure6.png`` and ``figure6.csv`` go, and the models and their counts, in
+            ``figure6``; a training that is there already is not repeated.
+        quick: a few updates on drawn shapes and few thresholds, only to see that it runs.
+        seed: of the first training of each arm, and of the images drawn again.
+        minutes: of each training, 30 when None.
+        seeds: trainings of each arm, 1 when None; their counts are added up.
+        images: test images that are scored, spread evenly, at 15 thresholds; all at 99 when None.
 
     Returns:
         The files, and of each method ``ods``, ``ois`` and ``ap``, the gain of ``embedding first``
         over ``logistic alone`` with the ends of its 95 % interval, and ``human`` agreement.
 
     Raises:
-        CongealError: the files of BSDS500 are not found.
+        CongealError: the files of BSDS500 are not found, or the folder holds other trainings.
     """
-    plan = QUICK if quick else Figure6()
+    plan, place = _plan(quick, minutes, seeds, images), Path(folder) / "figure6"
     test = _images("test", plan, quick)
-    models = {name: _train(settings, plan, quick, seed) for name, settings in ARMS.items()}
-    detectors: dict[str, Detect] = {name: _by_model(model) for name, model in models.items()}
-    detectors |= {"Sobel": _sobel, "Canny": _canny}
-    found = {name: _score(detect, test, plan, quick) for name, detect in detectors.items()}
+    score = partial(_score, place=place, test=test, plan=plan, quick=quick)
+    found: dict[str, list[BsdsBoundaryMetric]] = {}
+    for name in ARMS:
+        found[name] = []
+        for one in range(seed, seed + plan.seeds):
+            model = _train(place, name, plan, quick, one)
+            found[name].append(score((name, one), _by_model(model)))
+    found |= {name: [score((name,), detect)] for name, detect in CLASSICAL.items()}
     human = HumanAgreementMetric()
     for sample in test:
         human.update(truth=_annotators(sample))
     gain = _gain(found["embedding first"], found["logistic alone"], seed)
-    people = human.compute()
-    figure = _draw(found, people, models["embedding first"], test, plan)
-    numbers = _numbers(found) | gain | {"human": people["f"]}
-    return save_figure(folder, "figure6", figure, _rows(found, people), numbers, _claims(numbers))
+    people, pooled = human.compute(), {name: _pooled(own) for name, own in found.items()}
+    shown = _train(place, "embedding first", plan, quick, seed)
+    figure = _draw(pooled, people, shown, test, plan)
+    numbers = _numbers(pooled) | gain | {"human": people["f"]}
+    return save_figure(folder, "figure6", figure, _rows(pooled, people), numbers, _claims(numbers))
+
+
+def _plan(quick: bool, minutes: float | None, seeds: int | None, images: int | None) -> Figure6:
+    plan = QUICK if quick else Figure6()
+    if minutes is not None:
+        plan = replace(plan, training={"max_minutes": minutes})
+    if images is not None:
+        fewer = min(plan.thresholds, ESTIMATE)
+        plan = replace(plan, images=(plan.images[0], images), thresholds=fewer)
+    return replace(plan, seeds=seeds or plan.seeds)
 
 
 def _images(split: str, plan: Figure6, quick: bool) -> Dataset:
@@ -159,18 +191,18 @@ def _images(split: str, plan: Figure6, quick: bool) -> Dataset:
         return _Annotated(open_dataset("shapes", split, size=64, count=count))
     data = open_dataset("bsds500", split)
     limit = {"train": plan.images[0], "test": plan.images[1]}.get(split)
-    return data if limit is None else Subset(data, range(min(limit, len(data))))
+    return data if limit is None else Subset(data, evenly_spread(len(data), limit))
 
 
-def _train(settings: Mapping[str, Any], plan: Figure6, quick: bool, seed: int) -> RPEBoundaries:
-    common: dict[str, Any] = {"seed": seed, "overlays": False, **plan.training, **settings}
+def _train(place: Path, name: str, plan: Figure6, quick: bool, seed: int) -> RPEBoundaries:
+    """The model of an arm; one that is there is taken."""
+    common: dict[str, Any] = {"seed": seed, "overlays": False, "task": "boundaries"}
     if not quick and find_spec(PACKAGED[ENCODER][0]) is not None:
-        common |= {"network.encoder": ENCODER, "network.pretrained": True}
+        common["preset"] = "imagenet"
+    settings = {**common, **plan.training, **ARMS[name]}
     training, held_out = (_images(split, plan, quick) for split in ("train", "val"))
-    with tempfile.TemporaryDirectory() as place:
-        output = Path(place) / "model"
-        made = train("rpe", training, val=held_out, task="boundaries", output=output, **common)
-        model: RPEBoundaries = load(made, device="auto")  # type: ignore[assignment]
+    made = train_or_resume(place_of(place, name, seed), "rpe", training, held_out, **settings)
+    model: RPEBoundaries = load(made, device="auto")  # type: ignore[assignment]
     return model
 
 
@@ -203,26 +235,64 @@ def _annotators(sample: Sample) -> list[NDArray[Any]]:
     return [*(sample.boundaries or sample.annotations)]
 
 
-def _score(detect: Detect, test: Dataset, plan: Figure6, quick: bool) -> BsdsBoundaryMetric:
+CLASSICAL: Mapping[str, Detect] = {"Sobel": _sobel, "Canny": _canny}
+
+
+def _score(
+    of: tuple[object, ...],
+    detect: Detect,
+    *,
+    place: Path,
+    test: Dataset,
+    plan: Figure6,
+    quick: bool,
+) -> BsdsBoundaryMetric:
+    """Counts on the test images; those that an earlier run left are read."""
+
     def images() -> Iterator[tuple[Boundary, list[NDArray[Any]]]]:
         for sample in test:
             yield detect(sample), _annotators(sample)
 
-    return boundary_benchmark(images(), plan.thresholds, workers=1 if quick else None)
+    def tables() -> list[Any]:
+        metric = boundary_benchmark(images(), plan.thresholds, workers=1 if quick else None)
+        return [table.tolist() for table in metric.tables]
+
+    asked = {"images": len(test), "thresholds": plan.thresholds, "training": {**plan.training}}
+    metric = BsdsBoundaryMetric(plan.thresholds)
+    for table in keep(place_of(place, *of).with_suffix(".json"), asked, tables):
+        metric.add(table)
+    return metric
 
 
-def _gain(one: BsdsBoundaryMetric, other: BsdsBoundaryMetric, seed: int) -> dict[str, float]:
-    """By how much ODS differs, and the ends of the 95 % interval over images drawn again."""
-    tables = np.array(one.tables), np.array(other.tables)
-    chance = np.random.default_rng(seed)
+def _pooled(own: list[BsdsBoundaryMetric]) -> BsdsBoundaryMetric:
+    """One metric with the counts of several trainings."""
+    whole = BsdsBoundaryMetric(own[0].thresholds)
+    for metric in own:
+        whole.merge(metric)
+    return whole
+
+
+def _gain(
+    one: list[BsdsBoundaryMetric], other: list[BsdsBoundaryMetric], seed: int
+) -> dict[str, float]:
+    """By how much ODS differs, and the ends of the 95 % interval over images drawn again.
+
+    Args:
+        one: of each training of an arm, on the same images.
+        other: of each training of the other arm.
+        seed: of the drawing.
+    """
+    arms = [np.array([metric.tables for metric in own]) for own in (one, other)]  # (S, N, T, 4)
+    chance, thresholds = np.random.default_rng(seed), one[0].thresholds
 
     def difference(chosen: NDArray[np.int64]) -> float:
-        ods = [boundary_scores(table[chosen], one.thresholds).ods.f for table in tables]
+        drawn = [tables[:, chosen].reshape(-1, *tables.shape[2:]) for tables in arms]
+        ods = [boundary_scores(tables, thresholds).ods.f for tables in drawn]
         return ods[0] - ods[1]
 
-    count = len(tables[0])
-    drawn = [difference(chance.integers(0, count, count)) for _ in range(REDRAWN)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    count = len(one[0].tables)
+    gains = [difference(chance.integers(0, count, count)) for _ in range(REDRAWN)]
+    low, high = np.percentile(gains, [2.5, 97.5])
     whole = difference(np.arange(count))
     return {"gain": whole, "gain low": float(low), "gain high": float(high)}
 
@@ -249,8 +319,8 @@ def _rows(found: Mapping[str, BsdsBoundaryMetric], people: Mapping[str, float]) 
         scores = {key: float(metric.compute()[key]) for key in ("ods", "ois", "ap")}
         rows.append({"method": name, "source": "measured", **scores})
         for point in metric.scores().curve:
-            told = {"threshold": point.threshold, "recall": point.recall}
-            rows.append({"method": name, "source": "curve", **told, "precision": point.precision})
+            at = {"threshold": point.threshold, "recall": point.recall}
+            rows.append({"method": name, "source": "curve", **at, "precision": point.precision})
     agreed = {"recall": people["recall"], "precision": people["precision"], "ods": people["f"]}
     rows.append({"method": "human", "source": "measured", **agreed})
     return rows + [{"method": n, "source": "published", "ods": v} for n, v in PUBLISHED.items()]

@@ -4,12 +4,12 @@ The same network learns on the same crops for as many updates by cross-entropy a
 cross-entropy and the pairwise loss; each with several seeds. Scored are images set aside: mIoU, IoU
 of each class, contour F1, and mIoU in bands along the contours between classes. The paper takes the
 void band of PASCAL VOC for its trimap; the void of CamVid is no such band, so here a band of width
-w holds the w pixels on either side of a contour between two classes.
+w holds the w pixels on either side of a contour between two classes. Models and scores stay in the
+output folder, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from congeal.data.registry import open_dataset
 from congeal.data.sample import Dataset, Subset
 from congeal.errors import CongealError
 from congeal.experiments.intervals import half_width
+from congeal.experiments.kept import keep, place_of, train_or_resume
 from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
 from congeal.figures.plots import LINES
 from congeal.labels import boundaries
@@ -33,7 +34,7 @@ from congeal.metrics.boundaries import ContourF1Metric
 from congeal.metrics.semantic import SemanticMetric
 from congeal.models import load
 from congeal.models.config import read_config
-from congeal.training import train
+from congeal.training.validation import evenly_spread
 
 __all__ = ["ARMS", "Figure9", "contour_band", "draw_figure9"]
 
@@ -105,16 +106,19 @@ def draw_figure9(
     minutes: float | None = None,
     seeds: int | None = None,
     data: Sequence[str] | None = None,
+    images: int | None = None,
 ) -> FigureResult:
     """Train with and without the pairwise loss, and score both near contours and far.
 
     Args:
-        folder: where ``figure9.png`` and ``figure9.csv`` go.
-        quick: a few updates on drawn shapes, which shows only that it runs.
+        folder: where ``figure9.png`` and ``figure9.csv`` go, and the models and their scores, in
+            ``figure9``; a training that is there already is not repeated.
+        quick: a few updates on drawn shapes, only to see that it runs.
         seed: first of the seeds.
         minutes: of each training; as many updates for all when None.
         seeds: trainings of each kind, 3 when None.
         data: name of a data set with maps of classes, camvid when None.
+        images: test images that are scored, spread evenly; all when None.
 
     Returns:
         The files, and for each kind the mean over seeds of ``miou``, ``band miou`` (4 px) and
@@ -123,20 +127,19 @@ def draw_figure9(
     Raises:
         CongealError: the data is not at hand, has no maps of classes, or is more than one set.
     """
-    plan, rows = _plan(quick, minutes, seeds, data), list[Row]()
-    test = _images(plan, plan.split, plan.images[1])
-    for one in range(seed, seed + plan.seeds):
-        for name, settings in ARMS.items():
-            model, minutes = _train(plan, settings, one)
-            scores = _score(model, test)
-            rows.append({"loss": name, "seed": one, **scores, "minutes": minutes})
+    plan, place = _plan(quick, minutes, seeds, data, images), Path(folder) / "figure9"
+    rows = [_kept(place, plan, arm, one) for one in range(seed, seed + plan.seeds) for arm in ARMS]
     numbers = _numbers(rows)
     figure = _draw(rows, plan)
     return save_figure(folder, "figure9", figure, _cells(rows), numbers, _claims(numbers, plan))
 
 
 def _plan(
-    quick: bool, minutes: float | None, seeds: int | None, data: Sequence[str] | None
+    quick: bool,
+    minutes: float | None,
+    seeds: int | None,
+    data: Sequence[str] | None,
+    images: int | None,
 ) -> Figure9:
     plan = QUICK if quick else Figure9()
     training = dict(plan.training)
@@ -147,7 +150,11 @@ def _plan(
     if data is not None and len(data) != 1:
         raise CongealError(f"expected one data set for figure 9, got {', '.join(data)}")
     return replace(
-        plan, training=training, seeds=seeds or plan.seeds, data=data[0] if data else plan.data
+        plan,
+        training=training,
+        seeds=seeds or plan.seeds,
+        data=data[0] if data else plan.data,
+        images=(plan.images[0], images or plan.images[1]),
     )
 
 
@@ -172,24 +179,35 @@ def contour_band(truth: Labels, width: int) -> Labels:
 
 def _images(plan: Figure9, split: str, count: int | None) -> Dataset:
     data = open_dataset(plan.data, split)
-    return data if count is None else Subset(data, range(min(count, len(data))))
+    return data if count is None else Subset(data, evenly_spread(len(data), count))
 
 
-def _train(plan: Figure9, settings: Mapping[str, Any], seed: int) -> tuple[Method, float]:
+def _kept(place: Path, plan: Figure9, arm: str, seed: int) -> Row:
+    """Scores of one training; those that an earlier run left are read."""
+    own = place_of(place, plan.data, arm, seed)
+
+    def make() -> Row:
+        model, minutes = _train(plan, arm, seed, own)
+        scores = _score(model, _images(plan, plan.split, plan.images[1]))
+        return _cells([{"loss": arm, "seed": seed, **scores, "minutes": minutes}])[0]
+
+    asked = {"training": {**plan.training}, "images": list(plan.images)}
+    stored: Row = keep(own.with_name(f"{own.name}.json"), asked, make)
+    return {name: float("nan") if value is None else value for name, value in stored.items()}
+
+
+def _train(plan: Figure9, arm: str, seed: int, place: Path) -> tuple[Method, float]:
     """Train on the training images, with the weights that score best on validation images."""
     common: dict[str, Any] = {"seed": seed, "overlays": False, "tuning_share": 0}
-    common |= {**plan.training, **settings}
+    settings = {"task": "semantic", **common, **plan.training, **ARMS[arm]}
     training = _images(plan, "train", plan.images[0])
-    held_out = _images(plan, "val", plan.images[1])
-    with tempfile.TemporaryDirectory() as place:
-        output = Path(place) / "model"
-        made = train("rpe", training, val=held_out, task="semantic", output=output, **common)
-        minutes = float(read_config(made).training["minutes"])
-        return load(made, device="auto"), minutes
+    held_out = _images(plan, "val", plan.images[0])
+    made = train_or_resume(place, "rpe", training, held_out, **settings)
+    return load(made, device="auto"), float(read_config(made).training["minutes"])
 
 
 def _score(model: Method, test: Dataset) -> dict[str, float]:
-    """Everything that is told of a model."""
+    """Scores of a model: whole image, contours, bands, classes."""
     names, first = test.class_names, 0 if test.has_background else 1
     whole, contours = SemanticMetric(len(names)), ContourF1Metric(CONTOURS)
     bands = {width: SemanticMetric(len(names)) for width in WIDTHS}
@@ -212,14 +230,15 @@ def _score(model: Method, test: Dataset) -> dict[str, float]:
 
 def _numbers(rows: list[Row]) -> dict[str, float]:
     """Means over seeds, and paired differences."""
-    told = {"miou": "miou", "band miou": f"band {NARROW} px"}
-    told |= {name: name for name in rows[0] if name.startswith("contour")} | {"minutes": "minutes"}
+    columns = {"miou": "miou", "band miou": f"band {NARROW} px", "minutes": "minutes"}
+    columns |= {name: name for name in rows[0] if name.startswith("contour")}
     numbers: dict[str, float] = {}
     for arm in ARMS:
         own = [row for row in rows if row["loss"] == arm]
-        numbers |= {f"{arm} {k}": float(np.mean([r[v] for r in own])) for k, v in told.items()}
+        numbers |= {f"{arm} {k}": float(np.mean([r[v] for r in own])) for k, v in columns.items()}
     for key in ("miou", "band miou"):
-        apart = [a[told[key]] - b[told[key]] for b, a in zip(rows[::2], rows[1::2], strict=True)]
+        column, pairs = columns[key], zip(rows[::2], rows[1::2], strict=True)
+        apart = [after[column] - before[column] for before, after in pairs]
         numbers |= {f"{key} gain": float(np.mean(apart)), f"{key} gain +-": half_width(apart)}
     return {name: value for name, value in numbers.items() if np.isfinite(value)}
 
@@ -270,9 +289,9 @@ def _draw_bands(axes: Axes, arm: str, rows: list[Row], colour: str) -> None:
 
 
 def _draw_classes(axes: Axes, arm: str, rows: list[Row], place: int) -> None:
-    seen = [name for name in rows[0] if name.startswith("iou ")]
-    at = np.arange(len(seen)) + 0.4 * place
-    means = [np.mean([row[name] for row in rows]) for name in seen]
+    classes = [name for name in rows[0] if name.startswith("iou ")]
+    at = np.arange(len(classes)) + 0.4 * place
+    means = [np.mean([row[name] for row in rows]) for name in classes]
     axes.bar(at, np.nan_to_num(means), 0.38, color=LINES[place], label=arm)
-    names = [name.removeprefix("iou ") for name in seen]
-    axes.set_xticks(np.arange(len(seen)) + 0.2, names, rotation=60, ha="right", fontsize=7.5)
+    names = [name.removeprefix("iou ") for name in classes]
+    axes.set_xticks(np.arange(len(classes)) + 0.2, names, rotation=60, ha="right", fontsize=7.5)

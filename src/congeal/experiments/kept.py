@@ -1,4 +1,8 @@
-"""What a long experiment keeps of each training, so that one that was stopped goes on."""
+"""What a long experiment keeps of each training, so that one that was stopped goes on.
+
+:func:`keep` stores scores as JSON beside the plan that they follow from; :func:`train_or_resume`
+leaves the model in a folder and takes it from there the next time.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.files import write_json
+from congeal.training import train
 
-__all__ = ["keep"]
+__all__ = ["keep", "place_of", "train_or_resume"]
 
 
 def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """Give what is in a JSON file, or make it and write it there.
+    """Read a result from a JSON file, or compute it and write it there.
 
     Args:
         path: of the file; its folder is made.
-        plan: that what is made follows from, such as the minutes; written beside it.
-        make: gives what JSON can hold.
+        plan: settings that the result depends on, such as the minutes; written beside it.
+        make: computes the result, a value that JSON can hold.
 
     Raises:
-        CongealError: what is there was made by another plan.
+        CongealError: the file was made by another plan.
 
     Example:
         >>> import tempfile
@@ -31,14 +37,50 @@ def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         [1, 1]
     """
     if path.exists():
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["plan"] == plan:
-            return told["made"]
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["plan"] == plan:
+            return stored["made"]
         raise CongealError(
-            f"expected what {dict(plan)} makes in {path}, got that of {told['plan']}; use another "
-            "output folder"
+            f"expected the result of {dict(plan)} in {path}, got that of {stored['plan']}; use "
+            "another output folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     made = make()
     write_json(path, {"plan": dict(plan), "made": made})
     return made
+
+
+def place_of(folder: str | Path, *parts: object) -> Path:
+    """Folder of one training of an experiment, named after what it is of.
+
+    Args:
+        folder: of the experiment.
+        parts: such as the data, the variant and the seed; spaces and colons become hyphens.
+
+    Example:
+        >>> place_of("out", "nuclei:modality", "embedding first", 0).as_posix()
+        'out/nuclei-modality_embedding-first_0'
+    """
+    name = "_".join(str(part) for part in parts)
+    return Path(folder) / name.translate(str.maketrans(" :,=/", "-----"))
+
+
+def train_or_resume(
+    place: Path, method: str, training: Dataset, held_out: Dataset, **settings: Any
+) -> Path:
+    """Train into a folder, go on with a training that was stopped there, or take its model.
+
+    Args:
+        place: folder of the model.
+        method: name of the method.
+        training: images to learn from.
+        held_out: images for validation.
+        settings: of :func:`congeal.train`.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        CongealError: the folder holds a training of other data or with other settings.
+    """
+    return train(method, training, val=held_out, output=place, resume=True, **settings)

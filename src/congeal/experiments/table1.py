@@ -3,16 +3,15 @@
 On each data set a model learns from the training images and is scored on the test images by AR@N.
 In the same run stand connected parts of the true foreground, Felzenszwalb's segments at several
 scales, pooled and ranked as our proposals are, selective search where opencv-contrib is installed
-(boxes, scored as filled boxes), and the true objects themselves, largest first, which no ranking of
-N masks can beat by much: the ceiling. The paper's figures are of PASCAL VOC 2012, which is not
-among our data.
+(boxes, scored as filled boxes), and the true objects themselves, largest first: the ceiling, about
+the best that N masks can reach. The paper's figures are of PASCAL VOC 2012, which is not among our
+data. Models and scores stay in the output folder, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,21 +24,24 @@ from numpy.typing import NDArray
 from skimage.segmentation import felzenszwalb
 
 from congeal.data.registry import is_available, open_dataset
-from congeal.data.sample import Dataset, Sample
+from congeal.data.sample import Dataset, Sample, Subset
 from congeal.errors import CongealError
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import make_judge
+from congeal.experiments.intervals import half_width
+from congeal.experiments.kept import keep, place_of, train_or_resume
 from congeal.experiments.result import Claim, FigureResult, house_style, new_figure, save_figure
 from congeal.figures.display import to_display
 from congeal.figures.plots import LINES
 from congeal.grouping.components import split_parts
 from congeal.labels import areas, relabel
+from congeal.methods.method import Method
 from congeal.methods.rpe.pooling import pool_objects
 from congeal.metrics.protocols import PROTOCOLS
 from congeal.models import load
 from congeal.networks.weights import PACKAGED
 from congeal.segmentation import Segmentation
-from congeal.training import train
+from congeal.training.validation import evenly_spread
 
 __all__ = ["PAPER", "Table1", "draw_table1"]
 
@@ -64,6 +66,8 @@ class Table1:
         data: names of the data sets, with settings of the model.
         training: settings of each training.
         counts: images of training and test where data is drawn.
+        tested: test images that are scored, None for all.
+        seeds: trainings on each data set.
         pretrained: take the encoder with ImageNet weights where its package is installed.
     """
 
@@ -76,6 +80,8 @@ class Table1:
     )
     training: Mapping[str, Any] = field(default_factory=lambda: {"max_minutes": 30.0})
     counts: tuple[int, int] | None = None
+    tested: int | None = None
+    seeds: int = 1
     pretrained: tuple[str, ...] = ("coco_mini", "cables")
 
 
@@ -87,26 +93,40 @@ QUICK = Table1(
 )
 
 
-def draw_table1(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
+def draw_table1(
+    folder: str | Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    minutes: float | None = None,
+    seeds: int | None = None,
+    data: Sequence[str] | None = None,
+    images: int | None = None,
+) -> FigureResult:
     """Train and score proposals on every data set that is here, beside others.
 
     Args:
-        folder: where ``table1.png`` and ``table1.csv`` go.
-        quick: two updates on drawn shapes, which shows only that it runs.
-        seed: of the trainings.
+        folder: where ``table1.png`` and ``table1.csv`` go, and the models and their scores, in
+            ``table1``; a training that is there already is not repeated.
+        quick: two updates on drawn shapes, only to see that it runs.
+        seed: of the first training on each data set; the others follow.
+        minutes: of each training, 30 when None.
+        seeds: trainings on each data set, 1 when None.
+        data: some of coco_mini, nuclei and cables; all when None.
+        images: test images that are scored, spread evenly; all when None.
 
     Returns:
         The files, and for each data set and method AR@10, 60 and 100, averaged over IoU .5 to .95
-        (``ar@N``) and at IoU .5 (``recall_0.5@N``).
+        (``ar@N``) and at IoU .5 (``recall_0.5@N``), means over the seeds.
 
     Raises:
-        CongealError: none of the data sets is found.
+        CongealError: none of the data sets is found, or one is not of this table.
     """
-    plan = QUICK if quick else Table1()
+    plan, place = _plan(quick, minutes, seeds, data, images), Path(folder) / "table1"
     here = [name for name in plan.data if is_available(name)]
     if not here:
         raise CongealError(f"expected one of {', '.join(plan.data)} to propose in, found none")
-    found = {name: _scores(name, plan, seed) for name in here}
+    found = {name: _scores(name, plan, seed, place) for name in here}
     rows = [
         {"data": data, "method": method, "proposals": count, **_at(scores, count)}
         for data, methods in found.items()
@@ -126,40 +146,88 @@ def draw_table1(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
     return save_figure(folder, "table1", _draw(found), rows, numbers, _claims(found))
 
 
+def _plan(
+    quick: bool,
+    minutes: float | None,
+    seeds: int | None,
+    data: Sequence[str] | None,
+    images: int | None,
+) -> Table1:
+    plan = QUICK if quick else Table1()
+    for name in data or ():
+        if name not in plan.data:
+            raise CongealError(f"expected data of {', '.join(plan.data)}, got {name!r}")
+    chosen = {name: plan.data[name] for name in data or plan.data}
+    training = plan.training if minutes is None else {"max_minutes": minutes}
+    return replace(plan, data=chosen, training=training, seeds=seeds or plan.seeds, tested=images)
+
+
 def _at(scores: Mapping[str, float], count: int) -> Row:
-    return {"ar": scores[f"ar@{count}"], "recall at .5": scores[f"recall_0.5@{count}"]}
+    row: Row = {"ar": scores[f"ar@{count}"], "recall at .5": scores[f"recall_0.5@{count}"]}
+    return row | {"ar +-": scores.get(f"ar@{count} +-")}
 
 
-def _scores(name: str, plan: Table1, seed: int) -> dict[str, dict[str, float]]:
-    """Scores of all methods on the test images of a data set."""
-    model = _train(name, plan, seed)
-    methods: dict[str, Propose] = {
-        "rpe": lambda sample: model.segment(sample.image),
-        "felzenszwalb": _segments,
-        "components of the truth": _components,
-        "ceiling": _truth,
-    }
+def _scores(name: str, plan: Table1, seed: int, place: Path) -> dict[str, dict[str, float]]:
+    """Scores of all methods on the test images of a data set, ours means over the seeds."""
+    test = _images(name, "test", plan)
+    asked = {"images": len(test)}
+
+    def score(method: str, propose: Propose) -> dict[str, float]:
+        path = place / f"{place_of(place, name, method).name}.json"
+        scores: dict[str, float] = keep(path, asked, lambda: _score(propose, test))
+        return scores
+
+    ours = [_of_one(name, plan, number, place, test) for number in range(seed, seed + plan.seeds)]
+    methods = {"felzenszwalb": _segments, "components of the truth": _components, "ceiling": _truth}
     if has_selective_search():
         methods["selective search"] = _selective_search
-    test = _images(name, "test", plan)
-    return {method: _score(propose, test) for method, propose in methods.items()}
+    return {"rpe": _mean(ours)} | {method: score(method, one) for method, one in methods.items()}
+
+
+def _of_one(name: str, plan: Table1, seed: int, place: Path, test: Dataset) -> dict[str, float]:
+    """Scores of one training; those that an earlier run left are read."""
+    own = place_of(place, name, "rpe", seed)
+
+    def make() -> dict[str, float]:
+        model = _train(name, plan, seed, own)
+        return _score(lambda sample: model.segment(sample.image), test)
+
+    asked = {"images": len(test), "training": {**plan.training}}
+    scores: dict[str, float] = keep(own.with_name(f"{own.name}.json"), asked, make)
+    return scores
+
+
+def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means, and where there are several the half widths of the 95 % intervals (``+-``).
+
+    Example:
+        >>> _mean([{"ar@10": 0.2}]), _mean([{"ar@10": 0.2}, {"ar@10": 0.4}])["ar@10"]
+        ({'ar@10': 0.2}, 0.30000000000000004)
+    """
+    of = {key: [one[key] for one in scores] for key in scores[0]}
+    means = {key: float(np.mean(values)) for key, values in of.items()}
+    if len(scores) < 2:
+        return means
+    return means | {f"{key} +-": half_width(values) for key, values in of.items()}
 
 
 def _images(name: str, split: str, plan: Table1) -> Dataset:
     if plan.counts is None:
-        return open_dataset(name, split)
-    return open_dataset(name, split, size=64, count=plan.counts[split == "test"])
+        data = open_dataset(name, split)
+    else:
+        data = open_dataset(name, split, size=64, count=plan.counts[split == "test"])
+    if plan.tested is None or split != "test":
+        return data
+    return Subset(data, evenly_spread(len(data), plan.tested))
 
 
-def _train(name: str, plan: Table1, seed: int) -> Any:
-    given: dict[str, Any] = {"seed": seed, "overlays": False, **plan.training, **plan.data[name]}
+def _train(name: str, plan: Table1, seed: int, place: Path) -> Method:
+    given: dict[str, Any] = {"seed": seed, "overlays": False, "task": "proposals"}
+    given |= {**plan.training, **plan.data[name]}
     if name in plan.pretrained and find_spec(PACKAGED[ENCODER][0]) is not None:
         given |= {"network.encoder": ENCODER, "network.pretrained": True}
     training, held_out = (_images(name, split, plan) for split in ("train", "val"))
-    with tempfile.TemporaryDirectory() as place:
-        output = Path(place) / "model"
-        made = train("rpe", training, val=held_out, task="proposals", output=output, **given)
-        return load(made, device="auto")
+    return load(train_or_resume(place, "rpe", training, held_out, **given), device="auto")
 
 
 def _score(propose: Propose, test: Dataset) -> dict[str, float]:
@@ -171,9 +239,9 @@ def _score(propose: Propose, test: Dataset) -> dict[str, float]:
 
 def _segments(sample: Sample) -> Segmentation:
     """Felzenszwalb's segments at several scales, pooled and ranked by how stable they are."""
-    shown = to_display(sample.image)
+    display = to_display(sample.image)
     maps = [
-        np.asarray(felzenszwalb(shown, scale, SIGMA, LEAST_SEGMENT), np.int64) + 1
+        np.asarray(felzenszwalb(display, scale, SIGMA, LEAST_SEGMENT), np.int64) + 1
         for scale in SCALES
     ]
     even = [np.ones(int(one.max())) for one in maps]
@@ -222,16 +290,27 @@ def _selective_search(sample: Sample) -> Segmentation:
 
 
 def _claims(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Claim]:
-    """Whether ten proposals find nearly what sixty do, as in the paper, on each data set."""
+    """Whether ten proposals find nearly what sixty do, as in the paper, on each data set.
+
+    An image of VOC has few objects. Where images have more than ten, ten masks cannot cover them;
+    recall is therefore taken relative to that of the true objects.
+    """
     share = PAPER[10] / PAPER[60]
     claims = []
     for name, methods in found.items():
-        few, many = (methods["rpe"][f"recall_0.5@{count}"] for count in (10, 60))
+        few, many = (_of_ceiling(methods, f"recall_0.5@{count}") for count in (10, 60))
         held = many > 0 and few / many >= share - 0.02
         text = f"ten proposals find nearly as many objects as sixty ({name})"
         paper = f"{PAPER[10]:.3f} of {PAPER[60]:.3f} (VOC 2012 val, IoU .5)"
-        claims.append(Claim(text, paper, f"{few:.3f} of {many:.3f}", held))
+        here = f"{few:.3f} of {many:.3f}, relative to the ceiling"
+        claims.append(Claim(text, paper, here, held))
     return claims
+
+
+def _of_ceiling(methods: Mapping[str, Mapping[str, float]], key: str) -> float:
+    """A score of our proposals over that of the true objects; 0 where there are none."""
+    most = methods["ceiling"][key]
+    return methods["rpe"][key] / most if most else 0.0
 
 
 def _draw(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
@@ -253,4 +332,6 @@ def _draw_panel(axes: Axes, methods: Mapping[str, Mapping[str, float]], key: str
         values = [scores[f"{key}@{count}"] for count in COUNTS]
         style = "--" if method == "ceiling" else "o-"
         axes.plot(COUNTS, values, style, color=colour, markersize=3, label=method)
-    axes.set(xscale="log", ylim=(0, 1))
+    axes.set(xscale="log", ylim=(0, 1.02))
+    axes.set_xticks(COUNTS, [str(count) for count in COUNTS])
+    axes.minorticks_off()

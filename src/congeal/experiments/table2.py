@@ -5,12 +5,12 @@ the modality of the image for a class, and the supercategories of coco_mini. Aft
 linear regressor on shape and agreement with the semantic map is fitted on training images. The test
 images are predicted once; the same objects are then scored by the mean probability of foreground
 and by the regressor, and AP^r and COCO AP are taken of both orders. The interval of the difference
-is over the test images drawn again. ``--data coco_mini`` takes all 80 classes.
+is over the test images drawn again. ``--data coco_mini`` takes all 80 classes. Models stay in the
+output folder, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -25,6 +25,7 @@ from congeal.data.registry import is_available, open_dataset
 from congeal.data.sample import Dataset, Subset
 from congeal.evaluation.comparison import Comparison
 from congeal.evaluation.judge import Judge, make_judge
+from congeal.experiments.kept import place_of, train_or_resume
 from congeal.experiments.result import (
     Claim,
     FigureResult,
@@ -38,7 +39,7 @@ from congeal.methods.rpe import RPE
 from congeal.methods.rpe.scoring import object_quality
 from congeal.models import load
 from congeal.networks.weights import PACKAGED
-from congeal.training import train
+from congeal.training.validation import evenly_spread
 
 __all__ = ["DATA", "SCORES", "Table2", "draw_table2"]
 
@@ -99,27 +100,32 @@ def draw_table2(
     seed: int = 0,
     minutes: float | None = None,
     data: Sequence[str] | None = None,
+    images: int | None = None,
 ) -> FigureResult:
     """Train on each data set, then score the objects found with the regressor and without.
 
     Args:
-        folder: where ``table2.png`` and ``table2.csv`` go.
-        quick: a few updates on drawn shapes, which shows only that it runs.
+        folder: where ``table2.png`` and ``table2.csv`` go, and the models, in ``table2``; a
+            training that is there already is not repeated.
+        quick: a few updates on drawn shapes, only to see that it runs.
         seed: of the trainings, and of the images drawn again.
         minutes: of each training, 20 when None.
         data: names of data sets with classes; those of :data:`DATA` when None.
+        images: test images that are scored, spread evenly; all when None.
 
     Returns:
         The files; for each data set and score AP^r at .5 and its mean over .5 to .9, COCO AP, and
         the correlation of score and true IoU; of each data set the gain in mean AP^r with the ends
         of its 95 % interval. Data sets that are not at hand are left out.
     """
-    plan, rows, numbers = _plan(quick, minutes, data), list[Row](), dict[str, float]()
+    plan = _plan(quick, minutes, data, images)
+    rows, numbers = list[Row](), dict[str, float]()
     for name in plan.data:
         if not is_available(name.partition(":")[0]):
             continue
-        test, model = _images(name, "test", plan.images[1]), _train(name, plan, seed)
-        found = {kind: _look(model, test, kind) for kind in _kinds(model)}
+        test = _images(name, "test", plan.images[1])
+        model = _train(name, plan, seed, place_of(Path(folder) / "table2", name, seed))
+        found = {kind: _predict(model, test, kind) for kind in _kinds(model)}
         rows += [_row(name, kind, one, test) for kind, one in found.items()]
         numbers |= _gain(name, found, test, plan, seed)
     numbers |= {
@@ -130,8 +136,11 @@ def draw_table2(
     return save_figure(folder, "table2", figure, _cells(rows), defined, claims)
 
 
-def _plan(quick: bool, minutes: float | None, data: Sequence[str] | None) -> Table2:
+def _plan(
+    quick: bool, minutes: float | None, data: Sequence[str] | None, images: int | None
+) -> Table2:
     plan = QUICK if quick else Table2()
+    plan = replace(plan, images=(plan.images[0], images or plan.images[1]))
     if minutes is not None:
         plan = replace(plan, training={**plan.training, "max_minutes": minutes})
     return plan if data is None else replace(plan, data=tuple(data))
@@ -139,18 +148,16 @@ def _plan(quick: bool, minutes: float | None, data: Sequence[str] | None) -> Tab
 
 def _images(name: str, split: str, count: int | None) -> Dataset:
     data = open_dataset(name, split)
-    return data if count is None else Subset(data, range(min(count, len(data))))
+    return data if count is None else Subset(data, evenly_spread(len(data), count))
 
 
-def _train(name: str, plan: Table2, seed: int) -> RPE:
+def _train(name: str, plan: Table2, seed: int, place: Path) -> RPE:
     common: dict[str, Any] = {"seed": seed, "overlays": False, "decoding.score": "regressor"}
     if name.startswith("coco") and find_spec(PACKAGED[ENCODER][0]) is not None:
         common |= {"network.encoder": ENCODER, "network.pretrained": True}
     training, held_out = (_images(name, split, plan.images[0]) for split in ("train", "val"))
-    with tempfile.TemporaryDirectory() as place:
-        output = Path(place) / "model"
-        made = train("rpe", training, val=held_out, output=output, **{**common, **plan.training})
-        model: RPE = load(made, device="auto")  # type: ignore[assignment]
+    made = train_or_resume(place, "rpe", training, held_out, **{**common, **plan.training})
+    model: RPE = load(made, device="auto")  # type: ignore[assignment]
     return model
 
 
@@ -159,7 +166,7 @@ def _kinds(model: RPE) -> tuple[str, ...]:
     return SCORES if model.scoring.fitted else SCORES[:1]
 
 
-def _look(model: RPE, test: Dataset, kind: str) -> _Found:
+def _predict(model: RPE, test: Dataset, kind: str) -> _Found:
     """Predict and score the test images."""
     model.configure(score=kind)
     apr, coco, pairs = list[Judge](), make_judge("coco", test), list[tuple[float, float]]()
@@ -220,13 +227,13 @@ def _gain(
 def _claims(numbers: Mapping[str, float], rows: list[Row]) -> tuple[Claim, ...]:
     names = dict.fromkeys(row["data"] for row in rows)
     lows = {name: numbers.get(f"{name} gain low", np.nan) for name in names}
-    told = [
+    gains = [
         f"{n} {numbers.get(f'{n} gain', np.nan):+.3f} (low {low:+.3f})" for n, low in lows.items()
     ]
     order = Claim(
         "scores by a linear regressor on shape and agreement order objects better than foreground",
         "used, not compared (PASCAL VOC 2012)",
-        "mean AP^r .5 to .9: " + "; ".join(told),
+        "mean AP^r .5 to .9: " + "; ".join(gains),
         all(low > 0 for low in lows.values()),
     )
     return (order,)
@@ -251,8 +258,8 @@ def _draw(rows: list[Row]) -> Figure:
                 values = [row[f"apr@{level:g}"] for level in LEVELS]
                 label = f"{row['score']}, COCO AP {row['ap']:.3f}"
                 axes[place].plot(LEVELS, values, "o-", color=colour, label=label)
-            axes[place].set(title=name, xlabel="IoU", ylim=(0, 1))
+            axes[place].set(title=name, xlabel="IoU", ylim=(0, 1), xticks=LEVELS)
             axes[place].legend(fontsize=8)
-        axes[0].set_ylabel("AP^r")
+        axes[0].set_ylabel("AP$^r$")
         note(axes[0], f"paper: {PAPER:.3f} at .5 on VOC 2012 val", 0.02, 0.02)
     return figure

@@ -5,18 +5,25 @@ diagonal. Recall is the fraction of annotated pixels that are matched, summed ov
 annotators; precision is the fraction of predicted pixels matched by any annotator. ODS is the best
 F of counts pooled over images at one threshold, OIS the F of counts pooled at the best threshold of
 each image, AP the area under the pooled precision-recall curve.
+
+The benchmark's data has no void. Where segmentations have some, a predicted pixel that is not
+matched is not counted if it lies in what is void for all annotators, or within the matching
+distance of it: edges against void are not known.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
 from skimage.morphology import thin
 
 from congeal.errors import CongealError
+from congeal.labels import VOID
 from congeal.metrics.boundary_matching import MAX_DISTANCE, corner_boundaries, match_boundaries
 from congeal.metrics.bsds_curves import (
     FULL,
@@ -237,7 +244,7 @@ def boundary_counts(
             segmentations (integer label maps ``(H, W)``), one per threshold. Both are thinned.
         truth: one map per annotator: boundaries (booleans ``(H, W)``, used as given), or a
             segmentation (integers with -1 void, 0 is an ordinary label), of which
-            :func:`congeal.metrics.corner_boundaries` are used.
+            :func:`congeal.metrics.corner_boundaries` are used. What all leave void is ignored.
         thresholds: as in :class:`BsdsBoundaryMetric`; only the names of given segmentations.
         max_distance: largest distance of a match, as a fraction of the image diagonal.
         seed: of the random outliers in the matching.
@@ -262,7 +269,7 @@ def boundary_counts(
         [[20, 20, 20, 20], [0, 20, 0, 0]]
     """
     values = boundary_thresholds(thresholds)
-    truths = _boundaries_of(truth)
+    truths, known = _boundaries_of(truth), _known(truth, max_distance)
     table = np.zeros((len(values), 4), np.int64)
     previous: Mask | None = None
     for rank, binary in enumerate(_binary_maps(prediction, values)):
@@ -274,7 +281,8 @@ def boundary_counts(
         if previous is not None and np.array_equal(binary, previous):
             table[rank] = table[rank - 1]
             continue
-        table[rank] = _count(np.asarray(thin(binary), np.bool_), truths, max_distance, seed)
+        thinned = np.asarray(thin(binary), np.bool_)
+        table[rank] = _count(thinned, truths, known, max_distance, seed)
         previous = binary
     return table
 
@@ -297,14 +305,17 @@ def human_counts(
     truths = _boundaries_of(truth)
     if len(truths) == 1:
         return np.zeros((0, 4), np.int64)
-    rows = [
-        _count(pred, truths[:rank] + truths[rank + 1 :], max_distance, seed)
-        for rank, pred in enumerate(truths)
-    ]
+    rows = []
+    for rank, one in enumerate(truths):
+        rest = [*range(rank), *range(rank + 1, len(truths))]
+        known = _known([truth[other] for other in rest], max_distance)
+        rows.append(_count(one, [truths[other] for other in rest], known, max_distance, seed))
     return np.array(rows, np.int64)
 
 
-def _count(pred: Mask, truths: Sequence[Mask], max_distance: float, seed: int) -> list[int]:
+def _count(
+    pred: Mask, truths: Sequence[Mask], known: Mask | None, max_distance: float, seed: int
+) -> list[int]:
     matched_true, matched_any = 0, np.zeros_like(pred)
     for truth in truths:
         matched, _ = match_boundaries(
@@ -313,7 +324,27 @@ def _count(pred: Mask, truths: Sequence[Mask], max_distance: float, seed: int) -
         matched_true += int(matched.sum())
         matched_any |= matched
     annotated = sum(int(truth.sum()) for truth in truths)
-    return [matched_true, annotated, int(matched_any.sum()), int(pred.sum())]
+    counted = pred if known is None else pred & (matched_any | known)
+    return [matched_true, annotated, int(matched_any.sum()), int(counted.sum())]
+
+
+def _known(annotators: Sequence[ArrayLike], max_distance: float) -> Mask | None:
+    """Pixels ``(H, W)`` further from what all leave void than a match reaches; None: all are.
+
+    Example:
+        >>> half = np.zeros((30, 40), int)
+        >>> half[:, :20] = -1
+        >>> int(_known([half], 0.04)[0].sum()), _known([half, half >= 0], 0.04) is None
+        (18, True)
+    """
+    maps = [np.asarray(one) for one in annotators]
+    if any(one.dtype == np.bool_ for one in maps):
+        return None
+    void = np.logical_and.reduce([one == VOID for one in maps])
+    if not void.any():
+        return None
+    known: Mask = distance_transform_edt(~void) > max_distance * math.hypot(*void.shape)
+    return known
 
 
 def _binary_maps(

@@ -317,7 +317,9 @@ class _Task:
             seconds = time.perf_counter() - started
             return FileOutcome(path, "failed", str(error), seconds=seconds)
         seconds = time.perf_counter() - started
-        return FileOutcome(path, "done", "", len(found.result), seconds, files)
+        has_objects = getattr(found.result, "has_objects", True)  # not a map of the whole image
+        objects = len(found.result) if has_objects else None
+        return FileOutcome(path, "done", "", objects, seconds, files)
 
     def _write(
         self, path: Path, name: str, found: ImageResult | VolumeResult, started: float

@@ -17,7 +17,7 @@ class FileOutcome:
         path: the image.
         state: ``"done"``, ``"skipped"`` (was done before) or ``"failed"``.
         message: why it failed, or a note on a skipped image; one line.
-        objects: how many objects were found, when it was done.
+        objects: number of objects found, when it was done; None where the task has no objects.
         seconds: time spent on it.
         files: what was written.
 

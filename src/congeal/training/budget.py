@@ -235,7 +235,8 @@ def fit_to_time(
     )
     speed = measure_speed(config, model, training, candidates, MEASURING_SHARE * seconds)
     shape = choose_shape(candidates, speed, seconds)
-    updates = STEP_SHARE * seconds / (speed.seconds(shape) * config.accumulate)
+    # Preparing may have taken all the time; one update is made even so.
+    updates = max(1.0, STEP_SHARE * seconds / (speed.seconds(shape) * config.accumulate))
     chosen: dict[str, Any] = {"batch_size": shape.batch, "crop": shape.crop}
     chosen["warmup"] = min(config.warmup, math.ceil(MAX_WARMUP_SHARE * updates))
     chosen["steps_per_epoch"] = max(1, math.ceil(updates / EPOCHS))

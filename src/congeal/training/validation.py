@@ -37,6 +37,7 @@ from congeal.training.module import Trainee
 __all__ = ["Validation", "evenly_spread", "headline", "judge_of", "require_truth"]
 
 MAX_OVERLAYS = 4  # validation images that are drawn beside their ground truth
+CLASSED = "classed_ap@0.5"  # in the headline too, where model and data have classes
 MIN_IMAGES = 4  # images of a validation or tuning, however slow; fewer give a noisy score
 
 
@@ -103,6 +104,9 @@ def require_truth(task: Task, training: Dataset, validation: Dataset | None) -> 
 def headline(task: Task, scores: Mapping[str, float]) -> float:
     """Headline score of a task: the mean of its defined headline metrics; NaN if none is defined.
 
+    Where objects have classes, the AP of objects of the right class counts as well, so that weights
+    which group well but know no classes are not the best.
+
     Args:
         task: names its headline metrics.
         scores: metrics by name; must have those of the headline.
@@ -111,8 +115,12 @@ def headline(task: Task, scores: Mapping[str, float]) -> float:
         >>> from congeal.tasks import TASKS
         >>> headline(TASKS["semantic"], {"miou": 0.5})
         0.5
+        >>> found = {"matching_ap@0.5": 0.8, "matching_ap@0.7": 0.7, "classed_ap@0.5": 0.0}
+        >>> round(headline(TASKS["instances"], found), 3)
+        0.5
     """
-    defined = [scores[name] for name in task.headline if not math.isnan(scores[name])]
+    names = [*task.headline, *({CLASSED} & {*scores})]
+    defined = [scores[name] for name in names if not math.isnan(scores[name])]
     return float(np.mean(defined)) if defined else math.nan
 
 
@@ -282,7 +290,8 @@ class Validation(Callback):
         judge = judge.gather()
         self.objects = _objects_scored(judge)
         scores = judge.compute()
-        return {name: float(scores[name]) for name in self.task.headline}
+        names = [*self.task.headline, *({CLASSED} & {*scores})]
+        return {name: float(scores[name]) for name in names}
 
     def _draw(self, sample: Sample, result: Segmentation) -> None:
         """Write image, ground truth and result side by side."""

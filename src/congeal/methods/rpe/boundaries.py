@@ -36,7 +36,7 @@ EMBEDDING, TUNING = "embedding", "fine-tuning"  # the stages
 
 
 class RPEBoundaries(DenseTask):
-    """How likely every pixel lies on a boundary, from embeddings that show as colours.
+    """The probability of a boundary at every pixel, from embeddings of three dimensions.
 
     Every side output of the encoder gives unit vectors of three dimensions. The pairwise loss
     groups them into boundary and not boundary; as each group has half of the weight, the few
@@ -91,7 +91,7 @@ class RPEBoundaries(DenseTask):
     ) -> dict[str, Tensor]:
         """Terms ``sides`` and ``fusion``, logistic, and ``embedding`` where it has a weight.
 
-        In the stage ``embedding`` the maps learn to read the embedding, but do not shape it.
+        In the stage ``embedding`` no gradient of the logistic loss reaches the embedding.
         """
         del progress
         c, alone = self.config.loss, stage == EMBEDDING
@@ -108,16 +108,16 @@ class RPEBoundaries(DenseTask):
         return terms
 
     def _logistic(self, logits: Tensor, groups: Tensor) -> Tensor:
-        """Of logits ``(B, 1, h, w)``, laid over the crop."""
-        laid = functional.interpolate(
+        """Logistic loss of logits ``(B, 1, h, w)``, resized to the crop."""
+        resized = functional.interpolate(
             logits, size=groups.shape[-2:], mode="bilinear", align_corners=False
         )
-        return balanced_logistic_loss(laid[:, 0], groups, balance=self.config.loss.balance)
+        return balanced_logistic_loss(resized[:, 0], groups, balance=self.config.loss.balance)
 
     def _pairwise(
         self, output: SideOutput, groups: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Mean over the side outputs, each with the groups on its own grid."""
+        """Mean over the side outputs; groups are brought to the grid of each."""
         c = self.config.loss
         losses = [
             pairwise_loss(
@@ -147,42 +147,42 @@ class RPEBoundaries(DenseTask):
         bounds = None if statistics is None else statistics.bounds
         pixels = network_input(image, self.config.input, bounds)
         size = (pixels.shape[1], pixels.shape[2])
-        seen = [self._at_scale(pixels, scale) for scale in self.config.decoding.scales]
+        scaled = [self._at_scale(pixels, scale) for scale in self.config.decoding.scales]
         maps = {
-            name: torch.stack([one[name] for one in seen]).mean(0) for name in ("sides", "fusion")
+            name: torch.stack([one[name] for one in scaled]).mean(0) for name in ("sides", "fusion")
         }
-        embedding = seen[0]["embedding"]
+        embedding = scaled[0]["embedding"]
         return MapPrediction({**maps, "embedding": embedding}, size, self.network.stride)
 
     def _at_scale(self, pixels: Tensor, scale: float) -> dict[str, Tensor]:
-        """Maps of an image ``(3, H, W)`` shown at one size, laid over the image itself."""
+        """Maps of an image ``(3, H, W)`` at one scale, resized to the image."""
         size = (pixels.shape[1], pixels.shape[2])
-        output, seen = self._show(pixels, scale)
-        sides = [self._laid(one, seen, size) for one in output.sides]
-        rows, columns = (-(-side // self.network.stride) for side in seen[0])
+        output, sizes = self._run(pixels, scale)
+        sides = [self._resized(one, sizes, size) for one in output.sides]
+        rows, columns = (-(-side // self.network.stride) for side in sizes[0])
         return {
             "sides": torch.stack(sides).mean(0),
-            "fusion": self._laid(output.fusion, seen, size),
+            "fusion": self._resized(output.fusion, sizes, size),
             "embedding": output.embeddings[0][0, :, :rows, :columns],
         }
 
-    def _show(
+    def _run(
         self, pixels: Tensor, scale: float
     ) -> tuple[SideOutput, tuple[tuple[int, int], tuple[int, int]]]:
-        """Output for an image, its size as the network saw it, and that with padding."""
-        shown = rescale_image(pixels, self.config.input.scale * scale)
-        padded = pad_to(shown[None], self.divisor)
+        """Output for an image at one scale, its scaled size, and that size with padding."""
+        scaled = rescale_image(pixels, self.config.input.scale * scale)
+        padded = pad_to(scaled[None], self.divisor)
         device = next(self.parameters()).device
         output = self(padded.to(device, memory_format=torch.channels_last))
-        return output, ((shown.shape[1], shown.shape[2]), (padded.shape[2], padded.shape[3]))
+        return output, ((scaled.shape[1], scaled.shape[2]), (padded.shape[2], padded.shape[3]))
 
     @staticmethod
-    def _laid(
-        logits: Tensor, seen: tuple[tuple[int, int], tuple[int, int]], size: tuple[int, int]
+    def _resized(
+        logits: Tensor, sizes: tuple[tuple[int, int], tuple[int, int]], size: tuple[int, int]
     ) -> Tensor:
         """Probabilities ``(1, H, W)`` of logits ``(1, 1, h, w)`` of the padded image."""
-        full = resample_map(logits, (logits.shape[2], logits.shape[3]), seen[1])
-        return resample_map(full, seen[0], size)[0].sigmoid()
+        full = resample_map(logits, (logits.shape[2], logits.shape[3]), sizes[1])
+        return resample_map(full, sizes[0], size)[0].sigmoid()
 
     @torch.inference_mode()
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
@@ -219,11 +219,11 @@ class RPEBoundaries(DenseTask):
 
         pixels = network_input(image, self.config.input)
         with torch.inference_mode(), evaluation_mode(self):
-            output, (seen, padded) = self._show(pixels, 1.0)
+            output, (scaled, padded) = self._run(pixels, 1.0)
             maps = self.compute_maps(image)
         for one in output.embeddings:
             stride = padded[0] // one.shape[2]
-            rows, columns = (-(-side // stride) for side in seen)
+            rows, columns = (-(-side // stride) for side in scaled)
             picture = sphere_rgb(one[0, :, :rows, :columns].float().cpu().numpy())
             yield f"stride {stride}", picture.repeat(stride, 0).repeat(stride, 1)
         mean = (maps.maps["sides"] + maps.maps["fusion"])[0] / 2
@@ -231,7 +231,7 @@ class RPEBoundaries(DenseTask):
 
 
 def boundary_groups(share: Tensor, consensus: float) -> Tensor:
-    """What several annotators say of each pixel: boundary, not boundary, or not sure.
+    """Group of each pixel from the share of annotators who mark it.
 
     Args:
         share: ``(B, H, W)`` share of the annotators who mark a pixel, -1 void.

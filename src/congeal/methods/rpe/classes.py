@@ -82,10 +82,10 @@ def pooled_classes(head: ObjectHead, features: Tensor, labels: Tensor, voted: Te
     if not bool((labels > 0).any()):
         return voted
     several = features.split(head.channels_in)
-    said = [head(one[None], labels[None]) for one in several]
-    mean = torch.stack([logits.softmax(1) for logits, _ in said]).mean(0)
+    outputs = [head(one[None], labels[None]) for one in several]
+    mean = torch.stack([logits.softmax(1) for logits, _ in outputs]).mean(0)
     classes = voted.clone()
-    classes[labels.flatten()[said[0][1]] - 1] = mean.argmax(1) + 1
+    classes[labels.flatten()[outputs[0][1]] - 1] = mean.argmax(1) + 1
     return classes
 
 

@@ -217,16 +217,16 @@ class RPEConfig(ObjectConfig):
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings with what version 0.1 did without a setting for it.
 
-    Then classes were voted for, and every encoder of timm was shown images scaled by ImageNet's
-    moments.
+    In version 0.1 classes were voted for, and the input of every timm encoder was normalised by the
+    moments of ImageNet.
 
     Example:
         >>> current_settings({"dimensions": 8})
         {'dimensions': 8, 'network.classifier': 'vote'}
     """
-    told = {**settings, **settings.get("network", {})}
+    named = {**settings, **settings.get("network", {})}
     found = dict(settings)
-    if not {"classifier", "network.classifier"} & {*told}:
+    if not {"classifier", "network.classifier"} & {*named}:
         found["network.classifier"] = "vote"
     if settings.get("encoder", "compact") == "compact":
         return found

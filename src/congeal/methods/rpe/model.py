@@ -52,12 +52,12 @@ __all__ = ["RPE"]
 
 
 class RPE(Method):
-    """Recurrent Pixel Embedding: every pixel a point on the sphere, mean shift makes the objects.
+    """Recurrent Pixel Embedding: unit vectors for pixels, grouped into objects by mean shift.
 
     The network gives unit embeddings at stride 2 or 4 and, beside them, a semantic map
     (background and classes) and a map of where objects touch (pixels there are poor seeds). The
-    pairwise loss shapes the embedding, through mean-shift steps too; decoding shifts further and
-    makes each mode an object.
+    pairwise loss is taken of the embedding and after each mean-shift step; decoding runs more
+    steps, and each mode becomes an object.
 
     Example:
         >>> model = RPE(dimensions=8, coordinates="none")
@@ -128,7 +128,7 @@ class RPE(Method):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of object that the heads tell apart."""
+        """Names of the classes that the heads predict."""
         return self.config.class_names
 
     @property
@@ -153,7 +153,7 @@ class RPE(Method):
 
     @classmethod
     def reason_against_start(cls, survey: TrainingSurvey) -> str | None:
-        """The model that ships makes every connected part an object of its own."""
+        """The model that ships splits objects into their connected parts."""
         return "objects that others cross lie in parts" if is_divided(survey) else None
 
     @classmethod
@@ -179,7 +179,7 @@ class RPE(Method):
         return output
 
     def note(self, progress: float) -> str:
-        """Say when mean shift joins: until then objects are hardly told apart."""
+        """When mean shift joins the loss; until then objects are hardly separated."""
         start = self.config.loss.mean_shift_start
         return f"mean shift joins at {start:.0%}" if progress < start else ""
 
@@ -241,7 +241,7 @@ class RPE(Method):
         return object_class_loss(self.classify, output.features, labels[coarse], semantic[coarse])
 
     def effective(self, path: str) -> float:
-        """The loss's margin and concentration, where decoding has none of its own."""
+        """Margin and concentration of the loss, used where decoding sets none."""
         if path == "decoding.merge_margin":
             return self.config.loss.margin
         return float(self.shift.concentration)
@@ -270,13 +270,13 @@ class RPE(Method):
         return semantic, 1 - semantic[0]
 
     def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
-        """Run the network on an image ``(3, H, W)``, shown at one size."""
+        """Run the network on an image ``(3, H, W)`` at one scale."""
         height, width = pixels.shape[1:]
         scale = self.config.input.scale * magnified
-        shown = rescale_image(pixels, scale)  # (3, h, w)
-        output, stride = self._predict_padded(shown), int(self.config.network.stride)
+        scaled = rescale_image(pixels, scale)  # (3, h, w)
+        output, stride = self._predict_padded(scaled), int(self.config.network.stride)
         if scale != 1:
-            within = (shown.shape[1], shown.shape[2])
+            within = (scaled.shape[1], scaled.shape[2])
             output, stride = unscale(output, within, (height, width), stride)
         maps = {name: part[0] for name, part in output.maps().items()}
         return MapPrediction(maps, (height, width), stride, magnified)
@@ -285,8 +285,8 @@ class RPE(Method):
         """Pad ``(3, H, W)`` for the network and average over orientations."""
         batch = pad_to(image[None], self.divisor)
         device = next(self.parameters()).device
-        shown = batch.to(device, memory_format=torch.channels_last)
-        output = augmented_prediction(self, shown, self.config.decoding.tta)
+        scaled = batch.to(device, memory_format=torch.channels_last)
+        output = augmented_prediction(self, scaled, self.config.decoding.tta)
         rows, columns = (-(-side // self.config.network.stride) for side in image.shape[1:])
         features = output.features
         return output._replace(
@@ -329,7 +329,7 @@ class RPE(Method):
 
     @torch.inference_mode()
     def _found(self, maps: MapPrediction, bandwidth: float = 1.0) -> FoundObjects:
-        """The objects of an image, those too that are hardly foreground."""
+        """All objects of an image, before ``decoding.min_score``."""
         return self._classified(*self._grouped(maps, self.decoder(maps, bandwidth)), maps)
 
     def _grouped(

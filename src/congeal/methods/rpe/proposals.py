@@ -26,9 +26,10 @@ class RPEProposals(RPE):
     """Ranked candidates for objects of any class, which may overlap.
 
     Network and losses are those of :class:`RPE`, with one kind of object. The embedding is grouped
-    once for each bandwidth: smaller ones part what larger ones hold together. What they find is
-    pooled; of near-duplicates the best stays. The score of a proposal is how sure its foreground
-    is, times how compact its embedding is, times how stable it is from one bandwidth to another.
+    once for each bandwidth; smaller bandwidths split objects that larger ones join. Objects of all
+    bandwidths are pooled, and of near-duplicates the best is kept. The score of a proposal is its
+    mean foreground probability, times the length of its mean embedding, times its mean best IoU
+    with the objects of the other bandwidths.
 
     Example:
         >>> model = RPEProposals(dimensions=4, coordinates="none")
@@ -62,12 +63,12 @@ class RPEProposals(RPE):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """As for instances, but nothing goes for its score: ranking is what counts."""
+        """As for instances, without ``decoding.min_score``: proposals are ranked, not rejected."""
         return _unlimited(super().suggest(survey))
 
     @classmethod
     def adapt(cls, survey: TrainingSurvey, base: Any) -> dict[str, Any]:
-        """As for instances, but nothing goes for its score."""
+        """As for instances, without ``decoding.min_score``."""
         found = _unlimited(super().adapt(survey, base))
         return {path: value for path, value in found.items() if path in cls.Config.leaves()}
 
@@ -91,7 +92,7 @@ class RPEProposals(RPE):
         return Segmentation.from_masks(ranked.masks, ranked.scores, embedding=embedding)
 
     def _sure(self, found: FoundObjects) -> FoundObjects:
-        """Objects that are as likely foreground as ``decoding.min_score`` asks."""
+        """Objects whose foreground probability is at least ``decoding.min_score``."""
         keep = found.foreground >= self.config.decoding.min_score
         if keep.all():
             return found
@@ -99,7 +100,7 @@ class RPEProposals(RPE):
         return FoundObjects(rename[found.labels], found.classes[keep], found.odds[keep])
 
     def _scores(self, found: FoundObjects, maps: MapPrediction) -> NDArray[np.float64]:
-        """Of the objects of one bandwidth, before how stable they are."""
+        """Scores of the objects of one bandwidth, without the factor of stability."""
         if self.config.decoding.score == "regressor" and self.scoring.fitted:
             return np.asarray(self.scoring.scores(found.described()), np.float64)
         compact = _compactness(maps.maps["embedding"].float(), found.labels, maps.stride)

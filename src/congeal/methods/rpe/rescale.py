@@ -10,7 +10,7 @@ __all__ = ["unscale"]
 
 
 def unscale(
-    output: EmbeddingOutput, seen: tuple[int, int], size: tuple[int, int], stride: int
+    output: EmbeddingOutput, scaled: tuple[int, int], size: tuple[int, int], stride: int
 ) -> tuple[EmbeddingOutput, int]:
     """Lay embedding and maps of a zoomed image over the image.
 
@@ -19,7 +19,7 @@ def unscale(
 
     Args:
         output: of a network, for one or several images; padding is at the right and below.
-        seen: height and width of the image as the network saw it, less padding.
+        scaled: height and width of the scaled image, without padding.
         size: of the image itself.
         stride: of the embedding, in pixels of what the network saw.
 
@@ -36,9 +36,9 @@ def unscale(
         >>> [tuple(part.shape) for part in output.maps().values()], stride
         ([(1, 4, 15, 16), (1, 2, 60, 64), (1, 1, 60, 64)], 4)
     """
-    maps = [resample_map(part, seen, size) for part in (output.semantic, output.touching)]
-    embedding, whole = resample_embedding(output.embedding, seen, size, stride)
+    maps = [resample_map(part, scaled, size) for part in (output.semantic, output.touching)]
+    embedding, whole = resample_embedding(output.embedding, scaled, size, stride)
     features = output.features
     if features is not None:
-        features = resample_embedding(features, seen, size, stride)[0]
+        features = resample_embedding(features, scaled, size, stride)[0]
     return EmbeddingOutput(normalise(embedding, dim=1), maps[0], maps[1], features), whole

@@ -1,7 +1,7 @@
 """Scores of objects by a linear regressor: how well each is likely to cover a true one.
 
-The regressor looks at the shape of an object and at how far the semantic map agrees with it. It is
-fitted on training images once the weights have learnt, and stored with them.
+Its features are the shape of an object and how far the semantic map agrees with it. It is fitted on
+training images after the training, and stored with the weights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 FITTED_IMAGES = 32  # training images at most, evenly spread: the fit has seven numbers to find
-RIDGE = 4.0  # objects that the foreground score is worth as a guess of the quality
+RIDGE = 4.0  # weight of the foreground score as a prior of the quality, in objects
 FEATURES = (
     "foreground",
     "agreement",
@@ -40,7 +40,7 @@ FEATURES = (
     "calibrated height",
     "connectedness",
 )
-"""What the regressor looks at:
+"""Features of the regressor:
 
 - foreground: mean probability of foreground over the pixels of the object;
 - agreement: mean probability of the object's class over its pixels;
@@ -86,7 +86,7 @@ class FoundObjects(NamedTuple):
         return 1 - self.odds[:, 0]
 
     def described(self) -> Described:
-        """What the regressor looks at.
+        """Features of the regressor.
 
         Example:
             >>> bar = np.array([[1, 1, 1, 1], [0, 0, 0, 0]])
@@ -142,12 +142,12 @@ def object_quality(
     true, pred = table.true_ids[table.rows], table.pred_ids[table.cols]
     union = table.true_areas[table.rows] + table.pred_areas[table.cols] - table.counts
     iou = table.counts / union
-    told = _classes_of(sample) if classed else np.ones(int(true.max(initial=0)) + 1, np.int64)
+    known = _classes_of(sample) if classed else np.ones(int(true.max(initial=0)) + 1, np.int64)
     both = (true > 0) & (pred > 0)
     for t, k, value in zip(true[both], pred[both], iou[both], strict=True):
-        if told[t] < 0 and value >= 0.5:
+        if known[t] < 0 and value >= 0.5:
             quality[k - 1] = np.nan
-        elif not classed or told[t] == classes[k - 1]:
+        elif not classed or known[t] == classes[k - 1]:
             quality[k - 1] = max(quality[k - 1], value)
     return quality
 
@@ -167,10 +167,10 @@ def true_heights(sample: Sample, classed: bool) -> list[tuple[int, float]]:
         >>> true_heights(sample, classed=False)
         [(1, 2.0)]
     """
-    told = _classes_of(sample)
+    known = _classes_of(sample)
     boxes = enumerate(ndimage.find_objects(np.maximum(sample.labels, 0)), 1)
     heights = [(k, box[0].stop - box[0].start) for k, box in boxes if box is not None]
-    return [(int(told[k]) if classed else 1, float(np.log2(height))) for k, height in heights]
+    return [(int(known[k]) if classed else 1, float(np.log2(height))) for k, height in heights]
 
 
 class ScoreRegressor(nn.Module):
@@ -235,8 +235,8 @@ class ScoreRegressor(nn.Module):
     def scores(self, found: Described) -> NDArray[np.float32]:
         """Predicted quality ``(K,)`` of objects, in [0, 1]."""
         weight, bias = (t.double().cpu().numpy() for t in (self.weight, self.bias))
-        said: Floats = self._calibrated(found) @ weight + bias
-        return said.clip(0, 1).astype(np.float32)
+        scores: Floats = self._calibrated(found) @ weight + bias
+        return scores.clip(0, 1).astype(np.float32)
 
     def named_weights(self) -> Mapping[str, float]:
         """Weights by name, for the card; none until fitted."""

@@ -25,7 +25,7 @@ __all__ = ["RPESemantic"]
 
 
 class RPESemantic(DenseTask):
-    """The class of every pixel, by cross-entropy, helped by embeddings in which a class is a group.
+    """The class of every pixel, by cross-entropy and a pairwise loss with one group per class.
 
     An atrous pyramid reads the encoder's features; logits and unit embeddings are made of the same
     map. The pairwise loss, through mean-shift steps, draws pixels of a class together and pushes
@@ -117,27 +117,27 @@ class RPESemantic(DenseTask):
         c = self.config.decoding
         bounds = None if statistics is None else statistics.bounds
         pixels = network_input(image, self.config.input, bounds)
-        shown = [pixels, pixels.flip(-1)] if c.mirror else [pixels]
-        seen = [self._at_scale(one, scale) for one in shown for scale in c.scales]
-        odds = [probabilities for probabilities, _ in seen]
+        mirrored = [pixels, pixels.flip(-1)] if c.mirror else [pixels]
+        found = [self._at_scale(one, scale) for one in mirrored for scale in c.scales]
+        odds = [probabilities for probabilities, _ in found]
         odds[len(c.scales) :] = [one.flip(-1) for one in odds[len(c.scales) :]]
-        maps = {"probabilities": torch.stack(odds).mean(0), "embedding": seen[0][1]}
+        maps = {"probabilities": torch.stack(odds).mean(0), "embedding": found[0][1]}
         size = (pixels.shape[1], pixels.shape[2])
         return MapPrediction(maps, size, int(self.config.network.stride))
 
     def _at_scale(self, pixels: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Probabilities of an image ``(3, H, W)`` shown at one size, and its embedding."""
-        shown = rescale_image(pixels, self.config.input.scale * scale)
-        padded = pad_to(shown[None], self.divisor)
+        """Probabilities of an image ``(3, H, W)`` at one scale, and its embedding."""
+        scaled = rescale_image(pixels, self.config.input.scale * scale)
+        padded = pad_to(scaled[None], self.divisor)
         device = next(self.parameters()).device
         output = self(padded.to(device, memory_format=torch.channels_last))
-        seen, stride = (shown.shape[1], shown.shape[2]), self.config.network.stride
+        size, stride = (scaled.shape[1], scaled.shape[2]), self.config.network.stride
         full = functional.interpolate(
             output.logits, size=padded.shape[-2:], mode="bilinear", align_corners=False
         )
-        laid = resample_map(full, seen, (pixels.shape[1], pixels.shape[2]))
-        rows, columns = (-(-side // stride) for side in seen)
-        return laid[0].softmax(0), output.embedding[0, :, :rows, :columns]
+        resized = resample_map(full, size, (pixels.shape[1], pixels.shape[2]))
+        rows, columns = (-(-side // stride) for side in size)
+        return resized[0].softmax(0), output.embedding[0, :, :rows, :columns]
 
     @torch.inference_mode()
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:

@@ -18,7 +18,7 @@ __all__ = ["ClassNetwork", "ClassOutput"]
 
 
 class ClassOutput(NamedTuple):
-    """What a :class:`ClassNetwork` says of a batch of images.
+    """Output of a :class:`ClassNetwork` for a batch of images.
 
     Attributes:
         embedding: ``(B, D, h, w)`` unit vectors in float32.

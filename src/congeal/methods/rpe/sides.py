@@ -18,7 +18,7 @@ __all__ = ["SideNetwork", "SideOutput"]
 
 
 class SideOutput(NamedTuple):
-    """What a :class:`SideNetwork` says of a batch of images.
+    """Output of a :class:`SideNetwork` for a batch of images.
 
     Attributes:
         embeddings: of each side output, finest first: ``(B, D, h, w)`` unit vectors in float32.
@@ -83,7 +83,7 @@ class SideNetwork(nn.Module):
 
         Args:
             image: scaled for the network.
-            hold_embedding: let no gradient pass from the boundary maps to the embeddings.
+            hold_embedding: stop the gradient of the boundary maps at the embeddings.
         """
         features = self.encoder((image - self.mean) / self.deviation)
         maps = features[self.first :] if self.decoder is None else self.decoder.levels(features)
@@ -91,10 +91,10 @@ class SideNetwork(nn.Module):
             normalise(embed(one).float(), dim=1, eps=MIN_EMBEDDING_NORM)
             for embed, one in zip(self.embed, maps, strict=True)
         ]
-        read = [one.detach() if hold_embedding else one for one in embeddings]
-        sides = [draw(one).float() for draw, one in zip(self.draw, read, strict=True)]
-        size = read[0].shape[-2:]
-        joined = torch.cat([read[0], *(_resized(one, size) for one in read[1:])], 1)
+        inputs = [one.detach() if hold_embedding else one for one in embeddings]
+        sides = [draw(one).float() for draw, one in zip(self.draw, inputs, strict=True)]
+        size = inputs[0].shape[-2:]
+        joined = torch.cat([inputs[0], *(_resized(one, size) for one in inputs[1:])], 1)
         return SideOutput(embeddings, sides, self.fuse(joined).float())
 
 

@@ -24,8 +24,8 @@ __all__ = ["adapt_settings", "suggest_settings"]
 
 SMALL_OBJECT = 200.0  # px, area of the median object below which an image is upscaled
 
-# Few long objects: each a direction of its own, told apart by where its line lies. Learning to
-# separate comes first, mean shift joins for the last stretch, and modes are found finely, from
+# Few long objects: one direction of the embedding for each, from the position of its line. Mean
+# shift joins the loss for the last fifth of the training. Decoding uses a narrow kernel, and
 # similarities averaged over four orientations.
 SPARSE = {
     "network.coordinates": "projected",
@@ -71,17 +71,17 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     alone = is_sparse(survey) or is_divided(survey)
     scale = scale_to_fit(survey) if alone else scale_to_size(survey)
     min_area = smallest_area(survey, scale)
-    shown = {"input.scale": scale, "input.gamma": 0.5 if is_dark(survey) else 1.0}
+    display = {"input.scale": scale, "input.gamma": 0.5 if is_dark(survey) else 1.0}
     if alone:
-        return shown | {"decoding.min_area": max(4.0, round(0.7 * min_area))} | SPARSE
-    return shown | {"decoding.min_area": min_area} | _crowded(survey, scale)
+        return display | {"decoding.min_area": max(4.0, round(0.7 * min_area))} | SPARSE
+    return display | {"decoding.min_area": min_area} | _crowded(survey, scale)
 
 
 def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     """Choose what follows from the sizes of objects, for a model that has learnt others.
 
     How the model tells objects apart stays: one with a repulsion radius keeps to neighbours, of
-    sparse images too, for its weights know no other way. The radius becomes smaller with small
+    sparse images too, as its weights were trained for that. The radius becomes smaller with small
     objects and never larger: neighbours of any size differ where they meet, and a wider radius has
     more to learn.
 
@@ -106,7 +106,7 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     """
     surveyed_areas(survey)  # refuses images without objects
     radius = base.loss.repulsion_radius
-    # A model of one class has nothing to say on how to tell several apart.
+    # A model of one class has no trained classifier to keep.
     classifier = "pooled" if len(base.class_names) < 2 else base.network.classifier
     if radius is None:
         kept = ("input.scale", "input.gamma", "decoding.min_area")
@@ -114,8 +114,8 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
         return found | {"network.classifier": classifier}
     scale = scale_to_size(survey)
     gamma = 0.5 if is_dark(survey) else 1.0
-    shown = {"input.scale": scale, "input.gamma": gamma}
-    found = shown | {"decoding.min_area": smallest_area(survey, scale)} | _crowded(survey, scale)
+    display = {"input.scale": scale, "input.gamma": gamma}
+    found = display | {"decoding.min_area": smallest_area(survey, scale)} | _crowded(survey, scale)
     found["network.classifier"] = classifier
     left = {"network.coordinates"}
     if found["loss.repulsion_radius"] >= radius:

@@ -19,7 +19,9 @@ __all__ = ["group_maps"]
 def group_maps(
     decode: GroupDecoder, maps: MapPrediction, mask: Tensor, weights: Tensor
 ) -> NDArray[np.int64]:
-    """Group the pixels of a mask; in a part of an image the whole says what a fragment is.
+    """Group the pixels of a mask.
+
+    In a tile the typical area of the whole image decides what a fragment is.
 
     Args:
         decode: the decoder, with the settings in force.

@@ -49,12 +49,16 @@ def augmented_prediction(
     """
     if tta == 1:
         return network(image)
-    seen = []
+    orientations = []
     for turns, mirrored in ORIENTATIONS[tta]:
-        shown = _turn(image, turns, mirrored).contiguous(memory_format=torch.channels_last)
-        maps = network(shown).maps()
-        seen.append({name: _turn_back(part, turns, mirrored) for name, part in maps.items()})
-    embedding, semantic, touching, *features = ([maps[name] for maps in seen] for name in seen[0])
+        turned_image = _turn(image, turns, mirrored).contiguous(memory_format=torch.channels_last)
+        maps = network(turned_image).maps()
+        orientations.append(
+            {name: _turn_back(part, turns, mirrored) for name, part in maps.items()}
+        )
+    embedding, semantic, touching, *features = (
+        [maps[name] for maps in orientations] for name in orientations[0]
+    )
     return EmbeddingOutput(
         torch.cat(embedding, 1) / math.sqrt(tta),
         torch.stack([logits.softmax(1) for logits in semantic])
