@@ -102,7 +102,7 @@ def test_points_nearer_than_midway_between_margin_and_one_are_one_mode(margin):
 
 def test_modes_under_the_smallest_mass_are_left_out():
     points, _ = drawn_groups([4, 30, 12])
-    counts = [len(find_modes(points, margin=0.5, smallest=s)) for s in (4, 4.5, 12.5, 31)]
+    counts = [len(find_modes(points, margin=0.5, min_mass=s)) for s in (4, 4.5, 12.5, 31)]
     assert counts == [3, 2, 1, 0]
 
 
@@ -189,7 +189,7 @@ def test_modes_are_picked_as_by_the_definition(count, dimensions, smallest, seed
     points = normalize(torch.randn(count, dimensions, generator=generator).double(), dim=1)
     points = torch.cat([points, normalize(points[::2] + 0.05, dim=1)])
     mass = torch.randint(1, 5, (len(points),), generator=generator).double()  # sums are exact
-    found = find_modes(points, margin=0.5, weights=mass, smallest=smallest)
+    found = find_modes(points, margin=0.5, weights=mass, min_mass=smallest)
     torch.testing.assert_close(found, pick_one_by_one(points, mass.tolist(), 0.5, smallest))
 
 

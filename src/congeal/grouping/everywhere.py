@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from congeal.grouping.flow import UNITED, Flow, let_flow
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, widest
 from congeal.grouping.sampling import spread_indices
+from congeal.grouping.windows import sum_cells
 from congeal.sphere import normalise
 
 __all__ = ["group_everywhere"]
@@ -117,8 +117,8 @@ class _Search:
         if side < 2:
             return loose, unit.flatten(1).T[:0]
         inside = unit if bool(mask.all()) else unit * mask
-        sums = _add_up(inside, side, mask.ndim)  # (D, *C)
-        held = _add_up(mask.to(unit.dtype), side, mask.ndim)  # (*C)
+        sums = sum_cells(inside, side, mask.ndim)  # (D, *C)
+        held = sum_cells(mask.to(unit.dtype), side, mask.ndim)  # (*C)
         length = torch.linalg.vector_norm(sums, dim=0) / held.clamp_min(1)
         alike = (held > 1) & (2 - 2 * length < (ALIKE * self.width) ** 2)
         means = normalise(sums, dim=0)
@@ -197,7 +197,7 @@ class _Search:
             lone &= (flow.rest @ flow.rest[~lone].T).amax(1) > self.margin
             area = area.masked_fill(lone, 0)
         find = partial(find_modes, flow.rest, margin=self.margin, width=self.width, weights=area)
-        modes = find(smallest=self.min_area)
+        modes = find(min_mass=self.min_area)
         return modes if len(modes) else find()[:1]
 
     def _far(self, vectors: Tensor, modes: Tensor) -> Tensor:
@@ -235,16 +235,6 @@ class _Search:
         for some in homeless.split(PIXELS):
             label[some] = assign_to_modes(points[:, some].T, modes[kept])
         return label
-
-
-def _add_up(values: Tensor, side: int, axes: int) -> Tensor:
-    """``(..., *S)`` to ``(..., *C)``, the sums of cells of so many pixels a side."""
-    for axis in range(values.ndim - axes, values.ndim):
-        beyond = -values.shape[axis] % side
-        if beyond:
-            values = pad(values, [0, 0] * (values.ndim - 1 - axis) + [0, beyond])
-        values = values.unflatten(axis, (-1, side)).sum(axis + 1)
-    return values
 
 
 def _enlarge(values: Tensor, side: int, size: torch.Size) -> Tensor:

@@ -19,7 +19,7 @@ __all__ = ["Shifting", "assign_to_modes", "converge", "find_modes", "widest"]
 class Shifting(Protocol):
     """Whatever gives a mean-shift step, such as :class:`congeal.grouping.MeanShift`."""
 
-    step_size: float
+    eta: float
 
     @property
     def concentration(self) -> Tensor:
@@ -75,7 +75,7 @@ def find_modes(
     margin: float,
     width: float | None = None,
     weights: Tensor | None = None,
-    smallest: float = 0.0,
+    min_mass: float = 0.0,
 ) -> Tensor:
     """Pick modes among converged points by decreasing mass.
 
@@ -92,7 +92,7 @@ def find_modes(
         width: of what is close by, in radians; None: (1 - margin) / 3, one standard deviation of
             the kernel that goes with the margin. See :func:`widest`.
         weights: ``(N,)`` mass of each point.
-        smallest: modes that take out less mass than this are left out, and the search ends.
+        min_mass: modes that take out less mass than this are left out, and the search ends.
 
     Returns:
         ``(M, D)`` unit vectors, heaviest first.
@@ -107,7 +107,7 @@ def find_modes(
     close = (cosine > math.cos((1 - margin) / 3 if width is None else width)).fill_diagonal_(True)
     near = (cosine > margin).fill_diagonal_(True)  # so that the search ends
     lean = (cosine * near).fill_diagonal_(1.0) @ mass
-    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), smallest)
+    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), min_mass)
     if not picked:
         return points[:0]
     first, members = zip(*picked, strict=True)
@@ -128,7 +128,7 @@ def _pick(
     close: NDArray[Any],
     mass: NDArray[Any],
     lean: NDArray[Any],
-    smallest: float,
+    min_mass: float,
 ) -> list[tuple[int, NDArray[np.intp]]]:
     """The heaviest point and all that it takes out, again and again.
 
@@ -148,7 +148,7 @@ def _pick(
         left[gone] = False
         around -= np.einsum("i,ij", held[gone], close[gone])  # close is symmetric
     picked.sort(key=lambda pick: (-pick[0], -lean[pick[1]]))
-    taken = takewhile(lambda pick: not mass[pick[2]].sum() < smallest, picked)
+    taken = takewhile(lambda pick: not mass[pick[2]].sum() < min_mass, picked)
     return [(first, gone) for _, first, gone in taken]
 
 

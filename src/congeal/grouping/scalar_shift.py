@@ -174,10 +174,10 @@ class ScalarMeanShift:
 
     Args:
         bandwidths: half widths of the flat kernel, one layer each (.9 and .4 in the paper).
-        background: pixels below this are no objects. Half: what would be rounded to 0.
-        smallest: groups of fewer pixels are left out.
-        overlap: groups of two layers with an intersection over union of at least this are one.
-        connected: split groups into parts joined face to face; else a group may lie anywhere.
+        foreground_threshold: pixels below this are no objects. Half: what would be rounded to 0.
+        min_area: groups of fewer pixels are left out.
+        duplicate_iou: groups of two layers with an IoU of at least this are one.
+        split_components: split groups into connected components; else a group may lie anywhere.
         bins: sort the numbers into this many bins first, for speed on very large images. A number
             then stands for the mean of its bin, so it moves by less than range / bins, and a
             window may gain or lose what lies that close to its ends. None: exact.
@@ -192,10 +192,10 @@ class ScalarMeanShift:
     """
 
     bandwidths: tuple[float, ...] = (0.9, 0.4)
-    background: float = 0.5
-    smallest: int = 1
-    overlap: float = 0.9
-    connected: bool = False
+    foreground_threshold: float = 0.5
+    min_area: int = 1
+    duplicate_iou: float = 0.9
+    split_components: bool = False
     bins: int | None = None
 
     def __post_init__(self) -> None:
@@ -203,10 +203,10 @@ class ScalarMeanShift:
         if not self.bandwidths or not min(self.bandwidths) > 0:
             raise CongealError(f"expected bandwidths above 0, got {self.bandwidths}")
         few = self.bins is not None and self.bins < 1
-        if not 0 < self.overlap <= 1 or self.smallest < 0 or few:
+        if not 0 < self.duplicate_iou <= 1 or self.min_area < 0 or few:
             raise CongealError(
-                "expected overlap in (0, 1], smallest >= 0 and bins >= 1, got "
-                f"{self.overlap}, {self.smallest} and {self.bins}"
+                "expected duplicate_iou in (0, 1], min_area >= 0 and bins >= 1, got "
+                f"{self.duplicate_iou}, {self.min_area} and {self.bins}"
             )
 
     def __call__(
@@ -224,7 +224,7 @@ class ScalarMeanShift:
         """Group the pixels of one image.
 
         Args:
-            embedding: ``(1, *S)`` one number per pixel, background below ``self.background``.
+            embedding: ``(1, *S)`` one number per pixel, background below the threshold.
             mask: ``(*S)`` bool, the pixels to group; None: all.
             weights: ``(*S)`` mass of each pixel, at least 0; None: all the same.
 
@@ -239,13 +239,13 @@ class ScalarMeanShift:
         if len(embedding) != 1:
             raise CongealError(f"expected one value per pixel, (1, *S), got {len(embedding)}")
         value = embedding[0].double()
-        kept = value >= self.background
+        kept = value >= self.foreground_threshold
         if mask is not None:
             kept &= mask.bool()
         mass = None if weights is None else weights[kept]
         layers: list[_Layer] = []
         for layer in self._layers(value[kept], kept, mass):
-            layers.append(layer.select(_is_new(layer, layers, self.overlap)))
+            layers.append(layer.select(_is_new(layer, layers, self.duplicate_iou)))
         return _pool(layers, kept, embedding.dtype)
 
     def _layers(self, values: Tensor, kept: Tensor, weights: Tensor | None) -> list[_Layer]:
@@ -261,11 +261,11 @@ class ScalarMeanShift:
             modes = _merge(places, line.mass(line.window(places, bandwidth)), bandwidth)
             nearest = torch.bucketize(places, (modes[1:] + modes[:-1]) / 2)
             labels = (nearest[rest] + 1 if len(modes) else torch.zeros_like(rest))[inverse]
-            if self.connected:
+            if self.split_components:
                 labels, whole = _split(labels, kept)
                 modes = modes[whole - 1]
             layer = _measure(labels, modes, values, weights, bandwidth)
-            layers.append(layer.select(layer.areas >= max(self.smallest, 1)))
+            layers.append(layer.select(layer.areas >= max(self.min_area, 1)))
         return layers
 
     def _points(self, values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -306,7 +306,7 @@ def _split(labels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     return parts, group[1:]
 
 
-def _is_new(layer: _Layer, earlier: list[_Layer], overlap: float) -> Tensor:
+def _is_new(layer: _Layer, earlier: list[_Layer], duplicate_iou: float) -> Tensor:
     """``(k,)`` bool, the groups that no group of an earlier layer covers that closely."""
     new = torch.ones_like(layer.areas, dtype=torch.bool)
     for other in earlier:
@@ -316,7 +316,7 @@ def _is_new(layer: _Layer, earlier: list[_Layer], overlap: float) -> Tensor:
         real = (row >= 0) & (column >= 0)
         row, column, shared = row[real], column[real], shared[real]
         union = other.areas[row] + layer.areas[column] - shared
-        new[column[shared >= overlap * union]] = False
+        new[column[shared >= duplicate_iou * union]] = False
     return new
 
 

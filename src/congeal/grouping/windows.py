@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from congeal.grouping.components import connect
 from congeal.sphere import normalise
 
-__all__ = ["Cells", "assign_around", "cut", "join_cells", "sample_cells", "shift_cells"]
+__all__ = ["Cells", "assign_around", "join_cells", "sample_cells", "shift_cells", "sum_cells"]
 
 SPACING = 0.75  # side of a cell in standard deviations of the kernel in space: 3 px where that is 4
 LARGEST = 4  # px, side of a cell at most, so that objects from 16 px up have one
@@ -28,9 +28,10 @@ TOGETHER = 128  # blocks per product: windows and weights of 16 dimensions stay 
 LEAST_LOG_WEIGHT = (
     -60.0
 )  # logarithm of the smallest weight: exp(-60) next to a point's own weight is nothing
-CLEARLY = 0.05  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
+CLEARLY = 0.001  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
 APART = 0.6  # of the same gap: pairs this far below the margin disagree and need no step
-STEPS = 20  # at most
+STEPS = 20  # at most: later, groups at rest attract each other
+REST = 3e-3  # change of a coordinate up to which a block rests, until one beside it moves
 PIXELS = 65_536  # pixels compared at once with the cells around them
 
 
@@ -49,40 +50,38 @@ class Cells:
     side: int
 
 
-def sample_cells(embedding: Tensor, mass: Tensor, spread: float) -> Cells:
-    """Let the heaviest pixel of each cell stand for it, with the mass of the cell.
+def sample_cells(embedding: Tensor, mass: Tensor, sigma: float) -> Cells:
+    """Let the mean direction of the pixels of each cell stand for them, with their mass.
 
     Args:
         embedding: ``(D, *S)`` unit vectors.
         mass: ``(*S)`` of each pixel; 0 for those that take no part.
-        spread: standard deviation of the kernel in space, in pixels.
+        sigma: standard deviation of the kernel in space, in pixels.
 
     Example:
-        >>> cells = sample_cells(torch.eye(2)[:, :, None], torch.tensor([[1.0], [3.0]]), 4.0)
+        >>> cells = sample_cells(torch.eye(2)[:, :, None], torch.tensor([[3.0], [4.0]]), 4.0)
         >>> cells.side, cells.points.tolist(), cells.mass.tolist()
-        (3, [[[0.0, 1.0]]], [[4.0]])
+        (3, [[[0.6000000238418579, 0.800000011920929]]], [[7.0]])
     """
-    side = max(1, int(min(SPACING * spread, LARGEST)))
-    masses = cut(mass, side, mass.ndim)  # (*C, side^n)
-    best = masses.argmax(-1, keepdim=True)
-    index = torch.arange(mass.numel(), device=mass.device).view(mass.shape)
-    heaviest = cut(index, side, mass.ndim).gather(-1, best).flatten()
-    points = embedding.flatten(1).index_select(1, heaviest).T.contiguous()
-    return Cells(points.view(*best.shape[:-1], -1), masses.sum(-1), side)
+    side = max(1, int(min(SPACING * sigma, LARGEST)))
+    sums = sum_cells(embedding * mass, side, mass.ndim)
+    points = normalise(sums.movedim(0, -1), dim=-1).contiguous()
+    return Cells(points, sum_cells(mass, side, mass.ndim), side)
 
 
-def cut(values: Tensor, side: int, axes: int) -> Tensor:
-    """``(..., *S)`` to ``(..., *C, side^n)``: the pixels of each cell, zeros beyond the map.
+def sum_cells(values: Tensor, side: int, axes: int) -> Tensor:
+    """``(..., *S)`` to ``(..., *C)``: the sum over the pixels of each cell.
 
     Example:
-        >>> cut(torch.arange(1, 6), 2, axes=1).tolist()
-        [[1, 2], [3, 4], [5, 0]]
+        >>> sum_cells(torch.arange(1, 6), 2, axes=1).tolist()
+        [3, 7, 5]
     """
-    size = values.shape[values.ndim - axes :]
-    values = pad(values, [part for one in reversed(size) for part in (0, -one % side)])
     for axis in range(values.ndim - axes, values.ndim):
-        values = values.unfold(axis, side, side)
-    return values.flatten(-axes)
+        beyond = -values.shape[axis] % side
+        if beyond:
+            values = pad(values, [0, 0] * (values.ndim - 1 - axis) + [0, beyond])
+        values = values.unflatten(axis, (-1, side)).sum(axis + 1)
+    return values
 
 
 def shift_cells(
@@ -90,8 +89,8 @@ def shift_cells(
     *,
     concentration: float,
     margin: float,
-    spread: float,
-    step_size: float = 1.0,
+    sigma: float,
+    eta: float = 1.0,
     steps: int = STEPS,
 ) -> Tensor:
     """Shift cells until it is clear which neighbours agree.
@@ -105,8 +104,8 @@ def shift_cells(
         cells: to shift.
         concentration: kappa.
         margin: cosine from which on neighbours agree.
-        spread: standard deviation of the kernel in space, in pixels.
-        step_size: eta in (0, 1].
+        sigma: standard deviation of the kernel in space, in pixels.
+        eta: eta in (0, 1].
         steps: at most.
 
     Returns:
@@ -115,17 +114,17 @@ def shift_cells(
     Example:
         >>> points = normalise(torch.tensor([[1.0, 0.4], [1.0, -0.4], [-1.0, 0.0]]), dim=1)
         >>> cells = Cells(points, torch.ones(3), 1)
-        >>> settled = shift_cells(cells, concentration=9, margin=0.8, spread=2)
+        >>> settled = shift_cells(cells, concentration=9, margin=0.8, sigma=2)
         >>> (settled[0] @ settled[1]).item() > 0.9, (settled[0] @ settled[2]).item() < -0.9
         (True, True)
     """
-    grid = _WindowGrid.over(cells, spread)
-    blocks = torch.ones(grid.blocks, dtype=torch.bool, device=cells.mass.device)
+    grid = _WindowGrid.over(cells, sigma)
+    moved = torch.ones(grid.blocks, dtype=torch.bool, device=cells.mass.device)
     for _ in range(steps):
-        blocks = grid.in_doubt(_dilate(blocks), margin)
+        blocks = grid.in_doubt(_dilate(moved), margin)
         if not bool(blocks.any()):
             break
-        grid.step(blocks, concentration, step_size)
+        moved = grid.step(blocks, concentration, eta)
     return grid.inner(cells.mass.shape)
 
 
@@ -145,13 +144,13 @@ class _WindowGrid:
         self.touching = _box([BLOCK + 2] * axes, strides, mass.device) + first - sum(strides)
 
     @classmethod
-    def over(cls, cells: Cells, spread: float) -> _WindowGrid:
+    def over(cls, cells: Cells, sigma: float) -> _WindowGrid:
         """Lay the cells out, with an edge of two standard deviations."""
         size = cells.mass.shape
-        spread = spread / cells.side  # in cells
-        halo = min(math.ceil(CUT * spread), max(size))
+        sigma = sigma / cells.side  # in cells
+        halo = min(math.ceil(CUT * sigma), max(size))
         edge = [part for side in reversed(size) for part in (halo, halo + -side % BLOCK)]
-        fall = _fall(halo, len(size), spread).to(cells.points)
+        fall = _fall(halo, len(size), sigma).to(cells.points)
         return cls(pad(cells.points, [0, 0, *edge]), pad(cells.mass, edge), halo, fall)
 
     def inner(self, size: torch.Size) -> Tensor:
@@ -163,8 +162,9 @@ class _WindowGrid:
         high, low = 1 - CLEARLY * (1 - margin), margin - APART * (1 - margin)
         found = torch.zeros_like(asked)
         corners = self.corner[asked]
-        parts = [self._doubts(some, low, high) for some in corners.split(8 * TOGETHER)]
-        found[asked] = torch.cat(parts) if parts else found[asked]
+        if len(corners):
+            parts = [self._doubts(some, low, high) for some in corners.split(8 * TOGETHER)]
+            found[asked] = torch.cat(parts)
         return found
 
     def _doubts(self, corners: Tensor, low: float, high: float) -> Tensor:
@@ -187,14 +187,19 @@ class _WindowGrid:
             doubt |= pair.flatten(1).any(1)
         return doubt
 
-    def step(self, blocks: Tensor, concentration: float, step_size: float) -> None:
-        """Move the cells of some blocks, all at once."""
+    def step(self, blocks: Tensor, concentration: float, eta: float) -> Tensor:
+        """Move the cells of some blocks, all at once; ``(*blocks)`` bool: which did not rest."""
         corners = self.corner[blocks]
-        moved = [self._moved(some, concentration, step_size) for some in corners.split(TOGETHER)]
+        parts = [self._moved(some, concentration, eta) for some in corners.split(TOGETHER)]
         at = (corners[:, None] + self.queries).flatten()
-        self.points[at] = torch.cat(moved).flatten(0, 1)
+        after = torch.cat(parts)  # (b, Q, D)
+        change = (after - self.points[at].view_as(after)).abs().flatten(1).amax(1)
+        self.points[at] = after.flatten(0, 1)
+        moved = torch.zeros_like(blocks)
+        moved[blocks] = change > REST
+        return moved
 
-    def _moved(self, corners: Tensor, concentration: float, step_size: float) -> Tensor:
+    def _moved(self, corners: Tensor, concentration: float, eta: float) -> Tensor:
         """``(b, Q, D)`` where the cells of these blocks go."""
         around = (corners[:, None] + self.window).flatten()
         shape = (len(corners), -1, self.points.shape[1])
@@ -207,8 +212,8 @@ class _WindowGrid:
             kernel.clamp_min_(LEAST_LOG_WEIGHT)
         kernel.exp_()  # (b, Q, M)
         sums = kernel @ (keys * mass)
-        if step_size != 1.0:
-            sums = step_size * sums / (kernel @ mass) + (1 - step_size) * query
+        if eta != 1.0:
+            sums = eta * sums / (kernel @ mass) + (1 - eta) * query
         return normalise(sums, dim=-1)
 
 
@@ -225,12 +230,12 @@ def _box(sides: list[int], strides: tuple[int, ...], device: torch.device) -> Te
     return index
 
 
-def _fall(halo: int, axes: int, spread: float) -> Tensor:
+def _fall(halo: int, axes: int, sigma: float) -> Tensor:
     """``(Q, M)`` logarithm of the kernel in space, from the cells of a block to its window."""
     window = torch.cartesian_prod(*[torch.arange(BLOCK + 2 * halo).double()] * axes)
     queries = torch.cartesian_prod(*[torch.arange(BLOCK).double() + halo] * axes)
     apart = torch.cdist(queries.view(-1, axes), window.view(-1, axes))
-    return -0.5 * (apart / spread).square()
+    return -0.5 * (apart / sigma).square()
 
 
 def join_cells(points: Tensor, mass: Tensor, margin: float) -> Tensor:

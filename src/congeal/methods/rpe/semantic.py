@@ -51,7 +51,7 @@ class RPESemantic(DenseTask):
         c, loss = self.config.network, self.config.loss
         self.network = ClassNetwork(c, len(self.config.class_names), self.config.input.planes)
         self.shift = MeanShift(
-            loss.concentration, loss.margin, steps=loss.mean_shift_steps, step_size=loss.eta
+            loss.concentration, loss.margin, steps=loss.mean_shift_steps, eta=loss.eta
         )
 
     @property
