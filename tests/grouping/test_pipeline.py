@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, pad
 import congeal
 from congeal.data import open_dataset
 from congeal.errors import CongealError
-from congeal.grouping import MeanShift, converge, find_modes, group_pixels
+from congeal.grouping import MeanShift, find_modes, group_pixels
 from congeal.sphere import normalise
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -95,7 +95,7 @@ def test_groups_without_a_kernel_radius_are_those_of_exact_mean_shift() -> None:
     labels = discs(8, 96, seed=3)
     embedding = embed(labels, directions(9, 16, seed=2), noise=0.04)
     points = embedding.flatten(1).T
-    settled = converge(points, MeanShift(36.0), steps=12)
+    settled = MeanShift(36.0, steps=12).shift(points[None])[-1][0]
     modes = find_modes(settled, margin=0.5, min_area=8)
     exact = (settled @ modes.T).argmax(1).numpy()
     found = MeanShift(36.0, anchors=512).group(embedding).labels

@@ -22,10 +22,8 @@ from congeal.sphere import normalise
 
 __all__ = ["group_pixels"]
 
-SQUARED_LENGTH_ERROR = (
-    1e-5  # error of a squared length up to which a vector is taken for a unit vector
-)
-LEAST_MASS = 1e-6  # mass of a pixel: one of no mass takes part, and attracts nobody to speak of
+SQUARED_LENGTH_ERROR = 1e-5  # of what counts as a unit vector
+MIN_MASS = 1e-6  # mass of a pixel of no mass: it is grouped and attracts almost nobody
 
 
 @torch.no_grad()
@@ -52,7 +50,7 @@ def group_pixels(
         kernel_radius: three standard deviations of the fall-off with distance, in pixels of the
             map; None: the kernel does not depend on the distance.
         anchors: without a radius, points that shift; maps of fewer pixels shift whole.
-        min_area: pixels under which a group is given up.
+        min_area: groups of fewer pixels are dissolved into their neighbours.
         steps: at most.
 
     Returns:
@@ -71,7 +69,7 @@ def group_pixels(
         [1, 1, 1, 1, 1, 1, 2, 2]
     """
     unit = _as_unit(embedding)
-    mass = mass.clamp_min(LEAST_MASS) * mask
+    mass = mass.clamp_min(MIN_MASS) * mask
     if not bool(mask.any()):
         labels = torch.zeros(mask.shape, dtype=torch.int64, device=unit.device)
     elif kernel_radius is None:
@@ -92,7 +90,7 @@ def _group_nearby(
     steps: int,
 ) -> Tensor:
     """``(*S)`` labels by a kernel that falls off with distance."""
-    cells = sample_cells(unit, mass, sigma)
+    cells = sample_cells(unit, mass, sigma, margin)
     settled = shift_cells(
         cells,
         concentration=float(shift.concentration),
