@@ -1,4 +1,4 @@
-# congeal: `make demo` and `make test` are all there is to know; each sets itself up.
+# The main targets are `make demo` and `make test`; each creates the environment it needs.
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
@@ -7,19 +7,19 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# One process of tests per core, on one thread each; a large machine's memory is not ours alone.
+# One test process per core, with one thread each; at most 8, to limit the memory used.
 JOBS := --numprocesses logical --maxprocesses 8 --dist worksteal
-# Python compiles what it imports, when it does; compiling all 14,000 files here takes a minute.
+# No bytecode at installation: compiling all 14,000 files takes a minute, and Python compiles on import.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
 	--no-compile
 
-# From pip's talk only the names of the packages on their way stay, so that something moves.
+# Shortens the output of pip to the names of the packages, as progress.
 PIP_NAMES := awk '/^ *Collecting / { sub(/[^A-Za-z0-9_.-].*/, "", $$2); \
 		if ((n += length($$2) + 1) > 90) { printf "\n"; n = length($$2) + 1 } \
 		printf " %s", $$2; fflush() } \
 	/^Installing collected/ { printf "\n unpacking (this is the longer part)\n"; n = 0; fflush() }'
 
-help:  ## say what there is
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
@@ -30,7 +30,7 @@ $(BIN)/python:
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	@echo "installing congeal and what it stands on into $(VENV) (some minutes, once):"
+	@echo "installing congeal and its dependencies into $(VENV) (some minutes, once):"
 	@$(PIP_INSTALL) -e . | $(PIP_NAMES)
 	@touch $@
 
@@ -42,7 +42,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 demo: $(VENV)/.installed  ## draw, train, evaluate and segment in a few minutes
 	@$(BIN)/congeal demo
 
-test: lint types docs tests  ## everything that has to hold: ruff, mypy, documentation, tests
+test: lint types docs tests  ## all checks: ruff, mypy, documentation, tests
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and format
 	@echo "== ruff"
@@ -53,7 +53,7 @@ types: $(VENV)/.installed-dev  ## mypy --strict
 	@echo "== mypy"
 	@$(BIN)/mypy --strict src
 
-docs: $(VENV)/.installed-dev  ## the documentation, in docs/_build/html
+docs: $(VENV)/.installed-dev  ## build the documentation, in docs/_build/html
 	@echo "== documentation"
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
@@ -62,6 +62,6 @@ tests: $(VENV)/.installed-dev  ## pytest, with the examples in docstrings and pa
 	@echo "== pytest"
 	@$(BIN)/python -m pytest -q $(JOBS) $(PYTEST_ARGS)
 
-clean:  ## remove what was built, not the environment
+clean:  ## remove build outputs, not the environment
 	@rm -rf build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find src tests docs -name __pycache__ -prune -exec rm -rf {} +

@@ -187,5 +187,5 @@ def test_the_demo_runs_as_it_is(tmp_path):
 
 
 def test_no_time_to_train_is_refused(tmp_path):
-    with pytest.raises(CongealError, match="above 0 minutes"):
+    with pytest.raises(CongealError, match="more than 0 minutes"):
         run_demo(tmp_path, minutes=0)

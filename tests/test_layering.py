@@ -24,7 +24,7 @@ PACKAGE = SOURCE / "congeal"
 LAYERS = (
     ("errors", "version"),
     ("clock", "files", "progress", "settings", "tasks"),
-    ("sphere", "labels", "autograd", "neighbours", "chance", "processes"),
+    ("sphere", "labels", "autograd", "neighbours", "randomness", "processes"),
     ("grouping", "metrics"),
     ("losses",),  # a loss may be taken through a grouping
     ("networks",),
@@ -46,7 +46,7 @@ MATHEMATICS = (
     "labels",
     "autograd",
     "neighbours",
-    "chance",
+    "randomness",
     "processes",
     "losses",
     "grouping",

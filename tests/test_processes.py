@@ -88,7 +88,7 @@ def test_counts_are_at_least_one_as_before(one_of_one):
     alone = shared_count(count)
     with batch_shared():
         assert shared_count(count).tolist() == alone.tolist() == [1, 5]
-        assert shared_count(count, least=0).tolist() == [0, 5]
+        assert shared_count(count, minimum=0).tolist() == [0, 5]
 
 
 def test_alone_nothing_is_exchanged(monkeypatch):

@@ -11,7 +11,7 @@ from congeal.progress import Ticker
 
 
 def test_a_ticker_says_its_line_again_and_again_until_it_stops(capsys):
-    with Ticker(lambda: "on it", first=0.01, every=0.01):
+    with Ticker(lambda: "on it", delay=0.01, interval=0.01):
         time.sleep(0.3)
     said = capsys.readouterr().err.splitlines()
     assert len(said) > 2

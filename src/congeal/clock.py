@@ -1,7 +1,7 @@
-"""What the minutes of a training are counted in: time on the wall, or time of the processor.
+"""The clock of a training: wall-clock time, or processor time of this process.
 
-A machine that does other work at the same time takes time on the wall away from a training, but
-not time of the processor. Trainings that are compared on a shared machine count the latter.
+Other work on a machine slows a training down in wall-clock time, but not in processor time. To
+compare trainings on a shared machine, count processor time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _read: Callable[[], float] = time.monotonic
 
 
 def now() -> float:
-    """Seconds from some moment on; only differences mean something.
+    """Seconds since an arbitrary moment; only differences are meaningful.
 
     Example:
         >>> started = now()
@@ -28,11 +28,10 @@ def now() -> float:
 
 @contextmanager
 def count_processor_time() -> Iterator[None]:
-    """Let :func:`now` count processor time of this process, divided by the threads of PyTorch.
+    """Let :func:`now` count the processor time of this process / number of PyTorch threads.
 
-    With one thread that is the time on the wall of a machine that does nothing else. Work of other
-    processes, such as those of :func:`congeal.train` with several devices, is not counted, nor is
-    that of a GPU.
+    With one thread this is the wall-clock time on an otherwise idle machine. The work of other
+    processes (:func:`congeal.train` with several devices) and of a GPU is not counted.
 
     Example:
         >>> with count_processor_time():

@@ -1,10 +1,13 @@
-"""Several processes that train one model: who they are, and what of a batch they share.
+"""Distributed training: ranks, joining, and collective operations on a batch.
 
-Each process has a part of the batch. A mean over the processes of means over their parts is the
-mean over the batch only where all parts count the same: so whatever is divided by a number of
-pixels or objects is divided by :func:`shared_count`, what compares images compares them with those
-of :func:`gather_rows`, and batch norm takes its moments over all parts (:class:`SharedBatchNorm`).
-All three do so inside of :func:`batch_shared` only, and nothing where there is one process.
+Each process computes a part of the batch, and gradients are averaged over the processes. That
+equals the gradient of the whole batch only if every part has equal weight. Therefore:
+
+- a loss divides by the number of pixels or objects from :func:`shared_count`,
+- a loss that compares images compares with those of all processes, from :func:`gather_rows`,
+- batch norm uses the moments of the whole batch (:class:`SharedBatchNorm`).
+
+These act inside :func:`batch_shared` only. With one process they are the plain computation.
 """
 
 from __future__ import annotations
@@ -44,17 +47,17 @@ Environment = Mapping[str, str]
 
 
 class _Shared:
-    """What the processes of this training have in common; one object per process."""
+    """State of this process in a distributed training."""
 
-    # Collectives of a step have a group of their own: gradients are added in another order on
-    # processes that leave out other parameters, and would come between.
+    # A process group of its own: DDP's gradient collectives run in an order that depends on which
+    # parameters a process uses, and must not interleave with those of this module.
     group: Any = None
-    joined = False  # a training goes on that all take part in
-    active = False  # in a step of it
+    joined = False  # between join() and leave()
+    active = False  # inside batch_shared()
 
 
 def are_launched(environment: Environment = os.environ) -> bool:
-    """Whether torchrun, or what sets the same variables, started this process among several.
+    """Whether this process is one of several started by torchrun or with the same variables.
 
     Example:
         >>> are_launched({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"})
@@ -64,10 +67,14 @@ def are_launched(environment: Environment = os.environ) -> bool:
 
 
 def world_size(environment: Environment = os.environ) -> int:
-    """Number of processes that were started together; 1 for one alone.
+    """Number of processes of the training; 1 outside of torchrun.
 
     Raises:
-        CongealError: the environment has no number for it.
+        CongealError: ``WORLD_SIZE`` is not a whole number.
+
+    Example:
+        >>> world_size({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"})
+        2
     """
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(environment):
         return 1
@@ -75,7 +82,7 @@ def world_size(environment: Environment = os.environ) -> int:
 
 
 def rank(environment: Environment = os.environ) -> int:
-    """Number of this process, from 0; the first writes and speaks.
+    """Rank of this process, from 0; rank 0 writes files and prints.
 
     Example:
         >>> rank({})
@@ -85,17 +92,17 @@ def rank(environment: Environment = os.environ) -> int:
 
 
 def local_rank(environment: Environment = os.environ) -> int:
-    """Number of this process on its machine, from 0."""
+    """Rank of this process on its machine, from 0."""
     return _number(environment, "LOCAL_RANK", 0) if are_launched(environment) else 0
 
 
 def local_world_size(environment: Environment = os.environ) -> int:
-    """Number of processes on this machine."""
+    """Number of processes of the training on this machine."""
     return _number(environment, "LOCAL_WORLD_SIZE", world_size(environment))
 
 
-def _number(environment: Environment, name: str, usual: int) -> int:
-    text = environment.get(name, str(usual))
+def _number(environment: Environment, name: str, default: int) -> int:
+    text = environment.get(name, str(default))
     if not text.isdecimal():
         raise CongealError(
             f"expected a whole number in the environment variable {name}, got {text!r}"
@@ -104,13 +111,13 @@ def _number(environment: Environment, name: str, usual: int) -> int:
 
 
 def join(device: str = "cpu") -> bool:
-    """Meet the other processes, if there are any; whether there are.
+    """Connect to the other processes of the training; return False if there are none.
 
     Args:
-        device: where tensors are; ``"cpu"`` needs nothing but the network of the machines.
+        device: device of the tensors; NCCL is used beside gloo unless it is ``"cpu"``.
 
     Raises:
-        CongealError: the others do not come.
+        CongealError: the connection fails or times out.
     """
     if not are_launched():
         return False
@@ -122,7 +129,7 @@ def join(device: str = "cpu") -> bool:
             dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
         except (RuntimeError, ValueError) as error:
             line = " ".join(str(error).split())[:200]
-            raise CongealError(f"expected {world_size()} processes to meet: {line}") from error
+            raise CongealError(f"expected {world_size()} processes to connect: {line}") from error
         atexit.register(_destroy)
     if _Shared.group is None:
         _Shared.group = dist.new_group()
@@ -131,9 +138,9 @@ def join(device: str = "cpu") -> bool:
 
 
 def leave() -> None:
-    """Part from the other processes until :func:`join`; each goes on by itself.
+    """Stop collective operations until the next :func:`join`; each process continues alone.
 
-    The connection stays: processes that meet a second time would not know whom they meet.
+    The connection stays open, because a second rendezvous could mix up processes of two trainings.
     """
     _Shared.joined = False
 
@@ -144,22 +151,25 @@ def _destroy() -> None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error says that another process is gone.
+    """Whether an error means that another process of the training has ended.
 
     Example:
         >>> is_lost(RuntimeError("[gloo/tcp/pair.cc] Connection closed by peer [127.0.0.1]:4"))
         True
     """
     text = str(error)
-    told = ("closed by peer", "reset by peer", "Broken pipe", "gloo/transport", "connectFullMesh")
-    known = getattr(dist, "DistError", ())
-    return isinstance(error, known) or (
-        isinstance(error, RuntimeError) and any(part in text for part in told)
+    signs = ("closed by peer", "reset by peer", "Broken pipe", "gloo/transport", "connectFullMesh")
+    distributed_error = getattr(dist, "DistError", ())
+    return isinstance(error, distributed_error) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in signs)
     )
 
 
 def from_first(value: Value) -> Value:
-    """The value of the first process, on all of them.
+    """Broadcast the value of rank 0 to all processes.
+
+    Args:
+        value: anything that can be pickled; those of other ranks are ignored.
 
     Example:
         >>> from_first(3)
@@ -167,13 +177,13 @@ def from_first(value: Value) -> Value:
     """
     if not _Shared.joined:
         return value
-    held = [value]
-    dist.broadcast_object_list(held, src=0, group=_Shared.group, device=torch.device("cpu"))
-    return held[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0, group=_Shared.group, device=torch.device("cpu"))
+    return values[0]
 
 
 def mean_of_all(values: Tensor) -> Tensor:
-    """Mean over the processes, without a gradient, of a tensor that has one shape on all.
+    """Mean over the processes of a tensor of the same shape, without gradient.
 
     Example:
         >>> mean_of_all(torch.tensor([1.0, 2.0])).tolist()
@@ -188,9 +198,9 @@ def mean_of_all(values: Tensor) -> Tensor:
 
 @contextmanager
 def batch_shared() -> Iterator[None]:
-    """Take the parts of the processes for one batch while the block runs, backward left out.
+    """Treat the parts of all processes as one batch inside the block (forward pass and losses).
 
-    All processes have to run it alike. Batch norm is taken over all parts as well.
+    All processes must run the same collective operations in it. Batch norm uses all parts too.
     """
     if not _Shared.joined:
         yield
@@ -203,36 +213,39 @@ def batch_shared() -> Iterator[None]:
         _Shared.active = False
 
 
-def shared_count(count: Tensor, least: int = 1) -> Tensor:
-    """What a sum over a part is divided by, so that means over processes are over the batch.
+def shared_count(count: Tensor, minimum: int = 1) -> Tensor:
+    """Divisor of a sum over this process's part so that the mean over processes is the batch mean.
 
-    That is the count of all parts, at least ``least``, by the number of processes.
+    It is max(total, minimum) / processes, where total is the sum of ``count`` over all processes.
 
     Args:
-        count: pixels or objects of this process's part, any shape.
-        least: what is taken for fewer in all.
+        count: number of pixels or objects in this process's part, any shape.
+        minimum: lower bound of the total; avoids division by zero.
+
+    Returns:
+        A tensor of the shape of ``count``.
 
     Example:
         >>> shared_count(torch.tensor([0, 3])).tolist()
         [1, 3]
     """
     if not _Shared.active:
-        return count.clamp_min(least)
+        return count.clamp_min(minimum)
     total = count.detach().clone()
     dist.all_reduce(total, group=_Shared.group)
-    return total.clamp_min(least) / dist.get_world_size(_Shared.group)
+    return total.clamp_min(minimum) / dist.get_world_size(_Shared.group)
 
 
 def gather_rows(*tables: Tensor) -> tuple[list[Tensor], int]:
-    """Rows of all processes, in the order of their ranks, and where this process's own begin.
+    """Concatenate the rows of all processes, in the order of their ranks (a differentiable gather).
 
-    The gradient of another process's rows finds its way there.
+    Gradients flow back to the process that the rows came from.
 
     Args:
-        tables: ``(N, ...)`` each, with one N, which may differ between processes.
+        tables: ``(N, ...)`` each, with the same N; N may differ between processes.
 
     Returns:
-        The tables with the rows of all, and the number of rows before one's own.
+        The tables with the rows of all processes, and the index of this process's first row.
 
     Example:
         >>> tables, start = gather_rows(torch.eye(2))
@@ -253,16 +266,16 @@ def _gathered(table: Tensor, counts: tuple[int, ...]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all; backward adds up what all processes have for one's own."""
+    """All-gather of rows; backward sums the gradients of all processes for this one's rows."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, counts: tuple[int, ...]) -> Tensor:
         ctx.counts = counts
         padded = table.new_zeros(max(counts), *table.shape[1:])
         padded[: len(table)] = table
-        every = [torch.zeros_like(padded) for _ in counts]
-        dist.all_gather(every, padded, group=_Shared.group)
-        return torch.cat([one[:count] for one, count in zip(every, counts, strict=True)])
+        parts = [torch.zeros_like(padded) for _ in counts]
+        dist.all_gather(parts, padded, group=_Shared.group)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -272,10 +285,10 @@ class _Gather(torch.autograd.Function):
 
 
 class SharedBatchNorm(TorchFunctionMode):
-    """While it is in force, batch norm in training mode takes the moments of all processes' parts.
+    """Context in which batch norm in training mode uses the moments of the whole batch.
 
-    Layers stay as they are, of whatever library: it is the function that they all call which is
-    computed in another way. It runs on CPU and GPU alike, in float32 at least.
+    It intercepts the function ``torch.nn.functional.batch_norm`` instead of replacing layers, so it
+    works for layers of any library, on CPU and GPU. Moments are computed in float32 or float64.
     """
 
     def __torch_function__(
@@ -285,7 +298,7 @@ class SharedBatchNorm(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Compute batch norm; let everything else be."""
+        """Replace ``batch_norm``; call every other function unchanged."""
         del types
         if func is functional.batch_norm:
             return _batch_norm(*args, **(kwargs or {}))
@@ -306,8 +319,8 @@ def _batch_norm(
         return functional.batch_norm(
             input, running_mean, running_var, weight, bias, False, momentum, eps
         )
-    raised = input if input.dtype == torch.float64 else input.float()
-    mean, variance, count = _moments(raised)
+    values = input if input.dtype == torch.float64 else input.float()
+    mean, variance, count = _moments(values)
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean), momentum)
@@ -316,18 +329,18 @@ def _batch_norm(
     scale = (variance + eps).rsqrt()
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
-    wide = (1, -1, *[1] * (input.ndim - 2))
-    return torch.addcmul(shift.view(wide), raised, scale.view(wide)).to(input.dtype)
+    per_channel = (1, -1, *[1] * (input.ndim - 2))
+    return torch.addcmul(shift.view(per_channel), values, scale.view(per_channel)).to(input.dtype)
 
 
 def _moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean ``(C,)`` and variance ``(C,)`` of ``(B, C, *S)`` over all processes, and the count."""
+    """Mean, variance and count, ``(C,)`` each, of ``(B, C, *S)`` over all processes."""
     dims = [axis for axis in range(values.ndim) if axis != 1]
     variance, mean = torch.var_mean(values, dims, correction=0)
     count = torch.full_like(mean, values.numel() / max(values.shape[1], 1))
     own = torch.stack([mean, variance, count])[None]  # (1, 3, C)
     means, variances, counts = _gathered(own, (1,) * dist.get_world_size(_Shared.group)).unbind(1)
     shares = counts / counts.sum(0)
-    whole = (shares * means).sum(0)
-    spread = (shares * (variances + (means - whole).square())).sum(0)
-    return whole, spread, counts.sum(0).detach()
+    total_mean = (shares * means).sum(0)
+    total_variance = (shares * (variances + (means - total_mean).square())).sum(0)
+    return total_mean, total_variance, counts.sum(0).detach()

@@ -1,4 +1,4 @@
-"""Progress for who reads it in a file or a pipe: a line every ten seconds."""
+"""Progress lines for output to a file or pipe, and the formatting of durations."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import sys
 from collections.abc import Callable
 from threading import Event, Thread
 
-__all__ = ["EVERY", "FIRST", "Ticker", "duration", "minutes"]
+__all__ = ["INTERVAL", "Ticker", "duration", "minutes"]
 
-FIRST, EVERY = 3.0, 10.0  # seconds until the first line, and between two
+INTERVAL = 10.0  # seconds between two lines
+FIRST_DELAY = 3.0  # seconds until the first line
 
 
 class Ticker:
-    """Says on stderr every ten seconds how far something is, from a thread of its own.
+    """Prints a progress line to stderr every ten seconds, from a thread of its own.
 
-    So a line comes also while one step, image or import takes long.
+    The thread prints also while a single step, image or import takes long.
 
     Args:
-        line: gives what to say now; None: nothing.
-        first: seconds until the first line; None: 3.
-        every: seconds between two; None: 10.
+        line: returns the line to print now, or None to print nothing.
+        delay: seconds until the first line; None: 3.
+        interval: seconds between two lines; None: 10.
 
     Example:
-        >>> with Ticker(lambda: "reading", first=60):
+        >>> with Ticker(lambda: "reading", delay=60):
         ...     pass
     """
 
@@ -30,53 +31,56 @@ class Ticker:
         self,
         line: Callable[[], str | None],
         *,
-        first: float | None = None,
-        every: float | None = None,
+        delay: float | None = None,
+        interval: float | None = None,
     ) -> None:
         self.line = line
-        self.first = FIRST if first is None else first
-        self.every = EVERY if every is None else every
-        self._over = Event()
-        self._teller: Thread | None = None
+        self.delay = FIRST_DELAY if delay is None else delay
+        self.interval = INTERVAL if interval is None else interval
+        self._stopped = Event()
+        self._thread: Thread | None = None
 
     def __enter__(self) -> Ticker:
-        """Start it."""
+        """Start printing."""
         self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop it."""
+        """Stop printing."""
         self.stop()
 
     def start(self) -> None:
-        """Begin to say lines."""
-        if self._teller is None:
-            self._over.clear()
-            self._teller = Thread(target=self._tell, daemon=True)
-            self._teller.start()
+        """Start the thread; does nothing if it is running."""
+        if self._thread is None:
+            self._stopped.clear()
+            self._thread = Thread(target=self._print_lines, daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
-        """End it; no line comes after."""
-        if self._teller is not None:
-            self._over.set()
-            self._teller.join()
-            self._teller = None
+        """End the thread; no line is printed after this call."""
+        if self._thread is not None:
+            self._stopped.set()
+            self._thread.join()
+            self._thread = None
 
-    def _tell(self) -> None:
-        wait = self.first
-        while not self._over.wait(wait):
-            wait = self.every
+    def _print_lines(self) -> None:
+        wait = self.delay
+        while not self._stopped.wait(wait):
+            wait = self.interval
             line = self.line()
             if line is None:
                 continue
             try:
                 print(line, file=sys.stderr, flush=True)
-            except (OSError, ValueError):  # nobody reads it any more
+            except (OSError, ValueError):  # the reader of the pipe has closed it
                 return
 
 
 def duration(seconds: float) -> str:
-    """Say a time in its two largest units.
+    """Format a duration in its two largest units.
+
+    Args:
+        seconds: not negative.
 
     Example:
         >>> duration(42.4), duration(200), duration(4000)
@@ -90,7 +94,7 @@ def duration(seconds: float) -> str:
 
 
 def minutes(number: float) -> str:
-    """Say a number of minutes.
+    """Format a number of minutes.
 
     Example:
         >>> minutes(1), minutes(2.5)

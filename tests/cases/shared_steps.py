@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from cases.discs_and_squares import DiscsAndSquares
 
-from congeal.chance import ImageChance
 from congeal.data.batch import Batch
 from congeal.methods.registry import method_names
 from congeal.processes import batch_shared, join, mean_of_all, rank, world_size
+from congeal.randomness import BatchGenerator
 from congeal.training.config import TrainConfig
 from congeal.training.plan import make_plan
 from congeal.training.stream import TrainStream
@@ -54,7 +54,7 @@ def batch_of(model, config, numbers):
 
 def chance(numbers):
     """Chance of a batch, by the numbers of its samples."""
-    return ImageChance(0, [torch.Generator().manual_seed(number) for number in numbers])
+    return BatchGenerator(0, [torch.Generator().manual_seed(number) for number in numbers])
 
 
 @contextmanager

@@ -35,8 +35,8 @@ def test_it_ends_with_the_page_and_what_to_do_next(run, asked):
         {"output": Path("d"), "minutes": 2.0, "seed": 5, "images": 2, "device": "auto"}
     ]
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("sticks: 0.930 AP at IoU .5, 96% of 400 found")
-    assert "look at d/index.html" in lines
+    assert lines[0].startswith("sticks: 0.930 AP at IoU .5, 96% of 400 objects found")
+    assert "page: d/index.html" in lines
     assert any("congeal train my_folder" in line for line in lines)
     assert result.stderr == "training\n"
 
@@ -49,10 +49,10 @@ def test_json_tells_the_same(run, asked):
 
 def test_what_goes_wrong_is_one_line(fails, monkeypatch):
     def fail(output, **settings):
-        raise CongealError("expected a time to train above 0 minutes, got 0")
+        raise CongealError("expected more than 0 minutes of training, got 0")
 
     monkeypatch.setattr(module, "run_demo", fail)
-    assert "above 0 minutes" in fails("demo", "--minutes", "0")
+    assert "more than 0 minutes" in fails("demo", "--minutes", "0")
 
 
 def test_ctrl_c_while_training_ends_the_demo(run, monkeypatch):

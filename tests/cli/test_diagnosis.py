@@ -54,7 +54,7 @@ def told(run, folder, *options):
     """The lines behind the score."""
     result = run("train", folder, "--output", folder / "model", *SHORT, *options)
     assert result.exit_code == 0, result.output
-    _, found, lines = result.stderr.partition("what is likely wrong:\n")
+    _, found, lines = result.stderr.partition("likely causes:\n")
     assert found, result.stderr
     return lines.splitlines()
 
@@ -87,7 +87,7 @@ def test_one_object_in_each_image(run, tmp_path):
 
 def test_objects_below_the_spacing_of_the_embedding(run, tmp_path):
     lines = told(run, scenes(tmp_path, radius=1.1), "--set", "stride=4")
-    assert lines[1].startswith("  objects are smaller than what the network tells apart")
+    assert lines[1].startswith("  objects are too small for the network")
     assert "a point every 4 pixels" in lines[1]
     assert "--set input.scale=" in lines[1]
 

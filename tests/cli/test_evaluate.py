@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from skimage import measure
 
-from congeal.cli.evaluate import default_folder
+from congeal.cli.evaluate import default_output
 from congeal.methods import find_method
 from congeal.segmentation import Segmentation, coco_document
 
@@ -109,8 +109,8 @@ def test_what_is_given_wrong_is_told_in_one_line(fails, shelf, desk, words, said
 def test_another_question_has_another_folder_and_the_same_the_same(desk, one, other):
     for place in ("a/best", "b/best", "a/data", "b/data"):
         (desk / place).mkdir(parents=True)
-    assert default_folder(*one) != default_folder(*other)
-    assert default_folder(*one) == default_folder(*one)
+    assert default_output(*one) != default_output(*other)
+    assert default_output(*one) == default_output(*one)
 
 
 def test_evaluations_of_two_folders_of_one_name_are_both_kept(run, model, desk):

@@ -221,8 +221,8 @@ def test_a_closed_stdout_is_no_fault(environment, desk):
 
 
 def test_a_piped_run_says_how_far_it_is(run, model, desk, monkeypatch):
-    monkeypatch.setattr(progress, "FIRST", 0.01)
-    monkeypatch.setattr(progress, "EVERY", 0.01)
+    monkeypatch.setattr(progress, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
     real = reading.read_picture
 
     def slow(path, channels):

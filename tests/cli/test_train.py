@@ -58,7 +58,7 @@ def test_options_of_the_training_reach_it(run, asked, desk, option, value, name,
 def test_minutes_count_from_the_start_of_the_command(run, asked, desk):
     before = time.monotonic()
     run("train", "photos", "--max-minutes", "1")
-    assert before <= asked[0]["born"] <= time.monotonic()
+    assert before <= asked[0]["start_time"] <= time.monotonic()
 
 
 def test_method_task_preset_start_and_the_card_reach_the_training(run, asked, desk):
@@ -153,7 +153,7 @@ def test_a_small_training_leaves_a_model_that_segments(run, desk):
     assert run("segment", "m", "photos/images").exit_code == 0
     again = run("train", "photos", "-o", "m", *SHORT)
     assert again.exit_code == 2
-    assert "holds a training already" in again.stderr
+    assert "already holds a training" in again.stderr
     assert run("train", "photos", "-o", "m", *SHORT, "--resume").exit_code == 0
 
 
@@ -228,6 +228,6 @@ def test_a_signal_leaves_a_model_and_says_so(environment, desk, number):
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 128 + number, stderr
     assert stdout == ""
-    assert stderr.splitlines()[-1] == "stopped: m holds the model so far; --resume goes on"
+    assert stderr.splitlines()[-1] == "stopped: m holds the model so far; --resume continues"
     assert "Traceback" not in stderr
     load(desk / "m")

@@ -1,5 +1,6 @@
 """Every method on the same images: tried with two updates, through the command line."""
 
+import csv
 import json
 
 import pytest
@@ -29,8 +30,16 @@ def test_each_method_is_trained_scored_and_shown_and_nothing_is_trained_twice(tm
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("compare/*/*.safetensors")}
     assert CliRunner().invoke(app, order).exit_code == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert CliRunner().invoke(app, [*order, "--methods", "rpe"]).exit_code == 0
+    with (tmp_path / "compare.csv").open() as file:
+        assert [row["method"] for row in csv.DictReader(file)] == ["rpe"]
 
 
 def test_data_without_a_task_is_told(tmp_path):
     with pytest.raises(CongealError, match=r"expected data of nuclei, .* got 'cats'"):
         draw_compare(tmp_path, data=["cats"])
+
+
+def test_an_unknown_method_is_told_with_the_nearest(tmp_path):
+    with pytest.raises(CongealError, match="did you mean 'segsort'"):
+        draw_compare(tmp_path, methods=["segsrt"])

@@ -9,14 +9,10 @@ from typer.testing import CliRunner
 from congeal.cli import app
 from congeal.data.drawn import DrawnDataset
 from congeal.data.registry import open_dataset
-from congeal.experiments import (
-    EXPERIMENTS,
-    segsort_ablations,
-    segsort_training,
-    segsort_unsupervised,
-)
+from congeal.experiments import EXPERIMENTS, segsort_scores, segsort_training, segsort_unsupervised
 from congeal.experiments.intervals import half_width
-from congeal.experiments.segsort_training import FULL, QUICK, mean_score, score, train_segsort
+from congeal.experiments.segsort_scores import score
+from congeal.experiments.segsort_training import FULL, QUICK, train_segsort
 
 NAMES = [name for name in EXPERIMENTS if name.startswith("segsort.")]
 
@@ -52,21 +48,64 @@ def test_an_interval_needs_two_values():
     assert half_width([0.5, 0.5]) == 0.0
 
 
-def test_minutes_seeds_and_images_are_those_asked_for(tmp_path, monkeypatch):
+@pytest.fixture
+def trainings(monkeypatch):
+    """What is asked of each training, with a few updates in place of minutes."""
     asked = []
 
-    def train(effort, seed, *rest):
-        asked.append((effort.minutes, effort.tested, seed))
-        return train_segsort(replace(effort, minutes=None), seed, *rest)
+    def train(effort, seed=0, settings=None, *rest):
+        asked.append((effort.minutes, effort.tested, seed, dict(settings or {})))
+        return train_segsort(replace(effort, minutes=None), seed, settings, *rest)
 
-    monkeypatch.setattr(segsort_unsupervised, "train_segsort", train)
-    words = ["experiments", "run", "segsort.unsupervised", "--quick", "--minutes", "0.5"]
-    words += ["--seeds", "2", "--images", "1", "-o", str(tmp_path)]
-    done = CliRunner().invoke(app, words)
+    for module in (segsort_scores, segsort_unsupervised):
+        monkeypatch.setattr(module, "train_segsort", train)
+    return asked
+
+
+def run(folder, name, *words):
+    done = CliRunner().invoke(
+        app, ["experiments", "run", f"segsort.{name}", "--quick", "-o", str(folder), *words]
+    )
     assert done.exit_code == 0, done.output
-    assert asked == [(0.5, 1, seed) for _ in range(2) for seed in (0, 1)]
-    assert "held" in done.output
+    return done.output
+
+
+def test_minutes_seeds_and_images_are_those_asked_for(tmp_path, trainings):
+    told = run(tmp_path, "unsupervised", "--minutes", "0.5", "--seeds", "2", "--images", "1")
+    blind = {"loss.unsupervised": True}
+    assert trainings == [(0.5, 1, seed, how) for how in (blind, {}) for seed in (0, 1)]
+    assert "held" in told
     assert "gpb-owt-ucm (published)" in (tmp_path / "segsort_unsupervised.csv").read_text()
+
+
+def test_a_stopped_run_goes_on_with_the_trainings_that_are_left(tmp_path, trainings, monkeypatch):
+    def stop(*asked):
+        raise KeyboardInterrupt
+
+    run(tmp_path, "kappa", "--seeds", "1")
+    first = (tmp_path / "segsort_kappa.csv").read_text()
+    monkeypatch.setattr(segsort_scores, "train_segsort", stop)
+    run(tmp_path, "kappa", "--seeds", "1")
+    assert (tmp_path / "segsort_kappa.csv").read_text() == first
+    with pytest.raises(AssertionError, match="stopped"):
+        run(tmp_path, "kappa", "--seeds", "2")
+
+
+def test_settings_that_are_those_of_every_training_share_one(tmp_path, trainings):
+    for name in ("kappa", "grid", "memory"):
+        run(tmp_path, name, "--seeds", "1")
+    assert [settings for *_, settings in trainings] == [
+        {"loss.concentration": 5.0},
+        {},  # kappa 10, a grid of 5, a memory of 2
+        {"loss.grid": 3},
+        {"loss.memory": 0},
+    ]
+
+
+def test_a_training_of_other_minutes_is_another_one(tmp_path, trainings):
+    for minutes in ("1", "2"):
+        run(tmp_path, "memory", "--seeds", "1", "--minutes", minutes)
+    assert [minutes for minutes, *_ in trainings] == [1, 1, 2, 2]
 
 
 def test_a_training_by_the_clock_ends_in_time():
@@ -75,14 +114,17 @@ def test_a_training_by_the_clock_ends_in_time():
     assert seconds >= 1.2
 
 
-def test_settings_are_compared_on_validation_images_and_methods_on_test_images(monkeypatch):
-    assert FULL.split == "test"
+@pytest.mark.parametrize(("name", "split"), [("kappa", "val"), ("supervised", "test")])
+def test_settings_are_compared_on_validation_images_and_losses_on_test_images(
+    name, split, tmp_path, monkeypatch
+):
     seen = []
 
-    def spy(name, split="train", **more):
-        seen.append(split)
-        return open_dataset(name, split, **more)
+    def spy(data, part="train", **more):
+        seen.append(part)
+        return open_dataset(data, "val", **more)
 
-    monkeypatch.setattr(segsort_training, "open_dataset", spy)
-    mean_score(replace(QUICK, split="test", seeds=1), 0, {}, segsort_ablations.SPLIT)
-    assert set(seen) == {"train", "val"}
+    monkeypatch.setattr(segsort_scores, "open_dataset", spy)
+    monkeypatch.setattr(segsort_training, "QUICK", replace(QUICK, split=FULL.split))
+    run(tmp_path, name, "--seeds", "1")
+    assert set(seen) == {split}

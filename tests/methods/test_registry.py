@@ -84,7 +84,7 @@ def test_a_name_may_stand_for_a_class_for_each_task(register: Register) -> None:
     assert (first.__name__, other.__name__) == ("Found", "Other")
     assert registry.find_method("stranger") is registry.find_method("stranger", "instances")
     assert registry.find_method("stranger", "semantic") is other
-    with pytest.raises(CongealError, match="unknown task of stranger 'boundaries'"):
+    with pytest.raises(CongealError, match="got stranger, which does instances, semantic"):
         registry.find_method("stranger", "boundaries")
     with pytest.raises(CongealError, match="unknown task 'boundary'; did you mean 'boundaries'"):
         registry.find_method("stranger", "boundary")
@@ -100,7 +100,7 @@ def test_settings_of_each_class_are_listed(register: Register) -> None:
     register(TWO)
     said = CliRunner().invoke(app, ["methods", "stranger"]).output
     assert "tasks: instances, semantic" in said
-    assert "settings for instances; of others: congeal methods stranger" in said
+    assert "settings for instances; for others: congeal methods stranger" in said
     for words, task in (([], "instances"), (["--task", "semantic"], "semantic")):
         told = CliRunner().invoke(app, ["methods", "stranger", *words, "--json"]).output
         assert json.loads(told)["tasks"] == [task]
@@ -128,7 +128,10 @@ def test_a_training_plans_with_the_class_of_its_task(register: Register) -> None
         (WHOLE.replace('"stranger"', '"other"'), "to be named 'stranger', as it is registered"),
         (WHOLE.replace("instances", "instance"), "unknown task 'instance'; did you mean"),
         (WHOLE.replace('("instances",)', "()"), "expected at least one task"),
-        (WHOLE.replace(", reference", "").replace(', "nowhere"', ""), "lacks reference, which"),
+        (
+            WHOLE.replace(", reference", "").replace(', "nowhere"', ""),
+            "Found, found no reference",
+        ),
     ],
 )
 def test_what_is_wrong_with_it_is_told_in_one_line(

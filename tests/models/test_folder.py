@@ -134,8 +134,8 @@ def test_a_truncated_file_is_named(saved, name, keep):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"architectures": ["Bert"]}', "not written by congeal"),
-        ("[1, 2]", "not written by congeal"),
+        ('{"architectures": ["Bert"]}', "congeal did not write it"),
+        ("[1, 2]", "congeal did not write it"),
         ('{"format": 9, "method": "rpe", "settings": {}}', "format 9"),
         ('{"format": 1, "method": "rpe"}', "'settings'"),
         ('{"format": 1, "method": "rpe", "settings": 3}', "'settings'"),
@@ -166,7 +166,7 @@ def test_foreign_weights_are_told_in_one_line(saved):
     with pytest.raises(CongealError, match="does not fit") as error:
         load(saved)
     assert "missing" in one_line(error)
-    assert "not asked for (a)" in str(error.value)
+    assert "unexpected (a)" in str(error.value)
 
 
 def test_a_pickle_under_the_name_of_weights_is_refused(saved):

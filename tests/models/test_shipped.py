@@ -25,7 +25,7 @@ def test_what_ships_is_listed_with_its_licence_and_size(shelf, model):
 
 def test_a_package_without_models_says_how_to_make_one(shelf):
     assert list_models() == []
-    with pytest.raises(CongealError, match="ships no model; train one"):
+    with pytest.raises(CongealError, match="has no shipped model, so train one"):
         locate("nuclei")
 
 

@@ -9,7 +9,14 @@ import yaml
 
 from congeal.methods.rpe import RPE
 from congeal.training import budget
-from congeal.training.budget import Shape, Speed, choose_shape, measure_speed, shapes, tell
+from congeal.training.budget import (
+    Shape,
+    Speed,
+    candidate_shapes,
+    choose_shape,
+    expectation_lines,
+    measure_speed,
+)
 from congeal.training.config import TrainConfig, train_config
 from congeal.training.module import Trainee
 
@@ -76,10 +83,10 @@ def test_batch_and_crop_follow_from_the_speed(timed, as_fast_as, capsys, per_pix
 
 def test_few_updates_are_told_otherwise_of_a_training_that_starts_from_a_model():
     config = TrainConfig(batch_size=4, crop=128, max_minutes=1)
-    assert tell(config, 9)[0] == "about 9 updates of 4 x 128 px in 1 minute"
-    assert "so little will be learnt" in tell(config, 9)[1]
-    assert "look like those of the start model" in tell(config, 9, "nuclei")[1]
-    assert "--start" not in tell(config, 9, "nuclei")[1]
+    assert expectation_lines(config, 9)[0] == "about 9 updates of 4 x 128 px in 1 minute"
+    assert "so the model will learn little" in expectation_lines(config, 9)[1]
+    assert "look like those of the start model" in expectation_lines(config, 9, "nuclei")[1]
+    assert "--start" not in expectation_lines(config, 9, "nuclei")[1]
 
 
 def test_what_is_given_is_never_changed(timed, as_fast_as):
@@ -115,7 +122,7 @@ def test_measuring_leaves_model_and_chance_as_they_are():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     chance = torch.get_rng_state()
     data = DrawnDataset("discs", "train", count=2, size=64)
-    ahead = shapes(64, 64, 32)
+    ahead = candidate_shapes(64, 64, 32)
     speed = measure_speed(TrainConfig(device="cpu"), model, data, ahead, 60.0)
     assert 0 < speed.seconds(Shape(2, 64)) < 60
     assert torch.equal(torch.get_rng_state(), chance)
@@ -123,7 +130,7 @@ def test_measuring_leaves_model_and_chance_as_they_are():
 
 
 def test_more_time_never_makes_batches_smaller():
-    ahead, speed = shapes(96, 224, 32), Speed(0.05, 1e-6)
+    ahead, speed = candidate_shapes(96, 224, 32), Speed(0.05, 1e-6)
     pixels = [choose_shape(ahead, speed, 60.0 * minutes).pixels for minutes in range(1, 60)]
     assert pixels == sorted(pixels)
     assert choose_shape(ahead, speed, 3600.0) == Shape(8, 224)
@@ -131,20 +138,20 @@ def test_more_time_never_makes_batches_smaller():
 
 def test_making_ready_and_the_end_are_part_of_the_minutes():
     config = train_config({"max_minutes": 1, "tuning_share": 0.1})
-    trainee = Trainee(RPE(dimensions=4), config, None, born=time.monotonic() - 24)
+    trainee = Trainee(RPE(dimensions=4), config, None, start_time=time.monotonic() - 24)
     trainee.on_train_start()
     assert trainee.prepared == pytest.approx(24, abs=0.5)
-    trainee.started -= 15  # of the 60 - 24 - 6 that there are
+    trainee.first_step_time -= 15  # of the 60 - 24 - 6 that there are
     assert trainee.progress == pytest.approx(0.5, abs=0.02)
     trainee.reserve = 1e9  # whatever the end takes, there is time for some steps
-    trainee.started += 12
+    trainee.first_step_time += 12
     assert trainee.progress == pytest.approx(0.5, abs=0.02)
 
 
 def test_making_ready_counts_once_however_often_a_training_is_resumed():
     config = train_config({"max_minutes": 1, "tuning_share": 0.1})
     trainees = [
-        Trainee(RPE(dimensions=4), config, None, born=time.monotonic() - seconds)
+        Trainee(RPE(dimensions=4), config, None, start_time=time.monotonic() - seconds)
         for seconds in (24, 50)
     ]
     checkpoint = {"state_dict": trainees[0].state_dict()}

@@ -87,7 +87,7 @@ def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
 def test_the_clock_stops_between_updates_only():
     clock, run = Clock(), trainer(3)
     run.accumulate_grad_batches = 4
-    clock.asked = True
+    clock.stop_requested = True
     stopped = []
     for batch in range(4):
         clock.on_train_batch_end(run, SimpleNamespace(progress=0.5), None, None, batch)
@@ -112,6 +112,6 @@ def test_the_clock_of_the_first_process_counts():
 
 def test_any_process_may_be_asked_to_stop():
     clock, other = Clock(), trainer(3)
-    other.is_global_zero, clock.asked = False, True
+    other.is_global_zero, clock.stop_requested = False, True
     clock.on_train_batch_end(other, SimpleNamespace(progress=0.0), None, None, 1)
     assert other.should_stop

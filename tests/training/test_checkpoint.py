@@ -45,7 +45,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, fai
 def test_nothing_in_a_checkpoint_is_ever_executed(tmp_path):
     path = tmp_path / "last.ckpt"
     torch.save({"congeal_seconds": 1.0, "harm": tmp_path.joinpath}, path)
-    with pytest.raises(CongealError, match="cut short or foreign"):
+    with pytest.raises(CongealError, match="cut short or of another"):
         WholeCheckpoints().load_checkpoint(path)
 
 

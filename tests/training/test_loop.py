@@ -31,11 +31,11 @@ def log(folder):
 def scores(monkeypatch):
     """`scores([.5, .4])` makes these the scores of the validations, one after the other."""
 
-    def be(values, counted=10**9):
+    def be(values, objects=10**9):
         upcoming = iter(values)
 
         def score(self, trainer, trainee):
-            self.counted = counted
+            self.objects = objects
             value = next(upcoming)
             return {"matching_ap@0.5": value, "matching_ap@0.7": value}
 
@@ -111,7 +111,7 @@ def test_only_steps_count_as_time_spent():
     trainee.seconds_before = 5.0
     assert trainee.spent == 5
     trainee.on_train_start()
-    trainee.started -= 10  # and ten seconds later
+    trainee.first_step_time -= 10  # and ten seconds later
     assert trainee.spent == 5
     assert trainee.seconds > 14
     trainee.on_train_batch_end(None, None, 0)

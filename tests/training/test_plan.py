@@ -59,7 +59,12 @@ def test_the_document_gives_the_same_plan_again():
     [
         ("rep", {}, {}, "unknown method 'rep'; did you mean 'rpe'"),
         (None, {}, {"task": "semantics"}, "unknown task 'semantics'; did you mean 'semantic'"),
-        ("dvis", {}, {"task": "semantic"}, "unknown task of dvis 'semantic'"),
+        (
+            "dvis",
+            {},
+            {"task": "semantic"},
+            "expected a method for task 'semantic' .*, got dvis",
+        ),
         (None, {}, {"preset": "papr"}, "unknown preset of rpe 'papr'; did you mean 'paper'"),
         (None, {"batchsize": 3}, {}, "unknown setting 'batchsize'; did you mean 'batch_size'"),
         (None, {"loss.margn": 3}, {}, "unknown setting 'loss.margn'; did you mean 'loss.margin'"),

@@ -63,7 +63,7 @@ def test_validation_and_tuning_say_how_far_they_are_where_there_is_no_terminal(c
     file = io.StringIO()
     progress = LiveProgress(Console(file=file, width=80))
     progress.validating(3, 32)
-    assert progress.said == "validating: 3 of 32"
+    assert progress.line == "validating: 3 of 32"
     with progress.tuning() as tell:
         tell(14, 19, 0.81, TASKS["instances"].score)
     said = "tuning the decoding: 14 of ~19 settings, best mean AP at .5 and .7: 0.810"

@@ -61,7 +61,7 @@ def test_what_will_not_be_asked_for_any_more_is_given_up(noted):
     reader = ReadAhead(noted)
     reader.take(0, [1, 2, 3])
     assert value(reader.take(2, [3, 8])) == 2
-    assert set(reader.coming) == {3, 8}
+    assert set(reader.pending) == {3, 8}
     reader.close()
 
 
@@ -82,7 +82,7 @@ def test_after_closing_nothing_waiting_is_made():
     noted = Noted()
     reader = ReadAhead(noted)
     for number in range(10):
-        reader.coming[number] = reader._executor().submit(noted, number)
+        reader.pending[number] = reader._executor().submit(noted, number)
     reader.close()
     noted.go.set()
     assert value(reader.take(4)) == 4
@@ -94,7 +94,7 @@ def test_a_reader_travels_to_another_process_without_its_thread():
     reader = ReadAhead(made)
     reader.take(0, [1])
     twin = pickle.loads(pickle.dumps(reader))
-    assert not twin.coming
+    assert not twin.pending
     assert torch.equal(twin.take(1)[0], reader.take(1)[0])
     reader.close()
     twin.close()

@@ -14,7 +14,7 @@ from congeal.models.config import read_config
 from congeal.models.folder import load
 from congeal.training.config import train_config
 from congeal.training.machine import choose_replicas
-from congeal.training.replicas import Replicas, draws_by_chance
+from congeal.training.replicas import Replicas, uses_dropout
 
 
 def deep():
@@ -181,9 +181,9 @@ def test_a_batch_has_as_many_parts_as_cores_where_that_leaves_four_images(
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"cpu_replicas": 3}, "a number that divides batches of 8, got 3"),
-        ({"cpu_replicas": 2, "devices": 2}, "1 where it is not one process on a CPU, got 2"),
-        ({"cpu_replicas": 2, "device": "cuda"}, "1 where it is not one process on a CPU, got 2"),
+        ({"cpu_replicas": 3}, "a divisor of the batch size 8, got 3"),
+        ({"cpu_replicas": 2, "devices": 2}, "1 on a GPU or with several processes, got 2"),
+        ({"cpu_replicas": 2, "device": "cuda"}, "1 on a GPU or with several processes, got 2"),
     ],
 )
 def test_replicas_that_do_not_fit_are_told(settings, told):
@@ -192,8 +192,8 @@ def test_replicas_that_do_not_fit_are_told(settings, told):
 
 
 def test_layers_that_drop_out_are_noticed_where_they_do():
-    assert draws_by_chance(nn.Sequential(nn.Linear(1, 1), nn.Dropout2d(0.1)))
-    assert not draws_by_chance(RPE(dimensions=4))
+    assert uses_dropout(nn.Sequential(nn.Linear(1, 1), nn.Dropout2d(0.1)))
+    assert not uses_dropout(RPE(dimensions=4))
 
 
 def test_a_loss_that_compares_images_of_a_batch_is_never_divided():

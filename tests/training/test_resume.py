@@ -213,7 +213,7 @@ def contents(folder):
 def test_a_second_training_into_a_folder_is_refused_and_destroys_nothing(brief, unbroken, tmp_path):
     folder = shutil.copytree(unbroken, tmp_path / "model")
     before = contents(folder)
-    with pytest.raises(CongealError, match="holds a training already; resume it, or name"):
+    with pytest.raises(CongealError, match="already holds a training; continue it with --resume"):
         brief(folder)
     assert contents(folder) == before
 
@@ -260,10 +260,10 @@ def test_a_spoilt_checkpoint_is_told_in_one_line_and_the_model_is_kept(
 def test_a_checkpoint_of_other_settings_is_told_in_one_line(brief, unbroken, tmp_path):
     folder = shutil.copytree(unbroken, tmp_path / "model")
     said = "expected the settings of the training to resume"
-    with pytest.raises(CongealError, match=f"{said}, the model differs") as caught:
+    with pytest.raises(CongealError, match=f"{said}, got a model that differs") as caught:
         brief(folder, model=RPE(dimensions=6, samples=64), resume=True)
     assert "\n" not in str(caught.value)
-    with pytest.raises(CongealError, match=f"{said}, which has optimizer muon, got sgd"):
+    with pytest.raises(CongealError, match="optimizer of the training to resume, muon, got sgd"):
         brief(folder, optimizer="sgd", resume=True)
     assert_same_weights(folder, unbroken)
 

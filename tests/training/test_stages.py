@@ -205,7 +205,7 @@ def test_scores_of_an_earlier_stage_do_not_keep_its_weights(brief, model, tmp_pa
     upcoming = iter([0.9, 0.9, 0.1, 0.2])
 
     def score(self, trainer, trainee):
-        self.counted = 10**9
+        self.objects = 10**9
         value = next(upcoming)
         return {"matching_ap@0.5": value, "matching_ap@0.7": value}
 

@@ -224,7 +224,7 @@ def test_the_next_samples_are_made_while_one_is_worked_on():
         assert equal(crops[number], expected[number])
     strided = stream(ahead=3, step=4)
     assert equal(strided[1], expected[1])
-    assert list(strided.reader.coming) == [5, 9, 13]
+    assert list(strided.reader.pending) == [5, 9, 13]
     crops.reader.close()
     strided.reader.close()
 

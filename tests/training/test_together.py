@@ -17,7 +17,7 @@ from congeal.data import DrawnDataset
 from congeal.errors import CongealError
 from congeal.models import load, read_config
 from congeal.training import TrainConfig
-from congeal.training.failures import LostProcess, lost_processes
+from congeal.training.failures import LostProcessError, lost_processes
 from congeal.training.together import settle_processes, training_settings
 
 TESTS = Path(__file__).parents[1]
@@ -162,16 +162,14 @@ def test_what_was_started_is_compared_with_what_is_asked_for(monkeypatch):
 
 
 def test_several_devices_without_torchrun_are_told_in_one_line(tmp_path):
-    with pytest.raises(
-        CongealError, match="started alone; start it by torchrun --nproc-per-node 2"
-    ):
+    with pytest.raises(CongealError, match="got one; start them with torchrun --nproc-per-node 2"):
         train("rpe", DrawnDataset("discs", count=4, size=64), output=tmp_path / "m", devices=2)
     assert not (tmp_path / "m").exists()
 
 
 def test_a_lost_process_is_told_in_one_line():
     told = "another process of this training has ended"
-    with pytest.raises(LostProcess, match=told), lost_processes():
+    with pytest.raises(LostProcessError, match=told), lost_processes():
         raise RuntimeError("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer")
     with pytest.raises(RuntimeError, match="sizes"), lost_processes():
         raise RuntimeError("sizes differ")

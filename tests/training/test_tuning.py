@@ -13,6 +13,7 @@ from congeal.methods.rpe import RPE
 from congeal.models import load, save_model, shipped
 from congeal.networks import EmbeddingOutput
 from congeal.training import tune
+from congeal.training.job import Job
 from congeal.training.tuning import Tuning, tune_decoding
 
 FOREGROUND, MERGE = "decoding.foreground_threshold", "decoding.merge_margin"
@@ -117,13 +118,13 @@ def test_at_most_so_many_images_are_looked_at_spread_evenly():
             return super().__getitem__(index)
 
     assert tune_decoding(Told(0.9), Noted(9), limit=3).images == 3
-    assert seen == [0, 3, 6]
+    assert sorted(seen) == [0, 3, 6]
     with pytest.raises(CongealError, match="limit: expected at least 1 image, got 0"):
         tune_decoding(Told(0.9), Noted(9), limit=0)
 
 
 def test_very_large_images_are_fewer(monkeypatch):
-    monkeypatch.setattr("congeal.training.tuning.PIXELS", 2 * scene().size)
+    monkeypatch.setattr("congeal.training.tuning.MAX_PIXELS", 2 * scene().size)
     assert tune_decoding(Told(0.9), Scenes(9)).images == 2
 
 
@@ -243,10 +244,10 @@ def test_what_does_not_fit_is_told_in_a_line(folder, tmp_path, monkeypatch):
     with pytest.raises(CongealError, match="expected images in scenes, split val, found none"):
         tune(folder, Scenes(0))
     shutil.copytree(folder, tmp_path / "taken")
-    with pytest.raises(CongealError, match="taken holds a model already; name another folder"):
+    with pytest.raises(CongealError, match="taken already holds a model; name another folder"):
         tune(folder, Scenes(1), output=tmp_path / "taken")
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
-    with pytest.raises(CongealError, match="model came with congeal and is left as it is"):
+    with pytest.raises(CongealError, match="model is shipped with congeal and cannot be changed"):
         tune(folder, Scenes(1))
 
 
@@ -278,9 +279,89 @@ def test_the_time_for_it_is_part_of_the_minutes(brief, tmp_path):
     assert "tuned" in told
 
 
-def test_all_images_are_looked_at_however_little_time_there_is():
-    found = tune_decoding(RPE(dimensions=4), Scenes(3), seconds=0)
-    assert (found.images, found.tried) == (3, 1)
+class SlowModel(Told):
+    """The network takes ten seconds of a fake clock for each image; decoding takes none."""
+
+    def __init__(self, clock):
+        super().__init__(but_one(0.46))
+        self.clock = clock
+
+    def compute_maps(self, image):
+        self.clock.seconds += 10
+        return super().compute_maps(image)
+
+
+class FakeClock:
+    """A clock that stands still but for the network."""
+
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock that trainings read, in place of the machine's."""
+    from congeal import clock
+
+    fake = FakeClock()
+    monkeypatch.setattr(clock, "_read", fake)
+    return fake
+
+
+def test_predicting_images_ends_with_half_of_the_time_and_settings_are_compared_in_the_rest(clock):
+    found = tune_decoding(SlowModel(clock), Scenes(16), seconds=110)
+    assert clock.seconds == 60  # the image that was begun before 55 is the last
+    assert found.images == 6
+    assert found.settings == {FOREGROUND: 0.45}
+
+
+def test_at_least_four_images_are_predicted_however_late_it_is(clock):
+    found = tune_decoding(SlowModel(clock), Scenes(16), seconds=0)
+    assert (found.images, found.tried) == (4, 1)
+
+
+def test_images_predicted_until_the_time_is_over_are_spread_over_the_dataset(clock):
+    read = []
+
+    class Noted(Scenes):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    tune_decoding(SlowModel(clock), Noted(16), seconds=0)
+    assert sorted(read) == [0, 4, 8, 12]
+
+
+def test_a_starved_machine_does_not_make_tuning_overrun_the_minutes(
+    brief, tmp_path, monkeypatch, clock
+):
+    """Steps take four minutes of ten; images take a minute each once the training is over."""
+    losses, predict_maps, finish = RPE.losses, RPE.predict_maps, Job._finish
+    late = []
+
+    def slow_losses(self, *arguments, **options):
+        clock.seconds += 240
+        return losses(self, *arguments, **options)
+
+    def slow_predict(self, *arguments, **options):
+        clock.seconds += 60 if late else 0.1
+        return predict_maps(self, *arguments, **options)
+
+    def finish_late(self):
+        late.append(True)
+        finish(self)
+
+    monkeypatch.setattr(RPE, "losses", slow_losses)
+    monkeypatch.setattr(RPE, "predict_maps", slow_predict)
+    monkeypatch.setattr(Job, "_finish", finish_late)
+    val = DrawnDataset("sticks", "val", count=8, size=96)
+    settings = {"epochs": None, "max_minutes": 10, "val": val, "validation_share": 1.0}
+    folder = brief(tmp_path / "model", **settings)
+    told = json.loads((folder / "config.json").read_text())
+    assert told["training"]["tuned"]["images"] == 4  # of eight: half of a minute is over
+    assert "untuned matching_ap@0.5" in told["metrics"]  # apart from those of eight images
 
 
 def test_tuning_and_validation_look_at_the_same_images(brief, tmp_path):
@@ -298,7 +379,7 @@ def test_tuning_and_validation_look_at_the_same_images(brief, tmp_path):
 def test_scores_of_other_images_than_those_of_validation_are_named_apart(
     brief, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("congeal.training.tuning.PIXELS", 96**2)
+    monkeypatch.setattr("congeal.training.tuning.MAX_PIXELS", 96**2)
     val = DrawnDataset("sticks", "val", count=3, size=96)
     folder = brief(tmp_path / "model", epochs=1, val=val)
     told = json.loads((folder / "config.json").read_text())

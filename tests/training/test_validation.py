@@ -107,7 +107,7 @@ def test_validation_gives_its_state_to_a_resumed_training():
         history=None,
         save=lambda scores, better: None,
     )
-    check.looked = 6
+    check.images_used = 6
     again = Validation(
         check.task,
         None,
@@ -121,4 +121,4 @@ def test_validation_gives_its_state_to_a_resumed_training():
         save=lambda scores, better: None,
     )
     again.load_state_dict(check.state_dict())
-    assert again.looked == 6
+    assert again.images_used == 6

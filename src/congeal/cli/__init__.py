@@ -1,7 +1,7 @@
-"""The command line: thin commands over the functions of the package.
+"""The command line: thin commands that call the functions of the package.
 
-What takes time to import (PyTorch above all) is imported inside the commands, so that
-``congeal --help`` answers at once.
+Packages that take long to import, such as PyTorch, are imported inside the commands, so that
+``congeal --help`` is fast.
 """
 
 from congeal.cli.app import app, main

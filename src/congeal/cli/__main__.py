@@ -1,4 +1,4 @@
-"""``python -m congeal.cli``: the program where the command ``congeal`` is not on the path."""
+"""``python -m congeal.cli``: the same as the command ``congeal``."""
 
 from congeal.cli.app import main
 

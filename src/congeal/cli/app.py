@@ -33,7 +33,7 @@ app = typer.Typer(
     cls=Commands,
     help="Group pixels into objects: train on images and masks, segment new images.",
     epilog=(
-        "Exit codes: 0 done, 1 partly failed, 2 wrong use or input, 70 a fault of congeal, "
+        "Exit codes: 0 success, 1 some files failed, 2 wrong use or input, 70 a fault of congeal, "
         "130 stopped with Ctrl-C."
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,8 +42,8 @@ app = typer.Typer(
 data_app = typer.Typer(cls=DataCommands, help="List, describe, check and preview datasets.")
 experiments_app = typer.Typer(cls=DataCommands, help="List and run experiments of the papers.")
 
-_Several = Mapping[str, Callable[..., None]]
-_COMMANDS: _Several = {
+_Commands = Mapping[str, Callable[..., None]]  # functions by name of the command
+_COMMANDS: _Commands = {
     "demo": demo.demo,
     "train": train.train,
     "tune": tune.tune,
@@ -53,8 +53,11 @@ _COMMANDS: _Several = {
     "models": models.models,
     "methods": methods.methods,
 }
-_OF_EXPERIMENTS: _Several = {"list": experiments.list_experiments, "run": experiments.run}
-_OF_DATA: _Several = {
+_EXPERIMENT_COMMANDS: _Commands = {
+    "list": experiments.list_experiments,
+    "run": experiments.run,
+}
+_DATA_COMMANDS: _Commands = {
     "list": data.list_datasets,
     "info": data.info,
     "check": data.check,
@@ -62,7 +65,7 @@ _OF_DATA: _Several = {
 }
 
 
-def _add(group: typer.Typer, commands: _Several) -> None:
+def _add(group: typer.Typer, commands: _Commands) -> None:
     for name, command in commands.items():
         group.command(name, cls=Command)(command)
 
@@ -74,8 +77,8 @@ _add(app, {"info": info.info})
 
 data_app.callback(invoke_without_command=True)(data.data)
 experiments_app.callback(invoke_without_command=True)(experiments.experiments)
-_add(experiments_app, _OF_EXPERIMENTS)
-_add(data_app, _OF_DATA)
+_add(experiments_app, _EXPERIMENT_COMMANDS)
+_add(data_app, _DATA_COMMANDS)
 
 
 def _show_version(wanted: bool) -> None:
@@ -95,7 +98,7 @@ def start(
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an error; works behind any command."),
+        typer.Option("--debug", help="Show the traceback of an error; works after any command."),
     ] = False,
 ) -> None:
     """Group pixels into objects: train on images and masks, segment new images."""
@@ -106,6 +109,7 @@ def start(
 def main() -> None:
     """Run the program; the entry point of the command ``congeal``."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # names of files may hold what the terminal cannot show
+        # File names may have characters that the encoding of the terminal lacks.
+        with suppress(AttributeError):  # None, or replaced by an object without this method
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app()

@@ -1,4 +1,4 @@
-"""``congeal demo``: everything once, on drawn images and on photographs."""
+"""``congeal demo``: training, evaluation and segmentation on drawn images and on photographs."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ __all__ = ["demo"]
 
 def demo(
     output: Output = Path("congeal-demo"),
-    minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", metavar="N")] = 6.5,
+    minutes: Annotated[
+        float, typer.Option(help="Length of the training in minutes.", metavar="N")
+    ] = 6.5,
     seed: Annotated[
-        int, typer.Option(help="Of the drawings and the training.", min=0, metavar="N")
+        int, typer.Option(help="Seed of the drawings and the training.", min=0, metavar="N")
     ] = 0,
-    images: Annotated[
-        int, typer.Option(help="How many drawings to score.", min=1, metavar="N")
-    ] = 64,
+    images: Annotated[int, typer.Option(help="Number of test images.", min=1, metavar="N")] = 64,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Draw, train, score, segment photographs: all on one page.
+    """Train and evaluate on drawn images, segment photographs, and write a page.
 
-    Draws sticks that lie across each other, trains on them, scores and shows others that it has
-    not seen, and segments photographs with the model that ships. Nothing is downloaded.
+    Draws sticks that cross each other, trains on them, evaluates the model on other drawings, and
+    segments photographs with the shipped model. Nothing is downloaded.
     """
     from congeal.demo import run_demo
 
-    with _scoring(images) as tell:
-        made = run_demo(
+    with _evaluation_bar(images) as on_image:
+        result = run_demo(
             output,
             minutes=minutes,
             seed=seed,
             images=images,
             device=device,
             on_stage=say_note,
-            on_image=tell,
+            on_image=on_image,
         )
-    if made is None:
+    if result is None:
         raise Stopped
     if as_json:
-        show_json(_to_dict(made))
+        show_json(_to_dict(result))
     else:
-        _tell(made)
+        _print_result(result)
 
 
 @contextmanager
-def _scoring(images: int) -> Iterator[Callable[[int, int, object], None]]:
-    """Show a bar from the first image scored to the last; before it the training shows its own."""
+def _evaluation_bar(images: int) -> Iterator[Callable[[int, int, object], None]]:
+    """Show a bar during the evaluation only; the training has a bar of its own."""
     progress = make_progress()
-    task = progress.add_task("scoring", total=images)
+    task = progress.add_task("evaluating", total=images)
 
-    def tell(done: int, total: int, row: object) -> None:
+    def on_image(done: int, total: int, row: object) -> None:
         if done == 1:
             progress.start()
         progress.update(task, completed=done)
@@ -70,42 +70,42 @@ def _scoring(images: int) -> Iterator[Callable[[int, int, object], None]]:
             progress.stop()
 
     try:
-        yield tell
+        yield on_image
     finally:
         progress.stop()
 
 
-def _tell(made: Demo) -> None:
+def _print_result(result: Demo) -> None:
     from congeal.demo.page import next_command
 
-    metrics = made.evaluation.metrics
+    metrics = result.evaluation.metrics
     say(
         f"sticks: {metrics['matching_ap@0.5']:.3f} AP at IoU .5, "
-        f"{metrics['recall@0.5']:.0%} of {metrics['objects']:.0f} found in drawings not seen"
+        f"{metrics['recall@0.5']:.0%} of {metrics['objects']:.0f} objects found in test drawings"
     )
-    for seen in made.photographs:
-        say(f"{seen.photograph.name}: {seen.verdict}")
-    if not made.photographs:
-        say("photographs: left out, for no model ships with this copy of congeal")
-    say(f"took {made.seconds / 60:.1f} minutes")
-    say(f"\nlook at {made.page}")
+    for segmented in result.photographs:
+        say(f"{segmented.photograph.name}: {segmented.verdict}")
+    if not result.photographs:
+        say("photographs: left out, because this copy of congeal has no shipped model")
+    say(f"took {result.seconds / 60:.1f} minutes")
+    say(f"\npage: {result.page}")
     say("\nfor your own images:")
     for line in next_command().splitlines():
         say(f"  {line}")
 
 
-def _to_dict(made: Demo) -> dict[str, object]:
+def _to_dict(result: Demo) -> dict[str, object]:
     return {
-        "page": str(made.page),
-        "model": str(made.model),
-        "seconds": made.seconds,
-        "metrics": made.evaluation.metrics,
+        "page": str(result.page),
+        "model": str(result.model),
+        "seconds": result.seconds,
+        "metrics": result.evaluation.metrics,
         "photographs": {
-            seen.photograph.name: {
-                "objects": len(seen.result),
-                "right": seen.right,
-                "true": seen.true,
+            segmented.photograph.name: {
+                "objects": len(segmented.result),
+                "right": segmented.right,
+                "true": segmented.true,
             }
-            for seen in made.photographs
+            for segmented in result.photographs
         },
     }

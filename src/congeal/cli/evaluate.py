@@ -11,41 +11,31 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from congeal.cli.options import Device, Json, Set, parse_settings
-from congeal.cli.terminal import make_progress, say, say_note, show, show_json
+from congeal.cli.options import Data, Device, Json, Model, Set, parse_settings
+from congeal.cli.terminal import make_progress, say, say_warning, show, show_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from congeal.evaluation import Evaluation
 
-__all__ = ["default_folder", "evaluate"]
+__all__ = ["default_output", "evaluate"]
 
 
-_Model: TypeAlias = Annotated[
-    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
-]
-_Data: TypeAlias = Annotated[
-    str,
-    typer.Argument(
-        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
-    ),
-]
 _Protocol: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--protocol",
         "-p",
-        help="How to measure, such as coco or bsds-boundaries; list shows all of them. Left out: "
-        "the protocol that belongs to the data.",
+        help="Evaluation protocol, such as coco or bsds-boundaries; list prints all of them. "
+        "Default: that of the data.",
         metavar="NAME",
     ),
 ]
 _Split: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help="Part of the data: test, val, train or all. Left out: test where there is one, "
-        "else val.",
+        help="Split of the data: test, val, train or all. Default: test if there is one, else val.",
         metavar="NAME",
     ),
 ]
@@ -54,8 +44,9 @@ _Folder: TypeAlias = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Folder for evaluation.json and report.html; left out: evaluation/MODEL-DATA-SPLIT, "
-        "-PROTOCOL where one is named, and a number for the rest of what was asked.",
+        help="Folder for evaluation.json and report.html. Default: "
+        "evaluation/MODEL-DATA-SPLIT-HASH, with the protocol if one is given; the hash is of all "
+        "options.",
         metavar="FOLDER",
     ),
 ]
@@ -64,8 +55,8 @@ _Threshold: TypeAlias = Annotated[
     typer.Option(
         "--threshold",
         "-t",
-        help="IoU from which an object counts as found; give it several times for several. "
-        "Left out: those of the protocol, of matching .5 to .9.",
+        help="IoU threshold of a match; repeat for several. Default: those of the protocol; of "
+        "matching .5 to .9.",
         metavar="IOU",
     ),
 ]
@@ -73,36 +64,36 @@ _Measure: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--measure",
-        help="Change a setting of the protocol, such as classes=21, where the data does not tell "
-        "it. Give it several times for several.",
+        help="Setting of the protocol, such as classes=21, that the data does not define. Repeat "
+        "for several.",
         metavar="NAME=VALUE",
     ),
 ]
 _Quick: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--quick", help="Of bsds-boundaries: a quick estimate with a tenth of the thresholds."
+        "--quick", help="For bsds-boundaries: an estimate with a tenth of the thresholds."
     ),
 ]
 _Limit: TypeAlias = Annotated[
-    int | None, typer.Option(help="Only the first so many images.", metavar="N")
+    int | None, typer.Option(help="Evaluate the first N images only.", metavar="N")
 ]
 _Report: TypeAlias = Annotated[
-    bool, typer.Option(help="Write the page with the worst images first.")
+    bool, typer.Option(help="Write report.html, with the worst images first.")
 ]
 _TrueClasses: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--true-classes",
-        help="Tell the model the true class of every pixel, so that its grouping alone is "
-        "measured (AP_gt); for models that can be told.",
+        help="Give the model the ground truth class of every pixel, to evaluate its grouping "
+        "alone (AP_gt); for methods that support it.",
     ),
 ]
 
 
 def evaluate(
-    model: _Model,
-    data: _Data,
+    model: Model,
+    data: Data,
     protocol: _Protocol = None,
     split: _Split = None,
     output: _Folder = None,
@@ -116,31 +107,31 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Compare what a model finds with the true objects of a dataset.
+    """Evaluate a model on a dataset with ground truth.
 
-    Prints a table and leaves evaluation.json and report.html.
+    Prints a table of scores and writes evaluation.json and report.html.
     """
     if protocol == "list":
         _list_protocols(as_json)
         return
-    given: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
-    given |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
-    given |= {"protocol": protocol, "quick": quick, "limit": limit}
-    given["true_classes"] = true_classes
+    options: dict[str, Any] = {} if not threshold else {"thresholds": threshold}
+    options |= {"settings": parse_settings(set_), "measure": parse_settings(measure, "--measure")}
+    options |= {"protocol": protocol, "quick": quick, "limit": limit}
+    options["true_classes"] = true_classes
     with make_progress() as progress:
         task = progress.add_task("evaluating", total=None)
-        from congeal.data.registry import held_out_split  # takes its time
+        from congeal.data.registry import held_out_split  # slow to import
 
         part = held_out_split(data) if split is None else split
-        folder = default_folder(model, data, part, given) if output is None else output
-        given |= {"split": part, "output": folder, "device": device, "report": report}
-        found = _evaluate(progress, task, model, data, **given)
+        folder = default_output(model, data, part, options) if output is None else output
+        options |= {"split": part, "output": folder, "device": device, "report": report}
+        result = _evaluate(progress, task, model, data, **options)
     if as_json:
-        show_json({"output": str(folder), **found.to_dict()})
+        show_json({"output": str(folder), **result.to_dict()})
         return
-    show(found.table())
-    for note in found.notes:
-        _note(note)
+    show(result.table())
+    for note in result.notes:
+        say_warning(note)
     say(f"scores: {folder / 'evaluation.json'}")
     if report:
         say(f"report: {folder / 'report.html'}")
@@ -149,57 +140,69 @@ def evaluate(
 def _evaluate(
     progress: Progress, task: TaskID, model: str, data: str, **options: Any
 ) -> Evaluation:
-    """Evaluate behind a progress bar."""
+    """Evaluate with a progress bar."""
     from congeal import evaluation
 
-    said = ""
+    phase = ""
 
-    def tell(done: int, total: int, row: object = None) -> None:
-        nonlocal said
-        text = "learning prototypes" if row is None else "evaluating"
-        if text != said:  # its time counts from here
-            progress.reset(task, total=total, description=text)
-            said = text
+    def show_progress(done: int, total: int, row: object = None) -> None:
+        nonlocal phase
+        current = "learning prototypes" if row is None else "evaluating"
+        if current != phase:  # the remaining time is estimated from here
+            progress.reset(task, total=total, description=current)
+            phase = current
         progress.update(task, completed=done)
-        if row is not None and done == total:  # the page takes a while
+        if row is not None and done == total:
             progress.update(task, visible=False)
             progress.add_task("writing the results", total=None)
 
-    return evaluation.evaluate(model, data, on_image=tell, on_memory=tell, on_note=_note, **options)
-
-
-def _note(line: str) -> None:
-    say_note(f"note: {line}")
+    return evaluation.evaluate(
+        model,
+        data,
+        on_image=show_progress,
+        on_memory=show_progress,
+        on_note=say_warning,
+        **options,
+    )
 
 
 def _list_protocols(as_json: bool) -> None:
-    """Show every protocol with what it needs of the data."""
+    """Print all protocols with the ground truth that they need."""
     from congeal.metrics.protocols import PROTOCOLS, TRUTHS
 
     fields = ("name", "title", "truth", "headline", "source")
-    rows = [{name: getattr(one, name) for name in fields} for one in PROTOCOLS.values()]
+    rows = [{name: getattr(protocol, name) for name in fields} for protocol in PROTOCOLS.values()]
     if as_json:
         show_json(rows)
         return
     from rich.table import Table
 
-    table = Table("protocol", "what it measures", "needs of the images")
+    table = Table("protocol", "what it measures", "ground truth")
     for row in rows:
         table.add_row(row["name"], row["title"], TRUTHS[row["truth"]])
     show(table)
 
 
-def default_folder(model: str, data: str, split: str, asked: Mapping[str, Any]) -> Path:
-    """Name a folder after what is evaluated and how, so that one evaluation keeps off another.
+def default_output(model: str, data: str, split: str, options: Mapping[str, Any]) -> Path:
+    """Output folder of an evaluation: the same for the same options, and different for others.
 
-    The same question has the same folder. What names leave out, such as where a model lies, the
-    thresholds and other settings, is in the six digits at the end.
+    Args:
+        model: model folder or name.
+        data: dataset.
+        split: split of the dataset.
+        options: all other options.
+
+    Returns:
+        ``evaluation/MODEL-DATA-SPLIT[-PROTOCOL]-HASH``. The hash has six digits and covers paths
+        and options.
     """
-    protocol = asked.get("protocol")
+    protocol = options.get("protocol")
     parts = [Path(model).resolve().name, _data_name(data), split, *([protocol] if protocol else [])]
-    whole = [_place(model), _place(data), split, {k: v for k, v in asked.items() if v}]
-    code = json.dumps(whole, sort_keys=True, default=str)
-    parts.append(hashlib.sha256(code.encode("utf-8", "surrogateescape")).hexdigest()[:6])
+    given = {name: value for name, value in options.items() if value}
+    key = json.dumps(
+        [_full_name(model), _full_name(data), split, given], sort_keys=True, default=str
+    )
+    parts.append(hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:6])
     return Path("evaluation") / "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
 
 
@@ -208,6 +211,6 @@ def _data_name(data: str) -> str:
     return path.stem if path.is_file() else path.name or path.resolve().name
 
 
-def _place(name: str) -> str:
-    """Give the whole path of a file or folder, and a name of a dataset or model as it is."""
+def _full_name(name: str) -> str:
+    """The absolute path of a file or folder; the name of a dataset or model unchanged."""
     return str(Path(name).resolve()) if Path(name).exists() else name

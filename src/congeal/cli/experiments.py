@@ -1,4 +1,4 @@
-"""``congeal experiments``: figures and tables of the papers, each with its numbers."""
+"""``congeal experiments``: tables and figures of the papers, as pictures and CSV."""
 
 from __future__ import annotations
 
@@ -37,73 +37,79 @@ def list_experiments(as_json: Json = False) -> None:
     for name, entry in EXPERIMENTS.items():
         table.add_row(name, entry.what)
     show(table)
-    say("run one: congeal experiments run NAME, every one: congeal experiments run all")
+    say("run one: congeal experiments run NAME; run all: congeal experiments run all")
 
 
 def run(
-    name: Annotated[
-        str, typer.Argument(help="Which experiment; all for every one.", metavar="NAME")
-    ],
+    name: Annotated[str, typer.Argument(help="Name of the experiment, or all.", metavar="NAME")],
     output: Output = Path("experiments"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Seconds instead of minutes, and coarser.")
+        bool, typer.Option("--quick", help="A coarse version that takes seconds.")
     ] = False,
-    seed: Annotated[
-        int, typer.Option(help="Of whatever is drawn at random.", min=0, metavar="N")
-    ] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0, metavar="N")] = 0,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Of each training, where it goes by the clock.", min=0.1, metavar="N"),
+        typer.Option(help="Length of each training that is timed.", min=0.1, metavar="N"),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="Trainings of each kind, where there are several.", min=1, metavar="N"),
+        typer.Option(
+            help="Number of trainings, each with another seed, if there are several.",
+            min=1,
+            metavar="N",
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Data sets of compare, with commas between.", metavar="LIST")
+        str | None,
+        typer.Option(help="Datasets of compare, separated by commas.", metavar="LIST"),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods of compare, separated by commas.", metavar="LIST")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(help="Images that are scored, at most.", min=1, metavar="N")
+        int | None, typer.Option(help="Maximum number of test images.", min=1, metavar="N")
     ] = None,
     processor_time: Annotated[
         bool,
         typer.Option(
             "--processor-time",
-            help="Minutes of the processor, which other work on the machine does not shorten.",
+            help="Count minutes of processor time, for trainings on a busy machine.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment: it leaves a picture and the numbers in it, as CSV."""
+    """Run an experiment; writes a picture and its numbers as CSV."""
     from congeal.clock import count_processor_time
     from congeal.experiments import EXPERIMENTS, choose_experiments, run_experiment
 
-    named = data.split(",") if data else None
-    asked = {"minutes": minutes, "seeds": seeds, "data": named, "images": images}
-    made = {}
-    for one in choose_experiments(name):
-        say_note(f"running {one}: {EXPERIMENTS[one].what}")
+    lists = {"data": data, "methods": methods}
+    options: dict[str, Any] = {"minutes": minutes, "seeds": seeds, "images": images}
+    options |= {option: names.split(",") if names else None for option, names in lists.items()}
+    results = {}
+    for experiment in choose_experiments(name):
+        say_note(f"running {experiment}: {EXPERIMENTS[experiment].what}")
         with count_processor_time() if processor_time else nullcontext():
-            made[one] = run_experiment(one, output, quick=quick, seed=seed, **asked)
+            result = run_experiment(experiment, output, quick=quick, seed=seed, **options)
+        results[experiment] = result
         if not as_json:
-            _tell(made[one])
+            _print_result(result)
     if as_json:
-        show_json([_to_dict(one, result) for one, result in made.items()])
+        show_json([_to_dict(experiment, result) for experiment, result in results.items()])
 
 
-def _tell(made: FigureResult) -> None:
-    say(f"{made.png}, {made.csv}")
-    for name, value in made.numbers.items():
+def _print_result(result: FigureResult) -> None:
+    say(f"{result.png}, {result.csv}")
+    for name, value in result.numbers.items():
         say(f"  {name}: {value:.4g}")
-    for claim in made.claims:
+    for claim in result.claims:
         say(f"  {claim}")
 
 
-def _to_dict(name: str, made: FigureResult) -> dict[str, Any]:
+def _to_dict(name: str, result: FigureResult) -> dict[str, Any]:
     return {
         "name": name,
-        "png": str(made.png),
-        "csv": str(made.csv),
-        "numbers": made.numbers,
-        "claims": [asdict(claim) for claim in made.claims],
+        "png": str(result.png),
+        "csv": str(result.csv),
+        "numbers": result.numbers,
+        "claims": [asdict(claim) for claim in result.claims],
     }

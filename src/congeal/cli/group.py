@@ -1,4 +1,4 @@
-"""How a command ends: errors in one line on stderr, and exit codes that mean something."""
+"""Groups of commands: unknown names get a suggestion; errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from congeal.errors import CongealError, unknown
 
 __all__ = ["FAULT", "PARTLY", "STOPPED", "WRONG", "Commands", "DataCommands", "Stopped"]
 
-PARTLY, WRONG, FAULT, STOPPED, BROKEN_PIPE = 1, 2, 70, 130, 141
+PARTLY, WRONG, FAULT, STOPPED, BROKEN_PIPE = 1, 2, 70, 130, 141  # exit codes
 
-# What wrong options raise; typer has taken these classes from two places over its versions.
+# The base class of errors of usage; versions of typer import it from click or from a copy of it.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 
-class ReaderLeft(Exception):  # noqa: N818
-    """Whoever read our output, such as ``head``, has seen enough."""
+class OutputClosed(Exception):  # noqa: N818
+    """The reader of the output, such as ``head``, has closed the pipe."""
 
 
 class Stopped(Exception):  # noqa: N818 -- stopping is no error
-    """A signal, with a line on what is there now and how to go on.
+    """The command was stopped by a signal.
 
     Args:
-        line: what to say.
-        code: exit code, 128 and the number of the signal.
+        line: message, with how to continue.
+        code: exit code, 128 + number of the signal.
     """
 
     def __init__(self, line: str = "stopped", code: int = 130) -> None:
@@ -42,7 +42,7 @@ class Stopped(Exception):  # noqa: N818 -- stopping is no error
 
 
 class _Suggesting(PlainHelp, TyperGroup):
-    """A group that answers the name of no command with the nearest one."""
+    """A group that suggests the nearest command for an unknown name."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
@@ -58,35 +58,40 @@ class Commands(_Suggesting):
     """The commands of ``congeal``."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; what ends it early becomes an exception that typer leaves alone."""
+        """Run the command; Ctrl-C and a closed pipe become exceptions that typer does not catch."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Stopped("stopped") from None
         except BrokenPipeError:
-            raise ReaderLeft from None
+            raise OutputClosed from None
 
-    def main(self, *args: Any, **given: Any) -> Any:
-        """Run the program and exit, or give the result back when not ``standalone_mode``."""
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the program and exit; without ``standalone_mode`` return the result instead."""
         run = super().main
-        if not given.get("standalone_mode", True):
-            return run(*args, **given)
-        said = args[0] if args else given.get("args")
-        words = list(sys.argv[1:] if said is None else said)
+        if not options.get("standalone_mode", True):
+            return run(*args, **options)
+        arguments = args[0] if args else options.get("args")
+        words = list(sys.argv[1:] if arguments is None else arguments)
         debug = "--debug" in _options(words)
-        kept = [word for word in words if word != "--debug"] if debug else words
-        given |= {"args": kept, "standalone_mode": False}
-        sys.exit(exit_code(lambda: run(**given), debug))
+        remaining = [word for word in words if word != "--debug"] if debug else words
+        options |= {"args": remaining, "standalone_mode": False}
+        sys.exit(exit_code(lambda: run(**options), debug))
 
 
 def exit_code(run: Callable[[], Any], debug: bool) -> int:
-    """Run, tell what went wrong in one line, and give the exit code."""
+    """Run a command, print its error in one line, and return the exit code.
+
+    Args:
+        run: runs the command; an int that it returns is the exit code.
+        debug: print the traceback too.
+    """
     try:
         result = run()
-        if sys.stdout is not None:  # None when who started us closed it
+        if sys.stdout is not None:  # None if the parent process closed it
             sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except (ReaderLeft, BrokenPipeError):
+    except (OutputClosed, BrokenPipeError):
         _close_quietly()
         return BROKEN_PIPE
     except (Stopped, KeyboardInterrupt) as stop:
@@ -97,12 +102,13 @@ def exit_code(run: Callable[[], Any], debug: bool) -> int:
             traceback.print_exc()
         message, code = _explain(error)
         say_error(message)
-        if isinstance(error, OSError):  # perhaps our output: Python must not fail on it again
+        if isinstance(error, OSError):  # if it is about stdout, Python would fail again at exit
             _close_if_broken()
         return code
 
 
 def _explain(error: Exception) -> tuple[str, int]:
+    """Message of one line and exit code for an error."""
     if isinstance(error, CongealError):
         return one_line(error), WRONG
     if isinstance(error, UsageError):
@@ -119,7 +125,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _usage(error: Any) -> str:
-    """Tell a wrong option, with the nearest right one and where to read on."""
+    """Message for a wrong option, with the nearest one and the help command."""
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""
     nearest = getattr(error, "possibilities", None)
@@ -129,7 +135,7 @@ def _usage(error: Any) -> str:
 
 
 def _options(words: Sequence[str]) -> Sequence[str]:
-    """Everything before ``--``, behind which all words are arguments."""
+    """The words before ``--``; all words after it are arguments."""
     return words[: words.index("--")] if "--" in words else words
 
 
@@ -142,6 +148,6 @@ def _close_if_broken() -> None:
 
 
 def _close_quietly() -> None:
-    """Let Python's own flush at exit go nowhere: the reader of our output has left."""
+    """Redirect stdout to the null device, so that Python's flush at exit does not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Help that reads well at 80 columns: sentences flow, and no type says less than the name does."""
+"""Formatting of the help: paragraphs fill the line, options show their metavar and no type."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ __all__ = ["Command", "PlainHelp", "flowing"]
 
 
 class PlainHelp:
-    """Before a class of commands: paragraphs of the help flow, options show a metavar or nothing.
+    """Mixin for command classes: help without line breaks of the source and without types.
 
-    Typer keeps the line breaks of a docstring from its second paragraph on, and shows ``<bool>``
-    for a flag and ``<str>`` for an argument.
+    Typer keeps the line breaks of a docstring after its first paragraph, and shows ``<bool>`` for
+    a flag and ``<str>`` for an argument.
     """
 
     help: str | None
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Give the arguments and options, with what help shows for their types."""
+        """Arguments and options, with their metavar in place of the type."""
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             _show_metavar_only(param)
         return params
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Give the parts of the line of usage; typer has braces around what is required."""
+        """Parts of the usage line, without typer's braces around required arguments."""
         pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
         return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
+        """Write the help text."""
         self.help = flowing(self.help or "")
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
 class Command(PlainHelp, TyperCommand):
-    """A command with readable help."""
+    """A command with the help of :class:`PlainHelp`."""
 
 
 def flowing(text: str) -> str:
-    r"""Join the lines of each paragraph.
+    r"""Join the lines of each paragraph into one line.
+
+    Args:
+        text: docstring.
 
     Example:
         >>> flowing("Do it.\n\n    Line one\n    and two.\n")
@@ -56,4 +59,4 @@ def flowing(text: str) -> str:
 def _show_metavar_only(param: Any) -> None:
     is_option = param.param_type_name == "option"
     shown = param.metavar if is_option and not param.is_flag else None
-    param.display_type_rich = lambda ctx: shown  # what typer from 0.22 on asks for
+    param.display_type_rich = lambda ctx: shown  # used by typer from 0.22 on

@@ -1,4 +1,4 @@
-"""``congeal index``: the training images that a model answers by."""
+"""``congeal index``: the images in the prototype index of a model, such as one of SegSort."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ def index(
     add: Annotated[
         list[str] | None,
         typer.Option(
-            help="Add the images of this data, in place of those of the same name.",
+            help="Dataset whose images are added; they replace images of the same name.",
             metavar="DATA",
         ),
     ] = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option(help="Forget the image of this name.", metavar="NAME"),
+        typer.Option(help="Name of an image to remove.", metavar="NAME"),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Part of the data that is added.", metavar="NAME")
+        str, typer.Option(help="Split of the data that is added.", metavar="NAME")
     ] = "all",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """List the images of a model's index; add images to it, or forget some, without training.
+    """List the images of a model's index; add or remove images without training.
 
-    What is added or forgotten changes the model's answers at once.
+    The change affects the predictions of the model at once.
     """
     with make_progress() as progress:
-        task = progress.add_task("looking at the index", total=None)
+        task = progress.add_task("reading the index", total=None)
 
         from congeal.models.index import edit_index
 
-        def tell(done: int, total: int) -> None:
+        def show_progress(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, description="adding images")
 
         rows = edit_index(
@@ -53,36 +53,36 @@ def index(
             drop=drop or (),
             split=split,
             device=device,
-            on_image=tell,
+            on_image=show_progress,
         )
     if as_json:
         show_json({"model": model, **_totals(rows), "index": [vars(row) for row in rows]})
     else:
-        _tell(rows)
+        _print_rows(rows)
 
 
 def _totals(rows: Sequence[IndexedImage]) -> dict[str, int]:
     return {
         "images": len(rows),
         "segments": sum(row.segments for row in rows),
-        "classes": len({one for row in rows for one in row.classes}),
+        "classes": len({class_id for row in rows for class_id in row.classes}),
         "bytes": sum(row.bytes for row in rows),
     }
 
 
-def _tell(rows: Sequence[IndexedImage]) -> None:
+def _print_rows(rows: Sequence[IndexedImage]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for title in ("image", "segments", "classes", "bytes"):
         table.add_column(title, overflow="fold", justify="left" if title == "image" else "right")
     for row in rows:
-        classes = " ".join(str(one) for one in row.classes)
+        classes = " ".join(map(str, row.classes))
         table.add_row(row.name, str(row.segments), classes, str(row.bytes))
     if rows:
         show(table)
-    found = _totals(rows)
+    totals = _totals(rows)
     say(
-        f"{count(found['images'], 'image')}, {count(found['segments'], 'segment')}, "
-        f"{found['classes']} classes, {found['bytes']} bytes"
+        f"{count(totals['images'], 'image')}, {count(totals['segments'], 'segment')}, "
+        f"{totals['classes']} classes, {totals['bytes']} bytes"
     )

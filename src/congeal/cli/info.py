@@ -1,4 +1,4 @@
-"""``congeal info``: what this installation is made of and where it looks."""
+"""``congeal info``: versions, devices, threads and paths of the installation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-image
 
 
 def info(as_json: Json = False) -> None:
-    """Show versions, devices, threads and paths; what a bug report needs."""
+    """Print versions, devices, threads and paths, for bug reports."""
     facts = gather()
     if as_json:
         show_json(facts)
@@ -32,7 +32,7 @@ def info(as_json: Json = False) -> None:
 
 
 def gather() -> dict[str, dict[str, Any]]:
-    """Collect the facts, by group."""
+    """Facts about the installation, by group and name."""
     return {
         "versions": _versions(),
         "devices": _devices(),

@@ -1,4 +1,4 @@
-"""``congeal methods``: what there is to train, and all settings of each."""
+"""``congeal methods``: the methods, and the settings of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["methods"]
 
-GENERAL, TRAINING = "general", "training"  # sections beside those of the method
+GENERAL, TRAINING = "general", "training"  # titles of sections beside those of the method
 
 
 def methods(
@@ -27,17 +27,18 @@ def methods(
     section: Annotated[
         str | None,
         typer.Argument(
-            help="Section of its settings, such as loss or training, told in full: range, paper.",
+            help="Section to list in full, such as loss or training: ranges, paper's values.",
             metavar="SECTION",
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="Settings for this task, where they differ (default: its first).", metavar="NAME"
+            help="Task whose settings to list (default: the first of the method).",
+            metavar="NAME",
         ),
     ] = None,
-    whole: Annotated[bool, typer.Option("--all", help="Tell all sections in full.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="List all sections in full.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the methods, or the settings of one."""
@@ -50,7 +51,7 @@ def methods(
 
 
 def _importable(names: Iterable[str]) -> Iterator[type[Method]]:
-    """The methods; a package whose method is broken hides none of the others."""
+    """Import the methods; one that cannot be imported is reported and skipped."""
     from congeal.methods.registry import find_method
 
     for name in names:
@@ -80,8 +81,8 @@ def _list(kinds: list[type[Method]], as_json: bool) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("name", "method", "paper", "tasks"):
         table.add_column(title, overflow="fold")
-    for one in facts:
-        table.add_row(one["name"], one["title"], one["reference"], ", ".join(one["tasks"]))
+    for fact in facts:
+        table.add_row(fact["name"], fact["title"], fact["reference"], ", ".join(fact["tasks"]))
     show(table)
     say("settings: congeal methods NAME; train one: congeal train DATA --method NAME")
 
@@ -111,16 +112,16 @@ def _describe(kind: type[Method], section: str | None, whole: bool, as_json: boo
 
 
 def _say_head(kind: type[Method]) -> None:
-    """Name, paper and tasks; where tasks differ in their settings, whose these are."""
+    """Print name, paper and tasks, and the tasks that these settings are for if not for all."""
     from congeal.methods.registry import method_tasks
 
-    every = method_tasks(kind.name)
-    tasks = f"{plural('task', len(every))}: {', '.join(every)}"
+    all_tasks = method_tasks(kind.name)
+    tasks = f"{plural('task', len(all_tasks))}: {', '.join(all_tasks)}"
     say(wrapped(f"{kind.name}: {kind.title} ({kind.reference}); {tasks}"))
-    others = [task for task in every if task not in kind.tasks]
+    others = [task for task in all_tasks if task not in kind.tasks]
     if others:
-        mine = ", ".join(kind.tasks)
-        say(f"settings for {mine}; of others: congeal methods {kind.name} --task {others[0]}")
+        own = ", ".join(kind.tasks)
+        say(f"settings for {own}; for others: congeal methods {kind.name} --task {others[0]}")
 
 
 def _say_end(kind: type[Method], presets: dict[str, dict[str, Any]], in_full: bool) -> None:
@@ -129,26 +130,26 @@ def _say_end(kind: type[Method], presets: dict[str, dict[str, Any]], in_full: bo
         if values:
             text = ", ".join(f"{name}={value}" for name, value in values.items())
             say(wrapped(f"--preset {preset}: {text}"))
-    say("* may change after training")
+    say("* adjustable after training")
     say("change one: --set SECTION.NAME=VALUE, or NAME=VALUE if only one section has it")
     if not in_full:
-        say(f"ranges, values of the paper: congeal methods {kind.name} SECTION, or --all")
+        say(f"ranges and the paper's values: congeal methods {kind.name} SECTION, or --all")
 
 
 def _sections(kind: type[Method]) -> dict[str, list[tuple[str, Leaf]]]:
-    """Settings by section, with the names that ``--set`` takes; those of a training come last."""
+    """Settings by section with their names for ``--set``; training settings come last."""
     from congeal.training import TrainConfig
 
-    found: dict[str, list[tuple[str, Leaf]]] = {}
+    sections: dict[str, list[tuple[str, Leaf]]] = {}
     for leaf in kind.Config.leaves().values():
         section, dot, _ = leaf.path.partition(".")
-        found.setdefault(section if dot else GENERAL, []).append((leaf.path, leaf))
+        sections.setdefault(section if dot else GENERAL, []).append((leaf.path, leaf))
     training = TrainConfig.leaves().values()
-    return {**found, TRAINING: [(f"{TRAINING}.{leaf.path}", leaf) for leaf in training]}
+    return {**sections, TRAINING: [(f"{TRAINING}.{leaf.path}", leaf) for leaf in training]}
 
 
 def _show(rows: Iterable[tuple[str, Leaf]]) -> None:
-    """One line a setting, where its meaning is short: name, default and the first clause."""
+    """Print a line per setting: name, default, and the description up to its first semicolon."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
@@ -162,7 +163,7 @@ def _show(rows: Iterable[tuple[str, Leaf]]) -> None:
 
 
 def _in_full(name: str, leaf: Leaf) -> Iterator[str]:
-    """All that is known of a setting."""
+    """Lines with all facts about a setting."""
     kind = leaf.kind if "|" in leaf.kind or not leaf.limits else f"{leaf.kind}, {leaf.limits}"
     paper = f"; paper: {leaf.paper}" if leaf.paper else ""
     yield f"  {name}{'*' if leaf.adjustable else ''} = {_default(leaf)}"

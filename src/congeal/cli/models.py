@@ -1,4 +1,4 @@
-"""``congeal models``: what ships, and the card of one model."""
+"""``congeal models``: the shipped models, and the card of a model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
-# The score worth a column, of the many that a model may carry; the first that is there.
+# Score in the table: the first of these that the model has.
 _SCORES = ("matching_ap@0.5", "validation matching_ap@0.5")
 
 
 def models(
     model: Annotated[
         str | None,
-        typer.Argument(help="A model folder or name, to see its card.", metavar="[MODEL]"),
+        typer.Argument(help="Model folder or name, to print its card.", metavar="[MODEL]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the models that ship, or show the card of one."""
+    """List the shipped models, or print the card of a model."""
     from congeal.models.shipped import describe, list_models, locate
 
     if model is not None:
@@ -36,7 +36,7 @@ def models(
     if as_json:
         show_json([_to_dict(info) for info in found])
     elif not found:
-        say("no model ships with this copy of congeal; train one: congeal train FOLDER")
+        say("this copy of congeal has no shipped model; train one: congeal train FOLDER")
     else:
         _show_table(found)
 
@@ -46,16 +46,19 @@ def _show_one(info: ModelInfo, as_json: bool) -> None:
         show_json(_to_dict(info))
         return
     if info.card:
-        say("\n".join(fitted(info.card)))
+        say("\n".join(wrapped_card(info.card)))
     say(f"{info.method} model of {info.megabytes:.1f} MB in {info.path}")
 
 
-def fitted(card: str) -> Iterator[str]:
-    r"""Give the lines of a card, its paragraphs and points broken to fit the terminal.
+def wrapped_card(card: str) -> Iterator[str]:
+    r"""Lines of a card, with paragraphs and list items wrapped to the width of the terminal.
+
+    Args:
+        card: Markdown.
 
     Example:
-        >>> list(fitted("# A model\n\nFinds\nwhat is bright.\n- weights: 3"))
-        ['# A model', '', 'Finds what is bright.', '- weights: 3', '']
+        >>> list(wrapped_card("# A model\n\nFinds\nbright spots.\n- weights: 3"))
+        ['# A model', '', 'Finds bright spots.', '- weights: 3', '']
     """
     text: list[str] = []
     for line in [*card.rstrip().splitlines(), ""]:
@@ -79,7 +82,7 @@ def _show_table(found: list[ModelInfo]) -> None:
         shown = f"{scores[0]:.3f}" if scores else ""
         table.add_row(info.name, info.what, shown, f"{info.megabytes:.1f}", info.licence)
     show(table)
-    say(f"use one: congeal segment {found[0].name} IMAGES, its card: congeal models NAME")
+    say(f"use one: congeal segment {found[0].name} IMAGES; its card: congeal models NAME")
 
 
 def _to_dict(info: ModelInfo) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share, and parsing of their values."""
 
 from __future__ import annotations
 
@@ -11,33 +11,45 @@ import typer
 
 from congeal.errors import CongealError
 
-__all__ = ["Device", "Json", "Output", "Set", "parse_channels", "parse_settings"]
+__all__ = ["Data", "Device", "Json", "Model", "Output", "Set", "parse_channels", "parse_settings"]
 
+Model: TypeAlias = Annotated[
+    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
+]
+Data: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
+    ),
+]
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print JSON for machines on stdout, nothing else.")
+    bool, typer.Option("--json", help="Print JSON only, for other programs.")
 ]
 Device: TypeAlias = Annotated[
-    str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.", metavar="NAME")
+    str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
 ]
 Output: TypeAlias = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for what is written.", metavar="FOLDER")
+    Path, typer.Option("--output", "-o", help="Output folder.", metavar="FOLDER")
 ]
 Set: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change a setting of the decoding, such as min_area=30 or grouping=k-means (its own "
-        "settings: grouping.grid=6). Give it several times for several.",
+        help="Change a decoding setting, such as min_area=30 or grouping=k-means (settings of the "
+        "grouping: grouping.grid=6). Repeat for several.",
         metavar="NAME=VALUE",
     ),
 ]
 
 
 def parse_channels(text: str | None) -> list[int] | None:
-    """Read a list such as ``0,2,1``.
+    """Parse a list of channels such as ``0,2,1``.
+
+    Args:
+        text: value of ``--channels``, or None.
 
     Raises:
-        CongealError: it is none.
+        CongealError: the text is no such list.
 
     Example:
         >>> parse_channels("0,2,1")
@@ -52,10 +64,17 @@ def parse_channels(text: str | None) -> list[int] | None:
 
 
 def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
-    """Read ``NAME=VALUE``; numbers, lists, true, false and null as JSON has them, else text.
+    """Parse ``NAME=VALUE``; values are JSON (numbers, lists, true, false, null) or else text.
+
+    Args:
+        texts: values of the option.
+        option: name of the option, for errors.
+
+    Returns:
+        Values by name; ``grouping.NAME`` goes to the dictionary ``grouping_options``.
 
     Raises:
-        CongealError: there is no name or no value.
+        CongealError: name or value is missing.
 
     Example:
         >>> parse_settings(["min_area=30", "grouping=k-means", "grouping.grid=6"])
@@ -77,5 +96,5 @@ def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[s
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # no JSON; integers of thousands of digits; deep nesting
+    except (ValueError, RecursionError):  # not JSON, too many digits, or nested too deeply
         return text

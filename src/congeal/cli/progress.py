@@ -1,4 +1,4 @@
-"""A progress bar that says lines where there is no terminal."""
+"""A progress bar that prints lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -14,47 +14,50 @@ WIDTH = 80  # columns of a line
 
 
 class LineProgress(Progress):
-    """A progress bar that says a line every ten seconds on stderr instead where it is disabled."""
+    """A progress bar that, where it is disabled, prints a line every ten seconds to stderr."""
 
-    def __init__(self, *columns: Any, **given: Any) -> None:
-        super().__init__(*columns, **given)
+    def __init__(self, *columns: Any, **options: Any) -> None:
+        super().__init__(*columns, **options)
         self._ticker = Ticker(self._line)
 
     def start(self) -> None:
-        """Begin to show, or to say lines."""
+        """Show the bar, or start printing lines."""
         super().start()
         if self.disable:
             self._ticker.start()
 
     def stop(self) -> None:
-        """End it."""
+        """Remove the bar, or stop printing lines."""
         super().stop()
         self._ticker.stop()
 
     def _line(self) -> str | None:
-        going = [task for task in self.tasks if task.visible and not task.finished]
-        return progress_line(going[-1]) if going else None
+        active = [task for task in self.tasks if task.visible and not task.finished]
+        return progress_line(active[-1]) if active else None
 
 
 def progress_line(task: Task) -> str:
-    """Say how far a task is, within 80 columns; how long it has taken while nothing is done.
+    """Progress of a task in at most 80 columns; the time so far while nothing is done.
+
+    Args:
+        task: task of a progress bar.
 
     Example:
         >>> from threading import RLock
         >>> progress_line(Task(0, "segmenting", 40, 10, _get_time=lambda: 0.0, _lock=RLock()))
         'segmenting: 10 of 40'
     """
-    said = _how_far(task)
-    return f"{task.description[: WIDTH - len(said) - 2]}: {said}"
+    progress = _format_progress(task)
+    return f"{task.description[: WIDTH - len(progress) - 2]}: {progress}"
 
 
-def _how_far(task: Task) -> str:
+def _format_progress(task: Task) -> str:
     total = task.total
     if not task.completed:
-        what = f"the first of {total:,.0f}, " if total else ""
-        return f"{what}{duration(task.elapsed or 0)} so far"
-    said = f"{task.completed:,.0f}" + (f" of {total:,.0f}" if total else "")
+        first = f"the first of {total:,.0f}, " if total else ""
+        return f"{first}{duration(task.elapsed or 0)} so far"
+    done = f"{task.completed:,.0f}" + (f" of {total:,.0f}" if total else "")
     if not (total and task.elapsed):
-        return said
+        return done
     left = task.elapsed / task.completed * (total - task.completed)
-    return f"{said}, {duration(left)} left"
+    return f"{done}, {duration(left)} left"

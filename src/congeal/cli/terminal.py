@@ -1,6 +1,6 @@
-"""Writing to the terminal: results to stdout, everything else to stderr.
+"""Output to the terminal: results to stdout, everything else to stderr.
 
-``print`` is used throughout, for a live progress bar makes room for what it writes.
+Everything is written with ``print``, which rich redirects above a live progress bar.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "say",
     "say_error",
     "say_note",
+    "say_warning",
     "show",
     "show_json",
     "wrapped",
@@ -35,7 +36,13 @@ __all__ = [
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make the console of stdout or stderr, as it is now (tests and pipes replace it)."""
+    """A rich console for the current stdout or stderr, without markup.
+
+    It is made at each call, because tests and pipes replace the streams.
+
+    Args:
+        stderr: write to stderr instead of stdout.
+    """
     from rich.console import Console
 
     class Plain(Console):
@@ -46,25 +53,30 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print a table or other rich object as a result."""
+    """Print a table or other rich object to stdout."""
     console().print(renderable)
 
 
 def say(message: str) -> None:
-    """Print a line of results; never wrapped, so that it can be searched and cut."""
+    """Print a line of results to stdout, unwrapped, so that other programs can process it."""
     print(printable(message))
 
 
 def say_note(message: str) -> None:
-    """Print a line for the person, not for the next program; a terminal breaks it at words."""
+    """Print a line for the user to stderr, wrapped in a terminal."""
     text = printable(message)
-    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed by who started us
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None if the parent closed it
     print(wrapped(text) if terminal else text, file=sys.stderr)
 
 
+def say_warning(message: str) -> None:
+    """Print a warning to stderr, after ``note:``."""
+    say_note(f"note: {message}")
+
+
 def say_error(message: str) -> None:
-    """Print the one line that tells an error."""
-    if sys.stderr is None:  # closed by who started us
+    """Print an error to stderr, after ``error:``."""
+    if sys.stderr is None:  # the parent process closed it
         return
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     label = "\x1b[1;31merror:\x1b[0m" if coloured else "error:"
@@ -72,7 +84,10 @@ def say_error(message: str) -> None:
 
 
 def printable(text: str) -> str:
-    r"""Escape what is no text in the names of files: control characters, bytes that are no UTF-8.
+    r"""Escape control characters and bytes that are not UTF-8, as file names may have them.
+
+    Args:
+        text: any text; line breaks are kept.
 
     Example:
         >>> print(printable(f"a{chr(27)}[2J{chr(0xDCE9)}"))
@@ -86,12 +101,20 @@ def _escaped(character: str) -> str:
 
 
 def show_json(value: Any) -> None:
-    """Print JSON; what is no number (NaN, infinity) becomes null."""
+    """Print JSON to stdout; NaN and infinity become null.
+
+    Args:
+        value: nested dictionaries, lists, numbers and text; anything else becomes text.
+    """
     print(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def make_progress(*columns: Any) -> Progress:
-    """Make a progress bar on stderr; a line now and then when stderr is not a terminal."""
+    """Make a progress bar on stderr; without a terminal it prints lines.
+
+    Args:
+        columns: further columns before the remaining time.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from congeal.cli.progress import LineProgress
@@ -110,22 +133,27 @@ def make_progress(*columns: Any) -> Progress:
 
 
 def one_line(text: object) -> str:
-    """Join what has line breaks into one line."""
+    """Join the lines of a text into one, with single spaces."""
     return " ".join(str(text).split())
 
 
 def count(number: int, what: str) -> str:
-    """Say a number of things: ``1 image``, ``2 images``."""
+    """Format a number of things.
+
+    Example:
+        >>> count(1, "image"), count(2000, "image")
+        ('1 image', '2,000 images')
+    """
     return f"{number:,} {plural(what, number)}"
 
 
 def wrapped(text: str, indent: int = 0, hanging: int = 2) -> str:
-    """Break a sentence into lines that fit the terminal, 80 columns in a pipe.
+    """Wrap a text to the width of the terminal, or to 80 columns without one.
 
     Args:
-        text: without line breaks.
+        text: text without line breaks.
         indent: spaces before each line.
-        hanging: more of them before the lines after the first.
+        hanging: further spaces before all lines but the first.
     """
     width = max(40, shutil.get_terminal_size().columns)
     first, later = " " * indent, " " * (indent + hanging)
@@ -140,7 +168,12 @@ def wrapped(text: str, indent: int = 0, hanging: int = 2) -> str:
 
 
 def plural(what: str, number: int) -> str:
-    """Give the word for one or many."""
+    """Singular or plural form of a word.
+
+    Example:
+        >>> plural("task", 2)
+        'tasks'
+    """
     return what if number == 1 else f"{what}s"
 
 

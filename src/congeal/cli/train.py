@@ -1,4 +1,4 @@
-"""``congeal train``: images and masks to a model folder."""
+"""``congeal train``: from images and masks to a model folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from congeal.cli.group import Stopped
-from congeal.cli.options import Json, parse_channels, parse_settings
-from congeal.cli.terminal import count, make_progress, say, say_note, show_json
+from congeal.cli.options import Data, Json, parse_channels, parse_settings
+from congeal.cli.terminal import count, make_progress, say, say_note, say_warning, show_json
+from congeal.clock import now
 from congeal.errors import CongealError
 from congeal.progress import minutes
 
@@ -26,54 +26,51 @@ if TYPE_CHECKING:
 __all__ = ["default_folder", "train"]
 
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
-    ),
-]
 Method = Annotated[
-    str | None, typer.Option(help="Method by name; congeal methods lists them.", metavar="NAME")
+    str | None, typer.Option(help="Name of the method; see congeal methods.", metavar="NAME")
 ]
 Task = Annotated[
     str | None, typer.Option(help="instances, semantic, boundaries or proposals.", metavar="NAME")
 ]
 Folder = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Folder of the model.", metavar="FOLDER")
+    Path | None, typer.Option("--output", "-o", help="Model folder to write.", metavar="FOLDER")
 ]
-Val = Annotated[str | None, typer.Option(help="Validation images, if not of DATA.", metavar="DATA")]
+Val = Annotated[
+    str | None, typer.Option(help="Validation images (default: of DATA).", metavar="DATA")
+]
 Minutes = Annotated[
     float | None, typer.Option(help="Length in minutes (default: 20).", metavar="N")
 ]
-Epochs = Annotated[int | None, typer.Option(help="Length in rounds of the images.", metavar="N")]
+Epochs = Annotated[int | None, typer.Option(help="Length in epochs.", metavar="N")]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Crops in a batch (default: by the time).", metavar="N")
+    int | None, typer.Option(help="Crops per batch (default: by speed).", metavar="N")
 ]
 Crop = Annotated[
-    int | None, typer.Option(help="Side of crops (default: by images, time).", metavar="PX")
+    int | None, typer.Option(help="Side of crops (default: by images, speed).", metavar="PX")
 ]
-Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.", metavar="N")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.", metavar="N")]
 Channels = Annotated[
-    str | None, typer.Option(help="Of the images, such as 0,2 (default: all).", metavar="LIST")
+    str | None, typer.Option(help="Image channels, as 0,2 (default: all).", metavar="LIST")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 Devices = Annotated[
     int | None, typer.Option(help="GPUs, or processes, on each machine.", metavar="N")
 ]
 Nodes = Annotated[int | None, typer.Option(help="Machines (started by torchrun).", metavar="N")]
-Precision = Annotated[  # hidden, as --half: the help fits on a screen; they are settings
+# Hidden options are settings or facts for the card; without them the help fits on a screen.
+Precision = Annotated[
     str | None,
     typer.Option(help="auto, 32, bf16-mixed or 16-mixed.", metavar="NAME", hidden=True),
 ]
 Start = Annotated[
     str | None,
-    typer.Option(help="Model to begin with (default: the method's).", metavar="MODEL"),
+    typer.Option(help="Start model (default: the method's).", metavar="MODEL"),
 ]
-FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Begin with fresh weights.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output folder.")]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train without a start model.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the training in the folder.")]
 Preset = Annotated[
     str | None,
-    typer.Option(help="Settings by name; congeal methods NAME lists them.", metavar="NAME"),
+    typer.Option(help="fast or paper; see congeal methods NAME.", metavar="NAME"),
 ]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")]
 SetAny = Annotated[
@@ -85,7 +82,7 @@ Contours = Annotated[
     str | None,
     typer.Option(
         "--contours",
-        help="The same, by boundary maps (or a model).",
+        help="The same, with boundary maps (or a model).",
         metavar="FOLDER",
     ),
 ]
@@ -93,7 +90,7 @@ PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the settings as YAML; train nothing.")
 ]
 Half = Annotated[bool, typer.Option("--half", help="Store weights in half precision.", hidden=True)]
-What = Annotated[  # hidden, as --licence: the help fits on a screen
+What = Annotated[
     str, typer.Option(help="Purpose of the model, for its card.", metavar="TEXT", hidden=True)
 ]
 Licence = Annotated[
@@ -134,11 +131,11 @@ def train(
 ) -> None:
     """Train a model on images and masks.
 
-    Settings follow from the images unless given. Ctrl-C stops early and leaves a usable model.
+    Settings are derived from the images unless given. Ctrl-C stops early and saves a usable model.
     All settings of a method: congeal methods NAME.
     """
-    born = time.monotonic()  # the minutes count from here, imports included
-    named = _training_settings(
+    start_time = now()  # imports of PyTorch count towards the minutes
+    options = _training_settings(
         max_minutes=max_minutes,
         epochs=epochs,
         batch_size=batch_size,
@@ -151,49 +148,49 @@ def train(
         half=half or None,
     )
     if channels is not None:
-        named["input.channels"] = parse_channels(channels)
-    named |= _unlabelled(unsupervised, contours)
-    chosen: dict[str, Any] = {**_read_config(config), **named, **parse_settings(settings)}
-    written = {name: chosen.pop(name, None) for name in ("method", "task", "start")}
-    method, task = method or written["method"], task or written["task"]
-    begin = _start(start or written["start"], from_scratch)
-    wish = {"settings": chosen, "val": val, "task": task, "preset": preset, "start": begin}
+        options["input.channels"] = parse_channels(channels)
+    options |= _unlabelled(unsupervised, contours)
+    given: dict[str, Any] = {**_read_config(config), **options, **parse_settings(settings)}
+    in_config = {name: given.pop(name, None) for name in ("method", "task", "start")}
+    method, task = method or in_config["method"], task or in_config["task"]
+    start_model = _start(start or in_config["start"], from_scratch)
+    request = {"settings": given, "val": val, "task": task, "preset": preset, "start": start_model}
     if print_config:
-        _print_config(method, data, wish)
+        _print_config(method, data, request)
         return
-    _launch_if_several(chosen)
-    about = {"what": what, "licence": licence, "born": born}
-    _run_and_tell(method, data, output or default_folder(data), resume, wish, about, as_json)
+    _launch_if_several(given)
+    about = {"what": what, "licence": licence, "start_time": start_time}
+    _run_and_print(method, data, output or default_folder(data), resume, request, about, as_json)
 
 
-def _run_and_tell(
+def _run_and_print(
     method: str | None,
     data: str,
     folder: Path,
     resume: bool,
-    wish: dict[str, Any],
+    request: dict[str, Any],
     about: dict[str, Any],
     as_json: bool,
 ) -> None:
-    with _quiet_beside_the_first():
-        outcome = _run(method, data, folder, resume, wish, about)
+    with _only_first_prints():
+        outcome = _run(method, data, folder, resume, request, about)
         _stop_if_stopped(outcome)
-        _tell(folder, data, as_json, outcome.advice)
+        _print_result(folder, data, as_json, outcome.advice)
 
 
-def _training_settings(**given: Any) -> dict[str, Any]:
-    """The settings that an option gave, by path."""
-    return {f"training.{name}": value for name, value in given.items() if value is not None}
+def _training_settings(**options: Any) -> dict[str, Any]:
+    """Training settings by path, from the options that were given."""
+    return {f"training.{name}": value for name, value in options.items() if value is not None}
 
 
 def _unlabelled(unsupervised: bool, contours: str | Path | None) -> dict[str, Any]:
-    """Settings of a training from images alone."""
-    asked = {"unsupervised": unsupervised or bool(contours) or None, "contours": contours}
-    return {name: value for name, value in asked.items() if value is not None}
+    """Settings of a training on images without masks."""
+    options = {"unsupervised": unsupervised or bool(contours) or None, "contours": contours}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _launch_if_several(settings: dict[str, Any]) -> None:
-    """Run this command in as many processes as are wanted, unless this is one of them."""
+    """Run this command in several processes if the settings say so and it is not one of them."""
     from congeal.processes import are_launched
     from congeal.training.launch import check_devices, devices_wanted, launch
     from congeal.training.together import training_settings
@@ -205,24 +202,23 @@ def _launch_if_several(settings: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_beside_the_first() -> Iterator[None]:
-    """Let the first of several processes speak for all; what fails is told by each.
+def _only_first_prints() -> Iterator[None]:
+    """Suppress the output of all processes but the first; errors are printed by each process.
 
-    Where all were launched together, a process that misses another one leaves the telling to the
-    launcher.
+    A process that lost another one exits silently if there is a launcher, which prints the cause.
     """
     from congeal.processes import rank
-    from congeal.training.failures import LostProcess
+    from congeal.training.failures import LostProcessError
     from congeal.training.launch import LAUNCHED, LOST
 
     try:
         with contextlib.ExitStack() as stack:
             if rank():
-                nowhere = stack.enter_context(Path(os.devnull).open("w"))
-                stack.enter_context(contextlib.redirect_stdout(nowhere))
-                stack.enter_context(contextlib.redirect_stderr(nowhere))
+                null = stack.enter_context(Path(os.devnull).open("w"))
+                stack.enter_context(contextlib.redirect_stdout(null))
+                stack.enter_context(contextlib.redirect_stderr(null))
             yield
-    except LostProcess as error:
+    except LostProcessError as error:
         if LAUNCHED in os.environ:
             raise typer.Exit(LOST) from error
         raise
@@ -233,15 +229,15 @@ def _quiet_beside_the_first() -> Iterator[None]:
 
 
 def _start(start: str | None, from_scratch: bool) -> str | None:
-    """Which model to begin with; None: with none.
+    """The start model; None: train from scratch.
 
     Raises:
-        CongealError: both were asked for.
+        CongealError: both options were given.
     """
     if start and from_scratch:
         raise CongealError(f"expected --start or --from-scratch, got both (--start {start})")
     with make_progress() as progress:
-        progress.add_task("starting", total=None)  # importing torch takes a while
+        progress.add_task("starting", total=None)  # importing PyTorch takes seconds
         from congeal.training.plan import SCRATCH
         from congeal.training.start import AUTO
     return None if from_scratch or start == SCRATCH else start or AUTO
@@ -252,18 +248,18 @@ def _run(
     data: str,
     folder: Path,
     resume: bool,
-    wish: dict[str, Any],
+    request: dict[str, Any],
     about: dict[str, Any],
 ) -> Outcome:
     with make_progress() as progress:
         progress.add_task(f"reading {data}", total=None)
         from congeal.training import run_training
 
-        def tell_plan(plan: Plan) -> None:
-            progress.stop()  # training shows its own
-            _tell_plan(plan)
+        def show_plan(plan: Plan) -> None:
+            progress.stop()  # the training has its own progress display
+            _print_plan(plan)
 
-        def tell_line(line: str) -> None:
+        def show_line(line: str) -> None:
             progress.stop()
             say_note(line)
 
@@ -272,26 +268,30 @@ def _run(
             data,
             output=folder,
             resume=resume,
-            on_plan=tell_plan,
-            on_note=_note,
-            on_line=tell_line,
-            **wish,
+            on_plan=show_plan,
+            on_note=say_warning,
+            on_line=show_line,
+            **request,
             **about,
         )
 
 
 def default_folder(data: str) -> Path:
-    """Name the folder of a model after its data."""
+    """Default model folder: ``runs/`` and the name of the data.
+
+    Args:
+        data: training data as given on the command line.
+    """
     path = Path(data)
     name = path.stem if path.suffix == ".json" else path.resolve().name
     return Path("runs") / re.sub(r"[^\w.]+", "-", name)
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
-    """Settings of a YAML file, by section.
+    """Settings of a YAML file, by section; none without a file.
 
     Raises:
-        CongealError: the file cannot be read, or is no table of settings.
+        CongealError: the file cannot be read, or has no settings by name.
     """
     if path is None:
         return {}
@@ -309,55 +309,51 @@ def _read_config(path: Path | None) -> dict[str, Any]:
     return {str(name): value for name, value in content.items()}
 
 
-def _print_config(method: str | None, data: str, wish: dict[str, Any]) -> None:
+def _print_config(method: str | None, data: str, request: dict[str, Any]) -> None:
     import yaml
 
     from congeal.training.channels import channels_wanted
     from congeal.training.loop import open_data, plan_for
 
-    training, _ = open_data(data, wish["val"], channels_wanted(wish["settings"]))
+    training, _ = open_data(data, request["val"], channels_wanted(request["settings"]))
     plan = plan_for(
         method,
         training,
-        wish["settings"],
-        task=wish["task"],
-        preset=wish["preset"],
-        start=wish["start"],
+        request["settings"],
+        task=request["task"],
+        preset=request["preset"],
+        start=request["start"],
     )
     say(yaml.safe_dump(plan.document(), sort_keys=False, allow_unicode=True).rstrip())
 
 
-def _note(line: str) -> None:
-    say_note(f"note: {line}")
-
-
-def _tell_plan(plan: Plan) -> None:
+def _print_plan(plan: Plan) -> None:
     c = plan.training
     length = count(c.epochs, "epoch") if c.epochs else minutes(c.max_minutes or 0)
     say_note(f"{plan.method.title}, {plan.config.task}, {length}; --print-config shows settings")
 
 
 def _stop_if_stopped(outcome: Outcome) -> None:
-    """End with 130 after Ctrl-C, with 128 + the signal's number after another one."""
+    """Exit with 128 + number of the signal that stopped the training: 130 after Ctrl-C."""
     if outcome.signal is not None:
-        line = f"stopped: {outcome.folder} holds the model so far; --resume goes on"
+        line = f"stopped: {outcome.folder} holds the model so far; --resume continues"
         raise Stopped(line, code=128 + int(signal.Signals(outcome.signal)))
 
 
-def _tell(folder: Path, data: str, as_json: bool, advice: tuple[str, ...]) -> None:
+def _print_result(folder: Path, data: str, as_json: bool, advice: tuple[str, ...]) -> None:
     from congeal.models.config import read_config
 
     config = read_config(folder)
     if as_json:
         facts = {"metrics": config.metrics, "training": config.training}
-        told = {"advice": list(advice)} if advice else {}
-        show_json({"model": str(folder), **facts, "settings": config.settings, **told})
+        diagnosis = {"advice": list(advice)} if advice else {}
+        show_json({"model": str(folder), **facts, "settings": config.settings, **diagnosis})
         return
     say(f"model: {folder}")
     for name, value in config.metrics.items():
         say(f"  {name} {value:.3f}")
     say(f"next: congeal evaluate {folder} {data}, congeal segment {folder} IMAGES")
     if advice:
-        say_note("the score is near zero; what is likely wrong:")
+        say_note("the score is near zero; likely causes:")
     for line in advice:
         say_note(f"  {line}")

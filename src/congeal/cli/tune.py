@@ -1,4 +1,4 @@
-"""``congeal tune``: the decoding of a model, fitted to labelled images without training."""
+"""``congeal tune``: the decoding settings of a model, tuned on labelled images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from congeal.cli.options import Device, Json
-from congeal.cli.terminal import count, make_progress, say, say_note, show_json
+from congeal.cli.options import Data, Device, Json, Model
+from congeal.cli.terminal import count, make_progress, say, say_warning, show_json
 
 if TYPE_CHECKING:
     from congeal.training import Tuning
@@ -16,19 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["tune"]
 
 
-_Model: TypeAlias = Annotated[
-    str, typer.Argument(help="Model folder, or the name of a shipped model.", metavar="MODEL")
-]
-_Data: TypeAlias = Annotated[
-    str,
-    typer.Argument(
-        help="Folder of images/ and masks/, COCO JSON, or a dataset by name.", metavar="DATA"
-    ),
-]
 _Split: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Part of the data: val, or all for a folder of which the model has seen nothing.",
+        help="Split of the data: val, or all for a folder that the model was not trained on.",
         metavar="NAME",
     ),
 ]
@@ -37,70 +28,70 @@ _Folder: TypeAlias = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Folder for the tuned model; left out, the model's own settings are changed.",
+        help="Folder for the tuned model. Default: the model itself is changed.",
         metavar="FOLDER",
     ),
 ]
 _Limit: TypeAlias = Annotated[
-    int, typer.Option(help="At most so many images, evenly spread.", metavar="N")
+    int, typer.Option(help="Maximum number of images, evenly spread.", metavar="N")
 ]
 
 
 def tune(
-    model: _Model,
-    data: _Data,
+    model: Model,
+    data: Data,
     split: _Split = "val",
     output: _Folder = None,
     limit: _Limit = 64,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit the decoding of a model to labelled images, without training.
+    """Tune the decoding settings of a model on labelled images, without training.
 
-    Compares settings of the decoding by the score of the model's task, for objects the mean of AP
-    at IoU .5 and .7, and keeps the best with the model. Training does so at its end.
+    Compares settings by the score of the model's task (for instances the mean of AP at IoU .5 and
+    .7) and stores the best ones in the model. Training does this at its end.
     """
     with make_progress() as progress:
-        task = progress.add_task("looking at the images", total=None)
+        task = progress.add_task("predicting images", total=None)
         from congeal import training
 
-        def look(done: int, total: int) -> None:
-            if done == 1:  # its time counts from here
+        def show_image(done: int, total: int) -> None:
+            if done == 1:  # the remaining time is estimated from here
                 progress.reset(task)
             progress.update(task, completed=done, total=total)
 
-        def tell(tried: int, total: int, best: float, score: str) -> None:
+        def show_candidate(tried: int, total: int, best: float, score: str) -> None:
             if tried == 1:
                 progress.reset(task)
-            said = f"comparing settings, best {score} {best:.3f}"
-            progress.update(task, completed=tried, total=total, description=said)
+            text = f"comparing settings, best {score} {best:.3f}"
+            progress.update(task, completed=tried, total=total, description=text)
 
-        found = training.tune(
+        result = training.tune(
             model,
             data,
             split=split,
             output=output,
             limit=limit,
             device=device,
-            on_image=look,
-            on_try=tell,
-            on_note=lambda line: say_note(f"note: {line}"),
+            on_image=show_image,
+            on_try=show_candidate,
+            on_note=say_warning,
         )
     folder = model if output is None else str(output)
     if as_json:
-        show_json({"model": folder, **vars(found)})
+        show_json({"model": folder, **vars(result)})
         return
-    _tell(found, folder, data)
+    _print_result(result, folder, data)
 
 
-def _tell(found: Tuning, folder: str, data: str) -> None:
-    images = f"{count(found.images, 'image')} with {count(found.objects, 'object')}"
-    say(f"{images}, {count(found.tried, 'setting')} compared by {found.score}")
-    for name, value in found.before.items():
-        say(f"  {name} {value:.3f} -> {found.after[name]:.3f}")
-    if found.settings:
-        changed = ", ".join(f"{name}={value:g}" for name, value in found.settings.items())
+def _print_result(result: Tuning, folder: str, data: str) -> None:
+    images = f"{count(result.images, 'image')} with {count(result.objects, 'object')}"
+    say(f"{images}, {count(result.tried, 'setting')} compared by {result.score}")
+    for name, value in result.before.items():
+        say(f"  {name} {value:.3f} -> {result.after[name]:.3f}")
+    if result.settings:
+        changed = ", ".join(f"{name}={value:g}" for name, value in result.settings.items())
         say(f"better with {changed}: stored in {folder}")
     else:
-        say("no setting was better than those of the model: nothing is changed")
+        say("no setting was better than those of the model; nothing was changed")
     say(f"next: congeal evaluate {folder} {data}, congeal segment {folder} IMAGES")

@@ -1,4 +1,4 @@
-"""Everything once: draw, train, evaluate, segment photographs, and show it on a page.
+"""The demo: train on drawn sticks, evaluate, segment photographs, and write a page with pictures.
 
 Example:
     >>> from congeal.demo import PHOTOGRAPHS

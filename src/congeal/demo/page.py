@@ -1,4 +1,4 @@
-"""The pictures of the demo and the page that shows them."""
+"""The pictures and the HTML page of the demo."""
 
 from __future__ import annotations
 
@@ -26,43 +26,49 @@ __all__ = ["Shown", "next_command", "save_pictures", "write_page"]
 
 RGB = NDArray[np.uint8]
 
-# Drawn images are about a hundred pixels wide: each pixel is shown as a square of so many, so that
-# outlines are thin.
-_ENLARGED = 4
+_ENLARGEMENT = 4  # of drawings, which are about 100 pixels wide, so that outlines look thin
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A drawn image with what was found in it; the result keeps its embedding.
+    """A drawn image with its prediction.
 
     Args:
-        sample: the image with its true labels.
-        result: the objects found.
+        sample: image and ground truth.
+        result: prediction, with its embedding.
     """
 
     sample: Sample
     result: Segmentation
 
     def pictures(self) -> list[tuple[str, RGB]]:
-        """Draw image, embedding, objects and truth, each with its title."""
-        image = _larger(to_display(self.sample.image))
-        found, truth = self.result.labels, self.sample.labels
-        true = _larger(number_alike(truth, found, matching(prediction=found, truth=truth)))
-        drawn = [("image", image)]
+        """Titles and pictures ``(H, W, 3)``: image, embedding, prediction, ground truth."""
+        image = _enlarge(to_display(self.sample.image))
+        predicted, truth = self.result.labels, self.sample.labels
+        matched = matching(prediction=predicted, truth=truth)
+        pictures = [("image", image)]
         if self.result.embedding is not None:
             colours = embedding_rgb(self.result.embedding, self.result.labels > 0)
-            drawn.append(("embedding as colour", _to_size(colours, image)))
+            pictures.append(("embedding as colour", _resize(colours, image)))
         return [
-            *drawn,
-            ("objects found", overlay(image, _larger(found))),
-            ("true", overlay(image, true)),
+            *pictures,
+            ("objects found", overlay(image, _enlarge(predicted))),
+            ("true", overlay(image, _enlarge(number_alike(truth, predicted, matched)))),
         ]
 
 
 def save_pictures(
     folder: Path, sticks: Sequence[Shown], photographs: Sequence[SegmentedPhotograph]
 ) -> dict[str, Path]:
-    """Write every picture of the page as a PNG and give the paths by name.
+    """Write every picture of the page as a PNG file.
+
+    Args:
+        folder: output folder.
+        sticks: drawings on the page.
+        photographs: photographs on the page.
+
+    Returns:
+        Paths by name of the picture.
 
     Raises:
         CongealError: the folder cannot be written.
@@ -72,9 +78,10 @@ def save_pictures(
         for number, shown in enumerate(sticks, 1)
         for title, picture in shown.pictures()
     }
-    for seen in photographs:
-        pictures[f"{seen.photograph.name}-image"] = to_display(seen.image)
-        pictures[f"{seen.photograph.name}-objects"] = seen.result.draw(seen.image)
+    for segmented in photographs:
+        name = segmented.photograph.name
+        pictures[f"{name}-image"] = to_display(segmented.image)
+        pictures[f"{name}-objects"] = segmented.result.draw(segmented.image)
     return {name: _write(folder / f"{name}.png", picture) for name, picture in pictures.items()}
 
 
@@ -87,15 +94,18 @@ def write_page(
     sticks: Sequence[Shown],
     photographs: Sequence[SegmentedPhotograph],
 ) -> Path:
-    """Write the page of the demo, with all pictures inside it.
+    """Write the page of the demo as one HTML file with all pictures embedded.
 
     Args:
-        path: the HTML file.
-        facts: what was done, for the table at the top.
-        evaluation: scores on sticks that the training did not see.
+        path: HTML file.
+        facts: names and values of the table at the top.
+        evaluation: scores on the test drawings.
         curves: title and file of each plot.
-        sticks: some of those sticks.
-        photographs: what the shipped model found; none when no model ships.
+        sticks: test drawings to show.
+        photographs: photographs with the predictions of the shipped model; may be empty.
+
+    Returns:
+        The path of the page.
 
     Raises:
         CongealError: the page cannot be written.
@@ -111,13 +121,13 @@ def write_page(
         page.add_image(file, title)
     _add_photographs(page, photographs)
     page.add_heading("Your own images")
-    page.add_text("Put images and masks (a number for every object) into a folder, then:")
+    page.add_text("Put images and masks (label maps: a number per object) into a folder, then:")
     page.add_code(next_command())
     return page.save(path)
 
 
 def next_command() -> str:
-    """Say which commands to run on one's own folder."""
+    """Commands to run on a folder of your own."""
     return (
         "congeal train my_folder --output my_model    # my_folder/images and my_folder/masks\n"
         "congeal segment my_model my_images"
@@ -129,16 +139,16 @@ def _add_sticks(
 ) -> None:
     page.add_heading("Sticks")
     page.add_text(
-        "Sticks of one material are drawn over each other, so neither colour nor a border tells "
-        "them apart where they cross. The model was trained on such drawings just now, and is "
-        "scored on others. Pixels of one colour in the embedding point the same way. Below are "
-        "some of those others, evenly from the worst to the best."
+        "Sticks of the same texture cross each other, so neither colour nor outlines separate "
+        "them at the crossings. The model was trained on such drawings and is evaluated on "
+        "others, of which some are shown, evenly from the worst to the best score. Pixels with "
+        "similar embeddings have similar colours."
     )
     page.add_scores(_headline(evaluation))
     page.add_table([facts], "what was done")
     for shown, row in zip(sticks, _rows(evaluation, sticks), strict=True):
-        found = {"true": row["true"], "found": row["tp@0.5"], "AP at .5": row["matching_ap@0.5"]}
-        page.add_case(shown.sample.name, shown.pictures(), found)
+        scores = {"true": row["true"], "found": row["tp@0.5"], "AP at .5": row["matching_ap@0.5"]}
+        page.add_case(shown.sample.name, shown.pictures(), scores)
 
 
 def _headline(evaluation: Evaluation) -> dict[str, Any]:
@@ -150,7 +160,7 @@ def _headline(evaluation: Evaluation) -> dict[str, Any]:
         "panoptic quality": "pq@0.5",
     }
     scores = {title: evaluation.metrics[name] for title, name in names.items()}
-    return {**scores, "seconds an image": f"{evaluation.metrics['seconds_per_image']:.2f}"}
+    return {**scores, "seconds per image": f"{evaluation.metrics['seconds_per_image']:.2f}"}
 
 
 def _rows(evaluation: Evaluation, sticks: Sequence[Shown]) -> list[dict[str, Any]]:
@@ -161,20 +171,20 @@ def _rows(evaluation: Evaluation, sticks: Sequence[Shown]) -> list[dict[str, Any
 def _add_photographs(page: Report, photographs: Sequence[SegmentedPhotograph]) -> None:
     page.add_heading("Photographs")
     if not photographs:
-        page.add_text("No model ships with this copy of congeal, so none was tried on photographs.")
+        page.add_text("Left out: this copy of congeal has no shipped model.")
         return
-    page.add_text("What the model that ships (nuclei) finds, without having seen any of these.")
-    for seen in photographs:
-        drawn = seen.result.draw(seen.image)
-        pictures = [("image", to_display(seen.image)), ("objects found", drawn)]
-        page.add_case(f"{seen.photograph.what}: {seen.verdict}", pictures)
+    page.add_text("Predictions of the shipped model (nuclei), which was not trained on these.")
+    for segmented in photographs:
+        drawn = segmented.result.draw(segmented.image)
+        pictures = [("image", to_display(segmented.image)), ("objects found", drawn)]
+        page.add_case(f"{segmented.photograph.what}: {segmented.verdict}", pictures)
 
 
-def _larger(array: NDArray[Any]) -> NDArray[Any]:
-    return array.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1)
+def _enlarge(array: NDArray[Any]) -> NDArray[Any]:
+    return array.repeat(_ENLARGEMENT, 0).repeat(_ENLARGEMENT, 1)
 
 
-def _to_size(picture: RGB, like: RGB) -> RGB:
+def _resize(picture: RGB, like: RGB) -> RGB:
     height, width = like.shape[:2]
     resized = Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
     return np.asarray(resized)

@@ -1,4 +1,4 @@
-"""Photographs that come with scikit-image, and the true coins of one of them."""
+"""Photographs from scikit-image, and ground truth for the coins in one of them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,20 @@ __all__ = [
 ]
 
 COINS = 24
-"""Coins in the photograph of coins."""
+"""Number of coins in the photograph of coins."""
 
-# A region below this many pixels is dirt on the cloth; the smallest coin has over a thousand.
-_SMALLEST_COIN = 200
+_MIN_COIN_AREA = 200  # px; smaller regions are dirt, the smallest coin has over 1,000
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture to try a model on.
+    """A photograph to segment.
 
     Args:
-        name: short, also part of file names.
-        what: what there is to see.
-        read: gives the image `(H, W, C)`.
-        true: gives its true label map, where there is one.
+        name: short name, part of file names.
+        what: description.
+        read: returns the image ``(H, W, C)``.
+        true: returns the ground truth label map of the image; None: there is none.
     """
 
     name: str
@@ -47,14 +46,14 @@ class Photograph:
 
 @dataclass(frozen=True, eq=False)
 class SegmentedPhotograph:
-    """A photograph with what a model found in it.
+    """A photograph with its prediction.
 
     Args:
-        photograph: which one.
-        image: its pixels `(H, W, C)`.
-        result: the objects found.
-        right: how many of the true objects are among them (IoU of at least one half).
-        true: how many true objects there are.
+        photograph: the photograph.
+        image: its pixels ``(H, W, C)``.
+        result: prediction.
+        right: number of matched objects (IoU >= .5); None without ground truth.
+        true: number of true objects; None without ground truth.
     """
 
     photograph: Photograph
@@ -65,7 +64,7 @@ class SegmentedPhotograph:
 
     @property
     def verdict(self) -> str:
-        """What was found, in a few words."""
+        """Number of objects found, and of matched ones with ground truth, as text."""
         if self.right is None:
             return f"{len(self.result)} objects found"
         extra = len(self.result) - self.right
@@ -74,16 +73,16 @@ class SegmentedPhotograph:
 
 
 def true_coins(image: NDArray[Any]) -> NDArray[np.int64]:
-    """Find the coins of scikit-image's photograph without learning, to count against.
+    """Ground truth for scikit-image's photograph of coins, by classical segmentation.
 
-    Bright and dark markers grow over the edges (watershed on a Sobel gradient), and holes are
-    filled; on this one photograph that is right for each coin.
+    Watershed on the Sobel gradient from dark and bright markers, with holes filled. On this
+    photograph the result is correct for all coins.
 
     Args:
-        image: `(H, W)` or `(H, W, 1)`, uint8.
+        image: ``(H, W)`` or ``(H, W, 1)``, uint8.
 
     Returns:
-        Label map `(H, W)` of 24 coins.
+        ``(H, W)`` int64 label map of 24 coins.
 
     Example:
         >>> from skimage.data import coins
@@ -99,12 +98,17 @@ def true_coins(image: NDArray[Any]) -> NDArray[np.int64]:
     markers = np.where(gray < 30, 1, np.where(gray > 150, 2, 0))
     regions = label(binary_fill_holes(watershed(sobel(gray), markers) == 2))
     areas = np.bincount(regions.ravel())
-    areas[0] = 0  # the cloth
-    return np.asarray(label((areas >= _SMALLEST_COIN)[regions]), np.int64)
+    areas[0] = 0  # background
+    return np.asarray(label((areas >= _MIN_COIN_AREA)[regions]), np.int64)
 
 
 def segment_photograph(model: Any, photograph: Photograph) -> SegmentedPhotograph:
-    """Segment a photograph and count what is right, where that is known."""
+    """Segment a photograph, and match the objects with the ground truth if there is any.
+
+    Args:
+        model: model with a method ``segment``.
+        photograph: photograph to segment.
+    """
     image = photograph.read()
     result: Segmentation = model.segment(image)
     if photograph.true is None:
@@ -139,7 +143,5 @@ PHOTOGRAPHS = (
         "tissue with cell nuclei, in a brown stain that the training images do not have",
         _tissue,
     ),
-    Photograph(
-        "galaxies", "Hubble deep field: galaxies, which the model has never seen", _galaxies
-    ),
+    Photograph("galaxies", "Hubble deep field: galaxies, unlike all training images", _galaxies),
 )

@@ -1,4 +1,4 @@
-"""The demo from the drawing of sticks to the page."""
+"""The steps of the demo: training on drawn sticks, evaluation, photographs, page."""
 
 from __future__ import annotations
 
@@ -27,37 +27,34 @@ from congeal.training.machine import is_on_cpu
 __all__ = ["Demo", "run_demo"]
 
 TEST_IMAGES = 64
-SHOWN = 6
-
-# Drawing costs little, so hardly any drawing comes twice.
-DRAWINGS = 1_500
+SHOWN_IMAGES = 6  # test drawings on the page
+TRAINING_IMAGES = 1_500  # drawings are cheap, so almost none is used twice
 TRAINING: dict[str, Any] = {
     "crop": 96,
     "batch_size": 4,
     "steps_per_epoch": 200,
-    "rotation": 0.0,  # the drawings have every angle already
+    "rotation": 0.0,  # the drawings have all angles already
     "scale_range": (0.9, 1.1),
     "validation_share": 0.03,
 }
-# Small batches, for many steps, in parts smaller than training would choose by itself. Drawing is
-# Python, which in a thread would hold up the steps; a process does it beside them.
+# Two replicas of 2 images each: training would choose parts of at least 4. Drawing is Python code;
+# in a thread it would block the training steps, so a worker process does it.
 ON_CPU: dict[str, Any] = {"cpu_replicas": 2, "workers": 1}
 
-# Says that a folder was made by the demo, which may then make it again.
-_MARK = ".congeal-demo"
-_LOGGED = ("loss", "lr", "matching_ap@0.5")
+_MARKER = ".congeal-demo"  # file in a folder that the demo made and may replace
+_PLOTTED = ("loss", "lr", "matching_ap@0.5")  # columns of the log
 
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What the demo made.
+    """Result of the demo.
 
     Args:
-        page: the page with everything.
+        page: HTML page.
         model: folder of the model trained on sticks.
-        evaluation: its scores on sticks it has not seen.
-        photographs: what the model that ships found; empty when none ships.
-        seconds: how long it all took.
+        evaluation: scores of that model on the test drawings.
+        photographs: photographs segmented by the shipped model; empty without one.
+        seconds: duration of the demo.
     """
 
     page: Path
@@ -77,31 +74,31 @@ def run_demo(
     on_stage: Callable[[str], None] = lambda text: None,
     on_image: Callable[[int, int, Any], None] | None = None,
 ) -> Demo | None:
-    """Draw sticks, train on them, score others, segment photographs, and write a page.
+    """Train on drawn sticks, evaluate on others, segment photographs, and write a page.
 
     Args:
         output: folder for page, pictures, ``evaluation.json`` and the trained model.
-        minutes: time to train.
-        seed: of drawings and training.
-        images: how many drawings to score.
-        device: where to compute.
-        on_stage: told what comes next, in a line.
-        on_image: called after each drawing that is scored, as by ``evaluate``.
+        minutes: length of the training.
+        seed: seed of drawings and training.
+        images: number of test drawings.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
+        on_stage: called with a line of text at the start of each step.
+        on_image: called after each test drawing, as by :func:`congeal.evaluate`.
 
     Returns:
-        What was made, or None where a signal stopped the training.
+        The result, or None if a signal stopped the training.
 
     Raises:
         CongealError: the folder cannot be written, or an option is out of range.
     """
     started, output = time.perf_counter(), Path(output)
     if not minutes > 0:
-        raise CongealError(f"expected a time to train above 0 minutes, got {minutes:g}")
+        raise CongealError(f"expected more than 0 minutes of training, got {minutes:g}")
     _make_folder(output)
     on_stage(f"training on drawn sticks for {minutes:g} minutes")
     outcome = run_training(
         None,
-        DrawnDataset("sticks", "train", count=DRAWINGS, seed=seed),
+        DrawnDataset("sticks", "train", count=TRAINING_IMAGES, seed=seed),
         val=DrawnDataset("sticks", "val", seed=seed),
         output=output / "model",
         start=None,
@@ -114,13 +111,13 @@ def run_demo(
                 **(ON_CPU if is_on_cpu(device) and torch.get_num_threads() > 1 else {}),
             }
         },
-        what="sticks lying across each other, drawn; made by the demo",
+        what="drawn sticks that cross each other; trained by the demo",
         licence="Apache-2.0",
     )
-    if outcome.signal is not None:  # the training ended in good order; so does the demo
+    if outcome.signal is not None:
         return None
     folder = outcome.folder
-    on_stage(f"scoring it on {images} drawings it has not seen")
+    on_stage(f"evaluating the model on {images} test drawings")
     model = load(folder, device=device)
     drawings = DrawnDataset("sticks", "test", count=images, seed=seed)
     evaluation = evaluate(model, drawings, on_image=on_image, report=False)
@@ -146,8 +143,12 @@ def _counts(evaluation: Evaluation) -> dict[str, Any]:
     return {title: int(evaluation.metrics[name]) for title, name in names.items()}
 
 
-def worst_to_best(evaluation: Evaluation, shown: int = SHOWN) -> list[int]:
-    """Choose images to show, evenly from the worst to the best, so that none is picked to please.
+def worst_to_best(evaluation: Evaluation, count: int = SHOWN_IMAGES) -> list[int]:
+    """Indices of images to show, evenly spread from the worst score to the best.
+
+    Args:
+        evaluation: scores by image.
+        count: maximum number of images.
 
     Example:
         >>> rows = [{"matching_ap@0.5": score} for score in (0.9, 0.1, 0.5)]
@@ -156,8 +157,8 @@ def worst_to_best(evaluation: Evaluation, shown: int = SHOWN) -> list[int]:
     """
     scores = [row["matching_ap@0.5"] for row in evaluation.per_image]
     order = sorted(range(len(scores)), key=scores.__getitem__)
-    wanted = min(shown, len(order))
-    return [order[place * (len(order) - 1) // max(1, wanted - 1)] for place in range(wanted)]
+    count = min(count, len(order))
+    return [order[rank * (len(order) - 1) // max(1, count - 1)] for rank in range(count)]
 
 
 def _show(model: Any, drawings: DrawnDataset, index: int) -> Shown:
@@ -168,27 +169,27 @@ def _show(model: Any, drawings: DrawnDataset, index: int) -> Shown:
 def _segment_photographs(device: str, on_stage: Callable[[str], None]) -> list[SegmentedPhotograph]:
     if DEFAULT_MODEL not in {model.name for model in list_models()}:
         return []
-    on_stage("segmenting photographs with the model that ships")
+    on_stage("segmenting photographs with the shipped model")
     model = load(DEFAULT_MODEL, device=device)
     return [segment_photograph(model, photograph) for photograph in PHOTOGRAPHS]
 
 
 def _curves(folder: Path, pictures: Path, evaluation: Evaluation) -> list[tuple[str, Path]]:
-    """Draw what the training logged, and the scores over the IoU that a match needs."""
-    logged = read_series(folder / "log.csv", x="seconds")
-    shown = {name: logged[name] for name in _LOGGED if name in logged}
-    training = plot_curves(shown, pictures / "training.png", x="seconds")
+    """Plot the log of the training, and the scores by IoU threshold."""
+    log = read_series(folder / "log.csv", x="seconds")
+    columns = {name: log[name] for name in _PLOTTED if name in log}
+    training = plot_curves(columns, pictures / "training.png", x="seconds")
     scores = {k: v for k, v in evaluation.metrics.items() if not k.startswith("mean_")}
     thresholds = plot_thresholds(scores, pictures / "scores.png")
-    return [("training", training), ("scores of sticks not seen in training", thresholds)]
+    return [("training", training), ("scores on the test drawings", thresholds)]
 
 
 def _make_folder(output: Path) -> None:
-    """Make the folder, without what an earlier demo left there; nobody else's is touched."""
-    mark, model = output / _MARK, output / "model"
-    if model.exists() and not mark.exists():
-        raise CongealError(f"{model} is there and not of a demo: name another folder")
-    write_text(mark, "Made by congeal demo, which may make this folder again.\n")
+    """Create the output folder and remove the model of an earlier demo, but no other model."""
+    marker, model = output / _MARKER, output / "model"
+    if model.exists() and not marker.exists():
+        raise CongealError(f"{model} exists and is not of a demo; name another folder")
+    write_text(marker, "Made by congeal demo, which may replace the model in this folder.\n")
     try:
         if model.exists():
             shutil.rmtree(model)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, masks_to_boxes
 
 from congeal.clock import now
@@ -29,10 +31,13 @@ from congeal.training.stream import TrainStream
 
 __all__ = ["BoxSegmenter", "Budget", "train_boxes"]
 
-CHANNELS = 128  # of the feature pyramid
+CHANNELS = 64  # of the feature pyramid and of the mask head
+HIDDEN = 256  # width of the box head
+REGIONS = 48  # regions of an image that the heads learn from; a quarter of them on objects
+PROPOSALS = 256  # of an image, before and after non-maximum suppression
 ANCHORS = (16, 32, 64, 128)  # px, sides of anchors at strides 4, 8, 16 and 32
 RATIOS = (0.33, 1.0, 3.0)  # height over width
-RATE = 5e-4  # highest learning rate of AdamW
+RATE = 2e-3  # highest learning rate of AdamW; of 5e-4 and 2e-3 the better on validation images
 WARMUP = 50  # updates over which the rate rises
 LEAST_SCORES = (0.5, 0.7, 0.3, 0.2, 0.1, 0.05)  # to choose from; of equal ones the first
 LEAST_PIXELS = 4  # smaller parts of objects at the rim of a crop are no targets
@@ -102,7 +107,6 @@ class BoxSegmenter:
         self.least_score = least_score
         self.network = MaskRCNN(
             backbone,
-            num_classes=2,
             rpn_anchor_generator=AnchorGenerator(
                 tuple((size,) for size in ANCHORS[:levels]), (RATIOS,) * levels
             ),
@@ -112,6 +116,7 @@ class BoxSegmenter:
             max_size=2 * side,
             image_mean=list(IMAGENET_MEAN),
             image_std=list(IMAGENET_STD),
+            **_narrow_heads(),
         )
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
@@ -148,6 +153,26 @@ class BoxSegmenter:
         )
 
 
+def _narrow_heads() -> dict[str, Any]:
+    """Heads for one class that learn in minutes on a processor.
+
+    With torchvision's own, of 256 channels and 512 regions an image, an update of eight crops of
+    128 x 128 takes 16 s of one core, forty times what RPE takes.
+    """
+    return {
+        "box_head": TwoMLPHead(CHANNELS * 7 * 7, HIDDEN),
+        "box_predictor": FastRCNNPredictor(HIDDEN, 2),
+        "mask_head": MaskRCNNHeads(CHANNELS, [CHANNELS] * 4, 1),
+        "mask_predictor": MaskRCNNPredictor(CHANNELS, CHANNELS, 2),
+        "box_batch_size_per_image": REGIONS,
+        **{
+            f"rpn_{stage}_nms_top_n_{mode}": PROPOSALS
+            for stage in ("pre", "post")
+            for mode in ("train", "test")
+        },
+    }
+
+
 def _pool(levels: int, size: int) -> nn.Module:
     pool: nn.Module = MultiScaleRoIAlign([str(k) for k in range(levels)], size, sampling_ratio=2)
     return pool
@@ -159,7 +184,7 @@ def train_boxes(
     budget: Budget,
     *,
     crop: int = 128,
-    batch_size: int = 8,
+    batch_size: int = 4,
     seed: int = 0,
 ) -> int:
     """Train by AdamW at a rate that falls to 0 at the end of the budget.

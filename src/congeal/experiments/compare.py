@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from congeal.data.registry import is_here, open_dataset
 from congeal.data.sample import Dataset, Sample
-from congeal.errors import CongealError
+from congeal.errors import CongealError, unknown
 from congeal.evaluation import evaluate
 from congeal.experiments.intervals import half_width
 from congeal.experiments.kept import keep
@@ -67,6 +67,7 @@ class Compare:
         minutes: of each training, the whole of it.
         seeds: trainings of each method.
         data: data sets of ``TASKS``; those that are not on this machine are left out.
+        methods: that are trained, None for all that do the task.
         tested: test images of each set at most, None for all.
         settings: of the trainings.
     """
@@ -74,6 +75,7 @@ class Compare:
     minutes: float = 20.0
     seeds: int = 3
     data: Sequence[str] = tuple(TASKS)
+    methods: Sequence[str] | None = None
     tested: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -95,6 +97,7 @@ def draw_compare(
     minutes: float | None = None,
     seeds: int | None = None,
     data: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
 ) -> FigureResult:
     """Train every method that does the task of a data set, and score it on the test images.
 
@@ -106,6 +109,7 @@ def draw_compare(
         minutes: of each training, 20 when None.
         seeds: trainings of each method, 3 when None.
         data: names of ``TASKS``, all that are here when None.
+        methods: names of methods, all that do the task of the data when None.
 
     Returns:
         The files, and for each data set and method the headline score of the protocol, mean over
@@ -114,9 +118,11 @@ def draw_compare(
         found, so nothing is rejected by its score for them.
 
     Raises:
-        CongealError: a data set has no task here, or none of them is on this machine.
+        CongealError: a data set has no task here, none of them is on this machine, or a method is
+            unknown.
     """
-    plan = _plan(quick, minutes, seeds, data)
+    asked = {"minutes": minutes, "seeds": seeds, "data": data, "methods": methods}
+    plan = _plan(quick, asked)
     here = [name for name in plan.data if is_here(name)]
     if not here:
         raise CongealError(f"none of {', '.join(plan.data)} is on this machine")
@@ -131,25 +137,22 @@ def draw_compare(
     return save_figure(folder, "compare", _draw(summary), rows, _numbers(summary))
 
 
-def _plan(
-    quick: bool, minutes: float | None, seeds: int | None, data: Sequence[str] | None
-) -> Compare:
-    base = QUICK if quick else Compare()
-    for name in data or ():
+def _plan(quick: bool, asked: Mapping[str, Any]) -> Compare:
+    """The plan with what was asked for in place of its own."""
+    for name in asked["data"] or ():
         if name not in TASKS:
             raise CongealError(f"expected data of {', '.join(TASKS)}, got {name!r}")
-    return Compare(
-        base.minutes if minutes is None else minutes,
-        base.seeds if seeds is None else seeds,
-        base.data if data is None else data,
-        base.tested,
-        base.settings,
-    )
+    for name in asked["methods"] or ():
+        if name not in method_names():
+            raise unknown("method", name, method_names())
+    given = {name: value for name, value in asked.items() if value is not None}
+    return replace(QUICK if quick else Compare(), **given)
 
 
 def _runs(name: str, seed: int, plan: Compare) -> Iterator[tuple[str, int]]:
     for method in method_names():
-        if TASKS[name] in method_tasks(method):
+        asked = plan.methods is None or method in plan.methods
+        if asked and TASKS[name] in method_tasks(method):
             yield from ((method, seed + k) for k in range(plan.seeds))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+
+from congeal.clock import now
 
 __all__ = ["Cost", "forward_cost", "least_seconds", "peak_megabytes"]
 
@@ -63,10 +64,10 @@ def least_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
 
 def _seconds(run: Callable[[], Any], device: str) -> float:
     _wait(device)
-    start = time.perf_counter()
+    started = now()
     run()
     _wait(device)
-    return time.perf_counter() - start
+    return now() - started
 
 
 def _wait(device: str) -> None:

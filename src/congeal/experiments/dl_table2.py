@@ -14,6 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from congeal.data.cityscapes import CITYSCAPES_CLASSES, CityscapesDataset
 from congeal.data.drawn_files import write_cityscapes
 from congeal.evaluation import evaluate
 from congeal.experiments.cost import forward_cost
+from congeal.experiments.kept import keep
 from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
 from congeal.figures.plots import LINES
 from congeal.methods.discriminative import Discriminative
@@ -79,7 +81,8 @@ def draw_dl_table2(
     """Time and train the networks of the paper, and the default one.
 
     Args:
-        folder: where ``dl_table2.png`` and ``dl_table2.csv`` go.
+        folder: where ``dl_table2.png`` and ``dl_table2.csv`` go, and the figures of each network,
+            in ``dl_table2``; a training that is there already is not repeated.
         quick: narrow networks on small images and two updates, which shows only that it runs.
         seed: of drawings and trainings.
         minutes: of each training, 20 when None.
@@ -93,10 +96,18 @@ def draw_dl_table2(
         plan = replace(plan, training={"max_minutes": minutes})
     rows: list[Row] = []
     for name in PAPER_MILLIONS:
-        cost = _costs(name, plan)
-        scores = _scores(name, plan, seed)
-        rows += [{**row, **scores} for row in cost]
+        rows += keep(
+            Path(folder) / "dl_table2" / f"{name}.json",
+            {"seed": seed, "images": list(plan.images), "training": dict(plan.training)},
+            partial(_rows, name, plan, seed),
+        )
     return save_figure(folder, "dl_table2", _draw(rows), rows, _numbers(rows))
+
+
+def _rows(name: str, plan: DlTable2, seed: int) -> list[Row]:
+    """Cost and scores of one network: a row for each size and device."""
+    costs, scores = _costs(name, plan), _scores(name, plan, seed)
+    return [{**row, **scores} for row in costs]
 
 
 def _settings(name: str, plan: DlTable2) -> dict[str, Any]:

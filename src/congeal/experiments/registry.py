@@ -21,12 +21,7 @@ from congeal.experiments.gradient import draw_gradient
 from congeal.experiments.loss import draw_loss
 from congeal.experiments.margins import draw_margins
 from congeal.experiments.result import FigureResult
-from congeal.experiments.segsort_ablations import (
-    draw_segsort_grid,
-    draw_segsort_k,
-    draw_segsort_kappa,
-    draw_segsort_memory,
-)
+from congeal.experiments.segsort_ablations import SEGSORT_ABLATIONS
 from congeal.experiments.segsort_supervised import draw_segsort_labels, draw_segsort_supervised
 from congeal.experiments.segsort_unsupervised import draw_segsort_unsupervised
 from congeal.experiments.similarities import draw_similarities
@@ -94,10 +89,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         draw_segsort_unsupervised, "classes without labels in training; regions on BSDS500"
     ),
     "segsort.labels": Experiment(draw_segsort_labels, "mIoU over the number of labelled images"),
-    "segsort.memory": Experiment(draw_segsort_memory, "mIoU over the batches in the memory"),
-    "segsort.k": Experiment(draw_segsort_k, "mIoU over the neighbours that vote"),
-    "segsort.kappa": Experiment(draw_segsort_kappa, "mIoU over the concentration of the loss"),
-    "segsort.grid": Experiment(draw_segsort_grid, "mIoU over the cells that k-means starts from"),
+    **{f"segsort.{name}": Experiment(*entry) for name, entry in SEGSORT_ABLATIONS.items()},
     "dl.table2": Experiment(
         draw_dl_table2, "speed, size and accuracy of five networks with the discriminative loss"
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,27 +18,29 @@ from congeal.experiments.result import (
     note,
     save_figure,
 )
-from congeal.experiments.segsort_training import (
+from congeal.experiments.segsort_scores import (
+    SCORES,
+    Row,
     by_retrieval,
-    choose_effort,
+    kept,
+    mean_defined,
     score,
+    segsort_scores,
+)
+from congeal.experiments.segsort_softmax import softmax_scores
+from congeal.experiments.segsort_training import (
+    Effort,
+    choose_effort,
     some,
     train_segsort,
-    train_softmax,
     training_images,
 )
-from congeal.figures.plots import LINES
+from congeal.figures.plots import INK, LINES
 
-__all__ = [
-    "draw_segsort_labels",
-    "draw_segsort_supervised",
-]
+__all__ = ["draw_segsort_labels", "draw_segsort_supervised"]
 
 LABELLED = (1, 5, 20, None)
-SCORES = ("miou", "contour f1", "trimap")
-MINUTES = 60.0
-
-Row = dict[str, Any]
+KINDS = {"segsort": segsort_scores, "softmax": softmax_scores}
 
 
 def draw_segsort_supervised(
@@ -53,11 +54,12 @@ def draw_segsort_supervised(
 ) -> FigureResult:
     """Train SegSort and softmax cross-entropy alike, and score both on the test images.
 
-    Same network, encoder, crops, order and minutes. The paper reports retrieval
-    above softmax for the same network on PASCAL VOC, most of all at contours.
+    Same network, encoder, crops, order and minutes. The paper reports retrieval above softmax for
+    the same network on PASCAL VOC, most of all at contours. Trainings that an earlier run made are
+    not repeated.
 
     Args:
-        folder: where ``segsort_supervised.png`` and ``.csv`` go.
+        folder: where ``segsort_supervised.png`` and ``.csv`` go, and ``segsort_trainings``.
         quick: a few updates on drawn shapes, which show nothing but that it runs.
         seed: first of the seeds.
         minutes: of each training, 20 when None.
@@ -69,14 +71,11 @@ def draw_segsort_supervised(
         difference with the half width of its 95 % interval (``+-``), and the minutes.
     """
     effort = choose_effort(quick, minutes, seeds, images)
-    rows: list[Row] = []
-    for one in range(seed, seed + effort.seeds):
-        model, seconds = train_segsort(effort, one)
-        told = score(by_retrieval(model), effort)
-        rows.append({"loss": "segsort", "seed": one, **told, "minutes": seconds / MINUTES})
-        plain, seconds = train_softmax(effort, one)
-        told = score(plain.predict, effort)
-        rows.append({"loss": "softmax", "seed": one, **told, "minutes": seconds / MINUTES})
+    rows = [
+        {"loss": kind, "seed": seed + k, **scores(folder, effort, seed + k)}
+        for k in range(effort.seeds)
+        for kind, scores in KINDS.items()
+    ]
     numbers = _compared(rows)
     claim = Claim(
         "retrieval scores above softmax, by more than half of the 95 % interval",
@@ -85,39 +84,32 @@ def draw_segsort_supervised(
         f"({effort.data}, {effort.split})",
         numbers["difference"] > numbers["difference +-"],
     )
-    return save_figure(folder, "segsort_supervised", _bars(rows), _cells(rows), numbers, [claim])
+    return save_figure(folder, "segsort_supervised", _bars(rows), rows, numbers, [claim])
 
 
 def _compared(rows: list[Row]) -> dict[str, float]:
     numbers: dict[str, float] = {}
-    for kind in ("segsort", "softmax"):
+    for kind in KINDS:
         own = [row for row in rows if row["loss"] == kind]
         for name in (*SCORES, "minutes"):
-            mean = float(np.mean([row[name] for row in own]))
+            mean = mean_defined([row[name] for row in own])
             numbers |= {} if math.isnan(mean) else {f"{kind} {name}": mean}
     apart = [a["miou"] - b["miou"] for a, b in zip(rows[::2], rows[1::2], strict=True)]
     return {**numbers, "difference": float(np.mean(apart)), "difference +-": half_width(apart)}
-
-
-def _cells(rows: list[Row]) -> list[Row]:
-    """Numbers that are not defined are empty cells."""
-    return [
-        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        for row in rows
-    ]
 
 
 def _bars(rows: list[Row]) -> Figure:
     with house_style():
         figure = new_figure(6.4, 3.8, "Classes by retrieval and by softmax, same network")
         axes = figure.subplots()
-        for place, kind in enumerate(("segsort", "softmax")):
+        for place, kind in enumerate(KINDS):
             own = [row for row in rows if row["loss"] == kind]
             at = np.arange(len(SCORES)) + 0.38 * place
-            means = [np.mean([row[name] for row in own]) for name in SCORES]
+            means = [mean_defined([row[name] for row in own]) for name in SCORES]
             axes.bar(at, np.nan_to_num(means), 0.34, color=LINES[place], label=kind)
             for row in own:
-                axes.plot(at, [row[name] for name in SCORES], "o", color="#16202c", markersize=2.5)
+                dots = [np.nan if row[name] is None else row[name] for name in SCORES]
+                axes.plot(at, dots, "o", color=INK, markersize=2.5)
         axes.set_xticks(np.arange(len(SCORES)) + 0.19, SCORES)
         axes.set_ylim(0, 1)
         axes.legend()
@@ -139,7 +131,7 @@ def draw_segsort_labels(
     no label; labels come in with its index alone.
 
     Args:
-        folder: where ``segsort_labels.png`` and ``.csv`` go.
+        folder: where ``segsort_labels.png`` and ``.csv`` go, and ``segsort_trainings``.
         quick: a few updates on drawn shapes.
         seed: of weights and order.
         minutes: of each of the five trainings, 20 when None.
@@ -149,16 +141,36 @@ def draw_segsort_labels(
         The files, and the mIoU on test images of both for each number of labelled images.
     """
     effort = choose_effort(quick, minutes, 1, images)
-    known, rows = training_images(effort), list[Row]()
-    blind, _ = train_segsort(effort, seed, {"loss.unsupervised": True}, some(known, 1))
-    for count in sorted({min(one or len(known), len(known)) for one in LABELLED}):
-        blind.finish(some(known, count))
-        seen, _ = train_segsort(replace(effort, images=count), seed)
-        for name, model in (("supervised", seen), ("unsupervised", blind)):
-            found = score(by_retrieval(model), effort)["miou"]
-            rows.append({"training": name, "labelled": count, "miou": found})
+    known = len(training_images(effort))
+    counts = sorted({min(count or known, known) for count in LABELLED})
+    blind = _without_labels(folder, effort, seed, counts)
+    rows: list[Row] = []
+    for count, found in zip(counts, blind, strict=True):
+        learnt = effort if count == known else replace(effort, images=count)
+        seen = segsort_scores(folder, learnt, seed)["miou"]
+        for name, miou in (("supervised", seen), ("unsupervised", found)):
+            rows.append({"training": name, "labelled": count, "miou": miou})
     numbers = {f"{row['training']} {row['labelled']}": row["miou"] for row in rows}
     return save_figure(folder, "segsort_labels", _curves(rows), rows, numbers)
+
+
+def _without_labels(
+    folder: str | Path, effort: Effort, seed: int, counts: list[int]
+) -> list[float]:
+    """The mIoU of one unsupervised model, its index made of so many labelled images."""
+
+    def make() -> list[float]:
+        known = training_images(effort)
+        model, _ = train_segsort(effort, seed, {"loss.unsupervised": True}, some(known, 1))
+        found = []
+        for count in counts:
+            model.finish(some(known, count))
+            found.append(float(score(by_retrieval(model), effort)["miou"]))
+        return found
+
+    name = f"unsupervised_labels-{'-'.join(str(count) for count in counts)}"
+    found: list[float] = kept(folder, name, effort, seed, make)
+    return found
 
 
 def _curves(rows: list[Row]) -> Figure:

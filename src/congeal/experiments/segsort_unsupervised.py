@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,8 @@ from congeal.experiments.result import (
     note,
     save_figure,
 )
-from congeal.experiments.segsort_training import (
-    by_retrieval,
-    choose_effort,
-    score,
-    some,
-    train_segsort,
-)
+from congeal.experiments.segsort_scores import Row, by_retrieval, kept, score, segsort_scores
+from congeal.experiments.segsort_training import Effort, choose_effort, some, train_segsort
 from congeal.figures.plots import LINES
 from congeal.methods.segsort import SegSort
 from congeal.methods.segsort.hierarchy import image_gradient, sized_hierarchy
@@ -74,6 +70,13 @@ def _superpixels(image: NDArray[Any]) -> list[NDArray[np.int64]]:
     return [1 + cut_threshold(fine, rag_mean_color(pixels, fine), one) for one in COLOURS]
 
 
+UNTRAINED: dict[str, tuple[Segmentations, Sequence[float]]] = {
+    "gradient": (_by_gradient, CUTS),
+    "felzenszwalb": (_graph_based, SCALES),
+    "slic": (_superpixels, COLOURS),
+}
+
+
 def draw_segsort_unsupervised(
     folder: str | Path,
     *,
@@ -87,10 +90,10 @@ def draw_segsort_unsupervised(
 
     Classes are those of the test images of CamVid. The regions are of the test images of BSDS500,
     which no training saw, by the first of the unsupervised models. Those of gPb-owt-ucm are the
-    published figures, not a run.
+    published figures, not a run. Trainings that an earlier run made are not repeated.
 
     Args:
-        folder: where ``segsort_unsupervised.png`` and ``.csv`` go.
+        folder: where ``segsort_unsupervised.png`` and ``.csv`` go, and ``segsort_trainings``.
         quick: a few updates on drawn shapes; regions of two of them against their own objects.
         seed: of weights and order, the first.
         minutes: of each training, 20 when None.
@@ -103,15 +106,14 @@ def draw_segsort_unsupervised(
         Felzenszwalb's, and of SLIC with merging.
     """
     effort = choose_effort(quick, minutes, seeds or 1, images)
-    scores: dict[str, float] = {}
-    models = []
-    for name, blind in (("supervised", False), ("unsupervised", True)):
-        found = []
-        for one in range(seed, seed + effort.seeds):
-            models.append(train_segsort(effort, one, {"loss.unsupervised": blind})[0])
-            found.append(score(by_retrieval(models[-1]), effort)["miou"])
-        scores[name] = float(np.mean(found))
-    rows = _regions(models[effort.seeds], _region_images(quick, effort.tested))
+    runs = range(seed, seed + effort.seeds)
+    blind = [_without_labels(folder, effort, one, quick) for one in runs]
+    known = [segsort_scores(folder, effort, one)["miou"] for one in runs]
+    scores = {
+        "supervised": float(np.mean(known)),
+        "unsupervised": float(np.mean([found["miou"] for found in blind])),
+    }
+    rows = [blind[0]["regions"], *_others(folder, effort, seed, quick)]
     numbers = {f"miou {name}": value for name, value in scores.items()}
     numbers["share"] = scores["unsupervised"] / max(scores["supervised"], 1e-9)
     numbers |= {f"{row['regions']} {key}": row[key] for row in rows for key in GPB}
@@ -144,22 +146,35 @@ def _region_images(quick: bool, count: int | None) -> Dataset:
     return some(open_dataset("bsds500", "test"), count)
 
 
-def _regions(model: SegSort, images: Dataset) -> list[dict[str, Any]]:
-    kinds: dict[str, tuple[Segmentations, Sequence[float]]] = {
-        "embedding": (_by_embedding(model), CUTS),
-        "gradient": (_by_gradient, CUTS),
-        "felzenszwalb": (_graph_based, SCALES),
-        "slic": (_superpixels, COLOURS),
-    }
-    rows = []
-    for name, (cut, thresholds) in kinds.items():
-        metric = BsdsRegionMetric(thresholds)
-        for sample in images:
-            truth = list(sample.annotations) or [sample.labels + 1]
-            metric.update(prediction=cut(sample.image), truth=truth)
-        found = metric.compute()
-        rows.append({"regions": name, **{key: float(found[key]) for key in GPB}})
-    return rows
+def _without_labels(folder: str | Path, effort: Effort, seed: int, quick: bool) -> Row:
+    """Train without labels; ``miou``, and the scores of the ``regions`` of the embedding."""
+
+    def make() -> Row:
+        model, _ = train_segsort(effort, seed, {"loss.unsupervised": True})
+        miou = score(by_retrieval(model), effort)["miou"]
+        return {"miou": miou, "regions": _regions("embedding", _by_embedding(model), CUTS, images)}
+
+    images = _region_images(quick, effort.tested)
+    found: Row = kept(folder, "unsupervised", effort, seed, make)
+    return found
+
+
+def _others(folder: str | Path, effort: Effort, seed: int, quick: bool) -> list[Row]:
+    """Scores of regions that need no training."""
+    images = _region_images(quick, effort.tested)
+    return [
+        kept(folder, f"regions-{name}", effort, seed, partial(_regions, name, cut, values, images))
+        for name, (cut, values) in UNTRAINED.items()
+    ]
+
+
+def _regions(name: str, cut: Segmentations, thresholds: Sequence[float], images: Dataset) -> Row:
+    metric = BsdsRegionMetric(thresholds)
+    for sample in images:
+        truth = list(sample.annotations) or [sample.labels + 1]
+        metric.update(prediction=cut(sample.image), truth=truth)
+    found = metric.compute()
+    return {"regions": name, **{key: float(found[key]) for key in GPB}}
 
 
 def _draw(rows: list[dict[str, Any]], scores: dict[str, float]) -> Figure:

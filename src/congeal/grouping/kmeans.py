@@ -110,13 +110,19 @@ class SphericalKMeans(OverBatch):
         if not bool((mass > 0).any()):
             return torch.zeros_like(kept, dtype=torch.int64)
         cells = _Cells.over(unit.shape[1:], self.grid)
-        points = cells.cut(torch.cat([unit, self.location_weight * location]))  # (C, P, E)
-        points /= torch.linalg.vector_norm(points, dim=2, keepdim=True).clamp_min(1e-12)
-        inside = cells.cut(torch.ones_like(mass[None]))[..., 0] > 0
+        points = torch.cat([unit, self.location_weight * location])  # (E, *S)
+        points /= points.square().sum(0).clamp_min(1e-24).sqrt()
         near = cells.near(self.search, unit)
-        sweep = _Sweep(points, cells.cut(mass[None])[..., 0], inside, near)
-        cluster = sweep.run(self.steps)
-        return torch.where(kept, cells.join(cluster) + 1, 0)
+        if near is None:
+            start = cells.numbers(unit.device)
+            sweep = _Sweep(
+                points.flatten(1), mass.flatten(), start.flatten(), math.prod(cells.count)
+            )
+            cluster = sweep.run(self.steps).reshape(kept.shape)
+        else:
+            around = _NearSweep(cells.cut(points), cells.cut(mass[None])[..., 0], near)
+            cluster = cells.join(around.run(self.steps))
+        return torch.where(kept, cluster + 1, 0)
 
 
 def _location(like: Tensor) -> Tensor:
@@ -160,6 +166,15 @@ class _Cells:
         padded = [c * s for c, s in zip(self.count, self.side, strict=True)]
         return whole.reshape(padded)[tuple(slice(length) for length in self.size)]
 
+    def numbers(self, device: torch.device) -> Tensor:
+        """``(*S)`` int64 the cell 0..C-1 that each pixel lies in."""
+        found = torch.zeros((1,) * len(self.size), dtype=torch.int64, device=device)
+        for axis, (length, side) in enumerate(zip(self.size, self.side, strict=True)):
+            shape = [-1 if other == axis else 1 for other in range(len(self.size))]
+            along = torch.arange(length, device=device).reshape(shape) // side
+            found = found * self.count[axis] + along
+        return found
+
     def near(self, search: int | None, like: Tensor) -> Tensor | None:
         """``(C, Q)`` the cells around each, ascending, C where there is none; None for all."""
         if search is None or search >= max(self.count) - 1:
@@ -178,29 +193,89 @@ class _Cells:
 
 
 class _Sweep:
-    """The M and E steps: pixels are gone through a block at a time, and their sums kept.
+    """The M and E steps in which a pixel is compared with every cluster, a block at a time.
 
-    The means of one step are gathered while the pixels of the block are at hand, as products with
-    the one-hot assignment, which have a fixed order of summation on every device. Which cluster a
-    pixel is in is asked once, after the last step.
+    The sums of the next M step are gathered while the scores of a block are in the cache, as
+    products with the one-hot assignment, which have a fixed order of summation on every device.
+    Pixels lie along the columns for the scores and along the rows for the sums: either product
+    takes twice as long in the other layout.
     """
 
-    def __init__(self, points: Tensor, mass: Tensor, inside: Tensor, near: Tensor | None) -> None:
-        self.points = points  # (C, P, E)
-        self.mass = mass  # (C, P)
-        self.inside = inside  # (C, P)
-        self.near = near
-        if near is None:
-            kept = slice(None) if bool(inside.all()) else inside.flatten().nonzero()[:, 0]
-            flat, weight = points.flatten(0, 1)[kept], mass.reshape(-1, 1)[kept]
-            rows = max(1, CACHED // len(points))
-            self.even = bool((weight == 1).all())
-            heavy = torch.cat([flat if self.even else weight * flat, weight], 1)  # (N, E + 1)
-            parts: Block = (flat, heavy)
-        else:
-            rows = max(1, SIMILARITY_BUDGET // (points.shape[1] * near.shape[1]))
-            parts = (points, mass, near)
-        self.blocks = list(zip(*(part.split(rows) for part in parts), strict=True))
+    def __init__(self, points: Tensor, mass: Tensor, start: Tensor, count: int) -> None:
+        self.count = count
+        self.even = bool((mass == 1).all())
+        block = max(1, CACHED // count)
+        rows = torch.cat([points.T, torch.ones_like(mass)[:, None]], 1)  # (N, E + 1)
+        rows = rows if self.even else rows * mass[:, None]
+        self.start = start.split(block)
+        self.blocks = list(zip(points.split(block, 1), rows.split(block), strict=True))
+
+    def run(self, steps: int) -> Tensor:
+        """``(N,)`` the cluster 0..C-1 of each pixel after so many steps."""
+        if not steps:
+            return torch.cat(self.start)
+        heavy = self._started()
+        for _ in range(steps - 1):
+            moved = self._moved(heavy)
+            if torch.equal(moved, heavy):
+                break
+            heavy = moved
+        number = torch.arange(self.count, device=heavy.device).to(heavy.dtype)
+        centres, dead = self._centres(heavy)
+        found = [number @ self._share(*block, centres, dead)[0] for block in self.blocks]
+        cluster: Tensor = torch.cat(found).to(torch.int64)
+        return cluster
+
+    def _started(self) -> Tensor:
+        """Sums and masses ``(C, E + 1)`` of the clusters that the iterations start from."""
+        heavy = self.blocks[0][1].new_zeros(self.count, self.blocks[0][1].shape[1])
+        for start, (_, rows) in zip(self.start, self.blocks, strict=True):
+            one_hot = rows.new_zeros(self.count, len(rows)).scatter_(0, start[None], 1.0)
+            heavy += one_hot @ rows
+        return heavy
+
+    def _moved(self, heavy: Tensor) -> Tensor:
+        """The same after an M and an E step."""
+        centres, dead = self._centres(heavy)
+        moved = torch.zeros_like(heavy)
+        for points, rows in self.blocks:
+            moved += self._share(points, rows, centres, dead)[1]
+        return moved
+
+    def _centres(self, heavy: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Directions ``(C, E)``, and which clusters have vanished; None for none."""
+        centres, alive = _centres(heavy)
+        return centres, None if bool(alive.all()) else ~alive
+
+    def _share(
+        self, points: Tensor, rows: Tensor, centres: Tensor, dead: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """One-hot assignment ``(C, n)`` of a block, and the sums that come of it.
+
+        The largest score of a column is found, and compared with, a whole row at a time, which is
+        several times as fast as an argmax; where two scores are equal, one decides after all.
+        """
+        score = centres @ points  # (C, n)
+        if dead is not None:
+            score[dead] = -torch.inf
+        share = score.ge_(score.amax(0, keepdim=True))
+        sums = share @ rows
+        if float((sums[:, -1] if self.even else share).sum()) > len(rows):
+            count = torch.arange(len(share), 0, -1, device=share.device)
+            best = (share * count[:, None]).argmax(0)  # of equals the first
+            share.zero_().scatter_(0, best[None], 1.0)
+            sums = share @ rows
+        return share, sums
+
+
+class _NearSweep:
+    """The M and E steps in which a pixel is compared with the clusters that started around it."""
+
+    def __init__(self, points: Tensor, mass: Tensor, near: Tensor) -> None:
+        self.points, self.mass, self.near = points, mass, near  # (C, P, E), (C, P), (C, Q)
+        cells = max(1, SIMILARITY_BUDGET // (points.shape[1] * near.shape[1]))
+        parts = (points, mass, near)
+        self.blocks: list[Block] = list(zip(*(part.split(cells) for part in parts), strict=True))
 
     def run(self, steps: int) -> Tensor:
         """``(C, P)`` the cluster 0..C-1 of each pixel after so many steps."""
@@ -212,58 +287,21 @@ class _Sweep:
         heavy = torch.cat([(weight.mT @ self.points)[:, 0], weight.sum(1)], 1)  # (C, E + 1)
         heavy = torch.cat([heavy, torch.zeros_like(heavy[:1])])  # the last is no cluster
         for _ in range(steps - 1):
-            moved = self._move(*_centres(heavy))
+            moved, _ = self._step(*_centres(heavy))
             if torch.equal(moved, heavy):
                 break
             heavy = moved
         centres, alive = _centres(heavy)
-        found = self._assign(centres, alive)
+        found = self._step(centres, alive)[1].reshape(self.mass.shape)
         self._rescue(found, centres, alive)
         return found
 
-    def _move(self, centres: Tensor, alive: Tensor) -> Tensor:
-        """The E step and what the next M step needs: sum and mass of each cluster."""
+    def _step(self, centres: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
+        """The E step: sums and masses ``(C + 1, E + 1)`` for the M step, the clusters of pixels."""
         heavy = centres.new_zeros(len(centres), centres.shape[1] + 1)
         barred = torch.where(alive, 0.0, -torch.inf).to(centres.dtype)
-        for block in self.blocks:
-            if self.near is None:
-                _, sums = self._share(block, centres, barred)
-                heavy[:-1] += sums
-            else:
-                self._near(block, centres, barred, heavy)
-        return heavy
-
-    def _assign(self, centres: Tensor, alive: Tensor) -> Tensor:
-        """The E step: the cluster of each pixel, ``(C, P)``."""
-        barred = torch.where(alive, 0.0, -torch.inf).to(centres.dtype)
-        if self.near is not None:
-            unused = centres.new_zeros(len(centres), centres.shape[1] + 1)
-            each = [self._near(block, centres, barred, unused) for block in self.blocks]
-            return torch.cat(each).reshape(self.mass.shape)
-        number = torch.arange(len(centres) - 1, device=centres.device).to(centres.dtype)
-        found = [number @ self._share(block, centres, barred)[0] for block in self.blocks]
-        chosen = torch.zeros_like(self.mass, dtype=torch.int64)
-        chosen[self.inside] = torch.cat(found).to(torch.int64)
-        return chosen
-
-    def _share(self, block: Block, centres: Tensor, barred: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels compared with every cluster: in which they are ``(C, n)``, sums ``(C, E + 1)``.
-
-        The largest score of a column is found, and compared with, a whole row at a time, which is
-        several times as fast as an argmax; where two scores are equal, one decides after all.
-        """
-        points, heavy = block  # (n, E), (n, E + 1)
-        score = centres[:-1] @ points.T  # (C, n)
-        if bool(barred[:-1].isinf().any()):
-            score += barred[:-1, None]
-        share = score.ge_(score.amax(0, keepdim=True))
-        sums = share @ heavy
-        if float((sums[:, -1] if self.even else share).sum()) > len(points):
-            count = torch.arange(len(share), 0, -1, device=share.device)
-            best = (share * count[:, None]).argmax(0)  # of equals the first
-            share.zero_().scatter_(0, best[None], 1.0)
-            sums = share @ heavy
-        return share, sums
+        chosen = [self._near(block, centres, barred, heavy) for block in self.blocks]
+        return heavy, torch.cat(chosen)
 
     def _near(self, block: Block, centres: Tensor, barred: Tensor, heavy: Tensor) -> Tensor:
         """A block of cells compared with the clusters around them; the clusters of all pixels."""

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from congeal.chance import chance_of
 from congeal.errors import CongealError, require_tensor
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.hinged_pairs import hinged_pairs
+from congeal.randomness import image_generator
 from congeal.sphere import FAINT, normalise
 
 __all__ = ["PairwiseLoss", "PixelSample", "pairwise_loss", "sample_pixels", "sampled_pairwise_loss"]
@@ -223,7 +223,7 @@ def pairwise_loss(
                 samples=samples,
                 sampling=sampling,
                 background=background,
-                generator=chance_of(generator, image),
+                generator=image_generator(generator, image),
             )
             losses.append(_image_loss(sample, margin, negative_weight, repulsion_radius, grouping))
     return torch.stack(losses).mean() if losses else embedding.sum() * 0.0

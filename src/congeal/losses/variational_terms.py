@@ -14,9 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from congeal.chance import chance_of
 from congeal.errors import CongealError, require_tensor, unknown
 from congeal.losses.window_pairs import random_pairs, window_pair_cost
+from congeal.randomness import image_generator
 
 __all__ = [
     "Pairs",
@@ -237,7 +237,7 @@ def permutation_term(
         raise unknown("kind of pairs", pairs, ("window", "random"))
     total = f.sum() * 0.0
     for image, (one, its_labels) in enumerate(zip(f, labels, strict=True)):
-        first, second = random_pairs(its_labels, count, chance_of(generator, image))
+        first, second = random_pairs(its_labels, count, image_generator(generator, image))
         flat = its_labels.flatten()
         same = flat[first] == flat[second]  # (count,)
         counted = same | _near(first, second, its_labels.shape, repulsion_radius)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from congeal.autograd import once_differentiable
-from congeal.chance import image_noise
 from congeal.errors import CongealError, unknown
 from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import SegmentPrototypes, Segments, check_maps, gather_segments
 from congeal.processes import gather_rows, shared_count
+from congeal.randomness import image_noise
 from congeal.sphere import normalise
 
 __all__ = ["VMFLoss", "VMFNLoss", "vmf_loss", "vmf_n_loss"]

@@ -1,6 +1,6 @@
-"""Methods: each joins a network, losses and decoding with a paper's settings.
+"""Methods: a network, losses and decoding, with the settings of a paper.
 
-Names are looked up when first used; classes of methods come from the registry.
+Names are imported on first use. Classes of registered methods are attributes of this package too.
 
 Example:
     >>> from congeal.methods import find_method, method_names

@@ -1,4 +1,7 @@
-"""Other models that a method consults; the layer of model folders says how one is loaded."""
+"""Loading of other models that a method uses, such as a model that predicts classes.
+
+``congeal.models`` lies above this package and registers its loader here when it is imported.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,19 @@ _LOADERS: list[Callable[[str], Method]] = []
 
 
 def register_loader(load: Callable[[str], Method]) -> None:
-    """Tell how the model of a folder, or a shipped one by name, is loaded."""
+    """Set the function that loads a model.
+
+    Args:
+        load: takes a model folder or the name of a shipped model.
+    """
     _LOADERS[:] = [load]
 
 
 def load_companion(where: str) -> Method:
-    """Load a model that another one consults.
+    """Load a model for the use of another one.
 
     Args:
-        where: its folder, or the name of a shipped model.
+        where: model folder, or the name of a shipped model.
 
     Raises:
         CongealError: there is no such model, or ``congeal.models`` has not been imported.

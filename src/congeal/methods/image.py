@@ -1,4 +1,4 @@
-"""From an image to the input of a network in evaluation mode."""
+"""From an image to the input of a network: scaling of intensities, gamma, padding, eval mode."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from congeal.data.intensity import Bounds, scale_intensity
 from congeal.errors import CongealError
 from congeal.methods.sections import ImageSettings
 
-__all__ = ["evaluation_mode", "lift_dark", "network_input", "pad_to"]
+__all__ = ["apply_gamma", "evaluation_mode", "network_input", "pad_to"]
 
 _LOCK = threading.Lock()
-_PREDICTING: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # threads in a prediction
+_PREDICTING: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # number of threads by model
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Hold a model in evaluation mode; the last of several threads restores the training mode.
+    """Switch a model to evaluation mode inside the block.
+
+    Several threads may use it at once; the last one restores the training mode.
+
+    Args:
+        model: any module.
 
     Example:
         >>> model = nn.Dropout().train()
@@ -55,12 +60,16 @@ def _leave(model: nn.Module) -> None:
             model.train()
 
 
-def lift_dark(image: Tensor, gamma: float) -> Tensor:
-    """Raise intensities to the power of gamma, those below 0 taken for 0; as it is for 1.
+def apply_gamma(image: Tensor, gamma: float) -> Tensor:
+    """Intensities to the power of gamma, negative ones clipped to 0; gamma 1 changes nothing.
+
+    Args:
+        image: any shape.
+        gamma: below 1 brightens dark parts.
 
     Example:
         >>> import torch
-        >>> lift_dark(torch.tensor([-0.5, 0.25, 1.0]), 0.5).tolist()
+        >>> apply_gamma(torch.tensor([-0.5, 0.25, 1.0]), 0.5).tolist()
         [0.0, 0.5, 1.0]
     """
     return image if gamma == 1 else image.clamp_min(0) ** gamma
@@ -69,15 +78,18 @@ def lift_dark(image: Tensor, gamma: float) -> Tensor:
 def network_input(
     image: NDArray[Any], settings: ImageSettings, bounds: Bounds | None = None
 ) -> Tensor:
-    """Scale an image ``(H, W)`` or ``(H, W, C)`` for the network, ``(planes, H, W)`` in [0, 1.5].
+    """Scale the intensities of an image for the network.
 
     Args:
-        image: any real type.
+        image: ``(H, W)`` or ``(H, W, C)``, any real type.
         settings: percentiles and channels.
-        bounds: of the whole image, where this is a part of one.
+        bounds: intensities of the whole image that become 0 and 1, if this is a tile.
+
+    Returns:
+        ``(settings.input_channels, H, W)`` float32 in [0, 1.5].
 
     Raises:
-        CongealError: the array is no image, or has other channels than the network takes.
+        CongealError: the array is no image, or has another number of channels.
 
     Example:
         >>> import numpy as np
@@ -85,7 +97,7 @@ def network_input(
         (3, 4, 5)
     """
     pixels = scale_intensity(image, *settings.percentiles, bounds)
-    if len(pixels) == settings.planes:
+    if len(pixels) == settings.input_channels:
         return pixels
     chosen = settings.channels
     expected = "gray or RGB" if chosen is None else f"{len(chosen)} channels"
@@ -96,6 +108,6 @@ def network_input(
 
 
 def pad_to(image: Tensor, divisor: int) -> Tensor:
-    """Repeat the last row and column until both sides of ``(B, C, H, W)`` divide."""
+    """Pad ``(B, C, H, W)`` on the right and below, by replication, to multiples of ``divisor``."""
     sides = (0, -image.shape[3] % divisor, 0, -image.shape[2] % divisor)
     return functional.pad(image, sides, mode="replicate")

@@ -1,4 +1,4 @@
-"""What a network says of an image or a part of it, and what is known of the whole image."""
+"""The network's output for an image or a tile, and statistics of the whole image."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["ImageStatistics", "MapPrediction"]
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """What is measured once on a whole image, for each part of it that is predicted by itself.
+    """Statistics measured once on a whole image that is predicted in tiles.
 
     Attributes:
-        bounds: intensities that become 0 and 1, of
+        bounds: intensities that become 0 and 1, from
             :func:`congeal.data.intensity.intensity_bounds`.
-        magnification: by how much the image is enlarged for its small objects.
-        typical_area: median area of the objects in pixels, that decoding compares others with;
-            0: not known, so that no object is taken for a fragment of another.
+        magnification: factor by which the image is enlarged because its objects are small.
+        typical_area: median area of the objects in pixels; decoding removes fragments relative to
+            it. 0: unknown, no fragment is removed.
 
     Example:
         >>> ImageStatistics([(0.0, 255.0)]).magnification
@@ -36,15 +36,15 @@ class ImageStatistics:
 
 @dataclass(frozen=True)
 class MapPrediction:
-    """What the network says of one image, before it is decoded.
+    """The network's output for one image, before decoding.
 
     Attributes:
-        maps: by name, ``(C, h, w)`` each, without a batch; padding at the right and below.
-        size: height and width of the image, in pixels.
-        stride: pixels of the image per pixel of maps that are not at full resolution.
-        scale: by how much the image was enlarged for its small objects.
-        extra: what a method wants to hand to its decoding beside maps.
-        statistics: of the whole image where this is a part of one; None: it is all there is.
+        maps: maps by name, ``(C, h, w)`` each, padded on the right and below.
+        size: height and width of the image in pixels.
+        stride: pixels of the image per pixel of the maps that are not at full resolution.
+        scale: factor by which the image was enlarged because its objects are small.
+        extra: further input of the method's decoding.
+        statistics: statistics of the whole image if this is a tile; None: a whole image.
     """
 
     maps: Mapping[str, Tensor]
@@ -55,5 +55,5 @@ class MapPrediction:
     statistics: ImageStatistics | None = None
 
     def __repr__(self) -> str:
-        maps = ", ".join(f"{name} {tuple(one.shape)}" for name, one in self.maps.items())
+        maps = ", ".join(f"{name} {tuple(map_.shape)}" for name, map_ in self.maps.items())
         return f"MapPrediction({self.size[0]} x {self.size[1]}: {maps})"

@@ -1,7 +1,7 @@
-"""What a method is: settings, a network with its losses, and decoding of its maps into objects.
+"""The base class of methods: settings, network, losses, and decoding of maps into objects.
 
-Training, resuming, validation, tuning, evaluation, saving, the command line and the report know
-this class only, never a method by name.
+Training, resuming, validation, tuning, evaluation, saving, the command line and the report use this
+class only and know no method by name.
 """
 
 from __future__ import annotations
@@ -30,37 +30,39 @@ from congeal.tasks import TASKS, Task
 __all__ = ["MapPrediction", "Method", "SearchStep", "Stage"]
 
 SearchStep = Callable[[Any, int], Any]
-"""Next value of a setting one way (-1) or the other (1); None at the end of its range."""
+"""step(value, direction): next value of a setting downwards (-1) or upwards (1); None: no more."""
 
 
 class Method(nn.Module, ABC):
-    """Base of all methods. A subclass builds its network from ``self.config``.
+    """Base class of all methods. A subclass builds its network from ``self.config``.
 
     Args:
         config: all settings, or None for the defaults.
-        settings: by path or name, over those of ``config``.
+        settings: changes to ``config``, by path or by name.
 
     Raises:
         CongealError: a setting is unknown (the nearest is suggested) or out of range, or the
-            method does not do the task.
+            class does not do the task.
 
     Attributes:
-        name: by which commands and model folders know the method.
-        title: its full name.
-        reference: the paper.
-        Config: class of its settings.
-        tasks: names of the tasks it does; the first is the default.
-        siblings: classes that do further tasks under the same name: ``module:class`` by task.
-        couples_batch: the loss compares images of a batch, so no batch may be split over replicas.
-        search_space: decoding settings that tuning varies, and how; all of them can be decoded
-            from the same maps. What gains most comes first, since time may end the search.
-        presets: settings by path, those of training too (``training.epochs``), by preset.
-        variable_buffers: names of buffers whose size is not known before loading, or which a
-            folder may hold beyond those of a fresh model.
-        fitted_images: training images that :meth:`finish` needs before a validation; 0: none.
-        starts: by task, the model that ships whose weights a training begins with by default.
-        learns_unlabelled: some settings learn from images alone.
-        on_request: maps that a result has only where a setting is on, and the path of that setting.
+        name: name in commands and model folders.
+        title: full name.
+        reference: authors and year of the paper.
+        Config: class of the settings.
+        tasks: names of the tasks that this class does; the first is the default.
+        siblings: classes for further tasks under the same name, as ``module:class`` by task.
+        couples_batch: True if the loss compares images of a batch; such a batch is not split
+            over replicas.
+        search_space: decoding settings that tuning varies, by path, with their steps. They must
+            not change the maps. The most useful come first, because time may end the search.
+        presets: settings by path (training settings as ``training.NAME``), by name of the preset.
+        variable_buffers: names of buffers that may be missing from, or of another shape than, those
+            of a new model.
+        fitted_images: number of training images that :meth:`finish` gets before each validation;
+            0: it is not called before validations.
+        start_models: shipped model whose weights a training starts from by default, by task.
+        learns_unlabelled: True if some settings train on images without ground truth.
+        on_request: maps that a result has only if a setting is on, with the path of that setting.
     """
 
     name: ClassVar[str]
@@ -74,7 +76,7 @@ class Method(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
     variable_buffers: ClassVar[tuple[str, ...]] = ()
     fitted_images: ClassVar[int] = 0
-    starts: ClassVar[Mapping[str, str]] = {}
+    start_models: ClassVar[Mapping[str, str]] = {}
     learns_unlabelled: ClassVar[bool] = False
     on_request: ClassVar[Mapping[str, str]] = {}
 
@@ -90,36 +92,46 @@ class Method(nn.Module, ABC):
             )
         self.config = base.updated(settings)
         if self.config.task not in self.tasks:
-            raise unknown(f"task of {type(self).__name__}", self.config.task, self.tasks)
+            from congeal.methods.registry import wrong_task  # late: the registry imports Method
+
+            raise wrong_task(type(self).__name__, self.config.task, self.tasks)
 
     def __repr__(self) -> str:
-        """Name, task and size; ``named_children`` has the layers."""
+        """Class, task and number of parameters, in place of the list of layers."""
         count = sum(parameter.numel() for parameter in self.parameters())
         return f"{type(self).__name__}({self.config.task}, {count:,} parameters)"
 
     @classmethod
     def default_config(cls) -> MethodSettings:
-        """Settings when nothing is said, for the first of the method's tasks."""
+        """Default settings, for the first of the method's tasks."""
         return cls.Config(task=cls.tasks[0])  # type: ignore[arg-type]
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Make the model that stored settings describe, without fetching or reading any weights."""
+        """Build the model from the settings of a model folder, without pretrained weights.
+
+        Args:
+            settings: by section or by path.
+
+        Raises:
+            CongealError: a setting is unknown or out of range.
+        """
         return cls(cls.default_config().updated({**settings}).updated(cls._without_weights()))
 
     @classmethod
     def _without_weights(cls) -> dict[str, Any]:
-        told = {"network.pretrained": False, "network.encoder_weights": None}
-        return {path: value for path, value in told.items() if path in cls.Config.leaves()}
+        """Settings that switch off the loading of encoder weights; the model folder has them."""
+        values = {"network.pretrained": False, "network.encoder_weights": None}
+        return {path: value for path, value in values.items() if path in cls.Config.leaves()}
 
     @property
     def task(self) -> Task:
-        """The task that the model is for."""
+        """The task of the model."""
         return TASKS[self.config.task]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings by section, ready for JSON; of a file of weights its name only."""
+        """All settings by section as JSON values; a path of encoder weights as its file name."""
         dumped: dict[str, Any] = self.config.model_dump(mode="json")
         network = dumped.get("network", {})
         if network.get("encoder_weights"):
@@ -128,68 +140,72 @@ class Method(nn.Module, ABC):
 
     @property
     def divisor(self) -> int:
-        """What the sides of a training crop must be divisible by."""
+        """The sides of training crops must be multiples of it, in pixels."""
         return 1
 
     @property
     def scale(self) -> float:
-        """Relative size at which the network sees images, in training too."""
+        """Relative size at which images enter the network, in training and prediction."""
         return float(self.config.input.scale) if "input.scale" in self.Config.leaves() else 1.0
 
     @property
     def min_object_area(self) -> float:
-        """Images with smaller objects are shown upscaled, in training too; 0: never."""
-        known = "input.min_object_area" in self.Config.leaves()
-        return float(self.config.input.min_object_area) if known else 0.0
+        """Images with a smaller median object are enlarged, in training too; px, 0: never."""
+        has_setting = "input.min_object_area" in self.Config.leaves()
+        return float(self.config.input.min_object_area) if has_setting else 0.0
 
     @property
     def percentiles(self) -> tuple[float, float]:
-        """Intensities that become 0 and 1, in training too."""
-        known = "input.percentiles" in self.Config.leaves()
-        return self.config.input.percentiles if known else (1.0, 99.8)
+        """Percentiles of the intensities that become 0 and 1, in training and prediction."""
+        has_setting = "input.percentiles" in self.Config.leaves()
+        return self.config.input.percentiles if has_setting else (1.0, 99.8)
 
     @property
     def channels(self) -> tuple[int, ...] | None:
-        """Channels of the images that the network is shown, in this order; None: gray or RGB."""
-        known = "input.channels" in self.Config.leaves()
-        return self.config.input.channels if known else None
+        """Image channels that the network uses, in this order; None: gray or RGB."""
+        has_setting = "input.channels" in self.Config.leaves()
+        return self.config.input.channels if has_setting else None
 
     @property
-    def planes(self) -> int | None:
-        """Channels of the network's input; None: the method takes any number."""
-        known = "input.channels" in self.Config.leaves()
-        return int(self.config.input.planes) if known else None
+    def input_channels(self) -> int | None:
+        """Number of channels of the network's input; None: any number."""
+        has_setting = "input.channels" in self.Config.leaves()
+        return int(self.config.input.input_channels) if has_setting else None
 
     @property
-    def context(self) -> float | None:
-        """Radius in pixels within which objects need to differ; None: the whole image."""
+    def context_radius(self) -> float | None:
+        """Radius within which objects must have different embeddings, px; None: whole image."""
         return None
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
-        """Maps of a batch that the losses read: labels, semantic, boundaries, location."""
+        """Ground truth that the losses read: labels, semantic, boundaries, location."""
         return ("labels", "semantic")
 
     @property
     def needs_truth(self) -> bool:
-        """Whether these settings learn from what the task names, not from images alone."""
+        """Whether training with these settings needs the ground truth of the task."""
         return True
 
     def prepare(self, dataset: Dataset) -> Dataset:
-        """The images that the losses see, made of the training images; mostly as they are."""
+        """Wrap the training dataset, for instance to add ground truth; here it is unchanged.
+
+        Args:
+            dataset: training images.
+        """
         return dataset
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
-        """Parameters that learn at the rate of the encoder."""
+        """Parameters that are trained at the learning rate of the encoder."""
         return ()
 
     @property
     def default_optimizer(self) -> str:
-        """Optimiser for a training that names none: Muon for the compact encoder, else AdamW.
+        """Default optimiser: Muon for the compact encoder, else AdamW.
 
-        The compact network learned more by Muon in as many minutes, on drawn sticks and on
-        nuclei; with a pretrained encoder the two were alike on nuclei, and a step of Muon costs
-        the more the larger the matrices are.
+        In equal time the compact network scored higher with Muon on drawn sticks and on nuclei.
+        With a pretrained encoder both scored alike on nuclei, and a step of Muon costs more for
+        large matrices.
         """
         leaves = self.Config.leaves()
         compact = "network.encoder" in leaves and self.config.network.encoder == "compact"
@@ -197,54 +213,58 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose settings by a survey of the training images; what is not chosen keeps its default.
+        """Derive settings from a survey of the training images.
 
         Args:
-            survey: sizes, objects and classes of a sample of the training images.
+            survey: image sizes, objects and classes of a sample of the training images.
 
         Returns:
-            Settings by path.
+            Settings by path; all others keep their defaults.
 
         Raises:
-            CongealError: the data does not hold what the method learns from.
+            CongealError: the data lacks the ground truth that the method needs.
         """
         del survey
         return {}
 
     @classmethod
-    def why_no_start(cls, survey: TrainingSurvey) -> str | None:
-        """Why the model that :attr:`starts` names would not help with these images; mostly None."""
+    def reason_against_start(cls, survey: TrainingSurvey) -> str | None:
+        """Reason why the model in :attr:`start_models` does not suit these images; None: it does.
+
+        Args:
+            survey: survey of the training images.
+        """
         del survey
         return None
 
     @classmethod
     def adapt(cls, survey: TrainingSurvey, base: Any) -> dict[str, Any]:
-        """Choose settings that go over those of a model which a training starts from.
+        """Derive settings that replace those of the start model.
 
         Args:
-            survey: of the training images.
-            base: settings of the model.
+            survey: survey of the training images.
+            base: settings of the start model.
 
         Returns:
-            Settings by path; what is not chosen stays as the model has it.
+            Settings by path; all others stay as in ``base``.
         """
         del survey, base
         return {}
 
     def translate_weights(self, start: Method) -> Mapping[str, Tensor]:
-        """Weights of a model to start from that take another shape here, such as those of classes.
+        """Convert weights of a start model whose shape differs here, such as those of classes.
 
         Args:
-            start: the model; of this method or another.
+            start: start model, of any method.
 
         Returns:
-            Weights by their names in this model; they go over those that fit as they are.
+            Weights by their names in this model. They replace weights that were copied by name.
         """
         del start
         return {}
 
     def stages(self) -> tuple[Stage, ...]:
-        """Parts of the training, in order; their shares add up to 1."""
+        """Stages of the training in order; their shares must add up to 1."""
         return (Stage(),)
 
     @abstractmethod
@@ -256,47 +276,55 @@ class Method(nn.Module, ABC):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """The weighted terms of the training loss; their sum is minimised, each is logged.
+        """Compute the weighted loss terms; their sum is minimised and each is logged.
 
         Args:
             batch: images with the maps of :attr:`wanted_maps`.
-            stage: name of the stage, of :meth:`stages`.
+            stage: name of the current stage, one of :meth:`stages`.
             progress: share of the stage that is done, 0 to 1.
-            generator: source of chance.
+            generator: source of randomness; None: PyTorch's global one.
+
+        Returns:
+            Scalar tensors by name.
         """
 
     def note(self, progress: float) -> str:
-        """A few words for the progress bar on what to expect at this point; mostly none."""
+        """Short text for the progress bar at this point of the training; here none.
+
+        Args:
+            progress: share of the training that is done, 0 to 1.
+        """
         del progress
         return ""
 
     def finish(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
-        """Fit what is not learnt by gradient, on training images, after the last step.
+        """Fit what is not learnt by gradient descent; called after the last step.
 
         Args:
-            dataset: training images; before a validation some of them.
-            on_image: called with the number of images done and their count.
+            dataset: training images; before a validation only ``fitted_images`` of them.
+            on_image: called with the number of images done and their total.
         """
 
     def fitted_values(self) -> Mapping[str, float]:
-        """What :meth:`finish` has fitted, by name, for the card; mostly nothing."""
+        """Values fitted by :meth:`finish`, by name, for the card; here none."""
         return {}
 
     def predict_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
-        """Run the network on one image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` of any size.
+        """Run the network on one image of any size, in evaluation mode, without gradients.
 
-        The model is in evaluation mode meanwhile, and several threads may predict at once.
+        Several threads may predict at once.
 
         Args:
-            image: any real type.
-            statistics: of the whole image, where this is a part of one.
+            image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type; ``(H, W, C)`` if the
+                model was trained with other channels.
+            statistics: statistics of the whole image, if ``image`` is a tile.
 
         Raises:
-            CongealError: the array is no image.
+            CongealError: the array is no image, or has another number of channels.
         """
         with torch.inference_mode(), evaluation_mode(self):
             if statistics is None:
@@ -307,62 +335,84 @@ class Method(nn.Module, ABC):
     def compute_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
-        """What :meth:`predict_maps` does, in evaluation mode and without gradients.
+        """Implementation of :meth:`predict_maps`, called in evaluation mode without gradients.
 
-        What is measured on an image and not learnt is taken from ``statistics`` where given.
+        Args:
+            image: as for :meth:`predict_maps`.
+            statistics: if given, to be used in place of statistics of ``image``.
         """
 
     def object_areas(self, maps: MapPrediction) -> NDArray[Any]:
-        """Areas ``(K,)`` of the objects, about; by their median an image is shown upscaled."""
+        """Estimated areas ``(K,)`` of the objects in pixels; small ones cause an enlarged image.
+
+        Args:
+            maps: output of :meth:`predict_maps`.
+        """
         return self.decode(maps).areas
 
     def comparable_labels(self, maps: MapPrediction) -> NDArray[Any] | None:
-        """Label map whose median area decides what :meth:`decode` takes for a fragment, if any.
+        """Label map ``(H, W)`` whose median area :meth:`decode` uses to remove fragments.
 
-        None, as mostly, where no object is judged by the others of its image.
+        None, as here, if decoding does not compare the objects of an image.
+
+        Args:
+            maps: output of :meth:`predict_maps`.
         """
         del maps
         return None
 
     @abstractmethod
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
-        """Turn the maps of an image into a result, by the decoding settings in force.
+        """Decode the maps of an image into a result, with the current decoding settings.
 
         Args:
-            maps: of :meth:`predict_maps`.
-            keep_embedding: let the result carry its embedding, for pictures.
+            maps: output of :meth:`predict_maps`.
+            keep_embedding: store the embedding in the result, for pictures.
         """
 
     def effective(self, path: str) -> Any:
-        """What the method takes for a setting of the search space that is left open (none)."""
-        raise CongealError(f"{self.name} has no value for {path} that is left open")
+        """Value that the method uses for a setting of the search space that is None.
+
+        Args:
+            path: path of the setting.
+
+        Raises:
+            CongealError: the method has no such value.
+        """
+        raise CongealError(f"expected a value for {path} of {self.name}, got none")
 
     def segment(self, image: NDArray[Any], *, keep_embedding: bool = False) -> Segmentation:
         """Predict the maps of one image and decode them.
 
         Args:
-            image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, any real type.
-            keep_embedding: let the result carry its embedding, for pictures.
+            image: as for :meth:`predict_maps`.
+            keep_embedding: store the embedding in the result, for pictures.
 
         Raises:
-            CongealError: the array is no image.
+            CongealError: the array is no image, or has another number of channels.
         """
         return self.decode(self.predict_maps(image), keep_embedding=keep_embedding)
 
     def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
-        """Pictures of how the result of an image came about, for a report; mostly none.
+        """Pictures of the intermediate steps from an image to its result, for reports; here none.
 
         Args:
             image: as for :meth:`segment`.
 
         Returns:
-            Title and picture ``(h, w, 3)`` uint8 of each step between image and result.
+            Title and picture ``(h, w, 3)`` uint8 of each step.
         """
         del image
         return []
 
     def configure(self, **settings: Any) -> Self:
-        """Change settings that may change after training, in place.
+        """Change settings that are adjustable after training, in place.
+
+        Args:
+            settings: by path or by name.
+
+        Returns:
+            The model itself.
 
         Raises:
             CongealError: a setting is unknown, out of range, or fixed by the training.
@@ -370,28 +420,35 @@ class Method(nn.Module, ABC):
         adjustable = {path for path, leaf in self.Config.leaves().items() if leaf.adjustable}
         changed = {self.Config.path_of(name): value for name, value in settings.items()}
         for path in changed:
-            if not any(path == one or path.startswith(one + ".") for one in adjustable):
+            if not any(path == leaf or path.startswith(leaf + ".") for leaf in adjustable):
                 raise unknown("setting that may change after training", path, adjustable)
         self.config = self.config.updated(changed)
         return self
 
     def request(self, *maps: str) -> Self:
-        """Let results carry maps that they have on request only; others are passed over."""
+        """Switch on maps of :attr:`on_request` in results, in place; other names are ignored.
+
+        Args:
+            maps: names of maps.
+
+        Returns:
+            The model itself.
+        """
         wanted = {path: True for name, path in self.on_request.items() if name in maps}
         return self.configure(**wanted)
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Load weights; buffers of variable size take the size of what is loaded.
+        """Load weights; buffers of variable size are resized to the loaded ones first.
 
-        PyTorch calls it also where the method is part of a larger module, as in a training.
+        PyTorch also calls it if the method is a submodule, as in a checkpoint of a training.
         """
         for name in self.variable_buffers:
             if prefix + name in state_dict:
                 path, _, last = name.rpartition(".")
-                home = self.get_submodule(path)
-                like = getattr(home, last)
+                owner = self.get_submodule(path)
+                like = getattr(owner, last)
                 stored = state_dict[prefix + name]
-                setattr(home, last, torch.empty_like(stored, dtype=like.dtype, device=like.device))
+                setattr(owner, last, torch.empty_like(stored, dtype=like.dtype, device=like.device))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,4 +1,8 @@
-"""Images shown at a size that suits their objects, whatever the method."""
+"""Prediction at a scale that suits the object size: images of small objects are enlarged.
+
+Flow: predict the maps -> estimate the areas of the objects -> if their median is too small, predict
+the enlarged image. Used by all methods with the setting ``input.min_object_area``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from congeal.methods.sections import InputSettings
 
 __all__ = ["component_areas", "object_magnification", "predict_at_object_size"]
 
-GRID = 2  # every so manieth pixel of a row is looked at: the median is the same to 1 % on nuclei
+GRID = 2  # px, spacing of the pixels used; the median area is the same to 1 % on nuclei
 
 
 def predict_at_object_size(
@@ -28,20 +32,19 @@ def predict_at_object_size(
     measure: Callable[[MapPrediction], ArrayLike],
     statistics: ImageStatistics | None = None,
 ) -> MapPrediction:
-    """Predict an image, and again upscaled where its median object is small.
+    """Predict an image, and predict it again enlarged if its median object is small.
 
-    A part of an image is predicted once, as large as the statistics of the whole image say.
+    A tile is predicted once, with the magnification in the statistics of the whole image.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)``, any real type.
-        settings: channels, percentiles, scale, and the smallest median object that needs no
-            upscaling.
-        predict: maps of an image ``(planes, H, W)`` in [0, 1] that is shown larger by a factor.
-        measure: areas of the objects of these maps in pixels of the image, about.
-        statistics: of the whole image, where this is a part of one.
+        settings: channels, percentiles, scale and ``min_object_area``.
+        predict: ``predict(pixels, magnification)`` returns the maps of ``(C, H, W)`` float32.
+        measure: returns estimated areas of the objects in these maps, in pixels of the image.
+        statistics: statistics of the whole image, if ``image`` is a tile.
 
     Raises:
-        CongealError: the array is no image.
+        CongealError: the array is no image, or has another number of channels.
     """
     if statistics is not None:
         return predict(network_input(image, settings, statistics.bounds), statistics.magnification)
@@ -49,44 +52,43 @@ def predict_at_object_size(
     maps = predict(pixels, 1.0)
     if not settings.min_object_area:
         return maps
-    areas = measure(maps)
-    pixels_of = math.prod(maps.size)
-    larger = object_magnification(areas, settings.min_object_area, settings.scale, pixels_of)
-    return maps if larger == 1 else predict(pixels, larger)
+    area = math.prod(maps.size)
+    factor = object_magnification(measure(maps), settings.min_object_area, settings.scale, area)
+    return maps if factor == 1 else predict(pixels, factor)
 
 
 def object_magnification(
     areas: ArrayLike, min_object_area: float, scale: float = 1.0, pixels: float = 1
 ) -> float:
-    """How much to enlarge an image with these objects; see :func:`magnification`.
+    """Factor by which to enlarge an image, from its objects; see :func:`magnification`.
 
     Args:
-        areas: of the objects, in pixels of the image.
-        min_object_area: smallest median object that needs no upscaling, in pixels shown.
-        scale: relative size at which the network sees an image.
-        pixels: of the image; 1 where it is predicted in parts.
+        areas: areas of the objects in pixels of the image, ``(K,)``.
+        min_object_area: smallest median area that needs no enlarging, in pixels after scaling.
+        scale: relative size at which images enter the network.
+        pixels: area of the image in pixels; 1 if it is predicted in tiles.
 
     Example:
         >>> object_magnification([90, 100, 800], 225)
         1.5
     """
-    shown = scale**2  # pixels shown for each of the image
-    return magnification(np.asarray(areas) * shown, min_object_area, shown * pixels)
+    area_scale = scale**2
+    return magnification(np.asarray(areas) * area_scale, min_object_area, area_scale * pixels)
 
 
 def component_areas(foreground: Tensor, touching: Tensor, min_area: float) -> NDArray[np.float64]:
-    """Areas of objects without telling them apart by their embedding.
+    """Estimate object areas from foreground and touching map, without the embedding.
 
-    Objects are the connected parts of the foreground without the pixels where objects touch. Their
-    areas are raised by one factor to add up to the whole foreground.
+    Objects are approximated by the connected components of foreground and not touching. Their areas
+    are scaled by one factor to sum to the area of the foreground.
 
     Args:
         foreground: ``(H, W)`` bool.
-        touching: ``(H, W)`` bool.
-        min_area: parts of fewer pixels are no objects.
+        touching: ``(H, W)`` bool, True where objects touch.
+        min_area: components with a smaller area are left out, px.
 
     Returns:
-        ``(K,)`` in pixels.
+        ``(K,)`` areas in pixels.
 
     Example:
         >>> import torch
@@ -98,8 +100,8 @@ def component_areas(foreground: Tensor, touching: Tensor, min_area: float) -> ND
     """
     inside = foreground[::GRID, ::GRID]
     cores = inside & ~touching[::GRID, ::GRID]
-    parts = ndimage.label(cores.cpu().numpy())[0]
-    pixels = np.bincount(parts.ravel())
-    raised = float(inside.sum()) / max(float(pixels[1:].sum()), 1.0)
-    areas: NDArray[np.float64] = pixels[1:] * np.float64(GRID**2 * raised)
+    components = ndimage.label(cores.cpu().numpy())[0]
+    pixels = np.bincount(components.ravel())
+    factor = float(inside.sum()) / max(float(pixels[1:].sum()), 1.0)
+    areas: NDArray[np.float64] = pixels[1:] * np.float64(GRID**2 * factor)
     return areas[areas >= min_area]

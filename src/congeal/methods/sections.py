@@ -1,4 +1,4 @@
-"""Sections of settings that several methods share: input, network, and what every config has."""
+"""Sections of settings that several methods share: input, network, and the base of all configs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ __all__ = ["ImageSettings", "InputSettings", "MethodSettings", "NetworkSettings"
 
 
 def check_scales(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Check the sizes, relative to the image, whose predictions are averaged.
+    """Check the input scales whose predictions are averaged.
+
+    Args:
+        values: sizes relative to the image.
+
+    Returns:
+        The values.
 
     Raises:
-        ValueError: there is none, or one is not from 0.1 to 4.
+        ValueError: there is no scale, or one is not in [0.1, 4].
 
     Example:
         >>> check_scales((0.5, 1.0))
@@ -29,28 +35,30 @@ def check_scales(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class ImageSettings(Settings):
-    """How an image is shown to the network."""
+    """Section ``input``: scaling of an image for the network."""
 
     channels: tuple[int, ...] | None = setting(
-        None,
-        "channels of the images that the network is shown, in this order; none: gray or RGB",
+        None, "image channels that the network uses, in this order; none: gray or RGB"
     )
     scale: float = setting(
         1.0,
-        "relative size at which the network sees an image; lengths and areas of other settings "
+        "relative size at which images enter the network; lengths and areas of other settings "
         "are in pixels of the scaled image",
         ge=0.01,
         le=16,
         adjustable=True,
     )
-    gamma: float = setting(1.0, "power of the intensities; .5 lifts the dark", gt=0)
+    gamma: float = setting(1.0, "exponent of the intensities; .5 brightens dark parts", gt=0)
     percentiles: tuple[float, float] = setting(
-        (1.0, 99.8), "intensities that become 0 and 1", unit="%", adjustable=True
+        (1.0, 99.8),
+        "percentiles of the intensities that become 0 and 1",
+        unit="%",
+        adjustable=True,
     )
 
     @property
-    def planes(self) -> int:
-        """Channels of the network's input: three for gray, two or RGB, else as many as chosen."""
+    def input_channels(self) -> int:
+        """Number of channels of the network's input: that of ``channels``, at least 3."""
         return max(3, len(self.channels or ()))
 
     @field_validator("channels")
@@ -69,11 +77,11 @@ class ImageSettings(Settings):
 
 
 class InputSettings(ImageSettings):
-    """The same, for methods that look for objects."""
+    """Section ``input`` of methods for instances."""
 
     min_object_area: float = setting(
         0.0,
-        "images whose median object is smaller are predicted again, upscaled at most twice; 0: off",
+        "images with a smaller median object are predicted again, enlarged up to 2 times; 0: off",
         unit="px",
         ge=0,
         adjustable=True,
@@ -81,34 +89,38 @@ class InputSettings(ImageSettings):
 
 
 class NetworkSettings(Settings):
-    """An encoder of timm, or the compact one, and the decoder behind it."""
+    """Section ``network``: the compact encoder or one of timm, and the decoder."""
 
     encoder: str = setting(
         "compact", "compact, or the name of a timm model", paper="resnet50, resnet101"
     )
-    pretrained: bool = setting(False, "start from ImageNet weights of the encoder", paper="true")
+    pretrained: bool = setting(False, "use ImageNet weights for the encoder", paper="true")
     encoder_weights: str | None = setting(None, "local file of encoder weights")
-    output_stride: int = setting(8, "of a timm encoder: 8, 16 or 32", unit="px", paper="8")
+    output_stride: int = setting(
+        8, "largest stride of a timm encoder: 8, 16 or 32", unit="px", paper="8"
+    )
     freeze_norm: bool = setting(
-        False, "keep the moments of the encoder's batch norm fixed", paper="true"
+        False, "keep mean and variance of the encoder's batch norm fixed", paper="true"
     )
     encoder_levels: int | None = setting(
-        None, "feature maps of a timm encoder to take, finest first; none: all", ge=1
+        None, "number of feature maps of a timm encoder, finest first; none: all", ge=1
     )
     frozen_levels: int = setting(
-        0, "feature maps up to which a timm encoder keeps its weights", ge=0
+        0, "feature maps up to which the weights of a timm encoder are frozen", ge=0
     )
-    decoder: DecoderSize = setting("light", "wide: more channels from stride 2 on")
+    decoder: DecoderSize = setting("light", "light, or wide with more channels")
     mean: tuple[float, ...] | None = setting(
-        None, "subtracted from the image, one number or three; none: as the encoder was trained"
+        None,
+        "subtracted from the image: one number or three; none: as in the encoder's pretraining",
     )
     deviation: tuple[float, ...] | None = setting(
-        None, "the image is divided by it; none: as the encoder was trained"
+        None,
+        "divides the image: one number or three; none: as in the encoder's pretraining",
     )
 
     @property
     def encoder_options(self) -> dict[str, Any]:
-        """What :func:`congeal.networks.build_encoder` takes, but for name and channels."""
+        """Keyword arguments of :func:`congeal.networks.build_encoder`."""
         return {
             "pretrained": self.pretrained,
             "weights": self.encoder_weights,
@@ -134,11 +146,11 @@ class NetworkSettings(Settings):
 
 
 class MethodSettings(Settings):
-    """Base of the config of a method; a method adds its sections."""
+    """Base of a method's config; subclasses add sections."""
 
-    task: TaskName = setting("instances", "what the model is for")
+    task: TaskName = setting("instances", "task of the model")
     class_names: tuple[str, ...] = setting(
-        ("object",), "names of the classes, background left out; training takes the data's"
+        ("object",), "names of the classes without background; training takes those of the data"
     )
 
     @field_validator("class_names")

@@ -1,4 +1,4 @@
-"""Parts of a training, in which some of the modules learn."""
+"""A stage of a training."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ __all__ = ["Stage"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training, in which some of the modules learn.
+    """A stage of a training, in which some submodules are trained and the others are frozen.
 
     Attributes:
-        name: as the log shows it.
-        share: of the length of the training.
-        learns: names of the submodules whose parameters are updated; empty: all.
+        name: name in the log.
+        share: share of the length of the training, 0 to 1.
+        learns: names of the submodules that are trained; empty: all.
+
+    Example:
+        >>> Stage("verification", share=0.25, learns=("verification",)).share
+        0.25
     """
 
     name: str = "training"

@@ -1,8 +1,8 @@
-"""Model folders: saving, loading, and the models that ship with congeal.
+"""Model folders: saving, loading, and the models shipped with congeal.
 
-A model is a folder of three files: ``model.safetensors`` (the weights), ``config.json`` (what
-network to build, how it was trained, its scores) and ``README.md`` (its card). Nothing is pickled,
-so opening a stranger's model runs none of their code.
+A model is a folder of three files: ``model.safetensors`` (weights), ``config.json`` (settings,
+facts of the training, scores) and ``README.md`` (card). Nothing is pickled, so loading a model from
+an untrusted source runs no code of it.
 
 Example:
     >>> from congeal.models import list_models

@@ -1,4 +1,4 @@
-"""The channels of images that a model was trained on, and data opened with them."""
+"""The image channels that a model was trained on, and data opened with these channels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["open_for", "stored_channels"]
 
 
 def stored_channels(model: object) -> tuple[int, ...] | None:
-    """Channels of the images that a model is shown, in this order; None: gray or RGB.
+    """Image channels that a model was trained on, in this order; None: gray or RGB.
 
     Args:
-        model: a model, its folder, or the name of a shipped one.
+        model: a model, a model folder, or the name of a shipped model.
 
     Raises:
         CongealError: there is no such model.
@@ -30,17 +30,20 @@ def stored_channels(model: object) -> tuple[int, ...] | None:
     else:
         section = read_config(locate(model)).settings.get("input")
         found = section.get("channels") if isinstance(section, dict) else None
-    whole = isinstance(found, list | tuple) and all(isinstance(one, int) for one in found)
-    return tuple(found) if whole and found else None
+    valid = isinstance(found, list | tuple) and all(isinstance(item, int) for item in found)
+    return tuple(found) if valid and found else None
 
 
 def open_for(model: object, data: str | Path, split: str) -> Dataset:
-    """Open data with the channels that a model was trained on, unless the data names others.
+    """Open a dataset with the channels that a model was trained on, unless its name has others.
 
     Args:
-        model: a model, its folder, or the name of a shipped one.
+        model: a model, a model folder, or the name of a shipped model.
         data: as for :func:`congeal.data.open_dataset`.
-        split: of the data.
+        split: split of the data, such as ``"val"``.
+
+    Raises:
+        CongealError: the model or the data cannot be opened.
 
     Example:
         >>> open_for("nuclei", "discs", "val")

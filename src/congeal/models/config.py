@@ -1,4 +1,4 @@
-"""What ``config.json`` of a model folder says, read with care and written whole."""
+"""The content of ``config.json`` in a model folder, and its validation on reading."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["CARD", "CONFIG", "FORMAT", "WEIGHTS", "ModelConfig", "parse_config",
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
-FORMAT = 1
+FORMAT = 1  # version of the file format
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything about a model but its weights.
+    """All facts about a model except its weights.
 
     Args:
         method: name of the method, such as ``"rpe"``.
-        settings: what the method needs to build the same network again.
-        training: how it was trained (data, minutes, seed and so on), for people to read.
-        metrics: its scores, name to value.
-        what: one line on what it is for.
-        licence: licence of the weights, as an SPDX name where there is one.
-        weights: fingerprint of the weights this belongs to; empty when unknown.
-        congeal: version of congeal that wrote it.
+        settings: settings of the method by section; they define the network.
+        training: facts of the training: data, minutes, seed and so on.
+        metrics: scores by name.
+        what: purpose of the model, in a line.
+        licence: licence of the weights, as an SPDX identifier if there is one.
+        weights: fingerprint of the weights; empty if unknown.
+        congeal: version of congeal that wrote the file.
 
     Example:
         >>> ModelConfig(method="rpe", settings={"stride": 2}).to_dict()["format"]
@@ -48,15 +48,18 @@ class ModelConfig:
     congeal: str = __version__
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the content of ``config.json``."""
+        """The content of ``config.json``."""
         return {"format": FORMAT, **asdict(self)}
 
 
 def read_config(folder: str | Path) -> ModelConfig:
     """Read ``config.json`` of a model folder.
 
+    Args:
+        folder: model folder.
+
     Raises:
-        CongealError: there is no such file, it is cut short, or something else wrote it.
+        CongealError: the file is missing, cut short, or not of congeal.
 
     Example:
         >>> import tempfile
@@ -75,17 +78,21 @@ def read_config(folder: str | Path) -> ModelConfig:
     except FileNotFoundError as error:
         raise CongealError(f"{folder} is not a model folder: {CONFIG} is missing") from error
     except UnicodeDecodeError as error:
-        raise CongealError(f"{path} is not text, so not the settings of a model") from error
+        raise CongealError(f"expected JSON in {path}, but the file is not text") from error
     except OSError as error:
         raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
     return parse_config(text, str(path))
 
 
 def parse_config(text: str, where: str) -> ModelConfig:
-    """Read the text of a ``config.json``; ``where`` names it in errors.
+    """Parse the text of a ``config.json``.
+
+    Args:
+        text: content of the file.
+        where: name of the file, for errors.
 
     Raises:
-        CongealError: it is not JSON, or not the settings of a model of ours.
+        CongealError: the text is not JSON, or not the settings of a model of congeal.
 
     Example:
         >>> parse_config('{"format": 1, "method": "rpe", "settings": {}}', "a.json").settings
@@ -98,19 +105,20 @@ def parse_config(text: str, where: str) -> ModelConfig:
         raise CongealError(f"expected JSON in {where}, but the file is {problem}") from error
     except (RecursionError, ValueError) as error:  # deep nesting; integers of thousands of digits
         raise CongealError(
-            f"expected the settings of a model in {where}, got other JSON"
+            f"expected the settings of a model in {where}, got JSON that cannot be read"
         ) from error
     if not isinstance(value, Mapping) or "format" not in value or "method" not in value:
-        raise CongealError(f"{where} was not written by congeal: it has no 'format' and 'method'")
+        raise CongealError(f"expected 'format' and 'method' in {where}: congeal did not write it")
     if value["format"] != FORMAT:
         raise CongealError(
-            f"{where} has format {value['format']!r}, this congeal {__version__} reads format "
-            f"{FORMAT}: it was written by congeal {value.get('congeal', '?')}"
+            f"expected format {FORMAT} in {where}, which congeal {__version__} reads, got format "
+            f"{value['format']!r}, written by congeal {value.get('congeal', '?')}"
         )
     return _typed(value, where)
 
 
 def _typed(value: Mapping[str, Any], where: str) -> ModelConfig:
+    """Check the types of all fields; fields of later versions are ignored."""
     kinds: dict[str, type] = {
         "method": str,
         "what": str,
@@ -121,15 +129,16 @@ def _typed(value: Mapping[str, Any], where: str) -> ModelConfig:
     kinds |= {"settings": dict, "training": dict, "metrics": dict}
     if "settings" not in value:
         raise CongealError(f"expected 'settings' in {where}, found none")
-    known = {name: value[name] for name in kinds if name in value}
-    for name, found in known.items():
+    fields = {name: value[name] for name in kinds if name in value}
+    for name, found in fields.items():
         if not isinstance(found, kinds[name]):
-            wanted = "text" if kinds[name] is str else "a group of settings"
+            wanted = "text" if kinds[name] is str else "an object with settings"
             raise CongealError(
                 f"expected {name!r} in {where} to be {wanted}, got {json.dumps(found)[:40]}"
             )
-    return ModelConfig(**known)
+    return ModelConfig(**fields)
 
 
 def _kind(path: Path) -> str:
+    """Description of a path that is no folder, for errors."""
     return "a file" if path.is_file() else "nothing"

@@ -1,4 +1,4 @@
-"""Which device a model runs on."""
+"""Choice of the device that a model runs on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["choose_device"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Turn a name into a device that is there.
+    """The PyTorch device of a name.
 
     Args:
-        name: ``"auto"`` (the fastest there is), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        name: ``"auto"`` (CUDA, else MPS, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or
+            ``"mps"``.
 
     Raises:
-        CongealError: no such device, or not on this machine.
+        CongealError: the name is unknown, or the machine has no such device.
 
     Example:
         >>> choose_device("cpu")
@@ -32,7 +33,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:0", "mps"])
     present = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if kind == "auto":
-        return torch.device(next((there for there, count in present.items() if count), "cpu"))
+        return torch.device(next((device for device, count in present.items() if count), "cpu"))
     if kind != "cpu" and int(index or 0) >= present[kind]:
-        raise CongealError(f"expected a device that is here, got {name!r}; try 'auto' or 'cpu'")
+        raise CongealError(f"expected a device of this machine, got {name!r}; try 'auto' or 'cpu'")
     return torch.device(name)

@@ -1,9 +1,8 @@
-"""Saving a model as a folder and loading it again.
+"""Saving and loading of model folders.
 
-The weights file also carries the settings, and ``config.json`` carries the fingerprint of the
-weights. So each file can be put in place by one rename, and there is no moment at which the folder
-holds a model that is half old and half new: when the two disagree because a save was cut off
-between the renames, the settings beside the weights count.
+The weights file contains a copy of ``config.json``, and ``config.json`` has the fingerprint of the
+weights. Saving renames one file after the other. If it is interrupted in between, the fingerprints
+differ, and loading uses the copy in the weights file: a folder never mixes two models.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "registered_name", "save_model"]
 
-_KEY = "congeal"
+_METADATA_KEY = "congeal"  # of the copy of config.json in the weights file
 
 
 def save_model(
@@ -44,24 +43,25 @@ def save_model(
     licence: str = "",
     half: bool = False,
 ) -> Path:
-    """Write a model folder; a model that was there is replaced, other files in it are left alone.
+    """Write a model folder; replaces a model in it and keeps other files.
 
     Args:
-        model: of a registered method; it says its own ``settings``.
-        folder: where to write; made when missing.
+        model: model of a registered method.
+        folder: folder to write; created if missing.
         card: text of ``README.md``.
-        training: how it was trained, JSON values only.
-        metrics: its scores.
-        what: one line on what it is for.
+        training: facts of the training as JSON values.
+        metrics: scores by name.
+        what: purpose of the model, in a line.
         licence: licence of the weights.
-        half: store the weights in half precision, in half the space; loading gives float32.
+        half: store the weights as float16; they are loaded as float32.
 
     Returns:
         The folder.
 
     Raises:
-        CongealError: the folder cannot be written, the disk is full, ``model`` is of no registered
-            method, or a weight is NaN or infinite. What was there before is still whole.
+        CongealError: the folder cannot be written, the disk is full, the method of ``model`` is
+            not registered, or a weight is NaN, infinite or (with ``half``) above 65504. A model
+            in the folder is unchanged then.
 
     Example:
         >>> import tempfile
@@ -89,16 +89,16 @@ def save_model(
 def load(
     where: str | Path, *, device: str = "cpu", settings: Mapping[str, Any] | None = None
 ) -> Method:
-    """Load a model from its folder, or a shipped one by name, ready for prediction.
+    """Load a model in evaluation mode.
 
     Args:
-        where: folder of a model, one of its files, or the name of a shipped model.
+        where: model folder, one of its files, or the name of a shipped model.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
-        settings: of the decoding, in place of those stored (``min_area``, ``grouping``, ...).
+        settings: decoding settings that replace the stored ones (``min_area``, ``grouping``, ...).
 
     Raises:
-        CongealError: no such model, a file of it is missing, cut short or foreign, or a setting
-            is unknown or out of range.
+        CongealError: there is no such model; a file is missing, cut short or not of congeal; or a
+            setting is unknown or out of range.
 
     Example:
         >>> import tempfile
@@ -110,10 +110,10 @@ def load(
     folder = locate(where)
     target = choose_device(device)
     state, embedded = _read_weights(folder / WEIGHTS)
-    config = _agreed(read_config(folder), embedded, folder)
+    config = _matching_config(read_config(folder), embedded, folder)
     model = _build(config, folder)
     _require_fit(model, state, folder)
-    _require_whole(state, config, folder)
+    _require_undamaged(state, config, folder)
     model.load_state_dict(dict(state))
     if settings:
         model.configure(**settings)
@@ -121,10 +121,13 @@ def load(
 
 
 def registered_name(model: nn.Module) -> str:
-    """Name of the registered method that a model is of.
+    """Name of the registered method of a model.
+
+    Args:
+        model: any module.
 
     Raises:
-        CongealError: it is of none, so that nobody could load it again.
+        CongealError: it is of no registered method, so it could not be loaded again.
 
     Example:
         >>> import congeal
@@ -139,27 +142,28 @@ def registered_name(model: nn.Module) -> str:
         registered = method_classes(name) if name in method_names() else ()
         if isinstance(model, registered):
             return name
-    known = ", ".join(method_names())
+    names = ", ".join(method_names())
     raise CongealError(
-        f"expected a model of a registered method to save ({known}), got {type(model).__name__}"
+        f"expected a model of a registered method to save ({names}), got {type(model).__name__}"
     )
 
 
 def _write(folder: Path, state: Mapping[str, Tensor], config: str, card: str) -> None:
     from safetensors.torch import save
 
-    # All three are written before the first is renamed; the stack then renames the weights first
-    # and config.json last, which therefore says that a model is complete.
+    # All three files are written before the first is renamed. The stack renames in reverse order:
+    # weights, card, config.json. The folder therefore is a model only when it is complete.
     with ExitStack() as stack:
         config_path = stack.enter_context(atomic_path(folder / CONFIG))
         card_path = stack.enter_context(atomic_path(folder / CARD))
         weights_path = stack.enter_context(atomic_path(folder / WEIGHTS))
         config_path.write_text(config, encoding="utf-8")
         card_path.write_text(card, encoding="utf-8")
-        weights_path.write_bytes(save(dict(state), metadata={_KEY: config}))
+        weights_path.write_bytes(save(dict(state), metadata={_METADATA_KEY: config}))
 
 
 def _state(model: nn.Module, half: bool) -> dict[str, Tensor]:
+    """Weights and buffers on the CPU, as float16 if ``half``."""
     # Cloned, because safetensors refuses tensors that share memory.
     state = {
         name: value.detach().cpu().contiguous().clone()
@@ -178,6 +182,7 @@ def _state(model: nn.Module, half: bool) -> dict[str, Tensor]:
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits of a hash of names, types, shapes and values."""
     import torch
 
     digest = hashlib.sha256()
@@ -193,24 +198,27 @@ def _require_finite(state: Mapping[str, Tensor], where: str) -> None:
             raise CongealError(f"expected finite weights {where}, {name} has NaN or infinity")
 
 
-def _require_whole(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
-    """Refuse weights that are not those that were saved, or not numbers."""
+def _require_undamaged(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
+    """Check the fingerprint of the weights, and that they are finite."""
     path = folder / WEIGHTS
     if config.weights and _fingerprint(state) != config.weights:
-        raise CongealError(f"{path} is damaged: its weights are not those that {CONFIG} is about")
+        raise CongealError(
+            f"{path} is damaged: its weights do not have the fingerprint in {CONFIG}"
+        )
     _require_finite(state, f"in {path}")
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Weights by name, and the copy of ``config.json`` in the file, if any."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise CongealError(f"{path.parent} is not a whole model: {path.name} is missing")
+        raise CongealError(f"{path.parent} is not a complete model: {path.name} is missing")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, metadata.get(_KEY)
+            return {name: file.get_tensor(name) for name in names}, metadata.get(_METADATA_KEY)
     except SafetensorError as error:
         raise CongealError(
             f"expected weights in {path}, but the file is cut short or not safetensors"
@@ -219,14 +227,16 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
         raise CongealError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _agreed(config: ModelConfig, embedded: str | None, folder: Path) -> ModelConfig:
+def _matching_config(config: ModelConfig, embedded: str | None, folder: Path) -> ModelConfig:
+    """The config that belongs to the weights: ``config``, or else the copy in their file."""
     if embedded is None:
         return config
-    beside_weights = parse_config(embedded, f"the header of {folder / WEIGHTS}")
-    return config if config.weights == beside_weights.weights else beside_weights
+    copy = parse_config(embedded, f"the header of {folder / WEIGHTS}")
+    return config if config.weights == copy.weights else copy
 
 
 def _build(config: ModelConfig, folder: Path) -> Method:
+    """Build the model with random weights."""
     from congeal.methods.registry import find_method
 
     try:
@@ -237,24 +247,27 @@ def _build(config: ModelConfig, folder: Path) -> Method:
         return method.from_settings(config.settings)
     except (ValueError, TypeError, KeyError) as error:  # CongealErrors are ValueErrors
         reason = " ".join(str(error).split())
-        raise CongealError(f"settings in {folder / CONFIG} build no model: {reason}") from error
+        raise CongealError(
+            f"cannot build a model from the settings in {folder / CONFIG}: {reason}"
+        ) from error
 
 
 def _require_fit(model: Method, state: Mapping[str, Tensor], folder: Path) -> None:
+    """Check names and shapes of the weights."""
     wanted = model.state_dict()
     problems = {
         "missing": sorted(set(wanted) - set(state)),
-        "not asked for": sorted(set(state) - set(wanted) - set(model.variable_buffers)),
+        "unexpected": sorted(set(state) - set(wanted) - set(model.variable_buffers)),
         "of another shape": sorted(
             name
             for name in set(wanted) & set(state)
             if name not in model.variable_buffers and wanted[name].shape != state[name].shape
         ),
     }
-    found = [f"{len(names)} {what} ({names[0]})" for what, names in problems.items() if names]
-    if found:
+    lines = [f"{len(names)} {what} ({names[0]})" for what, names in problems.items() if names]
+    if lines:
         raise CongealError(
-            f"{folder / WEIGHTS} does not fit the settings in {CONFIG}: weights {', '.join(found)}"
+            f"{folder / WEIGHTS} does not fit the settings in {CONFIG}: weights {', '.join(lines)}"
         )
 
 

@@ -1,7 +1,7 @@
-"""Keeping a process that was forked after PyTorch computed something from waiting for ever.
+"""Protection against deadlocks in processes that are forked after PyTorch has started threads.
 
-The threads PyTorch computes with do not survive a fork, and the child would wait for them at its
-first computation. With one thread it does without.
+The threads of PyTorch do not survive a fork, and the child process would wait for them at its first
+computation. With one thread PyTorch needs no others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 
 def _use_one_thread() -> None:
-    torch = sys.modules.get("torch")  # who has not loaded it has no threads of it
+    torch = sys.modules.get("torch")  # without the module there are no threads either
     if torch is not None:
         torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Changing the index of a saved model, without training."""
+"""Editing the prototype index of a saved model: images are added or removed without training."""
 
 from __future__ import annotations
 
@@ -25,20 +25,24 @@ def edit_index(
     device: str = "cpu",
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[IndexedImage]:
-    """List the images of a model's index, after others were added or taken out.
+    """Remove and add images of a model's index, and list the images it then has.
 
-    The folder is written anew only if something was to change, and whole or not at all.
+    The folder is written only if there is something to change, and atomically.
 
     Args:
-        where: folder of a model, or the name of a shipped one.
-        add: datasets whose images are added, in place of those of the same name.
-        drop: names of images to forget; done first.
-        split: part of the datasets.
-        device: where to compute.
-        on_image: called with the number of images of a dataset done and their count.
+        where: model folder, or the name of a shipped model.
+        add: datasets whose images are added; they replace images of the same name.
+        drop: names of images to remove, before images are added.
+        split: split of the datasets.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``.
+        on_image: called with the number of images of a dataset done and their total.
+
+    Returns:
+        A row for each image of the index.
 
     Raises:
-        CongealError: the model keeps no index, came with congeal, or has no image of that name.
+        CongealError: the model has no index, is a shipped one that cannot be changed, or has no
+            image of a name to remove.
 
     Example:
         >>> import tempfile
@@ -51,10 +55,10 @@ def edit_index(
     folder = shipped.locate(where)
     model = load(folder, device=device)
     if not isinstance(model, Indexed):
-        raise CongealError(f"expected a model with an index of images, {model.name} keeps none")
+        raise CongealError(f"expected a model with an index of images, {model.name} has none")
     if add or drop:
         if folder.resolve().is_relative_to(shipped.SHIPPED.resolve()):
-            raise CongealError(f"{folder.name} came with congeal and is left as it is")
+            raise CongealError(f"{folder.name} is shipped with congeal and cannot be changed")
         for name in drop:
             model.forget_image(name)
         for data in add:
@@ -64,7 +68,7 @@ def edit_index(
 
 
 def _store(model: Method, folder: Path, add: Sequence[str], drop: Sequence[str]) -> None:
-    """Put the model in the place of that of the folder, with the same card."""
+    """Save the model with the same card, and record the change in its training facts."""
     config = read_config(folder)
     before = config.training.get("index", {})
     changes = {

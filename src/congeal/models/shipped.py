@@ -1,4 +1,4 @@
-"""The models that come with the package, and finding a model by path or name."""
+"""The models shipped with the package, and finding a model by path or name."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from congeal.models.config import CONFIG, WEIGHTS, read_config
 
 __all__ = ["DEFAULT_MODEL", "SHIPPED", "ModelInfo", "describe", "list_models", "locate"]
 
-# The folder of shipped models, and the one used when none is named.
-SHIPPED = Path(__file__).parent / "shipped"
-DEFAULT_MODEL = "nuclei"
+SHIPPED = Path(__file__).parent / "shipped"  # folder of the shipped models
+DEFAULT_MODEL = "nuclei"  # used where no model is named
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is worth knowing of a model before loading it.
+    """Facts about a model that are known without loading it.
 
     Args:
-        name: name of its folder.
-        path: the folder.
-        what: one line on what it is for.
+        name: name of the folder.
+        path: model folder.
+        what: purpose of the model, in a line.
         licence: licence of the weights.
-        metrics: its scores, name to value.
-        size: bytes of the weights.
-        fingerprint: short digest of the weights; two models that share it are the same.
-        method: name of its method.
-        training: how it was trained.
+        metrics: scores by name.
+        size: size of the weights in bytes.
+        fingerprint: hash of the weights; models with the same one have the same weights.
+        method: name of the method.
+        training: facts of the training.
 
     Example:
         >>> ModelInfo("nuclei", Path("nuclei"), "nuclei", "Apache-2.0", {}, 3_200_000).megabytes
@@ -48,21 +47,24 @@ class ModelInfo:
 
     @property
     def megabytes(self) -> float:
-        """Size of the weights in MB (a million bytes)."""
+        """Size of the weights in MB (10^6 bytes)."""
         return self.size / 1e6
 
     @property
     def card(self) -> str:
-        """Text of the model's ``README.md``; empty when it has none."""
+        """Text of ``README.md``; empty if there is none."""
         path = self.path / "README.md"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def describe(folder: str | Path) -> ModelInfo:
-    """Read what a model folder says of itself, without its weights.
+    """Read the facts about a model from its folder, without loading weights.
+
+    Args:
+        folder: model folder.
 
     Raises:
-        CongealError: it is not a model folder, or one of its files is missing or broken.
+        CongealError: it is no model folder, or a file is missing or damaged.
 
     Example:
         >>> describe("nowhere")
@@ -75,7 +77,7 @@ def describe(folder: str | Path) -> ModelInfo:
     try:
         size = (folder / WEIGHTS).stat().st_size
     except OSError as error:
-        raise CongealError(f"{folder} is not a whole model: {WEIGHTS} is missing") from error
+        raise CongealError(f"{folder} is not a complete model: {WEIGHTS} is missing") from error
     return ModelInfo(
         name=folder.resolve().name,
         path=folder,
@@ -90,7 +92,7 @@ def describe(folder: str | Path) -> ModelInfo:
 
 
 def list_models() -> list[ModelInfo]:
-    """List the models that ship with the package, by name.
+    """List the shipped models, sorted by name.
 
     Example:
         >>> all(model.size < 4_000_000 for model in list_models())
@@ -103,9 +105,12 @@ def list_models() -> list[ModelInfo]:
 
 
 def locate(where: str | Path) -> Path:
-    """Find a model's folder, given by path, by one of its files, or by a shipped name.
+    """Find a model folder by its path, by one of its files, or by the name of a shipped model.
 
-    A folder that exists wins over a shipped name.
+    An existing folder takes precedence over a shipped model.
+
+    Args:
+        where: path or name.
 
     Raises:
         CongealError: there is no such folder and no shipped model of that name.
@@ -137,6 +142,6 @@ def _not_found(where: str | Path, path: Path, names: list[str]) -> CongealError:
     if names:
         return unknown("model", str(where), names)
     return CongealError(
-        f"there is no model folder {str(where)!r}, and this copy of congeal ships no model; "
-        "train one: congeal train FOLDER"
+        f"expected a model folder at {str(where)!r}, found nothing; this copy of congeal has no "
+        "shipped model, so train one: congeal train FOLDER"
     )

@@ -1,4 +1,8 @@
-"""Networks: encoders, a light decoder, heads, what joins them, and whole networks by name."""
+"""Networks: encoders, decoders, heads, and complete networks by name.
+
+Flow of an embedding network: image -> encoder (feature maps at strides 2, 4, ...) -> decoder (one
+map at stride 2 or 4) -> heads (embedding, class logits, touching logits).
+"""
 
 from congeal.networks.blocks import freeze_batch_norm
 from congeal.networks.coordinates import RotaryPosition, coordinate_channels

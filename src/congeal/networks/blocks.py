@@ -1,4 +1,4 @@
-"""The few layers that every network here is made of."""
+"""Basic layers of the networks: convolution blocks, residual blocks, frozen batch norm."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["ConvNorm", "Residual", "freeze_batch_norm"]
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution, batch norm, ReLU; the size is kept up to the stride.
+    """Convolution, batch norm and ReLU: ``(B, C_in, H, W)`` to ``(B, C_out, H / s, W / s)``.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output.
+        channels_in: C_in.
+        channels_out: C_out.
         kernel: side of the kernel, odd.
-        stride: of the convolution.
-        dilation: of the convolution.
+        stride: s of the convolution.
+        dilation: dilation of the convolution.
 
     Example:
         >>> import torch
@@ -41,7 +41,13 @@ class ConvNorm(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut (He et al. 2016).
+    """Residual block of two 3 x 3 convolutions (He et al. 2016).
+
+    Args:
+        channels_in: C_in.
+        channels_out: C_out.
+        stride: stride of the first convolution.
+        dilation: dilation of both convolutions.
 
     Example:
         >>> import torch
@@ -67,14 +73,21 @@ class Residual(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` to ``(B, C_out, H / stride, W / stride)``; sides divisible."""
+        """``(B, C_in, H, W)``, sides divisible by s, to ``(B, C_out, H / s, W / s)``."""
         return functional.relu(self.body(x) + self.shortcut(x))
 
 
 def freeze_batch_norm(module: nn.Module) -> nn.Module:
-    """Hold every batch norm of ``module`` to its stored moments, in place, in training too.
+    """Freeze all batch norm layers of a module, in place: stored moments and fixed weights.
 
-    The usual choice with pretrained encoders and small batches (RPE, section 4).
+    They stay in evaluation mode in training too. Used with pretrained encoders and small batches
+    (RPE, section 4).
+
+    Args:
+        module: any module; batch norms of its submodules are frozen.
+
+    Returns:
+        The module.
 
     Example:
         >>> import torch
@@ -93,10 +106,13 @@ def freeze_batch_norm(module: nn.Module) -> nn.Module:
 
 
 def _frozen(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
-    """Change only how the class trains, so that subclasses with an activation keep working."""
+    """Give a layer a subclass of its class whose ``train`` keeps it in evaluation mode.
+
+    A subclass, because timm's batch norms include an activation.
+    """
 
     def train(self: nn.Module, mode: bool = True) -> nn.Module:
-        del mode  # evaluation mode, whatever is asked
+        del mode
         return nn.Module.train(self, False)
 
     frozen_class = type(f"Frozen{type(norm).__name__}", (type(norm),), {"train": train})
@@ -108,7 +124,7 @@ def _frozen(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
 
 
 def upsample_to(x: Tensor, like: Tensor) -> Tensor:
-    """Repeat pixels until ``x`` has the height and width of ``like``."""
+    """Upsample ``x`` to the height and width of ``like``, nearest neighbour."""
     if x.shape[-2:] == like.shape[-2:]:
         return x
     resized: Tensor = functional.interpolate(x, size=like.shape[-2:], mode="nearest")

@@ -1,4 +1,4 @@
-"""Where a pixel lies, told to a network: as channels, or as a rotation of its embedding."""
+"""Position encodings: coordinate channels, and rotation of the embedding by position."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from congeal.errors import CongealError
 
 __all__ = ["RotaryPosition", "coordinate_channels"]
 
-GOLDEN_TURN = math.pi * (3 - math.sqrt(5)) / 2
+HALF_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5)) / 2  # directions repeat after pi, not 2 pi
 
 
 def coordinate_channels(like: Tensor, stride: int = 1, scale: float = 64.0) -> Tensor:
-    """Row and column of each pixel from the middle of the map, in units of ``scale`` pixels.
+    """Row and column of each pixel, measured from the centre of the map.
 
     Args:
-        like: ``(B, C, H, W)``, for size, type and device.
-        stride: pixels of the image per step of the map.
-        scale: pixels per unit.
+        like: ``(B, C, H, W)``; gives shape, dtype and device.
+        stride: pixels of the image per pixel of the map.
+        scale: pixels of the image per unit of the coordinates.
 
     Returns:
-        ``(B, 2, H, W)``.
+        ``(B, 2, H, W)``: row, column.
 
     Example:
         >>> coordinate_channels(torch.zeros(1, 3, 1, 3), scale=1.0)[0, 1].tolist()
@@ -38,21 +38,22 @@ def coordinate_channels(like: Tensor, stride: int = 1, scale: float = 64.0) -> T
 
 
 class RotaryPosition(nn.Module):
-    """Turn each pair of embedding channels by an angle that grows along a direction of the image.
+    """Rotate pairs of embedding channels by angles proportional to the pixel position.
 
-    With it the similarity of two pixels depends on what the network says of each and on their
-    offset, not on where they lie: x_i.x_j = h_i^T R(p_j - p_i) h_j, as in rotary attention (Su et
-    al., 2021, in two dimensions). A convolutional network, blind to absolute position, can then
-    give one vector to all pixels of an object by answering "where is my centre from here", and
-    the same answer serves in an image of any size.
+    Similarity then depends on the features h and the offset of two pixels, not on their absolute
+    positions: x_i . x_j = h_i^T R(p_j - p_i) h_j, as in rotary attention (Su et al., 2021, here in
+    two dimensions). A convolutional network does not know absolute positions. With the rotation it
+    can give all pixels of an object the same vector by predicting the offset to the centre of the
+    object, in images of any size.
 
     Args:
         dimensions: D, even.
-        wavelengths: shortest and longest, in pixels of the image; pairs are spread between.
-        stride: pixels of the image per step of the map.
+        wavelengths: shortest and longest wavelength in pixels of the image; those of the channel
+            pairs are spaced geometrically between them.
+        stride: pixels of the image per pixel of the map.
 
     Raises:
-        CongealError: D is odd, or the wavelengths are not in order.
+        CongealError: D is odd, or not 0 < shortest <= longest.
 
     Example:
         >>> turned = RotaryPosition(4, (16.0, 64.0))(torch.ones(1, 4, 5, 7))
@@ -74,19 +75,19 @@ class RotaryPosition(nn.Module):
         octave = torch.div(pairs, 2, rounding_mode="floor")  # two directions per wavelength
         position = octave / max(float(octave.max()), 1.0)
         wavelength = shortest * (longest / shortest) ** position
-        direction = (pairs % 2) * math.pi / 2 + octave * GOLDEN_TURN
+        direction = (pairs % 2) * math.pi / 2 + octave * HALF_GOLDEN_ANGLE
         frequency = torch.stack([direction.sin(), direction.cos()], 1)
         frequency = frequency * (2 * math.pi * stride / wavelength)[:, None]
         self.register_buffer("frequency", frequency.float(), persistent=False)  # (D / 2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, D, H, W)`` to the same shape; lengths are kept."""
+        """Rotate ``(B, D, H, W)``; shape and norms stay the same."""
         height, width = x.shape[-2:]
         rows = torch.arange(height, device=x.device, dtype=torch.float32) - height // 2
         columns = torch.arange(width, device=x.device, dtype=torch.float32) - width // 2
-        along = self.frequency.float()
+        frequency = self.frequency.float()
         phase = (
-            along[:, 0, None, None] * rows[:, None] + along[:, 1, None, None] * columns
+            frequency[:, 0, None, None] * rows[:, None] + frequency[:, 1, None, None] * columns
         )  # (D / 2, H, W)
         cosine, sine = phase.cos().to(x.dtype), phase.sin().to(x.dtype)
         even, odd = x[:, 0::2], x[:, 1::2]

@@ -1,4 +1,4 @@
-"""A light decoder: from an encoder's features back to a fine map."""
+"""The decoder: from the feature maps of an encoder to one fine map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DecoderSize", "LightDecoder"]
 
 DecoderSize = Literal["light", "wide"]
 
-# Channels at strides 2, 4, 8 and beyond: fine maps are large, so theirs are few.
+# Channels at strides 2, 4, 8 and above; few at fine strides, where maps have many pixels.
 WIDTHS: dict[DecoderSize, tuple[int, int, int, int]] = {
     "light": (24, 48, 64, 96),
     "wide": (40, 80, 128, 128),
@@ -22,24 +22,24 @@ WIDTHS: dict[DecoderSize, tuple[int, int, int, int]] = {
 
 
 class LightDecoder(nn.Module):
-    """Merge features from coarse to fine, a block a level (in the manner of U-Net).
+    """U-Net-like decoder: merges features from coarse to fine, one block per level.
 
-    How many channels a level has follows from its stride, not from the encoder, so that any
-    encoder is light to decode: most of the work of a step lies at the finest level.
+    The channels of a level depend on its stride only, not on the encoder. The finest level takes
+    most of the time of a step, so it is cheap for every encoder.
 
     Args:
-        channels: of the encoder's features, finest first.
-        reductions: their strides.
-        stride: of the map wanted, 2 or 4; finer features are left out.
-        size: ``"light"``, or ``"wide"``, which has more channels and a whole block at the finest
-            level, at the price of longer steps.
+        channels: channels of the encoder's feature maps, finest first.
+        reductions: strides of these maps.
+        stride: stride of the output, 2 or 4; finer feature maps are not used.
+        size: ``"light"``, or ``"wide"`` with more channels and a residual block at the finest
+            level, which makes steps slower.
 
     Attributes:
-        channels: of the map given back.
-        level_channels: of the maps of all levels, finest first.
+        channels: channels of the output.
+        level_channels: channels of the maps of all levels, finest first.
 
     Raises:
-        CongealError: the encoder has no features at the stride wanted.
+        CongealError: the encoder has no feature map at ``stride``.
 
     Example:
         >>> import torch
@@ -63,41 +63,45 @@ class LightDecoder(nn.Module):
                 f"expected features at stride {stride}, the encoder gives {list(reductions)}"
             )
         self.first = used[0]
-        ends = [channels[i] for i in used]
+        encoder_channels = [channels[i] for i in used]
         widths = [_width(reductions[i], size) for i in used]
-        # What arrives at each level from the coarser one; nothing when there is but one level.
-        below = [*widths[1:-1], ends[-1]][: len(ends) - 1]
+        # Channels that come from the next coarser level; empty if there is one level only.
+        coarser = [*widths[1:-1], encoder_channels[-1]][: len(encoder_channels) - 1]
         widths = widths[:-1]
         self.across = nn.ModuleList(
-            nn.Conv2d(end, width, 1, bias=False)
-            for end, width in zip(ends[:-1], widths, strict=True)
+            nn.Conv2d(own, width, 1, bias=False)
+            for own, width in zip(encoder_channels[:-1], widths, strict=True)
         )
         self.up = nn.ModuleList(
-            nn.Conv2d(under, width, 1, bias=False)
-            for under, width in zip(below, widths, strict=True)
+            nn.Conv2d(below, width, 1, bias=False)
+            for below, width in zip(coarser, widths, strict=True)
         )
         self.refine = nn.ModuleList(
             (Residual if level or size == "wide" else ConvNorm)(width, width)
             for level, width in enumerate(widths)
         )
-        self.level_channels = [*widths, ends[-1]]
+        self.level_channels = [*widths, encoder_channels[-1]]
         self.channels = self.level_channels[0]
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Feature maps, finest first, to ``(B, channels, H / stride, W / stride)``."""
+        """The encoder's feature maps, finest first, to ``(B, channels, H / s, W / s)``."""
         return self.levels(features)[0]
 
     def levels(self, features: list[Tensor]) -> list[Tensor]:
-        """The maps of all levels, finest first; the coarsest is the encoder's own."""
+        """Maps of all levels, finest first; the coarsest is the encoder's feature map.
+
+        Args:
+            features: feature maps of the encoder, finest first.
+        """
         features = features[self.first :]
-        found = [features[-1]]
-        levels = zip(features[:-1], self.across, self.up, self.refine, strict=True)
-        for feature, across, up, refine in reversed(list(levels)):
-            # joining before the product would be the same map at several times the cost
-            found.append(refine(across(feature) + upsample_to(up(found[-1]), feature)))
-        return found[::-1]
+        maps = [features[-1]]
+        layers = zip(features[:-1], self.across, self.up, self.refine, strict=True)
+        for feature, across, up, refine in reversed(list(layers)):
+            # Equal to one convolution of the concatenated maps, but `up` runs at the coarse size.
+            maps.append(refine(across(feature) + upsample_to(up(maps[-1]), feature)))
+        return maps[::-1]
 
 
 def _width(reduction: int, size: DecoderSize) -> int:
-    """Channels at a stride of 2, 4, 8, 16, ..."""
+    """Channels of the level at a stride of 2, 4, 8, 16, ..."""
     return WIDTHS[size][min(reduction.bit_length() - 2, 3)]

@@ -27,17 +27,17 @@ class Dilation(PixelNetwork):
     growing dilation, from the identity at the start, and a 1 x 1 convolution per head ends it.
     134.4 million weights with one head of 19 classes (front end 134.34, context .03).
 
-    The authors take the convolutions of the front end without padding from a mirrored image;
-    here every convolution is padded with zeros, so that sizes hold.
+    The authors mirror the image at its borders and do not pad the convolutions of the front end.
+    Here every convolution is padded with zeros, which keeps the sizes.
 
     Source: F. Yu, V. Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions", ICLR
     2016, Table 1, equation 4 and sections 3 and 4; appendix on Cityscapes.
 
     Args:
-        in_channels: of the image.
+        in_channels: channels of the image.
         out_channels: channels of each head by name.
-        stride: of the maps: 8 (None), 4, 2 or 1 by bilinear interpolation, or coarser.
-        width_divisor: all channels of the front end are divided by it.
+        stride: stride of the maps: 8 (None); 4, 2 or 1 by bilinear interpolation; or coarser.
+        width_divisor: divides all channels of the front end.
 
     Raises:
         CongealError: as :class:`PixelNetwork`, or ``width_divisor`` does not divide the channels.
@@ -73,9 +73,9 @@ class Dilation(PixelNetwork):
 
 
 def _front_end(channels: int, classes: int, width_divisor: int) -> Iterator[nn.Module]:
-    """VGG-16 in layers, fully connected ones as convolutions."""
+    """Layers of VGG-16, with the fully connected ones as convolutions."""
     for number, stage in enumerate(VGG16):
-        dilation = 2 if number == 4 else 1  # one pooling left out before the last stage
+        dilation = 2 if number == 4 else 1  # the pooling before the last stage is left out
         for width in stage:
             out = narrowed(width, width_divisor)
             yield nn.Conv2d(channels, out, 3, 1, dilation, dilation)
@@ -94,6 +94,7 @@ def _front_end(channels: int, classes: int, width_divisor: int) -> Iterator[nn.M
 
 
 def _context(channels: int) -> Iterator[nn.Module]:
+    """Layers of the context module, initialised to the identity."""
     for dilation in CONTEXT:
         layer = nn.Conv2d(channels, channels, 3, 1, dilation, dilation)
         nn.init.dirac_(layer.weight)  # the identity (equation 4)
@@ -104,7 +105,7 @@ def _context(channels: int) -> Iterator[nn.Module]:
 
 @torch.no_grad()
 def _start_at_identity(heads: Iterable[nn.Module]) -> None:
-    """Let each head pass on its own part of the maps (equation 4)."""
+    """Initialise each head to select its own channels of the maps (equation 4)."""
     first = 0
     for head in heads:
         assert isinstance(head, nn.Conv2d)

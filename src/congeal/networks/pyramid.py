@@ -1,4 +1,4 @@
-"""What lies around a place, near and far, joins a feature map: by means over cells, or by holes."""
+"""Context at several scales for a feature map: pyramid pooling, and atrous convolutions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["AtrousPyramid", "PyramidPooling"]
 
 
 class PyramidPooling(nn.Module):
-    """Tells every place of a map what the whole of it shows (Zhao et al., CVPR 2017, section 3.2).
+    """Pyramid pooling (PSPNet, Zhao et al., CVPR 2017, section 3.2).
 
-    For each level the map is averaged over so many cells along each side, narrowed to
-    ``channels / len(levels)`` by a 1 x 1 convolution, and resized back; a 3 x 3 convolution joins
-    the levels and the map.
+    For each level n the map is averaged to n x n cells, reduced to ``channels / len(levels)``
+    channels by a 1 x 1 convolution, and resized back. A 3 x 3 convolution merges the levels and the
+    map.
 
     Args:
-        channels: of the map, in and out.
-        levels: cells along each side.
+        channels: channels of input and output.
+        levels: n, cells along each side.
 
     Example:
         >>> PyramidPooling(16)(torch.zeros(2, 16, 5, 3)).shape
@@ -33,7 +33,7 @@ class PyramidPooling(nn.Module):
         super().__init__()
         self.levels = tuple(levels)
         narrow = max(1, channels // len(self.levels))
-        # No norm: at the level of one cell, a batch of one has a single value in each channel.
+        # No batch norm: with one cell and a batch of one there is one value per channel.
         self.narrow = nn.ModuleList(nn.Conv2d(channels, narrow, 1) for _ in self.levels)
         self.join = ConvNorm(channels + narrow * len(self.levels), channels)
 
@@ -48,15 +48,15 @@ class PyramidPooling(nn.Module):
 
 
 class AtrousPyramid(nn.Module):
-    """Tells every place of a map what lies at several distances (DeepLab v3, Chen et al. 2017).
+    """Atrous spatial pyramid pooling (DeepLab v3, Chen et al. 2017).
 
-    A 1 x 1 convolution, one 3 x 3 convolution for each dilation, and the mean of the whole map,
-    each with ``channels_out`` channels; a 1 x 1 convolution joins them.
+    Branches: a 1 x 1 convolution, a 3 x 3 convolution for each dilation, and the mean of the whole
+    map, with ``channels_out`` channels each. A 1 x 1 convolution merges them.
 
     Args:
-        channels_in: of the map.
-        channels_out: of every branch and of the result.
-        dilations: distance of the taps of each 3 x 3 convolution, in pixels of the map.
+        channels_in: channels of the input.
+        channels_out: channels of each branch and of the output.
+        dilations: dilations of the 3 x 3 convolutions, in pixels of the map.
 
     Example:
         >>> AtrousPyramid(16, 8)(torch.zeros(2, 16, 5, 3)).shape
@@ -71,7 +71,7 @@ class AtrousPyramid(nn.Module):
         self.holes = nn.ModuleList(
             ConvNorm(channels_in, channels_out, dilation=dilation) for dilation in dilations
         )
-        # No norm: a batch of one has a single value in each channel.
+        # No batch norm: with a batch of one there is one value per channel.
         self.whole = nn.Conv2d(channels_in, channels_out, 1)
         self.join = ConvNorm(channels_out * (len(self.holes) + 2), channels_out, kernel=1)
 

@@ -1,4 +1,4 @@
-"""The networks by name, with one interface for every method."""
+"""Networks by name, with one interface: an image in, a map per head out."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ __all__ = ["NETWORKS", "EncoderDecoder", "build_network"]
 
 
 class EncoderDecoder(PixelNetwork):
-    """An encoder (compact, or any of timm), the light decoder, and a 1 x 1 convolution per head.
+    """An encoder, the light decoder, and a 1 x 1 convolution per head.
 
     Args:
-        in_channels: of the image, coordinate channels included.
+        in_channels: channels of the image, coordinate channels included.
         out_channels: channels of each head by name.
-        stride: of the maps: that of the decoder (None), or a divisor or multiple of it.
-        decoder_stride: of the decoder's map, 2 or 4.
+        stride: stride of the maps, a divisor or multiple of ``decoder_stride``; None: equal to it.
+        decoder_stride: stride of the decoder's map, 2 or 4.
         decoder: size of the :class:`LightDecoder`.
-        encoder: name, see :func:`build_encoder`; so are the settings after it.
-        pretrained: take ImageNet weights.
-        weights: local file of weights of the encoder.
-        output_stride: of the encoder.
-        freeze_norm: hold the encoder's batch norm to its stored moments.
-        levels: feature maps of the encoder to take.
-        frozen: levels of the encoder that keep their weights.
-        pyramid_pooling: let means over large cells join the coarsest features.
+        encoder: name of the encoder; this and the following as for :func:`build_encoder`.
+        pretrained: use ImageNet weights.
+        weights: local file of encoder weights.
+        output_stride: largest stride of a timm encoder.
+        freeze_norm: freeze batch norm of the encoder.
+        levels: number of feature maps of the encoder.
+        frozen: number of levels of the encoder whose weights are frozen.
+        pyramid_pooling: apply :class:`PyramidPooling` to the coarsest feature map.
 
     Raises:
         CongealError: as :class:`PixelNetwork` and :func:`build_encoder`.
@@ -117,22 +117,23 @@ NETWORKS: Mapping[str, type[PixelNetwork]] = MappingProxyType(
 def build_network(
     name: str, in_channels: int, out_channels: Mapping[str, int], **options: Any
 ) -> PixelNetwork:
-    """Make a network by name: an image in, one map per head out.
+    """Make a network by name.
 
-    The forward pass takes a normalised image ``(B, C, H, W)``, sides of any length, and gives
-    maps ``(B, D, ceil(H / stride), ceil(W / stride))`` by name of the head. The attribute
-    ``stride`` tells the stride of the maps; ``divisor`` what the sides must be divisible by to
-    need no padding. The heads share all layers but the last.
+    Its forward pass takes a normalised image ``(B, C, H, W)`` of any size and returns maps
+    ``(B, D, ceil(H / stride), ceil(W / stride))`` by name of the head. The heads share all layers
+    but the last. The attribute ``stride`` is the stride of the maps; images whose sides are
+    multiples of the attribute ``divisor`` are not padded.
 
     Args:
-        name: a name of :data:`NETWORKS`.
-        in_channels: C of the image, coordinate channels included.
+        name: key of :data:`NETWORKS`.
+        in_channels: C, channels of the image, coordinate channels included.
         out_channels: D of each head by name, such as ``{"embedding": 8, "semantic": 3}``.
-        options: of the network's class, such as ``stride``, ``encoder`` or ``width_divisor``.
+        options: arguments of the network's class, such as ``stride``, ``encoder`` or
+            ``width_divisor``.
 
     Raises:
-        CongealError: the name or an option is unknown (the nearest is suggested), or as the
-            network's class says.
+        CongealError: the name or an option is unknown (the nearest is suggested), or an option
+            does not fit the network.
 
     Example:
         >>> import torch
@@ -144,8 +145,9 @@ def build_network(
     """
     if name not in NETWORKS:
         raise unknown("network", name, NETWORKS)
-    known = set(inspect.signature(NETWORKS[name]).parameters) - {"in_channels", "out_channels"}
+    parameters = inspect.signature(NETWORKS[name]).parameters
+    available = set(parameters) - {"in_channels", "out_channels"}
     for option in options:
-        if option not in known:
-            raise unknown(f"option of the network {name!r}", option, known)
+        if option not in available:
+            raise unknown(f"option of the network {name!r}", option, available)
     return NETWORKS[name](in_channels, out_channels, **options)

@@ -11,9 +11,9 @@ from congeal.networks.pixelwise import PixelNetwork, initialise, narrowed
 
 __all__ = ["ResNet38"]
 
-# Per level: channels of the convolutions of a unit, number of units, stride, dilation. Three
-# convolutions in a unit: 1 x 1, 3 x 3, 1 x 1. In the classifier later levels halve the sides too;
-# here they are dilated instead.
+# Per level: channels of the convolutions of a unit, number of units, stride, dilation. Units with
+# three convolutions have kernels 1 x 1, 3 x 3, 1 x 1. The classifier halves the sides at later
+# levels too; here these levels are dilated instead.
 LEVELS: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
     ((128, 128), 3, 2, 1),
     ((256, 256), 3, 2, 1),
@@ -22,9 +22,9 @@ LEVELS: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
     ((512, 1024, 2048), 1, 1, 4),
     ((1024, 2048, 4096), 1, 1, 4),
 )
-DROPOUT = (0.0, 0.0, 0.0, 0.0, 0.3, 0.5)  # inside the units of each level
-STEM, TOP = 64, 512  # channels of the first convolution and of the one before the heads
-TOP_DILATION = 12  # of the last two convolutions
+DROPOUT = (0.0, 0.0, 0.0, 0.0, 0.3, 0.5)  # rate inside the units of each level
+STEM, TOP = 64, 512  # channels of the first convolution, and of the last one before the heads
+TOP_DILATION = 12  # dilation of the last two convolutions
 
 
 class ResNet38(PixelNetwork):
@@ -41,10 +41,10 @@ class ResNet38(PixelNetwork):
     (He et al. 2016). The dilation of the top and the dropout rates carry no weights.
 
     Args:
-        in_channels: of the image.
+        in_channels: channels of the image.
         out_channels: channels of each head by name.
-        stride: of the maps: 8 (None), 4, 2 or 1 by bilinear interpolation, or coarser.
-        width_divisor: all channels of the trunk are divided by it.
+        stride: stride of the maps: 8 (None); 4, 2 or 1 by bilinear interpolation; or coarser.
+        width_divisor: divides all channels of the trunk.
 
     Raises:
         CongealError: as :class:`PixelNetwork`, or ``width_divisor`` does not divide the channels.
@@ -99,7 +99,7 @@ def _units(channels: int, width_divisor: int) -> Iterator[_Unit]:
 
 
 class _Unit(nn.Module):
-    """Batch norm, ReLU, convolution, two or three times, around a shortcut."""
+    """Residual unit in pre-activation order: batch norm, ReLU, convolution, 2 or 3 times."""
 
     def __init__(self, channels: list[int], stride: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -111,17 +111,22 @@ class _Unit(nn.Module):
             before, after = channels[number], channels[number + 1]
             if number:
                 layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), nn.Dropout(dropout)]
-            step, spread = 1 if number else stride, dilation if kernel == 3 else 1
-            layers.append(
-                nn.Conv2d(before, after, kernel, step, spread * (kernel // 2), spread, bias=False)
-            )
+            s, d = 1 if number else stride, dilation if kernel == 3 else 1
+            padding = d * (kernel // 2)
+            layers.append(nn.Conv2d(before, after, kernel, s, padding, d, bias=False))
         self.body = nn.Sequential(*layers)
+        self.stride = stride
         self.shortcut: nn.Module | None = None
         if first != self.channels or stride > 1:
-            self.shortcut = nn.Conv2d(first, self.channels, 1, stride, bias=False)
+            self.shortcut = nn.Conv2d(first, self.channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, C_out, H / stride, W / stride)``."""
-        ready = functional.relu(self.norm(x))
-        y: Tensor = self.body(ready) + (x if self.shortcut is None else self.shortcut(ready))
+        activated = functional.relu(self.norm(x))
+        if self.shortcut is not None:
+            # Subsampled before the convolution, not by its stride: PyTorch 2.14 writes outside its
+            # memory in the backward pass of a 1 x 1 convolution of stride 2 with under 16 channels
+            # in channels_last on CPUs with AVX-512.
+            x = self.shortcut(activated[..., :: self.stride, :: self.stride])
+        y: Tensor = self.body(activated) + x
         return y

@@ -1,4 +1,4 @@
-"""SegNet (Badrinarayanan, Kendall, Cipolla, 2017): VGG-16, and its mirror image as decoder."""
+"""SegNet (Badrinarayanan, Kendall, Cipolla, 2017): VGG-16 with a mirrored decoder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["SegNet"]
 
 
 class SegNet(PixelNetwork):
-    """SegNet: 13 convolutions of VGG-16, pooled five times, and their mirror image.
+    """SegNet: the 13 convolutions of VGG-16 with five poolings, and a mirrored decoder.
 
-    Each decoder stage places its input at the maxima that the encoder's pooling chose, then
-    convolves; all convolutions are 3 x 3 with batch norm and ReLU, but for the last, which has
-    none and is one per head. 29.4 million weights with one head of 19 classes.
+    Each decoder stage unpools its input to the maxima of the encoder's pooling, then convolves. All
+    convolutions are 3 x 3 with batch norm and ReLU, except the last, one per head. 29.4 million
+    weights with one head of 19 classes.
 
     Source: V. Badrinarayanan et al., "SegNet: A Deep Convolutional Encoder-Decoder Architecture
     for Image Segmentation", PAMI 2017, section 3.
 
     Args:
-        in_channels: of the image.
+        in_channels: channels of the image.
         out_channels: channels of each head by name.
-        stride: of the maps: 1 (None), or coarser, by the mean.
-        width_divisor: all channels are divided by it (tests and tiny models).
+        stride: stride of the maps: 1 (None), or coarser by average pooling.
+        width_divisor: divides all channels (tests and tiny models).
 
     Raises:
         CongealError: as :class:`PixelNetwork`, or ``width_divisor`` does not divide the channels.
@@ -55,8 +55,8 @@ class SegNet(PixelNetwork):
         self.encoder = nn.ModuleList(
             _convolutions([first, *stage]) for first, stage in zip(before, widths, strict=False)
         )
-        # A stage of the decoder ends with the channels its encoder stage began with, except the
-        # finest, whose last convolution is the head.
+        # A decoder stage ends with the input channels of its encoder stage. The finest one has one
+        # convolution less, because the head is its last.
         mirrored = [
             _convolutions([*reversed(stage), first])
             for first, stage in zip(before[1:], widths[1:], strict=False)
@@ -69,11 +69,11 @@ class SegNet(PixelNetwork):
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
         """``(B, C, H, W)``, sides divisible by 32, to maps ``(B, D, H, W)``."""
-        x, places = image, []
+        x, pooling = image, []
         for stage in self.encoder:
             x, indices = functional.max_pool2d(stage(x), 2, return_indices=True)
-            places.append(indices)
-        for stage, indices in zip(reversed(self.decoder), reversed(places), strict=True):
+            pooling.append(indices)
+        for stage, indices in zip(reversed(self.decoder), reversed(pooling), strict=True):
             x = stage(functional.max_unpool2d(x, indices, [2, 2]))
         return {name: head(x) for name, head in self.heads.items()}
 

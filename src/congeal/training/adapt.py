@@ -1,4 +1,4 @@
-"""Settings of a training that follow from the images and the method."""
+"""Training settings derived from the images and the method: crop size and image sampling."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from congeal.data.measures import some_samples
 from congeal.data.sample import Dataset
 from congeal.data.zoom import zoomed_size
 from congeal.methods.method import Method
-from congeal.training.config import LARGEST_CROP
+from congeal.training.config import MAX_CROP
 
 __all__ = ["crop_range", "suggest_crop", "suggest_sampling_power"]
 
-MEASURED = 16  # images whose size is looked at
-LEAST_CROP = 96  # px
-COUNTED = 2000  # images, up to which the objects of each are counted
-SAMPLING_POWER = 0.5  # how much more often crowded images are drawn
+SIZE_IMAGES = 16  # images whose size is measured
+MIN_CROP = 96  # px
+MAX_COUNTED_IMAGES = 2000  # counting objects reads every image; not done for larger datasets
+SAMPLING_POWER = 0.5  # images are drawn in proportion to (number of objects)^power
 
 
 def suggest_crop(dataset: Dataset, model: Method, *, small: bool) -> int:
-    """Choose the side of the training crops.
+    """Choose the side of the training crops, at most 256 pixels.
 
-    Where objects need to differ over the whole image, the crop holds all of it, up to 256 pixels.
-    Where they need to differ within a radius only, it needs room for neighbours and no more: in a
-    short training many small crops teach more than few large ones with as many pixels.
+    Without ``model.context_radius`` the crop covers the largest of the measured images at the input
+    scale. With it the crop is 2.5 * context if ``small``, else 256 pixels. In a short training many
+    small crops give better results than few large ones with the same number of pixels.
 
     Args:
-        dataset: of training images; 16 of them, evenly spread, are read if need be.
-        model: to be trained, whose context, scale and divisor count.
-        small: whether to go down to what the context needs, as on a CPU.
+        dataset: training images; 16 of them, evenly spread, are read if the model has no context.
+        model: model to train; its context, scale and divisor are used.
+        small: prefer small crops, as on a CPU.
 
     Returns:
-        Pixels, a multiple of the model's divisor.
+        Side in pixels, a multiple of the model's divisor.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -40,26 +40,26 @@ def suggest_crop(dataset: Dataset, model: Method, *, small: bool) -> int:
         >>> suggest_crop(open_dataset("sticks", "train", count=2, size=96), model, small=True)
         96
     """
-    if model.context is None:
-        sizes = (sample.labels.shape for sample in some_samples(dataset, MEASURED))
+    if model.context_radius is None:
+        sizes = (sample.labels.shape for sample in some_samples(dataset, SIZE_IMAGES))
         wanted = float(max(max(zoomed_size((h, w), model.scale)) for h, w in sizes))
     else:
-        wanted = 2.5 * model.context if small else LARGEST_CROP
+        wanted = 2.5 * model.context_radius if small else MAX_CROP
     divisor = model.divisor
-    least = max(2 * divisor, LEAST_CROP)
-    return divisor * math.ceil(min(max(wanted, least), LARGEST_CROP) / divisor)
+    smallest = max(2 * divisor, MIN_CROP)
+    return divisor * math.ceil(min(max(wanted, smallest), MAX_CROP) / divisor)
 
 
 def crop_range(dataset: Dataset, model: Method, *, small: bool) -> tuple[int, int]:
-    """Sides of crops among which the time decides: that of :func:`suggest_crop`, and half of it.
+    """Range of crop sides to choose from by speed: about half of :func:`suggest_crop`, up to it.
 
     Args:
-        dataset: of training images.
-        model: to be trained.
-        small: whether to go down to what the context needs, as on a CPU.
+        dataset: training images.
+        model: model to train.
+        small: prefer small crops, as on a CPU.
 
     Returns:
-        The smallest and the largest, in pixels, multiples of the model's divisor.
+        Smallest and largest side in pixels, multiples of the model's divisor.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -68,24 +68,25 @@ def crop_range(dataset: Dataset, model: Method, *, small: bool) -> tuple[int, in
         >>> crop_range(open_dataset("rods", "train", count=2), model, small=True)
         (128, 224)
     """
-    most = suggest_crop(dataset, model, small=small)
+    largest = suggest_crop(dataset, model, small=small)
     divisor = model.divisor
-    least = divisor * math.ceil(max(most / 2, LEAST_CROP, 2 * divisor) / divisor)
-    return min(least, most), most
+    smallest = divisor * math.ceil(max(largest / 2, MIN_CROP, 2 * divisor) / divisor)
+    return min(smallest, largest), largest
 
 
 def suggest_sampling_power(dataset: Dataset, model: Method) -> float:
-    """Choose how much more often images of many objects are drawn in training.
+    """Choose the power of the number of objects by which images are sampled in training.
 
-    Where objects need to differ from their neighbours only, images differ in how many objects
-    they hold, and scores are mostly about the full ones. To know them, every image is read.
+    A model with a context is for crowded images. Scores then depend mostly on the images with many
+    objects, so these are drawn more often. Counting objects reads every image once, which takes too
+    long for more than 2,000 images.
 
     Args:
-        dataset: of training images, of which none is read here.
-        model: to be trained, whose context counts.
+        dataset: training images; none is read here.
+        model: model to train; only its context is used.
 
     Returns:
-        The power of the number of objects: 0.5, or 0 for few objects or over 2,000 images.
+        0.5 for models with a context and at most 2,000 images, else 0 (all images equally often).
 
     Example:
         >>> from congeal.data import open_dataset
@@ -94,4 +95,4 @@ def suggest_sampling_power(dataset: Dataset, model: Method) -> float:
         >>> suggest_sampling_power(open_dataset("discs", "train", count=2), model)
         0.5
     """
-    return SAMPLING_POWER if model.context and len(dataset) <= COUNTED else 0.0
+    return SAMPLING_POWER if model.context_radius and len(dataset) <= MAX_COUNTED_IMAGES else 0.0

@@ -1,4 +1,8 @@
-"""Crops and batches that the time allows: the first steps are measured, then a shape is chosen."""
+"""Batch and crop size chosen by the time available.
+
+Flow: candidate shapes (batch x crop) -> time a few update steps of two shapes on a copy of the
+model -> linear model of the seconds per step -> the largest shape with time for 1,000 steps.
+"""
 
 from __future__ import annotations
 
@@ -25,32 +29,32 @@ from congeal.training.validation import evenly_spread
 __all__ = [
     "Shape",
     "Speed",
+    "candidate_shapes",
     "choose_shape",
+    "expectation_lines",
     "fit_to_time",
     "is_timed",
     "measure_speed",
-    "shapes",
-    "tell",
 ]
 
-ENOUGH = 1000  # updates, from which larger crops and batches are worth more than more updates
-FEW = 200  # updates, below which little is learnt from scratch
-SHARE = 0.85  # of the time is for updates; the rest for validation and tuning
-ROUNDS = 30  # of a training: chances to validate and to write a checkpoint
-WARMUP = 0.1  # largest share of the updates over which the rate rises
-MEASURING = 0.04  # largest share of the time for measuring
-TIMED = 3  # steps of each shape, beside a first one that is not counted
-IMAGES = 4  # that are read for it
-BATCHES = (8, 4, 2)
-OPEN = ("batch_size", "crop", "steps_per_epoch", "warmup")
+ENOUGH_STEPS = 1000  # above it, larger crops and batches help more than further steps
+FEW_STEPS = 200  # below it, a training from scratch learns little
+STEP_SHARE = 0.85  # of the time for update steps; the rest for validation and tuning
+EPOCHS = 30  # of a training: a validation or checkpoint is possible after each
+MAX_WARMUP_SHARE = 0.1  # of the update steps
+MEASURING_SHARE = 0.04  # of the time, at most, for measuring the speed
+TIMED_STEPS = 3  # of each shape, after one step that is not counted
+MEASURED_IMAGES = 4  # images read for measuring
+BATCH_SIZES = (8, 4, 2)
+TIMED_SETTINGS = ("batch_size", "crop", "steps_per_epoch", "warmup")  # chosen by the time
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a batch.
+    """Shape of a batch.
 
     Attributes:
-        batch: crops in it.
+        batch: number of crops.
         crop: side of a crop in pixels.
     """
 
@@ -59,17 +63,17 @@ class Shape:
 
     @property
     def pixels(self) -> int:
-        """Of the whole batch."""
+        """Pixels of the whole batch."""
         return self.batch * self.crop**2
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How long an update takes.
+    """Time of an update step: fixed + per_pixel * pixels of the batch.
 
     Attributes:
-        fixed: seconds, whatever the shape.
-        per_pixel: seconds for each pixel of a batch.
+        fixed: seconds per step.
+        per_pixel: seconds per pixel of the batch.
 
     Example:
         >>> Speed(0.1, 1e-6).seconds(Shape(4, 500))
@@ -80,90 +84,112 @@ class Speed:
     per_pixel: float
 
     def seconds(self, shape: Shape) -> float:
-        """Of an update of such a batch."""
+        """Seconds per update step with batches of this shape."""
         return self.fixed + self.per_pixel * shape.pixels
 
     @staticmethod
     def through(timed: Sequence[tuple[Shape, float]]) -> Speed:
-        """The line through the times of one shape or two; no part of it is negative.
+        """The line through the times of one or two shapes, with no negative coefficient.
+
+        Args:
+            timed: shape and seconds per step, the smallest shape first.
 
         Example:
             >>> Speed.through([(Shape(1, 10), 1.0), (Shape(2, 10), 1.5)]).fixed
             0.5
         """
-        (small, least), (large, most) = timed[0], timed[-1]
-        if large.pixels == small.pixels or most <= least:
-            return Speed(0.0, most / large.pixels)
-        slope = (most - least) / (large.pixels - small.pixels)
-        fixed = least - slope * small.pixels
-        return Speed(fixed, slope) if fixed > 0 else Speed(0.0, most / large.pixels)
+        (small, small_seconds), (large, large_seconds) = timed[0], timed[-1]
+        proportional = Speed(0.0, large_seconds / large.pixels)
+        if large.pixels == small.pixels or large_seconds <= small_seconds:
+            return proportional
+        slope = (large_seconds - small_seconds) / (large.pixels - small.pixels)
+        fixed = small_seconds - slope * small.pixels
+        return Speed(fixed, slope) if fixed > 0 else proportional
 
 
-def shapes(
-    least: int, most: int, divisor: int, *, batch: int | None = None, crop: int | None = None
+def candidate_shapes(
+    smallest: int,
+    largest: int,
+    divisor: int,
+    *,
+    batch: int | None = None,
+    crop: int | None = None,
 ) -> list[Shape]:
-    """Shapes of batches to choose from, the largest first.
+    """Batch shapes to choose from, the most pixels first.
 
-    Batches shrink before crops do: a crop has to hold an object and its neighbours.
+    With less time the batch shrinks before the crop does, because a crop must hold an object and
+    its neighbours.
 
     Args:
-        least: side of the smallest crops in pixels.
-        most: side of the largest.
-        divisor: that sides have to be multiples of.
-        batch: the only number of crops to consider.
-        crop: the only side to consider.
+        smallest: smallest side of a crop in pixels.
+        largest: largest side.
+        divisor: sides between them are multiples of it.
+        batch: fixed batch size, if any.
+        crop: fixed side, if any.
 
     Example:
-        >>> [(one.batch, one.crop) for one in shapes(96, 160, 32)]
+        >>> [(shape.batch, shape.crop) for shape in candidate_shapes(96, 160, 32)]
         [(8, 160), (8, 128), (4, 160), (4, 128), (4, 96), (2, 96)]
     """
-    sides = [crop] if crop else sorted({least, *_between(least, most, divisor), most})
-    counts = [batch] if batch else BATCHES
-    found = {Shape(count, side) for count in counts for side in sides}
-    if not batch:  # many small crops, or a few large ones, never both few and small but the last
-        found -= {Shape(BATCHES[0], side) for side in sides[:-1] if side == least}
-        found -= {Shape(BATCHES[-1], side) for side in sides[1:]}
-    return sorted(found, key=lambda one: (one.pixels, one.crop), reverse=True)
+    sides = [crop] if crop else sorted({smallest, *_between(smallest, largest, divisor), largest})
+    sizes = [batch] if batch else BATCH_SIZES
+    found = {Shape(size, side) for size in sizes for side in sides}
+    if not batch:  # the largest batch not with the smallest crop, the smallest batch only with it
+        found -= {Shape(BATCH_SIZES[0], side) for side in sides[:-1] if side == smallest}
+        found -= {Shape(BATCH_SIZES[-1], side) for side in sides[1:]}
+    return sorted(found, key=lambda shape: (shape.pixels, shape.crop), reverse=True)
 
 
-def _between(least: int, most: int, divisor: int) -> Iterator[int]:
-    side = least
-    while (side := divisor * math.ceil(1.25 * side / divisor)) < most:
+def _between(smallest: int, largest: int, divisor: int) -> Iterator[int]:
+    """Sides between two, in steps of about 1.25."""
+    side = smallest
+    while (side := divisor * math.ceil(1.25 * side / divisor)) < largest:
         yield side
 
 
-def choose_shape(ahead: Sequence[Shape], speed: Speed, seconds: float) -> Shape:
-    """The largest shape of which there is time for a thousand updates, else the quickest.
+def choose_shape(candidates: Sequence[Shape], speed: Speed, seconds: float) -> Shape:
+    """The first candidate with time for 1,000 update steps, else the fastest one.
+
+    Args:
+        candidates: shapes, the largest first.
+        speed: time of an update step.
+        seconds: length of the training.
 
     Example:
-        >>> ahead = [Shape(8, 256), Shape(4, 128)]
-        >>> choose_shape(ahead, Speed(0.0, 1e-6), 700.0)
+        >>> candidates = [Shape(8, 256), Shape(4, 128)]
+        >>> choose_shape(candidates, Speed(0.0, 1e-6), 700.0)
         Shape(batch=8, crop=256)
-        >>> choose_shape(ahead, Speed(0.0, 1e-6), 60.0)
+        >>> choose_shape(candidates, Speed(0.0, 1e-6), 60.0)
         Shape(batch=4, crop=128)
     """
-    fitting = (one for one in ahead if SHARE * seconds >= ENOUGH * speed.seconds(one))
-    return next(fitting, min(ahead, key=speed.seconds))
+    available = STEP_SHARE * seconds
+    affordable = (s for s in candidates if available >= ENOUGH_STEPS * speed.seconds(s))
+    return next(affordable, min(candidates, key=speed.seconds))
 
 
 def is_timed(config: TrainConfig, given: set[str]) -> bool:
-    """Whether the clock ends a training, and something is left for it to decide."""
-    by_clock = config.max_minutes is not None and config.epochs is None
-    return by_clock and not given.issuperset(OPEN)
-
-
-def tell(config: TrainConfig, updates: float, start: str | None = None) -> list[str]:
-    """What to expect of the time, and what to do where it is too little.
+    """Whether the length is given in minutes only, and a setting is left to be chosen by it.
 
     Args:
-        config: of the training.
-        updates: to expect.
-        start: model that the training starts from, of which few updates may be enough.
+        config: settings of the training.
+        given: names of the settings that the user gave.
+    """
+    by_clock = config.max_minutes is not None and config.epochs is None
+    return by_clock and not given.issuperset(TIMED_SETTINGS)
+
+
+def expectation_lines(config: TrainConfig, updates: float, start: str | None = None) -> list[str]:
+    """Messages on the expected number of update steps; the second one warns if it is small.
+
+    Args:
+        config: settings of the training.
+        updates: expected number of update steps.
+        start: start model, if any.
 
     Example:
-        >>> tell(TrainConfig(batch_size=4, crop=128, max_minutes=5), 913.0)
+        >>> expectation_lines(TrainConfig(batch_size=4, crop=128, max_minutes=5), 913.0)
         ['about 910 updates of 4 x 128 px in 5 minutes']
-        >>> len(tell(TrainConfig(batch_size=4, crop=128, max_minutes=5), 91.0))
+        >>> len(expectation_lines(TrainConfig(batch_size=4, crop=128, max_minutes=5), 91.0))
         2
     """
     number = int(float(f"{max(updates, 1):.2g}"))
@@ -171,11 +197,11 @@ def tell(config: TrainConfig, updates: float, start: str | None = None) -> list[
         f"about {number:,} update{'s' * (number > 1)} of {config.batch_size} x {config.crop} px "
         f"in {minutes(config.max_minutes or 0)}"
     ]
-    if number < FEW:
-        much = "enough only where objects look like those of the start model" if start else ""
+    if number < FEW_STEPS:
+        effect = "enough only if objects look like those of the start model" if start else ""
         lines.append(
-            f"few updates, {much or 'so little will be learnt'}: give more minutes "
-            "(--max-minutes) or show images smaller (--set input.scale=0.5)"
+            f"few updates, {effect or 'so the model will learn little'}: give more minutes "
+            "(--max-minutes) or a smaller input scale (--set input.scale=0.5)"
         )
     return lines
 
@@ -188,80 +214,85 @@ def fit_to_time(
     crops: tuple[int, int],
     seconds: float,
 ) -> tuple[TrainConfig, float]:
-    """Choose batch and crop, where they are left open, by how long the first updates take.
+    """Choose batch size, crop, epoch length and warm-up by the measured speed.
 
     Args:
-        config: of a training whose length is in minutes.
-        given: names of settings that somebody chose; they stay as they are.
-        model: to be trained; it is left as it is.
-        training: images, of which a few are read.
-        crops: smallest and largest side of the crops to choose from, in pixels.
-        seconds: that there are.
+        config: settings of a training whose length is in minutes.
+        given: names of the settings that the user gave; they are kept.
+        model: model to train; unchanged.
+        training: training images; four are read.
+        crops: smallest and largest side of a crop in pixels.
+        seconds: time left.
 
     Returns:
-        The settings, complete, and the number of updates to expect.
+        The complete settings, and the expected number of update steps.
     """
-    ahead = shapes(
+    candidates = candidate_shapes(
         *crops,
         model.divisor,
         batch=config.batch_size if "batch_size" in given else None,
         crop=config.crop if "crop" in given else None,
     )
-    speed = measure_speed(config, model, training, ahead, MEASURING * seconds)
-    shape = choose_shape(ahead, speed, seconds)
-    updates = SHARE * seconds / (speed.seconds(shape) * config.accumulate)
+    speed = measure_speed(config, model, training, candidates, MEASURING_SHARE * seconds)
+    shape = choose_shape(candidates, speed, seconds)
+    updates = STEP_SHARE * seconds / (speed.seconds(shape) * config.accumulate)
     chosen: dict[str, Any] = {"batch_size": shape.batch, "crop": shape.crop}
-    chosen["warmup"] = min(config.warmup, math.ceil(WARMUP * updates))
-    chosen["steps_per_epoch"] = max(1, math.ceil(updates / ROUNDS))
-    kept = {name: value for name, value in chosen.items() if name not in given}
-    return config.model_copy(update=kept), updates
+    chosen["warmup"] = min(config.warmup, math.ceil(MAX_WARMUP_SHARE * updates))
+    chosen["steps_per_epoch"] = max(1, math.ceil(updates / EPOCHS))
+    update = {name: value for name, value in chosen.items() if name not in given}
+    return config.model_copy(update=update), updates
 
 
 def measure_speed(
-    config: TrainConfig, model: Method, training: Dataset, ahead: Sequence[Shape], limit: float
+    config: TrainConfig,
+    model: Method,
+    training: Dataset,
+    candidates: Sequence[Shape],
+    limit: float,
 ) -> Speed:
-    """Time a few updates of the smallest shape and of a larger one, on a copy of the model.
+    """Time update steps of the smallest and of the middle candidate, on a copy of the model.
 
     Args:
-        config: of the training.
-        model: to be trained; it is left as it is, and so is the state of chance.
-        training: images, of which four are read.
-        ahead: shapes to choose from, the largest first.
-        limit: seconds after which no further update is begun.
+        config: settings of the training.
+        model: model to train; unchanged, as is the state of PyTorch's random numbers.
+        training: training images; four are read.
+        candidates: shapes, the largest first.
+        limit: seconds after which no further step begins.
     """
-    ends = now() + limit
-    small, other = ahead[-1], ahead[len(ahead) // 2]
+    deadline = now() + limit
+    smallest, middle = candidates[-1], candidates[len(candidates) // 2]
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices):
-        twin = copy.deepcopy(model)
-        timed = [(small, _seconds_of(config, twin, training, small, ends))]
-        if now() < ends and other != small:
-            timed.append((other, _seconds_of(config, twin, training, other, ends)))
+        trial_model = copy.deepcopy(model)
+        timed = [(smallest, _step_seconds(config, trial_model, training, smallest, deadline))]
+        if now() < deadline and middle != smallest:
+            timed.append((middle, _step_seconds(config, trial_model, training, middle, deadline)))
     return Speed.through(timed)
 
 
-def _seconds_of(
-    config: TrainConfig, model: Method, training: Dataset, shape: Shape, ends: float
+def _step_seconds(
+    config: TrainConfig, model: Method, training: Dataset, shape: Shape, deadline: float
 ) -> float:
-    """Median seconds of an update of such a batch, the making of it included."""
+    """Median seconds of an update step, the preparation of its batch included."""
     sized = config.model_copy(update={"batch_size": shape.batch, "crop": shape.crop})
     device = torch.device("cpu" if is_on_cpu(config.device) else _accelerator(config.device))
     model.to(device).to(memory_format=torch.channels_last).train()
-    rows = _rows(sized, model, training)
+    stream = _cached_stream(sized, model, training)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     parts = choose_replicas(sized, model)
     replicas = Replicas(model, parts) if parts > 1 else None
     times: list[float] = []
     stage = model.stages()[0].name
     try:
-        while len(times) <= TIMED and (not times or now() < ends):
+        while len(times) <= TIMED_STEPS and (not times or now() < deadline):
             started = now()
-            batch = Batch.collate([rows[len(times) * shape.batch + k] for k in range(shape.batch)])
+            first = len(times) * shape.batch
+            batch = Batch.collate([stream[first + k] for k in range(shape.batch)])
             loss = _loss(sized, model, replicas, batch.to(device), stage)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            float(loss.detach())  # waits for an accelerator
+            float(loss.detach())  # waits for the GPU
             times.append(now() - started)
     finally:
         if replicas is not None:
@@ -269,11 +300,11 @@ def _seconds_of(
     return float(np.median(times[1:] or times))
 
 
-def _rows(config: TrainConfig, model: Method, training: Dataset) -> TrainStream:
-    """Crops as training makes them, of a few images that are read already."""
-    few = Subset(model.prepare(training), evenly_spread(len(training), IMAGES))
+def _cached_stream(config: TrainConfig, model: Method, training: Dataset) -> TrainStream:
+    """The stream of training crops, of a few images that are already in its cache."""
+    images = Subset(model.prepare(training), evenly_spread(len(training), MEASURED_IMAGES))
     stream = TrainStream(
-        few,
+        images,
         config.augment(),
         seed=config.seed,
         ahead=0,
@@ -283,19 +314,20 @@ def _rows(config: TrainConfig, model: Method, training: Dataset) -> TrainStream:
         objects_only=model.task.learns_from != "semantic",
         percentiles=model.percentiles,
     )
-    for index in range(len(few)):
-        stream[index]
+    for index in range(len(images)):
+        stream[index]  # fills the cache, so that reading files is not timed
     return stream
 
 
 def _loss(
     config: TrainConfig, model: Method, replicas: Replicas | None, batch: Batch, stage: str
 ) -> torch.Tensor:
-    chance = seeded_generator(config.seed)
+    """Training loss of a batch, a scalar."""
+    generator = seeded_generator(config.seed)
 
     def terms(model: Method, batch: Batch) -> dict[str, torch.Tensor]:
         with precision_context(config):
-            return model.losses(batch.channels_last(), stage=stage, generator=chance)
+            return model.losses(batch.channels_last(), stage=stage, generator=generator)
 
     if replicas is None:
         return torch.stack(list(terms(model, batch).values())).sum()

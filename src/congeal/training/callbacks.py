@@ -1,4 +1,4 @@
-"""What happens beside the training step: the log, and the clock that ends the training."""
+"""Callbacks of the training: the log as CSV, and the clock that ends the training."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Clock", "History"]
 
 
 class History(Callback):
-    """Appends to ``log.csv`` every few steps, at the first of each stage, and at each validation.
+    """Appends rows to ``log.csv``: every few steps, at the first of a stage, at each validation.
 
-    Columns are the step, the clock, the method's own loss terms and the scores of its task. A
-    term that comes up later, in another stage, gets a column then.
+    Columns are step, epoch, stage, seconds, learning rate, loss, the loss terms of the method and
+    the scores of the task. A term that first appears in a later stage gets a new column.
 
     Args:
-        path: of the file; rows later than the step resumed from are cut off.
+        path: path of the file. When a training is resumed, rows after its step are removed.
         every: steps between rows.
     """
 
@@ -32,11 +32,11 @@ class History(Callback):
     def __init__(self, path: Path, every: int = 10) -> None:
         self.path = path
         self.every = every
-        self.written = 0
+        self.written = 0  # last step with a row
         self.columns = list(self.COLUMNS)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Keep the rows up to this step; write the header of a new file."""
+        """Rewrite the file with the rows up to this step; a new file gets its header."""
         if not trainer.is_global_zero:
             return
         self.written = trainer.global_step
@@ -45,7 +45,7 @@ class History(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write a row now and then."""
+        """Write a row every ``every`` steps and at the first step of a stage."""
         del outputs, batch, batch_idx
         first = trainer.global_step == pl_module.stages.first_step + 1
         due = first or trainer.global_step % self.every == 0
@@ -57,7 +57,11 @@ class History(Callback):
                 logger.log_metrics({"lr": pl_module.rate, **terms}, trainer.global_step)
 
     def write(self, trainer: lightning.Trainer, trainee: Trainee, values: dict[str, float]) -> None:
-        """Append one row."""
+        """Append one row.
+
+        Raises:
+            CongealError: the file cannot be written.
+        """
         row: dict[str, Any] = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
@@ -76,8 +80,8 @@ class History(Callback):
             raise CongealError(f"cannot write {self.path}: {error.strerror}") from error
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        before = list(rows[0]) if rows else []
-        self.columns += [name for name in before if name not in self.columns]
+        stored = list(rows[0]) if rows else []
+        self.columns += [name for name in stored if name not in self.columns]
         with atomic_path(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
@@ -85,7 +89,7 @@ class History(Callback):
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    """The whole rows of a log up to a step; none when the training begins."""
+    """Complete rows of a log up to a step; none at step 0."""
     if not step or not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -94,30 +98,31 @@ def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
 
 
 class Clock(Callback):
-    """Ends the training when its steps are done, its time is up, or it is asked to stop."""
+    """Ends the training when its steps or its time are used up, or a stop is requested."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self.signal: int | None = None  # that asked
+        self.stop_requested = False
+        self.signal: int | None = None  # number of the signal that requested it
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Do nothing more when what is resumed was at its end."""
+        """Stop at once if the training that is resumed was complete."""
         self._stop_if(self._time_is_up(trainer, pl_module), trainer)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop after this update when it is time, never between the batches of an update."""
+        """Stop after a complete update step, never between its accumulated batches."""
         del outputs, batch
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._stop_if(self._time_is_up(trainer, pl_module) or self.asked, trainer)
+            self._stop_if(self._time_is_up(trainer, pl_module) or self.stop_requested, trainer)
 
     @staticmethod
     def _time_is_up(trainer: lightning.Trainer, trainee: Trainee) -> bool:
-        """By the clock of the first process; any may be asked to stop."""
+        """By the clock of the first process; False in all others."""
         return bool(trainer.is_global_zero and trainee.progress >= 1)
 
     @staticmethod
-    def _stop_if(wish: bool, trainer: lightning.Trainer) -> None:
-        if trainer.strategy.reduce_boolean_decision(wish, all=False):
+    def _stop_if(wanted: bool, trainer: lightning.Trainer) -> None:
+        """Stop all processes if any of them wants to."""
+        if trainer.strategy.reduce_boolean_decision(wanted, all=False):
             trainer.should_stop = True

@@ -1,4 +1,4 @@
-"""The channels that a training takes of the images: those chosen, or all as given."""
+"""Image channels of a training: those of the setting ``input.channels``, or all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from congeal.errors import CongealError, quoted
 
 __all__ = ["channels_of", "channels_wanted"]
 
-_USUAL = (1, 3)  # gray and RGB, which every model takes
+_GRAY_OR_RGB = (1, 3)  # channel counts that every model takes
 
 
 def channels_wanted(settings: Mapping[str, Any]) -> Channels:
-    """Find the setting ``input.channels``, by path or section; all channels where it is left out.
+    """Read the setting ``input.channels``, given by path or by section.
+
+    Args:
+        settings: settings as passed to :func:`congeal.train`.
+
+    Returns:
+        Channel indices in order, or ``"all"`` if the setting is missing.
 
     Raises:
-        CongealError: it is no list of whole numbers from 0 up.
+        CongealError: the value is not a list of whole numbers >= 0.
 
     Example:
         >>> channels_wanted({"input": {"channels": [2, 0]}}), channels_wanted({"margin": 0.4})
@@ -30,16 +36,23 @@ def channels_wanted(settings: Mapping[str, Any]) -> Channels:
     if found is None:
         return "all"
     found = [found] if isinstance(found, int) else found
-    whole = isinstance(found, list | tuple) and all(
-        isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in found
+    valid = isinstance(found, list | tuple) and all(
+        isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0
+        for channel in found
     )
-    if not whole or not found:
+    if not valid or not found:
         raise CongealError(f"channels: expected whole numbers such as 0,2, got {quoted(found)}")
     return tuple(found)
 
 
 def channels_of(dataset: Dataset) -> tuple[int, ...] | None:
-    """Channels that a dataset takes of its files, for the model to keep; None: gray or RGB.
+    """Channels of the files that a dataset reads, to be stored in the model.
+
+    Args:
+        dataset: any dataset; its first image may be read.
+
+    Returns:
+        Channel indices in order; None for gray or RGB images.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -50,4 +63,4 @@ def channels_of(dataset: Dataset) -> tuple[int, ...] | None:
     if isinstance(chosen, list | tuple):
         return tuple(int(channel) for channel in chosen)
     count = dataset[0].image.shape[2] if len(dataset) else 1
-    return None if count in _USUAL else tuple(range(count))
+    return None if count in _GRAY_OR_RGB else tuple(range(count))

@@ -1,4 +1,4 @@
-"""Checkpoints that are on the disk whole or not at all."""
+"""Checkpoints: atomic writing, safe reading, and checks before a training is resumed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ __all__ = [
     "require_same_run",
 ]
 
-SECONDS = "congeal_seconds"
-PREPARED = "congeal_prepared"  # seconds of making ready
-RESERVE = "congeal_reserve"  # seconds kept for what comes after the last step
-OPTIMIZER = "congeal_optimizer"
-STAGE = "congeal_stage"
+# Keys of a checkpoint beside those of Lightning.
+SECONDS = "congeal_seconds"  # from the first to the last update step
+PREPARED = "congeal_prepared"  # seconds before the first update step
+RESERVE = "congeal_reserve"  # seconds kept for what follows the last update step
+OPTIMIZER = "congeal_optimizer"  # name
+STAGE = "congeal_stage"  # state of the stages
 RUN = "congeal_run"  # data and settings, as plain values
-ADVICE = "remove it to train anew"
+ADVICE = "delete it to start the training again"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes each checkpoint beside the last one and renames it; reads nothing but plain values.
+    """Writes checkpoints atomically and reads tensors and plain values only.
 
-    Lightning's own goes by way of the system's temporary folder, from where a file is copied when
-    that is another disk: a kill, or a disk that fills, would leave half a checkpoint.
+    A checkpoint is written next to the previous one and then renamed. Lightning's own class writes
+    to the system's temporary folder first and copies from there if that is on another disk; a
+    kill or a full disk would then leave half a checkpoint.
 
     Example:
         >>> import tempfile
@@ -54,39 +56,40 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            CongealError: it cannot be written; the one there before is still whole.
+            CongealError: the file cannot be written; the previous checkpoint is unchanged.
         """
         del storage_options
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # a full disk arrives as this, around the OSError
-                raise _root(error) from error
+            except RuntimeError as error:  # PyTorch wraps the OSError of a full disk
+                raise _os_error(error) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint, onto the CPU.
+        """Read a checkpoint onto the CPU.
 
         Raises:
-            CongealError: the file is cut short, or holds something else.
+            CongealError: the file cannot be read, is cut short, or is no checkpoint of congeal.
         """
-        del map_location, weights_only  # nothing but tensors and plain values is ever read
+        del map_location, weights_only  # always the CPU, always tensors and plain values only
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
             raise CongealError(f"cannot read {path}: {error.strerror}") from error
         except Exception as error:
             raise CongealError(
-                f"expected a checkpoint in {path}, it is cut short or foreign; {ADVICE}"
+                f"expected a checkpoint in {path}, got a file that is cut short or of another "
+                f"kind; {ADVICE}"
             ) from error
         if not isinstance(content, dict) or SECONDS not in content:
             raise CongealError(f"expected a checkpoint of congeal in {path}; {ADVICE}")
         return content
 
 
-def _root(error: BaseException) -> OSError:
-    """The OSError that an error comes from, or one that says the same."""
+def _os_error(error: BaseException) -> OSError:
+    """The OSError in the context of an error, or a new one with the same message."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__
@@ -99,16 +102,16 @@ def require_fit(
     optimizers: tuple[str, str],
     variable: Collection[str] = (),
 ) -> None:
-    """Refuse a checkpoint of another model, or of another optimiser.
+    """Check that a checkpoint is of the same network and optimiser.
 
     Args:
-        found: tensors of the checkpoint.
-        wanted: tensors of the model to be trained.
-        optimizers: name in the checkpoint, and name wanted.
-        variable: names of tensors that may have another shape.
+        found: tensors of the checkpoint by name.
+        wanted: tensors of the model to train by name.
+        optimizers: name of the optimiser in the checkpoint, and of the one to train with.
+        variable: names of tensors whose shape may differ.
 
     Raises:
-        CongealError: they differ.
+        CongealError: names, shapes or optimisers differ.
 
     Example:
         >>> require_fit({"a": torch.zeros(2)}, {"a": torch.ones(2)}, ("sgd", "sgd"))
@@ -122,25 +125,25 @@ def require_fit(
     )
     if differ:
         raise CongealError(
-            f"expected the settings of the training to resume, the model differs in {len(differ)} "
-            f"tensors, such as {differ[0]}"
+            "expected the settings of the training to resume, got a model that differs in "
+            f"{len(differ)} tensors, such as {differ[0]}"
         )
     if optimizers[0] != optimizers[1]:
         raise CongealError(
-            f"expected the settings of the training to resume, which has optimizer "
-            f"{optimizers[0]}, got {optimizers[1]}"
+            f"expected the optimizer of the training to resume, {optimizers[0]}, "
+            f"got {optimizers[1]}"
         )
 
 
 def require_same_run(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to resume a training of other data or with other settings.
+    """Check that a checkpoint is of a training with the same data and settings.
 
     Args:
-        found: data and settings of the checkpoint, by name; empty for one of an earlier version.
-        wanted: of this call.
+        found: data and settings in the checkpoint by name; empty in files of earlier versions.
+        wanted: data and settings of this training.
 
     Raises:
-        CongealError: a value differs; the first few are named.
+        CongealError: a value differs; up to three are named.
 
     Example:
         >>> require_same_run({"training.batch_size": 8}, {"training.batch_size": 4})
@@ -151,8 +154,8 @@ training.batch_size was 8, is 4; name another folder for another training
     """
     differ = [name for name in wanted if name in found and found[name] != wanted[name]]
     if differ:
-        some = ", ".join(f"{name} was {found[name]}, is {wanted[name]}" for name in differ[:3])
+        examples = ", ".join(f"{name} was {found[name]}, is {wanted[name]}" for name in differ[:3])
         raise CongealError(
-            f"expected the data and settings of the training to resume: {some}; "
+            f"expected the data and settings of the training to resume: {examples}; "
             "name another folder for another training"
         )

@@ -1,4 +1,4 @@
-"""What goes wrong in a training, told in one line where a user can do something about it."""
+"""Errors of a training, turned into one line where the user can act on them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from congeal.errors import CongealError
 from congeal.processes import is_lost
 
-__all__ = ["LostProcess", "lost_processes", "one_line_errors", "plain_error"]
+__all__ = ["LostProcessError", "lost_processes", "one_line_errors", "plain_error"]
 
 
-class LostProcess(CongealError):  # noqa: N818 -- what happened to another one
-    """Another process of this training is gone."""
+class LostProcessError(CongealError):
+    """Another process of a distributed training has ended."""
 
 
 @contextmanager
 def lost_processes() -> Iterator[None]:
-    """Say in a line that another process is gone, whatever waits for it.
+    """Turn connection errors into one line, if they mean that another process has ended.
 
     Raises:
-        LostProcess: another process is gone.
+        LostProcessError: another process of the training has ended.
     """
     try:
         yield
     except Exception as error:
         if not is_lost(error):
             raise
-        raise LostProcess(
-            "another process of this training has ended, so this one does too; resume goes on "
-            "from the last checkpoint"
+        raise LostProcessError(
+            "another process of this training has ended, so this one ends too; --resume "
+            "(resume=True in Python) continues from the last checkpoint"
         ) from error
 
 
 @contextmanager
 def one_line_errors(output: Path) -> Iterator[None]:
-    """Turn what Lightning, the loader and the device raise into a line to act on.
+    """Turn errors of Lightning, the data loader and the device into a CongealError of one line.
 
-    Errors that are nobody's but ours pass as they are.
+    All other errors are faults of congeal and pass unchanged.
 
     Args:
-        output: folder that is written to.
+        output: folder of the training, for errors of writing.
 
     Raises:
-        CongealError: the error was one of data, settings, disk or memory.
+        CongealError: the cause is the data, a setting, the disk or the memory.
 
     Example:
         >>> with one_line_errors(Path("run")):
@@ -65,27 +65,33 @@ def one_line_errors(output: Path) -> Iterator[None]:
     except MisconfigurationException as error:
         raise CongealError(" ".join(str(error).split())) from error
     except RuntimeError as error:
-        line = _line_for(error)
+        line = _memory_advice(error)
         if line is None:
             raise
         raise CongealError(line) from error
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # what Lightning makes of Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits at Ctrl-C
             raise KeyboardInterrupt from error
         raise
 
 
-def _line_for(error: RuntimeError) -> str | None:
-    """What to say of an error of PyTorch that is a matter of memory."""
+def _memory_advice(error: RuntimeError) -> str | None:
+    """Message for a PyTorch error that is caused by lack of memory; None for others."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
-        return "the device is out of memory; try a smaller batch_size, with accumulate, or crop"
+        return (
+            "the device is out of memory; try a smaller crop, or a smaller batch_size with "
+            "accumulate"
+        )
     if str(error).startswith("DataLoader worker"):
         return "a loader worker was killed, possibly out of memory; try fewer workers"
     return None
 
 
 def plain_error(error: CongealError) -> CongealError:
-    r"""The error in one line, without the traceback that a loader process wraps around it.
+    r"""The error in one line, without the traceback that PyTorch's data loader adds to it.
+
+    Args:
+        error: as raised in this process.
 
     Example:
         >>> wrapped = CongealError("Caught in worker 0.\n...\ncongeal.errors.CongealError: no mask")

@@ -1,4 +1,4 @@
-"""Choosing what is left open of a training by the images and the clock."""
+"""Choice of the training settings that the user left open, by the images and the clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from congeal.errors import CongealError
 from congeal.methods.method import Method
 from congeal.processes import from_first
 from congeal.training.adapt import crop_range, suggest_crop, suggest_sampling_power
-from congeal.training.budget import fit_to_time, is_timed, tell
+from congeal.training.budget import expectation_lines, fit_to_time, is_timed
 from congeal.training.config import TrainConfig
 from congeal.training.machine import is_on_cpu
 from congeal.training.plan import Plan
@@ -22,20 +22,23 @@ def fit_settings(
     plan: Plan,
     training: Dataset,
     model: Method,
-    born: float,
+    start_time: float,
     on_line: Callable[[str], None],
 ) -> TrainConfig:
-    """Choose sampling, crop and batch where they are left open.
+    """Choose image sampling, crop and batch size where the user left them open.
 
     Args:
-        plan: of the training.
-        training: its images.
-        model: to be trained; it is left as it is.
-        born: time by :func:`congeal.clock.now` from which the minutes count.
-        on_line: called with what was chosen, a line each.
+        plan: plan of the training.
+        training: training images.
+        model: model to train; unchanged.
+        start_time: time by :func:`congeal.clock.now` at which the training minutes begin.
+        on_line: called with each choice as a line of text.
+
+    Returns:
+        The complete settings of the training.
 
     Raises:
-        CongealError: the crop does not divide as the network needs it.
+        CongealError: the crop given is not a multiple of the network's divisor, or too small.
     """
     config = plan.training
     given = set(config.model_fields_set)
@@ -48,10 +51,11 @@ def fit_settings(
     if is_timed(config, given):
         assert config.max_minutes is not None
         crops = crop_range(training, model, small=small) if config.crop is None else (0, 0)
-        seconds = 60 * config.max_minutes - (now() - born)
+        seconds = 60 * config.max_minutes - (now() - start_time)
+        # All processes measure at the same time, as they will train; the first one decides.
         fitted = fit_to_time(config, given, model, training, crops, seconds)
-        config, updates = from_first(fitted)  # all measure at once, as they will train
-        for line in tell(config, updates, plan.start):
+        config, updates = from_first(fitted)
+        for line in expectation_lines(config, updates, plan.start):
             on_line(line)
     elif config.crop is None:
         crop = suggest_crop(training, model, small=small)

@@ -1,4 +1,4 @@
-"""The folder of a training: what may be there at its start, and quiet from Lightning."""
+"""The output folder of a training, and Lightning's log messages switched off."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ LOG = "log.csv"
 
 
 def _last_checkpoint(output: Path, resume: bool) -> str | None:
-    """Where to go on from, if anywhere; nothing that is in the folder may be lost.
+    """Path of the checkpoint to resume from, or None to start from the beginning.
 
     Raises:
-        CongealError: the folder holds a training that is not to be resumed, or a finished model.
+        CongealError: the folder has a training and ``resume`` is False, or a model without
+            checkpoint; it would be overwritten.
     """
     last = output / CHECKPOINTS / "last.ckpt"
     model = output / CONFIG
     if not resume and (last.exists() or model.exists()):
-        raise CongealError(f"{output} holds a training already; resume it, or name another folder")
+        raise CongealError(
+            f"{output} already holds a training; continue it with --resume (resume=True in "
+            "Python), or name another folder"
+        )
     if last.exists():
         return str(last)
     if model.exists() and not last.parent.exists():
@@ -37,7 +41,18 @@ def _last_checkpoint(output: Path, resume: bool) -> str | None:
 
 
 def prepare(output: Path, resume: bool) -> str | None:
-    """Make the folder and find the checkpoint in it."""
+    """Create the output folder and find the checkpoint to resume from.
+
+    Args:
+        output: folder of the training.
+        resume: whether a training in the folder may be continued.
+
+    Returns:
+        Path of the checkpoint, or None to start from the beginning.
+
+    Raises:
+        CongealError: the folder holds a training or model that would be overwritten.
+    """
     checkpoint = _last_checkpoint(output, resume)
     (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return checkpoint
@@ -45,7 +60,7 @@ def prepare(output: Path, resume: bool) -> str | None:
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's own announcements out of the way; errors still come through."""
+    """Suppress messages and warnings of Lightning inside the block; errors are still logged."""
     loggers = [
         logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")
     ]

@@ -1,4 +1,8 @@
-"""One training: what it is made of, and how it ends."""
+"""One training run: its parts, saving of the model, and what follows the last update step.
+
+Flow: Lightning trainer fits the :class:`Trainee` -> best weights are stored -> the method fits
+what is not learnt by gradient -> the decoding settings are tuned -> the model folder is complete.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +52,12 @@ from congeal.training.validation import Validation, fitting_images
 
 __all__ = ["Job"]
 
-COMPARISONS = 8  # validations that a whole tuning takes as long as: its settings, one by one
-LOOKS = 5  # validations that the time for tuning lasts for at least, by the images looked at
-LEAST_TUNING = 0.2  # of its time that tuning has when all before it took longer than thought
+TUNING_COST = 8  # time of a complete tuning, in validations
+VALIDATIONS_PER_TUNING = 5  # minimum; limits the images of a validation by the time for tuning
+MIN_TUNING_SHARE = 0.2  # of the time planned for tuning, when the training ran late
 Loader = DataLoader[Batch]
-# What a resumed training may change: its length, and the machine it is on.
-FREE = (
+# Settings that may change when a training is resumed: its length, and what fits the machine.
+CHANGEABLE = (
     "max_minutes",
     "epochs",
     "device",
@@ -74,16 +78,20 @@ FREE = (
 
 
 class Job:
-    """One training: what it is made of, and how it ends.
+    """One training run.
 
     Args:
-        model: to be trained.
-        plan: how; its settings of the training are complete.
-        training: images to learn from.
-        validation: images to score, or None.
-        output: folder of the model.
+        model: method to train.
+        plan: all settings; those of the training are complete.
+        training: training images.
+        validation: validation images, or None.
+        output: model folder to write.
         about: purpose (``what``) and ``licence`` for the card.
-        born: time by the monotonic clock from which the minutes count; None: the first step.
+        start_time: time by :func:`congeal.clock.now` at which the training minutes begin; None:
+            at the first update step.
+
+    Raises:
+        CongealError: settings do not fit the machine or the method (``cpu_replicas``).
     """
 
     def __init__(
@@ -94,7 +102,7 @@ class Job:
         validation: Dataset | None,
         output: Path,
         about: dict[str, str],
-        born: float | None = None,
+        start_time: float | None = None,
     ) -> None:
         config = plan.training
         if validation is None or not len(validation) or not model.search_space:
@@ -110,31 +118,40 @@ class Job:
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
         run = _identity(model, config, training)
-        self.trainee = Trainee(model, config, total, choose_replicas(config, model), run, born)
-        self.config = self.trainee.settings  # with optimiser and rate
+        replicas = choose_replicas(config, model)
+        self.trainee = Trainee(model, config, total, replicas, run, start_time)
+        self.config = self.trainee.settings  # with optimiser and learning rate filled in
         self.history = History(output / LOG)
         self.clock = Clock()
         self.signals = StopSignals(self.clock)
         self.progress = LiveProgress()
         self.stream: TrainStream | None = None
-        self.check = self._validation()
-        self.parent = SCRATCH if plan.start is None else _parent(plan.start)
-        self.check.on_image = self.progress.validating
+        self.validator = self._validator()
+        self.start_model = SCRATCH if plan.start is None else _describe_start(plan.start)
+        self.validator.on_image = self.progress.validating
 
     def run(self, resume: bool) -> None:
-        """Train to the end, or until told to stop."""
+        """Train to the end, or until a signal asks to stop.
+
+        Args:
+            resume: continue from the last checkpoint in the output folder.
+
+        Raises:
+            CongealError: the folder is in use or not writable, the checkpoint does not fit, or
+                the training failed for want of memory or disk space.
+        """
         with one_line_errors(self.output):
             trainer = self._trainer()
-        # Processes of one training share the folder; the first of them holds it.
+        # All processes of a training share the folder; the first one locks it.
         with claim(self.output) if trainer.is_global_zero else nullcontext():
             with one_line_errors(self.output):
                 self._fit(trainer, resume)
-            leave()  # what is left to do is the first process's
+            leave()  # the first process alone does the rest
             if trainer.is_global_zero and not self._was_finished():
                 if self.config.keep == "last" or not (self.output / CONFIG).exists():
-                    self._save(self.check.last)
-                load(self.output)  # what is left behind is whole
-                if not self.clock.asked:
+                    self._save(self.validator.last)
+                load(self.output)  # fails here if the stored model is damaged
+                if not self.clock.stop_requested:
                     self._finish()
 
     def _fit(self, trainer: lightning.Trainer, resume: bool) -> None:
@@ -154,63 +171,64 @@ class Job:
                 self.stream.reader.close()
 
     def _was_finished(self) -> bool:
-        """Whether what is resumed had come to its end, fitting and tuning included."""
-        if self.trainee.stepped is not None or not (self.output / CONFIG).exists():
+        """True if the resumed training was already complete, fitting and tuning included."""
+        if self.trainee.last_step_time is not None or not (self.output / CONFIG).exists():
             return False
         return bool(read_config(self.output).training.get("finished"))
 
     def _finish(self) -> None:
-        """Fit what is not learnt, then tune the decoding, of the weights given back."""
+        """Fit what is not learnt by gradient, then tune the decoding, with the stored weights."""
         c = self.config
         model = load(self.output, device=c.device)
-        model.config = self.model.config  # not those of an earlier tuning, when resumed
+        model.config = self.model.config  # a resumed training must not tune from tuned settings
         with self.signals, use_threads(c.threads):
-            with self.progress.status("fitting") as tell:
-                model.finish(self.training, lambda done, total: tell(f"{done} of {total} images"))
-            if self.clock.asked:
+            with self.progress.status("fitting") as show:
+                model.finish(self.training, lambda done, total: show(f"{done} of {total} images"))
+            if self.clock.stop_requested:
                 return
             self._store(model, finished=not c.tuning_share)
             if c.tuning_share:
                 self._tune(model)
 
     def _tune(self, model: Method) -> None:
-        """Tune the decoding in the time that is left, on the images that validation looked at."""
+        """Tune the decoding in the time left, on the images of the last validation."""
         assert self.validation is not None
-        with self.progress.tuning() as tell:
-            found = tune_decoding(
+        with self.progress.tuning() as show:
+            tuning = tune_decoding(
                 model,
                 self.validation,
-                limit=max(1, len(self.check.places)),
-                stop=lambda: self.clock.asked,
+                limit=max(1, len(self.validator.indices)),
+                stop=lambda: self.clock.stop_requested,
                 seconds=self._seconds_left(),
-                on_try=tell,
+                on_try=show,
             )
         data = f"{self.validation.name}, {self.validation.split}"
         config = read_config(self.output)
-        training = {**config.training, "finished": not self.clock.asked}
-        told = replace(config, training=training)
-        same = found.images == len(self.check.places)  # predicted from what was stored
-        store_tuned(model, told, found, data, self.output, validated=same)
+        training = {**config.training, "finished": not self.clock.stop_requested}
+        config = replace(config, training=training)
+        validated = tuning.images == len(self.validator.indices)
+        store_tuned(model, config, tuning, data, self.output, validated=validated)
 
     def _seconds_left(self) -> float:
-        """What is left of the minutes for tuning, and a little where nothing is."""
+        """Seconds left for tuning; a part of the planned time where the training ran late."""
         c = self.config
         if c.max_minutes is None:
             return math.inf
-        whole = 60 * c.max_minutes
-        left = whole - self.trainee.prepared - self.trainee.seconds
-        return max(left, LEAST_TUNING * c.tuning_share * whole)
+        total = 60 * c.max_minutes
+        left = total - self.trainee.prepared - self.trainee.seconds
+        return max(left, MIN_TUNING_SHARE * c.tuning_share * total)
 
-    def _keep_time(self) -> None:
-        """Keep as much time as the last validation says that the end will take."""
-        c, check = self.config, self.check
+    def _update_reserve(self) -> None:
+        """Reserve time for what follows the last step, from the cost of the last validation."""
+        c, validator = self.config, self.validator
         if c.max_minutes is None or self.trainee.trainer.should_stop:
             return
-        tuning = min(60 * c.max_minutes * c.tuning_share, COMPARISONS * check.cost)
-        self.trainee.reserve = check.cost + check.fit_cost * len(self.training) + tuning
+        tuning = min(60 * c.max_minutes * c.tuning_share, TUNING_COST * validator.cost)
+        fitting = validator.fit_cost * len(self.training)
+        self.trainee.reserve = validator.cost + fitting + tuning
 
     def _store(self, model: Method, *, finished: bool) -> None:
-        """Save a model that :meth:`Method.finish` has changed, and note whether it is complete."""
+        """Save the model after :meth:`Method.finish`, with the mark of a complete training."""
         config = read_config(self.output)
         training = {**config.training, "finished": finished}
         about = {"what": config.what, "licence": config.licence}
@@ -225,7 +243,7 @@ class Job:
             **about,
         )
 
-    def _validation(self) -> Validation:
+    def _validator(self) -> Validation:
         c = self.config
         return Validation(
             self.model.task,
@@ -234,23 +252,24 @@ class Job:
             images=c.validation_images,
             share=c.validation_share,
             crops=None if c.max_minutes else self._crops_per_step,
-            seconds=self._seconds_of_validation(),
+            seconds=self._validation_seconds(),
             patience=c.patience,
             overlays=self.output / "overlays" if c.overlays else None,
             history=self.history,
             save=self._save_if_better,
         )
 
-    def _seconds_of_validation(self) -> float | None:
-        """What one may take, so that tuning has time for several settings on as many images."""
+    def _validation_seconds(self) -> float | None:
+        """Time limit of a validation: tuning then affords several candidates on its images."""
         c = self.config
         if c.max_minutes is None:
             return None
-        return 60 * c.max_minutes * (c.tuning_share / LOOKS or c.validation_share)
+        share = c.tuning_share / VALIDATIONS_PER_TUNING or c.validation_share
+        return 60 * c.max_minutes * share
 
     def _trainer(self) -> lightning.Trainer:
         c = self.config
-        keeper = ModelCheckpoint(
+        checkpoints = ModelCheckpoint(
             self.output / CHECKPOINTS,
             filename="last",
             save_top_k=1,
@@ -263,10 +282,17 @@ class Job:
             devices=c.devices,
             num_nodes=c.nodes,
             precision=choose_precision(c),
-            max_epochs=-1,  # the clock ends it
+            max_epochs=-1,  # the callback Clock ends the training
             accumulate_grad_batches=c.accumulate,
             gradient_clip_val=c.clip,
-            callbacks=[self.clock, self.signals, self.check, self.history, self.progress, keeper],
+            callbacks=[
+                self.clock,
+                self.signals,
+                self.validator,
+                self.history,
+                self.progress,
+                checkpoints,
+            ],
             strategy=choose_strategy(c),
             plugins=choose_plugins(c),
             logger=TensorBoardLogger(self.output, name="tensorboard", version=""),
@@ -292,7 +318,7 @@ class Job:
             maps=self.model.wanted_maps,
             objects_only=self.model.task.learns_from != "semantic",
             percentiles=self.model.percentiles,
-            planes=self.model.planes,
+            input_channels=self.model.input_channels,
             workers=workers,
             ahead=2 * c.batch_size,
             step=trainer.world_size,
@@ -316,7 +342,7 @@ class Job:
 
     def _save_if_better(self, scores: dict[str, float], better: bool) -> None:
         self.progress.scores = scores
-        self._keep_time()
+        self._update_reserve()
         if better and self.trainee.trainer.is_global_zero:
             self._save(scores)
 
@@ -324,7 +350,7 @@ class Job:
         training = {
             "data": f"{self.training.name}, {self.training.split}",
             "images": len(self.training),
-            "start": self.parent,
+            "start": self.start_model,
             "minutes": round(self.trainee.spent / 60, 2),
             "steps": self.trainee.global_step,
             "date": datetime.now(UTC).date().isoformat(),
@@ -344,30 +370,30 @@ class Job:
 
 
 def _validation_scores(scores: dict[str, float]) -> dict[str, float]:
-    """As the card names them."""
+    """Scores that are not NaN, by the names of the card."""
     return {f"validation {name}": v for name, v in scores.items() if not math.isnan(v)}
 
 
 class _Crops(lightning.LightningDataModule):
-    """Makes the loader once Lightning knows which of how many processes this is."""
+    """Builds the data loader after Lightning has set the rank and the number of processes."""
 
-    def __init__(self, make: Callable[[], Loader]) -> None:
+    def __init__(self, build: Callable[[], Loader]) -> None:
         super().__init__()
-        self.make = make
+        self.build = build
 
     def train_dataloader(self) -> Loader:
-        """Make it."""
-        return self.make()
+        """The loader of training batches."""
+        return self.build()
 
 
-def _parent(start: str) -> str:
-    """The model that lent its weights, as the card names it."""
+def _describe_start(start: str) -> str:
+    """Name and fingerprint of the start model, for the card."""
     return f"{Path(start).name} (weights {describe(locate(start)).fingerprint})"
 
 
 def _identity(model: Method, config: TrainConfig, training: Dataset) -> dict[str, Any]:
-    """What a resumed training has to have in common with the one before, as plain values."""
-    kept = {name: value for name, value in config.flat().items() if name not in FREE}
+    """Data and settings that a resumed training must share with the original, as plain values."""
+    kept = {name: value for name, value in config.flat().items() if name not in CHANGEABLE}
     return {
         "data": training.name,
         "images": len(training),
@@ -379,6 +405,6 @@ def _identity(model: Method, config: TrainConfig, training: Dataset) -> dict[str
 
 
 def _digest(names: list[str]) -> str:
-    """Tells lists of names apart; of names that are no UTF-8 too."""
+    """Eight hexadecimal digits of a hash of the names, which may hold bytes that are not UTF-8."""
     text = "\0".join(names).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()[:8]

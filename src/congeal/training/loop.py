@@ -1,4 +1,8 @@
-"""Training a method on a folder, a named dataset, or any Dataset."""
+"""The entry points of training: from data and settings to a model folder.
+
+Flow: open the data -> check it -> plan (method, settings, start model) -> build the model -> choose
+batch and crop -> run the :class:`Job` -> diagnose a score near zero.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +47,12 @@ Data = str | Path | Dataset
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended.
+    """Result of a training.
 
     Attributes:
-        folder: of the model.
-        signal: number of the signal that stopped it early, or None.
-        advice: what is likely wrong where the score is near zero, a line each.
+        folder: model folder.
+        signal: number of the signal that stopped the training early, or None.
+        advice: likely causes of a score near zero, one per line; empty for other scores.
     """
 
     folder: Path
@@ -70,40 +74,40 @@ def train(
     licence: str = "",
     **settings: Any,
 ) -> Path:
-    """Train a model and leave it in a folder, with log, checkpoints and pictures beside it.
+    """Train a model and write a model folder with log, checkpoints and validation pictures.
 
-    The folder holds a usable model from the first validation on; a stop by Ctrl-C, or SIGTERM,
-    ends the training after the step in hand and saves. After that, or a kill, the same call with
-    ``resume=True`` goes on from the last checkpoint, which is written at the end of each epoch
-    and after such a stop. When the length is given in epochs it ends with the same weights as an
-    unbroken run. When it is given in minutes, crops and batches that are left open follow from how
-    long the first updates take; ``plan.yaml`` in the folder says what was chosen.
+    The folder holds a usable model from the first validation on. Ctrl-C or SIGTERM stops the
+    training after the current step and saves it. A checkpoint is written at the end of each epoch
+    and at such a stop; the same call with ``resume=True`` continues from the last one. If the
+    length is given in epochs, a resumed training ends with the same weights as an uninterrupted
+    one. If it is given in minutes, batch and crop size are chosen by the measured speed unless
+    given; ``plan.yaml`` in the folder has the choice.
 
     Args:
-        model: what to train: a method, or the name of one, whose settings then follow from the
-            training images; None: the default method.
-        data: a folder of ``images/`` and ``masks/``, a COCO file, a name, or a Dataset.
-        output: folder for the model.
-        val: validation images; None takes those that ``data`` sets aside.
-        task: what the model is for, such as ``"semantic"``; None: the first that the method does.
+        model: a method, or the name of a method, whose settings are then derived from the training
+            images; None: the default method.
+        data: a folder of ``images/`` and ``masks/``, a COCO file, a dataset name, or a Dataset.
+        output: model folder to write.
+        val: validation images; None: the validation split of ``data``.
+        task: task of the model, such as ``"semantic"``; None: the default task of the method.
         preset: ``"fast"`` or ``"paper"``; None: fast.
-        start: model whose weights are taken to begin with, by folder or name; None: from scratch;
-            ``"auto"``: the model that ships for the method and task, where its weights fit.
-        resume: go on from the last checkpoint in ``output``, if there is one.
-        what: a line on what the model is for, for its card.
-        licence: of the weights, for its card.
-        settings: of the training (:class:`congeal.training.TrainConfig`) and, where ``model`` is
-            no method already, of the method; by name or by section (``loss={"margin": 0.4}``).
+        start: start model, by folder or name; None: train from scratch; ``"auto"``: the shipped
+            model for the method and task, if its encoder fits.
+        resume: continue from the last checkpoint in ``output``, if there is one.
+        what: purpose of the model in a line, for its card.
+        licence: licence of the weights, for its card.
+        settings: training settings (:class:`congeal.training.TrainConfig`) and, if ``model`` is
+            not a method object, settings of the method: by name or by section
+            (``loss={"margin": 0.4}``).
 
     Returns:
         The model folder.
 
     Raises:
-        CongealError: data, settings or folder do not fit, each told in one line.
+        CongealError: data, settings or output folder do not fit.
 
     Warns:
-        UserWarning: what looks wrong in the data, and, where the score is near zero at the end,
-            what is likely wrong.
+        UserWarning: problems found in the data; likely causes of a score near zero.
 
     Example:
         >>> import tempfile
@@ -141,7 +145,7 @@ def train(
 
 
 def _warn(line: str) -> None:
-    warnings.warn(line, stacklevel=3)  # at the call of train
+    warnings.warn(line, stacklevel=3)  # points at the caller of train
 
 
 def run_training(
@@ -160,95 +164,117 @@ def run_training(
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_note: Callable[[str], None] = lambda line: None,
     on_line: Callable[[str], None] = lambda line: None,
-    born: float | None = None,
+    start_time: float | None = None,
 ) -> Outcome:
-    """Do what :func:`train` does, and say how it ended.
+    """Train as :func:`train` does, with callbacks in place of warnings and printed lines.
 
     Args:
-        model: as for :func:`train`, and so all that is not named here.
-        data: what to learn from.
-        output: folder for the model.
-        settings: of method and training.
-        val: validation images.
-        task: what the model is for.
-        preset: of settings.
-        start: model to begin with.
-        resume: go on.
-        what: for the card.
-        licence: for the card.
+        model: as for :func:`train`.
+        data: as for :func:`train`.
+        output: model folder to write.
+        settings: settings of method and training: by path, by name or by section.
+        val: validation images, as for :func:`train`.
+        task: task of the model.
+        preset: ``"fast"`` or ``"paper"``.
+        start: start model, as for :func:`train`.
+        resume: continue from the last checkpoint.
+        what: purpose of the model, for its card.
+        licence: licence of the weights, for its card.
         on_plan: called with all settings before anything is written.
-        on_note: called with what looks wrong in the data, a line each, before time is spent.
-        on_line: called with what was chosen, a line each.
-        born: time by :func:`congeal.clock.now` from which the minutes count; None: now.
+        on_note: called with each problem found in the data, before the training begins.
+        on_line: called with each choice that was made, as a line of text.
+        start_time: time by :func:`congeal.clock.now` at which the training minutes begin; None:
+            now.
+
+    Returns:
+        Folder, signal and advice.
+
+    Raises:
+        CongealError: data, settings or output folder do not fit.
     """
-    born = now() if born is None else born
-    with together(settings) as speaks, quiet_lightning():
-        if not speaks:
-            on_plan = on_note = on_line = _say_nothing
+    start_time = now() if start_time is None else start_time
+    with together(settings) as is_first, quiet_lightning():
+        if not is_first:
+            on_plan = on_note = on_line = _ignore
         training, validation = open_data(data, val, channels_wanted(settings))
         for line in data_notes(training, validation):
             on_note(line)
         stored = stored_plan(Path(output)) if resume else None
         if stored is not None and start == AUTO:
             start = stored[0]
-        chosen = stored[1] if stored else {}
-        wish = {"task": task, "preset": preset, "start": start}
-        plan = _decide(model, training, settings, wish, chosen, on_line)
+        derived = stored[1] if stored else {}
+        request = {"task": task, "preset": preset, "start": start}
+        plan = _decide(model, training, settings, request, derived, on_line)
         on_plan(plan)
         lightning.seed_everything(plan.training.seed, verbose=False)
         built = model if isinstance(model, Method) else plan.method(plan.config)
         if plan.start is not None:
             start_from(built, plan.start)
-        registered_name(built)  # before time is spent on what cannot be saved
-        validation = _judged(built, training, validation)
-        plan = replace(plan, training=fit_settings(plan, training, built, born, on_line))
+        registered_name(built)  # fails before the training if the model could not be saved
+        validation = _usable_validation(built, training, validation)
+        plan = replace(plan, training=fit_settings(plan, training, built, start_time, on_line))
         about = {"what": what, "licence": licence}
-        job = Job(built, plan, training, validation, Path(output), about, born)
+        job = Job(built, plan, training, validation, Path(output), about, start_time)
         job.run(resume)
-        ended = job.clock.signal or not speaks
-        advice = () if ended else _advice(Path(output), training)
+        diagnosed = is_first and job.clock.signal is None
+        advice = _advice(Path(output), training) if diagnosed else ()
     return Outcome(Path(output), job.clock.signal, advice)
 
 
-def _say_nothing(_: object) -> None:
-    """What processes beside the first have to say."""
+def _ignore(_: object) -> None:
+    """Callback of all processes but the first."""
 
 
 def _decide(
     model: Method | str | None,
     training: Dataset,
     settings: Mapping[str, Any],
-    wish: dict[str, Any],
-    chosen: Mapping[str, Any],
+    request: dict[str, Any],
+    derived: Mapping[str, Any],
     on_line: Callable[[str], None],
 ) -> Plan:
-    """Decide on all settings; ``wish`` has task, preset and start."""
+    """Decide on all settings.
+
+    Args:
+        model: as for :func:`train`.
+        training: training images.
+        settings: given by the user.
+        request: task, preset and start, as for :func:`train`.
+        derived: training settings that an earlier run derived.
+        on_line: called with each choice as a line of text.
+    """
     if isinstance(model, Method):
-        if wish["task"] or wish["preset"]:
-            raise CongealError("task and preset go with the name of a method, not with a model")
-        begin = None if wish["start"] in (AUTO, None) else str(wish["start"])
-        length = train_config({**chosen, **settings})
-        plan = Plan(type(model), model.config, length, begin)
+        if request["task"] or request["preset"]:
+            raise CongealError(
+                "expected the name of a method with task or preset, got a method object, whose "
+                "settings are fixed"
+            )
+        start = None if request["start"] in (AUTO, None) else str(request["start"])
+        plan = Plan(type(model), model.config, train_config({**derived, **settings}), start)
     else:
-        plan = plan_for(model, training, settings, **wish, stored=chosen, on_line=on_line)
+        plan = plan_for(model, training, settings, **request, stored=derived, on_line=on_line)
     return replace(plan, training=settle_processes(plan.training))
 
 
 def _advice(folder: Path, training: Dataset) -> tuple[str, ...]:
-    """What is likely wrong, where the final score is near zero."""
+    """Likely causes of a final score near zero; empty for other scores."""
     config, model = read_config(folder), load(folder)
     score = final_score(model.task, config.metrics)
     if score is None or score >= NEAR_ZERO:
         return ()
-    begun = config.training.get("start", SCRATCH) != SCRATCH
-    return tuple(diagnose(model, training, int(config.training["steps"]), started=begun))
+    started = config.training.get("start", SCRATCH) != SCRATCH
+    return tuple(diagnose(model, training, int(config.training["steps"]), started=started))
 
 
 def data_notes(training: Dataset, validation: Dataset | None) -> list[str]:
-    """What looks wrong in the data, a line each, as ``congeal data check`` says it.
+    """Problems found in the data, one per line, as ``congeal data check`` reports them.
+
+    Args:
+        training: training images.
+        validation: validation images, or None.
 
     Raises:
-        CongealError: validation images have a class that training images do not name.
+        CongealError: validation images have a class that the training images lack.
     """
     notes = quick_problems(training)
     return notes if validation is None else notes + check_classes(training, validation)
@@ -265,15 +291,31 @@ def plan_for(
     stored: Mapping[str, Any] | None = None,
     on_line: Callable[[str], None] = lambda line: None,
 ) -> Plan:
-    """Decide on all settings; a model to start from lends its own, where its method is the same."""
+    """Decide on all settings and on the start model.
+
+    Settings of the start model replace the defaults if it is of the same method.
+
+    Args:
+        method: name of the method; None: the default, or that of the start model.
+        training: training images.
+        settings: settings of method and training: by path, by name or by section.
+        task: task of the model; None: the default task of the method.
+        preset: ``"fast"`` or ``"paper"``; None: fast.
+        start: start model, as for :func:`train`.
+        stored: training settings that an earlier run derived.
+        on_line: called with the choice of the start model as a line of text.
+
+    Raises:
+        CongealError: as for :func:`make_plan`, or there is no such start model.
+    """
     plan = partial(make_plan, settings=settings, task=task, preset=preset, stored=stored)
     if start == AUTO:
         return _plan_by_default(method, training, settings, task, plan, on_line)
     if start is None:
         return plan(method, training)
     base = load(start)
-    lent = base.config if method in (None, base.name) else None
-    return plan(method or base.name, training, base=lent, start=str(start))
+    config = base.config if method in (None, base.name) else None
+    return plan(method or base.name, training, base=config, start=str(start))
 
 
 def _plan_by_default(
@@ -284,21 +326,21 @@ def _plan_by_default(
     plan: Callable[..., Plan],
     on_line: Callable[[str], None],
 ) -> Plan:
-    """Start from the model that the method names, if there is one and its weights fit."""
+    """Plan with the start model in ``Method.starts`` if its weights fit, else from scratch."""
     kind = find_method(method or DEFAULT_METHOD, task or settings.get("task"))
     task = task or settings.get("task") or kind.tasks[0]
-    named = kind.starts.get(task)
-    if named is None:
+    start = kind.start_models.get(task)
+    if start is None:
         return plan(kind.name, training)
-    base, survey = load(named), survey_training(training, task)
-    reason = kind.why_no_start(survey)
+    base, survey = load(start), survey_training(training, task)
+    reason = kind.reason_against_start(survey)
     if reason is None:
-        started = plan(kind.name, training, base=base.config, start=named, survey=survey)
+        started = plan(kind.name, training, base=base.config, start=start, survey=survey)
         reason = misfit(kind.from_settings(started.config.flat()), base)
         if reason is None:
-            on_line(f"starts from the weights of {named}; --from-scratch does not")
+            on_line(f"starts from the weights of {start}; --from-scratch does not")
             return started
-    on_line(f"starts from scratch, not from the weights of {named}: {reason}")
+    on_line(f"starts from scratch, not from the weights of {start}: {reason}")
     return plan(kind.name, training, survey=survey)
 
 
@@ -308,17 +350,20 @@ def open_data(
     """Open training and validation images.
 
     Args:
-        data: to train on.
-        val: to validate on; None: what ``data`` sets aside.
-        channels: of the images, unless the name of the data tells them.
+        data: training data, as for :func:`train`.
+        val: validation data; None: the validation split of ``data``.
+        channels: image channels to read, unless the name of the data has them.
+
+    Returns:
+        Training images, and validation images or None.
 
     Raises:
-        CongealError: there is no training image.
+        CongealError: the data cannot be opened or has no training image.
     """
     validation = val if isinstance(val, Dataset) else None
     training = data if isinstance(data, Dataset) else _open_training(data, channels)
     if training.lacks_truth:
-        if val is not None:  # nothing to compare them with
+        if val is not None:
             raise CongealError(training.lacks_truth)
     elif isinstance(val, str | Path):
         validation = _open(val, "all", channels_of(training) or channels)
@@ -334,7 +379,7 @@ def _open(data: str | Path, split: str, channels: Channels) -> Dataset:
 
 
 def _open_training(data: str | Path, channels: Channels) -> Dataset:
-    """The training images; a folder of images alone is one too, for methods that learn so."""
+    """Open the training images; a folder of images without masks is allowed here."""
     try:
         return _open(data, "train", channels)
     except CongealError as error:
@@ -343,11 +388,13 @@ def _open_training(data: str | Path, channels: Channels) -> Dataset:
         return UnlabelledDataset(data, str(error))
 
 
-def _judged(model: Method, training: Dataset, validation: Dataset | None) -> Dataset | None:
-    """Validation images; none where the model is to learn from images and has no truth.
+def _usable_validation(
+    model: Method, training: Dataset, validation: Dataset | None
+) -> Dataset | None:
+    """Validation images; None where ground truth is missing and the model needs none.
 
     Raises:
-        CongealError: the model learns from what the images do not have.
+        CongealError: the model needs ground truth that the images lack.
     """
     if model.needs_truth and training.lacks_truth:
         raise CongealError(training.lacks_truth)

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal, beside AdamW for all that is no matrix."""
+"""The optimiser Muon: orthogonalised momentum for weight matrices, AdamW for everything else."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from torch import Tensor, nn
 
 __all__ = ["Muon", "is_matrix", "orthogonalised"]
 
-# Of x (a + b x^2 + c x^4), which drives singular values towards 1 (Jordan et al. 2024).
+# Coefficients of x (a + b x^2 + c x^4), which moves singular values towards 1 (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
-RMS = 0.2  # of an update of AdamW, about (Liu et al. 2025), so that rates mean the same
-LEAST_NORM = 1e-7  # norm of a matrix
+UPDATE_RMS = 0.2  # about that of AdamW (Liu et al. 2025), so that learning rates carry over
+MIN_NORM = 1e-7  # Frobenius norm; avoids division by zero
 
 
 def is_matrix(weight: Tensor) -> bool:
-    """Whether a weight mixes several inputs into several outputs, as no depthwise filter does.
+    """Whether a weight has several inputs and several outputs per input (not depthwise).
+
+    Args:
+        weight: of any layer; a convolution's is ``(out, in / groups, *kernel)``.
 
     Example:
         >>> is_matrix(torch.zeros(8, 4, 3, 3)), is_matrix(torch.zeros(8, 1, 3, 3))
@@ -28,19 +31,19 @@ def is_matrix(weight: Tensor) -> bool:
 
 
 def orthogonalised(matrices: Sequence[Tensor], rounds: int = ITERATIONS) -> list[Tensor]:
-    """Matrices with the same singular vectors and singular values near 1 (about .7 to 1.2).
+    """Set the singular values of matrices to about 1 (.7 to 1.2), keeping the singular vectors.
 
-    By Newton-Schulz iteration with the coefficients of Jordan et al. 2024, in the type given.
-    Singular values far below the norm of a matrix stay smaller. All that multiplies a matrix X
-    is a polynomial of X X^T, so the rounds work on that, which is far smaller, and for all
-    matrices with as many rows at once.
+    Newton-Schulz iteration with the coefficients of Jordan et al. 2024, in the dtype of the input.
+    Singular values far below the norm of a matrix stay smaller. The iteration multiplies X by
+    polynomials of the Gram matrix X X^T, so it runs on Gram matrices ``(n, n)``, n <= m, and in one
+    batch for all matrices with the same n.
 
     Args:
         matrices: ``(n, m)`` each.
-        rounds: of the iteration.
+        rounds: number of iterations.
 
     Returns:
-        As many, of the same shapes.
+        One matrix per input, of the same shape.
 
     Example:
         >>> turned = orthogonalised([torch.diag(torch.tensor([3.0, -1.0]))])[0]
@@ -48,11 +51,11 @@ def orthogonalised(matrices: Sequence[Tensor], rounds: int = ITERATIONS) -> list
         [[1.0, 0.0], [0.0, -1.0]]
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
-    wide = [matrix / matrix.norm().clamp_min(LEAST_NORM) for matrix in wide]  # (n, m), n <= m
-    alike: dict[int, list[int]] = {}
+    wide = [matrix / matrix.norm().clamp_min(MIN_NORM) for matrix in wide]  # (n, m), n <= m
+    by_rows: dict[int, list[int]] = {}
     for index, matrix in enumerate(wide):
-        alike.setdefault(len(matrix), []).append(index)
-    for members in alike.values():
+        by_rows.setdefault(len(matrix), []).append(index)
+    for members in by_rows.values():
         factors = _factors(torch.stack([wide[i] @ wide[i].mT for i in members]), rounds)
         for i, factor in zip(members, factors, strict=True):
             wide[i] = factor @ wide[i]
@@ -61,30 +64,32 @@ def orthogonalised(matrices: Sequence[Tensor], rounds: int = ITERATIONS) -> list
 
 
 def _factors(gram: Tensor, rounds: int) -> Tensor:
-    """``(B, n, n)`` by which to multiply X, from X X^T."""
+    """Product of all factors of the iteration, ``(B, n, n)``, from the Gram matrices X X^T."""
     a, b, c = QUINTIC
-    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    total = one.expand_as(gram)
+    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    total = identity.expand_as(gram)
     for _ in range(rounds):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(one, alpha=a)
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(identity, alpha=a)
         total = factor @ total
         gram = factor @ gram @ factor
     return total
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW, but for weights that are matrices, whose momentum is made orthogonal.
+    """Muon for weight matrices, AdamW for all other parameters.
 
-    A convolution's weight is the matrix of its outputs by all that enters them. The update is
-    scaled to the size that AdamW's has, so that learning rates carry over (Liu et al. 2025,
-    "Muon is Scalable for LLM Training"; the method: Jordan et al. 2024). It computes in the type
-    of the weights, since bfloat16 is slow on many CPUs.
+    The weight of a convolution is flattened to ``(out, in * kernel area)``. Updates are scaled to
+    the RMS of AdamW's, so that learning rates carry over. Everything is computed in the dtype of
+    the weights, because bfloat16 is slow on many CPUs.
+
+    Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024;
+    scaling: J. Liu et al., "Muon is Scalable for LLM Training", 2025.
 
     Args:
-        groups: of parameters, as optimisers take them.
+        groups: parameter groups, as for any PyTorch optimiser.
         lr: learning rate.
-        momentum: of the matrices (Nesterov's).
-        options: of :class:`torch.optim.AdamW`, for all else; ``weight_decay`` for both.
+        momentum: Nesterov momentum of the matrices.
+        options: options of :class:`torch.optim.AdamW`; ``weight_decay`` applies to matrices too.
 
     Example:
         >>> layer = nn.Linear(4, 3)
@@ -110,43 +115,43 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient."""
+        """Update all parameters that have a gradient; return the loss of the closure, if any."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        held: list[tuple[nn.Parameter, Tensor]] = []
+        removed: list[tuple[nn.Parameter, Tensor]] = []
         for group in self.param_groups:
             if group["orthogonal"]:
-                held += self._step_matrices(group)
+                removed += self._step_matrices(group)
         super().step()
-        for weight, gradient in held:
+        for weight, gradient in removed:
             weight.grad = gradient
         return loss
 
     def _step_matrices(self, group: dict[str, Any]) -> list[tuple[nn.Parameter, Tensor]]:
-        """Update matrices; gives their gradients, taken from them so that AdamW passes by."""
+        """Update matrices; remove their gradients, so that AdamW skips them, and return these."""
         weights = [weight for weight in group["params"] if weight.grad is not None]
         if not weights:
             return []
-        held = [(weight, weight.grad) for weight in weights]
-        updates = [self._with_momentum(weight, gradient) for weight, gradient in held]
+        removed = [(weight, weight.grad) for weight in weights]
+        updates = [self._with_momentum(weight, gradient) for weight, gradient in removed]
         turned = orthogonalised([update.flatten(1) for update in updates])
         steps = [
-            (RMS * max(step.shape) ** 0.5 * step).view_as(weight)
+            (UPDATE_RMS * max(step.shape) ** 0.5 * step).view_as(weight)
             for step, weight in zip(turned, weights, strict=True)
         ]
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(weights, steps, alpha=-group["lr"])
         for weight in weights:
             weight.grad = None
-        return held
+        return removed
 
     def _with_momentum(self, weight: nn.Parameter, gradient: Tensor) -> Tensor:
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
-            state["step"] = torch.zeros(())  # AdamW looks for it when a state is loaded
+            state["step"] = torch.zeros(())  # AdamW expects it when a state is loaded
         state["step"] += 1
         mean: Tensor = state["momentum"].lerp_(gradient, 1 - self.momentum)
         return gradient.lerp(mean, self.momentum)

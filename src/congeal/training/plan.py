@@ -1,4 +1,8 @@
-"""From data and wishes to what will be trained: method, settings, and settings of the training."""
+"""The plan of a training: method, its settings and the training settings.
+
+Flow: defaults (or settings of the start model) -> survey of the training images -> preset ->
+settings given by the user.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +27,23 @@ from congeal.training.config import TrainConfig, train_config
 __all__ = ["PRESETS", "SCRATCH", "Plan", "make_plan", "split_settings", "store_plan", "stored_plan"]
 
 PRESETS = ("fast", "paper")
-SCRATCH = "scratch"  # in place of a model to start from, where there is none
-PLAN = "plan.yaml"  # in the folder of a training
-LENT = ("input.", "network.", "loss.")  # sections that classes of one method may share
-# Settings that are chosen by the images and the clock, where they are left open.
-CHOSEN = ("crop", "batch_size", "steps_per_epoch", "warmup", "object_sampling_power")
+SCRATCH = "scratch"  # in place of a start model: no start model
+PLAN = "plan.yaml"  # file in the folder of a training
+SHARED_SECTIONS = ("input.", "network.", "loss.")  # taken over from a start model of another task
+# Training settings that follow from the images and the speed unless given; a resumed training
+# keeps them.
+DERIVED = ("crop", "batch_size", "steps_per_epoch", "warmup", "object_sampling_power")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``congeal train`` would run.
+    """All settings of a training.
 
     Attributes:
         method: class of the method.
-        config: its settings.
+        config: settings of the method.
         training: settings of the training.
-        start: model whose weights it begins with; None: from scratch.
+        start: folder or name of the start model; None: from scratch.
     """
 
     method: type[Method]
@@ -47,7 +52,7 @@ class Plan:
     start: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """Everything by section, as ``--print-config`` writes it and ``--config`` reads it."""
+        """All settings by section, as ``--print-config`` writes and ``--config`` reads them."""
         return {
             "method": self.method.name,
             "start": SCRATCH if self.start is None else self.start,
@@ -68,23 +73,25 @@ def make_plan(
     stored: Mapping[str, Any] | None = None,
     survey: TrainingSurvey | None = None,
 ) -> Plan:
-    """Decide on all settings: defaults, then a survey of the images, the preset, what was given.
+    """Decide on all settings. Later sources override earlier ones.
+
+    The order is: defaults or ``base``, survey of the images, preset, ``settings``.
 
     Args:
-        method: its name; None: the default one.
-        dataset: of training images; 64 of them, evenly spread, are looked at.
-        settings: of method and training, by path, by name or by section.
-        task: what the model is for; None: the first that the method does.
+        method: name of the method; None: the default method.
+        dataset: training images; up to 64 of them, evenly spread, are read.
+        settings: settings of method and training: by path, by name or by section.
+        task: task of the model; None: the default task of the method.
         preset: ``"fast"`` or ``"paper"``; None: fast.
-        base: settings of a model to start from, in place of the defaults; what follows from the
-            sizes of objects is fitted to the images even so (:meth:`Method.adapt`).
-        start: the model whose settings they are.
-        stored: settings of the training that an earlier run of it chose (:func:`stored_plan`).
-        survey: of the training images, if it is there already.
+        base: settings of a start model, in place of the defaults. Settings that depend on object
+            sizes are adapted to the images (:meth:`Method.adapt`).
+        start: folder or name of the start model.
+        stored: training settings that an earlier run derived (:func:`stored_plan`).
+        survey: survey of the training images, if already made.
 
     Raises:
-        CongealError: a name or setting is unknown or out of range, or the data does not hold what
-            the task learns from.
+        CongealError: a name or setting is unknown or out of range, or the data lacks the ground
+            truth that the task needs.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -98,56 +105,67 @@ def make_plan(
     if dataset.lacks_truth and not kind.learns_unlabelled:
         raise CongealError(dataset.lacks_truth)
     survey = survey or survey_training(dataset, task)
-    wished, planned = split_settings(kind, _preset(kind, preset))
-    chosen = {"class_names": _class_names(survey), **wished}
+    preset_own, preset_training = split_settings(kind, _preset(kind, preset))
+    derived = {"class_names": _class_names(survey), **preset_own}
     if "input.channels" in kind.Config.leaves():
-        chosen["input.channels"] = channels_of(dataset)
+        derived["input.channels"] = channels_of(dataset)
     if base is None:
-        base, chosen = kind.default_config(), {**kind.suggest(survey), **chosen}
+        base, derived = kind.default_config(), {**kind.suggest(survey), **derived}
     else:
         base = _as_base(kind, base)
-        chosen = {**kind.adapt(survey, base), **chosen}
-    config = base.updated({**chosen, **own, "task": task})
-    length = train_config({**planned, **(stored or {}), **training})
-    return Plan(kind, config, length, start)
+        derived = {**kind.adapt(survey, base), **derived}
+    config = base.updated({**derived, **own, "task": task})
+    train_settings = train_config({**preset_training, **(stored or {}), **training})
+    return Plan(kind, config, train_settings, start)
 
 
 def store_plan(plan: Plan, output: Path) -> None:
-    """Write what was decided on beside the model, as ``--config`` reads it."""
+    """Write ``plan.yaml`` into the output folder; ``--config`` can read it.
+
+    Raises:
+        CongealError: the file cannot be written.
+    """
     text = yaml.safe_dump(plan.document(), sort_keys=False, allow_unicode=True)
     with atomic_path(output / PLAN) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def stored_plan(output: Path) -> tuple[str | None, dict[str, Any]] | None:
-    """What a training in this folder began with, and its settings that nobody gave.
+    """Start model and derived training settings from ``plan.yaml`` of an output folder.
+
+    Args:
+        output: folder of a training.
 
     Returns:
-        The model it started from, and settings of the training; None where there is no plan.
+        The start model (None: from scratch) and the settings by name; None if there is no plan.
 
     Raises:
-        CongealError: there is one that cannot be read.
+        CongealError: the file cannot be read or is no plan.
     """
     if not (output / PLAN).exists():
         return None
     try:
         plan = yaml.safe_load((output / PLAN).read_text(encoding="utf-8"))
         training = plan["training"]
-        begun = None if plan["start"] == SCRATCH else str(plan["start"])
-        return begun, {name: training[name] for name in CHOSEN}
+        start = None if plan["start"] == SCRATCH else str(plan["start"])
+        return start, {name: training[name] for name in DERIVED}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         raise CongealError(
-            f"expected the plan of the training to resume in {output / PLAN}, which is no plan of "
-            "this version; name another folder"
+            f"expected the plan of the training to resume in {output / PLAN}, got a file that "
+            "this version cannot read; name another folder"
         ) from None
 
 
 def split_settings(
     kind: type[Method], settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide settings into those of the method, by path, and those of the training, by name.
+    """Split settings into those of the method, by path, and those of the training, by name.
 
-    A name that both have means the method's; ``training.`` before it means the training's.
+    A name that both have is taken as the method's; the prefix ``training.`` selects the other.
+
+    Args:
+        kind: class of the method.
+        settings: by path, by name or by section.
 
     Raises:
         CongealError: neither has a setting of that name; the nearest is suggested.
@@ -168,7 +186,7 @@ def split_settings(
 
 
 def _paths(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Settings nested by section, flat; options of a leaf stay together."""
+    """Flatten settings nested by section; a dictionary of options is one value."""
     found: list[tuple[str, Any]] = []
     for name, value in settings.items():
         nested = isinstance(value, Mapping) and not name.endswith("options")
@@ -177,12 +195,13 @@ def _paths(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any
 
 
 def _home(kind: type[Method], name: str) -> tuple[type[Settings], str]:
+    """The settings class that a name belongs to, and the path of the setting in it."""
     if name.startswith("training."):
         return TrainConfig, TrainConfig.path_of(name.removeprefix("training."))
     try:
         return kind.Config, kind.Config.path_of(name)
     except CongealError as error:
-        if "may mean" in str(error):
+        if "may mean" in str(error):  # several sections of the method have this name
             raise
     try:
         return TrainConfig, TrainConfig.path_of(name)
@@ -200,17 +219,18 @@ def _preset(kind: type[Method], preset: str | None) -> Mapping[str, Any]:
 
 
 def _as_base(kind: type[Method], base: MethodSettings) -> MethodSettings:
-    """Settings of a model to start from, of which one for another task lends what both have.
+    """Settings of a start model as a base for ``kind``.
 
-    What a model is for, and how it decodes, does not carry over to another class.
+    If the start model is for another task, only settings that both classes declare alike are taken
+    over, without task and decoding.
     """
     if isinstance(base, kind.Config):
         return base
-    own, theirs = kind.Config.leaves(), type(base).leaves()
+    own, other = kind.Config.leaves(), type(base).leaves()
     shared = {
         path: value
         for path, value in base.flat().items()
-        if path.startswith(LENT) and own.get(path) == theirs[path]
+        if path.startswith(SHARED_SECTIONS) and own.get(path) == other[path]
     }
     return kind.default_config().updated(shared)
 

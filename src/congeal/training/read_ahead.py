@@ -1,4 +1,4 @@
-"""Samples made by a thread before they are asked for."""
+"""Prefetching: a thread that makes samples before they are needed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 __all__ = ["ReadAhead"]
 
-Made = TypeVar("Made")
+Item = TypeVar("Item")
 
 
-class ReadAhead(Generic[Made]):
-    """Makes coming samples in a thread, one after the other, while something else is computed.
+class ReadAhead(Generic[Item]):
+    """Makes samples in a background thread, one after the other.
 
     Args:
-        make: gives the sample of a number; what it raises comes out where they are taken.
+        make: makes the sample of a number; its exceptions are raised by :meth:`take`.
 
     Example:
         >>> reader = ReadAhead(lambda number: torch.full((1,), number))
@@ -26,34 +26,36 @@ class ReadAhead(Generic[Made]):
         >>> reader.close()
     """
 
-    def __init__(self, make: Callable[[int], Made]) -> None:
+    def __init__(self, make: Callable[[int], Item]) -> None:
         self.make = make
-        self.coming: dict[int, Future[Made]] = {}
+        self.pending: dict[int, Future[Item]] = {}  # by number
         self.thread: ThreadPoolExecutor | None = None
 
-    def take(self, number: int, coming: Sequence[int] = ()) -> Made:
-        """Give a sample when it is there, and have those made that will be asked for next.
+    def take(self, number: int, coming: Sequence[int] = ()) -> Item:
+        """Wait for a sample and return it; prefetch others.
 
-        What was to come and is not any more, is given up.
+        Args:
+            number: number of the sample.
+            coming: numbers to prefetch, in order; other prefetches are cancelled.
         """
-        for stale in self.coming.keys() - {number, *coming}:
-            self.coming.pop(stale).cancel()
-        for one in (number, *coming):
-            if one not in self.coming:
-                self.coming[one] = self._executor().submit(self.make, one)
-        return self.coming.pop(number).result()
+        for stale in self.pending.keys() - {number, *coming}:
+            self.pending.pop(stale).cancel()
+        for wanted in (number, *coming):
+            if wanted not in self.pending:
+                self.pending[wanted] = self._executor().submit(self.make, wanted)
+        return self.pending.pop(number).result()
 
     def _executor(self) -> ThreadPoolExecutor:
         if self.thread is None:
-            # one core for it: the others are the network's
+            # One PyTorch thread; the other cores are for the network.
             self.thread = ThreadPoolExecutor(1, "congeal-reader", torch.set_num_threads, (1,))
         return self.thread
 
     def close(self) -> None:
-        """Make nothing more; what is there is let go."""
+        """Cancel all prefetches and end the thread."""
         if self.thread is not None:
             self.thread.shutdown(wait=False, cancel_futures=True)
-        self.thread, self.coming = None, {}
+        self.thread, self.pending = None, {}
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"coming": {}, "thread": None}  # threads do not travel to workers
+        return self.__dict__ | {"pending": {}, "thread": None}  # threads cannot be pickled

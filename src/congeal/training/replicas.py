@@ -1,4 +1,4 @@
-"""A batch split over replicas of the model, each on threads of its own."""
+"""Data parallelism on a CPU: a batch split over replicas of the model, each in its own thread."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Replicas", "draws_by_chance"]
+__all__ = ["Replicas", "uses_dropout"]
 
 
 class Replicas:
-    """Computes parts of a batch side by side on a CPU and adds their gradients.
+    """Computes the parts of a batch in parallel on a CPU and sums their gradients.
 
-    Threads that work on parts of one small operation wait for each other at its end; those that
-    have a share of the batch each, from the first layer to the last gradient, meet once in a
-    step. Each share is computed by a copy of the model, which has the model's own parameters in
-    memory, and gradients, batch statistics and buffers of its own.
+    Threads that share one small operation wait for each other at its end, hundreds of times a
+    step. Here each thread computes its part of the batch from the first layer to the last
+    gradient, so they synchronise once a step. A replica shares the memory of the model's
+    parameters and has gradients, batch statistics and buffers of its own.
 
     Args:
-        model: what is trained; its parameters must stay where they are in memory.
-        count: of shares, each computed by its part of the threads that torch uses here.
+        model: model to train; its parameters must not move in memory.
+        count: number of replicas, the model included. They divide the threads of PyTorch.
 
     Example:
         >>> model, image = nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 0.0], [0.0, 3.0]])
@@ -45,31 +45,41 @@ class Replicas:
     def forward(
         self, terms: Callable[..., dict[str, Tensor]], parts: Sequence[tuple[Any, ...]]
     ) -> dict[str, Tensor]:
-        """Mean over the shares of what ``terms(model, *part)`` gives, each a scalar.
+        """Mean over the parts of the loss terms.
 
-        A call of ``backward`` on any sum of them gives the model's parameters their gradients.
+        Args:
+            terms: ``terms(model, *part)`` returns scalar loss terms by name.
+            parts: arguments for each replica.
+
+        Returns:
+            The mean of each term. ``backward`` on a sum of them sets the gradients of the model.
         """
-        for twin in self.copies[1:]:
-            if twin.training != self.copies[0].training:
-                twin.train(self.copies[0].training)
-        asked = [
+        for copy_ in self.copies[1:]:
+            if copy_.training != self.copies[0].training:
+                copy_.train(self.copies[0].training)
+        futures = [
             self.pool.submit(terms, model, *part)
             for model, part in zip(self.copies, parts, strict=True)
         ]
-        results = [one.result() for one in asked]
+        results = [future.result() for future in futures]
         names = list(results[0])
         start = torch.zeros((), requires_grad=True)
         rows = [[result[name] for name in names] for result in results]
         return dict(zip(names, _Joined.apply(start, self, rows), strict=True))
 
     def backward(self, rows: list[list[Tensor]], gradients: Sequence[Tensor]) -> None:
-        """Go back through every share, then add what the copies got to what the model has."""
+        """Backpropagate through all parts, then add the gradients of the replicas to the model's.
+
+        Args:
+            rows: terms of each part.
+            gradients: gradient of each mean.
+        """
         scaled = [gradient / len(rows) for gradient in gradients]
-        asked = [self.pool.submit(_backward, row, scaled) for row in rows]
-        for one in asked:
-            one.result()
-        for other in self.copies[1:]:  # in order, so that sums are the same every time
-            _hand_over(other, self.copies[0])
+        futures = [self.pool.submit(_backward, row, scaled) for row in rows]
+        for future in futures:
+            future.result()
+        for replica in self.copies[1:]:  # in a fixed order, so that sums are reproducible
+            _move_gradients(replica, self.copies[0])
 
     def close(self) -> None:
         """End the threads."""
@@ -77,18 +87,18 @@ class Replicas:
 
 
 class _Joined(torch.autograd.Function):
-    """Means of the terms of all shares, whose gradients take the way of :class:`Replicas`."""
+    """Means of the terms over the parts; backward calls :meth:`Replicas.backward`."""
 
     @staticmethod
-    def forward(ctx: Any, start: Tensor, shares: Replicas, rows: list[list[Tensor]]) -> Any:
-        del start  # something to hang the gradient on
-        ctx.shares, ctx.rows = shares, rows
+    def forward(ctx: Any, start: Tensor, replicas: Replicas, rows: list[list[Tensor]]) -> Any:
+        del start  # an input that requires a gradient, so that backward is called
+        ctx.replicas, ctx.rows = replicas, rows
         columns = zip(*rows, strict=True)
         return tuple(torch.stack([term.detach() for term in column]).mean() for column in columns)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None]:
-        ctx.shares.backward(ctx.rows, gradients)
+        ctx.replicas.backward(ctx.rows, gradients)
         return None, None, None
 
 
@@ -98,25 +108,32 @@ def _backward(row: list[Tensor], gradients: list[Tensor]) -> None:
 
 
 def _tied_copy(model: nn.Module) -> nn.Module:
-    twin = copy.deepcopy(model)
-    for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
-        its.data = mine.data
-        its.grad = None
-    return twin
+    """A copy of a model that shares the memory of its parameters."""
+    replica = copy.deepcopy(model)
+    for original, copied in zip(model.parameters(), replica.parameters(), strict=True):
+        copied.data = original.data
+        copied.grad = None
+    return replica
 
 
-def _hand_over(giver: nn.Module, taker: nn.Module) -> None:
-    for its, mine in zip(giver.parameters(), taker.parameters(), strict=True):
-        if its.grad is not None:
-            mine.grad = its.grad if mine.grad is None else mine.grad.add_(its.grad)
-            its.grad = None
+def _move_gradients(source: nn.Module, target: nn.Module) -> None:
+    """Add the gradients of one model to those of another, and clear them."""
+    for given, received in zip(source.parameters(), target.parameters(), strict=True):
+        if given.grad is not None:
+            received.grad = given.grad if received.grad is None else received.grad.add_(given.grad)
+            given.grad = None
 
 
-def draws_by_chance(model: nn.Module) -> bool:
-    """Whether layers drop out: threads would take their chances in an order of no seed.
+def uses_dropout(model: nn.Module) -> bool:
+    """Whether a layer drops units at random (dropout, drop path).
+
+    In several threads the random numbers would be drawn in an order that no seed fixes.
+
+    Args:
+        model: any module.
 
     Example:
-        >>> draws_by_chance(nn.Dropout(0.5)), draws_by_chance(nn.Dropout(0.0))
+        >>> uses_dropout(nn.Dropout(0.5)), uses_dropout(nn.Dropout(0.0))
         (True, False)
     """
     rates = ("p", "drop_prob")

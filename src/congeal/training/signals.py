@@ -1,4 +1,4 @@
-"""Signals that end a training in good order."""
+"""Signals (Ctrl-C, SIGTERM, SIGHUP) that stop a training after its current step."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _HANG_UP = tuple(getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal
 
 
 class StopSignals(Callback):
-    """Lets the first Ctrl-C, SIGTERM or SIGHUP end a training after its step; the next kills.
+    """Stops a training after its current step at the first signal; a second signal kills it.
 
-    SIGTERM is what a batch system sends to a job whose time is up. In force as a context manager,
-    in the main thread; as a callback it comes after the handlers that Lightning sets, which would
-    raise.
+    SIGTERM is what a batch system sends to a job whose time is up. The context manager sets the
+    handlers, in the main thread only. Lightning sets handlers of its own that raise; as a callback
+    this class replaces them when the training starts.
 
     Args:
-        clock: is asked to stop.
+        clock: its ``stop_requested`` is set by the first signal.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.before: dict[int, Any] = {}
+        self.before: dict[int, Any] = {}  # handlers to restore, by signal
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
@@ -39,22 +39,22 @@ class StopSignals(Callback):
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, usual in self.before.items():
-            signal.signal(number, usual)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
         self.before = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Take the signals back."""
+        """Replace the handlers of Lightning."""
         del trainer, pl_module
         self._set()
 
     def _set(self) -> None:
         for number in self.before:
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request_stop)
 
-    def _ask(self, number: int, frame: Any) -> None:
+    def _request_stop(self, number: int, frame: Any) -> None:
         del frame
-        if self.clock.asked:
+        if self.clock.stop_requested:
             signal.signal(number, self.before[number])
             signal.raise_signal(number)
-        self.clock.asked, self.clock.signal = True, number
+        self.clock.stop_requested, self.clock.signal = True, number

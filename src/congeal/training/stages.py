@@ -1,4 +1,4 @@
-"""Stages of a training: which one it is in, how far, and what learns in it."""
+"""Stages of a training: the current stage, its progress, and which modules it trains."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ __all__ = ["StageClock"]
 
 
 class StageClock:
-    """Tells the stage by the progress of the training, and holds still what does not learn in it.
+    """Selects the stage by the progress of the training and freezes the modules it does not train.
 
     Args:
-        stages: of the method, in order; their shares add up to 1.
+        stages: stages of the method, in order.
+
+    Raises:
+        CongealError: the shares of the stages do not add up to 1.
 
     Example:
         >>> clock = StageClock((Stage("map", 0.75), Stage("verification", 0.25)))
@@ -31,51 +34,62 @@ class StageClock:
             raise CongealError(f"expected stages whose shares add up to 1, got {total:g}")
         self.stages = stages
         self.index = 0
-        self.first_step = 0  # of the stage
-        self._usual: dict[int, list[bool]] = {}
+        self.first_step = 0  # update step at which the current stage began
+        self._trainable: dict[int, list[bool]] = {}  # requires_grad by model, before any stage
 
     @property
     def current(self) -> Stage:
-        """The stage."""
+        """The current stage."""
         return self.stages[self.index]
 
-    def progress(self, whole: float) -> float:
-        """How far the stage is, 0 to 1, when the training is ``whole`` done."""
-        before = sum(stage.share for stage in self.stages[: self.index])
-        return min(1.0, max(0.0, (whole - before) / self.current.share))
+    def progress(self, total: float) -> float:
+        """Share of the current stage that is done, 0 to 1.
 
-    def move_to(self, whole: float, step: int) -> None:
-        """Go on to the next stage when its time has come; never back."""
-        while self.index + 1 < len(self.stages) and self.progress(whole) >= 1:
+        Args:
+            total: share of the training that is done, 0 to 1.
+        """
+        before = sum(stage.share for stage in self.stages[: self.index])
+        return min(1.0, max(0.0, (total - before) / self.current.share))
+
+    def move_to(self, total: float, step: int) -> None:
+        """Advance to the stage that belongs to the progress; never back.
+
+        Args:
+            total: share of the training that is done, 0 to 1.
+            step: number of the update step.
+        """
+        while self.index + 1 < len(self.stages) and self.progress(total) >= 1:
             self.index += 1
             self.first_step = step
 
     def apply(self, models: Iterable[Method]) -> None:
-        """Let the stage's submodules learn, and put all others in evaluation mode."""
+        """Train the submodules of the stage; freeze all others, in evaluation mode."""
         if len(self.stages) == 1:
             return
         for model in models:
-            if id(model) not in self._usual:  # what the method holds still in every stage
-                self._usual[id(model)] = [p.requires_grad for p in model.parameters()]
-            for parameter, usual in zip(model.parameters(), self._usual[id(model)], strict=True):
-                parameter.requires_grad_(usual)
+            if id(model) not in self._trainable:  # some parameters are frozen in every stage
+                self._trainable[id(model)] = [p.requires_grad for p in model.parameters()]
+            flags = self._trainable[id(model)]
+            for parameter, trainable in zip(model.parameters(), flags, strict=True):
+                parameter.requires_grad_(trainable)
             if self.current.learns:
-                _hold_others(model, self.current.learns)
+                _freeze_others(model, self.current.learns)
 
     def state(self) -> dict[str, int]:
-        """What a resumed training needs to know."""
+        """State that a resumed training continues from."""
         return {"index": self.index, "first_step": self.first_step}
 
     def load(self, state: Mapping[str, Any] | None) -> None:
-        """Take up where the training was."""
+        """Restore the state of the training that is resumed; None: nothing to restore."""
         if state:
             self.index, self.first_step = int(state["index"]), int(state["first_step"])
 
 
-def _hold_others(model: Method, learns: tuple[str, ...]) -> None:
-    kept = {id(p) for name in learns for p in model.get_submodule(name).parameters()}
+def _freeze_others(model: Method, learns: tuple[str, ...]) -> None:
+    """Freeze all parameters but those of the submodules named."""
+    trained = {id(p) for name in learns for p in model.get_submodule(name).parameters()}
     for parameter in model.parameters():
-        if id(parameter) not in kept:
+        if id(parameter) not in trained:
             parameter.requires_grad_(False)
     model.eval()
     for name in learns:

@@ -14,51 +14,52 @@ from congeal.models.folder import load
 
 __all__ = ["AUTO", "misfit", "start_from"]
 
-AUTO = "auto"  # in place of a model: the one that the method names, where it fits
+AUTO = "auto"  # start from the model in Method.starts if its encoder fits, else from scratch
 
 
 def start_from(model: Method, start: str | Path) -> int:
-    """Copy the weights that fit from a saved model; what is left keeps its fresh values.
+    """Copy the weights of a saved model that fit by name and shape; the others stay as they are.
 
-    Layers fit by name and shape, so a model of another method with the same network lends all that
-    does not depend on it. A method may fit what does not, such as a head of other classes.
+    The start model may be of another method. :meth:`Method.translate_weights` may convert weights
+    of another shape, such as a head for other classes.
 
     Args:
-        model: to be trained.
-        start: folder or name of a model.
+        model: model to train, changed in place.
+        start: model folder, or the name of a shipped model.
 
     Returns:
         The number of tensors copied.
 
     Raises:
-        CongealError: no tensor fits.
+        CongealError: no weight fits, or there is no such model.
 
     Example:
         >>> from congeal.methods import find_method
         >>> start_from(find_method("rpe")(wavelengths=(24.0, 129.6)), "nuclei") > 100
         True
     """
-    begun = load(start)
-    theirs, own = begun.state_dict(), model.state_dict()
-    fitting = {name: value for name, value in theirs.items() if _fits(name, value, own)}
+    source = load(start)
+    own = model.state_dict()
+    fitting = {n: tensor for n, tensor in source.state_dict().items() if _fits(n, tensor, own)}
     weights = {name for name, _ in model.named_parameters()}
     if not weights & set(fitting):
         raise CongealError(
             f"expected weights in {start} that fit {model.name} with these settings, found none"
         )
-    fitting |= model.translate_weights(begun)
+    fitting |= model.translate_weights(source)
     model.load_state_dict({**own, **fitting})
     return len(fitting)
 
 
 def misfit(model: Method, start: Method) -> str | None:
-    """Why a model is not worth starting from another one; None where it is.
+    """Reason why the encoder weights of a start model do not fit; None if they do.
 
-    The encoder has to fit whole, channels of the image included. Heads may differ.
+    All encoder weights must fit, the first layer with its image channels included. Heads may
+    differ.
 
     Args:
-        model: to be trained.
-        start: to begin with.
+        model: model to train.
+        start: start model.
 
     Example:
         >>> from congeal.methods import find_method
@@ -68,18 +69,18 @@ def misfit(model: Method, start: Method) -> str | None:
         >>> misfit(rpe(encoder="mobilenetv3_small_050"), rpe())
         'network.encoder is mobilenetv3_small_050, not compact'
     """
-    theirs = dict(start.named_parameters())
+    available = dict(start.named_parameters())
     encoder = {id(parameter) for parameter in model.encoder_parameters()}
-    named = dict(model.named_parameters())
-    wanted = {n: p for n, p in named.items() if id(p) in encoder} or named
-    missing = [name for name, value in wanted.items() if not _fits(name, value, theirs)]
+    parameters = dict(model.named_parameters())
+    wanted = {n: p for n, p in parameters.items() if id(p) in encoder} or parameters
+    missing = [name for name, value in wanted.items() if not _fits(name, value, available)]
     if not missing:
         return None
-    mine, its = model.config.flat(), start.config.flat()
-    differ = [n for n in mine if n.startswith("network.") and n in its and mine[n] != its[n]]
+    own, other = model.config.flat(), start.config.flat()
+    differ = [n for n in own if n.startswith("network.") and n in other and own[n] != other[n]]
     if differ:
         name = differ[0]
-        return f"{name} is {mine[name]}, not {its[name]}"
+        return f"{name} is {own[name]}, not {other[name]}"
     return f"its {missing[0]} has another shape"
 
 

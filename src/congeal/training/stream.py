@@ -1,4 +1,8 @@
-"""The stream of training samples: each one a pure function of the seed and its number."""
+"""The stream of training samples: sample n is a pure function of (seed, n).
+
+Flow: number of a draw -> round and position -> image of the dataset (cached) -> random crop and
+augmentation -> batch of one. :class:`DrawSampler` divides the numbers over processes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ __all__ = ["DrawSampler", "TrainStream", "seeded_generator", "spread_draws", "st
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
-    """A generator whose seed depends on all the numbers.
+    """A CPU generator seeded by a hash of all the numbers.
 
     Example:
         >>> a, b = seeded_generator(0, 1), seeded_generator(0, 2)
@@ -31,43 +35,44 @@ def seeded_generator(*numbers: int) -> torch.Generator:
         False
     """
     seed = 0
-    for number in numbers:  # a multiplicative hash keeps neighbours far apart
+    for number in numbers:  # linear congruential steps: nearby numbers give distant seeds
         seed = (seed * 6364136223846793005 + number * 1442695040888963407 + 1) % 2**63
     return torch.Generator().manual_seed(seed)
 
 
 class TrainStream(TorchDataset[Batch]):
-    """An endless stream of augmented crops, addressed by number.
+    """An endless stream of augmented crops, addressed by the number of the draw.
 
-    Every image comes once in the first round. In later ones those with more objects come more
-    often, if asked for: scores count objects, not images. Each round has an order of its own. As
-    nothing depends on what came before, workers, restarts and numbers of machines change nothing
-    about sample n.
+    A round has as many draws as the dataset has images, in a random order of its own. In the first
+    round each image is drawn once. In later rounds images with more objects may be drawn more often
+    (``object_sampling_power``), because scores count objects, not images. Draw n depends on the
+    seed and n only, so it is the same for any number of workers or machines and after a restart.
 
-    Without workers a thread makes the next samples while the network is busy.
+    Without workers a thread prepares the next samples while the network computes.
 
     Args:
-        dataset: of images with their objects.
-        transform: the augmentation.
-        seed: of order and augmentation.
-        cache_gb: memory for decoded images, over all workers together; with none, an image is
-            read when its sample is asked for and not before.
-        scale: size at which images are kept and shown, relative.
-        min_object_area: pixels; images whose median object has fewer, at this scale, are shown
-            larger, as at prediction (:func:`congeal.data.zoom.magnification`).
-        object_sampling_power: an image comes in proportion to this power of the number of its
-            objects; with 0 all come equally often. Above it, each process reads all images once.
-        workers: processes that share it.
-        ahead: how many samples the thread makes in advance.
-        step: from one sample asked for to the next.
-        maps: which of labels, semantic, boundaries and location the batches have; the others
-            are not made. It changes nothing about the crops.
-        objects_only: let semantic maps hold the classes of objects and nothing else.
-        percentiles: intensities that become 0 and 1.
-        planes: channels that the network takes; None: any number.
+        dataset: images with ground truth.
+        transform: augmentation.
+        seed: seed of order and augmentation.
+        cache_gb: memory for decoded images in GiB, divided over the workers; 0: no cache and no
+            preparing thread.
+        scale: relative size to which images are resized before they are cached.
+        min_object_area: in pixels after scaling; images with a smaller median object are enlarged,
+            as in prediction (:func:`congeal.data.zoom.magnification`).
+        object_sampling_power: images are drawn in proportion to (number of objects)^power; 0: all
+            equally often. Above 0, each process first reads all images once.
+        workers: number of loader processes.
+        ahead: number of samples that the thread prepares in advance.
+        step: difference between the numbers of successive draws of this process.
+        maps: ground truth maps of the batches: labels, semantic, boundaries, location. Crops do
+            not depend on it.
+        objects_only: restrict semantic maps to the classes of objects.
+        percentiles: percentiles of the intensities that become 0 and 1.
+        input_channels: number of channels of the network's input; None: any number.
 
     Raises:
-        CongealError: there is no such map.
+        CongealError: unknown name in ``maps``; on access: an image has another number of channels
+            than ``input_channels``.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -94,7 +99,7 @@ class TrainStream(TorchDataset[Batch]):
         maps: Sequence[str] = MAPS,
         objects_only: bool = False,
         percentiles: tuple[float, float] = (1.0, 99.8),
-        planes: int | None = None,
+        input_channels: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -105,11 +110,11 @@ class TrainStream(TorchDataset[Batch]):
         self.maps = check_maps(maps)
         self.objects_only = objects_only
         self.percentiles = percentiles
-        self.planes = planes
+        self.input_channels = input_channels
         self.scale = scale
         self.min_object_area = min_object_area
         self.object_sampling_power = object_sampling_power
-        self.objects: dict[int, int] = {}  # in each image read, where it matters
+        self.objects: dict[int, int] = {}  # number of objects by image, if needed for sampling
         self.cache: dict[int, TrainingImage] = {}
         self.reader: ReadAhead[Batch] = ReadAhead(self._make)
         self._round = lru_cache(maxsize=2)(self._order)
@@ -121,8 +126,8 @@ class TrainStream(TorchDataset[Batch]):
             objects = [self._count(index) for index in range(len(self.dataset))]
             weights = torch.tensor(objects).clamp_min(1).double() ** self.object_sampling_power
             order = spread_draws(weights, generator)[order]
-        drawn: list[int] = order.tolist()
-        return drawn
+        indices: list[int] = order.tolist()
+        return indices
 
     def _count(self, index: int) -> int:
         if index not in self.objects:
@@ -131,7 +136,7 @@ class TrainStream(TorchDataset[Batch]):
 
     def __getstate__(self) -> dict[str, object]:
         state = dict(self.__dict__)
-        del state["_round"]  # a bound cache does not travel to workers
+        del state["_round"]  # the cache of a bound method cannot be pickled for workers
         return state
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -139,15 +144,15 @@ class TrainStream(TorchDataset[Batch]):
         self._round = lru_cache(maxsize=2)(self._order)
 
     def __getitem__(self, draw: int) -> Batch:
-        """Draw number ``draw``: a batch of one, joined with others by :meth:`Batch.collate`."""
+        """Sample number ``draw`` as a batch of one; :meth:`Batch.collate` joins several."""
         if not self.ahead:
             return self._make(draw)
         last = draw + self.step * self.ahead
         return self.reader.take(draw, range(draw + self.step, last + 1, self.step))
 
     def _make(self, draw: int) -> Batch:
-        number, place = divmod(draw, len(self.dataset))
-        image = self._load(self._round(number)[place])
+        number, position = divmod(draw, len(self.dataset))
+        image = self._load(self._round(number)[position])
         return image.draw(self.transform, seeded_generator(self.seed, draw, 2), self.maps)
 
     def _load(self, index: int) -> TrainingImage:
@@ -157,10 +162,10 @@ class TrainStream(TorchDataset[Batch]):
         image = TrainingImage.from_sample(
             sample, self.maps, objects_only=self.objects_only, percentiles=self.percentiles
         )
-        if self.planes not in (None, len(image.image)):
+        if self.input_channels not in (None, len(image.image)):
             raise CongealError(
-                f"expected {self.planes} channels for the network, {sample.path or sample.name} "
-                f"has {sample.image.shape[2]}; choose with --channels"
+                f"expected {self.input_channels} channels for the network, got "
+                f"{sample.image.shape[2]} in {sample.path or sample.name}; choose with --channels"
             )
         image = image.scaled(self._zoom(image.labels)).compact()
         if self.object_sampling_power:
@@ -173,22 +178,23 @@ class TrainStream(TorchDataset[Batch]):
     def _zoom(self, labels: Tensor) -> float:
         if not self.min_object_area:
             return self.scale
-        shown = self.scale**2  # pixels for each of the image
-        found = areas(labels.numpy())[1] * shown
-        return self.scale * magnification(found, self.min_object_area, shown * labels.numel())
+        area_scale = self.scale**2
+        object_areas = areas(labels.numpy())[1] * area_scale
+        image_area = area_scale * labels.numel()
+        return self.scale * magnification(object_areas, self.min_object_area, image_area)
 
 
 def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """As many draws as there are weights, each index as often as its share of them.
+    """Systematic sampling: N indices, index i about N w_i / sum(w) times.
 
-    The share is rounded up or down by chance, so that over many rounds it is met.
+    Each count is that number rounded down or up, at random with the right expectation.
 
     Args:
-        weights: ``(N,)`` above 0, float64.
-        generator: gives the chance.
+        weights: ``(N,)`` float64, above 0.
+        generator: source of randomness.
 
     Returns:
-        ``(N,)`` indices, ascending.
+        ``(N,)`` int64 indices, ascending.
 
     Example:
         >>> spread_draws(torch.tensor([1.0, 3.0, 1e-9, 1e-9]).double(), torch.Generator()).tolist()
@@ -196,21 +202,21 @@ def spread_draws(weights: Tensor, generator: torch.Generator) -> Tensor:
     """
     ends = weights.cumsum(0) * (len(weights) / weights.sum())
     start = torch.rand((), generator=generator, dtype=torch.float64)
-    marks = torch.arange(len(weights)) + start  # one in each stretch of length one
+    marks = torch.arange(len(weights)) + start  # one in each interval of length 1
     return torch.searchsorted(ends, marks, right=True).clamp_max(len(weights) - 1)
 
 
 class DrawSampler(Sampler[int]):
-    """The numbers of one epoch's draws, shared out over processes.
+    """The numbers of the draws of an epoch for one of several processes.
 
-    They follow on from all that were drawn before, also when an epoch was broken off in the
-    middle and the training is resumed.
+    Numbers continue from those of earlier epochs, also when a training is resumed in the middle of
+    an epoch.
 
     Args:
-        draws: per epoch and process.
-        rank: of this process.
+        draws: number of draws per epoch and process.
+        rank: rank of this process.
         world: number of processes.
-        before: gives the draws of each process before this epoch, at its start.
+        before: returns the number of draws that each process made before this epoch.
 
     Example:
         >>> list(DrawSampler(2, rank=1, world=2, before=lambda: 2))
@@ -234,9 +240,9 @@ class DrawSampler(Sampler[int]):
 
 
 def start_worker(_: int) -> None:
-    """Keep a loader process from taking the threads of the training, and from ending at Ctrl-C.
+    """Set up a loader process: one thread, and Ctrl-C ignored.
 
-    The terminal sends Ctrl-C to all processes; it is for the training to end in good order.
+    The terminal sends Ctrl-C to all processes; the training process ends the loaders itself.
     """
     if get_worker_info() is not None:
         torch.set_num_threads(1)

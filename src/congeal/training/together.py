@@ -1,4 +1,4 @@
-"""Several processes in one training: how many there are, and how they come together."""
+"""Distributed training: number of processes, connection, and Lightning's strategy for them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ __all__ = ["choose_plugins", "choose_strategy", "settle_processes", "together", 
 
 
 def training_settings(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Settings of the training that are given, whichever way they are named.
+    """Select given training settings, in any of the ways to name them.
 
     Args:
-        settings: by path, by name or by section, as of :func:`congeal.train`.
-        names: of those that are wanted.
+        settings: settings as passed to :func:`congeal.train`: by path, by name or by section.
+        names: names of the settings to select.
+
+    Returns:
+        Values by name; settings that are missing or None are left out.
 
     Example:
         >>> training_settings({"training": {"devices": 2}, "training.nodes": 3}, "devices", "nodes")
@@ -39,13 +42,13 @@ def training_settings(settings: Mapping[str, Any], *names: str) -> dict[str, Any
 
 @contextmanager
 def together(settings: Mapping[str, Any]) -> Iterator[bool]:
-    """Meet the other processes, if there are any; gives whether this one speaks and writes.
+    """Connect to the other processes; yields True in the process that prints and writes (rank 0).
 
     Args:
-        settings: of the training, for its device.
+        settings: settings of the training, for its device.
 
     Raises:
-        CongealError: another process is gone.
+        CongealError: another process has ended.
     """
     with lost_processes():
         join(str(training_settings(settings, "device").get("device", "auto")))
@@ -56,32 +59,36 @@ def together(settings: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def settle_processes(config: TrainConfig) -> TrainConfig:
-    """Fill in devices and nodes by the processes that were started.
+    """Set devices and nodes to those of the processes that were started.
+
+    Args:
+        config: settings of the training.
 
     Raises:
-        CongealError: others were asked for.
+        CongealError: the settings ask for other numbers of devices or nodes.
     """
-    asked, there = config.devices * config.nodes, world_size()
-    if asked > 1 and there == 1:
-        nodes = f"--nnodes {config.nodes} " if config.nodes > 1 else ""
+    wanted, started = config.devices * config.nodes, world_size()
+    if wanted > 1 and started == 1:
+        option = f"--nnodes {config.nodes} " if config.nodes > 1 else ""
         raise CongealError(
-            f"expected {asked} processes (devices {config.devices}, nodes {config.nodes}), this "
-            f"one was started alone; start it by torchrun {nodes}--nproc-per-node {config.devices}"
+            f"expected {wanted} processes (devices {config.devices}, nodes {config.nodes}), got "
+            f"one; start them with torchrun {option}--nproc-per-node {config.devices}"
         )
-    here = local_world_size()
-    found = (here, there // here)
-    if asked > 1 and found != (config.devices, config.nodes):
+    devices = local_world_size()
+    nodes = started // devices
+    if wanted > 1 and (devices, nodes) != (config.devices, config.nodes):
         raise CongealError(
-            f"expected processes on devices {config.devices} and nodes {config.nodes}, got "
-            f"{found[0]} on each of {found[1]}"
+            f"expected {config.devices} processes on each of {config.nodes} nodes, got "
+            f"{devices} on each of {nodes}"
         )
-    return config.model_copy(update={"devices": found[0], "nodes": found[1]})
+    return config.model_copy(update={"devices": devices, "nodes": nodes})
 
 
 def choose_strategy(config: TrainConfig) -> Strategy | str:
-    """DDP has to look for parameters that a stage, or a batch without objects, leaves out.
+    """Lightning's strategy: DDP for several processes.
 
-    Buffers are alike in all processes: batch norm and memory are of the whole batch.
+    ``find_unused_parameters``: a stage, or a batch without objects, uses some parameters only.
+    ``broadcast_buffers`` is off: batch norm and memory bank are the same in all processes already.
     """
     if config.devices * config.nodes == 1:
         return "auto"
@@ -89,6 +96,6 @@ def choose_strategy(config: TrainConfig) -> Strategy | str:
 
 
 def choose_plugins(config: TrainConfig) -> list[Any]:
-    """How checkpoints are written, and who the processes are: as torchrun tells it."""
+    """Lightning's plugins: atomic checkpoints, and ranks from the variables of torchrun."""
     several = config.devices * config.nodes > 1
     return [WholeCheckpoints(), *([TorchElasticEnvironment()] if several else [])]

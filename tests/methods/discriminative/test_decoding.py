@@ -147,7 +147,7 @@ def test_another_model_may_tell_the_classes_by_name(tmp_path):
     found = model.segment(image)
     assert np.array_equal(found.semantic, odds > 0.5)
     assert set(model.state_dict()) == set(make(class_names=["cell"]).state_dict())
-    with pytest.raises(CongealError, match=r"expected the class leaf in .* knows dirt, cell"):
+    with pytest.raises(CongealError, match=r"expected the class leaf in .* which has dirt, cell"):
         make(class_names=["leaf"]).configure(semantic=where).segment(image)
 
 

@@ -98,7 +98,9 @@ def test_what_does_not_fit_is_told_in_one_line():
         Discriminative(name="enett")
     with pytest.raises(CongealError, match="unknown grouping 'flatshift'"):
         Discriminative(grouping="flatshift")
-    with pytest.raises(CongealError, match="even number of dimensions, got 3"):
+    with pytest.raises(
+        CongealError, match="even number of dimensions with rotary coordinates, got 3"
+    ):
         Discriminative(coordinates="rotary", dimensions=3)
 
 

@@ -14,6 +14,7 @@ from congeal.data.drawn import DrawnDataset
 from congeal.data.sample import Dataset, Sample
 from congeal.data.view import pixel_locations
 from congeal.errors import CongealError
+from congeal.losses import vmf_n_loss
 from congeal.methods.index import Indexed
 from congeal.methods.rpe import RPE
 from congeal.methods.segsort import SegSort
@@ -221,7 +222,7 @@ def test_the_index_survives_saving_also_in_half_precision(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 33), (3, 100)])
-@pytest.mark.parametrize("stride", [2, 4])
+@pytest.mark.parametrize("stride", [2, 4, 8])
 def test_narrow_images_train_and_are_answered(size, stride):
     model = trainee(stride=stride)
     classes = np.ones(size, np.int64)
@@ -230,6 +231,33 @@ def test_narrow_images_train_and_are_answered(size, stride):
     assert torch.isfinite(loss)
     model.finish(Painted(classes))
     assert model.segment(Painted(classes)[0].image).semantic.shape == size
+
+
+def test_the_preset_of_the_paper_has_its_stride_and_a_head_that_learns_ten_times_as_fast():
+    """PSPNet at stride 8, 2e-3 for the encoder and 2e-2 for what is new."""
+    chosen = SegSort.presets["paper"]
+    rate, share = chosen["training.learning_rate"], chosen["training.encoder_rate"]
+    assert (rate * share, rate) == pytest.approx((2e-3, 2e-2))
+    own = {path: value for path, value in chosen.items() if not path.startswith("training.")}
+    model = SegSort(**{**own, "network.encoder": "resnet18", "network.pretrained": False})
+    with torch.no_grad():
+        assert model.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 32, 8, 12)
+
+
+def test_the_loss_is_the_mean_over_the_pixels_of_the_batch():
+    """An image that is void but for a strip counts by its pixels."""
+    model = trainee(samples=None, memory=0).eval()
+    whole, strip = quarters(), np.full_like(quarters(), -1)
+    strip[:4] = quarters()[:4]
+    embedding = torch.randn(2, 8, *(side // 2 for side in whole.shape))
+    model.forward = lambda image: embedding
+    batch = batch_of(np.stack([whole, strip]))
+    found = loss_of(model, batch)
+    truth = batch.get("semantic")[:, ::2, ::2]
+    clusters = model._clusters(embedding, truth >= 0, batch.get("location")[:, :, ::2, ::2])
+    expected = vmf_n_loss(embedding, clusters, truth, reduction="pixels")
+    assert float(found) == pytest.approx(float(expected))
+    assert float(found) != pytest.approx(float(vmf_n_loss(embedding, clusters, truth)))
 
 
 def test_clusters_that_lose_all_their_pixels_vanish():

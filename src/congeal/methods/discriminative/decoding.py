@@ -1,7 +1,8 @@
-"""From embeddings and the classes of pixels to a label map (De Brabandere et al., section 3.2).
+"""Decoding of embeddings and a class map into a label map (De Brabandere et al., section 3.2).
 
-Flow: classes ``(H, W)`` on the grid of the embedding -> grouping of each class -> small groups join
-a neighbour -> every pixel goes to the nearest group of its class around it -> tidied label map.
+Flow, for each class: class mask on the grid of the embedding -> grouping -> small groups are merged
+with a neighbour -> each pixel gets the nearest group of the 3 x 3 cells around it -> components
+split, small objects merged, holes filled.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ from congeal.grouping.sampling import spread_indices
 __all__ = ["InstanceDecoder", "SampledFlatShift", "labels_by"]
 
 Labels = NDArray[np.int64]
-SAMPLES = 2048  # pixels of a class that shift, where only some do
-POINTS = 65_536  # full-resolution pixels assigned at once
+MAX_SAMPLES = 2048  # pixels of a class that shift in SampledFlatShift
+CHUNK = 65_536  # pixels assigned at once; bounds the memory of the distances
 
 
 @dataclass(frozen=True)
 class SampledFlatShift:
-    """Flat-kernel mean shift of some pixels; the others go to the nearest centre.
+    """Flat-kernel mean shift of a sample of the pixels; each pixel gets the nearest centre.
 
-    The cost does not grow with the image but for one distance to each centre.
+    Mean shift costs O(samples^2) per step whatever the size of the image; the assignment costs one
+    distance per pixel and centre.
 
     Args:
-        shift: groups the pixels sampled.
-        samples: at most so many, spread evenly over the mask.
+        shift: grouping of the sample.
+        samples: maximum number of pixels in the sample, evenly spread over the mask.
 
     Example:
         >>> grouping = SampledFlatShift(FlatMeanShift(0.5), samples=3)
@@ -45,31 +47,38 @@ class SampledFlatShift:
     """
 
     shift: FlatMeanShift
-    samples: int = SAMPLES
+    samples: int = MAX_SAMPLES
 
     def label(self, embedding: Tensor, mask: Tensor) -> Tensor:
-        """``(D, h, w)`` and a mask ``(h, w)`` to labels ``(h, w)`` int64, 0 outside the mask."""
+        """Label the pixels of a mask.
+
+        Args:
+            embedding: ``(D, h, w)``.
+            mask: ``(h, w)`` bool.
+
+        Returns:
+            ``(h, w)`` int64 labels, 0 outside the mask.
+        """
         points = embedding[:, mask].T  # (N, D)
         labels = torch.zeros(mask.shape, dtype=torch.int64, device=mask.device)
         chosen = spread_indices(len(points), self.samples, points.device)
         found = self.shift.group(points[chosen].T)
         if len(found):
             centres = found.prototypes
-            nearest = [torch.cdist(part, centres).argmin(1) for part in points.split(POINTS)]
+            nearest = [torch.cdist(part, centres).argmin(1) for part in points.split(CHUNK)]
             labels[mask] = torch.cat(nearest) + 1
         return labels
 
 
 @dataclass(frozen=True)
 class InstanceDecoder:
-    """Turns an embedding and a map of classes into objects.
+    """Turns an embedding and a class map into a label map.
 
     Args:
-        label: gives the labels ``(h, w)`` of the pixels of one class, from ``(D, h, w)`` and their
-            mask.
-        min_area: pixels under which an object joins a neighbour of its class, or goes.
-        split_components: split objects into connected parts.
-        fill_holes: fill background that one object surrounds.
+        label: ``label(embedding, mask)`` returns the labels ``(h, w)`` of the pixels of one class.
+        min_area: smaller objects are merged with a neighbour of their class, or removed; px.
+        split_components: split objects into connected components.
+        fill_holes: fill background that is enclosed by one object.
 
     Example:
         >>> decoder = InstanceDecoder(labels_by(FlatMeanShift(0.5)))
@@ -93,31 +102,34 @@ class InstanceDecoder:
             stride: pixels of the image per pixel of the embedding.
 
         Returns:
-            ``(H, W)`` int64 labels, 0 outside all classes, no object of two classes.
+            ``(H, W)`` int64 labels, 0 on background. Each object has pixels of one class only.
         """
         embedding = embedding.float()
-        drawn = np.zeros(tuple(classes.shape), np.int64)
-        for one in torch.unique(classes[classes > 0]).tolist():
-            mask = classes == one
-            labels = self._of_class(embedding, mask, stride)
-            drawn[labels > 0] = labels[labels > 0] + drawn.max(initial=0)
-        return fill_holes(drawn) if self.fill_holes else drawn
+        label_map = np.zeros(tuple(classes.shape), np.int64)
+        for class_id in torch.unique(classes[classes > 0]).tolist():
+            labels = self._label_class(embedding, classes == class_id, stride)
+            label_map[labels > 0] = labels[labels > 0] + label_map.max(initial=0)
+        return fill_holes(label_map) if self.fill_holes else label_map
 
-    def _of_class(self, embedding: Tensor, mask: Tensor, stride: int) -> Labels:
+    def _label_class(self, embedding: Tensor, mask: Tensor, stride: int) -> Labels:
+        """Labels ``(H, W)`` of the pixels of one class."""
         cells = _cells(mask, stride)
         if not bool(cells.any()):
             return np.zeros(tuple(mask.shape), np.int64)
         labels = self.label(embedding, cells).cpu().numpy()
         if stride > 1:
             labels = absorb_small(labels, self.min_area / stride**2)
-            labels = _draw(torch.from_numpy(labels).to(mask.device), embedding, mask, stride)
+            labels = _refine(torch.from_numpy(labels).to(mask.device), embedding, mask, stride)
         if self.split_components:
             labels = split_parts(labels)
         return absorb_small(labels, self.min_area)
 
 
 def labels_by(grouping: Grouping) -> Callable[[Tensor, Tensor], Tensor]:
-    """Let any grouping label the pixels of a mask.
+    """Adapt a grouping to label the pixels of a mask.
+
+    Args:
+        grouping: any grouping of :mod:`congeal.grouping`.
 
     Example:
         >>> label = labels_by(FlatMeanShift(0.5))
@@ -128,10 +140,10 @@ def labels_by(grouping: Grouping) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _cells(mask: Tensor, stride: int) -> Tensor:
-    """Cells of the embedding that the mask fills by half, and lone ones that it touches.
+    """Cells of the embedding, ``(h, w)`` bool, that belong to a mask ``(H, W)``.
 
-    A cell that is mostly background has an embedding that nothing was asked of; where there is
-    no better one nearby, it stands for a small object.
+    A cell belongs to it if at least half of its pixels do. Cells with fewer are used only where no
+    neighbour has half, for small objects: the loss does not train embeddings of background.
     """
     if stride == 1:
         return mask
@@ -139,47 +151,55 @@ def _cells(mask: Tensor, stride: int) -> Tensor:
     pad = (0, columns * stride - mask.shape[1], 0, rows * stride - mask.shape[0])
     padded = functional.pad(mask[None, None].float(), pad)
     share = functional.avg_pool2d(padded, stride)  # (1, 1, h, w)
-    filled = (share >= 0.5).float()
-    lone = (share > 0) & (functional.max_pool2d(filled, 3, 1, 1) == 0)
-    return (filled.bool() | lone)[0, 0]
+    half = (share >= 0.5).float()
+    isolated = (share > 0) & (functional.max_pool2d(half, 3, 1, 1) == 0)
+    return (half.bool() | isolated)[0, 0]
 
 
-def _draw(labels: Tensor, embedding: Tensor, mask: Tensor, stride: int) -> Labels:
-    """Give each pixel of a mask the nearest of the groups ``(h, w)`` around it."""
-    drawn = np.zeros(tuple(mask.shape), np.int64)
+def _refine(labels: Tensor, embedding: Tensor, mask: Tensor, stride: int) -> Labels:
+    """Labels at full resolution: for each pixel the nearest group of the 3 x 3 cells around it.
+
+    Args:
+        labels: ``(h, w)`` int64 labels of cells.
+        embedding: ``(D, h, w)``.
+        mask: ``(H, W)`` bool; all other pixels get 0.
+        stride: pixels of the image per cell.
+    """
+    refined = np.zeros(tuple(mask.shape), np.int64)
     sums = embedding.new_zeros(int(labels.max()) + 1, len(embedding))
     sums.index_add_(0, labels.reshape(-1), embedding.flatten(1).T.contiguous())
     means = sums / torch.bincount(labels.reshape(-1)).clamp_min(1)[:, None]  # (K + 1, D)
-    around = functional.pad(labels, (1, 1, 1, 1))
+    padded = functional.pad(labels, (1, 1, 1, 1))
     rows, columns = mask.nonzero(as_tuple=True)
-    for y, x in zip(rows.split(POINTS), columns.split(POINTS), strict=True):
+    for y, x in zip(rows.split(CHUNK), columns.split(CHUNK), strict=True):
         points = _interpolate(embedding, y, x, stride)
-        best = points.new_full((len(points),), torch.inf)
+        nearest = points.new_full((len(points),), torch.inf)
         label = torch.zeros_like(y)
-        for candidate in _neighbours(around, y // stride, x // stride):
-            away = (points - means[candidate]).square().sum(1)
-            better = (away < best) & (candidate > 0)
-            best, label = torch.where(better, away, best), torch.where(better, candidate, label)
-        drawn[y.cpu().numpy(), x.cpu().numpy()] = label.cpu().numpy()
-    return drawn
+        for candidate in _neighbours(padded, y // stride, x // stride):
+            distance = (points - means[candidate]).square().sum(1)
+            nearer = (distance < nearest) & (candidate > 0)
+            nearest = torch.where(nearer, distance, nearest)
+            label = torch.where(nearer, candidate, label)
+        refined[y.cpu().numpy(), x.cpu().numpy()] = label.cpu().numpy()
+    return refined
 
 
-def _neighbours(around: Tensor, rows: Tensor, columns: Tensor) -> Iterator[Tensor]:
-    """The label of a cell, then those of the eight around it."""
-    yield around[rows + 1, columns + 1]
+def _neighbours(padded: Tensor, rows: Tensor, columns: Tensor) -> Iterator[Tensor]:
+    """Labels of the cells, then of their eight neighbours, ``(N,)`` each."""
+    yield padded[rows + 1, columns + 1]
     for down in range(3):
         for right in range(3):
             if (down, right) != (1, 1):
-                yield around[rows + down, columns + right]
+                yield padded[rows + down, columns + right]
 
 
 def _interpolate(embedding: Tensor, rows: Tensor, columns: Tensor, stride: int) -> Tensor:
-    """Embeddings ``(N, D)`` at pixels of the image."""
-    place = torch.stack([columns, rows], -1).float()
-    size = place.new_tensor([embedding.shape[2], embedding.shape[1]]) * stride
+    """Embeddings ``(N, D)`` at pixels of the image, bilinear."""
+    position = torch.stack([columns, rows], -1).float()
+    size = position.new_tensor([embedding.shape[2], embedding.shape[1]]) * stride
     points = functional.grid_sample(
         embedding[None],
-        ((2 * place + 1) / size - 1)[None, None],
+        ((2 * position + 1) / size - 1)[None, None],
         padding_mode="border",
         align_corners=False,
     )

@@ -1,4 +1,4 @@
-"""The discriminative loss (De Brabandere et al., 2017): network, loss and decoding joined."""
+"""The discriminative loss (De Brabandere et al., 2017) as a method: network, loss, decoding."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from congeal.methods.discriminative.config import DiscriminativeConfig
 from congeal.methods.discriminative.decoding import InstanceDecoder, SampledFlatShift, labels_by
 from congeal.methods.discriminative.network import EmbeddingAndClasses
 from congeal.methods.discriminative.search import SEARCH_SPACE
-from congeal.methods.discriminative.semantic import class_odds, odds_of_result
+from congeal.methods.discriminative.semantic import class_probabilities, probabilities_of_result
 from congeal.methods.discriminative.suggest import suggest_settings
-from congeal.methods.image import lift_dark, pad_to
+from congeal.methods.image import apply_gamma, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method, SearchStep
 from congeal.methods.object_size import predict_at_object_size
@@ -38,12 +38,15 @@ __all__ = ["Discriminative"]
 
 
 class Discriminative(Method):
-    """Every pixel a point in space, every object a ball of points; mean shift takes the balls out.
+    """Instance segmentation with the discriminative loss and mean shift in Euclidean space.
 
-    The network gives embeddings that are not normalised and a semantic map (background and
-    classes). The loss pulls the pixels of an object to their mean up to delta_v and pushes the
-    means of objects of one class apart up to 2 delta_d; background takes no part. Decoding groups
-    the pixels of each predicted class by themselves.
+    The network predicts an embedding (not normalised) and a semantic map. The loss pulls pixels to
+    within delta_v of the mean of their object and pushes the means of objects of the same class at
+    least 2 delta_d apart; background has no embedding loss. Decoding groups the pixels of each
+    predicted class by flat-kernel mean shift.
+
+    Source: B. De Brabandere, D. Neven, L. Van Gool, "Semantic Instance Segmentation with a
+    Discriminative Loss Function", 2017.
 
     Example:
         >>> model = Discriminative(dimensions=4)
@@ -77,37 +80,37 @@ class Discriminative(Method):
     def __init__(self, config: DiscriminativeConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         self.network = EmbeddingAndClasses(self.config)
-        self._told_by: tuple[str, Method] | None = None
+        self._semantic_model: tuple[str, Method] | None = None  # name and model
 
     @property
     def divisor(self) -> int:
-        """What the sides of the network's input must be divisible by."""
+        """The sides of the network's input must be multiples of it."""
         return self.network.divisor
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
-        """Classes, and for instances labels."""
+        """Ground truth classes, and object labels for instances."""
         return ("labels", "semantic") if self.config.task == "instances" else ("semantic",)
 
     @property
     def default_optimizer(self) -> str:
-        """Muon for the compact network, as for RPE; AdamW for all others."""
+        """Muon for the network with the compact encoder; AdamW for all others."""
         c = self.config.network
         return "muon" if (c.name, c.encoder) == ("encoder-decoder", "compact") else "adamw"
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose scale, dimensions, coordinates and the smallest object by object sizes."""
+        """Derive scale, dimensions, coordinates and ``min_area`` from the object sizes."""
         return suggest_settings(survey)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
-        """Parameters of the encoder, where the network has one to itself."""
+        """Parameters of the encoder; none for networks without a separate encoder."""
         encoder = getattr(self.network.trunk, "encoder", None)
         return encoder.parameters() if isinstance(encoder, nn.Module) else ()
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to the maps of the network."""
-        image = lift_dark(image, self.config.input.gamma)
+        """Maps of :class:`EmbeddingAndClasses` for ``(B, C, H, W)``, sides divisible by divisor."""
+        image = apply_gamma(image, self.config.input.gamma)
         maps: dict[str, Tensor] = self.network(image)
         return maps
 
@@ -119,22 +122,28 @@ class Discriminative(Method):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms ``variance``, ``distance``, ``regularisation`` and ``semantic``, weighted."""
-        del stage, progress, generator  # one stage, nothing is drawn
+        """Weighted terms ``variance``, ``distance``, ``regularisation`` and ``semantic``."""
+        del stage, progress, generator  # one stage, nothing random
         return self.losses_of(self(batch.image), batch)
 
     def losses_of(self, maps: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """The same terms for the maps of a network that are there already."""
+        """The terms of :meth:`losses` for maps that are already computed.
+
+        Args:
+            maps: output of :meth:`forward`.
+            batch: ground truth.
+        """
         c, semantic = self.config.loss, batch.get("semantic")
-        known = semantic >= 0
+        labelled = semantic >= 0  # not void
         entropy = functional.cross_entropy(
             maps["semantic"], semantic.clamp_min(0), reduction="none"
         )
-        cross = c.semantic_weight * (entropy * known).sum() / shared_count(known.sum())
+        mean_entropy = (entropy * labelled).sum() / shared_count(labelled.sum())
+        semantic_term = c.semantic_weight * mean_entropy
         if "embedding" not in maps:
-            return {"semantic": cross}
+            return {"semantic": semantic_term}
         stride = self.network.stride
-        found = discriminative_terms(
+        terms = discriminative_terms(
             maps["embedding"],
             batch.get("labels")[:, ::stride, ::stride],
             delta_v=c.delta_v,
@@ -142,18 +151,18 @@ class Discriminative(Method):
             semantic=semantic[:, ::stride, ::stride],
         )
         return {
-            "variance": c.variance_weight * found.variance,
-            "distance": c.distance_weight * found.distance,
-            "regularisation": c.regularisation_weight * found.regular,
-            "semantic": cross,
+            "variance": c.variance_weight * terms.variance,
+            "distance": c.distance_weight * terms.distance,
+            "regularisation": c.regularisation_weight * terms.regular,
+            "semantic": semantic_term,
         }
 
     def effective(self, path: str) -> float:
-        """The bandwidth and the threshold in force."""
+        """Bandwidth or threshold of the decoding, or the margin that replaces it if None."""
         c, loss = self.config.decoding, self.config.loss
         if path == "decoding.bandwidth":
             return c.bandwidth or loss.delta_v
-        return c.threshold or loss.delta_d  # midway between two means that are apart
+        return c.threshold or loss.delta_d  # half the distance 2 delta_d between two means
 
     def compute_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
@@ -161,11 +170,11 @@ class Discriminative(Method):
         """Embedding and class logits of one image of any size.
 
         An image whose median object is smaller than ``input.min_object_area`` is predicted again,
-        upscaled. With ``decoding.semantic`` the classes are those of that model.
+        enlarged. With ``decoding.semantic`` another model predicts the classes.
 
         Raises:
-            CongealError: the array is no image, or the model that tells the classes is missing or
-                does not know one of them.
+            CongealError: the array is no image; the other model is missing or lacks a class; or it
+                would have to predict a tile.
         """
         maps = predict_at_object_size(
             image, self.config.input, self._predict, self.object_areas, statistics
@@ -175,36 +184,37 @@ class Discriminative(Method):
             return maps
         if statistics is not None:
             raise CongealError(
-                "expected an image that is predicted whole where decoding.semantic names a model, "
-                "got one in tiles: give a larger --tile (tile= in Python)"
+                "expected an image that is predicted as a whole with decoding.semantic, got a "
+                "tile; give a larger --tile (tile= in Python)"
             )
-        found = self._other_model(where).segment(image)
-        odds = odds_of_result(found, self.config.class_names, where)
-        return replace(maps, extra={"semantic": odds})
+        result = self._load_semantic_model(where).segment(image)
+        probabilities = probabilities_of_result(result, self.config.class_names, where)
+        return replace(maps, extra={"semantic": probabilities})
 
-    def _other_model(self, where: str) -> Method:
-        """The model that tells the classes; not a part of this one, so it is not saved with it."""
-        if self._told_by is None or self._told_by[0] != where:
+    def _load_semantic_model(self, where: str) -> Method:
+        """The model of ``decoding.semantic``, in a tuple so that PyTorch does not register it."""
+        if self._semantic_model is None or self._semantic_model[0] != where:
             device = next(self.parameters()).device
-            self._told_by = (where, load_companion(where).to(device).eval())
-        return self._told_by[1]
+            self._semantic_model = (where, load_companion(where).to(device).eval())
+        return self._semantic_model[1]
 
-    def _predict(self, pixels: Tensor, magnified: float) -> MapPrediction:
-        """Run the network on an image ``(3, H, W)``, shown at one size."""
+    def _predict(self, pixels: Tensor, magnification: float) -> MapPrediction:
+        """Run the network on an image ``(C, H, W)`` at one scale."""
         size = (pixels.shape[1], pixels.shape[2])
-        scale = self.config.input.scale * magnified
-        shown = zoom_image(pixels, scale)  # (3, h, w)
+        scale = self.config.input.scale * magnification
+        scaled = zoom_image(pixels, scale)  # (C, h, w)
         device = next(self.parameters()).device
-        padded = pad_to(shown[None], self.divisor)
+        padded = pad_to(scaled[None], self.divisor)
         maps = self(padded.to(device, memory_format=torch.channels_last))
-        stride, seen = int(self.network.stride), (shown.shape[1], shown.shape[2])
+        stride, input_size = int(self.network.stride), (scaled.shape[1], scaled.shape[2])
         if scale != 1:
-            maps["semantic"] = resample_map(maps["semantic"], seen, size)
+            maps["semantic"] = resample_map(maps["semantic"], input_size, size)
             if "embedding" in maps:
                 maps["embedding"], stride = resample_embedding(
-                    maps["embedding"], seen, size, stride
+                    maps["embedding"], input_size, size, stride
                 )
-        return MapPrediction({k: m[0] for k, m in maps.items()}, size, stride, magnified)
+        single = {name: map_[0] for name, map_ in maps.items()}
+        return MapPrediction(single, size, stride, magnification)
 
     @torch.inference_mode()
     def decode(
@@ -214,16 +224,16 @@ class Discriminative(Method):
         keep_embedding: bool = False,
         semantic: NDArray[Any] | Tensor | None = None,
     ) -> Segmentation:
-        """Group the pixels of each class into objects; the semantic map comes along.
+        """Group the pixels of each class into objects; the result has the semantic map too.
 
         Args:
-            maps: of :meth:`predict_maps`.
-            keep_embedding: let the result carry its embedding, for pictures.
-            semantic: what tells the classes in place of the method's own head: class ids
-                ``(H, W)``, such as the true ones, or probabilities ``(C + 1, H, W)``.
+            maps: output of :meth:`predict_maps`.
+            keep_embedding: store the embedding in the result, for pictures.
+            semantic: replaces the method's class head: class ids ``(H, W)``, such as the ground
+                truth, or probabilities ``(C + 1, H, W)``.
 
         Raises:
-            CongealError: ``semantic`` is of another size.
+            CongealError: the shape of ``semantic`` does not fit the image.
 
         Example:
             >>> model = Discriminative(dimensions=4)
@@ -232,23 +242,25 @@ class Discriminative(Method):
             (6, 8)
         """
         height, width = maps.size
-        odds = maps.maps["semantic"][:, :height, :width].float().softmax(0)  # (C + 1, H, W)
+        logits = maps.maps["semantic"][:, :height, :width].float()
+        probabilities = logits.softmax(0)  # (C + 1, H, W)
         semantic = maps.extra.get("semantic") if semantic is None else semantic
         if semantic is not None:
-            odds = class_odds(semantic, odds)
+            probabilities = class_probabilities(semantic, probabilities)
         if "embedding" not in maps.maps:
             return Segmentation.from_maps(
-                probabilities=odds.cpu().numpy(), class_names=self.config.class_names
+                probabilities=probabilities.cpu().numpy(), class_names=self.config.class_names
             )
-        threshold = self.config.decoding.foreground_threshold
-        classes = torch.where(1 - odds[0] > threshold, odds[1:].argmax(0) + 1, 0)
+        foreground = 1 - probabilities[0] > self.config.decoding.foreground_threshold
+        classes = torch.where(foreground, probabilities[1:].argmax(0) + 1, 0)
         rows, columns = (-(-side // maps.stride) for side in maps.size)
         embedding = maps.maps["embedding"][:, :rows, :columns]
-        labels = self.decoder(embedding, self._things(classes), maps.stride)
-        return self._describe(labels, classes, odds, embedding if keep_embedding else None)
+        labels = self.decoder(embedding, self._thing_classes(classes), maps.stride)
+        stored = embedding if keep_embedding else None
+        return self._describe(labels, classes, probabilities, stored)
 
-    def _things(self, classes: Tensor) -> Tensor:
-        """The classes ``(H, W)`` with 0 for those that have no objects."""
+    def _thing_classes(self, classes: Tensor) -> Tensor:
+        """The class map ``(H, W)`` with stuff classes set to 0."""
         names, stuff = ("", *self.config.class_names), self.config.decoding.stuff
         kept = [0 if name in stuff else number for number, name in enumerate(names)]
         return torch.tensor(kept, device=classes.device)[classes]
@@ -260,7 +272,12 @@ class Discriminative(Method):
         keep_embedding: bool = False,
         semantic: NDArray[Any] | Tensor | None = None,
     ) -> Segmentation:
-        """Predict the maps of one image and decode them; ``semantic`` as for :meth:`decode`.
+        """Predict the maps of one image and decode them.
+
+        Args:
+            image: ``(H, W)`` or ``(H, W, C)``, any real type.
+            keep_embedding: store the embedding in the result, for pictures.
+            semantic: as for :meth:`decode`.
 
         Raises:
             CongealError: the array is no image, or ``semantic`` does not fit.
@@ -270,7 +287,7 @@ class Discriminative(Method):
 
     @property
     def decoder(self) -> InstanceDecoder:
-        """The decoder of label maps, with the settings in force."""
+        """The decoder with the current settings."""
         c = self.config.decoding
         return InstanceDecoder(
             self._label,
@@ -281,6 +298,7 @@ class Discriminative(Method):
 
     @property
     def _label(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that labels the pixels of a mask, with the grouping of the settings."""
         c = self.config.decoding
         options: dict[str, Any] = dict(c.grouping_options)
         if c.grouping not in ("flat-shift", "flat-shift-sampled"):
@@ -294,26 +312,31 @@ class Discriminative(Method):
         return SampledFlatShift(FlatMeanShift(bandwidth, threshold), **options).label
 
     def _describe(
-        self, labels: NDArray[np.int64], classes: Tensor, odds: Tensor, embedding: Tensor | None
+        self,
+        labels: NDArray[np.int64],
+        classes: Tensor,
+        probabilities: Tensor,
+        embedding: Tensor | None,
     ) -> Segmentation:
-        """Class of each object, and the mean probability of that class as its score."""
+        """Result with a class for each object and its mean probability as score."""
         count = int(labels.max(initial=0))
-        index = torch.from_numpy(labels).to(odds.device).reshape(-1)
-        sums = odds.new_zeros(count + 1, len(odds))
-        sums.index_add_(0, index, odds.flatten(1).T.contiguous())
+        index = torch.from_numpy(labels).to(probabilities.device).reshape(-1)
+        sums = probabilities.new_zeros(count + 1, len(probabilities))
+        sums.index_add_(0, index, probabilities.flatten(1).T.contiguous())
         area = torch.bincount(index, minlength=count + 1)
-        kinds = torch.zeros(count + 1, dtype=torch.int64, device=odds.device)
-        kinds.scatter_reduce_(0, index, self._things(classes).reshape(-1), "amax")  # holes: 0
+        object_class = torch.zeros(count + 1, dtype=torch.int64, device=probabilities.device)
+        # The maximum, because filled holes have class 0.
+        object_class.scatter_reduce_(0, index, self._thing_classes(classes).reshape(-1), "amax")
         present = (area > 0).nonzero()[:, 0]
         present = present[present > 0]
-        scores = sums[present, kinds[present]] / area[present]
+        scores = sums[present, object_class[present]] / area[present]
         result = Segmentation.from_labels(
             labels,
             scores=scores.clamp(0, 1).cpu().numpy(),
-            classes=kinds[present].cpu().numpy(),
+            classes=object_class[present].cpu().numpy(),
             class_names=self.config.class_names,
             embedding=None if embedding is None else embedding.float().cpu().numpy(),
             semantic=classes.cpu().numpy(),
         )
-        sure = result.scores >= self.config.decoding.min_score
-        return result if sure.all() else result.select(sure)
+        kept = result.scores >= self.config.decoding.min_score
+        return result if kept.all() else result.select(kept)

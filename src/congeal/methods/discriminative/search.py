@@ -1,4 +1,4 @@
-"""Decoding settings of the discriminative method that tuning varies, in steps either way."""
+"""Decoding settings of the method ``discriminative`` that tuning varies, with their steps."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from congeal.methods.method import SearchStep
 
 __all__ = ["SEARCH_SPACE"]
 
-STEP = 1.25  # factor between radii that are compared
+RADIUS_FACTOR = 1.25  # between neighbouring radii
+THRESHOLD_STEP = 0.05
 
 
-def _radius(value: float, way: int) -> float | None:
-    ahead = float(f"{value * STEP**way:.3g}")
-    return ahead if 1e-3 <= ahead <= 1e3 else None
+def _step_radius(value: float, direction: int) -> float | None:
+    following = float(f"{value * RADIUS_FACTOR**direction:.3g}")
+    return following if 1e-3 <= following <= 1e3 else None
 
 
-def _threshold(value: float, way: int) -> float | None:
-    ahead = round(value + 0.05 * way, 3)
-    return ahead if 0.05 <= ahead <= 0.95 else None
+def _step_threshold(value: float, direction: int) -> float | None:
+    following = round(value + THRESHOLD_STEP * direction, 3)
+    return following if 0.05 <= following <= 0.95 else None
 
 
 SEARCH_SPACE: Mapping[str, SearchStep] = {
-    "decoding.bandwidth": _radius,
-    "decoding.foreground_threshold": _threshold,
-    "decoding.threshold": _radius,
+    "decoding.bandwidth": _step_radius,
+    "decoding.foreground_threshold": _step_threshold,
+    "decoding.threshold": _step_radius,
 }

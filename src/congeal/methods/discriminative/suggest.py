@@ -1,4 +1,4 @@
-"""Settings of the discriminative method that follow from the objects in the training images."""
+"""Settings of the method ``discriminative`` derived from the training images."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from congeal.methods.suggestions import (
     is_dark,
     is_solid,
     is_sparse,
-    object_areas,
     scale_to_fit,
     scale_to_size,
     smallest_area,
+    surveyed_areas,
 )
 
 __all__ = ["suggest_settings"]
 
-CROWDED_DIMENSIONS = 16
+CROWDED_DIMENSIONS = 16  # D of the embedding for crowded images
 
 
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
-    """Choose how to show, embed and decode objects of these sizes.
+    """Derive input, network and decoding settings from the sizes of the objects.
 
     Args:
-        survey: of the training images.
+        survey: survey of the training images.
 
     Returns:
         Settings of :class:`congeal.methods.discriminative.DiscriminativeConfig` by path.
 
     Raises:
-        CongealError: no image has any object, and the task is about objects.
+        CongealError: the task is ``instances`` and no image has an object.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -41,18 +41,18 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
     """
     if survey.task != "instances":
         return {"input.gamma": 0.5 if is_dark(survey) else 1.0}
-    object_areas(survey)
+    surveyed_areas(survey)  # raises if there are no objects
     sparse = is_sparse(survey)
     scale = scale_to_fit(survey) if sparse else scale_to_size(survey)
-    shown = {
+    settings = {
         "input.scale": scale,
         "input.gamma": 0.5 if is_dark(survey) else 1.0,
         "decoding.min_area": smallest_area(survey, scale),
         "decoding.stuff": survey.stuff,
     }
     if sparse:
-        return shown | {"network.coordinates": "projected"}
-    return shown | {
+        return settings | {"network.coordinates": "projected"}
+    return settings | {
         "input.min_object_area": 200.0,
         "network.coordinates": "rotary",
         "network.dimensions": CROWDED_DIMENSIONS,

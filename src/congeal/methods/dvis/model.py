@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from congeal.chance import chance_of
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.zoom import zoom_image
@@ -29,10 +28,11 @@ from congeal.methods.dvis.verification import (
     verification_losses,
     verification_targets,
 )
-from congeal.methods.image import lift_dark, pad_to
+from congeal.methods.image import apply_gamma, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method, Stage
 from congeal.methods.object_size import predict_at_object_size
+from congeal.randomness import image_generator
 from congeal.segmentation import Segmentation
 
 __all__ = ["DVIS"]
@@ -89,7 +89,7 @@ class DVIS(Method):
     def __init__(self, config: DVISConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         c = self.config.network
-        self.network = ValueNetwork(c, self.config.input.planes)
+        self.network = ValueNetwork(c, self.config.input.input_channels)
         self.verification = VerificationNetwork(
             self.network.feature_channels,
             len(self.config.class_names),
@@ -106,7 +106,7 @@ class DVIS(Method):
         return self.network.divisor
 
     @property
-    def context(self) -> float | None:
+    def context_radius(self) -> float | None:
         """The repulsion radius."""
         return self.config.loss.repulsion_radius
 
@@ -130,7 +130,7 @@ class DVIS(Method):
 
     def forward(self, image: Tensor) -> ValueOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`ValueOutput`."""
-        image = lift_dark(image, self.config.input.gamma)
+        image = apply_gamma(image, self.config.input.gamma)
         output: ValueOutput = self.network(image)
         return output
 
@@ -213,7 +213,7 @@ class DVIS(Method):
         said, targets = [], []
         for i, values in enumerate(output.values.detach().relu()):
             masks = self._examples(
-                None if truth_only else values, labels[i], chance_of(generator, i)
+                None if truth_only else values, labels[i], image_generator(generator, i)
             )
             if len(masks):
                 said.append(self.verification(projected[i : i + 1], masks, self._ratio))
@@ -262,7 +262,7 @@ class DVIS(Method):
             bandwidths=c.bandwidths,
             foreground_threshold=c.foreground_threshold,
             min_area=c.min_area / self.config.network.stride**2,
-            split_components=self.context is not None if split is None else split,
+            split_components=self.context_radius is not None if split is None else split,
             duplicate_iou=c.duplicate_iou,
             max_candidates=c.max_candidates,
             holes=c.fill_holes,

@@ -11,10 +11,10 @@ from congeal.methods.suggestions import (
     is_dark,
     is_solid,
     is_sparse,
-    object_areas,
     scale_to_fit,
     scale_to_size,
     smallest_area,
+    surveyed_areas,
 )
 
 __all__ = ["suggest_settings"]
@@ -39,7 +39,7 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         >>> suggest_settings(survey_training(discs, "instances"))["input.scale"]
         1.0
     """
-    object_areas(survey)  # raises where there are none
+    surveyed_areas(survey)  # raises where there are none
     sparse = is_sparse(survey)
     scale = scale_to_fit(survey) if sparse else scale_to_size(survey)
     chosen: dict[str, Any] = {

@@ -16,7 +16,7 @@ from congeal.data.batch import Batch
 from congeal.data.zoom import zoom_image
 from congeal.losses.balanced_logistic import balanced_logistic_loss
 from congeal.losses.pairwise import pairwise_loss
-from congeal.methods.image import lift_dark, network_input, pad_to
+from congeal.methods.image import apply_gamma, network_input, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Stage
 from congeal.methods.rescale import resample_map
@@ -61,7 +61,7 @@ class RPEBoundaries(DenseTask):
 
     def __init__(self, config: RPEBoundariesConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
-        self.network = SideNetwork(self.config.network, self.config.input.planes)
+        self.network = SideNetwork(self.config.network, self.config.input.input_channels)
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class RPEBoundaries(DenseTask):
 
     def forward(self, image: Tensor, *, hold_embedding: bool = False) -> SideOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`SideOutput`."""
-        image = lift_dark(image, self.config.input.gamma)
+        image = apply_gamma(image, self.config.input.gamma)
         output: SideOutput = self.network(image, hold_embedding=hold_embedding)
         return output
 

@@ -60,7 +60,7 @@ def pixel_class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
     target = (semantic - 1).clamp_min(0)
     entropy = functional.cross_entropy(logits[:, 1:], target, reduction="none")
     count = torch.bincount(target[inside], minlength=logits.shape[1] - 1)
-    count = shared_count(count, least=0)
+    count = shared_count(count, minimum=0)
     present = count > 0
     weight = inside / torch.where(present, count, 1).to(logits.dtype)[target]
     return (entropy * weight).sum() / present.sum().clamp_min(1)

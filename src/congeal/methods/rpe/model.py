@@ -21,7 +21,7 @@ from congeal.grouping.decoder import GroupDecoder
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
 from congeal.losses.touching import touching_loss
-from congeal.methods.image import lift_dark, pad_to
+from congeal.methods.image import apply_gamma, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method
 from congeal.methods.object_size import component_areas, predict_at_object_size
@@ -42,7 +42,7 @@ from congeal.methods.rpe.search import SEARCH_SPACE
 from congeal.methods.rpe.suggest import adapt_settings, suggest_settings
 from congeal.methods.rpe.tidying import group_maps
 from congeal.methods.rpe.tta import augmented_prediction
-from congeal.methods.suggestions import is_parted
+from congeal.methods.suggestions import is_divided
 from congeal.networks.embedding import EmbeddingNetwork, EmbeddingOutput
 from congeal.networks.encoders import build_encoder, input_moments
 from congeal.networks.heads import ObjectHead
@@ -77,7 +77,7 @@ class RPE(Method):
         "proposals": "congeal.methods.rpe.proposals:RPEProposals",
     }
     search_space = SEARCH_SPACE
-    starts: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
+    start_models: ClassVar[Mapping[str, str]] = {"instances": "nuclei"}
     presets = PRESETS
     variable_buffers = tuple(f"scoring.{name}" for name in BUFFERS)
 
@@ -91,10 +91,12 @@ class RPE(Method):
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         c, loss = self.config.network, self.config.loss
-        mean, deviation = input_moments(c.encoder, c.mean, c.deviation, self.config.input.planes)
+        mean, deviation = input_moments(
+            c.encoder, c.mean, c.deviation, self.config.input.input_channels
+        )
         encoder = build_encoder(
             c.encoder,
-            self.config.input.planes + 2 * (c.coordinates in ("channels", "both")),
+            self.config.input.input_channels + 2 * (c.coordinates in ("channels", "both")),
             **c.encoder_options,
         )
         self.network = EmbeddingNetwork(
@@ -105,7 +107,7 @@ class RPE(Method):
             coordinates=c.coordinates,
             wavelengths=c.wavelengths,
             decoder=c.decoder,
-            channels_image=self.config.input.planes,
+            channels_image=self.config.input.input_channels,
             mean=mean,
             deviation=deviation,
             keep_features=self.pools_classes,
@@ -140,7 +142,7 @@ class RPE(Method):
         return self.network.divisor
 
     @property
-    def context(self) -> float | None:
+    def context_radius(self) -> float | None:
         """The repulsion radius."""
         return self.config.loss.repulsion_radius
 
@@ -150,9 +152,9 @@ class RPE(Method):
         return suggest_settings(survey)
 
     @classmethod
-    def why_no_start(cls, survey: TrainingSurvey) -> str | None:
+    def reason_against_start(cls, survey: TrainingSurvey) -> str | None:
         """The model that ships makes every connected part an object of its own."""
-        return "objects that others cross lie in parts" if is_parted(survey) else None
+        return "objects that others cross lie in parts" if is_divided(survey) else None
 
     @classmethod
     def adapt(cls, survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
@@ -172,7 +174,7 @@ class RPE(Method):
 
     def forward(self, image: Tensor) -> EmbeddingOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to an :class:`EmbeddingOutput`."""
-        image = lift_dark(image, self.config.input.gamma)
+        image = apply_gamma(image, self.config.input.gamma)
         output: EmbeddingOutput = self.network(image)
         return output
 

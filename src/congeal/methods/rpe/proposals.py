@@ -40,7 +40,7 @@ class RPEProposals(RPE):
     tasks = ("proposals",)
     siblings: ClassVar[Mapping[str, str]] = {}
     search_space = PROPOSAL_SEARCH
-    starts: ClassVar[Mapping[str, str]] = {"proposals": "nuclei"}
+    start_models: ClassVar[Mapping[str, str]] = {"proposals": "nuclei"}
     presets = PRESETS
 
     config: RPEProposalsConfig  # type: ignore[assignment]

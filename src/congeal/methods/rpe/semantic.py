@@ -13,7 +13,7 @@ from congeal.data.batch import Batch
 from congeal.data.zoom import zoom_image
 from congeal.grouping.mean_shift import MeanShift
 from congeal.losses.pairwise import pairwise_loss
-from congeal.methods.image import lift_dark, network_input, pad_to
+from congeal.methods.image import apply_gamma, network_input, pad_to
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.rescale import resample_map
 from congeal.methods.rpe.dense import DenseTask
@@ -49,7 +49,9 @@ class RPESemantic(DenseTask):
     def __init__(self, config: RPESemanticConfig | None = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         c, loss = self.config.network, self.config.loss
-        self.network = ClassNetwork(c, len(self.config.class_names), self.config.input.planes)
+        self.network = ClassNetwork(
+            c, len(self.config.class_names), self.config.input.input_channels
+        )
         self.shift = MeanShift(
             loss.concentration, loss.margin, steps=loss.mean_shift_steps, eta=loss.eta
         )
@@ -61,7 +63,7 @@ class RPESemantic(DenseTask):
 
     def forward(self, image: Tensor) -> ClassOutput:
         """``(B, 3, H, W)``, sides divisible by :attr:`divisor`, to a :class:`ClassOutput`."""
-        image = lift_dark(image, self.config.input.gamma)
+        image = apply_gamma(image, self.config.input.gamma)
         output: ClassOutput = self.network(image)
         return output
 

@@ -11,13 +11,13 @@ from congeal.data.zoom import magnification
 from congeal.methods.rpe.config import RPEConfig
 from congeal.methods.suggestions import (
     is_dark,
-    is_parted,
+    is_divided,
     is_solid,
     is_sparse,
-    object_areas,
     scale_to_fit,
     scale_to_size,
     smallest_area,
+    surveyed_areas,
 )
 
 __all__ = ["adapt_settings", "suggest_settings"]
@@ -67,8 +67,8 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
         >>> suggest_settings(survey_training(sticks, "instances"))["network.coordinates"]
         'projected'
     """
-    object_areas(survey)  # refuses images without objects
-    alone = is_sparse(survey) or is_parted(survey)
+    surveyed_areas(survey)  # refuses images without objects
+    alone = is_sparse(survey) or is_divided(survey)
     scale = scale_to_fit(survey) if alone else scale_to_size(survey)
     min_area = smallest_area(survey, scale)
     shown = {"input.scale": scale, "input.gamma": 0.5 if is_dark(survey) else 1.0}
@@ -104,7 +104,7 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
         ... ]
         48.0
     """
-    object_areas(survey)  # refuses images without objects
+    surveyed_areas(survey)  # refuses images without objects
     radius = base.loss.repulsion_radius
     # A model of one class has nothing to say on how to tell several apart.
     classifier = "pooled" if len(base.class_names) < 2 else base.network.classifier

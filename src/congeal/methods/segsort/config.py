@@ -29,7 +29,7 @@ class SegSortNetwork(NetworkSettings):
     """The network."""
 
     dimensions: int = setting(32, "D of the embedding", ge=2, paper="32")
-    stride: Literal[2, 4] = setting(2, "of the embedding", unit="px", paper="8")
+    stride: Literal[2, 4, 8] = setting(2, "of the embedding", unit="px", paper="8")
     pyramid_pooling: bool = setting(
         False, "means over 1, 2, 3 and 6 cells join the coarsest features", paper="true"
     )

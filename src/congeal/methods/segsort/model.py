@@ -23,7 +23,7 @@ from congeal.losses.memory_bank import PrototypeBank
 from congeal.losses.segments import segment_prototypes
 from congeal.losses.vmf import vmf_loss, vmf_n_loss
 from congeal.methods.explanation import Explanation, Match
-from congeal.methods.image import lift_dark, network_input
+from congeal.methods.image import apply_gamma, network_input
 from congeal.methods.index import IndexedImage
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.method import Method
@@ -79,7 +79,8 @@ class SegSort(Method):
             "network.pretrained": True,
             "network.pyramid_pooling": True,
             "network.dimensions": 32,
-            "network.stride": 4,
+            "network.output_stride": 8,
+            "network.stride": 8,
             "loss.grid": 5,
             "loss.iterations": 10,
             "loss.concentration": 10.0,
@@ -89,9 +90,9 @@ class SegSort(Method):
             "training.batch_size": 8,
             "training.crop": 336,
             "training.optimizer": "sgd",
-            "training.learning_rate": 2e-3,
-            "training.weight_decay": 5e-4,
+            "training.learning_rate": 2e-2,  # of the head, ten times that of the encoder
             "training.encoder_rate": 0.1,
+            "training.weight_decay": 5e-4,
             "training.rotation": 0.0,
             "training.scale_range": (0.5, 2.0),
         },
@@ -106,7 +107,7 @@ class SegSort(Method):
         c = self.config.network
         self.network = build_network(
             "encoder-decoder",
-            self.config.input.planes,
+            self.config.input.input_channels,
             {"embedding": c.dimensions},
             decoder_stride=c.stride,
             decoder=c.decoder,
@@ -114,7 +115,7 @@ class SegSort(Method):
             encoder=c.encoder,
             **c.encoder_options,
         )
-        register_moments(self, c.encoder, c.mean, c.deviation, self.config.input.planes)
+        register_moments(self, c.encoder, c.mean, c.deviation, self.config.input.input_channels)
         self.bank = PrototypeBank(self.config.loss.memory)
         self.index = PrototypeIndex(c.dimensions)
 
@@ -152,7 +153,7 @@ class SegSort(Method):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(B, 3, H, W)`` in [0, 1] to unit embeddings ``(B, D, ceil(H / s), ceil(W / s))``."""
-        image = lift_dark(image, self.config.input.gamma)
+        image = apply_gamma(image, self.config.input.gamma)
         shown = (image - self.mean) / self.deviation
         return normalise(self.network(shown)["embedding"], dim=1)
 
@@ -175,6 +176,7 @@ class SegSort(Method):
         told: dict[str, Any] = {
             "concentration": c.concentration,
             "samples": c.samples,
+            "reduction": "pixels",
             "generator": generator,
         }
         if c.unsupervised:

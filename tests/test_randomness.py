@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from congeal.chance import ImageChance, chance_of, image_noise
 from congeal.losses import pairwise_loss, variational_loss, vmf_loss
+from congeal.randomness import BatchGenerator, image_generator, image_noise
 
 
 def chance(*seeds):
-    return ImageChance(0, [torch.Generator().manual_seed(seed) for seed in seeds])
+    return BatchGenerator(0, [torch.Generator().manual_seed(seed) for seed in seeds])
 
 
 LOSSES = {
@@ -47,5 +47,5 @@ def test_noise_of_images_without_pixels_is_none():
 
 def test_a_plain_generator_serves_all_images():
     plain = torch.Generator().manual_seed(1)
-    assert chance_of(plain, 7) is plain
+    assert image_generator(plain, 7) is plain
     assert torch.equal(image_noise([3], torch.Generator().manual_seed(1)), image_noise([3], plain))
