@@ -31,8 +31,8 @@ from torch.nn.functional import avg_pool2d, normalize, pad
 
 import congeal
 from congeal.data import open_dataset
-from congeal.grouping import MeanShift, assign_to_modes, connect, converge, find_modes
-from congeal.grouping.flow import let_flow
+from congeal.grouping import MeanShift, assign_to_modes, connect, find_modes
+from congeal.grouping.flow import converge
 
 KAPPA = 36.0
 MOST = 12_000  # pixels of the foreground, so that all can shift
@@ -132,10 +132,10 @@ def exact_labels(points: Tensor, shift: MeanShift) -> NDArray[np.int64]:
     Points are made one only where they have met to five digits. Twenty steps: later, distant modes
     attract each other ever so slightly.
     """
-    flow = let_flow(points, shift, torch.ones(len(points)), width=1e-5, steps=20, tolerance=0.0)
+    flow = converge(points, shift, torch.ones(len(points)), width=1e-5, steps=20, tolerance=0.0)
     modes = find_modes(flow.rest, margin=shift.margin, weights=flow.mass)
     area = torch.bincount(assign_to_modes(flow.rest, modes), flow.mass, len(modes))
-    modes = modes[area >= min(shift.smallest, float(area.max()))]
+    modes = modes[area >= min(shift.min_area, float(area.max()))]
     return assign_to_modes(flow.rest, modes)[flow.where].numpy()
 
 
@@ -161,7 +161,7 @@ def measure(
     row = against_truth(name, len(embedding), seconds, labels.ravel(), found.ravel())
     step = max(1, embedding.shape[1] // side)
     points = embedding[:, ::step, ::step].flatten(1).T.contiguous()
-    sparse = MeanShift(float(shift.concentration), smallest=shift.smallest / step**2)
+    sparse = MeanShift(float(shift.concentration), min_area=shift.min_area / step**2)
     exact = exact_labels(points, sparse)
     return row | {"ARI to exact": adjusted_rand_score(exact, found[::step, ::step].ravel())}
 
@@ -217,7 +217,8 @@ def plain(embedding: Tensor) -> NDArray[np.int64]:
     """Random anchors, their modes, every pixel to the nearest: what one would write first."""
     points = embedding.flatten(1).T.contiguous()
     chosen = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:PLAIN]
-    modes = find_modes(converge(points[chosen], MeanShift(KAPPA)), margin=0.5)
+    shift = MeanShift(KAPPA, steps=50, tolerance=1e-4)
+    modes = find_modes(shift.shift(points[chosen][None])[-1][0], margin=0.5)
     return assign_to_modes(points, modes).view(embedding.shape[1:]).numpy()
 
 

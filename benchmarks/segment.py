@@ -1,21 +1,25 @@
-"""The whole of ``congeal segment`` by stage: read, network, decode, write, in ms and as a share.
+"""``congeal segment`` by stage: read, network, decode, write, in ms and as a share.
 
-    python benchmarks/segment.py [--images 40] [--split test] [--side 2048] [--threads 1]
-                                 [--json FILE]
+    python benchmarks/segment.py [--data nuclei] [--split test] [--images 40] [--side 2048]
+                                 [--rounds 3] [--threads 1] [--stardist FOLDER] [--json FILE]
 
-The model that ships segments ``--images`` of the nuclei pack, each from its file to a PNG of labels
-and a row of measurements, and one image of ``--side`` x ``--side`` pixels made of them. Stages take
-turns image by image in one process, after one image that is not counted. Where StarDist is
-installed (``pip install stardist tensorflow``) its ``2D_versatile_fluo`` predicts the same images.
+The model that ships segments ``--images`` images, each from its file to a PNG of labels and a row
+of measurements, and one image of ``--side`` x ``--side`` pixels made of them. Every image takes all
+stages, then StarDist, before the next one starts; there are ``--rounds`` rounds after one that is
+not counted. Times are processor time per thread, the median of the rounds, and a ratio is the
+median of the ratios within a round: another program on the machine changes neither much.
+
+StarDist (``pip install stardist tensorflow``) is the model in ``--stardist FOLDER``. If there is no
+such folder, StarDist is trained on the training images of ``--data`` for ``--minutes`` and saved
+there: the time of an image depends on how many candidates a trained model leaves.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +30,35 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import congeal
+from congeal.clock import count_processor_time, now
 from congeal.data import open_dataset
 from congeal.data.images import read_image
+from congeal.experiments.boxes import Budget
+from congeal.experiments.stars import StarSegmenter, train_stars
 from congeal.methods import Method
 from congeal.segmentation import Segmentation
 
 Picture = NDArray[Any]
 STAGES = ("read", "network", "decode", "write")
+TILE = 256  # px, side of the parts of the large image
 
 
-def by_stage(model: Method, files: Iterable[Path], folder: Path) -> NDArray[np.float64]:
-    """Seconds of each stage, ``(images, 4)``; the first image is not counted."""
-    rows = []
-    for file in files:
-        marks = [time.perf_counter()]
+def stages_of(model: Method, file: Path, folder: Path) -> list[float]:
+    """Seconds of each stage of one image."""
+    marks = [now()]
 
-        def mark(marks: list[float] = marks) -> None:
-            marks.append(time.perf_counter())
+    def mark() -> None:
+        marks.append(now())
 
-        picture = read_image(file)
-        mark()
-        maps = model.predict_maps(picture)
-        mark()
-        found = model.decode(maps)
-        mark()
-        write(found, folder / file.name)
-        mark()
-        rows.append(np.diff(marks))
-    return np.array(rows[1:] if len(rows) > 1 else rows)
+    picture = read_image(file)
+    mark()
+    maps = model.predict_maps(picture)
+    mark()
+    found = model.decode(maps)
+    mark()
+    write(found, folder / file.name)
+    mark()
+    return list(np.diff(marks))
 
 
 def write(found: Segmentation, path: Path) -> None:
@@ -62,45 +67,63 @@ def write(found: Segmentation, path: Path) -> None:
     found.save_csv(path.with_suffix(".csv"))
 
 
-def by_stardist() -> Callable[[Picture], Any] | None:
-    """What predicts an image by StarDist, if that is installed."""
-    if find_spec("stardist") is None:
-        return None
-    normalize = import_module("csbdeep.utils").normalize
-    model = import_module("stardist.models").StarDist2D.from_pretrained("2D_versatile_fluo")
-    return lambda picture: model.predict_instances(
-        normalize(picture.astype(np.float32).reshape(*picture.shape[:2], -1).mean(-1), 1, 99.8)
-    )
+def measure(
+    model: Method,
+    stars: Callable[[Picture], Any] | None,
+    files: Sequence[Path],
+    folder: Path,
+    rounds: int,
+) -> NDArray[np.float64]:
+    """Seconds of each stage and of StarDist, ``(rounds, 5)``, the mean over the images."""
+    times = np.zeros((rounds + 1, len(files), len(STAGES) + 1))
+    for turn in range(rounds + 1):
+        for number, file in enumerate(files):
+            times[turn, number, :-1] = stages_of(model, file, folder)
+            if stars is not None:
+                picture, started = read_image(file), now()
+                stars(picture)
+                times[turn, number, -1] = now() - started
+    mean: NDArray[np.float64] = times[1:].mean(1)
+    return mean
 
 
-def row(name: str, seconds: NDArray[np.float64], star: float | None) -> Row:
-    mean = 1e3 * seconds.mean(0)
-    found: Row = {"images": name, "ms an image": float(mean.sum())}
-    for stage, own in zip(STAGES, mean, strict=True):
-        found[f"{stage} ms"] = float(own)
-        found[f"{stage} %"] = 100 * float(own / mean.sum())
-    found["decode / network"] = float(mean[2] / mean[1])
-    return found | ({} if star is None else {"StarDist ms": star})
+def row(name: str, seconds: NDArray[np.float64], *, stars: bool) -> Row:
+    """The columns of one kind of image; ``seconds`` as of :func:`measure`."""
+    stages = seconds[:, :-1]
+    total = stages.sum(1)
+    found: Row = {"images": name, "ms an image": 1e3 * float(np.median(total))}
+    for stage, own in zip(STAGES, stages.T, strict=True):
+        found[f"{stage} ms"] = 1e3 * float(np.median(own))
+        found[f"{stage} %"] = 100 * float(np.median(own / total))
+    found["decode / network"] = float(np.median(stages[:, 2] / stages[:, 1]))
+    if stars:
+        predicted = stages[:, 1] + stages[:, 2]
+        found["StarDist ms"] = 1e3 * float(np.median(seconds[:, -1]))
+        found["network + decode / StarDist"] = float(np.median(predicted / seconds[:, -1]))
+    return found
 
 
-def timed(predict: Callable[[Picture], Any] | None, files: Iterable[Path]) -> float | None:
-    """Mean ms of a prediction, after one that is not counted."""
-    if predict is None:
-        return None
-    times = []
-    for file in files:
-        picture = read_image(file)
-        start = time.perf_counter()
-        predict(picture)
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.mean(times[1:] if len(times) > 1 else times))
+def open_stardist(folder: Path, data: str, minutes: float, threads: int) -> StarSegmenter:
+    """The StarDist in a folder, trained and saved there first if there is none."""
+    tensorflow = import_module("tensorflow")
+    tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    if not folder.exists():
+        training, held_out = (open_dataset(data, split) for split in ("train", "val"))
+        stars = train_stars(training, held_out, Budget(minutes=minutes)).model
+        folder.mkdir(parents=True)
+        stars.keras_model.save_weights(str(folder / "weights_best.h5"))
+        (folder / "config.json").write_text(json.dumps(vars(stars.config)))
+        (folder / "thresholds.json").write_text(json.dumps(stars.thresholds._asdict()))
+    make = import_module("stardist.models").StarDist2D
+    return StarSegmenter(make(None, name=folder.name, basedir=str(folder.parent)), minutes)
 
 
-def mosaic(pictures: Iterable[Picture], side: int) -> Picture:
+def mosaic(pictures: Sequence[Picture], side: int) -> Picture:
     """One image ``(side, side)`` of several, in gray, in rows of equal height."""
-    tiles = [picture.reshape(*picture.shape[:2], -1)[:256, :256, 0] for picture in pictures]
-    tiles = [tile for tile in tiles if tile.shape == (256, 256)]
-    count = -(-side // 256)
+    tiles = [picture.reshape(*picture.shape[:2], -1)[:TILE, :TILE, 0] for picture in pictures]
+    tiles = [tile for tile in tiles if tile.shape == (TILE, TILE)]
+    count = -(-side // TILE)
     rows = [
         np.concatenate([tiles[(count * i + j) % len(tiles)] for j in range(count)], 1)
         for i in range(count)
@@ -108,34 +131,42 @@ def mosaic(pictures: Iterable[Picture], side: int) -> Picture:
     return np.concatenate(rows)[:side, :side]
 
 
-def main() -> None:
-    chosen = options(
-        __doc__ or "",
-        images=(40, "of the nuclei pack"),
-        split=("test", "of the pack"),
-        side=(2048, "px, of the large image; 0: none"),
-        threads=(1, "of PyTorch"),
-    )
-    torch.set_num_threads(chosen.threads)
-    data, model, star = open_dataset("nuclei", chosen.split), congeal.load("nuclei"), by_stardist()
-    pictures = [data[index].image for index in range(min(chosen.images, len(data)))]
-    with tempfile.TemporaryDirectory() as given:
-        folder, rows = Path(given), list[Row]()
-        files = [save(picture, folder / f"{n}.png") for n, picture in enumerate(pictures)]
-        results = folder / "results"
-        results.mkdir()
-        name = f"{len(files) - 1} of nuclei"
-        rows.append(row(name, by_stage(model, files, results), timed(star, files)))
-        if chosen.side:
-            large = [save(mosaic(pictures, chosen.side), folder / "large.png")]
-            name = f"{chosen.side} x {chosen.side}"
-            rows.append(row(name, by_stage(model, large, results), timed(star, large)))
-    tell("congeal segment by stage", rows, chosen.json)
-
-
 def save(picture: Picture, path: Path) -> Path:
     Image.fromarray(picture.squeeze()).save(path)
     return path
+
+
+def main() -> None:
+    chosen = options(
+        __doc__ or "",
+        data=("nuclei", "a dataset by name, or a folder"),
+        images=(40, "of the data"),
+        split=("test", "of the data"),
+        side=(2048, "px, of the large image; 0: none"),
+        rounds=(3, "over all images"),
+        threads=(1, "of PyTorch and TensorFlow"),
+        stardist=("", "folder of a StarDist model, made if there is none; empty: no StarDist"),
+        minutes=(10.0, "to train StarDist, if there is no folder"),
+    )
+    torch.set_num_threads(chosen.threads)
+    data, model, stars = open_dataset(chosen.data, chosen.split), congeal.load("nuclei"), None
+    pictures = [data[index].image for index in range(min(chosen.images, len(data)))]
+    with tempfile.TemporaryDirectory() as given, count_processor_time():
+        if chosen.stardist:
+            model_folder = Path(chosen.stardist)
+            stars = open_stardist(model_folder, chosen.data, chosen.minutes, chosen.threads).segment
+        folder, rows = Path(given), list[Row]()
+        files = [save(picture, folder / f"{n}.png") for n, picture in enumerate(pictures)]
+        sets = {f"{len(files)} of {chosen.data}": files}
+        if chosen.side:
+            large = save(mosaic(pictures, chosen.side), folder / "large.png")
+            sets[f"{chosen.side} x {chosen.side}"] = [large]
+        results = folder / "results"
+        results.mkdir()
+        for name, some in sets.items():
+            times = measure(model, stars, some, results, chosen.rounds)
+            rows.append(row(name, times, stars=stars is not None))
+    tell("congeal segment by stage", rows, chosen.json)
 
 
 if __name__ == "__main__":

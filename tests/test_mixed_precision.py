@@ -66,13 +66,13 @@ def test_groupings_give_the_same_groups_under_autocast(name):
     assert torch.equal(mixed.labels, build_grouping(name).group(embedding).labels)
 
 
-@pytest.mark.parametrize("reach", [None, 6.0])
-def test_decoding_gives_the_same_objects_under_autocast(reach):
+@pytest.mark.parametrize("radius", [None, 6.0])
+def test_decoding_gives_the_same_objects_under_autocast(radius):
     embedding = torch.nn.functional.normalize(two_halves()[0], dim=0)
     mask = torch.ones(SIDE, SIDE, dtype=torch.bool)
-    plain = GroupDecoder(MeanShift(reach=reach))(embedding, mask)
+    plain = GroupDecoder(MeanShift(kernel_radius=radius))(embedding, mask)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = GroupDecoder(MeanShift(reach=reach))(embedding, mask)
+        mixed = GroupDecoder(MeanShift(kernel_radius=radius))(embedding, mask)
     assert (mixed == plain).all()
     assert mixed.max() == 2
 

@@ -58,7 +58,7 @@ def test_weights_of_zero_everywhere_are_no_error(grouping, dimensions):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"concentration": math.nan}, {"concentration": math.inf}, {"reach": math.inf}],
+    [{"concentration": math.nan}, {"concentration": math.inf}, {"kernel_radius": math.inf}],
 )
 def test_numbers_that_are_not_finite_are_refused(settings):
     with pytest.raises(CongealError, match="all finite"):

@@ -20,10 +20,10 @@ seeds = st.integers(0, 2**31 - 1)
 
 @dataclass
 class Decoding:
-    """Mean shift and the decoder, the reach in pixels of the image."""
+    """Mean shift and the decoder, the kernel_radius in pixels of the image."""
 
     margin: float = 0.5
-    reach: float | None = None
+    kernel_radius: float | None = None
     anchors: int = 4096
     min_area: float = 16.0
     min_area_ratio: float = 0.0
@@ -33,15 +33,15 @@ class Decoding:
     def __call__(self, embedding, mask, weights=None, stride=1):
         shift = MeanShift(
             margin=self.margin,
-            reach=self.reach and self.reach / stride,
+            kernel_radius=self.kernel_radius and self.kernel_radius / stride,
             anchors=self.anchors,
-            smallest=self.min_area / stride**2,
+            min_area=self.min_area / stride**2,
         )
         decode = GroupDecoder(
             shift,
             self.min_area,
             self.min_area_ratio,
-            self.split or self.reach is not None,
+            self.split or self.kernel_radius is not None,
             self.fill_holes,
         )
         return decode(embedding, mask, weights, stride=stride)
@@ -97,62 +97,62 @@ def discs(height, width, *circles):
 # --- drawn groups ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
+@pytest.mark.parametrize("radius", [None, 12.0])
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 40])
-def test_drawn_groups_are_read_back_exactly(count, reach):
+def test_drawn_groups_are_read_back_exactly(count, radius):
     labels = cells(48, 56, count)
-    read = Decoding(reach=reach)(embed(labels, noise=0.03), full(labels))
+    read = Decoding(kernel_radius=radius)(embed(labels, noise=0.03), full(labels))
     assert read.dtype == np.int64
     assert_same_objects(read, labels)
 
 
 @given(st.integers(2, 20), seeds, st.sampled_from([None, 9.0]))
 @settings(deadline=None, max_examples=10)
-def test_drawn_groups_are_read_back_whatever_their_shape(count, seed, reach):
+def test_drawn_groups_are_read_back_whatever_their_shape(count, seed, radius):
     labels = cells(36, 36, count, seed)
     assume(split_parts(labels).max() == count)  # a pixel may hang on by a corner
     embedding = embed(labels, noise=0.03, seed=seed)
-    assert_same_objects(Decoding(reach=reach, min_area=4)(embedding, full(labels)), labels)
+    assert_same_objects(Decoding(kernel_radius=radius, min_area=4)(embedding, full(labels)), labels)
 
 
-@pytest.mark.parametrize("reach", [None, 16.0])
-def test_drawn_groups_are_read_back_exactly_at_twice_the_resolution(reach):
+@pytest.mark.parametrize("radius", [None, 16.0])
+def test_drawn_groups_are_read_back_exactly_at_twice_the_resolution(radius):
     coarse = cells(16, 20, 6)
     labels = coarse.repeat(2, 0).repeat(2, 1)
-    read = Decoding(reach=reach)(embed(coarse, noise=0.03), full(labels), stride=2)
+    read = Decoding(kernel_radius=radius)(embed(coarse, noise=0.03), full(labels), stride=2)
     assert_same_objects(read, labels)
 
 
-@pytest.mark.parametrize("reach", [None, 16.0])
-def test_at_four_times_the_resolution_only_corners_are_rounded(reach):
+@pytest.mark.parametrize("radius", [None, 16.0])
+def test_at_four_times_the_resolution_only_corners_are_rounded(radius):
     coarse = cells(16, 20, 6)
     labels = coarse.repeat(4, 0).repeat(4, 1)
-    read = Decoding(reach=reach)(embed(coarse, noise=0.03), full(labels), stride=4)
+    read = Decoding(kernel_radius=radius)(embed(coarse, noise=0.03), full(labels), stride=4)
     assert adjusted_rand_score(labels.ravel(), read.ravel()) > 0.98
     assert read.max() == 6
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_pixels_outside_the_mask_are_background_and_the_others_are_not(reach):
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_pixels_outside_the_mask_are_background_and_the_others_are_not(radius):
     labels = discs(48, 64, (12, 12, 9), (30, 40, 12), (30, 20, 8))
-    read = Decoding(reach=reach)(embed(labels, noise=0.03), on(labels))
+    read = Decoding(kernel_radius=radius)(embed(labels, noise=0.03), on(labels))
     assert_same_objects(read, labels)
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_outlines_are_those_of_the_full_mask(reach):
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_outlines_are_those_of_the_full_mask(radius):
     labels = discs(64, 64, (20, 20, 13), (42, 45, 14))
     sides = np.where(np.add(*np.mgrid[:32, :32]) < 32, 1, 2)
     embedding = embed(sides, noise=0.03)
-    assert_same_objects(Decoding(reach=reach)(embedding, on(labels), stride=2), labels)
+    assert_same_objects(Decoding(kernel_radius=radius)(embedding, on(labels), stride=2), labels)
 
 
-@pytest.mark.parametrize("reach", [None, 10.0])
-def test_what_the_embedding_says_outside_the_mask_does_not_matter(reach):
+@pytest.mark.parametrize("radius", [None, 10.0])
+def test_what_the_embedding_says_outside_the_mask_does_not_matter(radius):
     labels = discs(40, 40, (12, 12, 8), (28, 28, 9))
     embedding = embed(labels, noise=0.03)
     other = torch.where(on(labels), embedding, embed(labels * 0 + 3, seed=1))
-    read = Decoding(reach=reach)
+    read = Decoding(kernel_radius=radius)
     np.testing.assert_array_equal(read(embedding, on(labels)), read(other, on(labels)))
 
 
@@ -179,20 +179,20 @@ def test_embeddings_of_any_precision_are_taken(dtype):
 
 def test_reading_records_no_gradient():
     embedding = embed(cells(16, 16, 2)).requires_grad_()
-    Decoding(reach=8.0)(embedding, torch.ones(16, 16, dtype=torch.bool))
+    Decoding(kernel_radius=8.0)(embedding, torch.ones(16, 16, dtype=torch.bool))
     Decoding()(embedding, torch.ones(16, 16, dtype=torch.bool))
 
 
 # --- one direction for several objects ---------------------------------------------------------
 
 
-def test_with_a_reach_far_objects_of_one_direction_are_told_apart():
+def test_with_a_kernel_radius_far_objects_of_one_direction_are_told_apart():
     labels = discs(32, 96, (16, 12, 9), (16, 48, 9), (16, 84, 9))
     embedding = embed(labels, directions=[3, 1, 2, 1], noise=0.03)
-    assert_same_objects(Decoding(reach=12.0)(embedding, on(labels)), labels)
+    assert_same_objects(Decoding(kernel_radius=12.0)(embedding, on(labels)), labels)
 
 
-def test_without_a_reach_objects_of_one_direction_are_one_unless_parts_are_asked_for():
+def test_without_a_kernel_radius_objects_of_one_direction_are_one_unless_parts_are_asked_for():
     labels = discs(32, 96, (16, 12, 9), (16, 48, 9), (16, 84, 9))
     embedding = embed(labels, directions=[3, 1, 2, 1], noise=0.03)
     assert Decoding()(embedding, on(labels)).max() == 2
@@ -208,42 +208,42 @@ def test_an_object_cut_in_two_stays_one_by_its_direction():
     assert Decoding(split=True)(embed(labels, noise=0.03), full(labels)).max() == 3
 
 
-def test_twenty_objects_in_three_dimensions_are_told_apart_with_a_reach():
+def test_twenty_objects_in_three_dimensions_are_told_apart_with_a_kernel_radius():
     """Four directions are enough for any map of neighbours."""
     tile = np.array([[1, 2], [3, 4]])
     labels = (np.arange(20).reshape(4, 5) + 1).repeat(12, 0).repeat(12, 1)
     colours = np.tile(tile, (2, 3))[:, :5].repeat(12, 0).repeat(12, 1)
     corners = normalize(torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]]), dim=1)
     embedding = corners[torch.from_numpy(colours - 1)].movedim(-1, 0)
-    assert_same_objects(Decoding(margin=1 / 3, reach=9.0)(embedding, full(labels)), labels)
+    assert_same_objects(Decoding(margin=1 / 3, kernel_radius=9.0)(embedding, full(labels)), labels)
 
 
 # --- small things ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_fragments_are_absorbed_by_the_object_around_them(reach):
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_fragments_are_absorbed_by_the_object_around_them(radius):
     labels = discs(48, 48, (14, 14, 10), (32, 32, 12))
     spoilt = labels.copy()
     spoilt[12:14, 12:15] = 3
     spoilt[30:33, 30:32] = 4
-    read = Decoding(reach=reach, split=True)(embed(spoilt, noise=0.03), on(labels))
+    read = Decoding(kernel_radius=radius, split=True)(embed(spoilt, noise=0.03), on(labels))
     assert_same_objects(read, labels)
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_objects_under_the_smallest_size_are_dropped_when_alone(reach):
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_objects_under_the_smallest_size_are_dropped_when_alone(radius):
     labels = discs(48, 48, (14, 14, 10), (36, 36, 2))
-    read = Decoding(reach=reach, min_area=16, split=True)(embed(labels), on(labels))
+    read = Decoding(kernel_radius=radius, min_area=16, split=True)(embed(labels), on(labels))
     assert_same_objects(read, np.where(labels == 1, 1, 0))
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_fragments_are_small_by_the_measure_of_their_own_image(reach):
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_fragments_are_small_by_the_measure_of_their_own_image(radius):
     """The half disc is cut by the edge of the image, so it may well be a whole object."""
     circles = [(16, 16, 9), (16, 48, 9), (48, 16, 9), (48, 48, 3), (63, 50, 3)]
     labels = discs(64, 64, *circles)
-    decode = Decoding(reach=reach, min_area=4, min_area_ratio=0.3)
+    decode = Decoding(kernel_radius=radius, min_area=4, min_area_ratio=0.3)
     read = decode(embed(labels, noise=0.03), on(labels))
     assert_same_objects(read, np.where(labels == 4, 0, labels))
 
@@ -266,13 +266,13 @@ def test_embeddings_between_two_objects_become_no_object_and_join_none():
     assert_same_objects(Decoding()(embedding, full(labels)), labels)
 
 
-@pytest.mark.parametrize("reach", [None, 12.0])
-def test_pixels_of_little_weight_follow_the_others(reach):
+@pytest.mark.parametrize("radius", [None, 12.0])
+def test_pixels_of_little_weight_follow_the_others(radius):
     """A border that is not trusted holds no mode of its own, so it settles on either side."""
     embedding, labels = border_between((0.7, 0.6, 0.4, 0.3))
     weights = torch.ones(40, 40)
     weights[:, 18:22] = 0
-    assert_same_objects(Decoding(reach=reach)(embedding, full(labels), weights), labels)
+    assert_same_objects(Decoding(kernel_radius=radius)(embedding, full(labels), weights), labels)
 
 
 @pytest.mark.parametrize("holes", [False, True])
@@ -287,56 +287,60 @@ def test_holes_are_filled_when_asked_for(holes):
 # --- odd sizes and bad shapes ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reach", [None, 8.0])
+@pytest.mark.parametrize("radius", [None, 8.0])
 @pytest.mark.parametrize("size", [(33, 47), (31, 30), (50, 17)])
-def test_sizes_that_the_stride_does_not_divide_are_read(size, reach):
+def test_sizes_that_the_stride_does_not_divide_are_read(size, radius):
     labels = cells(*size, 3)
     padded = np.pad(labels, ((0, -size[0] % 4), (0, -size[1] % 4)), mode="edge")
     embedding = embed(padded[::4, ::4], noise=0.02)
-    read = Decoding(reach=reach)(embedding, full(labels), stride=4)
+    read = Decoding(kernel_radius=radius)(embedding, full(labels), stride=4)
     assert read.shape == size
     assert (read > 0).all()
     assert adjusted_rand_score(labels.ravel(), read.ravel()) > 0.75
 
 
-@pytest.mark.parametrize("reach", [None, 8.0])
-def test_an_embedding_padded_beyond_the_image_is_read(reach):
+@pytest.mark.parametrize("radius", [None, 8.0])
+def test_an_embedding_padded_beyond_the_image_is_read(radius):
     labels = cells(30, 30, 4)
     padded = np.pad(labels, ((0, 34), (0, 2)), constant_values=5)
-    read = Decoding(reach=reach)(embed(padded, noise=0.03), full(labels))
+    read = Decoding(kernel_radius=radius)(embed(padded, noise=0.03), full(labels))
     assert_same_objects(read, labels)
 
 
-@pytest.mark.parametrize("reach", [None, 8.0])
+@pytest.mark.parametrize("radius", [None, 8.0])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_an_empty_mask_has_no_objects(stride, reach):
+def test_an_empty_mask_has_no_objects(stride, radius):
     embedding = embed(cells(16, 16, 2))
-    read = Decoding(reach=reach)(embedding, torch.zeros(16, 15, dtype=torch.bool), stride=stride)
+    read = Decoding(kernel_radius=radius)(
+        embedding, torch.zeros(16, 15, dtype=torch.bool), stride=stride
+    )
     assert read.shape == (16, 15)
     assert not read.any()
 
 
-@pytest.mark.parametrize("reach", [None, 8.0])
+@pytest.mark.parametrize("radius", [None, 8.0])
 @pytest.mark.parametrize(("smallest", "objects"), [(1, 1), (2, 0)])
-def test_an_image_of_one_pixel_is_read(smallest, objects, reach):
+def test_an_image_of_one_pixel_is_read(smallest, objects, radius):
     one = torch.ones(1, 1, dtype=torch.bool)
-    read = Decoding(reach=reach, min_area=smallest)(normalize(torch.ones(4, 1, 1), dim=0), one)
+    read = Decoding(kernel_radius=radius, min_area=smallest)(
+        normalize(torch.ones(4, 1, 1), dim=0), one
+    )
     assert read.tolist() == [[objects]]
 
 
-@pytest.mark.parametrize("reach", [None, 8.0])
+@pytest.mark.parametrize("radius", [None, 8.0])
 @pytest.mark.parametrize("size", [(1, 200), (200, 1), (2, 90)])
-def test_images_a_pixel_wide_are_read(size, reach):
+def test_images_a_pixel_wide_are_read(size, radius):
     labels = np.ones(size, np.int64)
     first = labels if size[1] > 1 else labels.T
     first[:, : first.shape[1] // 2] = 2
-    assert_same_objects(Decoding(reach=reach)(embed(labels), full(labels)), labels)
+    assert_same_objects(Decoding(kernel_radius=radius)(embed(labels), full(labels)), labels)
 
 
-@pytest.mark.parametrize("reach", [None, 8.0])
-def test_an_embedding_of_zeros_ends_and_stays_inside_the_mask(reach):
+@pytest.mark.parametrize("radius", [None, 8.0])
+def test_an_embedding_of_zeros_ends_and_stays_inside_the_mask(radius):
     mask = torch.ones(12, 12, dtype=torch.bool)
-    read = Decoding(reach=reach, min_area=0)(torch.zeros(4, 12, 12), mask)
+    read = Decoding(kernel_radius=radius, min_area=0)(torch.zeros(4, 12, 12), mask)
     assert read.shape == (12, 12)
 
 

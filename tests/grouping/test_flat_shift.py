@@ -145,13 +145,13 @@ def test_a_thousand_instances_are_found(order):
 
 def test_the_search_ends_after_so_many_instances():
     embedding, _ = drawn([50, 40, 30, 20])
-    groups = FlatMeanShift(0.5, most=2).group(embedding)
+    groups = FlatMeanShift(0.5, max_instances=2).group(embedding)
     assert groups.areas.tolist() == [50, 40]
 
 
 def test_small_instances_are_dropped():
     embedding, labels = drawn([50, 4, 5])
-    groups = FlatMeanShift(0.5, smallest=5).group(embedding)
+    groups = FlatMeanShift(0.5, min_area=5).group(embedding)
     assert groups.areas.tolist() == [50, 5]
     assert not groups.labels[labels == 2].any()
 
@@ -258,7 +258,7 @@ def test_it_is_a_grouping():
         ({"threshold": -1.0}, "expected threshold > 0, got -1.0"),
         ({"bandwidth": math.nan}, "expected bandwidth > 0, got nan"),
         ({"order": "larges"}, "unknown order 'larges'; did you mean 'largest'"),
-        ({"most": 0}, "expected steps and most >= 1"),
+        ({"max_instances": 0}, "expected steps and max_instances >= 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

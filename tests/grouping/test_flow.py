@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from congeal.grouping import MeanShift
-from congeal.grouping.flow import STRAY_WIDTHS, let_flow, unite
+from congeal.grouping.flow import STRAY_WIDTHS, converge, merge_points
 from congeal.sphere import normalise
 
 KAPPA = 36.0
@@ -36,7 +36,7 @@ def written_out(points: Tensor, mass: Tensor, steps: int) -> list[Tensor]:
 
 def test_a_crowd_rests_where_the_written_out_shift_takes_it() -> None:
     points = clouds(90)
-    flow = let_flow(points, MeanShift(KAPPA), points.new_ones(90), width=1e-6, steps=8, tolerance=0)
+    flow = converge(points, MeanShift(KAPPA), points.new_ones(90), width=1e-6, steps=8, tolerance=0)
     expected = written_out(points, points.new_ones(90), 8)[-1]
     rest = flow.rest[flow.where]
     torch.testing.assert_close(rest, expected, rtol=0, atol=1e-5)
@@ -46,9 +46,9 @@ def test_mass_counts_as_so_many_points_in_one_place() -> None:
     points = clouds(30, seed=1)
     times = torch.arange(30) % 4 + 1
     shift = MeanShift(KAPPA)
-    heavy = let_flow(points, shift, times.double(), width=1e-6, tolerance=1e-9)
+    heavy = converge(points, shift, times.double(), width=1e-6, tolerance=1e-9)
     many = points.repeat_interleave(times, dim=0)
-    single = let_flow(many, shift, many.new_ones(len(many)), width=1e-6, tolerance=1e-9)
+    single = converge(many, shift, many.new_ones(len(many)), width=1e-6, tolerance=1e-9)
     by_mass, by_number = (
         heavy.rest[heavy.where].repeat_interleave(times, 0),
         single.rest[single.where],
@@ -65,7 +65,7 @@ def test_points_that_came_together_are_shifted_as_one(monkeypatch) -> None:
         return step(shift, crowd, *args)
 
     monkeypatch.setattr(MeanShift, "step", noting)
-    flow = let_flow(points, MeanShift(KAPPA), points.new_ones(300), width=0.01, steps=20)
+    flow = converge(points, MeanShift(KAPPA), points.new_ones(300), width=0.01, steps=20)
     assert counts[0] == 300
     assert counts[-1] < 30
     assert counts == sorted(counts, reverse=True)
@@ -79,7 +79,7 @@ def test_uniting_keeps_mass_and_its_centre(count: int, places: int, seed: int) -
     where = torch.randint(places, (count,), generator=generator)
     spots = normalise(torch.randn(places, 6, generator=generator).double(), dim=1)
     weights = torch.rand(count, generator=generator).double() + 0.1
-    united, mass, into = unite(spots[where], weights, 1e-3)
+    united, mass, into = merge_points(spots[where], weights, 1e-3)
     assert len(united) == len(set(where.tolist()))
     torch.testing.assert_close(united[into], spots[where])
     for place in set(where.tolist()):
@@ -89,7 +89,7 @@ def test_uniting_keeps_mass_and_its_centre(count: int, places: int, seed: int) -
 
 def test_what_is_far_apart_is_never_united() -> None:
     points = normalise(torch.randn(5000, 16, generator=torch.Generator().manual_seed(0)), dim=1)
-    united, _, into = unite(points, torch.ones(5000), 1e-3)
+    united, _, into = merge_points(points, torch.ones(5000), 1e-3)
     assert len(united) == 5000
     assert torch.equal(united[into], points)
 
@@ -105,7 +105,7 @@ def test_nobody_is_taken_far(dimensions: int, width: float, spread: float, seed:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(400, dimensions, generator=generator, dtype=torch.float64)
     points = normalise(torch.eye(dimensions, dtype=torch.float64)[0] + spread * noise, dim=1)
-    united, mass, into = unite(points, torch.ones(400, dtype=torch.float64), width)
+    united, mass, into = merge_points(points, torch.ones(400, dtype=torch.float64), width)
     assert float(mass.sum()) == 400
     moved = (points - united[into]).norm(dim=1)
     assert float(moved.max()) <= 2 * STRAY_WIDTHS * width
@@ -121,7 +121,10 @@ def test_in_any_dimension_close_points_become_one_and_distant_ones_stay_two(
 
     def share_united(distance: float) -> float:
         pairs = torch.stack([one, one + distance * way], 1)
-        return sum(len(unite(pair, torch.ones(2).double(), 0.01)[1]) == 1 for pair in pairs) / 500
+        return (
+            sum(len(merge_points(pair, torch.ones(2).double(), 0.01)[1]) == 1 for pair in pairs)
+            / 500
+        )
 
     assert share_united(0.001) > 0.8
     assert share_united(0.2) == 0
@@ -133,5 +136,5 @@ def test_united_points_stand_in_the_order_of_the_first_of_each(spread: float) ->
     spots = normalise(torch.randn(9, 6, generator=generator).double(), dim=1)
     noise = spread * torch.randn(200, 6, generator=generator).double()
     points = normalise(spots[torch.randint(9, (200,), generator=generator)] + noise, dim=1)
-    into = unite(points, torch.ones(200).double(), 0.02)[2].tolist()
+    into = merge_points(points, torch.ones(200).double(), 0.02)[2].tolist()
     assert list(dict.fromkeys(into)) == list(range(len(set(into))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import pairwise
 
 import pytest
@@ -13,16 +12,6 @@ from torch.nn.functional import normalize
 
 from congeal.errors import CongealError
 from congeal.grouping import MeanShift, mean_shift_step
-
-
-@pytest.fixture(autouse=True, scope="module", params=["small matrices written out", "fused only"])
-def _which_way(request):
-    """Whatever holds, holds both ways in which a few points are shifted."""
-    mean_shift = import_module("congeal.grouping.mean_shift")
-    before = mean_shift.WRITTEN
-    mean_shift.WRITTEN = before if request.param.startswith("small") else 0
-    yield
-    mean_shift.WRITTEN = before
 
 
 def sphere(*shape, seed=0):
@@ -36,14 +25,14 @@ def grid(*size):
     return torch.cartesian_prod(*axes).reshape(-1, len(size))
 
 
-def slow_step(points, kappa, eta=1.0, weights=None, location=None, spread=1.0):
+def slow_step(points, kappa, eta=1.0, weights=None, location=None, sigma=1.0):
     """One step on ``(N, D)`` with the N x N kernel in full."""
     kernel = (kappa * points @ points.T).exp()
     if weights is not None:
         kernel = kernel * weights
     if location is not None:
         away = (location[:, None] - location[None]).square().sum(-1)
-        kernel = kernel * (-away / (2 * spread**2)).exp()
+        kernel = kernel * (-away / (2 * sigma**2)).exp()
     mean = kernel @ points / kernel.sum(1, keepdim=True)
     return normalize(eta * mean + (1 - eta) * points, dim=1)
 
@@ -70,7 +59,7 @@ def test_a_step_is_softmax_attention_with_tied_queries_keys_and_values(kappa):
 @pytest.mark.parametrize("eta", [0.1, 0.5, 1.0])
 def test_the_step_size_mixes_the_mean_with_the_point(eta):
     x = sphere(30, 3)
-    moved = mean_shift_step(x[None], concentration=5.0, step_size=eta)[0]
+    moved = mean_shift_step(x[None], concentration=5.0, eta=eta)[0]
     torch.testing.assert_close(moved, slow_step(x, 5.0, eta))
 
 
@@ -81,7 +70,7 @@ def test_weights_multiply_the_kernel(count, lightest, eta):
     x, m = sphere(count, 3).requires_grad_(), torch.rand(count, dtype=torch.float64) * 7
     m[::7] = lightest
     m.requires_grad_()
-    moved = mean_shift_step(x[None], concentration=5.0, step_size=eta, weights=m[None])[0]
+    moved = mean_shift_step(x[None], concentration=5.0, eta=eta, weights=m[None])[0]
     expected = slow_step(x, 5.0, eta, weights=m)
     torch.testing.assert_close(moved, expected)
     pull = sphere(count, 3, seed=1)
@@ -122,9 +111,9 @@ def test_with_a_location_the_kernel_falls_off_with_distance(size):
     place = grid(*size)
     x, m = sphere(len(place), 3), torch.rand(len(place), dtype=torch.float64)
     moved = mean_shift_step(
-        x[None], concentration=5.0, weights=m[None], location=place[None], spread=1.7
+        x[None], concentration=5.0, weights=m[None], location=place[None], sigma=1.7
     )
-    torch.testing.assert_close(moved[0], slow_step(x, 5.0, weights=m, location=place, spread=1.7))
+    torch.testing.assert_close(moved[0], slow_step(x, 5.0, weights=m, location=place, sigma=1.7))
 
 
 def test_a_location_of_integers_is_taken():
@@ -138,7 +127,7 @@ def test_a_location_of_integers_is_taken():
 def test_where_the_origin_of_the_image_lies_does_not_matter():
     x, place = sphere(30, 3), grid(5, 6)
     here, there = (
-        mean_shift_step(x[None], concentration=5.0, location=p[None], spread=2.0)
+        mean_shift_step(x[None], concentration=5.0, location=p[None], sigma=2.0)
         for p in (place, place + 1000)
     )
     torch.testing.assert_close(here, there)
@@ -149,9 +138,9 @@ def test_a_long_image_in_single_precision_keeps_its_kernel():
     place = torch.stack([torch.zeros(3000), torch.arange(3000)], 1).double()
     x, m = sphere(3000, 3), torch.ones(3000, dtype=torch.float64)
     m[::3] = 0
-    arguments = {"location": place[None].float(), "weights": m[None].float(), "spread": 5.0}
+    arguments = {"location": place[None].float(), "weights": m[None].float(), "sigma": 5.0}
     moved = mean_shift_step(x[None].float(), concentration=9.0, **arguments)[0]
-    expected = slow_step(x, 9.0, weights=m, location=place, spread=5.0)
+    expected = slow_step(x, 9.0, weights=m, location=place, sigma=5.0)
     torch.testing.assert_close(moved.double(), expected, atol=2e-2, rtol=0)
 
 
@@ -185,19 +174,19 @@ def test_no_steps_return_an_empty_list():
     assert MeanShift(steps=0)(sphere(1, 3, 4, 4)) == []
 
 
-def test_the_reach_is_three_standard_deviations_in_pixels_of_the_map():
+def test_the_kernel_radius_is_three_standard_deviations_in_pixels_of_the_map():
     embedding = normalize(sphere(1, 3, 6, 7), dim=1)
-    (moved,) = MeanShift(concentration=5.0, steps=1, reach=6.0)(embedding)
-    expected = slow_step(embedding[0].flatten(1).T, 5.0, location=grid(6, 7), spread=2.0)
+    (moved,) = MeanShift(concentration=5.0, steps=1, kernel_radius=6.0)(embedding)
+    expected = slow_step(embedding[0].flatten(1).T, 5.0, location=grid(6, 7), sigma=2.0)
     torch.testing.assert_close(moved[0].flatten(1).T, expected)
 
 
-@pytest.mark.parametrize("reach", [None, 5.0])
-def test_masked_pixels_attract_nobody(reach):
+@pytest.mark.parametrize("radius", [None, 5.0])
+def test_masked_pixels_attract_nobody(radius):
     embedding = sphere(2, 3, 5, 6)
     mask = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(1)) > 0.4
     changed = torch.where(mask[:, None], embedding, 1.0)
-    shift = MeanShift(concentration=5.0, steps=2, reach=reach)
+    shift = MeanShift(concentration=5.0, steps=2, kernel_radius=radius)
     kept = mask[:, None].expand_as(embedding)
     before, after = shift(embedding, mask)[-1], shift(changed, mask)[-1]
     torch.testing.assert_close(before[kept], after[kept])
@@ -227,8 +216,8 @@ def test_a_mask_without_a_pixel_leaves_finite_vectors():
 
 def test_each_image_of_a_batch_shifts_by_itself():
     embedding = sphere(3, 4, 5, 5)
-    together = MeanShift(steps=2, reach=4.0)(embedding)[-1]
-    alone = torch.cat([MeanShift(steps=2, reach=4.0)(one[None])[-1] for one in embedding])
+    together = MeanShift(steps=2, kernel_radius=4.0)(embedding)[-1]
+    alone = torch.cat([MeanShift(steps=2, kernel_radius=4.0)(one[None])[-1] for one in embedding])
     torch.testing.assert_close(together, alone)
 
 
@@ -308,9 +297,9 @@ def test_a_learnable_concentration_is_saved_and_stays_positive():
         {"concentration": 0.0},
         {"concentration": -1.0},
         {"steps": -1},
-        {"step_size": 0.0},
-        {"step_size": 1.1},
-        {"reach": 0.0},
+        {"eta": 0.0},
+        {"eta": 1.1},
+        {"kernel_radius": 0.0},
         {"margin": 1.0},
     ],
 )

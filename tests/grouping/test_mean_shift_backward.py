@@ -41,7 +41,7 @@ def backward_by_hand(X, dZ, kappa, eta):
 @pytest.mark.parametrize("kappa", [1.0, 6.0, 36.0])
 def test_the_gradient_of_a_step_is_that_of_the_paper(kappa, eta):
     x, dz = sphere(25, 4).requires_grad_(), sphere(25, 4, seed=1)
-    z = mean_shift_step(x[None], concentration=kappa, step_size=eta)[0]
+    z = mean_shift_step(x[None], concentration=kappa, eta=eta)[0]
     z.backward(dz)
     by_hand = backward_by_hand(x.detach().T, dz.T, kappa, eta).T
     torch.testing.assert_close(x.grad, by_hand, atol=1e-10, rtol=1e-10)
@@ -62,7 +62,7 @@ def test_weights_and_location_have_the_gradient_of_finite_differences():
     place = torch.cartesian_prod(torch.arange(2), torch.arange(3))[None]
 
     def step(x):
-        return mean_shift_step(x, concentration=4.0, weights=weights, location=place, spread=1.5)
+        return mean_shift_step(x, concentration=4.0, weights=weights, location=place, sigma=1.5)
 
     assert torch.autograd.gradcheck(step, sphere(1, 6, 3).requires_grad_())
 
@@ -91,14 +91,16 @@ def test_a_masked_pixel_gets_no_gradient_from_the_others():
     assert embedding.grad[~mask[:, None].expand_as(moved)].eq(0).all()
 
 
-@pytest.mark.parametrize("reach", [None, 4.0])
+@pytest.mark.parametrize("radius", [None, 4.0])
 @pytest.mark.parametrize("learnable", [False, True])
-def test_recomputing_gives_the_same_gradients(learnable, reach):
+def test_recomputing_gives_the_same_gradients(learnable, radius):
     embedding = sphere(1, 3, 5, 5)
     gradients = []
     for recompute in (False, True):
         x = embedding.clone().requires_grad_()
-        shift = MeanShift(6.0, steps=3, learnable=learnable, reach=reach, recompute=recompute)
+        shift = MeanShift(
+            6.0, steps=3, learnable=learnable, kernel_radius=radius, recompute=recompute
+        )
         sum(step[:, 0].sum() for step in shift(x)).backward()
         gradients.append([x.grad, *(p.grad for p in shift.parameters())])
     for kept, recomputed in zip(*gradients, strict=True):

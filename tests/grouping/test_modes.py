@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 from torch.nn.functional import normalize
 
-from congeal.grouping import MeanShift, assign_to_modes, converge, find_modes
+from congeal.grouping import MeanShift, assign_to_modes, find_modes
 
 
 def drawn_groups(sizes, dimensions=16, noise=0.03, seed=0):
@@ -25,42 +25,6 @@ def drawn_groups(sizes, dimensions=16, noise=0.03, seed=0):
 def at(*degrees):
     angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()
     return torch.stack([angle.cos(), angle.sin()], 1)
-
-
-# --- converge ----------------------------------------------------------------------------------
-
-
-def test_points_converge_to_the_fixed_points_of_the_step():
-    points, labels = drawn_groups([20, 30, 5])
-    shift = MeanShift(margin=0.5)
-    settled = converge(points, shift)
-    assert (shift.step(settled[None])[0] - settled).abs().max() < 1e-4
-    for label in range(3):
-        group = settled[labels == label]
-        assert (group - group[0]).abs().max() < 1e-3
-
-
-def test_a_tolerance_that_holds_at_once_takes_one_step_only():
-    points, _ = drawn_groups([5, 5])
-    shift = MeanShift(margin=0.5)
-    once = converge(points, shift, tolerance=10.0)
-    assert torch.equal(once, shift.step(points[None])[0])
-    assert torch.equal(converge(points, shift, steps=1), once)
-
-
-def test_no_steps_leave_the_points_alone():
-    points, _ = drawn_groups([5, 5])
-    assert torch.equal(converge(points, MeanShift(), steps=0), points)
-
-
-def test_heavier_points_pull_the_mode_towards_them():
-    points = at(-10, 10)
-    settled = converge(points, MeanShift(), weights=torch.tensor([9.0, 1.0], dtype=torch.float64))
-    assert (settled[:, 1] < -0.1).all()
-
-
-def test_no_points_converge_to_no_points():
-    assert converge(torch.zeros(0, 3), MeanShift()).shape == (0, 3)
 
 
 # --- find --------------------------------------------------------------------------------------
@@ -102,7 +66,7 @@ def test_points_nearer_than_midway_between_margin_and_one_are_one_mode(margin):
 
 def test_modes_under_the_smallest_mass_are_left_out():
     points, _ = drawn_groups([4, 30, 12])
-    counts = [len(find_modes(points, margin=0.5, smallest=s)) for s in (4, 4.5, 12.5, 31)]
+    counts = [len(find_modes(points, margin=0.5, min_mass=s)) for s in (4, 4.5, 12.5, 31)]
     assert counts == [3, 2, 1, 0]
 
 
@@ -148,7 +112,7 @@ def test_assignment_is_the_nearest_by_distance(count, points, seed):
 @settings(deadline=None, max_examples=20)
 def test_drawn_groups_are_found_and_their_points_assigned(sizes, seed):
     points, labels = drawn_groups(sizes, seed=seed)
-    modes = find_modes(converge(points, MeanShift(margin=0.5)), margin=0.5)
+    modes = find_modes(MeanShift(margin=0.5, steps=30).shift(points[None])[-1][0], margin=0.5)
     assert len(modes) == len(sizes)
     assert torch.equal(modes.argmax(1)[assign_to_modes(points, modes)], labels)
 
@@ -189,7 +153,7 @@ def test_modes_are_picked_as_by_the_definition(count, dimensions, smallest, seed
     points = normalize(torch.randn(count, dimensions, generator=generator).double(), dim=1)
     points = torch.cat([points, normalize(points[::2] + 0.05, dim=1)])
     mass = torch.randint(1, 5, (len(points),), generator=generator).double()  # sums are exact
-    found = find_modes(points, margin=0.5, weights=mass, smallest=smallest)
+    found = find_modes(points, margin=0.5, weights=mass, min_mass=smallest)
     torch.testing.assert_close(found, pick_one_by_one(points, mass.tolist(), 0.5, smallest))
 
 

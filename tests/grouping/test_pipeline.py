@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, pad
 import congeal
 from congeal.data import open_dataset
 from congeal.errors import CongealError
-from congeal.grouping import MeanShift, converge, find_modes, group_pixels
+from congeal.grouping import MeanShift, find_modes, group_pixels
 from congeal.sphere import normalise
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -91,12 +91,12 @@ def test_no_object_from_twenty_pixels_up_is_lost(count: int) -> None:
         assert shared > 0.5 * (len(inside) + (found == best).sum() - shared)
 
 
-def test_groups_without_a_reach_are_those_of_exact_mean_shift() -> None:
+def test_groups_without_a_kernel_radius_are_those_of_exact_mean_shift() -> None:
     labels = discs(8, 96, seed=3)
     embedding = embed(labels, directions(9, 16, seed=2), noise=0.04)
     points = embedding.flatten(1).T
-    settled = converge(points, MeanShift(36.0), steps=12)
-    modes = find_modes(settled, margin=0.5, smallest=8)
+    settled = MeanShift(36.0, steps=12).shift(points[None])[-1][0]
+    modes = find_modes(settled, margin=0.5, min_area=8)
     exact = (settled @ modes.T).argmax(1).numpy()
     found = MeanShift(36.0, anchors=512).group(embedding).labels
     assert adjusted_rand_score(exact, found.flatten().numpy()) > 0.99
@@ -106,13 +106,13 @@ def test_outside_the_mask_there_is_no_group() -> None:
     labels = discs(6, 96, seed=1)
     embedding = embed(labels, directions(7, 16, seed=1), noise=0.03)
     mask = torch.from_numpy(labels > 0)
-    for shift in (MeanShift(36.0, anchors=256), MeanShift(36.0, reach=9.0)):
+    for shift in (MeanShift(36.0, anchors=256), MeanShift(36.0, kernel_radius=9.0)):
         assert torch.equal(shift.group(embedding, mask).labels > 0, mask)
 
 
 def test_an_empty_mask_gives_no_groups() -> None:
-    for reach in (None, 6.0):
-        groups = MeanShift(reach=reach).group(torch.ones(3, 4, 5), torch.zeros(4, 5) > 0)
+    for radius in (None, 6.0):
+        groups = MeanShift(kernel_radius=radius).group(torch.ones(3, 4, 5), torch.zeros(4, 5) > 0)
         assert len(groups) == 0
         assert not groups.labels.any()
 
@@ -130,8 +130,8 @@ def test_turning_the_embedding_space_changes_no_group() -> None:
     labels = discs(6, 64, seed=4)
     embedding = embed(labels, directions(7, 16, seed=1), noise=0.03)
     turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(5)))[0]
-    for reach in (None, 12.0):
-        shift = MeanShift(36.0, reach=reach)
+    for radius in (None, 12.0):
+        shift = MeanShift(36.0, kernel_radius=radius)
         here = shift.group(embedding).labels
         there = shift.group(torch.einsum("ij,jhw->ihw", turn, embedding)).labels
         assert adjusted_rand_score(here.flatten().numpy(), there.flatten().numpy()) > 0.999
@@ -140,16 +140,16 @@ def test_turning_the_embedding_space_changes_no_group() -> None:
 def test_small_groups_are_given_up_and_the_largest_stays() -> None:
     embedding = torch.zeros(2, 1, 12)
     embedding[0, :, :9], embedding[1, :, 9:] = 1, 1
-    for reach in (None, 6.0):
-        assert len(MeanShift(reach=reach, smallest=4).group(embedding)) == 1
-        assert len(MeanShift(reach=reach, smallest=3).group(embedding)) == 2
-        assert len(MeanShift(reach=reach, smallest=99).group(embedding)) == 1
+    for radius in (None, 6.0):
+        assert len(MeanShift(kernel_radius=radius, min_area=4).group(embedding)) == 1
+        assert len(MeanShift(kernel_radius=radius, min_area=3).group(embedding)) == 2
+        assert len(MeanShift(kernel_radius=radius, min_area=99).group(embedding)) == 1
 
 
 def test_scores_are_the_mean_cosine_to_the_prototype() -> None:
     embedding = embed(discs(5, 64, seed=0), directions(6, 8, seed=0), noise=0.1)
-    for reach in (None, 9.0):
-        groups = MeanShift(reach=reach).group(embedding)
+    for radius in (None, 9.0):
+        groups = MeanShift(kernel_radius=radius).group(embedding)
         for number in range(1, len(groups) + 1):
             cosine = groups.prototypes[number - 1] @ embedding[:, groups.labels == number]
             assert float(groups.scores[number - 1]) == pytest.approx(float(cosine.mean()), abs=1e-5)
@@ -159,8 +159,8 @@ def test_scores_are_the_mean_cosine_to_the_prototype() -> None:
 def test_pixels_of_no_mass_follow_the_others() -> None:
     embedding = embed(discs(5, 64, seed=0), directions(6, 8, seed=0), noise=0.05)
     mass = (torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) > 0.5).float()
-    for reach in (None, 9.0):
-        shift = MeanShift(reach=reach)
+    for radius in (None, 9.0):
+        shift = MeanShift(kernel_radius=radius)
         every, some = shift.group(embedding), shift.group(embedding, weights=mass)
         assert bool((some.labels > 0).all())
         assert adjusted_rand_score(every.labels.flatten(), some.labels.flatten()) > 0.98
@@ -170,11 +170,11 @@ def test_the_pipeline_is_what_mean_shift_calls() -> None:
     embedding = embed(discs(5, 64, seed=0), directions(6, 8, seed=0), noise=0.05)
     mask = torch.ones(64, 64)
     groups = group_pixels(
-        embedding, mask > 0, mask, shift=MeanShift(36.0), margin=0.5, radius=9.0, min_area=8
+        embedding, mask > 0, mask, shift=MeanShift(36.0), margin=0.5, kernel_radius=9.0, min_area=8
     )
-    assert torch.equal(groups.labels, MeanShift(36.0, reach=9.0).group(embedding).labels)
+    assert torch.equal(groups.labels, MeanShift(36.0, kernel_radius=9.0).group(embedding).labels)
 
 
 def test_embeddings_that_are_not_finite_are_refused() -> None:
     with pytest.raises(CongealError, match="finite"):
-        MeanShift(reach=3.0).group(torch.full((2, 4, 4), torch.nan))
+        MeanShift(kernel_radius=3.0).group(torch.full((2, 4, 4), torch.nan))

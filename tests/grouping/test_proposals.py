@@ -131,7 +131,7 @@ def test_duplicates_are_pooled_into_one():
         (0, 0, 1, 1, 0, 0, 0, 0),
         (0, 0, 0, 0, 1, 1, 1, 0),
     }
-    assert len(Proposals((Fixed(COARSE), Fixed(FINE)), overlap=1.0).group(embedding)) == 5
+    assert len(Proposals((Fixed(COARSE), Fixed(FINE)), max_iou=1.0).group(embedding)) == 5
 
 
 @given(st.integers(0, 2**31 - 1))
@@ -141,7 +141,7 @@ def test_the_score_is_compactness_times_stability(seed):
     embedding = normalize(noise(4, size, seed=seed), dim=0)
     given_scores = [noise(int(m.max()), seed=seed).abs().tolist() for m in maps]
     groupings = [Fixed(m, s) for m, s in zip(maps, given_scores, strict=True)]
-    groups = Proposals(tuple(groupings), overlap=1.0).group(embedding)
+    groups = Proposals(tuple(groupings), max_iou=1.0).group(embedding)
     found = [one.group(embedding) for one in groupings]
     expected = {}
     for number, one in enumerate(found):
@@ -189,7 +189,7 @@ def test_a_single_grouping_is_ranked_by_compactness():
 
 
 def test_small_proposals_are_dropped():
-    groups = Proposals((Fixed(COARSE), Fixed(FINE)), smallest=3).group(noise(3, 1, 8))
+    groups = Proposals((Fixed(COARSE), Fixed(FINE)), min_area=3).group(noise(3, 1, 8))
     assert sorted(groups.areas.tolist()) == [3, 4]
 
 
@@ -199,7 +199,7 @@ def test_connected_parts_become_proposals_of_their_own(size):
     embedding = noise(3, *size)
     whole = Proposals((Fixed(labels, scores=[0.5, 1.0], classes=[8, 9]),))
     assert len(whole.group(embedding)) == 2
-    parts = Proposals(whole.groupings, split=True).group(embedding)
+    parts = Proposals(whole.groupings, split_components=True).group(embedding)
     assert sorted(parts.areas.tolist()) == [1, 1, 1, 2]
     for k in range(1, 5):
         its_label = int(labels[parts.mask(k)].unique())
@@ -279,7 +279,7 @@ def test_the_margin_follows_the_concentration_unless_given():
 
 
 def test_an_empty_mask_gives_no_proposals():
-    flat = Proposals((FlatMeanShift(0.5), FlatMeanShift(1.0)), split=True)
+    flat = Proposals((FlatMeanShift(0.5), FlatMeanShift(1.0)), split_components=True)
     groups = flat.group(noise(3, 4, 5), torch.zeros(4, 5, dtype=torch.bool))
     assert len(groups) == 0
     assert groups.layers.shape == (1, 4, 5)
@@ -309,7 +309,7 @@ def test_it_is_a_grouping():
     [
         lambda: Proposals(()),
         lambda: Proposals((3,)),
-        lambda: Proposals((FlatMeanShift(),), overlap=1.5),
+        lambda: Proposals((FlatMeanShift(),), max_iou=1.5),
         lambda: Proposals.from_concentrations(()),
         lambda: Proposals.from_concentrations((0.0,)),
         lambda: Proposals.from_concentrations(margin=1.0),

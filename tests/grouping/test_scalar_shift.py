@@ -161,7 +161,7 @@ def test_modes_and_labels_are_those_of_scikit_learn_where_groups_are_apart(bandw
 def test_labels_agree_with_scikit_learn_on_all_but_the_edges_where_groups_meet():
     values, _ = mixture(2, count=250, spread=0.2)
     reference = ReferenceMeanShift(bandwidth=0.5).fit(values.double().numpy()[:, None])
-    groups = ScalarMeanShift((0.5,), background=-9).group(values[None])
+    groups = ScalarMeanShift((0.5,), foreground_threshold=-9).group(values[None])
     assert len(groups) == len(reference.cluster_centers_)
     assert adjusted_rand_score(reference.labels_, groups.labels) > 0.9
 
@@ -178,7 +178,9 @@ def test_a_piecewise_constant_map_comes_back_with_full_score():
 def test_background_lies_below_its_threshold():
     values = torch.tensor([[[-1.0, 0.0, 0.49, 0.5, 0.51]]])
     assert ScalarMeanShift().group(values).layers[0].tolist() == [[0, 0, 0, 1, 1]]
-    assert (ScalarMeanShift(background=-9, bandwidths=(9,)).group(values).labels == 1).all()
+    assert (
+        ScalarMeanShift(foreground_threshold=-9, bandwidths=(9,)).group(values).labels == 1
+    ).all()
 
 
 def test_masked_pixels_take_no_part():
@@ -195,7 +197,7 @@ def test_masked_pixels_take_no_part():
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("size", [(4, 5), (2, 3, 4), (7,)])
 def test_without_pixels_there_are_no_groups(size, connected, bins):
-    grouping = ScalarMeanShift(connected=connected, bins=bins)
+    grouping = ScalarMeanShift(split_components=connected, bins=bins)
     for groups in (
         grouping.group(torch.zeros(1, *size)),
         grouping.group(torch.ones(1, *size), torch.zeros(size, dtype=torch.bool)),
@@ -213,7 +215,7 @@ def test_volumes_are_grouped_like_images(connected, bins):
     truth = torch.zeros(4, 5, 6, dtype=torch.int64)
     truth[0:2, :3], truth[3, 2:], truth[1:3, 4] = 1, 2, 3
     values = torch.tensor([0.0, 2.0, 3.0, 4.0])[truth]
-    groups = ScalarMeanShift(connected=connected, bins=bins).group(values[None])
+    groups = ScalarMeanShift(split_components=connected, bins=bins).group(values[None])
     assert same_partition(groups.labels, truth)
 
 
@@ -252,7 +254,7 @@ def test_the_score_is_one_less_the_mean_deviation_in_bandwidths():
 def test_groups_that_another_layer_nearly_holds_are_left_out(overlap, count):
     """Of 20 pixels around 2, the narrow kernel loses two: their overlap is .9."""
     values = torch.tensor([2.0] * 18 + [2.6] * 2)[None]
-    groups = ScalarMeanShift((0.9, 0.4), overlap=overlap).group(values)
+    groups = ScalarMeanShift((0.9, 0.4), duplicate_iou=overlap).group(values)
     assert len(groups) == count
 
 
@@ -268,7 +270,7 @@ def test_the_same_bandwidth_twice_gives_nothing_new():
 @few
 def test_pooled_groups_are_numbered_without_gaps_from_the_largest(seed, connected, smallest):
     values = 4 * torch.rand(1, 6, 7, generator=torch.Generator().manual_seed(seed))
-    grouping = ScalarMeanShift((0.9, 0.4, 0.1), connected=connected, smallest=smallest)
+    grouping = ScalarMeanShift((0.9, 0.4, 0.1), split_components=connected, min_area=smallest)
     groups = grouping.group(values)
     numbers = groups.layers[groups.layers > 0].unique()  # there need be no pixel without a group
     assert numbers.tolist() == list(range(1, len(groups) + 1))
@@ -301,7 +303,7 @@ def test_shuffling_and_padding_the_pixels_does_not_matter(seed):
 def test_a_group_may_lie_in_several_places_unless_parts_are_asked_for():
     values = torch.tensor([[[2.0, 0.0, 2.0, 2.0], [0.0, 2.0, 0.0, 3.0]]])
     assert ScalarMeanShift((0.4,)).group(values).labels.tolist() == [[1, 0, 1, 1], [0, 1, 0, 2]]
-    parts = ScalarMeanShift((0.4,), connected=True).group(values)
+    parts = ScalarMeanShift((0.4,), split_components=True).group(values)
     assert len(parts) == 4
     assert parts.areas.tolist() == [2, 1, 1, 1]
     assert parts.labels[0].tolist()[2:] == [1, 1]
@@ -310,7 +312,7 @@ def test_a_group_may_lie_in_several_places_unless_parts_are_asked_for():
 
 def test_small_groups_are_left_out():
     values = torch.tensor([[[2.0, 2.0, 2.0, 4.0, 6.0, 6.0]]])
-    groups = ScalarMeanShift((0.4,), smallest=2).group(values)
+    groups = ScalarMeanShift((0.4,), min_area=2).group(values)
     assert groups.labels.tolist() == [[1, 1, 1, 0, 2, 2]]
     assert groups.prototypes.tolist() == [[2], [6]]
 

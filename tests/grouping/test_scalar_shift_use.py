@@ -50,10 +50,10 @@ def test_a_large_map_of_many_whole_numbers_is_grouped():
     [
         {"bandwidths": ()},
         {"bandwidths": (0.4, 0)},
-        {"overlap": 0},
-        {"overlap": 1.1},
+        {"duplicate_iou": 0},
+        {"duplicate_iou": 1.1},
         {"bins": 0},
-        {"smallest": -1},
+        {"min_area": -1},
     ],
 )
 def test_settings_out_of_range_are_refused_in_one_line(wrong):

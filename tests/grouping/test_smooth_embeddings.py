@@ -69,7 +69,7 @@ def test_the_mask_and_the_mass_of_pixels_count() -> None:
     mask = torch.from_numpy(np.kron(labels, np.ones((4, 4))) > 0)
     groups = MeanShift(anchors=128).group(embedding, mask)
     assert torch.equal(groups.labels > 0, mask)
-    heavy = MeanShift(anchors=128, smallest=24).group(embedding, mask, torch.full(mask.shape, 3.0))
+    heavy = MeanShift(anchors=128, min_area=24).group(embedding, mask, torch.full(mask.shape, 3.0))
     assert adjusted_rand_score(groups.labels[mask], heavy.labels[mask]) > 0.99
     scores = groups.prototypes[groups.labels - 1].permute(2, 0, 1).mul(embedding).sum(0)
     for number in range(1, len(groups) + 1):
@@ -92,6 +92,6 @@ def test_a_smooth_volume_is_grouped_like_an_image() -> None:
     flat = coarse_labels(12, seed=3)
     embedding = enlarge(flat, times=3, noise=0.05)
     volume = embedding[:, None].expand(-1, 9, -1, -1).contiguous()
-    image = MeanShift(anchors=256, smallest=1).group(embedding).labels
-    found = MeanShift(anchors=256, smallest=1).group(volume).labels
+    image = MeanShift(anchors=256, min_area=1).group(embedding).labels
+    found = MeanShift(anchors=256, min_area=1).group(volume).labels
     assert adjusted_rand_score(image.expand(9, -1, -1).flatten(), found.flatten()) > 0.99

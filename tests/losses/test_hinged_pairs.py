@@ -13,11 +13,11 @@ from congeal.losses import pairwise_loss
 from congeal.losses.hinged_pairs import hinged_pairs
 
 
-def matrix(unit, groups, weights, location, margin, reach):
+def matrix(unit, groups, weights, location, margin, repulsion_radius):
     """The sum and the weight of its pairs, by the whole matrix."""
     pair = weights[:, None] * weights * (groups[:, None] != groups)
-    if reach is not None:
-        pair = pair * (torch.cdist(location, location) < reach)
+    if repulsion_radius is not None:
+        pair = pair * (torch.cdist(location, location) < repulsion_radius)
     similarity = 0.5 + 0.5 * unit @ unit.T
     return (pair * (similarity - margin).relu()).sum(), pair.sum()
 
@@ -39,23 +39,25 @@ def drawn(count, objects, seed=0):
     st.integers(0, 999),
 )
 @settings(deadline=None, max_examples=60)
-def test_blocks_of_any_size_give_the_sum_and_gradient_of_the_matrix(n, k, block, reach, seed):
+def test_blocks_of_any_size_give_the_sum_and_gradient_of_the_matrix(n, k, block, radius, seed):
     unit, groups, weights, place = drawn(n, k, seed)
     unit.requires_grad_()
-    expected, mass = matrix(unit, groups, weights, place, 0.3, reach)
+    expected, mass = matrix(unit, groups, weights, place, 0.3, radius)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CPU_BLOCK", block)
-        total, within = hinged_pairs(unit, groups, weights, place, margin=0.3, reach=reach)
+        total, within = hinged_pairs(
+            unit, groups, weights, place, margin=0.3, repulsion_radius=radius
+        )
     torch.testing.assert_close(total, expected, atol=1e-12, rtol=1e-10)
     ours, theirs = (torch.autograd.grad(value, unit)[0] for value in (total, expected))
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-10)
-    if reach is not None:
+    if radius is not None:
         torch.testing.assert_close(within, mass, atol=1e-12, rtol=1e-10)
 
 
 def test_more_pixels_than_a_block_have_the_sum_of_the_matrix():
     unit, groups, weights, place = drawn(4500, 7)
-    found = hinged_pairs(unit, groups, weights, place, margin=0.4, reach=2.5)
+    found = hinged_pairs(unit, groups, weights, place, margin=0.4, repulsion_radius=2.5)
     expected = matrix(unit, groups, weights, place, 0.4, 2.5)
     torch.testing.assert_close(torch.stack(found), torch.stack(expected))
 
@@ -63,18 +65,18 @@ def test_more_pixels_than_a_block_have_the_sum_of_the_matrix():
 def test_whole_positions_far_out_are_measured_exactly():
     place = torch.tensor([[4000.0, 4000.0], [4003.0, 4004.0], [0.0, 0.0]])
     unit, groups, weights = torch.ones(3, 1), torch.arange(3), torch.ones(3)
-    for reach, pairs in ((5.0, 0), (5.01, 2)):
-        _, within = hinged_pairs(unit, groups, weights, place, reach=reach)
+    for radius, pairs in ((5.0, 0), (5.01, 2)):
+        _, within = hinged_pairs(unit, groups, weights, place, repulsion_radius=radius)
         assert within == pairs
 
 
-def test_the_reach_does_not_move_with_the_precision_of_products():
+def test_the_radius_does_not_move_with_the_precision_of_products():
     unit, groups, weights, place = drawn(200, 5)
-    exact = hinged_pairs(unit, groups, weights, place, reach=3.0)
+    exact = hinged_pairs(unit, groups, weights, place, repulsion_radius=3.0)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        again = hinged_pairs(unit, groups, weights, place, reach=3.0)
+        again = hinged_pairs(unit, groups, weights, place, repulsion_radius=3.0)
     finally:
         torch.set_float32_matmul_precision(before)
     torch.testing.assert_close(again, exact)
@@ -104,6 +106,9 @@ def test_a_compiled_loss_has_the_same_value_and_gradient():
     embedding = torch.randn(2, 3, 5, 5, requires_grad=True)
     labels = torch.arange(50).reshape(2, 5, 5) % 4
     compiled = torch.compile(pairwise_loss, backend="aot_eager")
-    values = [loss(embedding, labels, margin=0.2, reach=3.0) for loss in (pairwise_loss, compiled)]
+    values = [
+        loss(embedding, labels, margin=0.2, repulsion_radius=3.0)
+        for loss in (pairwise_loss, compiled)
+    ]
     torch.testing.assert_close(*values)
     torch.testing.assert_close(*(torch.autograd.grad(value, embedding)[0] for value in values))

@@ -10,7 +10,9 @@ from congeal.grouping import MeanShift
 from congeal.losses import PairwiseLoss, pairwise_loss, sampled_pairwise_loss
 
 
-def naive_loss(embedding, labels, *, margin=0.5, weight=1.0, background=True, reach=None):
+def naive_loss(
+    embedding, labels, *, margin=0.5, weight=1.0, background=True, repulsion_radius=None
+):
     """The loss of one image, ``(D, *S)`` and ``(*S)``, by a double loop over its pixels."""
     first = 0 if background else 1
     pixels = [
@@ -27,7 +29,7 @@ def naive_loss(embedding, labels, *, margin=0.5, weight=1.0, background=True, re
             similarity = 0.5 + 0.5 * (x @ y) / max(float(x.norm() * y.norm()), 1e-12)
             if label == other:
                 loss, total = loss + w * (1 - similarity), total + w
-            elif reach is None or float((p - q).norm()) < reach:
+            elif repulsion_radius is None or float((p - q).norm()) < repulsion_radius:
                 loss, total = loss + w * weight * (similarity - margin).relu(), total + w
     return loss / total if pixels else loss
 
@@ -64,36 +66,39 @@ def test_the_negative_weight_scales_pairs_of_different_groups_only(weight):
     same(loss, naive_loss(embedding[0], labels[0], margin=0.2, weight=weight))
 
 
-@pytest.mark.parametrize("reach", [0.5, 1.5, 2.0, 3.0, 100.0])
-def test_with_a_reach_the_loss_is_the_mean_over_the_pairs_that_count(reach):
+@pytest.mark.parametrize("radius", [0.5, 1.5, 2.0, 3.0, 100.0])
+def test_with_a_radius_the_loss_is_the_mean_over_the_pairs_that_count(radius):
     embedding, labels = drawn(seed=2)
-    settings = {"margin": 0.2, "reach": reach}
+    settings = {"margin": 0.2, "repulsion_radius": radius}
     same(
         pairwise_loss(embedding, labels, **settings),
         naive_loss(embedding[0], labels[0], **settings),
     )
 
 
-def test_a_reach_beyond_the_image_changes_nothing():
+def test_a_radius_beyond_the_image_changes_nothing():
     embedding, labels = drawn(seed=3)
-    same(pairwise_loss(embedding, labels, reach=1e3), pairwise_loss(embedding, labels))
+    same(pairwise_loss(embedding, labels, repulsion_radius=1e3), pairwise_loss(embedding, labels))
 
 
-def test_objects_out_of_reach_may_share_a_direction():
+def test_objects_out_of_the_radius_may_share_a_direction():
     embedding = torch.ones(1, 2, 1, 10)
     labels = torch.tensor([[[1, 1, 0, 0, 0, 0, 0, 0, 2, 2]]])
     near, far = (
-        pairwise_loss(embedding, labels, background=False, reach=reach) for reach in (10, 6)
+        pairwise_loss(embedding, labels, background=False, repulsion_radius=radius)
+        for radius in (10, 6)
     )
     assert near > 0.1
     assert far.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_pixels_exactly_at_the_reach_do_not_repel():
+def test_pixels_exactly_at_the_radius_do_not_repel():
     embedding = torch.ones(1, 2, 1, 4)
     labels = torch.tensor([[[1, -1, -1, 2]]])
-    assert pairwise_loss(embedding, labels, reach=3.0).item() == pytest.approx(0, abs=1e-6)
-    assert pairwise_loss(embedding, labels, reach=3.01) > 0.1
+    assert pairwise_loss(embedding, labels, repulsion_radius=3.0).item() == pytest.approx(
+        0, abs=1e-6
+    )
+    assert pairwise_loss(embedding, labels, repulsion_radius=3.01) > 0.1
 
 
 def test_the_loss_of_a_batch_is_the_mean_over_its_images():
@@ -104,8 +109,10 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_images():
 
 def test_images_with_three_dimensions_are_taken():
     embedding, labels = drawn(seed=5, size=(2, 3, 3), batch=2)
-    expected = [naive_loss(e, y, reach=2.0) for e, y in zip(embedding, labels, strict=True)]
-    same(pairwise_loss(embedding, labels, reach=2.0), torch.stack(expected).mean())
+    expected = [
+        naive_loss(e, y, repulsion_radius=2.0) for e, y in zip(embedding, labels, strict=True)
+    ]
+    same(pairwise_loss(embedding, labels, repulsion_radius=2.0), torch.stack(expected).mean())
 
 
 def test_more_pixels_than_a_block_of_rows_give_the_same_sum():
@@ -137,7 +144,7 @@ def test_an_image_of_one_object_has_the_positive_loss_only():
     embedding, _ = drawn(seed=7)
     labels = torch.full((1, 4, 5), 9)
     same(pairwise_loss(embedding, labels), naive_loss(embedding[0], labels[0]))
-    same(pairwise_loss(embedding, labels, reach=2), pairwise_loss(embedding, labels))
+    same(pairwise_loss(embedding, labels, repulsion_radius=2), pairwise_loss(embedding, labels))
 
 
 @pytest.mark.parametrize("size", [1, 30])
@@ -149,13 +156,21 @@ def test_groups_count_the_same_whatever_their_size(size):
 
 
 @pytest.mark.parametrize("background", [True, False])
-@pytest.mark.parametrize("reach", [None, 2.0])
-@pytest.mark.parametrize("grouping", [None, MeanShift(steps=2), MeanShift(steps=1, reach=3.0)])
-def test_images_without_a_group_give_zero_with_zero_gradient(background, reach, grouping):
+@pytest.mark.parametrize("radius", [None, 2.0])
+@pytest.mark.parametrize(
+    "grouping", [None, MeanShift(steps=2), MeanShift(steps=1, kernel_radius=3.0)]
+)
+def test_images_without_a_group_give_zero_with_zero_gradient(background, radius, grouping):
     embedding, labels = drawn(batch=2)
     embedding.requires_grad_()
     empty = torch.full_like(labels, -1) if background else labels.clamp(max=0)
-    loss = pairwise_loss(embedding, empty, background=background, reach=reach, grouping=grouping)
+    loss = pairwise_loss(
+        embedding,
+        empty,
+        background=background,
+        repulsion_radius=radius,
+        grouping=grouping,
+    )
     loss.backward()
     assert loss == 0
     assert embedding.grad.eq(0).all()
@@ -176,14 +191,14 @@ def test_the_loss_of_pixels_already_drawn_is_the_loss_of_the_image():
     labels = labels.clamp(min=0)
     unit = torch.nn.functional.normalize(embedding[0].flatten(1), dim=0).T
     place = torch.cartesian_prod(torch.arange(4), torch.arange(5))
-    loss = sampled_pairwise_loss(unit, labels.flatten(), place, margin=0.3, reach=2.5)
-    same(loss, pairwise_loss(embedding, labels, margin=0.3, reach=2.5))
+    loss = sampled_pairwise_loss(unit, labels.flatten(), place, margin=0.3, repulsion_radius=2.5)
+    same(loss, pairwise_loss(embedding, labels, margin=0.3, repulsion_radius=2.5))
 
 
 # --- mean-shift steps --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shift", [{}, {"reach": 4.0}, {"step_size": 0.5}])
+@pytest.mark.parametrize("shift", [{}, {"kernel_radius": 4.0}, {"eta": 0.5}])
 def test_every_mean_shift_step_adds_its_loss(shift):
     embedding, labels = drawn(seed=10)
     labels = labels.clamp(min=0)
@@ -202,7 +217,7 @@ def test_a_grouping_of_no_steps_changes_nothing():
 
 def test_void_pixels_attract_nobody_in_the_grouping():
     embedding, labels = drawn(seed=12)
-    grouping = MeanShift(concentration=5.0, steps=2, reach=4.0)
+    grouping = MeanShift(concentration=5.0, steps=2, kernel_radius=4.0)
     moved = embedding.clone()
     moved[:, :, labels[0] == -1] = 1.0
     same(
@@ -219,10 +234,10 @@ def test_void_pixels_attract_nobody_in_the_grouping():
     [
         ({}, None),
         ({"margin": 0.1, "negative_weight": 5.0, "background": False}, None),
-        ({"margin": 0.1, "reach": 2.1}, None),
+        ({"margin": 0.1, "repulsion_radius": 2.1}, None),
         ({}, {"steps": 2}),
-        ({"reach": 3.0}, {"steps": 1, "reach": 4.0}),
-        ({}, {"steps": 2, "step_size": 0.4, "recompute": True}),
+        ({"repulsion_radius": 3.0}, {"steps": 1, "kernel_radius": 4.0}),
+        ({}, {"steps": 2, "eta": 0.4, "recompute": True}),
     ],
 )
 def test_the_gradient_agrees_with_finite_differences(settings, shift):
@@ -352,7 +367,7 @@ def test_the_module_is_the_function():
         "samples": 20,
         "sampling": "balanced",
         "background": False,
-        "reach": 4.0,
+        "repulsion_radius": 4.0,
         "grouping": MeanShift(steps=1),
     }
     module, function = PairwiseLoss(**settings), pairwise_loss

@@ -15,7 +15,7 @@ SETTINGS = st.sampled_from(
     [
         PLAIN,
         PLAIN | {"background": False},
-        PLAIN | {"reach": 2.5},
+        PLAIN | {"repulsion_radius": 2.5},
         PLAIN | {"grouping": MeanShift(concentration=4.0, steps=2)},
     ]
 )
@@ -49,7 +49,7 @@ def test_the_numbers_of_the_objects_do_not_matter(image, how, numbers):
 
 @given(images(), st.randoms(use_true_random=False))
 @few
-def test_the_order_of_the_pixels_does_not_matter_without_a_reach(image, random):
+def test_the_order_of_the_pixels_does_not_matter_without_a_radius(image, random):
     embedding, labels = image
     order = list(range(labels.numel()))
     random.shuffle(order)
@@ -95,9 +95,9 @@ def test_the_length_of_the_embeddings_does_not_matter(image, how, length):
 
 @given(images(), SETTINGS)
 @few
-def test_doubling_every_pixel_does_not_matter_without_a_reach(image, how):
+def test_doubling_every_pixel_does_not_matter_without_a_radius(image, how):
     embedding, labels = image
-    assume("reach" not in how)
+    assume("repulsion_radius" not in how)
     doubled = torch.cat([embedding, embedding], -1), torch.cat([labels, labels], -1)
     assert_same(pairwise_loss(*doubled, **how), pairwise_loss(embedding, labels, **how))
 

@@ -195,7 +195,7 @@ def _train(variant: Variant, toy: Toy, seed: int) -> RPE:
 
 def _shift(variant: Variant, steps: int) -> MeanShift:
     """Mean shift whose concentration follows from the margin."""
-    return MeanShift(margin=variant.margin, steps=steps, step_size=variant.eta)
+    return MeanShift(margin=variant.margin, steps=steps, eta=variant.eta)
 
 
 def _loss(embedding: Tensor, labels: Tensor, variant: Variant, chance: torch.Generator) -> Tensor:
@@ -220,7 +220,7 @@ def _groups(model: RPE, image: Tensor, variant: Variant) -> NDArray[np.int64]:
     """Label map ``(h, w)`` of the modes, the largest of which is the background."""
     shifted = _shift(variant, DECODING_STEPS)(model(image[None]).embedding)[-1][0]
     points = shifted.flatten(1).T
-    modes = find_modes(points, margin=variant.margin, smallest=SMALLEST)
+    modes = find_modes(points, margin=variant.margin, min_mass=SMALLEST)
     if not len(modes):
         return np.zeros(tuple(shifted.shape[1:]), np.int64)
     nearest = assign_to_modes(points, modes)

@@ -80,8 +80,8 @@ def distances(points: Tensor, step: Step, steps: int, settled: int = SETTLED) ->
     return [float((x - mode).square().sum(1).mean().sqrt()) for x in trail[: steps + 1]]
 
 
-def _blur(points: Tensor, step_size: float = 1.0) -> Tensor:
-    moved = mean_shift_step(points[None], concentration=CONCENTRATION, step_size=step_size)
+def _blur(points: Tensor, eta: float = 1.0) -> Tensor:
+    moved = mean_shift_step(points[None], concentration=CONCENTRATION, eta=eta)
     return moved[0]
 
 
@@ -124,7 +124,7 @@ def _trails(count: int, seed: int) -> list[Row]:
     points = tight_group(count, 3, 1 / math.sqrt(CONCENTRATION), seed)
     methods: dict[str, Step] = {
         "blurring": _blur,
-        "half step": partial(_blur, step_size=0.5),
+        "half step": partial(_blur, eta=0.5),
         "ordinary": partial(_towards, points),
     }
     rows: list[Row] = []

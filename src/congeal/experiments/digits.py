@@ -162,7 +162,7 @@ def _predict(model: RPE, sample: Sample) -> _Shown:
 def _groups(embedding: Tensor) -> NDArray[np.int64]:
     """Label map `(h, w)` of the modes, the largest of which is the background."""
     points = embedding.flatten(1).T
-    modes = find_modes(points, margin=MERGE, smallest=8)
+    modes = find_modes(points, margin=MERGE, min_mass=8)
     if len(modes) == 0:
         return np.zeros(embedding.shape[1:], np.int64)
     nearest = assign_to_modes(points, modes)

@@ -41,8 +41,8 @@ from congeal.experiments.result import (
 from congeal.figures.display import to_display
 from congeal.figures.maps import overlay_boundary
 from congeal.figures.plots import LINES
-from congeal.grouping.edges import suppress_non_maxima
 from congeal.methods.rpe import RPEBoundaries
+from congeal.methods.rpe.edges import suppress_non_maxima
 from congeal.metrics.boundary_matching import corner_boundaries
 from congeal.metrics.bsds_benchmark import boundary_benchmark
 from congeal.metrics.bsds_boundaries import BsdsBoundaryMetric, HumanAgreementMetric

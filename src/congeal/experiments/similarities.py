@@ -36,7 +36,7 @@ def shift_image(model: RPE, image: NDArray[Any], labels: NDArray[np.int64]) -> l
     """Embeddings `(D, h, w)` of an image before and after each step, objects only.
 
     Args:
-        model: whose bandwidth and reach the steps have.
+        model: whose bandwidth and radius the steps have.
         image: `(H, W, C)`.
         labels: `(H, W)`; background attracts nobody.
     """
@@ -47,12 +47,12 @@ def _shift(model: RPE, seen: MapPrediction, labels: NDArray[np.int64]) -> list[T
     embedding = seen.maps["embedding"][None]  # (1, D, h, w)
     mask = torch.from_numpy(labels[:: seen.stride, :: seen.stride] > 0)[None]
     kappa = float(model.shift.concentration)
-    shift = MeanShift(kappa, steps=STEPS, reach=_reach(model, seen))
+    shift = MeanShift(kappa, steps=STEPS, kernel_radius=_radius(model, seen))
     with torch.inference_mode():
         return [embedding[0], *(step[0] for step in shift(embedding, mask))]
 
 
-def _reach(model: RPE, seen: MapPrediction) -> float | None:
+def _radius(model: RPE, seen: MapPrediction) -> float | None:
     """In places of the embedding; the setting counts pixels that the network saw."""
     radius = model.config.loss.repulsion_radius
     shown = model.config.input.scale * seen.scale * seen.stride
@@ -60,7 +60,7 @@ def _reach(model: RPE, seen: MapPrediction) -> float | None:
 
 
 def pair_similarities(
-    embedding: Tensor, labels: Tensor, chosen: Tensor, reach: float | None
+    embedding: Tensor, labels: Tensor, chosen: Tensor, repulsion_radius: float | None
 ) -> Pairs:
     """Calibrated cosine of pairs of pixels of one object, and of two.
 
@@ -68,7 +68,8 @@ def pair_similarities(
         embedding: `(D, h, w)` unit vectors.
         labels: `(h, w)`.
         chosen: `(P,)` pixels, numbered row by row.
-        reach: pairs of two objects count only when closer than this, in pixels of the map.
+        repulsion_radius: pairs of two objects count only where closer than this, in pixels of
+            the map.
 
     Example:
         >>> embedding = torch.tensor([[[1.0, 1.0, -1.0]]])
@@ -82,7 +83,11 @@ def pair_similarities(
     similarity = (0.5 + 0.5 * points @ points.T).clamp(0, 1)
     pairs = torch.ones_like(similarity, dtype=torch.bool).triu(1)
     same = groups[:, None] == groups
-    apart = ~same if reach is None else ~same & (torch.cdist(place, place) < reach)
+    apart = (
+        ~same
+        if repulsion_radius is None
+        else ~same & (torch.cdist(place, place) < repulsion_radius)
+    )
     return similarity[pairs & same].numpy(), similarity[pairs & apart].numpy()
 
 
@@ -106,7 +111,7 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
     """Draw histograms of the similarity of pairs, for the model that ships, on drawn discs.
 
     The model has seen photographs of cell nuclei, no drawings, and asks objects to differ only
-    within its reach; pairs of two objects farther apart do not count.
+    within its repulsion radius; pairs of two objects farther apart do not count.
 
     Args:
         folder: where ``similarities.png`` and ``similarities.csv`` go.
@@ -156,7 +161,7 @@ def _pairs(model: RPE, sample: Any, seed: int) -> list[Pairs]:
     inside = (labels.flatten() > 0).nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
     chosen = inside[torch.randperm(len(inside), generator=generator)[:PIXELS]]
-    return [pair_similarities(step, labels, chosen, _reach(model, seen)) for step in trail]
+    return [pair_similarities(step, labels, chosen, _radius(model, seen)) for step in trail]
 
 
 def _rows(step: int, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> list[Row]:
@@ -188,7 +193,7 @@ def _draw(rows: list[Row], numbers: dict[str, float]) -> Figure:
 
 
 def _draw_step(axes: Axes, rows: list[Row], step: int) -> None:
-    named = {"negative": ("pairs of two objects within reach", LINES[1])}
+    named = {"negative": ("pairs of two objects within the radius", LINES[1])}
     named["positive"] = ("pairs of one object", LINES[0])
     for name, (label, colour) in named.items():
         values = np.maximum([row[name] for row in rows], 1e-5)

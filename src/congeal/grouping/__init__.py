@@ -6,7 +6,7 @@ from congeal.grouping.flat_shift import FlatMeanShift
 from congeal.grouping.groups import Grouping, Groups, groups_from_labels
 from congeal.grouping.kmeans import SphericalKMeans
 from congeal.grouping.mean_shift import MeanShift, mean_shift_step
-from congeal.grouping.modes import assign_to_modes, converge, find_modes
+from congeal.grouping.modes import assign_to_modes, find_modes
 from congeal.grouping.pipeline import group_pixels
 from congeal.grouping.proposals import Proposals, mask_nms
 from congeal.grouping.registry import GROUPINGS, build_grouping
@@ -35,7 +35,6 @@ __all__ = [
     "assign_to_modes",
     "build_grouping",
     "connect",
-    "converge",
     "fill_holes",
     "find_modes",
     "group_pixels",

@@ -93,14 +93,14 @@ def _neighbours(labels: Labels, wanted: Mask) -> dict[int, dict[int, int]]:
     return near
 
 
-def absorb_small(labels: Labels, smallest: float, *, spare_edge: bool = False) -> Labels:
-    """Join each object under ``smallest`` pixels to the neighbour it touches most, or drop it.
+def absorb_small(labels: Labels, min_area: float, *, spare_edge: bool = False) -> Labels:
+    """Join each object under ``min_area`` pixels to the neighbour it touches most, or drop it.
 
-    Objects are taken from the smallest up, so that fragments of one object first grow together.
+    Objects are taken from the min_area up, so that fragments of one object first grow together.
 
     Args:
         labels: ``(*S)``, 0 background.
-        smallest: area in pixels that an object needs to stay.
+        min_area: area in pixels that an object needs to stay.
         spare_edge: let objects that the edge of an image ``(H, W)`` cuts stay as they are.
 
     Returns:
@@ -112,13 +112,13 @@ def absorb_small(labels: Labels, smallest: float, *, spare_edge: bool = False) -
     """
     area = np.bincount(labels.ravel(), minlength=1)
     area[0] = 0
-    is_small = (area > 0) & (area < smallest)
+    is_small = (area > 0) & (area < min_area)
     if spare_edge:
         is_small[on_edge(labels)] = False
     if not is_small.any():
         return labels
     target = np.arange(len(area))
-    joined = _join_small(area.tolist(), _neighbours(labels, is_small), smallest)
+    joined = _join_small(area.tolist(), _neighbours(labels, is_small), min_area)
     for one, other in reversed(joined):  # what it joined may have joined something later
         target[one] = target[other]
     absorbed: Labels = target[labels]
@@ -137,14 +137,14 @@ def on_edge(labels: Labels) -> Labels:
 
 
 def _join_small(
-    area: list[int], near: dict[int, dict[int, int]], smallest: float
+    area: list[int], near: dict[int, dict[int, int]], min_area: float
 ) -> list[tuple[int, int]]:
     """Which label joins which, in this order; 0 where a label touches none.
 
     Args:
         area: of each label; grows by what joins.
         near: for each label that may join another, the borders with its neighbours.
-        smallest: area from which on a label stays.
+        min_area: area from which on a label stays.
     """
     queue = [(area[one], one) for one in near]
     heapq.heapify(queue)
@@ -159,7 +159,7 @@ def _join_small(
         if other:
             area[other] += size
             _inherit(near, one, other, borders)
-            if other in near and area[other] < smallest:
+            if other in near and area[other] < min_area:
                 heapq.heappush(queue, (area[other], other))
     return joined
 

@@ -19,7 +19,7 @@ from congeal.grouping.windows import assign_around
 __all__ = ["GroupDecoder"]
 
 Labels = NDArray[np.int64]
-LEAST_SEED_MASS = 1e-3  # mass of a pixel that is not trusted as a seed
+MIN_SEED_MASS = 1e-3  # mass of a pixel that is not trusted as a seed
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _coarsen(
     trust = mask.float() if weights is None else weights.float()
     whole = functional.pad(torch.stack([mask.float(), trust])[None], pad)
     coarse = functional.max_pool2d(whole[:, :1], stride)[0, 0] > 0
-    mass = functional.avg_pool2d(whole[:, 1:], stride)[0, 0].clamp_min(LEAST_SEED_MASS)
+    mass = functional.avg_pool2d(whole[:, 1:], stride)[0, 0].clamp_min(MIN_SEED_MASS)
     return coarse, mass * coarse
 
 

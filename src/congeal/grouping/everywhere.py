@@ -1,10 +1,12 @@
-"""The pipeline without a radius: points that stand for the whole map shift, pixels follow.
+"""The grouping pipeline without a kernel radius: a sample of the map shifts, pixels follow.
 
-sample: blocks of alike pixels by their mean, an even choice of the other pixels (loose ones)
-shift: mean shift of the sample until it rests; what no mode explains is sampled again
-assign: a block goes where its mean went, a loose pixel to its nearest mode, in doubt with the
-    sample that is most like it
-prune: groups of few pixels are given up; their pixels go to the nearest mode that is left
+sample: blocks of similar pixels by their mean, and an even choice of the other (loose) pixels
+shift: mean shift of the sample until it rests; pixels far from every mode are sampled again
+assign: a block takes the mode of its mean, a loose pixel the nearest mode, or in doubt the mode of
+    the most similar point of the sample
+prune: the pixels of small groups go to the nearest mode that is left
+
+See :mod:`congeal.grouping.pipeline` for the call, and the page "Grouping on the sphere".
 """
 
 from __future__ import annotations
@@ -19,20 +21,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from congeal.grouping.flow import UNITED, Flow, let_flow
+from congeal.grouping.flow import MERGE_WIDTHS, RestingPoints, converge
 from congeal.grouping.modes import Shifting, assign_to_modes, find_modes, widest
 from congeal.grouping.sampling import spread_indices
+from congeal.grouping.windows import PIXELS_PER_PRODUCT
 from congeal.sphere import normalise
 
 __all__ = ["group_everywhere"]
 
-BLOCKS = 4  # for each anchor: most become one with others before the first step
-ALIKE = 1.25  # kernel widths: root mean square angle in a block for which its mean may stand
-FOREIGN = 3.0  # kernel widths from the mean of its block, beyond which a pixel is loose
-REST = 1e-4  # change of a coordinate below which a point rests: sharp kernels move slowly
-ROUNDS = 4  # times that what no mode explains is sampled again
-COMPARED = 2**22  # cosines written at once: 16 MB
-PIXELS = 65_536  # pixels compared at once with their blocks
+BLOCKS_PER_ANCHOR = 4  # most blocks become one with others before the first step
+MAX_BLOCK_WIDTHS = 1.25  # 1 / sqrt(kappa): root mean square angle in a block
+MAX_PIXEL_WIDTHS = 3.0  # 1 / sqrt(kappa) from the mean of its block; beyond: loose
+POINT_REST = 1e-4  # coordinate: a point that moves less rests; sharp kernels move slowly
+RESAMPLINGS = 4  # times that pixels far from every mode are sampled again
+COSINES_PER_PRODUCT = 2**22  # cosines in memory at once: 16 MB
 
 
 class _Sample(NamedTuple):
@@ -113,17 +115,17 @@ class _Search:
         loose = torch.full((mask.numel(),), -1, dtype=torch.int64, device=unit.device)
         if count <= self.anchors:
             return loose, unit.flatten(1).T[:0]
-        side = math.ceil((count / (BLOCKS * self.anchors)) ** (1 / mask.ndim))
+        side = math.ceil((count / (BLOCKS_PER_ANCHOR * self.anchors)) ** (1 / mask.ndim))
         if side < 2:
             return loose, unit.flatten(1).T[:0]
         inside = unit if bool(mask.all()) else unit * mask
-        sums = _add_up(inside, side, mask.ndim)  # (D, *C)
-        held = _add_up(mask.to(unit.dtype), side, mask.ndim)  # (*C)
+        sums = _sum_cells(inside, side, mask.ndim)  # (D, *C)
+        held = _sum_cells(mask.to(unit.dtype), side, mask.ndim)  # (*C)
         length = torch.linalg.vector_norm(sums, dim=0) / held.clamp_min(1)
-        alike = (held > 1) & (2 - 2 * length < (ALIKE * self.width) ** 2)
+        alike = (held > 1) & (2 - 2 * length < (MAX_BLOCK_WIDTHS * self.width) ** 2)
         means = normalise(sums, dim=0)
         number = torch.where(alike, alike.flatten().long().cumsum(0).view(alike.shape) - 1, -1)
-        edge = math.cos(min(FOREIGN * self.width, math.pi))
+        edge = math.cos(min(MAX_PIXEL_WIDTHS * self.width, math.pi))
         cosine = torch.zeros_like(unit[0])
         for plane, mean in zip(unit, means, strict=True):  # D planes fit in a cache, not all
             cosine.addcmul_(plane, _enlarge(mean, side, mask.shape))
@@ -151,22 +153,22 @@ class _Search:
         """
         vectors, weight = points[:, loose], mass[loose]
         whole = _sum_up(block, mass, means)
-        stratum = torch.zeros_like(loose)
-        for number in range(ROUNDS + 1):
+        stratum, far = torch.zeros_like(loose), torch.arange(len(loose), device=loose.device)
+        for number in range(RESAMPLINGS + 1):
             sample = _Sample.of(whole, *self._draw(vectors, weight, stratum))
-            flow = let_flow(
+            flow = converge(
                 sample.points,
                 self.shift,
                 sample.mass,
-                width=UNITED * self.width,
+                width=MERGE_WIDTHS * self.width,
                 steps=self.steps,
-                tolerance=REST,
+                tolerance=POINT_REST,
             )
             modes = self._modes(flow, sample.pixels)
             every = not len(means) and len(sample.points) == len(loose)
-            if every or number == ROUNDS:
+            if every or number == RESAMPLINGS:
                 break
-            far = self._far(vectors, modes)
+            far = far[self._far(vectors[:, far] if number else vectors, modes)]
             if len(far) < max(self.min_area, 1):
                 break
             stratum[far] = number + 1
@@ -185,11 +187,11 @@ class _Search:
             pixels = mass.new_full((len(chosen),), share)
             yield _Sample(vectors[:, chosen].T, mass[chosen] * share, pixels)
 
-    def _modes(self, flow: Flow, pixels: Tensor) -> Tensor:
+    def _modes(self, flow: RestingPoints, pixels: Tensor) -> Tensor:
         """``(M, D)`` modes that enough pixels came to, or the heaviest.
 
-        A single point at rest not far from where others rest is none: it may stand for many
-        pixels of a border, and would take in a small object beside it.
+        A point that rests alone within the margin of another resting place is no mode: it may
+        stand for many pixels of a border, and would take in a small object beside it.
         """
         area = torch.zeros_like(flow.mass).index_add_(0, flow.where, pixels.to(flow.mass))
         lone = (flow.count < 2) & (area > 1)
@@ -197,7 +199,7 @@ class _Search:
             lone &= (flow.rest @ flow.rest[~lone].T).amax(1) > self.margin
             area = area.masked_fill(lone, 0)
         find = partial(find_modes, flow.rest, margin=self.margin, width=self.width, weights=area)
-        modes = find(smallest=self.min_area)
+        modes = find(min_mass=self.min_area)
         return modes if len(modes) else find()[:1]
 
     def _far(self, vectors: Tensor, modes: Tensor) -> Tensor:
@@ -232,13 +234,13 @@ class _Search:
             return label
         homeless = at[(~kept)[label[at]]]
         label = (kept.long().cumsum(0) - 1)[label]
-        for some in homeless.split(PIXELS):
+        for some in homeless.split(PIXELS_PER_PRODUCT):
             label[some] = assign_to_modes(points[:, some].T, modes[kept])
         return label
 
 
-def _add_up(values: Tensor, side: int, axes: int) -> Tensor:
-    """``(..., *S)`` to ``(..., *C)``, the sums of cells of so many pixels a side."""
+def _sum_cells(values: Tensor, side: int, axes: int) -> Tensor:
+    """``(..., *S)`` to ``(..., *C)``: the sum over the pixels of each cell."""
     for axis in range(values.ndim - axes, values.ndim):
         beyond = -values.shape[axis] % side
         if beyond:
@@ -265,4 +267,4 @@ def _sum_up(block: Tensor, mass: Tensor, means: Tensor) -> _Sample:
 def _chunks(vectors: Tensor, rows: int) -> Iterator[Tensor]:
     """Parts of ``(D, n)`` whose products with so many rows stay small."""
     if vectors.shape[1]:
-        yield from vectors.split(max(1, COMPARED // max(rows, 1)), 1)
+        yield from vectors.split(max(1, COSINES_PER_PRODUCT // max(rows, 1)), 1)

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from congeal.autograd import full_precision
 from congeal.errors import CongealError, unknown
-from congeal.grouping.groups import Groups
-from congeal.grouping.pixels import OverBatch, collect_groups, take_pixels
+from congeal.grouping.groups import Groups, OverBatch, groups_from_labels, take_pixels
 from congeal.grouping.sampling import GOLDEN
 
 __all__ = ["FlatMeanShift"]
@@ -33,16 +32,16 @@ class FlatMeanShift(OverBatch):
     the instances are made of pixels that have no instance yet.
 
     Each instance costs one product with the pixels left and a few passes over those nearby. An
-    embedding that was not trained may fall into as many instances as pixels, hence ``most``.
+    embedding that was not trained may fall into an instance per pixel, hence ``max_instances``.
 
     Args:
         bandwidth: radius of the mean; the paper takes delta_v (.5), its code delta_d (1.5).
         threshold: radius of the instance around its centre; None: the bandwidth.
         order: which pixel is taken next: ``"largest"``, one with many others around it (counted
-            among 1,024 pixels spread over the image; then the first left), ``"first"``, the first
+            among 1,024 pixels sigma over the image; then the first left), ``"first"``, the first
             left in the order of the image, or ``"random"``, as in the paper.
-        smallest: pixels under which an instance is dropped, and its pixels stay without.
-        most: instances, dropped ones included, after which the search ends; None: never.
+        min_area: pixels under which an instance is dropped, and its pixels stay without.
+        max_instances: instances, dropped ones included, after which the search ends; None: never.
         steps: after which a centre that does not rest by itself is taken where it is.
         seed: of the random order.
 
@@ -59,8 +58,8 @@ class FlatMeanShift(OverBatch):
     bandwidth: float = 0.5
     threshold: float | None = None
     order: Order = "largest"
-    smallest: int = 1
-    most: int | None = 1000
+    min_area: int = 1
+    max_instances: int | None = 1000
     steps: int = 100
     seed: int = 0
 
@@ -70,8 +69,10 @@ class FlatMeanShift(OverBatch):
                 raise CongealError(f"expected {name} > 0, got {radius}")
         if self.order not in get_args(Order):
             raise unknown("order", self.order, get_args(Order))
-        if self.steps < 1 or (self.most is not None and self.most < 1):
-            raise CongealError(f"expected steps and most >= 1, got {self.steps} and {self.most}")
+        if self.steps < 1 or (self.max_instances is not None and self.max_instances < 1):
+            raise CongealError(
+                f"expected steps and max_instances >= 1, got {self.steps} and {self.max_instances}"
+            )
 
     @full_precision
     def group(
@@ -103,7 +104,8 @@ class FlatMeanShift(OverBatch):
             )
         with torch.no_grad():
             labels = self._label(embedding.detach(), kept, mass, classes)
-        groups = collect_groups(labels, embedding, None if weights is None else mass, unit=False)
+        mass_of = None if weights is None else mass
+        groups = groups_from_labels(labels, embedding, weights=mass_of, unit=False)
         if classes is None:
             return groups
         its_class = classes.new_zeros(len(groups) + 1)
@@ -141,11 +143,11 @@ class FlatMeanShift(OverBatch):
         pool = _PixelPool(points, mass)
         anchors = _Anchors(pool, self.bandwidth) if self.order == "largest" else None
         found = 0
-        while pool.count and (self.most is None or found < self.most):
+        while pool.count and (self.max_instances is None or found < self.max_instances):
             found += 1
             seed = pool.first() if anchors is None else anchors.next(pool)
             members = self._members(pool, pool.points[seed], seed)
-            if len(members) >= self.smallest:
+            if len(members) >= self.min_area:
                 instance[order[pool.index[members]]] = found
             pool.take(members)
         return instance
@@ -233,7 +235,7 @@ class _PixelPool:
 
 
 class _Anchors:
-    """Pixels spread over the image, and how many of them lie close to each other."""
+    """Pixels sigma over the image, and how many of them lie close to each other."""
 
     def __init__(self, pool: _PixelPool, bandwidth: float) -> None:
         steps = torch.arange(ANCHORS, dtype=torch.float64, device=pool.points.device)

@@ -1,7 +1,6 @@
-"""The shift stage of the grouping pipeline without a radius: points shift until they rest.
+"""The shift stage of the grouping pipeline without a kernel radius: points shift until they rest.
 
-A step costs the square of the number of points. Points that have come together go on as one, so
-that only the first steps cost the square of all.
+A step of N points costs N^2 D. Points that meet are merged, so only the first steps take all N.
 """
 
 from __future__ import annotations
@@ -17,31 +16,31 @@ from congeal.grouping.modes import Shifting
 from congeal.grouping.sampling import GOLDEN
 from congeal.sphere import normalise
 
-__all__ = ["UNITED", "Flow", "let_flow", "unite"]
+__all__ = ["MERGE_WIDTHS", "RestingPoints", "converge", "merge_points"]
 
-UNITED = 0.125  # widths of the kernel at which points become one: groups stay what they are
-MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
-WORD = 2**64
-EARLY = 4  # first steps, after each of which points are united
-FEWER = 0.9  # where uniting left less than this share of the points, it is done at the next step
-LARGE = 800  # points above which they are united after every step: a step costs far more
-WAIT = 4  # steps between unitings of fewer points
-STRAY_WIDTHS = 6  # widths from the mean of its hash cell, from which on a point stays by itself
+MERGE_WIDTHS = 0.125  # 1 / sqrt(kappa): distance at which points become one
+HASH_MULTIPLIER = 0x9E3779B97F4A7C15  # odd, with no pattern in its bits
+HASH_RANGE = 2**64
+EARLY_STEPS = 4  # points that meet are merged after each of the first steps,
+MERGED_SHARE = 0.9  # or if the last merge left a smaller share of the points,
+MANY_POINTS = 800  # or above this number: a step then takes far longer than a merge;
+MERGE_INTERVAL = 4  # otherwise every so many steps
+STRAY_WIDTHS = 6  # widths from the mean of its hash cell beyond which a point stays by itself
 
 
 @dataclass(frozen=True)
-class Flow:
-    """Where points came to rest.
+class RestingPoints:
+    """Where points rest, and which points rest there.
 
     Attributes:
-        rest: ``(S, D)`` places of rest.
-        mass: ``(S,)`` that came there.
-        where: ``(N,)`` int64, the place of each point.
+        rest: ``(S, D)`` unit vectors, the resting places.
+        mass: ``(S,)`` of the points at each.
+        where: ``(N,)`` int64, the resting place of each point.
 
     Example:
         >>> from congeal.grouping import MeanShift
         >>> points = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
-        >>> flow = let_flow(points, MeanShift(margin=0.5), torch.ones(3), width=0.01)
+        >>> flow = converge(points, MeanShift(margin=0.5), torch.ones(3), width=0.01)
         >>> flow.mass.sort().values.tolist()
         [1.0, 2.0]
     """
@@ -56,7 +55,7 @@ class Flow:
         return torch.bincount(self.where, minlength=len(self.rest))
 
 
-def let_flow(
+def converge(
     points: Tensor,
     shift: Shifting,
     weights: Tensor,
@@ -64,26 +63,26 @@ def let_flow(
     width: float,
     steps: int = 50,
     tolerance: float = 1e-3,
-) -> Flow:
+) -> RestingPoints:
     """Repeat mean-shift steps until no point moves further than ``tolerance``.
 
     Args:
         points: ``(N, D)`` unit vectors.
         shift: gives the step.
         weights: ``(N,)`` mass of each point, above 0.
-        width: points about this close become one, well below the width of the kernel.
+        width: distance at which points become one, well below the width of the kernel.
         steps: at most.
         tolerance: largest change of a coordinate taken as rest.
 
     Example:
-        See :class:`Flow`.
+        See :class:`RestingPoints`.
     """
     where = torch.arange(len(points), device=points.device)
     due = 0
     for step in range(steps):
         if step >= due:
             before = len(points)
-            points, weights, into = unite(points, weights, width)
+            points, weights, into = merge_points(points, weights, width)
             where = into[where]
             due = _due(step, before, len(points))
         moved = shift.step(points[None], weights[None])[0]
@@ -91,31 +90,29 @@ def let_flow(
         points = moved
         if change < tolerance:
             break
-    rest, mass, into = unite(points, weights, width)
-    return Flow(rest, mass, into[where])
+    rest, mass, into = merge_points(points, weights, width)
+    return RestingPoints(rest, mass, into[where])
 
 
 def _due(step: int, before: int, after: int) -> int:
-    """Step before which to look again for points that came together.
-
-    Many do in the first steps. Later, it costs as much as a step of a small crowd: while many come
-    together, or the crowd is large, at once, then rarely.
-    """
-    often = step < EARLY or after < FEWER * before or after > LARGE
-    return step + (1 if often else WAIT)
+    """The step before which points are merged again."""
+    often = step < EARLY_STEPS or after < MERGED_SHARE * before or after > MANY_POINTS
+    return step + (1 if often else MERGE_INTERVAL)
 
 
 @cache
 def _salt(dimensions: int) -> list[int]:
     """A factor of each axis, for hashing."""
-    return [pow(MULTIPLIER, axis + 1, WORD) - WORD // 2 for axis in range(dimensions)]
+    return [
+        pow(HASH_MULTIPLIER, axis + 1, HASH_RANGE) - HASH_RANGE // 2 for axis in range(dimensions)
+    ]
 
 
-def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Make one of the points that lie in the same cell of a grid, unless they are far apart.
+def merge_points(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Merge the points in the same cell of a grid, unless they are far apart.
 
-    Points closer than ``width`` may still lie on two sides of an edge of the grid; these stay two,
-    and meet later if they go on towards each other.
+    Two points closer than ``width`` may lie in two cells. They stay two, and are merged after a
+    later step if they go on towards each other.
 
     Args:
         points: ``(N, D)`` unit vectors.
@@ -128,7 +125,7 @@ def unite(points: Tensor, weights: Tensor, width: float) -> tuple[Tensor, Tensor
 
     Example:
         >>> points = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-        >>> united, mass, into = unite(points, torch.tensor([1.0, 2.0, 3.0]), 0.01)
+        >>> united, mass, into = merge_points(points, torch.tensor([1.0, 2.0, 3.0]), 0.01)
         >>> united.tolist(), mass.tolist(), into.tolist()
         ([[1.0, 0.0], [0.0, 1.0]], [4.0, 2.0], [0, 1, 0])
     """

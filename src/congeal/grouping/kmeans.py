@@ -12,8 +12,7 @@ from torch.nn.functional import pad
 
 from congeal.autograd import full_precision
 from congeal.errors import CongealError
-from congeal.grouping.groups import Groups
-from congeal.grouping.pixels import OverBatch, collect_groups, take_pixels
+from congeal.grouping.groups import Groups, OverBatch, groups_from_labels, take_pixels
 from congeal.sphere import normalise
 
 __all__ = ["SphericalKMeans"]
@@ -98,7 +97,7 @@ class SphericalKMeans(OverBatch):
         with torch.no_grad():
             place = _location(unit) if location is None else self._checked(location, unit)
             labels = self._cluster(unit.detach(), kept, mass, place)
-        return collect_groups(labels, unit, None if weights is None else mass)
+        return groups_from_labels(labels, unit, weights=None if weights is None else mass)
 
     def _checked(self, location: Tensor, unit: Tensor) -> Tensor:
         wanted = (unit.ndim - 1, *unit.shape[1:])

@@ -1,8 +1,9 @@
-"""Recurrent mean shift on the unit sphere (RPE, section 3.2), without the N x N matrix."""
+"""Recurrent mean shift on the unit sphere (RPE, section 3.2), by fused attention."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,188 +12,102 @@ from torch.utils.checkpoint import checkpoint
 
 from congeal.autograd import full_precision, refuse_double_backward
 from congeal.errors import CongealError, require_tensor
-from congeal.grouping.block_shift import LEAST, LOG2E, block_means, fits_blocks, not_light
-from congeal.grouping.groups import Groups
+from congeal.grouping.groups import Groups, take_pixels
 from congeal.grouping.pipeline import group_pixels
-from congeal.grouping.pixels import pixel_grid, pixel_mass, take_pixels
 from congeal.sphere import MIN_EMBEDDING_NORM, concentration_from_margin, normalise
 
 __all__ = ["MeanShift", "mean_shift_step"]
 
-FAR = -1e4  # a logit that no weight survives
-WRITTEN = 512 * 512  # pairs up to which their matrix is written out on a CPU: fewer, smaller calls
+MASKED_LOGIT = -1e4  # logit of a point of mass 0: its weight underflows to 0
 
 
-def _keys(
-    queries: Tensor,
-    points: Tensor,
-    weights: Tensor | None,
-    location: Tensor | None,
-    spread: float,
-) -> tuple[Tensor, Tensor]:
-    """What a query and a key carry beyond the embedding, so that one product gives the logit.
+class _FlushInBackward(torch.autograd.Function):
+    """Identity; its backward pass switches the flushing of denormals on or off."""
 
-    log m_j - |p_i - p_j|^2 / (2 s^2), less a term of the query alone, which softmax ignores. With
-    a location queries and points are the same.
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, flush: bool) -> Tensor:
+        ctx.flush = flush
+        return values.view_as(values)
 
-    Returns:
-        ``(B, M, E)`` for queries and ``(B, N, E)`` for keys.
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        torch.set_flush_denormal(ctx.flush)
+        return grads[0], None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of ``(B, N, E)``, forward and backward without denormal numbers on a CPU.
+
+    Weights of far pairs are smaller than the exponent of a float holds. Sums with such denormal
+    numbers take 2 to 4 times as long, and 0 gives the same result.
     """
-    batch, count, _ = points.shape
-    bias = points.new_zeros(batch, count, 1)
-    query = [points.new_ones(batch, queries.shape[1], 1)]
-    key = []
+    if query.device.type != "cpu" or torch.compiler.is_compiling():
+        return _fused(query, key, value)
+    before = float(torch.tensor(1e-40) * 1.0) == 0  # PyTorch has no function that tells
+    learning = torch.is_grad_enabled() and query.requires_grad
+    if learning:
+        query, key, value = (_FlushInBackward.apply(x, before) for x in (query, key, value))
+    torch.set_flush_denormal(True)
+    try:
+        attended = _fused(query, key, value)
+    finally:
+        torch.set_flush_denormal(before)
+    found: Tensor = _FlushInBackward.apply(attended, True) if learning else attended
+    return found
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    q, k, v = (x[:, None].contiguous() for x in (query, key, value))  # slow where they are not
+    return scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0]
+
+
+def _log_kernel_factors(
+    points: Tensor, weights: Tensor | None, location: Tensor | None, sigma: float
+) -> tuple[list[Tensor], list[Tensor]]:
+    """What query and key carry beside the embedding, so that their product is the log kernel.
+
+    log m_j - |p_i - p_j|^2 / (2 sigma^2), up to a term of the query alone, which softmax ignores.
+    """
+    if weights is None and location is None:
+        return [], []
+    ones = torch.ones_like(points[..., :1])  # (B, N, 1)
+    bias, query, key = torch.zeros_like(ones), [ones], []
     if weights is not None:
-        bias = bias + _log_mass(weights.to(points.dtype))[..., None]
+        mass = weights.to(points.dtype)
+        log_mass = mass.clamp_min(1e-30).log().masked_fill(mass <= 0, MASKED_LOGIT)
+        bias = bias + log_mass[..., None]
     if location is not None:
         place = location.to(points.dtype)
-        place = (place - place.mean(1, keepdim=True)) / spread
+        place = (place - place.mean(1, keepdim=True)) / sigma
         bias = bias - 0.5 * place.square().sum(-1, keepdim=True)
-        query.append(place)
-        key.append(place)
-    return torch.cat(query, -1), torch.cat([bias, *key], -1)
-
-
-def _log_mass(weights: Tensor) -> Tensor:
-    """Logarithm of the mass, and what no weight survives for none."""
-    return weights.clamp_min(1e-30).log().clamp_min(FAR).masked_fill(weights <= 0, FAR)
-
-
-def _few(queries: Tensor, points: Tensor) -> bool:
-    """Whether the matrix of all pairs is small, and nothing is to be learnt through it."""
-    learning = torch.is_grad_enabled() and (queries.requires_grad or points.requires_grad)
-    few = 0 < math.prod(queries.shape[:-1]) * points.shape[-2] <= WRITTEN
-    return few and not learning and points.device.type == "cpu"
-
-
-def _means_written_out(
-    queries: Tensor,
-    points: Tensor,
-    concentration: float | Tensor,
-    weights: Tensor | None,
-    values: Tensor,
-) -> Tensor:
-    """The same as :func:`_means_by_attention`, by the matrix of all pairs.
-
-    Those of a sharp kernel are cut off at the bottom: next to the largest they are nothing, and
-    products with numbers too small for the exponent of a float take some processors ten times as
-    long.
-    """
-    logit = (queries * concentration) @ points.mT  # (B, M, N)
-    if weights is not None:
-        logit += _log_mass(weights.to(points.dtype))[..., None, :]
-    if _sharp(concentration):
-        logit = logit.clamp_min(logit.detach().amax(-1, keepdim=True) + LEAST / LOG2E)
-    return logit.softmax(-1) @ values
-
-
-def _sharp(concentration: float | Tensor) -> bool:
-    """Whether opposite vectors weigh next to nothing, where that is known."""
-    known = not torch.compiler.is_compiling()
-    return known and -2 * float(torch.as_tensor(concentration).detach()) < LEAST / LOG2E
-
-
-def _many(points: Tensor) -> bool:
-    """Whether blocks of the symmetric kernel beat attention, which computes all of it."""
-    learning = points.requires_grad and torch.is_grad_enabled()
-    return points.shape[1] >= (256 if learning else 1280)
-
-
-def _means_by_blocks(
-    points: Tensor,
-    concentration: float | Tensor,
-    weights: Tensor | None,
-    location: Tensor | None,
-    spread: float,
-    *,
-    long: bool,
-) -> Tensor:
-    means = [
-        block_means(
-            one,
-            concentration=concentration,
-            weights=None if weights is None else weights[index],
-            location=None if location is None else location[index],
-            spread=spread,
-            long=long,
-        )
-        for index, one in enumerate(points)
-    ]
-    return torch.stack(means)
-
-
-def _means_by_attention(
-    queries: Tensor,
-    points: Tensor,
-    concentration: float | Tensor,
-    weights: Tensor | None,
-    values: Tensor,
-    location: Tensor | None = None,
-    spread: float = 1.0,
-) -> Tensor:
-    """Means of ``values (B, N, D)``, those at points nearest to ``(B, M, D)`` first and foremost.
-
-    By PyTorch's fused kernel. A point of mass ``(B, N)`` counts as so many.
-    """
-    # the kernel is slow on vectors that are not in one piece
-    vectors = (queries * concentration, points, values)
-    query, key, value = (refuse_double_backward(x.contiguous(), "mean shift") for x in vectors)
-    if weights is not None or location is not None:
-        query_extra, key_extra = _keys(queries, points, weights, location, spread)
-        query = torch.cat([query, query_extra], -1)  # (B, M, D + E)
-        key = torch.cat([key, key_extra], -1)
-        value = torch.cat([value, torch.zeros_like(key_extra)], -1)
-    fused = scaled_dot_product_attention(
-        query[:, None], key[:, None], value[:, None], scale=1.0
-    )  # (B, 1, M, D + E)
-    return fused[:, 0, :, : points.shape[-1]]
-
-
-def _weigh(points: Tensor, weights: Tensor | None, safe: bool) -> tuple[Tensor, Tensor | None]:
-    """Values ``(B, N, D)`` and the mass that is left to weigh pairs with.
-
-    Values of so much mass each are quicker than pairs, but give means of another length. That is
-    ``safe`` in a step of length one, if no mass is next to nothing: such a point may be far from
-    all others, so that its mean would have no length at all.
-    """
-    if weights is None or not safe:
-        return points, weights
-    return points * weights.to(points.dtype)[..., None], None
-
-
-def _all_heavy(weights: Tensor | None) -> bool:
-    """Whether no mass is next to nothing, where that is known without waiting for a GPU."""
-    if weights is None or weights.device.type != "cpu" or torch.compiler.is_compiling():
-        return False
-    return not_light(weights)
+        query, key = [ones, place], [place]
+    return query, [bias, *key]
 
 
 def mean_shift_step(
     points: Tensor,
     *,
     concentration: float | Tensor,
-    step_size: float = 1.0,
+    eta: float = 1.0,
     weights: Tensor | None = None,
     location: Tensor | None = None,
-    spread: float = 1.0,
+    sigma: float = 1.0,
 ) -> Tensor:
     """Move every point towards the mean of its neighbourhood, then back onto the sphere.
 
     X <- normalise(eta K D^-1 X + (1 - eta) X) with K_ij = m_j exp(kappa x_i.x_j), which is
-    softmax attention with tied queries, keys and values. The N x N matrix is never written, but
-    for a few hundred points on a CPU without a gradient, where it is small. Many points on a CPU
-    go through :mod:`congeal.grouping.block_shift`, which knows that K is symmetric; otherwise
-    PyTorch's fused attention kernel runs.
+    softmax attention with tied queries, keys and values: PyTorch's fused kernel takes the step in
+    O(N^2 D) time and O(N D) memory, forward and backward.
     With ``location`` the kernel also falls off with distance in the image, as in mean shift over
     the joint domain (Comaniciu & Meer, 2002); the location itself does not move.
 
     Args:
         points: ``(B, N, D)`` unit vectors.
         concentration: kappa of the von Mises-Fisher kernel, a number or a scalar tensor.
-        step_size: eta in (0, 1].
+        eta: step length in (0, 1].
         weights: ``(B, N)`` mass of each point, at least 0; a point of mass 0 attracts nobody.
         location: ``(B, N, n)`` positions in the image.
-        spread: standard deviation of the fall-off with distance, in the units of ``location``.
+        sigma: standard deviation of the fall-off with distance, in the units of ``location``.
 
     Returns:
         ``(B, N, D)`` unit vectors.
@@ -202,19 +117,16 @@ def mean_shift_step(
         >>> mean_shift_step(points, concentration=4.0)[0, :, 1].abs().max().item() < 0.01
         True
     """
-    if _many(points) and fits_blocks(points, weights, location):
-        long = step_size != 1.0
-        mean = _means_by_blocks(points, concentration, weights, location, spread, long=long)
-    else:
-        values, weights = _weigh(points, weights, step_size == 1.0 and _all_heavy(weights))
-        if location is None and _few(points, points):
-            mean = _means_written_out(points, points, concentration, weights, values)
-        else:
-            mean = _means_by_attention(
-                points, points, concentration, weights, values, location, spread
-            )
-    if step_size != 1.0:
-        mean = step_size * mean + (1 - step_size) * points
+    once = [
+        refuse_double_backward(x, "mean shift") for x in (points * concentration, points, points)
+    ]
+    query_factors, key_factors = _log_kernel_factors(points, weights, location, sigma)
+    query = torch.cat([once[0], *query_factors], -1)  # (B, N, D + E)
+    key = torch.cat([once[1], *key_factors], -1)
+    value = torch.cat([once[2], *(torch.zeros_like(x) for x in key_factors)], -1)
+    mean = _attend(query, key, value)[..., : points.shape[-1]]
+    if eta != 1.0:
+        mean = eta * mean + (1 - eta) * points
     return normalise(mean, dim=-1)
 
 
@@ -225,16 +137,17 @@ class MeanShift(nn.Module):
         concentration: kappa; None derives it from the margin, 9 / (1 - margin)^2.
         margin: alpha of the pairwise loss, in [0, 1).
         steps: how many.
-        step_size: eta in (0, 1]; 1 in all experiments of the paper.
+        eta: step length in (0, 1]; 1 in all experiments of the paper.
         learnable: make log kappa a parameter.
-        reach: if given, pixels attract each other only nearby: the kernel falls off with distance
-            as a Gaussian whose three standard deviations are the reach, in pixels of the map.
+        kernel_radius: three standard deviations of a Gaussian in space by which the kernel falls
+            off, in pixels of the map; None: the kernel does not depend on the distance.
         recompute: recompute each step in the backward pass, so that of a step nothing is kept but
             the points it starts from.
-        tolerance: a step that moves no coordinate further ends the shifting; the steps that are
-            left repeat its result.
-        anchors: for :meth:`group` without a reach, points that shift; smaller maps shift whole.
-        smallest: for :meth:`group`, pixels under which a group is given up.
+        tolerance: once a step changes no coordinate by more, the steps that are left repeat its
+            result.
+        anchors: for :meth:`group` without a kernel radius: points that shift; a map of fewer pixels
+            shifts whole.
+        min_area: for :meth:`group`: groups of fewer pixels are dissolved into their neighbours.
 
     Raises:
         CongealError: a value is out of range.
@@ -251,33 +164,33 @@ class MeanShift(nn.Module):
         concentration: float | None = None,
         margin: float = 0.5,
         steps: int = 10,
-        step_size: float = 1.0,
+        eta: float = 1.0,
         *,
         learnable: bool = False,
-        reach: float | None = None,
+        kernel_radius: float | None = None,
         recompute: bool = False,
         tolerance: float = 0.0,
         anchors: int = 1024,
-        smallest: float = 8.0,
+        min_area: float = 8.0,
     ) -> None:
         super().__init__()
         kappa = concentration_from_margin(margin) if concentration is None else concentration
-        far = reach is None or 0 < reach < math.inf
-        if not (0 < kappa < math.inf and 0 < step_size <= 1 and steps >= 0 and far):
+        radius_fits = kernel_radius is None or 0 < kernel_radius < math.inf
+        if not (0 < kappa < math.inf and 0 < eta <= 1 and steps >= 0 and radius_fits):
             raise CongealError(
-                "expected concentration > 0, step_size in (0, 1], steps >= 0 and reach > 0, all "
-                f"finite, got {kappa}, {step_size}, {steps} and {reach}"
+                "expected concentration > 0, eta in (0, 1], steps >= 0 and kernel_radius > 0, all "
+                f"finite, got {kappa}, {eta}, {steps} and {kernel_radius}"
             )
         if not tolerance >= 0:
             raise CongealError(f"expected tolerance >= 0, got {tolerance}")
         self.margin = margin
         self.steps = steps
-        self.step_size = step_size
-        self.reach = reach
+        self.eta = eta
+        self.kernel_radius = kernel_radius
         self.recompute = recompute
         self.tolerance = tolerance
         self.anchors = anchors
-        self.smallest = smallest
+        self.min_area = min_area
         log_kappa = torch.tensor(math.log(kappa), dtype=torch.float64)
         self.log_concentration = (
             nn.Parameter(log_kappa.float()) if learnable else nn.Buffer(log_kappa, persistent=False)
@@ -295,10 +208,10 @@ class MeanShift(nn.Module):
         return mean_shift_step(
             points,
             concentration=self.concentration.to(points.dtype),
-            step_size=self.step_size,
+            eta=self.eta,
             weights=weights,
-            location=location if self.reach else None,
-            spread=(self.reach or 3.0) / 3.0,
+            location=location if self.kernel_radius else None,
+            sigma=(self.kernel_radius or 3.0) / 3.0,
         )
 
     def shift(
@@ -334,8 +247,10 @@ class MeanShift(nn.Module):
         size = embedding.shape[2:]
         with torch.autocast(embedding.device.type, enabled=False):
             points = normalise(embedding, dim=1, eps=MIN_EMBEDDING_NORM).flatten(2).mT  # (B, N, D)
-            mass = pixel_mass(points, mask, weights)
-            location = pixel_grid(size, points).expand(len(points), -1, -1) if self.reach else None
+            mass = _pixel_mass(points, mask, weights)
+            location = None
+            if self.kernel_radius:
+                location = _pixel_grid(size, points).expand(len(points), -1, -1)
             trail = self.shift(points.contiguous(), mass, location)
         return [step.mT.unflatten(2, size) for step in trail]
 
@@ -345,9 +260,9 @@ class MeanShift(nn.Module):
     ) -> Groups:
         """Group the pixels of one image by the modes that they converge to.
 
-        By :func:`congeal.grouping.group_pixels`, at most 20 steps: since all pixels move (blurring
-        mean shift), modes attract each other, and would merge further in many more. With a
-        ``reach`` the kernel falls off with distance, and far-apart groups may share a direction.
+        By :func:`congeal.grouping.group_pixels` in at most 20 steps: all pixels move (blurring mean
+        shift), so modes attract each other and would merge in many more. With a ``kernel_radius``
+        groups that are far apart in the image may share a direction.
 
         Args:
             embedding: ``(D, *S)``, normalised here.
@@ -365,10 +280,25 @@ class MeanShift(nn.Module):
             mass,
             shift=self,
             margin=self.margin,
-            radius=self.reach,
+            kernel_radius=self.kernel_radius,
             anchors=self.anchors,
-            min_area=self.smallest,
+            min_area=self.min_area,
         )
+
+
+def _pixel_mass(points: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    """Mass ``(B, N)`` of each pixel, 0 outside the mask; None where all are alike."""
+    mass = None if weights is None else weights.flatten(1).to(points.dtype)
+    if mask is None:
+        return mass
+    kept = mask.flatten(1).to(points.dtype)
+    return kept if mass is None else mass * kept
+
+
+def _pixel_grid(size: torch.Size, like: Tensor) -> Tensor:
+    """``(N, n)`` positions of the pixels of a map of this size."""
+    axes = [torch.arange(side, dtype=like.dtype, device=like.device) for side in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(size))
 
 
 def _at_rest(before: Tensor, after: Tensor, tolerance: float) -> bool:

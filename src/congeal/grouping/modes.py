@@ -13,13 +13,13 @@ from torch import Tensor
 
 from congeal.sphere import normalise
 
-__all__ = ["Shifting", "assign_to_modes", "converge", "find_modes", "widest"]
+__all__ = ["Shifting", "assign_to_modes", "find_modes", "widest"]
 
 
 class Shifting(Protocol):
-    """Whatever gives a mean-shift step, such as :class:`congeal.grouping.MeanShift`."""
+    """The kernel and step of mean shift, such as :class:`congeal.grouping.MeanShift`."""
 
-    step_size: float
+    eta: float
 
     @property
     def concentration(self) -> Tensor:
@@ -33,66 +33,29 @@ class Shifting(Protocol):
         ...
 
 
-def converge(
-    points: Tensor,
-    shift: Shifting,
-    *,
-    weights: Tensor | None = None,
-    steps: int = 50,
-    tolerance: float = 1e-4,
-) -> Tensor:
-    """Repeat mean-shift steps until all points rest to ``tolerance``, or ``steps`` are done.
-
-    Args:
-        points: ``(N, D)`` unit vectors.
-        shift: gives the step (its own number of steps is not used).
-        weights: ``(N,)`` mass of each point.
-        steps: at most.
-        tolerance: largest change of a coordinate taken as rest.
-
-    Returns:
-        ``(N, D)`` unit vectors at their modes.
-
-    Example:
-        >>> from congeal.grouping import MeanShift
-        >>> points = normalise(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]), dim=1)
-        >>> converge(points, MeanShift(margin=0.5))[:, 0].sign().tolist()
-        [1.0, 1.0, -1.0]
-    """
-    mass = None if weights is None else weights[None]
-    for _ in range(steps):
-        moved = shift.step(points[None], mass)[0]
-        change = float((moved - points).abs().max()) if len(points) else 0.0
-        points = moved
-        if change < tolerance:
-            break
-    return points
-
-
 def find_modes(
     points: Tensor,
     *,
     margin: float,
     width: float | None = None,
     weights: Tensor | None = None,
-    smallest: float = 0.0,
+    min_mass: float = 0.0,
 ) -> Tensor:
     """Pick modes among converged points by decreasing mass.
 
-    The point with the most mass close by, within one standard deviation of the kernel, is a mode;
-    what lies within the merge threshold of it (midway between the margin and 1, in calibrated
-    cosine) is taken out, and so on. Mass is counted close by because what
-    settles between two objects may lie within the threshold of both: counted up to the threshold,
-    it would weigh as much as the two together, and merge them. Of two with the same mass that is
-    first which has more up to the threshold, by cosine; so the order of points does not matter.
+    The point with the most mass within one standard deviation of the kernel is a mode. All points
+    whose cosine to it is above the margin are taken out, and the search goes on with the rest.
+    Mass within the margin would not do: a point that rests between two objects may lie within the
+    margin of both, would weigh as much as both, and would merge them. Ties are broken by the mass
+    within the margin, weighted by cosine, so the order of the points does not matter.
 
     Args:
         points: ``(N, D)`` converged unit vectors.
         margin: alpha, in [0, 1).
-        width: of what is close by, in radians; None: (1 - margin) / 3, one standard deviation of
-            the kernel that goes with the margin. See :func:`widest`.
+        width: in radians, within which the mass of a mode is counted; None: (1 - margin) / 3, one
+            standard deviation of the kernel that goes with the margin. See :func:`widest`.
         weights: ``(N,)`` mass of each point.
-        smallest: modes that take out less mass than this are left out, and the search ends.
+        min_mass: the search ends at the first mode that takes out less mass.
 
     Returns:
         ``(M, D)`` unit vectors, heaviest first.
@@ -107,7 +70,7 @@ def find_modes(
     close = (cosine > math.cos((1 - margin) / 3 if width is None else width)).fill_diagonal_(True)
     near = (cosine > margin).fill_diagonal_(True)  # so that the search ends
     lean = (cosine * near).fill_diagonal_(1.0) @ mass
-    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), smallest)
+    picked = _pick(_array(near), _array(close.to(mass.dtype)), _array(mass), _array(lean), min_mass)
     if not picked:
         return points[:0]
     first, members = zip(*picked, strict=True)
@@ -128,11 +91,11 @@ def _pick(
     close: NDArray[Any],
     mass: NDArray[Any],
     lean: NDArray[Any],
-    smallest: float,
+    min_mass: float,
 ) -> list[tuple[int, NDArray[np.intp]]]:
-    """The heaviest point and all that it takes out, again and again.
+    """The modes and the points that each takes out, heaviest first.
 
-    Points with none near are taken for themselves at once: the rest are hundreds of tiny steps.
+    Points with no other within the margin are modes at once; the loop goes over the rest.
     """
     alone = near.sum(1) == 1
     picked = [(float(mass[i]), int(i), np.array([i])) for i in np.flatnonzero(alone)]
@@ -148,7 +111,7 @@ def _pick(
         left[gone] = False
         around -= np.einsum("i,ij", held[gone], close[gone])  # close is symmetric
     picked.sort(key=lambda pick: (-pick[0], -lean[pick[1]]))
-    taken = takewhile(lambda pick: not mass[pick[2]].sum() < smallest, picked)
+    taken = takewhile(lambda pick: not mass[pick[2]].sum() < min_mass, picked)
     return [(first, gone) for _, first, gone in taken]
 
 

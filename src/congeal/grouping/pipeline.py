@@ -7,23 +7,23 @@ in ``everywhere.py`` where it does not. The page "Grouping on the sphere" has a 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from congeal.grouping.components import absorb_small, split_parts
 from congeal.grouping.everywhere import group_everywhere
-from congeal.grouping.groups import Groups
+from congeal.grouping.groups import Groups, groups_from_labels
 from congeal.grouping.modes import Shifting
 from congeal.grouping.windows import assign_around, join_cells, sample_cells, shift_cells
 from congeal.sphere import normalise
 
 __all__ = ["group_pixels"]
 
-SQUARED_LENGTH_ERROR = (
-    1e-5  # error of a squared length up to which a vector is taken for a unit vector
-)
-LEAST_MASS = 1e-6  # mass of a pixel: one of no mass takes part, and attracts nobody to speak of
+SQUARED_LENGTH_ERROR = 1e-5  # of what counts as a unit vector
+MIN_MASS = 1e-6  # mass of a pixel of no mass: it is grouped and attracts almost nobody
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def group_pixels(
     *,
     shift: Shifting,
     margin: float,
-    radius: float | None = None,
+    kernel_radius: float | None = None,
     anchors: int = 1024,
     min_area: float = 8.0,
     steps: int = 20,
@@ -47,10 +47,10 @@ def group_pixels(
         mass: ``(*S)`` of each pixel, at least 0.
         shift: the kernel and its step.
         margin: alpha; modes, or neighbours, whose cosine is above it are one.
-        radius: three standard deviations of the fall-off with distance, in pixels of the map; None:
-            the place of a pixel has no part in it.
+        kernel_radius: three standard deviations of the fall-off with distance, in pixels of the
+            map; None: the kernel does not depend on the distance.
         anchors: without a radius, points that shift; maps of fewer pixels shift whole.
-        min_area: pixels under which a group is given up.
+        min_area: groups of fewer pixels are dissolved into their neighbours.
         steps: at most.
 
     Returns:
@@ -69,13 +69,13 @@ def group_pixels(
         [1, 1, 1, 1, 1, 1, 2, 2]
     """
     unit = _as_unit(embedding)
-    mass = mass.clamp_min(LEAST_MASS) * mask
+    mass = mass.clamp_min(MIN_MASS) * mask
     if not bool(mask.any()):
         labels = torch.zeros(mask.shape, dtype=torch.int64, device=unit.device)
-    elif radius is None:
+    elif kernel_radius is None:
         labels = group_everywhere(unit, mask, mass, shift, margin, anchors, min_area, steps)
     else:
-        labels = _group_nearby(unit, mask, mass, shift, margin, radius / 3, steps)
+        labels = _group_nearby(unit, mask, mass, shift, margin, kernel_radius / 3, steps)
         labels = _prune(labels, min_area)
     return _as_groups(labels, unit)
 
@@ -86,17 +86,17 @@ def _group_nearby(
     mass: Tensor,
     shift: Shifting,
     margin: float,
-    spread: float,
+    sigma: float,
     steps: int,
 ) -> Tensor:
     """``(*S)`` labels by a kernel that falls off with distance."""
-    cells = sample_cells(unit, mass, spread)
+    cells = sample_cells(unit, mass, sigma, margin)
     settled = shift_cells(
         cells,
         concentration=float(shift.concentration),
         margin=margin,
-        spread=spread,
-        step_size=shift.step_size,
+        sigma=sigma,
+        eta=shift.eta,
         steps=steps,
     )
     groups = join_cells(settled, cells.mass, margin)
@@ -131,16 +131,7 @@ def _as_unit(embedding: Tensor) -> Tensor:
 
 
 def _as_groups(labels: Tensor, unit: Tensor) -> Groups:
-    """Number groups by size, of equal ones that of the higher score first."""
-    flat = labels.flatten()
-    area = torch.bincount(flat, minlength=1)
-    sums = unit.new_zeros(len(unit), len(area))
-    sums.scatter_add_(1, flat.expand(len(unit), -1), unit.flatten(1))
-    length = torch.linalg.vector_norm(sums, dim=0)
-    area[0] = 0
-    order = length.argsort(descending=True)
-    order = order[area[order].argsort(descending=True, stable=True)][: int((area > 0).sum())]
-    rename = torch.zeros_like(area)
-    rename[order] = torch.arange(1, len(order) + 1, device=area.device)
-    score = (length[order] / area[order]).clamp(0, 1).to(unit.dtype)
-    return Groups(rename[flat].view(1, *labels.shape), normalise(sums.T[order], dim=1), score)
+    """The groups of a label map; the score is the length of the mean, the mean cosine to it."""
+    means = groups_from_labels(labels, unit, unit=False)
+    scores = torch.linalg.vector_norm(means.prototypes, dim=1).clamp(0, 1)
+    return replace(means, prototypes=normalise(means.prototypes, dim=1), scores=scores)

@@ -12,15 +12,14 @@ from torch import Tensor
 from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.grouping.components import split_parts
-from congeal.grouping.groups import Grouping, Groups
+from congeal.grouping.groups import Grouping, Groups, OverBatch, take_pixels
 from congeal.grouping.mean_shift import MeanShift
-from congeal.grouping.pixels import OverBatch, take_pixels
 from congeal.sphere import normalise
 
 __all__ = ["Proposals", "mask_nms"]
 
 
-def mask_nms(layers: Tensor, scores: Tensor, overlap: float) -> Tensor:
+def mask_nms(layers: Tensor, scores: Tensor, max_iou: float) -> Tensor:
     """Drop near-duplicates: go down the scores and keep what no kept mask overlaps too much.
 
     Intersections are counted from the pixels, a pair of layers at a time, so no mask is written
@@ -29,7 +28,7 @@ def mask_nms(layers: Tensor, scores: Tensor, overlap: float) -> Tensor:
     Args:
         layers: ``(L, *S)`` int64, 0 no group, 1..K the groups, each in one layer.
         scores: ``(K,)`` finite; of equal scores the earlier group goes first.
-        overlap: intersection over union beyond which the lower one is dropped.
+        max_iou: intersection over union beyond which the lower one is dropped.
 
     Returns:
         The groups kept, 1..K, by decreasing score.
@@ -50,7 +49,7 @@ def mask_nms(layers: Tensor, scores: Tensor, overlap: float) -> Tensor:
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
     pairs, iou = _overlaps(layers, len(scores))
-    near = rank[pairs[:, iou > overlap]]  # (2, P) of places in the order
+    near = rank[pairs[:, iou > max_iou]]  # (2, P) of places in the order
     rivals: dict[int, list[int]] = {}
     for better, worse in near.sort(0).values.T.tolist():
         rivals.setdefault(better, []).append(worse)
@@ -90,9 +89,10 @@ class Proposals(OverBatch):
 
     Args:
         groupings: at least one; their groups may overlap.
-        overlap: IoU with a better group beyond which a group is a duplicate; 1 keeps all.
-        smallest: pixels under which a group is dropped.
-        split: make each connected part of a group one of its own (pixels touch by their faces).
+        max_iou: IoU with a better group beyond which a group is a duplicate; 1 keeps all.
+        min_area: pixels under which a group is dropped.
+        split_components: make each connected part of a group one of its own (pixels touch by
+            their faces).
 
     Raises:
         CongealError: there is no grouping, or a value is out of range.
@@ -106,15 +106,15 @@ class Proposals(OverBatch):
     """
 
     groupings: tuple[Grouping, ...]
-    overlap: float = 0.95
-    smallest: int = 1
-    split: bool = False
+    max_iou: float = 0.95
+    min_area: int = 1
+    split_components: bool = False
 
     def __post_init__(self) -> None:
         if not self.groupings or not all(isinstance(one, Grouping) for one in self.groupings):
             raise CongealError(f"expected one or more groupings, got {self.groupings!r}")
-        if not 0 <= self.overlap <= 1:
-            raise CongealError(f"expected overlap in [0, 1], got {self.overlap}")
+        if not 0 <= self.max_iou <= 1:
+            raise CongealError(f"expected max_iou in [0, 1], got {self.max_iou}")
 
     @classmethod
     def from_concentrations(
@@ -122,9 +122,9 @@ class Proposals(OverBatch):
         concentrations: Sequence[float] = (36.0, 100.0, 400.0),
         *,
         margin: float | None = None,
-        overlap: float = 0.95,
-        smallest: int = 8,
-        split: bool = False,
+        max_iou: float = 0.95,
+        min_area: int = 8,
+        split_components: bool = False,
     ) -> Proposals:
         """Recurrent mean shift with several concentrations, as RPE does.
 
@@ -132,9 +132,9 @@ class Proposals(OverBatch):
             concentrations: kappa of each; larger ones give smaller groups.
             margin: alpha, by which modes are told apart; None: the one that goes with each
                 concentration, 1 - 3 / sqrt(kappa), at least 0.
-            overlap: see the class.
-            smallest: see the class.
-            split: see the class.
+            max_iou: see the class.
+            min_area: see the class.
+            split_components: see the class.
 
         Raises:
             CongealError: there is none, or a value is out of range.
@@ -152,10 +152,10 @@ class Proposals(OverBatch):
             for kappa in concentrations
         ]
         shifts = (
-            MeanShift(kappa, its_margin, smallest=smallest)
+            MeanShift(kappa, its_margin, min_area=min_area)
             for kappa, its_margin in zip(concentrations, margins, strict=True)
         )
-        return cls(tuple(shifts), overlap, smallest, split)
+        return cls(tuple(shifts), max_iou, min_area, split_components)
 
     @full_precision
     def group(
@@ -179,11 +179,11 @@ class Proposals(OverBatch):
         embedding, *_ = take_pixels(embedding, mask, weights)
         with torch.no_grad():
             found = [one.group(embedding, mask, weights) for one in self.groupings]
-            pool = _ProposalPool.of(found, split=self.split).select_large(self.smallest)
+            pool = _ProposalPool.of(found, self.split_components).select_large(self.min_area)
             means = _mean_directions(pool.layers, embedding, len(pool.scores))
             compact = torch.linalg.vector_norm(means, dim=1).clamp_max(1)  # but for rounding
             scores = (pool.scores * compact * pool.stability(len(found))).to(means.dtype)
-            ranked = mask_nms(pool.layers, scores, self.overlap)
+            ranked = mask_nms(pool.layers, scores, self.max_iou)
         pool, chosen = pool.select(ranked), ranked - 1
         prototypes = normalise(means[chosen], dim=1)
         return Groups(_filled(pool.layers), prototypes, scores[chosen], pool.classes)
@@ -215,14 +215,14 @@ class _ProposalPool:
     classes: Tensor | None  # (K,)
 
     @classmethod
-    def of(cls, found: Sequence[Groups], *, split: bool) -> _ProposalPool:
+    def of(cls, found: Sequence[Groups], split_components: bool) -> _ProposalPool:
         """Pool the groups as they come, or their connected parts."""
         layers, source, scores, classes = [], [], [], []
         total = 0
         for number, groups in enumerate(found):
             its_classes = groups.classes
             for layer in groups.layers:
-                parts = _split(layer) if split else layer
+                parts = _split(layer) if split_components else layer
                 parent = _parents(parts, layer)  # (k,) group 1..K of each part
                 layers.append(torch.where(parts > 0, _consecutive(parts) + total, 0))
                 total += len(parent)
@@ -241,10 +241,10 @@ class _ProposalPool:
         classes = None if self.classes is None else self.classes[keep]
         return _ProposalPool(rename[self.layers], self.source[keep], self.scores[keep], classes)
 
-    def select_large(self, smallest: int) -> _ProposalPool:
+    def select_large(self, min_area: int) -> _ProposalPool:
         """Keep the groups of so many pixels."""
         area = torch.bincount(self.layers.flatten(), minlength=len(self.scores) + 1)[1:]
-        return self.select((area >= smallest).nonzero()[:, 0] + 1)
+        return self.select((area >= min_area).nonzero()[:, 0] + 1)
 
     def stability(self, sources: int) -> Tensor:
         """``(K,)`` best IoU with a group of each other grouping, averaged over them."""

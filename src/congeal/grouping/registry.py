@@ -33,12 +33,26 @@ GROUPINGS: Mapping[str, Callable[..., Grouping]] = {
 }
 
 
+# Settings by earlier names, which models saved before congeal 0.2 may hold.
+RENAMED: Mapping[str, Mapping[str, str]] = {
+    "mean-shift": {"step_size": "eta", "reach": "kernel_radius", "smallest": "min_area"},
+    "flat-shift": {"smallest": "min_area", "most": "max_instances"},
+    "scalar-shift": {
+        "background": "foreground_threshold",
+        "smallest": "min_area",
+        "overlap": "duplicate_iou",
+        "connected": "split_components",
+    },
+    "proposals": {"overlap": "max_iou", "smallest": "min_area", "split": "split_components"},
+}
+
+
 def build_grouping(name: str, **options: Any) -> Grouping:
     """Make a grouping by name.
 
     Args:
         name: one of ``GROUPINGS``.
-        options: its settings; see the class of that name.
+        options: its settings, or their earlier names; see the class of that name.
 
     Raises:
         CongealError: the name or an option is unknown (the nearest is suggested), or a value is
@@ -50,7 +64,8 @@ def build_grouping(name: str, **options: Any) -> Grouping:
     """
     if name not in GROUPINGS:
         raise unknown("grouping", name, GROUPINGS)
-    make = GROUPINGS[name]
+    make, renamed = GROUPINGS[name], RENAMED.get(name, {})
+    options = {renamed.get(option, option): value for option, value in options.items()}
     parameters = inspect.signature(make).parameters
     for option in options:
         if option not in parameters:

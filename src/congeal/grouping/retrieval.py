@@ -13,9 +13,8 @@ from torch import Tensor
 from congeal.autograd import full_precision
 from congeal.errors import CongealError
 from congeal.files import atomic_path
-from congeal.grouping.groups import Grouping, Groups
+from congeal.grouping.groups import Grouping, Groups, OverBatch
 from congeal.grouping.kmeans import SphericalKMeans
-from congeal.grouping.pixels import OverBatch
 from congeal.neighbours import majority_vote, nearest_neighbours
 from congeal.sphere import normalise
 

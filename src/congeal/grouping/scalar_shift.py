@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from congeal.errors import CongealError
-from congeal.grouping.groups import Groups, check_embedding
+from congeal.grouping.components import split_parts
+from congeal.grouping.groups import Groups, OverBatch, check_embedding
+from congeal.grouping.proposals import mask_nms
 
 __all__ = ["ScalarMeanShift", "scalar_mean_shift"]
 
@@ -146,23 +149,7 @@ def _merge(places: Tensor, around: Tensor, bandwidth: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """The groups of one bandwidth, before pooling."""
-
-    labels: Tensor  # (N,) 0 none, 1..k
-    modes: Tensor  # (k,)
-    areas: Tensor  # (k,)
-    scores: Tensor  # (k,)
-
-    def select(self, kept: Tensor) -> _Layer:
-        """Those of the groups ``(k,)`` that are kept, numbered anew."""
-        number = kept.cumsum(0).masked_fill(~kept, 0)
-        number = torch.cat([number.new_zeros(1), number])
-        return _Layer(number[self.labels], self.modes[kept], self.areas[kept], self.scores[kept])
-
-
-@dataclass(frozen=True)
-class ScalarMeanShift:
+class ScalarMeanShift(OverBatch):
     """Groups of pixels by one number each, by exact mean shift with one or more bandwidths.
 
     Every pixel belongs to the mode where its number comes to rest. Modes within a bandwidth of a
@@ -174,10 +161,10 @@ class ScalarMeanShift:
 
     Args:
         bandwidths: half widths of the flat kernel, one layer each (.9 and .4 in the paper).
-        background: pixels below this are no objects. Half: what would be rounded to 0.
-        smallest: groups of fewer pixels are left out.
-        overlap: groups of two layers with an intersection over union of at least this are one.
-        connected: split groups into parts joined face to face; else a group may lie anywhere.
+        foreground_threshold: pixels below this are no objects. Half: what would be rounded to 0.
+        min_area: groups of fewer pixels are left out.
+        duplicate_iou: groups of two layers with an IoU of at least this are one.
+        split_components: split groups into connected components; else a group may lie anywhere.
         bins: sort the numbers into this many bins first, for speed on very large images. A number
             then stands for the mean of its bin, so it moves by less than range / bins, and a
             window may gain or lose what lies that close to its ends. None: exact.
@@ -192,10 +179,10 @@ class ScalarMeanShift:
     """
 
     bandwidths: tuple[float, ...] = (0.9, 0.4)
-    background: float = 0.5
-    smallest: int = 1
-    overlap: float = 0.9
-    connected: bool = False
+    foreground_threshold: float = 0.5
+    min_area: int = 1
+    duplicate_iou: float = 0.9
+    split_components: bool = False
     bins: int | None = None
 
     def __post_init__(self) -> None:
@@ -203,19 +190,11 @@ class ScalarMeanShift:
         if not self.bandwidths or not min(self.bandwidths) > 0:
             raise CongealError(f"expected bandwidths above 0, got {self.bandwidths}")
         few = self.bins is not None and self.bins < 1
-        if not 0 < self.overlap <= 1 or self.smallest < 0 or few:
+        if not 0 < self.duplicate_iou <= 1 or self.min_area < 0 or few:
             raise CongealError(
-                "expected overlap in (0, 1], smallest >= 0 and bins >= 1, got "
-                f"{self.overlap}, {self.smallest} and {self.bins}"
+                "expected duplicate_iou in (0, 1], min_area >= 0 and bins >= 1, got "
+                f"{self.duplicate_iou}, {self.min_area} and {self.bins}"
             )
-
-    def __call__(
-        self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
-    ) -> list[Groups]:
-        """Group the pixels of each image of ``(B, 1, *S)``; see :meth:`group`."""
-        none = [None] * len(embedding)
-        masks, masses = (none if part is None else part for part in (mask, weights))
-        return [self.group(*one) for one in zip(embedding, masks, masses, strict=True)]
 
     @torch.no_grad()
     def group(
@@ -224,7 +203,7 @@ class ScalarMeanShift:
         """Group the pixels of one image.
 
         Args:
-            embedding: ``(1, *S)`` one number per pixel, background below ``self.background``.
+            embedding: ``(1, *S)`` one number per pixel, background below the threshold.
             mask: ``(*S)`` bool, the pixels to group; None: all.
             weights: ``(*S)`` mass of each pixel, at least 0; None: all the same.
 
@@ -239,99 +218,87 @@ class ScalarMeanShift:
         if len(embedding) != 1:
             raise CongealError(f"expected one value per pixel, (1, *S), got {len(embedding)}")
         value = embedding[0].double()
-        kept = value >= self.background
+        kept = value >= self.foreground_threshold
         if mask is not None:
             kept &= mask.bool()
-        mass = None if weights is None else weights[kept]
-        layers: list[_Layer] = []
-        for layer in self._layers(value[kept], kept, mass):
-            layers.append(layer.select(_is_new(layer, layers, self.overlap)))
-        return _pool(layers, kept, embedding.dtype)
+        mass = None if weights is None else weights[kept].double()
+        found = self._groups(value[kept], kept, mass)
+        layers = torch.zeros((len(found), *kept.shape), dtype=torch.int64, device=kept.device)
+        start = 0
+        for layer, (labels, modes, _) in zip(layers, found, strict=True):
+            layer[kept] = torch.where(labels > 0, labels + start, 0)
+            start += len(modes)
+        modes, scores = (torch.cat([each[column] for each in found]) for column in (1, 2))
+        ranks = [torch.full_like(own, rank) for rank, (_, own, _) in enumerate(found)]
+        layers, order = self._pool(layers, torch.cat(ranks))
+        dtype = embedding.dtype
+        return Groups(layers, modes[order, None].to(dtype), scores[order].to(dtype))
 
-    def _layers(self, values: Tensor, kept: Tensor, weights: Tensor | None) -> list[_Layer]:
-        """The groups of each bandwidth of ``(N,)`` values, the kept pixels of ``(*S)``."""
+    def _groups(
+        self, values: Tensor, kept: Tensor, mass: Tensor | None
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Labels ``(N,)`` 1..k of the kept pixels, modes and scores ``(k,)``, per bandwidth."""
         if not len(values):
-            none = values[:0]
-            return [_Layer(none.long(), none, none.long(), none) for _ in self.bandwidths]
-        points, inverse, mass = self._points(values, weights)
-        line = _Line.of(points, mass)
-        layers = []
+            return [(values.long(), values, values) for _ in self.bandwidths]
+        points, inverse, held = self._points(values, mass)
+        line = _Line.of(points, held)
+        found = []
         for bandwidth in self.bandwidths:
             places, rest = torch.unique(_settle(line, bandwidth), return_inverse=True)
             modes = _merge(places, line.mass(line.window(places, bandwidth)), bandwidth)
             nearest = torch.bucketize(places, (modes[1:] + modes[:-1]) / 2)
             labels = (nearest[rest] + 1 if len(modes) else torch.zeros_like(rest))[inverse]
-            if self.connected:
+            if self.split_components:
                 labels, whole = _split(labels, kept)
                 modes = modes[whole - 1]
-            layer = _measure(labels, modes, values, weights, bandwidth)
-            layers.append(layer.select(layer.areas >= max(self.smallest, 1)))
-        return layers
+            found.append((labels, modes, _scores(labels, modes, values, mass, bandwidth)))
+        return found
 
-    def _points(self, values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _points(self, values: Tensor, mass: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Distinct numbers, ascending, which of them each value is, and the mass of each."""
         if self.bins is None:
             points, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
-            return points, inverse, _mass(inverse, counts, weights)
+            return points, inverse, _mass(inverse, counts, mass)
         low, high = values.aminmax()
         share = (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
         bins = (share * self.bins).long().clamp_max(self.bins - 1)
         _, inverse, counts = torch.unique(bins, return_inverse=True, return_counts=True)
         sums = torch.zeros_like(counts, dtype=values.dtype).index_add(0, inverse, values)
-        return sums / counts, inverse, _mass(inverse, counts, weights)
+        return sums / counts, inverse, _mass(inverse, counts, mass)
 
+    def _pool(self, layers: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
+        """Drop small groups and duplicates of those of an earlier bandwidth, and sort by area.
 
-def _measure(
-    labels: Tensor, modes: Tensor, values: Tensor, weights: Tensor | None, bandwidth: float
-) -> _Layer:
-    """Areas of the groups, and how close their numbers lie to the mode."""
-    areas = torch.bincount(labels, minlength=len(modes) + 1)
-    centre = torch.cat([modes.new_zeros(1), modes])
-    mass = torch.ones_like(values) if weights is None else weights.double()
-    around = torch.zeros_like(centre).index_add(0, labels, mass)
-    away = torch.zeros_like(centre).index_add(0, labels, mass * (values - centre[labels]).abs())
-    scores = (1 - away / around.clamp_min(1e-300) / bandwidth).clamp(0, 1)
-    return _Layer(labels, modes, areas[1:], scores[1:])
+        Returns:
+            The layers with their groups renumbered, and the old index 0..K-1 of each new group.
+        """
+        areas = torch.bincount(layers.flatten(), minlength=len(rank) + 1)
+        small = areas < max(self.min_area, 1)
+        layers = layers.masked_fill(small[layers], 0)
+        below = math.nextafter(self.duplicate_iou, 0)  # an IoU of just so much is a duplicate
+        kept = mask_nms(layers, -rank, below).sort().values
+        kept = kept[~small[kept]]
+        kept = kept[areas[kept].argsort(descending=True, stable=True)]
+        rename = torch.zeros_like(areas)
+        rename[kept] = torch.arange(1, len(kept) + 1, device=kept.device)
+        return rename[layers], kept - 1
 
 
 def _split(labels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the parts of each group joined face to face, and tell the group of each part."""
-    from skimage.measure import label  # takes its time to load, and few ask for it
-
+    """Components of the groups ``(N,)`` of the kept pixels, and the group of each component."""
     whole = torch.zeros(kept.shape, dtype=torch.int64, device=labels.device)
     whole[kept] = labels
-    found = label(whole.cpu().numpy(), background=0, connectivity=1)
-    parts = torch.from_numpy(found).to(labels.device, torch.int64)[kept]
+    parts = torch.from_numpy(split_parts(whole.cpu().numpy())).to(labels.device)[kept]
     group = labels.new_zeros(int(parts.max()) + 1).index_copy(0, parts, labels)
     return parts, group[1:]
 
 
-def _is_new(layer: _Layer, earlier: list[_Layer], overlap: float) -> Tensor:
-    """``(k,)`` bool, the groups that no group of an earlier layer covers that closely."""
-    new = torch.ones_like(layer.areas, dtype=torch.bool)
-    for other in earlier:
-        width = len(layer.areas) + 1
-        pairs, shared = torch.unique(other.labels * width + layer.labels, return_counts=True)
-        row, column = pairs // width - 1, pairs % width - 1
-        real = (row >= 0) & (column >= 0)
-        row, column, shared = row[real], column[real], shared[real]
-        union = other.areas[row] + layer.areas[column] - shared
-        new[column[shared >= overlap * union]] = False
-    return new
-
-
-def _pool(layers: list[_Layer], kept: Tensor, dtype: torch.dtype) -> Groups:
-    """Number the groups of all layers together, largest first."""
-    areas = torch.cat([layer.areas for layer in layers])
-    order = areas.argsort(descending=True, stable=True)
-    number = torch.empty_like(order)
-    number[order] = torch.arange(1, len(order) + 1, device=order.device)
-    maps = torch.zeros((len(layers), *kept.shape), dtype=torch.int64, device=kept.device)
-    start = 0
-    for one, layer in zip(maps, layers, strict=True):
-        names = torch.cat([number.new_zeros(1), number[start : start + len(layer.areas)]])
-        one[kept] = names[layer.labels]
-        start += len(layer.areas)
-    modes = torch.cat([layer.modes for layer in layers])[order]
-    scores = torch.cat([layer.scores for layer in layers])[order]
-    return Groups(maps, modes[:, None].to(dtype), scores.to(dtype))
+def _scores(
+    labels: Tensor, modes: Tensor, values: Tensor, mass: Tensor | None, bandwidth: float
+) -> Tensor:
+    """``(k,)`` how close the numbers of each group lie to its mode."""
+    centre = torch.cat([modes.new_zeros(1), modes])
+    mass = torch.ones_like(values) if mass is None else mass
+    around = torch.zeros_like(centre).index_add(0, labels, mass)
+    away = torch.zeros_like(centre).index_add(0, labels, mass * (values - centre[labels]).abs())
+    return (1 - away / around.clamp_min(1e-300) / bandwidth).clamp(0, 1)[1:]

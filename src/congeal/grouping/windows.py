@@ -1,8 +1,11 @@
-"""The pipeline with a kernel in space: cells of the map stand for it and shift within windows.
+"""The grouping pipeline with a kernel radius: cells of the map shift within windows.
 
-Stages as in :mod:`congeal.grouping.pipeline`: a cell lends its heaviest pixel (sample), blocks of
-cells shift towards all cells in their window (shift), neighbours that agree are one group (find),
-and each pixel goes to the cell around it that is most like it (assign).
+sample: the mean direction of the pixels of each cell stands for them
+shift: blocks of cells in doubt shift towards the cells in their window
+find: neighbouring cells whose cosine is above the margin are one group
+assign: a pixel takes the group of the most similar of the 3 x 3 cells around it
+
+See :mod:`congeal.grouping.pipeline` for the call, and the page "Grouping on the sphere".
 """
 
 from __future__ import annotations
@@ -18,20 +21,19 @@ from torch.nn.functional import pad
 from congeal.grouping.components import connect
 from congeal.sphere import normalise
 
-__all__ = ["Cells", "assign_around", "cut", "join_cells", "sample_cells", "shift_cells"]
+__all__ = ["Cells", "assign_around", "join_cells", "sample_cells", "shift_cells"]
 
-SPACING = 0.75  # side of a cell in standard deviations of the kernel in space: 3 px where that is 4
-LARGEST = 4  # px, side of a cell at most, so that objects from 16 px up have one
-CUT = 2.0  # standard deviations beyond which the kernel in space is taken for zero
-BLOCK = 4  # cells a side of a block: its queries share their window
-TOGETHER = 128  # blocks per product: windows and weights of 16 dimensions stay in a 2 MB cache
-LEAST_LOG_WEIGHT = (
-    -60.0
-)  # logarithm of the smallest weight: exp(-60) next to a point's own weight is nothing
-CLEARLY = 0.05  # of the gap from the margin to 1: pairs within it of 1 agree and need no step
-APART = 0.6  # of the same gap: pairs this far below the margin disagree and need no step
-STEPS = 20  # at most
-PIXELS = 65_536  # pixels compared at once with the cells around them
+CELL_SIGMAS = 0.75  # side of a cell in standard deviations of the kernel in space
+MAX_CELL = 4  # px, largest side of a cell: an object of 16 px fills one
+CUT_SIGMAS = 2.0  # standard deviations from which on the kernel in space is 0
+BLOCK_CELLS = 4  # side of a block in cells; the queries of a block share a window
+BLOCKS_PER_PRODUCT = 128  # windows and weights of D = 16 fit in 2 MB of cache
+MIN_LOG_WEIGHT = -60.0  # next to the weight 1 of a point for itself; avoids denormal numbers
+AGREE = 0.001  # of the gap 1 - margin: pairs closer to 1 agree and take no step
+DISAGREE = 0.6  # of the gap 1 - margin: pairs further below the margin differ and take no step
+STEPS = 20  # at most; with more, groups at rest attract each other
+BLOCK_REST = 3e-3  # coordinate: a block that moves less rests, until a block beside it moves
+PIXELS_PER_PRODUCT = 65_536  # pixels compared at once with the cells around them
 
 
 @dataclass(frozen=True)
@@ -49,35 +51,37 @@ class Cells:
     side: int
 
 
-def sample_cells(embedding: Tensor, mass: Tensor, spread: float) -> Cells:
-    """Let the heaviest pixel of each cell stand for it, with the mass of the cell.
+def sample_cells(embedding: Tensor, mass: Tensor, sigma: float, margin: float) -> Cells:
+    """Let a point stand for the pixels of each cell, with their mass.
+
+    The point is the mean direction of the pixels whose cosine to the heaviest pixel of the cell is
+    above the margin: where a cell lies across a border, the mean of all its pixels would lie
+    between two groups and join them.
 
     Args:
         embedding: ``(D, *S)`` unit vectors.
         mass: ``(*S)`` of each pixel; 0 for those that take no part.
-        spread: standard deviation of the kernel in space, in pixels.
+        sigma: standard deviation of the kernel in space, in pixels.
+        margin: cosine above which two pixels agree.
 
     Example:
-        >>> cells = sample_cells(torch.eye(2)[:, :, None], torch.tensor([[1.0], [3.0]]), 4.0)
+        >>> embedding = torch.tensor([[[1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]])
+        >>> cells = sample_cells(embedding, torch.tensor([[2.0, 4.0, 3.0]]), 4.0, 0.5)
         >>> cells.side, cells.points.tolist(), cells.mass.tolist()
-        (3, [[[0.0, 1.0]]], [[4.0]])
+        (3, [[[1.0, 0.0]]], [[9.0]])
     """
-    side = max(1, int(min(SPACING * spread, LARGEST)))
-    masses = cut(mass, side, mass.ndim)  # (*C, side^n)
-    best = masses.argmax(-1, keepdim=True)
-    index = torch.arange(mass.numel(), device=mass.device).view(mass.shape)
-    heaviest = cut(index, side, mass.ndim).gather(-1, best).flatten()
-    points = embedding.flatten(1).index_select(1, heaviest).T.contiguous()
-    return Cells(points.view(*best.shape[:-1], -1), masses.sum(-1), side)
+    side = max(1, int(min(CELL_SIGMAS * sigma, MAX_CELL)))
+    masses = _cut(mass, side, mass.ndim)  # (*C, side^n)
+    pixels = _cut(embedding, side, mass.ndim)  # (D, *C, side^n)
+    best = masses.argmax(-1, keepdim=True).expand(*pixels.shape[:-1], 1)
+    cosine = (pixels * pixels.gather(-1, best)).sum(0)
+    sums = (pixels * (masses * (cosine > margin))).sum(-1)
+    points = normalise(sums.movedim(0, -1), dim=-1).contiguous()
+    return Cells(points, masses.sum(-1), side)
 
 
-def cut(values: Tensor, side: int, axes: int) -> Tensor:
-    """``(..., *S)`` to ``(..., *C, side^n)``: the pixels of each cell, zeros beyond the map.
-
-    Example:
-        >>> cut(torch.arange(1, 6), 2, axes=1).tolist()
-        [[1, 2], [3, 4], [5, 0]]
-    """
+def _cut(values: Tensor, side: int, axes: int) -> Tensor:
+    """``(..., *S)`` to ``(..., *C, side^n)``: the pixels of each cell, zeros beyond the map."""
     size = values.shape[values.ndim - axes :]
     values = pad(values, [part for one in reversed(size) for part in (0, -one % side)])
     for axis in range(values.ndim - axes, values.ndim):
@@ -90,23 +94,24 @@ def shift_cells(
     *,
     concentration: float,
     margin: float,
-    spread: float,
-    step_size: float = 1.0,
+    sigma: float,
+    eta: float = 1.0,
     steps: int = STEPS,
 ) -> Tensor:
     """Shift cells until it is clear which neighbours agree.
 
     A step is that of :func:`congeal.grouping.mean_shift_step` with a location, cut off at two
-    standard deviations. Only blocks with a pair of neighbours in doubt take it: two whose cosine
-    is neither close to 1 nor far below the margin. What surrounds them stays as it is, since its
-    pairs are told already. The cost of a step is (cells in doubt) x (cells in a window) x D.
+    standard deviations. Only blocks in doubt take it: blocks with a pair of neighbours whose
+    cosine is neither close to 1 nor far below the margin, where a block moved in the last step.
+    The other blocks keep their place and attract from there. The cost of a step is (cells in
+    doubt) x (cells in a window) x D.
 
     Args:
         cells: to shift.
         concentration: kappa.
         margin: cosine from which on neighbours agree.
-        spread: standard deviation of the kernel in space, in pixels.
-        step_size: eta in (0, 1].
+        sigma: standard deviation of the kernel in space, in pixels.
+        eta: eta in (0, 1].
         steps: at most.
 
     Returns:
@@ -115,43 +120,43 @@ def shift_cells(
     Example:
         >>> points = normalise(torch.tensor([[1.0, 0.4], [1.0, -0.4], [-1.0, 0.0]]), dim=1)
         >>> cells = Cells(points, torch.ones(3), 1)
-        >>> settled = shift_cells(cells, concentration=9, margin=0.8, spread=2)
+        >>> settled = shift_cells(cells, concentration=9, margin=0.8, sigma=2)
         >>> (settled[0] @ settled[1]).item() > 0.9, (settled[0] @ settled[2]).item() < -0.9
         (True, True)
     """
-    grid = _WindowGrid.over(cells, spread)
-    blocks = torch.ones(grid.blocks, dtype=torch.bool, device=cells.mass.device)
+    grid = _WindowGrid.over(cells, sigma)
+    moved = torch.ones(grid.blocks, dtype=torch.bool, device=cells.mass.device)
     for _ in range(steps):
-        blocks = grid.in_doubt(_dilate(blocks), margin)
+        blocks = grid.in_doubt(_dilate(moved), margin)
         if not bool(blocks.any()):
             break
-        grid.step(blocks, concentration, step_size)
+        moved = grid.step(blocks, concentration, eta)
     return grid.inner(cells.mass.shape)
 
 
 class _WindowGrid:
-    """Cells in blocks, with an empty edge so that every window lies inside the arrays."""
+    """Cells in blocks, with an empty border so that every window lies inside the arrays."""
 
     def __init__(self, points: Tensor, mass: Tensor, halo: int, fall: Tensor) -> None:
         # points (*P, D) and mass (*P), both with the edge; fall (Q, M)
         axes, strides = mass.ndim, mass.stride()
         self.size, self.halo, self.fall = points.shape, halo, fall
         self.points, self.mass = points.view(-1, points.shape[-1]), mass.reshape(-1, 1)
-        self.blocks = [(side - 2 * halo) // BLOCK for side in mass.shape]
-        self.corner = _box(self.blocks, strides, mass.device) * BLOCK
-        self.window = _box([BLOCK + 2 * halo] * axes, strides, mass.device).flatten()
+        self.blocks = [(side - 2 * halo) // BLOCK_CELLS for side in mass.shape]
+        self.corner = _box(self.blocks, strides, mass.device) * BLOCK_CELLS
+        self.window = _box([BLOCK_CELLS + 2 * halo] * axes, strides, mass.device).flatten()
         first = halo * sum(strides)
-        self.queries = _box([BLOCK] * axes, strides, mass.device).flatten() + first
-        self.touching = _box([BLOCK + 2] * axes, strides, mass.device) + first - sum(strides)
+        self.queries = _box([BLOCK_CELLS] * axes, strides, mass.device).flatten() + first
+        self.touching = _box([BLOCK_CELLS + 2] * axes, strides, mass.device) + first - sum(strides)
 
     @classmethod
-    def over(cls, cells: Cells, spread: float) -> _WindowGrid:
+    def over(cls, cells: Cells, sigma: float) -> _WindowGrid:
         """Lay the cells out, with an edge of two standard deviations."""
         size = cells.mass.shape
-        spread = spread / cells.side  # in cells
-        halo = min(math.ceil(CUT * spread), max(size))
-        edge = [part for side in reversed(size) for part in (halo, halo + -side % BLOCK)]
-        fall = _fall(halo, len(size), spread).to(cells.points)
+        sigma = sigma / cells.side  # in cells
+        halo = min(math.ceil(CUT_SIGMAS * sigma), max(size))
+        edge = [part for side in reversed(size) for part in (halo, halo + -side % BLOCK_CELLS)]
+        fall = _fall(halo, len(size), sigma).to(cells.points)
         return cls(pad(cells.points, [0, 0, *edge]), pad(cells.mass, edge), halo, fall)
 
     def inner(self, size: torch.Size) -> Tensor:
@@ -159,12 +164,15 @@ class _WindowGrid:
         return self.points.view(self.size)[tuple(slice(self.halo, self.halo + n) for n in size)]
 
     def in_doubt(self, asked: Tensor, margin: float) -> Tensor:
-        """``(*blocks)`` bool: those asked for that have a cell in doubt about a neighbour."""
-        high, low = 1 - CLEARLY * (1 - margin), margin - APART * (1 - margin)
+        """``(*blocks)`` bool: those of the blocks asked for that have a pair of cells in doubt."""
+        high, low = 1 - AGREE * (1 - margin), margin - DISAGREE * (1 - margin)
         found = torch.zeros_like(asked)
         corners = self.corner[asked]
-        parts = [self._doubts(some, low, high) for some in corners.split(8 * TOGETHER)]
-        found[asked] = torch.cat(parts) if parts else found[asked]
+        if len(corners):
+            parts = [
+                self._doubts(some, low, high) for some in corners.split(8 * BLOCKS_PER_PRODUCT)
+            ]
+            found[asked] = torch.cat(parts)
         return found
 
     def _doubts(self, corners: Tensor, low: float, high: float) -> Tensor:
@@ -187,15 +195,22 @@ class _WindowGrid:
             doubt |= pair.flatten(1).any(1)
         return doubt
 
-    def step(self, blocks: Tensor, concentration: float, step_size: float) -> None:
-        """Move the cells of some blocks, all at once."""
+    def step(self, blocks: Tensor, concentration: float, eta: float) -> Tensor:
+        """Move the cells of some blocks at once; ``(*blocks)`` bool: the blocks that moved."""
         corners = self.corner[blocks]
-        moved = [self._moved(some, concentration, step_size) for some in corners.split(TOGETHER)]
+        parts = [
+            self._moved(some, concentration, eta) for some in corners.split(BLOCKS_PER_PRODUCT)
+        ]
         at = (corners[:, None] + self.queries).flatten()
-        self.points[at] = torch.cat(moved).flatten(0, 1)
+        after = torch.cat(parts)  # (b, Q, D)
+        change = (after - self.points[at].view_as(after)).abs().flatten(1).amax(1)
+        self.points[at] = after.flatten(0, 1)
+        moved = torch.zeros_like(blocks)
+        moved[blocks] = change > BLOCK_REST
+        return moved
 
-    def _moved(self, corners: Tensor, concentration: float, step_size: float) -> Tensor:
-        """``(b, Q, D)`` where the cells of these blocks go."""
+    def _moved(self, corners: Tensor, concentration: float, eta: float) -> Tensor:
+        """``(b, Q, D)`` new points of the cells of these blocks."""
         around = (corners[:, None] + self.window).flatten()
         shape = (len(corners), -1, self.points.shape[1])
         keys = self.points.index_select(0, around).view(shape)
@@ -203,17 +218,17 @@ class _WindowGrid:
         at = (corners[:, None] + self.queries).flatten()
         query = self.points.index_select(0, at).view(shape)
         kernel = torch.baddbmm(self.fall - concentration, query, keys.mT, alpha=concentration)
-        if 2 * concentration > -LEAST_LOG_WEIGHT:
-            kernel.clamp_min_(LEAST_LOG_WEIGHT)
+        if 2 * concentration > -MIN_LOG_WEIGHT:
+            kernel.clamp_min_(MIN_LOG_WEIGHT)
         kernel.exp_()  # (b, Q, M)
         sums = kernel @ (keys * mass)
-        if step_size != 1.0:
-            sums = step_size * sums / (kernel @ mass) + (1 - step_size) * query
+        if eta != 1.0:
+            sums = eta * sums / (kernel @ mass) + (1 - eta) * query
         return normalise(sums, dim=-1)
 
 
 def _dilate(blocks: Tensor) -> Tensor:
-    """Those blocks and the ones that touch them: what may have come into doubt by a step."""
+    """These blocks and the blocks that touch them."""
     return _largest_around(blocks.to(torch.uint8)).bool()
 
 
@@ -225,12 +240,12 @@ def _box(sides: list[int], strides: tuple[int, ...], device: torch.device) -> Te
     return index
 
 
-def _fall(halo: int, axes: int, spread: float) -> Tensor:
+def _fall(halo: int, axes: int, sigma: float) -> Tensor:
     """``(Q, M)`` logarithm of the kernel in space, from the cells of a block to its window."""
-    window = torch.cartesian_prod(*[torch.arange(BLOCK + 2 * halo).double()] * axes)
-    queries = torch.cartesian_prod(*[torch.arange(BLOCK).double() + halo] * axes)
+    window = torch.cartesian_prod(*[torch.arange(BLOCK_CELLS + 2 * halo).double()] * axes)
+    queries = torch.cartesian_prod(*[torch.arange(BLOCK_CELLS).double() + halo] * axes)
     apart = torch.cdist(queries.view(-1, axes), window.view(-1, axes))
-    return -0.5 * (apart / spread).square()
+    return -0.5 * (apart / sigma).square()
 
 
 def join_cells(points: Tensor, mass: Tensor, margin: float) -> Tensor:
@@ -266,8 +281,8 @@ def assign_around(
 ) -> Tensor:
     """Give pixels the label of the cell around them that is most like them.
 
-    Where the cells around a pixel have one label, the pixel takes it unseen; so the cost is that
-    of pixels near borders, 3^n comparisons each.
+    Where all cells around a pixel have the same label, the pixel takes it without a comparison. So
+    the cost is 3^n comparisons for each pixel near a border.
 
     Args:
         labels: ``(*C)`` int64, 0 for none.
@@ -294,7 +309,7 @@ def assign_around(
     asked = (~sole).nonzero()[:, 0]
     steps = _box([3] * axes, strides, labels.device).flatten() - sum(strides)
     steps = steps[steps.abs().argsort(stable=True)]  # of equal cells the nearer one
-    for some in asked.split(PIXELS):
+    for some in asked.split(PIXELS_PER_PRODUCT):
         near = cell[some, None] + steps  # (m, 3^n)
         candidate = flat[near]
         around = vectors[near.flatten()].view(*near.shape, dimensions)

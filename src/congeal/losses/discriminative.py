@@ -51,14 +51,14 @@ def _spaces(found: Segments, batch: int) -> _Spaces:
     return _Spaces(sizes, shares, space)
 
 
-def _repulsion(means: Tensor, spaces: _Spaces, reach: float) -> Tensor:
+def _repulsion(means: Tensor, spaces: _Spaces, distance: float) -> Tensor:
     """Weighted sum over the spaces of the mean over pairs of means of their hinge, squared."""
     total = means[:0].sum()  # 0, on the graph
     groups = means.split(spaces.sizes.tolist())
     for share, group in zip(spaces.shares, groups, strict=True):
         if len(group) > 1:
             apart = torch.nn.functional.pdist(group)  # (C (C - 1) / 2,)
-            total = total + share * (reach - apart).relu().square().mean()
+            total = total + share * (distance - apart).relu().square().mean()
     return total
 
 

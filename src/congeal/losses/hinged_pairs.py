@@ -22,7 +22,7 @@ class _Points(NamedTuple):
 
     unit: Tensor  # (N, D)
     weights: Tensor  # (N,)
-    location: Tensor | None  # (N, n); None: no reach
+    location: Tensor | None  # (N, n); None: all pairs count
     ends: list[int]  # (K,) where each group ends
 
 
@@ -81,11 +81,11 @@ def _similarities(points: _Points, margin: float, size: int) -> _Products:
 
 
 class _Nearness:
-    """Gives blocks that are 1 where two pixels are closer than the reach, else 0."""
+    """Gives blocks that are 1 where two pixels are closer than the repulsion radius, else 0."""
 
-    def __init__(self, location: Tensor, reach: float, size: int) -> None:
-        self.location, self.reach = location, reach
-        # a product of reduced precision would move the reach by pixels
+    def __init__(self, location: Tensor, repulsion_radius: float, size: int) -> None:
+        self.location, self.repulsion_radius = location, repulsion_radius
+        # a product of reduced precision would move the radius by pixels
         exact = torch.get_float32_matmul_precision() == "highest"
         self.products = None
         if location.device.type == "cpu" and exact:
@@ -93,10 +93,10 @@ class _Nearness:
 
     def block(self, rows: slice, columns: slice) -> Tensor:
         if self.products is not None:
-            return self.products.block(rows, columns).gt_(-(self.reach**2))
+            return self.products.block(rows, columns).gt_(-(self.repulsion_radius**2))
         direct = "donot_use_mm_for_euclid_dist"
         one, other = self.location[rows], self.location[columns]
-        return (torch.cdist(one, other, compute_mode=direct) < self.reach).to(one.dtype)
+        return (torch.cdist(one, other, compute_mode=direct) < self.repulsion_radius).to(one.dtype)
 
 
 def _distances(location: Tensor, size: int) -> _Products:
@@ -108,12 +108,16 @@ def _distances(location: Tensor, size: int) -> _Products:
     return _Products(left, torch.cat([place, one, square], 1), size)
 
 
-def _gather(points: _Points, margin: float, reach: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum, the weight of the pairs within reach, and the gradient ``(N, D)``."""
+def _gather(
+    points: _Points, margin: float, repulsion_radius: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum, the weight of the pairs within the radius, and the gradient ``(N, D)``."""
     blocks = list(_blocks(points))
     size = max(((r.stop - r.start) * (c.stop - c.start) for r, c in blocks), default=0)
     similarities = _similarities(points, margin, size)
-    nearness = None if points.location is None else _Nearness(points.location, reach, size)
+    nearness = (
+        None if points.location is None else _Nearness(points.location, repulsion_radius, size)
+    )
     weighted = points.weights[:, None] * similarities.right  # (N, D + 1)
     around = torch.zeros_like(weighted)  # of each pixel, the sum over the pairs that cost
     mass = points.unit.new_zeros(())
@@ -152,13 +156,13 @@ class _HingedPairs(torch.autograd.Function):
         weights: Tensor,
         location: Tensor | None,
         margin: float,
-        reach: float,
+        repulsion_radius: float,
     ) -> tuple[Tensor, Tensor]:
         order = groups.argsort(stable=True)
         ends = torch.bincount(groups).cumsum(0).tolist()
         place = None if location is None else location[order]
         points = _Points(unit[order], weights[order], place, ends)
-        loss, mass, sorted_gradient = _gather(points, margin, reach)
+        loss, mass, sorted_gradient = _gather(points, margin, repulsion_radius)
         gradient = torch.empty_like(unit)
         gradient[order] = sorted_gradient
         ctx.save_for_backward(gradient)
@@ -185,7 +189,7 @@ def hinged_pairs(
     location: Tensor | None = None,
     *,
     margin: float = 0.5,
-    reach: float | None = None,
+    repulsion_radius: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sum over pairs i, j of different groups of w_i w_j max(s_ij - margin, 0), and their weight.
 
@@ -196,13 +200,13 @@ def hinged_pairs(
         unit: ``(N, D)`` vectors of length one, N at least 1.
         groups: ``(N,)`` int64 in 0..K-1, every group present.
         weights: ``(N,)``.
-        location: ``(N, n)`` positions; used only with ``reach``.
+        location: ``(N, n)`` positions; used only with ``repulsion_radius``.
         margin: in units of the calibrated cosine.
-        reach: only pairs closer than this count.
+        repulsion_radius: only pairs closer than this count; None: all.
 
     Returns:
-        Two scalars: the sum, and the sum of w_i w_j of the pairs within reach (0 without a
-        reach, where it is not needed). i, j and j, i are two pairs.
+        Two scalars: the sum, and the sum of w_i w_j of the pairs within the radius (0 without a
+        radius, where no caller needs it). i, j and j, i are two pairs.
 
     Example:
         >>> unit = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
@@ -210,8 +214,8 @@ def hinged_pairs(
         >>> total.item()
         1.0
     """
-    place = None if reach is None or location is None else location.to(unit.dtype)
+    place = None if repulsion_radius is None or location is None else location.to(unit.dtype)
     total: Tensor
     mass: Tensor
-    total, mass = _HingedPairs.apply(unit, groups, weights, place, margin, reach or 0.0)
+    total, mass = _HingedPairs.apply(unit, groups, weights, place, margin, repulsion_radius or 0.0)
     return total, mass

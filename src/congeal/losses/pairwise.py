@@ -41,20 +41,20 @@ def sampled_pairwise_loss(
     *,
     margin: float = 0.5,
     negative_weight: float = 1.0,
-    reach: float | None = None,
+    repulsion_radius: float | None = None,
 ) -> Tensor:
     """The pairwise loss of pixels already drawn and normalised.
 
-    Pair weights are W_ij = 1 / (K^2 n_i n_j), which sum to one over all pairs. With ``reach``
-    they are divided by what the pairs within reach (and all pairs of one group) sum to.
+    Pair weights are W_ij = 1 / (K^2 n_i n_j), which sum to one over all pairs. With a
+    ``repulsion_radius`` they are divided by their sum over the pairs that count.
 
     Args:
         unit: ``(N, D)`` vectors of length one.
         groups: ``(N,)`` int64 in 0..K-1, every group present.
-        location: ``(N, n)`` positions; used only with ``reach``.
+        location: ``(N, n)`` positions; used only with ``repulsion_radius``.
         margin: alpha, in units of the calibrated cosine, 0..1.
         negative_weight: lambda, the weight of pairs of different groups.
-        reach: pairs of different groups count only when closer than this, in pixels.
+        repulsion_radius: pairs of different groups count only where closer than this, in pixels.
 
     Returns:
         A scalar.
@@ -72,8 +72,10 @@ def sampled_pairwise_loss(
     sums = unit.new_zeros(n_groups, unit.shape[1]).index_add(0, groups, unit)
     tightness = (sums / counts[:, None]).square().sum(1)  # (K,) |mean|^2 = mean of x_i.x_j
     positive = 0.5 * (1 - tightness).sum() / n_groups**2
-    negative, mass = hinged_pairs(unit, groups, weights, location, margin=margin, reach=reach)
-    scale = 1.0 if reach is None else 1.0 / (mass + 1.0 / n_groups)
+    negative, mass = hinged_pairs(
+        unit, groups, weights, location, margin=margin, repulsion_radius=repulsion_radius
+    )
+    scale = 1.0 if repulsion_radius is None else 1.0 / (mass + 1.0 / n_groups)
     loss: Tensor = (positive + negative_weight * negative) * scale
     return loss
 
@@ -166,7 +168,7 @@ def pairwise_loss(
     samples: int | None = None,
     sampling: Sampling = "uniform",
     background: bool = True,
-    reach: float | None = None,
+    repulsion_radius: float | None = None,
     grouping: MeanShift | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -187,8 +189,9 @@ def pairwise_loss(
         samples: pixels drawn from each image (None: all; the paper takes up to 4000).
         sampling: ``"uniform"`` or ``"balanced"`` (as many from each object as it has).
         background: whether label 0 is one more group (the paper) or takes no part.
-        reach: if given, objects repel only where their pixels are closer than this; objects
-            further apart may share a direction, so few dimensions serve hundreds of objects.
+        repulsion_radius: objects repel only where their pixels are closer than this, in pixels of
+            the map; objects further apart may share a direction, so few dimensions serve hundreds
+            of objects. None: all objects repel each other.
         grouping: a :class:`congeal.grouping.MeanShift` through which the loss is also taken.
         generator: CPU generator of the draw.
 
@@ -222,7 +225,7 @@ def pairwise_loss(
                 background=background,
                 generator=image_generator(generator, image),
             )
-            losses.append(_image_loss(sample, margin, negative_weight, reach, grouping))
+            losses.append(_image_loss(sample, margin, negative_weight, repulsion_radius, grouping))
     return torch.stack(losses).mean() if losses else embedding.sum() * 0.0
 
 
@@ -230,7 +233,7 @@ def _image_loss(
     sample: PixelSample,
     margin: float,
     negative_weight: float,
-    reach: float | None,
+    repulsion_radius: float | None,
     grouping: MeanShift | None,
 ) -> Tensor:
     unit = normalise(sample.embedding, dim=1, eps=MIN_EMBEDDING_NORM)
@@ -245,7 +248,7 @@ def _image_loss(
             sample.location,
             margin=margin,
             negative_weight=negative_weight,
-            reach=reach,
+            repulsion_radius=repulsion_radius,
         )
         for step in steps
     ]
@@ -269,7 +272,7 @@ class PairwiseLoss(nn.Module):
         samples: int | None = None,
         sampling: Sampling = "uniform",
         background: bool = True,
-        reach: float | None = None,
+        repulsion_radius: float | None = None,
         grouping: MeanShift | None = None,
     ) -> None:
         super().__init__()
@@ -278,7 +281,7 @@ class PairwiseLoss(nn.Module):
         self.samples = samples
         self.sampling: Sampling = sampling
         self.background = background
-        self.reach = reach
+        self.repulsion_radius = repulsion_radius
         self.grouping = grouping
 
     def forward(
@@ -293,7 +296,7 @@ class PairwiseLoss(nn.Module):
             samples=self.samples,
             sampling=self.sampling,
             background=self.background,
-            reach=self.reach,
+            repulsion_radius=self.repulsion_radius,
             grouping=self.grouping,
             generator=generator,
         )

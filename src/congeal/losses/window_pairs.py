@@ -53,19 +53,19 @@ def window_offsets(
             "expected dimensions >= 1, an odd window, centre >= 0 and dilation >= 1, got "
             f"{dimensions}, {window}, {centre} and {dilation}"
         )
-    reach = window // 2
-    close = min(centre, reach)
+    half = window // 2
+    close = min(centre, half)
     near = (
         step
         for step in product(range(-close, close + 1), repeat=dimensions)
         if sum(map(abs, step)) < centre
     )
-    ticks = range(-(reach // dilation) * dilation, reach + 1, dilation)
+    ticks = range(-(half // dilation) * dilation, half + 1, dilation)
     grid = product(ticks, repeat=dimensions)
     axes = (
         tuple(length * (axis == other) for other in range(dimensions))
         for axis in range(dimensions)
-        for length in range(1, reach + 1)
+        for length in range(1, half + 1)
     )
     start = (0,) * dimensions
     return tuple(sorted({step for step in chain(near, grid, axes) if step > start}))

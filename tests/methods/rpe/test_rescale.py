@@ -132,7 +132,7 @@ def test_the_radius_is_in_pixels_that_the_network_sees(monkeypatch):
     group = GroupDecoder.__call__
 
     def noting(decoder, *args, stride):
-        radii.append(decoder.grouping.reach * stride)
+        radii.append(decoder.grouping.kernel_radius * stride)
         return group(decoder, *args, stride=stride)
 
     monkeypatch.setattr(GroupDecoder, "__call__", noting)

@@ -145,7 +145,7 @@ def test_the_decoding_can_be_changed_afterwards_and_nothing_else():
 def test_the_decoding_follows_the_loss_where_nothing_else_is_said():
     decoder = decoder_of(make(margin=0.4, repulsion_radius=30, fill_holes=True))
     shift = decoder.grouping
-    assert (shift.margin, shift.reach, decoder.fill_holes) == (0.4, 15, True)
+    assert (shift.margin, shift.kernel_radius, decoder.fill_holes) == (0.4, 15, True)
     assert float(shift.concentration) == pytest.approx(9 / 0.6**2)
     other = decoder_of(make(margin=0.4, merge_margin=0.1, decode_concentration=3)).grouping
     assert float(other.concentration) == pytest.approx(3)

@@ -113,7 +113,7 @@ def find_candidates(
             foreground_threshold,
             smallest,
             duplicate_iou,
-            connected=split_components,
+            split_components=split_components,
         ).group(values)
         found = Candidates(*_masks(groups.layers, groups.scores, max_candidates))
     else:
@@ -141,7 +141,7 @@ def _balls(
 ) -> Candidates:
     """The groups of one bandwidth in R^C."""
     mask = values.amax(0) >= threshold
-    groups = FlatMeanShift(bandwidth, most=most).group(values, mask)
+    groups = FlatMeanShift(bandwidth, max_instances=most).group(values, mask)
     labels, modes = groups.labels, groups.prototypes  # (h, w), (K, C)
     if split:
         parts = torch.from_numpy(split_parts(labels.cpu().numpy())).to(labels.device)

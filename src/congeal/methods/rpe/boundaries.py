@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from congeal.data.batch import Batch
 from congeal.data.rescale import rescale_image
-from congeal.grouping.edges import suppress_non_maxima
 from congeal.losses.balanced_logistic import balanced_logistic_loss
 from congeal.losses.pairwise import pairwise_loss
 from congeal.methods.image import apply_gamma, network_input, pad_to
@@ -27,6 +26,7 @@ from congeal.methods.rpe.boundaries_config import (
     RPEBoundariesConfig,
 )
 from congeal.methods.rpe.dense import DenseTask
+from congeal.methods.rpe.edges import suppress_non_maxima
 from congeal.methods.rpe.sides import SideNetwork, SideOutput
 from congeal.segmentation import Segmentation
 

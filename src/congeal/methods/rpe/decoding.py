@@ -31,7 +31,7 @@ def build_decoder(
     Example:
         >>> from congeal.methods.rpe.config import RPEConfig
         >>> config = RPEConfig.from_settings({"repulsion_radius": 16})
-        >>> build_decoder(config, 36.0, MapPrediction({}, (8, 8), stride=2)).grouping.reach
+        >>> build_decoder(config, 36.0, MapPrediction({}, (8, 8), stride=2)).grouping.kernel_radius
         4.0
     """
     c = config.decoding
@@ -68,7 +68,7 @@ def _grouping(config: ObjectConfig, maps: MapPrediction, margin: float, kappa: f
     return MeanShift(
         kappa,
         margin,
-        reach=None if radius is None else radius / (pixel * maps.scale),
+        kernel_radius=None if radius is None else radius / (pixel * maps.scale),
         anchors=ANCHORS,
-        smallest=c.min_area / pixel**2,
+        min_area=c.min_area / pixel**2,
     )

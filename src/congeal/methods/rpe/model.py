@@ -120,9 +120,9 @@ class RPE(Method):
             loss.concentration,
             loss.margin,
             steps=loss.mean_shift_steps,
-            step_size=loss.eta,
+            eta=loss.eta,
             learnable=loss.learn_concentration,
-            reach=None if radius is None else radius / c.stride,
+            kernel_radius=None if radius is None else radius / c.stride,
         )
         self.scoring = ScoreRegressor()
 
@@ -221,7 +221,7 @@ class RPE(Method):
             samples=c.samples,
             sampling=c.sampling,
             background=c.background == "group",
-            reach=None if radius is None else radius / stride,
+            repulsion_radius=None if radius is None else radius / stride,
             grouping=self.shift if progress >= c.mean_shift_start else None,
             generator=generator,
         )

@@ -53,7 +53,7 @@ class RPESemantic(DenseTask):
             c, len(self.config.class_names), self.config.input.input_channels
         )
         self.shift = MeanShift(
-            loss.concentration, loss.margin, steps=loss.mean_shift_steps, step_size=loss.eta
+            loss.concentration, loss.margin, steps=loss.mean_shift_steps, eta=loss.eta
         )
 
     @property

@@ -5,7 +5,7 @@ import pytest
 from skimage.morphology import thin
 
 from congeal.errors import CongealError
-from congeal.grouping.edges import suppress_non_maxima
+from congeal.methods.rpe.edges import suppress_non_maxima
 
 
 def ridge(angle, side=61, width=2.0):

@@ -1,4 +1,4 @@
-"""A kernel that reaches further than the image costs no more than the image."""
+"""A radius larger than the image changes nothing."""
 
 import pytest
 import torch
@@ -6,9 +6,11 @@ import torch
 from congeal.losses import pairwise_loss
 
 
-def test_the_loss_with_a_reach_beyond_the_image_is_that_of_one_as_large():
+def test_the_loss_with_a_radius_beyond_the_image_is_that_of_one_as_large():
     generator = torch.Generator().manual_seed(0)
     embedding = torch.randn(1, 4, 12, 12, generator=generator)
     labels = torch.arange(144).reshape(1, 12, 12) % 5
-    far, further = (pairwise_loss(embedding, labels, reach=reach) for reach in (20.0, 1e9))
+    far, further = (
+        pairwise_loss(embedding, labels, repulsion_radius=radius) for radius in (20.0, 1e9)
+    )
     assert far.item() == pytest.approx(further.item(), rel=1e-6)
