@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import shutil
 import signal
@@ -307,3 +308,21 @@ def test_a_full_disk_is_told_in_one_line_and_what_was_saved_is_kept(
     assert load(output).config.network.dimensions == 4
     brief(output, resume=True)
     assert_same_weights(output, unbroken)
+
+
+def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):
+    def die(*arguments, **options):
+        raise KeyboardInterrupt
+
+    whole = brief(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("congeal.training.job.tune_decoding", die)
+        with pytest.raises(KeyboardInterrupt):
+            brief(tmp_path / "cut")
+    assert "tuned" not in json.loads((tmp_path / "cut" / "config.json").read_text())["training"]
+    brief(tmp_path / "cut", resume=True)
+    tuned, expected = (
+        json.loads((path / "config.json").read_text())["training"]["tuned"]
+        for path in (tmp_path / "cut", whole)
+    )
+    assert tuned == expected

@@ -386,21 +386,3 @@ def test_scores_of_other_images_than_those_of_validation_are_named_apart(
     assert told["training"]["tuned"]["images"] == 1
     stages = {name.partition(" ")[0] for name in told["metrics"]}
     assert stages == {"validation", "untuned", "tuned"}
-
-
-def test_a_training_killed_while_tuning_is_tuned_when_resumed(brief, tmp_path, monkeypatch):
-    def die(*arguments, **options):
-        raise KeyboardInterrupt
-
-    whole = brief(tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        patch.setattr("congeal.training.job.tune_decoding", die)
-        with pytest.raises(KeyboardInterrupt):
-            brief(tmp_path / "cut")
-    assert "tuned" not in json.loads((tmp_path / "cut" / "config.json").read_text())["training"]
-    brief(tmp_path / "cut", resume=True)
-    tuned, expected = (
-        json.loads((path / "config.json").read_text())["training"]["tuned"]
-        for path in (tmp_path / "cut", whole)
-    )
-    assert tuned == expected

@@ -191,7 +191,8 @@ def _pictures(dataset: Dataset, number: int, augment: str | None) -> list[tuple[
     samples = [dataset[index * len(dataset) // shown] for index in range(shown)]
     if augment is None:
         return [_picture(sample.name, sample.image, sample.labels) for sample in samples]
-    from congeal.data.augment import build_augmentation, example_draws
+    from congeal.data.augment import build_augmentation
+    from congeal.data.augmented_examples import example_draws
 
     augmentation = build_augmentation(augment)
     return [

@@ -318,7 +318,8 @@ def _print_config(method: str | None, data: str, request: dict[str, Any]) -> Non
     import yaml
 
     from congeal.training.channels import channels_wanted
-    from congeal.training.loop import open_data, plan_for
+    from congeal.training.datasets import open_data
+    from congeal.training.loop import plan_for
 
     training, _ = open_data(data, request["val"], channels_wanted(request["settings"]))
     plan = plan_for(

@@ -18,9 +18,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from congeal.data.intensity import scale_intensity
 from congeal.data.photometric import RandomGain, RandomGamma, uniform
-from congeal.data.sample import LabelMap, Pixels, Sample
 from congeal.data.transforms import Augment, TrainTransform
 from congeal.data.view import BoundaryMap, LocationMap, View, view_image, view_map
 from congeal.errors import CongealError, unknown
@@ -32,7 +30,6 @@ __all__ = [
     "RandomView",
     "build_augmentation",
     "debrabandere2017_augmentation",
-    "example_draws",
     "hwang2019_augmentation",
     "kong2018_augmentation",
     "yuan2020_augmentation",
@@ -368,36 +365,6 @@ def build_augmentation(name: str, **settings: Any) -> Augment:
         if setting not in known:
             raise unknown(f"setting of augmentation {name}", setting, known)
     return AUGMENTATIONS[name](**settings)
-
-
-def example_draws(
-    sample: Sample, augment: Augment, number: int, seed: int = 0
-) -> list[tuple[Pixels, LabelMap]]:
-    """Augment an image several times, for display.
-
-    Args:
-        sample: image and labels.
-        augment: of :func:`build_augmentation`.
-        number: of draws.
-        seed: of the random generator.
-
-    Returns:
-        For each draw an image ``(H, W, 3)`` uint8 and labels ``(H, W)``.
-
-    Example:
-        >>> from congeal.data import open_dataset
-        >>> sample = open_dataset("sticks", "val", count=1)[0]
-        >>> [(image, labels)] = example_draws(sample, build_augmentation("kong2018", crop=64), 1)
-        >>> image.shape, labels.shape
-        ((64, 64, 3), (64, 64))
-    """
-    image, labels = scale_intensity(sample.image), torch.from_numpy(sample.labels)
-    generator = torch.Generator().manual_seed(seed)
-    draws = [augment(image, labels, generator=generator) for _ in range(number)]
-    return [
-        (x.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy(), drawn_labels.numpy())
-        for x, drawn_labels in draws
-    ]
 
 
 def _chance(probability: float) -> bool:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
@@ -19,13 +18,12 @@ from torch import Tensor, nn
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError
+from congeal.methods.configured import Configured
 from congeal.methods.image import evaluation_mode
 from congeal.methods.maps import ImageStatistics, MapPrediction
-from congeal.methods.sections import MethodSettings
 from congeal.methods.stage import Stage
 from congeal.segmentation import Segmentation
-from congeal.tasks import TASKS, Task
 
 __all__ = ["MapPrediction", "Method", "SearchStep", "Stage"]
 
@@ -33,7 +31,7 @@ SearchStep = Callable[[Any, int], Any]
 """step(value, direction): next value of a setting downwards (-1) or upwards (1); None: no more."""
 
 
-class Method(nn.Module, ABC):
+class Method(Configured, ABC):
     """Base class of all methods. A subclass builds its network from ``self.config``.
 
     Args:
@@ -65,112 +63,20 @@ class Method(nn.Module, ABC):
         on_request: maps that a result has only if a setting is on, with the path of that setting.
     """
 
-    name: ClassVar[str]
     title: ClassVar[str]
     reference: ClassVar[str]
-    Config: ClassVar[type[MethodSettings]]
-    tasks: ClassVar[tuple[str, ...]]
     siblings: ClassVar[Mapping[str, str]] = {}
     couples_batch: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, SearchStep]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
-    variable_buffers: ClassVar[tuple[str, ...]] = ()
     fitted_images: ClassVar[int] = 0
     start_models: ClassVar[Mapping[str, str]] = {}
     learns_unlabelled: ClassVar[bool] = False
-    on_request: ClassVar[Mapping[str, str]] = {}
-
-    config: Any
-
-    def __init__(self, config: MethodSettings | None = None, **settings: Any) -> None:
-        super().__init__()
-        base = config if config is not None else self.default_config()
-        if not isinstance(base, self.Config):
-            kind = type(base).__name__
-            raise CongealError(
-                f"expected settings of {self.name} ({self.Config.__name__}), got {kind}"
-            )
-        self.config = base.updated(settings)
-        if self.config.task not in self.tasks:
-            from congeal.methods.registry import wrong_task  # late: the registry imports Method
-
-            raise wrong_task(type(self).__name__, self.config.task, self.tasks)
-
-    def __repr__(self) -> str:
-        """Class, task and number of parameters, in place of the list of layers."""
-        count = sum(parameter.numel() for parameter in self.parameters())
-        return f"{type(self).__name__}({self.config.task}, {count:,} parameters)"
-
-    @classmethod
-    def default_config(cls) -> MethodSettings:
-        """Default settings, for the first of the method's tasks."""
-        return cls.Config(task=cls.tasks[0])  # type: ignore[arg-type]
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Build the model from the settings of a model folder, without pretrained weights.
-
-        Args:
-            settings: by section or by path.
-
-        Raises:
-            CongealError: a setting is unknown or out of range.
-        """
-        return cls(cls.default_config().updated({**settings}).updated(cls._without_weights()))
-
-    @classmethod
-    def _without_weights(cls) -> dict[str, Any]:
-        """Settings that switch off the loading of encoder weights; the model folder has them."""
-        values = {"network.pretrained": False, "network.encoder_weights": None}
-        return {path: value for path, value in values.items() if path in cls.Config.leaves()}
-
-    @property
-    def task(self) -> Task:
-        """The task of the model."""
-        return TASKS[self.config.task]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All settings by section as JSON values; a path of encoder weights as its file name."""
-        dumped: dict[str, Any] = self.config.model_dump(mode="json")
-        network = dumped.get("network", {})
-        if network.get("encoder_weights"):
-            network["encoder_weights"] = Path(network["encoder_weights"]).name
-        return dumped
 
     @property
     def divisor(self) -> int:
         """The sides of training crops must be multiples of it, in pixels."""
         return 1
-
-    @property
-    def scale(self) -> float:
-        """Relative size at which images enter the network, in training and prediction."""
-        return float(self.config.input.scale) if "input.scale" in self.Config.leaves() else 1.0
-
-    @property
-    def min_object_area(self) -> float:
-        """Images with a smaller median object are enlarged, in training too; px, 0: never."""
-        has_setting = "input.min_object_area" in self.Config.leaves()
-        return float(self.config.input.min_object_area) if has_setting else 0.0
-
-    @property
-    def percentiles(self) -> tuple[float, float]:
-        """Percentiles of the intensities that become 0 and 1, in training and prediction."""
-        has_setting = "input.percentiles" in self.Config.leaves()
-        return self.config.input.percentiles if has_setting else (1.0, 99.8)
-
-    @property
-    def channels(self) -> tuple[int, ...] | None:
-        """Image channels that the network uses, in this order; None: gray or RGB."""
-        has_setting = "input.channels" in self.Config.leaves()
-        return self.config.input.channels if has_setting else None
-
-    @property
-    def input_channels(self) -> int | None:
-        """Number of channels of the network's input; None: any number."""
-        has_setting = "input.channels" in self.Config.leaves()
-        return int(self.config.input.input_channels) if has_setting else None
 
     @property
     def context_radius(self) -> float | None:
@@ -404,51 +310,3 @@ class Method(nn.Module, ABC):
         """
         del image
         return []
-
-    def configure(self, **settings: Any) -> Self:
-        """Change settings that are adjustable after training, in place.
-
-        Args:
-            settings: by path or by name.
-
-        Returns:
-            The model itself.
-
-        Raises:
-            CongealError: a setting is unknown, out of range, or fixed by the training.
-        """
-        adjustable = {path for path, leaf in self.Config.leaves().items() if leaf.adjustable}
-        changed = {self.Config.path_of(name): value for name, value in settings.items()}
-        for path in changed:
-            if not any(path == leaf or path.startswith(leaf + ".") for leaf in adjustable):
-                raise unknown("setting that may change after training", path, adjustable)
-        self.config = self.config.updated(changed)
-        return self
-
-    def request(self, *maps: str) -> Self:
-        """Switch on maps of :attr:`on_request` in results, in place; other names are ignored.
-
-        Args:
-            maps: names of maps.
-
-        Returns:
-            The model itself.
-        """
-        wanted = {path: True for name, path in self.on_request.items() if name in maps}
-        return self.configure(**wanted)
-
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        """Load weights; buffers of variable size are resized to the loaded ones first.
-
-        PyTorch also calls it if the method is a submodule, as in a checkpoint of a training.
-        """
-        for name in self.variable_buffers:
-            if prefix + name in state_dict:
-                path, _, last = name.rpartition(".")
-                owner = self.get_submodule(path)
-                like = getattr(owner, last)
-                stored = state_dict[prefix + name]
-                setattr(owner, last, torch.empty_like(stored, dtype=like.dtype, device=like.device))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

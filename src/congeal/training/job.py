@@ -6,14 +6,12 @@ what is not learnt by gradient -> the decoding settings are tuned -> the model f
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
@@ -31,9 +29,9 @@ from congeal.models.folder import load, save_model
 from congeal.models.shipped import describe, locate
 from congeal.processes import leave
 from congeal.training.callbacks import Clock, History
-from congeal.training.config import TrainConfig
 from congeal.training.failures import one_line_errors
 from congeal.training.folder import CHECKPOINTS, LOG, prepare
+from congeal.training.identity import training_identity
 from congeal.training.machine import (
     choose_accelerator,
     choose_precision,
@@ -56,25 +54,6 @@ TUNING_COST = 8  # time of a complete tuning, in validations
 VALIDATIONS_PER_TUNING = 5  # minimum; limits the images of a validation by the time for tuning
 MIN_TUNING_SHARE = 0.2  # of the time planned for tuning, when the training ran late
 Loader = DataLoader[Batch]
-# Settings that may change when a training is resumed: its length, and what fits the machine.
-CHANGEABLE = (
-    "max_minutes",
-    "epochs",
-    "device",
-    "devices",
-    "nodes",
-    "workers",
-    "threads",
-    "cache_gb",
-    "overlays",
-    "cpu_replicas",
-    "half",
-    "keep",
-    "patience",
-    "tuning_share",
-    "validation_share",
-    "validation_images",
-)
 
 
 class Job:
@@ -117,7 +96,7 @@ class Job:
         self._crops_per_step = per_step
         self.updates = config.steps_per_epoch or max(1, math.ceil(len(training) / per_step))
         total = None if config.epochs is None else config.epochs * self.updates
-        run = _identity(model, config, training)
+        run = training_identity(model, config, training)
         replicas = choose_replicas(config, model)
         self.trainee = Trainee(model, config, total, replicas, run, start_time)
         self.config = self.trainee.settings  # with optimiser and learning rate filled in
@@ -392,22 +371,3 @@ class _Crops(lightning.LightningDataModule):
 def _describe_start(start: str) -> str:
     """Name and fingerprint of the start model, for the card."""
     return f"{Path(start).name} (weights {describe(locate(start)).fingerprint})"
-
-
-def _identity(model: Method, config: TrainConfig, training: Dataset) -> dict[str, Any]:
-    """Data and settings that a resumed training must share with the original, as plain values."""
-    kept = {name: value for name, value in config.flat().items() if name not in CHANGEABLE}
-    return {
-        "data": training.name,
-        "images": len(training),
-        "names of the images": _digest(training.names()),
-        "method": model.name,
-        **model.config.flat(),
-        **{f"training.{name}": value for name, value in kept.items()},
-    }
-
-
-def _digest(names: list[str]) -> str:
-    """Eight hexadecimal digits of a hash of the names, which may hold bytes that are not UTF-8."""
-    text = "\0".join(names).encode("utf-8", "surrogateescape")
-    return hashlib.sha256(text).hexdigest()[:8]
