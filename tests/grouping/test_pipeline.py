@@ -96,7 +96,7 @@ def test_groups_without_a_kernel_radius_are_those_of_exact_mean_shift() -> None:
     embedding = embed(labels, directions(9, 16, seed=2), noise=0.04)
     points = embedding.flatten(1).T
     settled = MeanShift(36.0, steps=12).shift(points[None])[-1][0]
-    modes = find_modes(settled, margin=0.5, min_area=8)
+    modes = find_modes(settled, margin=0.5, min_mass=8)
     exact = (settled @ modes.T).argmax(1).numpy()
     found = MeanShift(36.0, anchors=512).group(embedding).labels
     assert adjusted_rand_score(exact, found.flatten().numpy()) > 0.99

@@ -57,8 +57,9 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    heads = (x[:, None].contiguous() for x in (query, key, value))  # slow where they are not
-    return scaled_dot_product_attention(*heads, scale=1.0)[:, 0]
+    # the kernel is slow on vectors that are not contiguous
+    query, key, value = (x[:, None].contiguous() for x in (query, key, value))
+    return scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
 
 
 def _log_kernel_factors(

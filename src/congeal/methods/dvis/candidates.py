@@ -111,7 +111,7 @@ def find_candidates(
             foreground_threshold,
             smallest,
             duplicate_iou,
-            connected=split_components,
+            split_components=split_components,
         ).group(values)
         found = Candidates(*_masks(groups.layers, groups.scores, max_candidates))
     else:
