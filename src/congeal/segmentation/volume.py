@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +17,11 @@ from congeal.files import atomic_path
 from congeal.labels import check_labels
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.planes import PlaneStitcher, kept_numbers
-from congeal.segmentation.scale import Scale
-from congeal.segmentation.voxels import VOLUME_COLUMNS, VoxelTally
+from congeal.segmentation.voxels import VOLUME_COLUMNS, VoxelSize, VoxelTally
 
 __all__ = ["VOLUME_COLUMNS", "Volume", "VoxelSize", "weigh_scores", "write_volume_table"]
 
 MAX_UINT16 = 65_535  # largest number of objects in a 16-bit label map
-
-
-@dataclass(frozen=True)
-class VoxelSize:
-    """Distances of planes and pixels, and the unit of measurements.
-
-    Args:
-        scale: pixel size and unit.
-        plane_distance: micrometres between planes; None if unknown.
-
-    Raises:
-        CongealError: the distance is not positive, or is missing for micrometres.
-
-    Example:
-        >>> VoxelSize(Scale(0.5, "um"), 2.0).volume
-        0.5
-    """
-
-    scale: Scale = field(default_factory=Scale)
-    plane_distance: float | None = None
-
-    def __post_init__(self) -> None:
-        far = self.plane_distance
-        if far is not None and not (math.isfinite(far) and far > 0):
-            raise CongealError(f"expected a plane distance above 0 micrometres, got {far}")
-        if self.scale.units == "um" and far is None:
-            raise CongealError(
-                "expected a plane distance for units um, the file has none: give it with "
-                "--plane-distance (plane_distance= in Python)"
-            )
-
-    @property
-    def depth(self) -> float:
-        """Factor from planes to units of length."""
-        known = self.scale.units == "um" and self.plane_distance is not None
-        return float(self.plane_distance or 1.0) if known else 1.0
-
-    @property
-    def volume(self) -> float:
-        """Factor from voxels to units of volume."""
-        return self.depth * self.scale.length**2
 
 
 class Volume:

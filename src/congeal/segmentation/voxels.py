@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from congeal.segmentation.volume import VoxelSize
+from congeal.errors import CongealError
+from congeal.segmentation.scale import Scale
 
-__all__ = ["VOLUME_COLUMNS", "VoxelTally"]
+__all__ = ["VOLUME_COLUMNS", "VoxelSize", "VoxelTally"]
 
 VOLUME_COLUMNS = (
     "label",
@@ -46,6 +47,47 @@ not known.
 """
 
 FAR = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class VoxelSize:
+    """Distances of planes and pixels, and the unit of measurements.
+
+    Args:
+        scale: pixel size and unit.
+        plane_distance: micrometres between planes; None if unknown.
+
+    Raises:
+        CongealError: the distance is not positive, or is missing for micrometres.
+
+    Example:
+        >>> VoxelSize(Scale(0.5, "um"), 2.0).volume
+        0.5
+    """
+
+    scale: Scale = field(default_factory=Scale)
+    plane_distance: float | None = None
+
+    def __post_init__(self) -> None:
+        far = self.plane_distance
+        if far is not None and not (math.isfinite(far) and far > 0):
+            raise CongealError(f"expected a plane distance above 0 micrometres, got {far}")
+        if self.scale.units == "um" and far is None:
+            raise CongealError(
+                "expected a plane distance for units um, the file has none: give it with "
+                "--plane-distance (plane_distance= in Python)"
+            )
+
+    @property
+    def depth(self) -> float:
+        """Factor from planes to units of length."""
+        known = self.scale.units == "um" and self.plane_distance is not None
+        return float(self.plane_distance or 1.0) if known else 1.0
+
+    @property
+    def volume(self) -> float:
+        """Factor from voxels to units of volume."""
+        return self.depth * self.scale.length**2
 
 
 class VoxelTally:
