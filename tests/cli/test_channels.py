@@ -104,7 +104,7 @@ def test_the_choice_changes_what_is_learned(run, five, tmp_path):
 def test_a_model_of_gray_and_rgb_refuses_five_channels(run, five, tmp_path):
     result = run("segment", "nuclei", five / "images", "-o", tmp_path / "found")
     assert result.exit_code == 1
-    assert "has 5 channels; choose with --channels" in result.stderr
+    assert "has 5 channels; select with --channels" in result.stderr
     chosen = run("segment", "nuclei", five / "images", "-o", tmp_path / "found", "--channels", 3)
     assert chosen.exit_code == 0, chosen.output
 

@@ -77,7 +77,7 @@ def test_a_start_model_is_suggested_where_none_was_taken(run, tmp_path):
 
 def test_binary_masks(run, tmp_path):
     lines = told(run, scenes(tmp_path, lambda labels: 255 * (labels > 0)))
-    assert "if these are binary masks, number the pieces first" in lines[1]
+    assert "if these are binary masks, label their connected components first" in lines[1]
 
 
 def test_one_object_in_each_image(run, tmp_path):
@@ -105,7 +105,7 @@ def test_masks_turned(run, tmp_path):
 def test_masks_of_other_images(run, tmp_path):
     rng = np.random.default_rng(1)
     lines = told(run, scenes(tmp_path, lambda labels: np.rot90(np.roll(labels, rng.integers(96)))))
-    assert "follow no edges of the images" in lines[1]
+    assert "do not follow edges of the images" in lines[1]
 
 
 def test_a_training_that_scores_gets_no_advice(run, tmp_path):

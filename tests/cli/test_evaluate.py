@@ -83,7 +83,7 @@ def test_protocols_are_listed(run, said, model, desk):
         (["nuclei", "photos", "-t", "1.5"], "threshold"),
         (["nuclei", "photos", "--limit", "0"], "limit"),
         (["nuclei", "photos", "-p", "cocoo"], "did you mean 'coco'"),
-        (["nuclei", "photos", "-p", "miou"], "expected maps of classes for protocol miou"),
+        (["nuclei", "photos", "-p", "miou"], "expected semantic maps for protocol miou"),
         (["nuclei", "photos", "-p", "cvppp", "--quick"], "bsds-boundaries for a quick estimate"),
         (["nuclei", "photos", "--measure", "classes"], "NAME=VALUE for --measure"),
         (["nuclei", "photos", "-o", "photos/images/cell0.png"], "cannot write"),

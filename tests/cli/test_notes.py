@@ -46,7 +46,7 @@ def test_binary_masks_are_told_by_train_tune_and_evaluate(run, binary, tmp_path,
     result = run(*(places.get(word, word) for word in words))
     assert result.exit_code == 0, result.output
     notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
-    assert any("every mask has one object" in line for line in notes), result.stderr
+    assert any("every mask has a single object" in line for line in notes), result.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")

@@ -64,7 +64,7 @@ def test_the_distance_of_planes_can_be_given(run, model, desk, truth):
     words = ["segment", model, "bare.tif", "-o", "out", "--stack", "volume", "--units", "um"]
     result = run(*words, "--pixel-size", 0.5)
     assert result.exit_code == 1
-    assert "bare.tif: expected the distance of planes" in result.stderr
+    assert "bare.tif: expected a plane distance" in result.stderr
     assert run(*words, "--pixel-size", 0.5, "--plane-distance", 3).exit_code == 0
     assert {row["plane_distance"] for row in rows("out/bare_objects.csv")} == {"3"}
 

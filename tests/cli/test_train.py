@@ -107,7 +107,7 @@ def test_the_help_fits_on_a_screen(environment):
     assert len(lines) <= 48
     assert max(map(len, lines)) <= 80
     options = [line for line in lines if re.match(r"\W*--\w", line)]
-    assert 15 <= len(options) <= 24
+    assert 15 <= len(options) <= 25
 
 
 def test_the_folder_is_named_after_the_data(desk):

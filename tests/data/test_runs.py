@@ -84,8 +84,8 @@ def test_broken_polygons_are_refused(points: list[object], reason: str) -> None:
         ({"size": [2, 3], "counts": [-1, 7]}, "not integers of at least 0"),
         ({"size": [2, 3], "counts": [1.5, 4.5]}, "not integers of at least 0"),
         ({"size": [2, 3]}, "not integers of at least 0"),
-        ({"size": [2, 3], "counts": "Q"}, "cut off"),
-        ({"size": [2, 3], "counts": "1 2"}, "does not belong"),
+        ({"size": [2, 3], "counts": "Q"}, "truncated"),
+        ({"size": [2, 3], "counts": "1 2"}, "invalid character"),
         ({"size": [2, 3], "counts": "999999"}, "cover"),
     ],
 )

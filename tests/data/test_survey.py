@@ -53,7 +53,7 @@ def test_an_image_without_objects_has_no_pieces() -> None:
 
 def test_images_are_spread_evenly_and_counted() -> None:
     data = DrawnDataset("discs", "val", size=64)
-    found = survey(data, most=5)
+    found = survey(data, limit=5)
     chosen = [data[i] for i in (0, 8, 16, 23, 31)]
     counts = sorted(int(sample.labels.max()) for sample in chosen)
     assert (found.images, found.images_read, list(found.counts)) == (32, 5, counts)

@@ -190,7 +190,7 @@ def test_a_single_marked_pixel_survives_any_turn_and_shrinking(row, column, scal
     found = view_boundaries(marked, view)
     assert found.max() == 1
     places = all_seen(view)[:, (found == 1).numpy()]  # no farther than what the pixel covers
-    assert np.abs(places - [[row], [column]]).max() <= max(view.reach) / len(found) + 1
+    assert np.abs(places - [[row], [column]]).max() <= max(view.extent) / len(found) + 1
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 45.0])

@@ -120,7 +120,7 @@ def test_metadata_of_another_form_are_told(tmp_path, told):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w")
     group.create_array("0", data=np.zeros((40, 50), np.uint8))
     group.attrs.update(told)
-    with pytest.raises(CongealError, match="expected an image of OME-Zarr"):
+    with pytest.raises(CongealError, match="expected an OME-Zarr image"):
         open_zarr_image(tmp_path / "a.zarr")
 
 

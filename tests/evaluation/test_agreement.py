@@ -32,7 +32,7 @@ def test_agreement_of_the_annotators_stands_beside_the_curve(tmp_path):
     assert all(0 <= value <= 1 for point in found.curves["model"] for value in point)
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert set(told["curves"]) == {"model", "annotators"}
-    assert "how well annotators agree" in (tmp_path / "report.html").read_text()
+    assert "agreement of annotators" in (tmp_path / "report.html").read_text()
 
 
 def test_a_quick_estimate_has_its_curve_but_leaves_the_annotators_out():

@@ -248,10 +248,10 @@ def test_where_nothing_is_there_and_nothing_found_nothing_can_be_said(name, worl
 @pytest.mark.parametrize(
     ("name", "kind", "told"),
     [
-        ("matching", "has_classes", "objects that were found have a green line"),
-        ("miou", "has_classes", "pixels of the wrong class are red"),
-        ("panoptic", "streets", "Things and stuff alike are segments"),
-        ("bsds-boundaries", "drawn", "the more annotators drew it"),
+        ("matching", "has_classes", "true positives have a green outline"),
+        ("miou", "has_classes", "misclassified pixels are red"),
+        ("panoptic", "streets", "Segments are objects of thing classes"),
+        ("bsds-boundaries", "drawn", "the fraction of annotators"),
     ],
 )
 def test_the_page_draws_and_explains_what_the_protocol_judges(

@@ -107,12 +107,12 @@ def test_the_memory_of_retrieval_tells_how_far_it_is(world, perfect, embeds):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("miou", "maps of classes for protocol miou, plain has label maps of objects"),
-        ("trimap", "maps of classes"),
-        ("contour-f1", "maps of classes"),
-        ("unsupervised", "maps of classes"),
-        ("retrieval", "maps of classes"),
-        ("panoptic", "label maps of objects and maps of classes"),
+        ("miou", "semantic maps for protocol miou, plain has label maps of objects"),
+        ("trimap", "semantic maps"),
+        ("contour-f1", "semantic maps"),
+        ("unsupervised", "semantic maps"),
+        ("retrieval", "semantic maps"),
+        ("panoptic", "label maps of objects and semantic maps"),
         ("cityscapes", "the classes of Cityscapes"),
         ("cityscapes-distances", "the classes of Cityscapes"),
         ("bsds-humans", "several annotations of each image"),

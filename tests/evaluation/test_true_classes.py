@@ -40,7 +40,7 @@ def test_a_model_finds_objects_inside_of_what_it_is_told(world):
 
 
 def test_models_that_cannot_be_told_are_refused(world):
-    with pytest.raises(CongealError, match=r"told the classes of pixels.*got rpe"):
+    with pytest.raises(CongealError, match=r"accepts a semantic map.*got rpe"):
         evaluate(RPE(), world("plain"), true_classes=True)
 
 
