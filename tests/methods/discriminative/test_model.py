@@ -145,7 +145,7 @@ def test_train_segment_and_evaluate_from_the_command_line(tmp_path):
     evaluate = ["evaluate", tmp_path / "model", folder, "--split", "all", "--output", out]
     assert "matching_ap@0.5" in run(*evaluate, "--json")
     told = run(*evaluate, "--true-classes")
-    assert "told the true class of every pixel" in told
+    assert "given the ground-truth class of every pixel" in told
 
 
 def write_folder(folder):
