@@ -107,7 +107,7 @@ def test_the_file_name_tells_the_format(result, tmp_path, name):
     ("save", "told"),
     [
         (lambda r, f: r.save(f / "a.jpeg2000"), r"_overlay\.png, _semantic\.png"),
-        (lambda r, f: r.save(f / "a_overlay.png"), "over the image"),
+        (lambda r, f: r.save(f / "a_overlay.png"), "for the overlay"),
         (lambda r, f: r.save_labels(f / "a.jpg"), "a.jpg"),
         (lambda r, f: r.save_overlay(f / "a.gif", np.zeros(r.shape)), "a.gif"),
         (lambda r, f: r.save_overlay(f / "a.png", np.zeros((3, 3))), "size"),

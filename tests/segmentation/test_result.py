@@ -174,7 +174,7 @@ def test_the_embedding_is_kept_only_when_given():
         (lambda: Segmentation.from_masks(np.zeros((2, 2), bool)), r"\(N, H, W\)"),
         (lambda: Segmentation.from_labels(np.eye(2, dtype=int), scores=[1, 2]), "scores for 1"),
         (lambda: Segmentation.from_labels(np.eye(2, dtype=int), scores=[np.nan]), "finite"),
-        (lambda: Segmentation.from_labels(np.eye(2, dtype=int), classes=[0]), "from 1 up"),
+        (lambda: Segmentation.from_labels(np.eye(2, dtype=int), classes=[0]), "class ids from 1"),
         (
             lambda: Segmentation.from_labels(np.eye(2, dtype=int), [1], [2], ["cell"]),
             "2 class names",

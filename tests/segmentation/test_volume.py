@@ -99,9 +99,9 @@ def test_the_table_has_a_row_for_each_object(drawn, tmp_path):
         (lambda: Volume([[1]]), r"volume \(Z, H, W\), got shape \(1, 1\)"),
         (lambda: Volume([[[2]]]), "objects 1..K without gaps"),
         (lambda: Volume([[[1]]], scores=[1.0, 1.0]), r"expected 1 scores, got shape \(2,\)"),
-        (lambda: Volume([[[1]]]).save("a.png"), "ending in .tif or .csv, got a.png"),
+        (lambda: Volume([[[1]]]).save("a.png"), "ending in .tif or .csv for a volume, got a.png"),
         (lambda: Volume.from_planes([]), "at least one plane, got none"),
-        (lambda: VoxelSize(Scale(0.5, "um")), "distance of planes for units um"),
+        (lambda: VoxelSize(Scale(0.5, "um")), "plane distance for units um"),
         (lambda: VoxelSize(Scale(), 0.0), "above 0 micrometres, got 0.0"),
     ],
 )
