@@ -114,7 +114,9 @@ def test_shapes_are_told_apart_from_the_coco_file_to_the_results(run, files, tra
     assert min(told["metrics"]["ap/1"], told["metrics"]["ap/2"]) > 0.5
 
 
-def test_the_regressor_tells_better_than_foreground_how_well_objects_were_found_in_training(run, files, trained, desk):
+def test_the_regressor_tells_better_than_foreground_how_well_objects_were_found_in_training(
+    run, files, trained, desk
+):
     learnt, likeness = files[0], {}  # of unseen objects all are found alike, so chance decides
     truth = json.loads((learnt / "annotations.json").read_text())
     for kind in ("foreground", "regressor"):

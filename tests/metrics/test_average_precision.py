@@ -249,7 +249,7 @@ def test_relabelling_and_padding_by_void_change_nothing(true, pred, order, varia
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(prediction=line(length=11), truth=line()), "one size"),
+        (lambda m: m.update(prediction=line(length=11), truth=line()), "of the same"),
         (
             lambda m: m.update(prediction=line(), truth=line((0, 1), classes=[9])),
             "unknown class '9'",
@@ -264,9 +264,9 @@ def test_relabelling_and_padding_by_void_change_nothing(true, pred, order, varia
         ),
         (lambda m: m.merge(AveragePrecisionMetric([1, 2], variant="fcis")), "same settings"),
         (lambda m: AveragePrecisionMetric(variant="sdd"), "did you mean 'sds'"),
-        (lambda m: AveragePrecisionMetric(curve="11"), "unknown area of a curve"),
-        (lambda m: AveragePrecisionMetric(thresholds=[0, 0.5]), "above 0 and up to 1"),
-        (lambda m: AveragePrecisionMetric(thresholds=[]), "above 0 and up to 1"),
+        (lambda m: AveragePrecisionMetric(curve="11"), "unknown curve"),
+        (lambda m: AveragePrecisionMetric(thresholds=[0, 0.5]), r"thresholds in \(0, 1\]"),
+        (lambda m: AveragePrecisionMetric(thresholds=[]), r"thresholds in \(0, 1\]"),
         (
             lambda m: average_precision(prediction=[], truth=[line()]),
             "predictions for 1 images, got 0",

@@ -185,15 +185,18 @@ MASK = np.ones((3, 4), bool)
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: boundary_f(prediction=MASK.T, truth=MASK), "one size"),
+        (lambda: boundary_f(prediction=MASK.T, truth=MASK), "of the same"),
         (lambda: boundary_f(prediction=MASK * 1.0, truth=MASK), "boolean masks"),
         (lambda: boundary_f(prediction=MASK, truth=MASK * np.nan), "boolean masks"),
-        (lambda: boundary_f(prediction=MASK, truth=MASK, void=MASK[:2]), "one size"),
+        (
+            lambda: boundary_f(prediction=MASK, truth=MASK, void=MASK[:2]),
+            "of the same",
+        ),
         (lambda: boundary_f(prediction=MASK, truth=MASK, bound=0), "positive bound"),
         (lambda: boundary_f(prediction=MASK, truth=MASK, bound=float("nan")), "positive bound"),
         (lambda: boundary_iou(prediction=MASK, truth=MASK, width=-1), "positive width"),
-        (lambda: region_j(prediction=MASK.T, truth=MASK), "one size"),
-        (lambda: contour_f1(prediction=MASK.T * 1, truth=MASK * 1), "one size"),
+        (lambda: region_j(prediction=MASK.T, truth=MASK), "of the same"),
+        (lambda: contour_f1(prediction=MASK.T * 1, truth=MASK * 1), "of the same"),
         (lambda: contour_f1(prediction=MASK * 1, truth=MASK * 1.0), "integer labels"),
         (
             lambda: contour_f1(prediction=MASK * 1, truth=MASK * 1, thresholds=[0]),

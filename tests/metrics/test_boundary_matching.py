@@ -142,7 +142,7 @@ def test_empty_maps_match_nothing(shape):
     [
         ({"prediction": np.zeros((4, 5))}, "boolean boundary map"),
         ({"truth": np.zeros((4, 5), int)}, "boolean boundary map"),
-        ({"truth": np.zeros((5, 4), bool)}, "one size"),
+        ({"truth": np.zeros((5, 4), bool)}, "of the same"),
         ({"max_distance": 0.0}, "positive largest distance"),
         ({"max_distance": float("nan")}, "positive largest distance"),
     ],

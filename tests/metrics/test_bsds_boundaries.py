@@ -288,8 +288,8 @@ LINE = np.eye(9, dtype=bool)
     ("call", "told"),
     [
         (lambda: boundary_counts(prediction=LINE * 1.0, truth=[]), "at least one annotator"),
-        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE[:8]]), "same size"),
-        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE, LINE[:8]]), "same size"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE[:8]]), "the same"),
+        (lambda: boundary_counts(prediction=LINE * 1.0, truth=[LINE, LINE[:8]]), "the same"),
         (lambda: boundary_counts(prediction=LINE * 2.0, truth=[LINE]), "in 0 to 1"),
         (
             lambda: boundary_counts(prediction=np.full((9, 9), np.nan), truth=[LINE]),

@@ -179,7 +179,7 @@ SEG = np.ones((3, 4), int)
     ("call", "told"),
     [
         (lambda: region_scores(prediction=SEG, truth=[]), "at least one annotator"),
-        (lambda: region_scores(prediction=SEG, truth=[SEG.T]), "one size"),
+        (lambda: region_scores(prediction=SEG, truth=[SEG.T]), "of the same"),
         (lambda: region_scores(prediction=SEG * 0, truth=[SEG]), "segmentation in a region"),
         (lambda: region_scores(prediction=-SEG, truth=[SEG]), "segmentation in a region"),
         (lambda: region_scores(prediction=SEG, truth=[SEG * 0]), "annotation in a region"),

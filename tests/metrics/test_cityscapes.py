@@ -240,7 +240,10 @@ def test_ids_keep_objects_classes_groups_and_void(labels, classes):
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(prediction=boxes(size=(40, 99)), truth=scene()), "one size"),
+        (
+            lambda m: m.update(prediction=boxes(size=(40, 99)), truth=scene()),
+            "of the same",
+        ),
         (lambda m: m.update(prediction=boxes(), truth=scene() + 0.5), "integer labels in ids"),
         (lambda m: m.update(prediction=boxes(), truth=scene()[None]), r"label map \(H, W\)"),
         (
@@ -250,7 +253,7 @@ def test_ids_keep_objects_classes_groups_and_void(labels, classes):
         (lambda m: m.merge(CityscapesMetric(distances=True)), "same settings"),
         (lambda m: m.merge(CityscapesMetric({26: "car"})), "same settings"),
         (lambda m: cityscapes_scores(prediction=[], truth=[scene()]), "for 1 images, got 0"),
-        (lambda m: instance_ids([[1, 1]], [[26]]), "one size"),
+        (lambda m: instance_ids([[1, 1]], [[26]]), "of the same"),
         (lambda m: instance_ids([[1]], [[0]]), "a class of up to 1000 objects, got 0 for object 1"),
         (lambda m: instance_ids([range(1, 1003)], [[26] * 1002]), "up to 1000 objects, got 26"),
     ],

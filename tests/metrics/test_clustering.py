@@ -95,7 +95,7 @@ def test_undefined_scores_are_left_out_of_their_mean():
 
 def test_bad_input_is_told_in_one_line():
     for true, pred, told in (
-        ([[1, 2]], [[1], [2]], "one size"),
+        ([[1, 2]], [[1], [2]], "of the same"),
         ([[1.0]], [[1]], "integer labels"),
         ([[float("nan")]], [[1]], "integer labels"),
     ):

@@ -238,7 +238,10 @@ def test_masks_are_kept_as_codes():
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(prediction=square(size=(60, 61)), truth=square()), "one size"),
+        (
+            lambda m: m.update(prediction=square(size=(60, 61)), truth=square()),
+            "of the same",
+        ),
         (
             lambda m: m.update(prediction=square(), truth=square((0, 0, 1, 1), classes=[9])),
             "unknown class '9'",

@@ -159,10 +159,10 @@ def test_a_metric_that_saw_nothing_knows_no_distance():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"prediction": FULL.T}, "one size"),
+        ({"prediction": FULL.T}, "of the same"),
         ({"prediction": FULL * 1}, "boolean masks"),
         ({"truth": FULL * np.nan}, "boolean masks"),
-        ({"void": FULL[:2]}, "one size"),
+        ({"void": FULL[:2]}, "of the same"),
         ({"spacing": (1,)}, "2 positive spacings"),
         ({"spacing": (1, 0)}, "2 positive spacings"),
         ({"tolerance": -1}, "tolerance"),

@@ -256,14 +256,14 @@ def test_a_prediction_partly_in_void_is_measured_by_its_known_part():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"prediction": np.zeros((3, 2), int)}, "one size"),
+        ({"prediction": np.zeros((3, 2), int)}, "of the same"),
         ({"prediction": np.zeros((2, 3))}, "integer labels in prediction, got float64"),
-        ({"truth": np.full((2, 3), np.nan)}, "integer labels in truth"),
+        ({"truth": np.full((2, 3), np.nan)}, "integer labels in ground truth"),
         ({"truth": np.full((2, 3), -3)}, "at least -1"),
-        ({"threshold": 0}, "above 0 and up to 1"),
-        ({"threshold": (0.5, 1.5)}, "above 0 and up to 1"),
-        ({"threshold": float("nan")}, "above 0 and up to 1"),
-        ({"threshold": ()}, "above 0 and up to 1"),
+        ({"threshold": 0}, r"thresholds in \(0, 1\]"),
+        ({"threshold": (0.5, 1.5)}, r"thresholds in \(0, 1\]"),
+        ({"threshold": float("nan")}, r"thresholds in \(0, 1\]"),
+        ({"threshold": ()}, r"thresholds in \(0, 1\]"),
         ({"criterion": "iuo"}, "did you mean 'iou'"),
     ],
 )

@@ -200,7 +200,7 @@ def test_of_no_objects_nothing_can_be_said():
 
 
 def test_bad_input_is_told_in_one_line():
-    with pytest.raises(CongealError, match="one size"):
+    with pytest.raises(CongealError, match="of the same"):
         nuclei_scores(prediction=np.zeros((3, 2), int), truth=np.zeros((2, 3), int))
     with pytest.raises(CongealError, match="integer labels in prediction"):
         nuclei_scores(prediction=[[float("nan")]], truth=[[1]])

@@ -142,7 +142,7 @@ def test_objects_travel_between_processes():
         (lambda: Objects.from_rle([{"size": [2, 3], "counts": [6]}], (3, 2)), "masks of size"),
         (
             lambda: mask_iou(Objects.from_labels([[1]]), Objects.from_labels([[1, 1]])),
-            r"one size, got \(1, 1\) and \(1, 2\)",
+            r"same size, got \(1, 1\) and \(1, 2\)",
         ),
         (lambda: check_classes(Objects.from_labels([[1]], [4]), (1, 2)), "unknown class '4'"),
     ],

@@ -256,7 +256,7 @@ def test_segments_of_nothing_are_none():
 
 def test_bad_input_is_told_in_one_line():
     one = np.array([[1, 1]])
-    with pytest.raises(CongealError, match="one size"):
+    with pytest.raises(CongealError, match="of the same"):
         panoptic_counts(
             prediction=one.T, truth=one, prediction_classes={1: 1}, truth_classes={1: 1}
         )

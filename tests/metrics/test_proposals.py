@@ -186,7 +186,7 @@ def test_padding_by_void_changes_nothing_whatever_is_proposed_there(width, label
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda m: m.update(prediction=line(length=21), truth=line()), "one size"),
+        (lambda m: m.update(prediction=line(length=21), truth=line()), "of the same"),
         (
             lambda m: m.update(prediction=line((0, 1), scores=[np.nan]), truth=line()),
             "finite scores, got nan",

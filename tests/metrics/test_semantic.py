@@ -206,7 +206,7 @@ def test_without_void_there_is_no_band():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"prediction": np.zeros((3, 2), int)}, "one size"),
+        ({"prediction": np.zeros((3, 2), int)}, "of the same"),
         ({"prediction": np.full((2, 3), np.nan)}, "integer labels in prediction"),
         ({"prediction": np.full((2, 3), 9)}, "classes up to 6 in the prediction, got 9"),
         ({"truth": np.full((2, 3), 255)}, "classes up to 6 in the ground truth, got 255"),

@@ -149,12 +149,12 @@ def test_of_void_everywhere_nothing_can_be_said():
 @pytest.mark.parametrize(
     ("true", "pred", "told"),
     [
-        ([[0, 1]], [[0], [1]], "one size"),
+        ([[0, 1]], [[0], [1]], "of the same"),
         ([[0, 2]], [[0, 1]], "expected 2 classes in the ground truth"),
         ([[0, 3]], [[0, 1]], "expected classes up to 2 in the ground truth, got 3"),
         ([[0, 1]], [[0, 3]], "expected classes up to 2 in the prediction, got 3"),
         ([[0, 1]], [[0, -1]], "a cluster below 3"),
-        ([[0.5]], [[0]], "integer labels in truth"),
+        ([[0.5]], [[0]], "integer labels in ground truth"),
     ],
 )
 def test_bad_input_is_told_in_one_line(true, pred, told):

@@ -148,7 +148,8 @@ def clustering_scores(
     true, pred = check_labels(truth, "truth"), check_labels(prediction, "prediction")
     if true.shape != pred.shape:
         raise CongealError(
-            f"expected truth and prediction of the same size, got {true.shape} and {pred.shape}"
+            f"expected ground truth and prediction of the same size, got {true.shape} "
+            f"and {pred.shape}"
         )
     valid = true > VOID if background else true > 0
     inside = true[valid] > 0

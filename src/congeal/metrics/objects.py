@@ -314,7 +314,8 @@ def check_pair(true: Objects, pred: Objects) -> None:
     """
     if true.size != pred.size:
         raise CongealError(
-            f"expected truth and prediction of the same size, got {true.size} and {pred.size}"
+            f"expected ground truth and prediction of the same size, got {true.size} "
+            f"and {pred.size}"
         )
 
 
