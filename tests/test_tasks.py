@@ -29,5 +29,5 @@ def test_an_unknown_task_suggests_the_nearest():
 def test_a_method_is_for_the_first_of_its_tasks_and_for_no_other_than_its_own():
     kind = find_method("dvis")
     assert kind().task is TASKS[kind.tasks[0]]
-    with pytest.raises(CongealError, match="a task of DVIS .instances., got"):
+    with pytest.raises(CongealError, match=r"a task of DVIS .instances., got"):
         kind(task="boundaries")

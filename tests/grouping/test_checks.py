@@ -76,7 +76,7 @@ def test_a_second_derivative_of_mean_shift_is_refused_in_our_words(count):
     points = torch.randn(1, 3, count, 1, generator=torch.Generator().manual_seed(0))
     points.requires_grad_()
     (slope,) = torch.autograd.grad(MeanShift(steps=2)(points)[-1].sum(), points, create_graph=True)
-    with pytest.raises(CongealError, match="first derivative only.*mean shift"):
+    with pytest.raises(CongealError, match=r"first derivative only.*mean shift"):
         slope.square().sum().backward()
 
 

@@ -257,7 +257,7 @@ def test_bad_settings_are_told():
         DVISConfig.from_settings({"window": 64})
     with pytest.raises(CongealError, match="bandwidth"):
         DVISConfig.from_settings({"bandwidths": [0.5, -1]})
-    with pytest.raises(CongealError, match="a task of DVIS .instances., got .semantic."):
+    with pytest.raises(CongealError, match=r"a task of DVIS .instances., got .semantic."):
         DVIS(task="semantic")
 
 
