@@ -114,7 +114,7 @@ def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nowhere", ["", ".", "/"])
 def test_a_path_without_a_file_name_is_refused(nowhere: str) -> None:
-    with pytest.raises(CongealError, match="expected the name of a file"):
+    with pytest.raises(CongealError, match="expected the path of a file to write"):
         write_text(nowhere, "x")
 
 

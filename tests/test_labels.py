@@ -152,5 +152,5 @@ def test_void_in_the_prediction_is_background():
 
 
 def test_sizes_that_differ_are_told():
-    with pytest.raises(CongealError, match=r"one size, got \(2, 3\) and \(3, 2\)"):
+    with pytest.raises(CongealError, match=r"of the same shape, got \(2, 3\) and \(3, 2\)"):
         contingency(np.zeros((2, 3), int), np.zeros((3, 2), int))

@@ -30,15 +30,15 @@ def test_any_shape_and_type_of_image_reaches_the_model_in_one_form(shape, dtype)
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (np.zeros((4, 5, 7)), "7 channels; choose with --channels"),
-        (np.zeros((4, 5, 2)), "2 channels; choose with --channels"),
+        (np.zeros((4, 5, 7)), "7 channels; select with --channels"),
+        (np.zeros((4, 5, 2)), "2 channels; select with --channels"),
         (np.zeros((4, 5, 4)), r"Python: channels="),
         (np.zeros((2, 4, 5, 3)), "got shape"),
         (np.zeros((0, 5)), "got shape"),
         (np.full((4, 5), np.nan), "NaN"),
         (np.full((4, 5), np.inf, np.float32), "NaN or infinite"),
-        (np.array([["a"]]), "numbers"),
-        (np.zeros((4, 5), complex), "numbers"),
+        (np.array([["a"]]), "numeric pixels"),
+        (np.zeros((4, 5), complex), "numeric pixels"),
     ],
 )
 def test_what_is_no_image_is_told_in_one_line(model, image, said):

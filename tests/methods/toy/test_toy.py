@@ -84,8 +84,10 @@ def test_its_other_task_fills_the_semantic_map(shell, folder):
 
 def test_data_without_classes_is_refused_for_it_before_anything_is_trained(shell):
     said = shell.run("train", "discs", "-o", "bare", *TRAIN, "--task", "semantic", code=2)
-    line = "error: expected images with classes for task semantic, discs has none: "
-    assert said.splitlines()[-1].startswith(line + "docs/how-to/classes.md says how")
+    line = "error: expected images with classes for task semantic, discs has none; "
+    assert said.splitlines()[-1].startswith(
+        line + "docs/how-to/classes.md shows how to provide them"
+    )
     assert not (shell.folder / "bare").exists()
 
 

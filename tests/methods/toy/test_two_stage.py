@@ -67,7 +67,7 @@ def test_a_loss_that_couples_the_batch_gets_whole_batches(unbroken):
 def test_asking_for_two_replicas_of_it_is_refused_in_one_line(shell):
     said = shell.run(*TRAIN, "-o", "split", "--set", "cpu_replicas=2", code=2)
     assert said.splitlines()[-1] == (
-        "error: cpu_replicas: expected 1, since the loss of two-stage compares images of a batch, "
-        "got 2"
+        "error: cpu_replicas: expected 1, because the loss of two-stage compares images of a "
+        "batch, got 2"
     )
     assert not (shell.folder / "split" / "config.json").exists()
