@@ -14,10 +14,9 @@ from collections.abc import Callable
 import torch
 from measure import Row, best_in_turns, matrix_product, options, peak_megabytes, tell
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from congeal.grouping import MeanShift
-from congeal.grouping.mean_shift import _means_by_attention
 
 KAPPA = 36.0
 WRITTEN_OUT = 16_384  # points beyond which the matrix is not written
@@ -28,9 +27,9 @@ def congeal_step(points: Tensor) -> Tensor:
 
 
 def attention_step(points: Tensor) -> Tensor:
-    return normalize(
-        _means_by_attention(points[None], points[None], KAPPA, None, points[None])[0], dim=1
-    )
+    """PyTorch's kernel as it is, without the flushing of denormals."""
+    heads = points[None, None]
+    return normalize(scaled_dot_product_attention(KAPPA * heads, heads, heads, scale=1.0)[0, 0])
 
 
 def matrix_step(points: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def test_a_long_name_leaves_room_for_counts_and_time():
 
 def test_a_bar_that_is_not_shown_says_lines(capsys, monkeypatch):
     progress = LineProgress(disable=True)
-    progress._ticker.first = progress._ticker.every = 0.02
+    progress._ticker.delay = progress._ticker.interval = 0.02
     with progress:
         task = progress.add_task("segmenting", total=None)
         time.sleep(0.2)
