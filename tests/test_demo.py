@@ -118,7 +118,7 @@ def test_without_a_shipped_model_the_photographs_are_left_out(quick, tmp_path, m
     monkeypatch.setattr(demo_run, "list_models", list)
     made = run_demo(tmp_path, images=1)
     assert made.photographs == ()
-    assert "No model ships" in made.page.read_text()
+    assert "no shipped model" in made.page.read_text()
 
 
 def test_every_stage_is_told(quick, tmp_path):
@@ -130,7 +130,7 @@ def test_every_stage_is_told(quick, tmp_path):
         on_stage=told.append,
         on_image=lambda done, total, row: seen.append((done, total)),
     )
-    assert [text.split()[0] for text in told] == ["training", "scoring", "segmenting", "writing"]
+    assert [text.split()[0] for text in told] == ["training", "evaluating", "segmenting", "writing"]
     assert seen == [(1, 2), (2, 2)]
     assert quick["max_minutes"] == 3
 

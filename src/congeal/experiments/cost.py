@@ -53,6 +53,7 @@ def least_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
     """Least time of several calls, after one that is not counted unless it takes long.
 
     Example:
+        >>> import time
         >>> least_seconds(lambda: time.sleep(0.001)) >= 0.001
         True
     """

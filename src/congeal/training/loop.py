@@ -107,6 +107,7 @@ def train(
 
     Example:
         >>> import tempfile
+        >>> from congeal.data import open_dataset
         >>> folder = train(
         ...     "rpe",
         ...     open_dataset("sticks", "train", count=2, size=96),
