@@ -310,7 +310,7 @@ def test_a_result_of_another_size_is_told():
     [
         (Knows(), Bars(0), {}, "found none in <bars"),
         (Knows(), Bars(), {"limit": 0}, "at least one image, got 0"),
-        (Knows(), Bars(), {"thresholds": (0.5, 5)}, "above 0 and up to 1"),
+        (Knows(), Bars(), {"thresholds": (0.5, 5)}, r"thresholds in \(0, 1\]"),
         (object(), Bars(), {}, "got object"),
         (Knows(), "stickz", {}, "sticks"),
         ("no-such-model", Bars(), {}, "no-such-model"),
