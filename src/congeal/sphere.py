@@ -30,7 +30,7 @@ that a few near-zero vectors do not use up the gradient norm that clipping allow
 
 
 def normalise(x: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Scale vectors to unit length, x / max(|x|, eps); a zero vector stays zero.
+    """Scale vectors to unit length, ``x / max(|x|, eps)``; a zero vector stays zero.
 
     Args:
         x: any shape, vectors along ``dim``; half precision is cast to float32.

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.measure import label
 
 from congeal.data.pixel_size import read_pixel_size
-from congeal.prediction import late
+from congeal.prediction import lazy_model
 from congeal.segmentation import Segmentation
 
 
@@ -26,7 +26,7 @@ class Bright:
 @pytest.fixture
 def model(monkeypatch):
     """The name of a model that stands in for the shipped one."""
-    monkeypatch.setattr(late, "as_segmenter", lambda model, device, settings: Bright())
+    monkeypatch.setattr(lazy_model, "as_segmenter", lambda model, device, settings: Bright())
     return "nuclei"
 
 
@@ -78,7 +78,7 @@ def test_channels_that_are_neither_gray_nor_rgb_have_to_be_chosen(run, said, mod
                      metadata={"axes": "CYX"})  # fmt: skip
     result = run("segment", model, "five.tif")
     assert result.exit_code == 1
-    assert "five.tif has 5 channels; choose with --channels" in result.stderr
+    assert "five.tif has 5 channels; select with --channels" in result.stderr
     assert said("segment", model, "five.tif", "--channels", "4")["done"] == 1
 
 

@@ -150,7 +150,7 @@ def test_what_was_started_is_compared_with_what_is_asked_for(monkeypatch):
     alone = settle_processes(TrainConfig())
     assert (alone.devices, alone.nodes) == (1, 1)
     with pytest.raises(
-        CongealError, match=r"alone; start it by torchrun --nnodes 3 --nproc-per-nod"
+        CongealError, match="got one; start them with torchrun --nnodes 3 --nproc-per-node 2"
     ):
         settle_processes(TrainConfig(devices=2, nodes=3))
     environment(monkeypatch, world=6, local=2)

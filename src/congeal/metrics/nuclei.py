@@ -131,7 +131,7 @@ def nuclei_scores(*, prediction: ArrayLike, truth: ArrayLike) -> NucleiScores:
     - AJI: each ground-truth object is paired with the predicted object of largest IoU. AJI is the
       sum of intersections over the sum of unions and of the areas of unpaired objects.
     - AJI+: the same with the one-to-one assignment of largest total IoU.
-    - Dice2: 2 sum |A n B| / sum (|A| + |B|) over all overlapping pairs (A, B).
+    - Dice2: ``2 sum |A n B| / sum (|A| + |B|)`` over all overlapping pairs (A, B).
     - SEG: the IoU of a ground-truth object with the predicted object that covers more than half of
       it, else 0; averaged over ground-truth objects.
 

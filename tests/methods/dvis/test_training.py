@@ -153,7 +153,7 @@ def test_threshold_and_a_are_chosen_on_validation_by_the_training_and_stored(
 
     def score(self, settings):
         usual(self, settings)
-        decoding = self.start.updated(settings).decoding
+        decoding = self.original.updated(settings).decoding
         return 100 * (decoding.iou_share - decoding.min_score)
 
     monkeypatch.setattr(tuning._Search, "score", score)
