@@ -157,7 +157,9 @@ def test_what_was_started_is_compared_with_what_is_asked_for(monkeypatch):
     for asked in ({}, {"devices": 2, "nodes": 3}):
         found = settle_processes(TrainConfig(**asked))
         assert (found.devices, found.nodes) == (2, 3)
-    with pytest.raises(CongealError, match="expected 3 processes on each of 2 nodes, got 2 on each of 3"):
+    with pytest.raises(
+        CongealError, match="expected 3 processes on each of 2 nodes, got 2 on each of 3"
+    ):
         settle_processes(TrainConfig(devices=3, nodes=2))
 
 
