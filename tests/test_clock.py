@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from congeal.clock import count_processor_time, now
+from congeal.clock import count_processor_time, name_of_clock, now
 
 
 def asleep() -> float:
@@ -19,7 +19,9 @@ def test_time_on_the_wall_goes_on_while_the_process_sleeps():
 
 def test_processor_time_stands_still_while_the_process_sleeps():
     with count_processor_time():
+        assert name_of_clock() == "processor"
         assert asleep() < 0.1
+    assert name_of_clock() == "wall"
 
 
 def test_the_wall_counts_again_after_a_failure():

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["count_processor_time", "now"]
+__all__ = ["count_processor_time", "name_of_clock", "now"]
 
 _read: Callable[[], float] = time.monotonic
 
@@ -24,6 +24,16 @@ def now() -> float:
         True
     """
     return _read()
+
+
+def name_of_clock() -> str:
+    """What :func:`now` counts: ``"wall"`` or ``"processor"``.
+
+    Example:
+        >>> name_of_clock()
+        'wall'
+    """
+    return "wall" if _read is time.monotonic else "processor"
 
 
 @contextmanager

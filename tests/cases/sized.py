@@ -1,11 +1,9 @@
 """A method that knows objects of one size only, as a trained one does."""
 
 import numpy as np
-import torch
+from cases.patches import Untrained
 from scipy import ndimage
-from torch import nn
 
-from congeal.methods.method import MapPrediction, Method
 from congeal.methods.sections import InputSettings, MethodSettings
 from congeal.segmentation import Segmentation
 
@@ -20,20 +18,10 @@ class SizedConfig(MethodSettings):
     input: InputSettings = InputSettings()
 
 
-class Sized(Method):
+class Sized(Untrained):
     """Calls a bright patch an object where its area is that of a disc of six pixels, or nearly."""
 
-    name, title, reference, Config, tasks = "sized", "Sized", "", SizedConfig, ("instances",)
-
-    def __init__(self, config=None, **settings) -> None:
-        super().__init__(config, **settings)
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def losses(self, batch, *, stage="training", progress=1.0, generator=None):
-        return {"unused": self.unused.square().sum()}
-
-    def compute_maps(self, image, statistics=None):
-        return MapPrediction({"image": torch.from_numpy(image[..., 0] * 1.0)}, image.shape[:2])
+    name, title, reference, Config = "sized", "Sized", "", SizedConfig
 
     def decode(self, maps, *, keep_embedding=False):
         parts = ndimage.label(maps.maps["image"].numpy() > 100)[0]

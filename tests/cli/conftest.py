@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from cases.patches import Untrained
 from cases.registered import register
 from PIL import Image
 from skimage.measure import label
-from torch import nn
 from typer.testing import CliRunner, Result
 
 from congeal.cli import app
-from congeal.methods.method import MapPrediction, Method
 from congeal.methods.sections import MethodSettings
 from congeal.models import save_model, shipped
 from congeal.segmentation import Segmentation
@@ -27,20 +25,10 @@ class BrightConfig(MethodSettings):
     level: float = setting(128.0, "intensity of objects", adjustable=True)
 
 
-class Bright(Method):
+class Bright(Untrained):
     """Calls every bright patch an object."""
 
-    name, title, reference, Config, tasks = "bright", "Bright", "", BrightConfig, ("instances",)
-
-    def __init__(self, config=None, **settings) -> None:
-        super().__init__(config, **settings)
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def losses(self, batch, *, stage="training", progress=1.0, generator=None):
-        return {"unused": self.unused.square().sum()}
-
-    def compute_maps(self, image, statistics=None):
-        return MapPrediction({"image": torch.from_numpy(image[..., 0].copy())}, image.shape[:2])
+    name, title, reference, Config = "bright", "Bright", "", BrightConfig
 
     def decode(self, maps, *, keep_embedding=False):
         bright = maps.maps["image"].numpy() > self.config.level

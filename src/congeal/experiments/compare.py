@@ -23,7 +23,7 @@ from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError, unknown
 from congeal.evaluation import evaluate
 from congeal.experiments.intervals import half_width
-from congeal.experiments.kept import keep
+from congeal.experiments.kept import keep, place_of, train_or_resume
 from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
 from congeal.figures.colour import RGB, overlay
 from congeal.figures.display import to_display
@@ -34,7 +34,6 @@ from congeal.methods.method import Method
 from congeal.methods.registry import method_names, method_tasks
 from congeal.models import load
 from congeal.networks.weights import PACKAGED
-from congeal.training import train
 
 __all__ = ["Compare", "draw_compare"]
 
@@ -157,7 +156,7 @@ def _runs(name: str, seed: int, plan: Compare) -> Iterator[tuple[str, int]]:
 
 
 def _place(folder: Path, data: str, method: str, seed: int) -> Path:
-    return folder / "compare" / f"{data.replace(':', '-')}_{method}_{seed}"
+    return place_of(folder / "compare", data, method, seed)
 
 
 def _of_one(data: str, method: str, seed: int, plan: Compare, folder: Path) -> Row:
@@ -165,7 +164,7 @@ def _of_one(data: str, method: str, seed: int, plan: Compare, folder: Path) -> R
     place = _place(folder, data, method, seed)
     told: Row = keep(
         place / "compare.json",
-        {"minutes": plan.minutes},
+        {"minutes": plan.minutes, "tested": plan.tested},
         lambda: _train_and_score(data, method, seed, plan, place),
     )
     return told
@@ -173,14 +172,8 @@ def _of_one(data: str, method: str, seed: int, plan: Compare, folder: Path) -> R
 
 def _train_and_score(data: str, method: str, seed: int, plan: Compare, place: Path) -> Row:
     task = TASKS[data]
-    made = train(
-        method,
-        open_dataset(data, "train"),
-        val=open_dataset(data, "val"),
-        output=place,
-        resume=True,  # where an earlier call was stopped
-        **_asked(task, seed, plan),
-    )
+    parts = (open_dataset(data, part) for part in ("train", "val"))
+    made = train_or_resume(place, method, *parts, **_asked(task, seed, plan))
     model, test = load(made), open_dataset(data, "test")
     found = evaluate(model, test, limit=plan.tested, report=False)
     trained = json.loads((made / "config.json").read_text())["training"]

@@ -34,7 +34,7 @@ from skimage.segmentation import watershed
 from congeal.data.drawn import DrawnDataset
 from congeal.data.sample import Sample
 from congeal.experiments.boxes import BoxSegmenter, Budget, train_boxes
-from congeal.experiments.kept import keep
+from congeal.experiments.kept import keep, place_of
 from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
 from congeal.experiments.stars import has_stardist, train_stars
 from congeal.figures.plots import LINES
@@ -116,7 +116,7 @@ def draw_dl_crossing(
     for number in range(seed, seed + plan.seeds):
         for name, make in METHODS.items():
             rows += keep(
-                Path(folder) / "dl_crossing" / f"{name.replace(' ', '-')}_{number}.json",
+                place_of(Path(folder) / "dl_crossing", name, number).with_suffix(".json"),
                 {"minutes": plan.budget.minutes, "updates": plan.budget.updates},
                 partial(_train_and_score, name, make, plan, number),
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from congeal.clock import name_of_clock
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.files import write_json
@@ -24,7 +25,8 @@ def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
 
     Args:
         path: of the file; its folder is made.
-        plan: settings that the result depends on, such as the minutes; written beside it.
+        plan: settings that the result depends on, such as the minutes; written beside it, with the
+            clock that counts them.
         make: computes the result, a value that JSON can hold.
 
     Raises:
@@ -36,17 +38,18 @@ def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         >>> [keep(place, {"minutes": 3}, lambda: made) for made in (1, 2)]
         [1, 1]
     """
+    plan = {**plan, "clock": name_of_clock()}
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["plan"] == plan:
             return stored["made"]
         raise CongealError(
-            f"expected the result of {dict(plan)} in {path}, got that of {stored['plan']}; use "
+            f"expected the result of {plan} in {path}, got that of {stored['plan']}; use "
             "another output folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     made = make()
-    write_json(path, {"plan": dict(plan), "made": made})
+    write_json(path, {"plan": plan, "made": made})
     return made
 
 

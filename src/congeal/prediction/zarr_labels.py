@@ -39,7 +39,7 @@ from congeal.segmentation.formats import FORMATS, write_table
 from congeal.segmentation.planes import PlaneStitcher
 from congeal.segmentation.resize import resize_labels
 from congeal.segmentation.scale import Scale
-from congeal.segmentation.volume import VoxelSize, weigh_scores, write_volume_table
+from congeal.segmentation.volume import VoxelSize, pool_scores, weigh_scores, write_volume_table
 from congeal.segmentation.voxels import VoxelTally
 
 __all__ = ["ZARR_FORMATS", "check_zarr_formats", "segment_zarr"]
@@ -317,11 +317,8 @@ def _write_volume(
     where = parts[0].image.where
     group.attrs["ome"] = levels.metadata(where, [size.plane_distance, side, side])
     if table is not None:
-        which, pixels, scores = np.concatenate(weighed, 1)
-        sums = [
-            np.bincount(which.astype(int), one, 1 + len(tally.voxels)) for one in (pixels, scores)
-        ]
+        scores = pool_scores(weighed, len(stitcher.classes))
         classes = [names[one - 1] for one in stitcher.classes]
         with atomic_path(table) as temporary:
-            write_volume_table(temporary, tally.rows(sums[1][1:] / sums[0][1:], classes, size))
+            write_volume_table(temporary, tally.rows(scores, classes, size))
     return len(stitcher.classes)

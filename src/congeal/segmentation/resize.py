@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from congeal.segmentation.maps import Maps
 from congeal.segmentation.objects import Crop, LabelObjects, ObjectMasks, objects_from_crops
@@ -152,8 +154,6 @@ def _resize_maps(maps: Maps, size: tuple[int, int]) -> Maps:
 
 
 def _interpolate(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    upper, lower, y = _neighbours(slice(0, size[0]), plane.shape[0], size[0])
-    left, right, x = _neighbours(slice(0, size[1]), plane.shape[1], size[1])
-    rows = plane[upper] + (plane[lower] - plane[upper]) * y[:, None].astype(plane.dtype)
-    found: NDArray[Any] = rows[:, left] + (rows[:, right] - rows[:, left]) * x.astype(plane.dtype)
-    return found
+    shaped = torch.from_numpy(np.ascontiguousarray(plane))[None, None]
+    found = functional.interpolate(shaped, size, mode="bilinear", align_corners=False)
+    return np.asarray(found[0, 0].numpy())

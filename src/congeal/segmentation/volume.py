@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,14 @@ from congeal.segmentation.contents import Contents
 from congeal.segmentation.planes import PlaneStitcher, kept_numbers
 from congeal.segmentation.voxels import VOLUME_COLUMNS, VoxelSize, VoxelTally
 
-__all__ = ["VOLUME_COLUMNS", "Volume", "VoxelSize", "weigh_scores", "write_volume_table"]
+__all__ = [
+    "VOLUME_COLUMNS",
+    "Volume",
+    "VoxelSize",
+    "pool_scores",
+    "weigh_scores",
+    "write_volume_table",
+]
 
 MAX_UINT16 = 65_535  # largest number of objects in a 16-bit label map
 
@@ -100,16 +107,11 @@ class Volume:
             names = max(names, plane.class_names, key=len)
         if not found:
             raise CongealError("expected at least one plane, got none")
-        which, pixels, weighed = np.concatenate(parts, 1)
-        count = len(stitcher.classes)
-        index = which.astype(np.int64)
-        sums = [np.bincount(index, part, count + 1) for part in (pixels, weighed)]
-        kinds = np.array([0, *stitcher.classes], np.int64)
-        volume = np.stack(found)
+        volume, count = np.stack(found), len(stitcher.classes)
         kept = kept_numbers(volume, count, min_planes)
-        chosen = kept > 0
-        scores = sums[1][chosen] / sums[0][chosen]
-        return cls(kept[volume], scores, kinds[chosen], names)
+        chosen = kept[1:] > 0
+        classes = np.array(stitcher.classes, np.int64)
+        return cls(kept[volume], pool_scores(parts, count)[chosen], classes[chosen], names)
 
     def __len__(self) -> int:
         return len(self.voxels)
@@ -175,6 +177,24 @@ def weigh_scores(
     pairs = np.unique(np.stack([numbers[inside], labels[inside]]), axis=1)
     pixels = np.bincount(labels[inside], minlength=len(np.asarray(scores)) + 1)[pairs[1]]
     return np.stack([pairs[0], pixels, pixels * np.asarray(scores)[pairs[1] - 1]])
+
+
+def pool_scores(parts: Sequence[NDArray[np.float64]], count: int) -> NDArray[np.float64]:
+    """Mean score of each object of a volume over its voxels, ``(count,)``.
+
+    Args:
+        parts: of all planes, from :func:`weigh_scores`.
+        count: objects in the volume.
+
+    Example:
+        >>> planes = [weigh_scores(np.array([[1, 1]]), np.array([[1, 1]]), [s]) for s in (0.5, 1.0)]
+        >>> pool_scores(planes, 1).tolist()
+        [0.75]
+    """
+    numbers, pixels, weighed = np.concatenate(parts, 1)
+    index = numbers.astype(np.int64)
+    sums = [np.bincount(index, column, count + 1)[1:] for column in (pixels, weighed)]
+    return np.asarray(sums[1] / sums[0], np.float64)
 
 
 def write_volume_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
