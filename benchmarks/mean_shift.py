@@ -27,7 +27,7 @@ def congeal_step(points: Tensor) -> Tensor:
 
 
 def attention_step(points: Tensor) -> Tensor:
-    """PyTorch's kernel as it is, without the flushing of denormals."""
+    """PyTorch's kernel as it is: no space, no masses, no half precision."""
     heads = points[None, None]
     return normalize(scaled_dot_product_attention(KAPPA * heads, heads, heads, scale=1.0)[0, 0])
 

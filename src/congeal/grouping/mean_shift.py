@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,42 +20,8 @@ __all__ = ["MeanShift", "mean_shift_step"]
 MASKED_LOGIT = -1e4  # logit of a point of mass 0: its weight underflows to 0
 
 
-class _FlushInBackward(torch.autograd.Function):
-    """Identity; its backward pass switches the flushing of denormals on or off."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, flush: bool) -> Tensor:
-        ctx.flush = flush
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        torch.set_flush_denormal(ctx.flush)
-        return grads[0], None
-
-
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of ``(B, N, E)``, forward and backward without denormal numbers on a CPU.
-
-    Weights of far pairs are smaller than the exponent of a float holds. Sums with such denormal
-    numbers take 2 to 4 times as long, and 0 gives the same result.
-    """
-    if query.device.type != "cpu" or torch.compiler.is_compiling():
-        return _fused(query, key, value)
-    before = float(torch.tensor(1e-40) * 1.0) == 0  # PyTorch has no function that tells
-    learning = torch.is_grad_enabled() and query.requires_grad
-    if learning:
-        query, key, value = (_FlushInBackward.apply(x, before) for x in (query, key, value))
-    torch.set_flush_denormal(True)
-    try:
-        attended = _fused(query, key, value)
-    finally:
-        torch.set_flush_denormal(before)
-    found: Tensor = _FlushInBackward.apply(attended, True) if learning else attended
-    return found
-
-
-def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of ``(B, N, E)``."""
     q, k, v = (x[:, None].contiguous() for x in (query, key, value))  # slow where they are not
     return scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0]
 
