@@ -260,6 +260,16 @@ METHODS: Mapping[str, Make] = {
     "watershed": _by_watershed,
 }
 
+LABELS = {
+    "discriminative": "discriminative loss",
+    "rpe": "RPE",
+    "mask r-cnn": "Mask R-CNN",
+    "stardist": "StarDist",
+    "components": "connected components of the truth",
+    "watershed": "watershed of the truth",
+}
+"""Names of ``METHODS`` in the picture."""
+
 
 def _numbers(rows: list[Row]) -> dict[str, float]:
     numbers = {}
@@ -280,7 +290,7 @@ def _draw(rows: list[Row]) -> Figure:
             places = sorted({(row["objects"], row["crossings"]) for row in own})
             found = [[r["ap@0.5"] for r in own if r["objects"] == n] for n, _ in places]
             met = [crossed for _, crossed in places]
-            axes.plot(met, [np.mean(f) for f in found], "o-", color=colour, label=name)
+            axes.plot(met, [np.mean(f) for f in found], "o-", color=colour, label=LABELS[name])
             low, high = [min(f) for f in found], [max(f) for f in found]
             axes.fill_between(met, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="crossings in an image", ylabel="AP at IoU .5", ylim=(0, 1.02))
