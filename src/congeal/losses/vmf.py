@@ -384,17 +384,8 @@ class VMFNLoss(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Return the loss of ``(B, D, *S)`` embeddings and two ``(B, *S)`` maps, a scalar."""
-        loss, now = _neighbour_loss(
-            embedding,
-            segments,
-            semantic,
-            self.bank,
-            self.concentration,
-            self.background,
-            self.samples,
-            self.reduction,
-            generator,
-        )
+        settings = (self.concentration, self.background, self.samples, self.reduction, generator)
+        loss, now = _neighbour_loss(embedding, segments, semantic, self.bank, *settings)
         if self.training:
             self.bank.push(now.prototypes, now.classes)
         return loss
