@@ -92,7 +92,7 @@ class AblationEffort:
     values: int | None = None
 
 
-FULL = AblationEffort(Toy(steps=300, batch=6, images=300))
+FULL = AblationEffort(Toy(steps=200, batch=6, images=300))
 QUICK = AblationEffort(Toy(steps=2, batch=2, images=4), seeds=2, scored=2, values=2)
 
 

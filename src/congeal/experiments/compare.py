@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from congeal.data.registry import is_available, open_dataset
 from congeal.data.sample import Dataset, Sample
 from congeal.errors import CongealError, unknown
-from congeal.evaluation import evaluate
-from congeal.experiments.intervals import half_width
+from congeal.evaluation import Evaluation, evaluate
+from congeal.experiments.intervals import half_width, half_width_over_images
 from congeal.experiments.kept import keep, place_of, train_or_resume
 from congeal.experiments.result import FigureResult, house_style, new_figure, save_figure
 from congeal.figures.colour import RGB, overlay
@@ -51,6 +51,10 @@ TASKS = {
     "bsds500": "boundaries",
 }
 """Data sets, each with the task that it is compared on."""
+
+INTERVAL = (
+    "mean over seeds, +- half of a 95 % interval: over seeds, of a single one over test images"
+)
 
 SECOND = {"shapes": ("apr-dvis", "apr_dvis"), "coco_mini:super": ("coco-agnostic", "ap@0.5")}
 """Data sets that are scored by a second protocol too, and by which of its scores."""
@@ -112,7 +116,8 @@ def draw_compare(
 
     Returns:
         The files, and for each data set and method the headline score of the protocol, mean over
-        the seeds, with the half width of its 95 % interval (``+-``) where there are several. Drawn
+        the seeds, with half of its 95 % interval (``+-``): over the seeds, of a single one over the
+        test images, for matching AP. Drawn
         shapes have AP^r_avg beside it and coco_mini class-agnostic AP@.5: these rank all that is
         found, so nothing is rejected by its score for them.
 
@@ -131,7 +136,7 @@ def draw_compare(
         rows += [_of_one(name, m, s, plan, Path(folder)) for m, s in _runs(name, seed, plan)]
         _add_pictures(page, name, [row for row in rows if row["data"] == name], plan, Path(folder))
     summary = _summary(rows)
-    page.add_heading("Scores").add_table(summary, "mean over seeds, with half of a 95 % interval")
+    page.add_heading("Scores").add_table(summary, INTERVAL)
     page.save(Path(folder) / "compare.html")
     return save_figure(folder, "compare", _draw(summary), rows, _numbers(summary))
 
@@ -187,8 +192,18 @@ def _train_and_score(data: str, method: str, seed: int, plan: Compare, place: Pa
         "images": found.metrics["images"],
         "updates": trained["steps"],
         "minutes": plan.minutes,
+        "+- over images": _over_images(found),
         **_second_score(model, data, test, plan),
     }
+
+
+def _over_images(found: Evaluation) -> float | None:
+    """Half of the interval of a matching AP over the test images; None for other scores."""
+    name, _, threshold = found.headline.partition("@")
+    if name != "matching_ap":
+        return None
+    kinds = [f"{kind}@{threshold}" for kind in ("tp", "fp", "fn")]
+    return half_width_over_images([[row[kind] for kind in kinds] for row in found.per_image])
 
 
 def _second_score(model: Method, data: str, test: Dataset, plan: Compare) -> Row:
@@ -232,7 +247,7 @@ def _summary(rows: list[Row]) -> list[Row]:
                 "method": method,
                 "score": own[0]["score"],
                 "mean": float(np.mean(values)) if values else math.nan,
-                "+-": half_width(values),
+                "+-": half_width(values) if len(own) > 1 else own[0]["+- over images"],
                 "seeds": len(own),
                 "updates": round(float(np.mean([row["updates"] for row in own]))),
                 "seconds an image": float(np.mean([row["seconds an image"] for row in own])),
@@ -258,7 +273,7 @@ def _numbers(summary: list[Row]) -> dict[str, float]:
     for row in summary:
         name = f"{row['data']}, {row['method']}, {row['score']}"
         numbers[name] = row["mean"]
-        if row["seeds"] > 1:
+        if row["+-"] is not None:
             numbers[f"{name} +-"] = row["+-"]
         if row["second score"]:
             numbers[f"{row['data']}, {row['method']}, {row['second score']}"] = row["second mean"]
@@ -276,7 +291,7 @@ def _draw(summary: list[Row]) -> Figure:
             own = [row for row in summary if row["method"] == method]
             at = [sets.index(row["data"]) + width * place for row in own]
             means = np.nan_to_num([row["mean"] for row in own])
-            spread = [row["+-"] for row in own]
+            spread = [row["+-"] or 0.0 for row in own]
             colour = LINES[place % len(LINES)]
             axes.bar(at, means, width, yerr=spread, color=colour, label=method, capsize=2)
         scores = {row["data"]: row["score"] for row in summary}
