@@ -10,7 +10,7 @@ from congeal.data.batch import Batch
 from congeal.methods.method import MapPrediction
 from congeal.methods.registry import find_method, method_tasks
 from congeal.methods.rpe import RPE, RPEProposals
-from congeal.methods.rpe.pooling import pool_objects
+from congeal.methods.rpe.pooling import pool_proposals
 from congeal.models import load
 from congeal.training.plan import make_plan
 from congeal.training.start import misfit, start_from
@@ -64,22 +64,22 @@ def test_of_near_duplicates_the_one_of_higher_score_stays():
     fewer = whole.copy()
     fewer[8, 8:] = 0
     scores = [np.array([0.5]), np.array([0.9])]
-    (kept,) = pool_objects([whole, fewer], scores, overlap=0.9).masks
+    (kept,) = pool_proposals([whole, fewer], scores, max_iou=0.9).masks
     assert np.array_equal(kept, fewer > 0)
-    assert len(pool_objects([whole, fewer], scores, overlap=0.99).masks) == 2
+    assert len(pool_proposals([whole, fewer], scores, max_iou=0.99).masks) == 2
 
 
 def test_scores_fall_with_instability():
     one, parted = np.ones((4, 4), np.int64), np.repeat([[1, 2]], 4, 0).repeat(2, 1)
     sure = np.array([0.8]), np.array([0.8, 0.8])
-    together = pool_objects([one, one, parted], [sure[0], sure[0], sure[1]], overlap=0.9)
+    together = pool_proposals([one, one, parted], [sure[0], sure[0], sure[1]], max_iou=0.9)
     assert together.scores.tolist() == pytest.approx([0.8 * 2.5 / 3, *2 * [0.8 * 2 / 3]])
-    alone = pool_objects([parted], [sure[1]])
+    alone = pool_proposals([parted], [sure[1]])
     assert alone.scores.tolist() == [0.8, 0.8]
 
 
 def test_nothing_found_is_no_proposal():
-    pooled = pool_objects([np.zeros((3, 5), np.int64)] * 2, [np.zeros(0)] * 2)
+    pooled = pool_proposals([np.zeros((3, 5), np.int64)] * 2, [np.zeros(0)] * 2)
     assert pooled.masks.shape == (0, 3, 5)
 
 
