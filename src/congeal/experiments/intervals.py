@@ -1,4 +1,4 @@
-"""Intervals of means over seeds."""
+"""Confidence intervals of means over seeds."""
 
 from __future__ import annotations
 
