@@ -21,7 +21,7 @@ __all__ = ["Candidate", "ExplainedSegment", "draw_prototypes", "explanation_shee
 
 Box = tuple[float, float, float, float]
 CELL = 1.6  # inches, width of a picture in the sheet
-CAPTION = 0.42  # inches, height of the two caption lines above a picture
+CAPTION_HEIGHT = 0.42  # inches, height of the two caption lines above a picture
 DPI = 100
 DIMMED = 0.5  # contrast of the image outside of the highlighted segment
 BACKGROUND_GRAY = 0.75  # colour of background prototypes
@@ -71,7 +71,7 @@ def explanation_sheet(
     colours = class_colours(max(class_ids, default=1)) / 255
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         height, width = np.shape(segments)
-        row_height = CELL * min(max(height / width, 0.4), 2.5) + CAPTION
+        row_height = CELL * min(max(height / width, 0.4), 2.5) + CAPTION_HEIGHT
         size = (CELL * columns + 0.2, row_height * max(len(rows), 1) + 0.4)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)

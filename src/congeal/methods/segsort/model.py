@@ -34,7 +34,12 @@ from congeal.methods.method import Method
 from congeal.methods.segsort.config import SegSortConfig
 from congeal.methods.segsort.hierarchy import contours_of, image_gradient
 from congeal.methods.segsort.oversegmentation import ContourSegments
-from congeal.methods.segsort.prototypes import INDEXED, ImageSegments, PrototypeIndex, encode
+from congeal.methods.segsort.prototypes import (
+    INDEXED,
+    ImageSegments,
+    PrototypeIndex,
+    encode_thumbnail,
+)
 from congeal.methods.segsort.search import SEARCH_SPACE
 from congeal.methods.segsort.segments import boxes_of, class_map, cut_by_class, refine, rows_of
 from congeal.methods.segsort.suggest import suggest_settings
@@ -266,7 +271,7 @@ class SegSort(Method):
         clusters = self._kmeans(self.config.loss.grid).group(embedding, truth >= 0).labels
         cut, classes = cut_by_class(clusters, truth)
         found = segment_prototypes(embedding[None], cut[None])
-        boxes, picture = boxes_of(cut, len(classes)), encode(sample.image)
+        boxes, picture = boxes_of(cut, len(classes)), encode_thumbnail(sample.image)
         return ImageSegments(sample.name, found.prototypes, classes, boxes, picture)
 
     def compute_maps(

@@ -19,7 +19,7 @@ from congeal.errors import CongealError, unknown
 from congeal.figures.display import to_display
 from congeal.methods.index import IndexedImage
 
-__all__ = ["INDEXED", "ImageSegments", "PrototypeIndex", "encode"]
+__all__ = ["INDEXED", "ImageSegments", "PrototypeIndex", "encode_thumbnail"]
 
 COLUMNS = ("prototypes", "classes", "images", "boxes")
 INDEXED = (*COLUMNS, "text", "pictures", "picture_sizes")
@@ -47,11 +47,11 @@ class ImageSegments(NamedTuple):
     picture: bytes = b""
 
 
-def encode(image: ArrayLike) -> bytes:
+def encode_thumbnail(image: ArrayLike) -> bytes:
     """Encode a thumbnail of an image as JPEG, longest side 128 pixels.
 
     Example:
-        >>> Image.open(io.BytesIO(encode(np.zeros((300, 200), np.uint8)))).size
+        >>> Image.open(io.BytesIO(encode_thumbnail(np.zeros((300, 200), np.uint8)))).size
         (85, 128)
     """
     picture = Image.fromarray(to_display(image))

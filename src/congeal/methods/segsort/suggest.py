@@ -11,7 +11,7 @@ from congeal.data.measures import TrainingSurvey
 
 __all__ = ["suggest_settings"]
 
-MIN_CELLS, MAX_CELLS = 5, 8  # along a side; 5: as in the paper, 8: still fast on a CPU
+SUGGESTED_CELLS = 5, 8  # range along a side; 5: as in the paper, 8: still fast on a CPU
 CELL = 2.0  # side of a cell / width of the median region; the diameter of a disc is two widths
 MANY = 32  # number of classes above which rare classes need a longer memory
 SUGGESTED_K = (1, 3, 5, 9, 15)  # up to k of the paper
@@ -59,10 +59,10 @@ def _grid(survey: TrainingSurvey) -> int:
     """Cells along a side, each about the size of the median region."""
     widths = survey.pooled("widths")
     if not len(widths):
-        return MIN_CELLS
+        return SUGGESTED_CELLS[0]
     side = float(np.median([max(one.size) for one in survey.images]))
     cells = round(side / (CELL * float(np.median(widths))))
-    return int(np.clip(cells, MIN_CELLS, MAX_CELLS))
+    return int(np.clip(cells, *SUGGESTED_CELLS))
 
 
 def _largest_k(wanted: float) -> int:
