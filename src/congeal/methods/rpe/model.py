@@ -389,7 +389,7 @@ class RPE(Method):
         """Change decoding settings; ``score=regressor`` needs a model trained with it.
 
         Raises:
-            CongealError: as in :meth:`Method.configure`, or the score regressor is not fitted.
+            CongealError: as in ``Method.configure``, or the score regressor is not fitted.
         """
         paths = {self.Config.path_of(name): value for name, value in settings.items()}
         if paths.get("decoding.score") == "regressor" and not self.scoring.fitted:
