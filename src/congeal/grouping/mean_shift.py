@@ -43,7 +43,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         return _fused(query, key, value)
-    before = float(torch.tensor(1e-40) * 1.0) == 0  # PyTorch has no query for this
+    before = float(torch.tensor(1e-40) * 1.0) == 0  # PyTorch has no function that tells
     learning = torch.is_grad_enabled() and query.requires_grad
     if learning:
         query, key, value = (_FlushInBackward.apply(x, before) for x in (query, key, value))
@@ -64,7 +64,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _log_kernel_factors(
     points: Tensor, weights: Tensor | None, location: Tensor | None, sigma: float
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Extra columns of query and key, such that their product includes the log of the kernel.
+    """What query and key carry beside the embedding, so that their product is the log kernel.
 
     log m_j - |p_i - p_j|^2 / (2 sigma^2), up to a term of the query alone, which softmax ignores.
     """
@@ -105,7 +105,7 @@ def mean_shift_step(
         points: ``(B, N, D)`` unit vectors.
         concentration: kappa of the von Mises-Fisher kernel, a number or a scalar tensor.
         eta: step length in (0, 1].
-        weights: ``(B, N)`` mass of each point, at least 0; points of mass 0 do not attract others.
+        weights: ``(B, N)`` mass of each point, at least 0; a point of mass 0 attracts nobody.
         location: ``(B, N, n)`` positions in the image.
         sigma: standard deviation of the fall-off with distance, in the units of ``location``.
 
@@ -237,7 +237,7 @@ class MeanShift(nn.Module):
 
         Args:
             embedding: ``(B, D, *S)``, normalised here.
-            mask: ``(B, *S)`` bool, the pixels to shift; others do not attract.
+            mask: ``(B, *S)`` bool, the pixels that take part; the others attract nobody.
             weights: ``(B, *S)`` mass of each pixel, at least 0.
 
         Returns:
