@@ -188,7 +188,7 @@ def protocols() -> str:
         f"| {one.truth} | {one.source} |"
         for name, one in PROTOCOLS.items()
     ]
-    head = "| name | what it measures | headline | of the images | source; tool it agrees with |"
+    head = "| name | what it measures | headline | ground truth | source; tool with equal scores |"
     return "\n".join([head, "|---|---|---|---|---|", *rows, ""])
 
 

@@ -152,7 +152,7 @@ def test_the_finder_of_cycles_itself() -> None:
     assert set(cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
 
 
-def test_every_module_has_a_place_in_the_house() -> None:
+def test_every_module_has_a_layer() -> None:
     assert {module_name(path).split(".")[1] for path in FILES} <= set(ROW)
 
 

@@ -38,7 +38,7 @@ EFFECTS: dict[str, Effect] = {
     "decoding.bandwidth": Decoded(30.0),
     "decoding.threshold": Decoded(10.0),
     "decoding.grouping": Decoded("k-means"),
-    "decoding.grouping_options": Decoded({"most": 1}),
+    "decoding.grouping_options": Decoded({"max_instances": 1}),
     "decoding.semantic": Elsewhere(
         "tests/methods/discriminative/test_decoding.py::"
         "test_another_model_may_tell_the_classes_by_name"

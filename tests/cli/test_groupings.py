@@ -1,11 +1,27 @@
 """Groupings named on the command line, with a model that was trained with a repulsion radius."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter, label
+
+from congeal.models import shipped
+
+# Options of groupings by the names of congeal 0.1, and the same options by their present names.
+EARLIER = {
+    "mean-shift": (
+        {"step_size": 0.5, "reach": 6.0, "smallest": 40.0},
+        {"eta": 0.5, "kernel_radius": 6.0, "min_area": 40.0},
+    ),
+    "flat-shift": ({"smallest": 150, "most": 3}, {"min_area": 150, "max_instances": 3}),
+    "proposals": (
+        {"overlap": 0.5, "smallest": 40, "split": True},
+        {"max_iou": 0.5, "min_area": 40, "split_components": True},
+    ),
+}
 
 
 @pytest.fixture
@@ -46,3 +62,49 @@ def test_far_objects_that_share_a_direction_stay_apart_whatever_groups_them(
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)
     assert matched(tmp_path / "out" / "far_labels.png", truth) == (20, 20)
+
+
+def labels_of(run, words, out):
+    result = run("segment", *words, "-f", "labels", "--device", "cpu", "-o", out)
+    assert result.exit_code == 0, result.output
+    return np.asarray(Image.open(out / "far_labels.png"))
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A copy of the shipped model whose ``config.json`` has a grouping and its options."""
+
+    def write(grouping, options):
+        folder = tmp_path / "stored"
+        shutil.copytree(shipped.SHIPPED / "nuclei", folder, dirs_exist_ok=True)
+        config = json.loads((folder / "config.json").read_text())
+        config["settings"] |= {"grouping": grouping, "grouping_options": options}
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize("grouping", EARLIER)
+def test_a_stored_model_with_earlier_names_of_options_loads_and_gives_the_same_objects(
+    run, far_apart, stored, tmp_path, grouping
+):
+    image, _ = far_apart
+    earlier, present = EARLIER[grouping]
+    found = [
+        labels_of(run, [stored(grouping, options), image], tmp_path / f"out{k}")
+        for k, options in enumerate((earlier, present))
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_earlier_names_of_options_work_on_the_command_line(run, far_apart, tmp_path):
+    image, _ = far_apart
+    found = []
+    for k, options in enumerate(({}, *EARLIER["flat-shift"])):
+        words = [f"--set=grouping.{name}={value}" for name, value in options.items()]
+        words = ["nuclei", image, "--set=grouping=flat-shift", *words]
+        found.append(labels_of(run, words, tmp_path / f"out{k}"))
+    default, earlier, present = found
+    np.testing.assert_array_equal(earlier, present)
+    assert earlier.max() < default.max()

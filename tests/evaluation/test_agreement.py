@@ -19,7 +19,7 @@ class Steps:
         return Segmentation.from_maps(boundary=np.abs(np.gradient(gray)[1]).clip(0, 1))
 
 
-def test_agreement_of_the_annotators_stands_beside_the_curve(tmp_path):
+def test_the_agreement_of_annotators_is_reported_with_the_curve(tmp_path):
     data = DiscsAndSquares("test", 2, side=48)
     found = evaluate(
         Steps(), data, protocol="bsds-boundaries", limit=2, output=tmp_path, report=True

@@ -133,7 +133,7 @@ def test_the_boundary_map_is_read_at_the_thresholds_of_the_benchmark(world):
         ("bsds-boundaries", "drawn", {"semantic": np.zeros((96, 96), int)}),
     ],
 )
-def test_a_result_without_what_is_compared_is_told_in_one_line(name, kind, maps, world):
+def test_a_result_without_the_compared_map_is_rejected_in_one_line(name, kind, maps, world):
     with pytest.raises(CongealError, match=f"for protocol {name}, got Segmentation") as caught:
         evaluate(Says(Segmentation.from_maps(**maps)), world(kind), protocol=name)
     assert "\n" not in str(caught.value)
@@ -175,7 +175,7 @@ def test_average_precision_of_each_class_is_told_by_its_name(world):
         assert {"apr@0.5 of cat", "apr_vol of dog"} <= set(names)
 
 
-def test_matching_tells_each_class_beside_the_headline_that_knows_none(world, tmp_path):
+def test_matching_reports_each_class_and_a_class_agnostic_headline(world, tmp_path):
     data = world("has_classes")
     found = evaluate(flawed(data), data, thresholds=(0.5, 0.9), output=tmp_path)
     assert headline(found) == 1
@@ -196,7 +196,7 @@ def test_matching_tells_each_class_beside_the_headline_that_knows_none(world, tm
     assert written["metrics"]["matching_ap@0.5/2"] == pytest.approx(3 / 4)
 
 
-def test_matching_tells_no_class_where_model_or_data_have_none(world, perfect):
+def test_matching_reports_no_classes_if_model_or_data_have_none(world, perfect):
     plain, has_classes = world("plain"), world("has_classes")
     blind = Says(*(Segmentation.from_labels(sample.labels) for sample in has_classes))
     for data, model in ((plain, perfect(plain)), (has_classes, blind)):

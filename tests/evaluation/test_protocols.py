@@ -92,7 +92,7 @@ def test_where_no_segment_is_found_nothing_is_said_of_retrieval(world, perfect, 
     assert found.headline == "retrieval_miou@1"
 
 
-def test_the_memory_of_retrieval_tells_how_far_it_is(world, perfect, embeds):
+def test_the_memory_of_retrieval_reports_progress(world, perfect, embeds):
     data, told = world("streets"), []
     evaluate(
         embeds(perfect(data), data),
@@ -174,7 +174,7 @@ def test_the_protocol_of_the_data_is_the_default(world, perfect):
     assert (found.protocol, found.headline, found.notes) == ("miou", "miou", ())
 
 
-def test_classes_that_the_data_does_not_name_have_to_be_told(world, perfect):
+def test_unnamed_classes_of_the_data_must_be_given(world, perfect):
     class Unnamed(world):
         def __init__(self):
             super().__init__("has_classes")
@@ -211,7 +211,7 @@ def test_a_model_without_classes_on_data_with_classes_is_noted(world):
         ({"k": 99}, "k from 1 to 5, the prototypes, got 99"),
     ],
 )
-def test_a_memory_that_cannot_serve_is_told(measure, told, world, perfect, embeds):
+def test_an_unusable_memory_is_rejected(measure, told, world, perfect, embeds):
     data = world("streets")
     if measure:
         measure = {"memory": data, "memory_limit": 1, **measure}

@@ -32,14 +32,14 @@ def test_only_the_grouping_is_measured(world):
     assert found.notes == ("the model was given the ground-truth class of every pixel",)
 
 
-def test_a_model_finds_objects_inside_of_what_it_is_told(world):
+def test_a_model_finds_objects_within_the_given_classes(world):
     world = world("has_classes")
     model = Discriminative(class_names=["dog", "cat"], dimensions=2, min_area=0)
     found = evaluate(model, world, protocol="miou", true_classes=True)
     assert found.metrics["miou"] == 1
 
 
-def test_models_that_cannot_be_told_are_refused(world):
+def test_models_without_semantic_input_are_rejected(world):
     with pytest.raises(CongealError, match=r"accepts a semantic map.*got rpe"):
         evaluate(RPE(), world("plain"), true_classes=True)
 

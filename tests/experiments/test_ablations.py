@@ -20,7 +20,7 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-def test_of_groups_alike_in_size_both_losses_are_the_same():
+def test_both_losses_are_equal_for_groups_of_equal_size():
     embedding = torch.randn(1, 5, 4, 6, generator=torch.Generator().manual_seed(0)).double()
     embedding = embedding / embedding.norm(dim=1, keepdim=True)
     labels = torch.arange(24).reshape(1, 4, 6) % 3

@@ -39,7 +39,7 @@ def test_crossings_are_pairs_that_touch(labels, pairs):
 def test_mask_r_cnn_learns(tmp_path):
     torch.manual_seed(0)
     data = DrawnDataset("discs", "train", count=2, size=64, objects=2, overlap=0.0)
-    model = BoxSegmenter("compact", side=64, least_score=0.0)
+    model = BoxSegmenter("compact", side=64, min_score=0.0)
     before = [p.clone() for p in model.network.parameters()]
     assert train_boxes(model, data, Budget(updates=2), crop=64, batch_size=2) == 2
     moved = [not torch.equal(p, q) for p, q in zip(model.network.parameters(), before, strict=True)]
@@ -47,7 +47,7 @@ def test_mask_r_cnn_learns(tmp_path):
     assert model.segment(data[0].image).shape == (64, 64)
 
 
-def test_the_least_score_is_the_best_on_images_held_out(monkeypatch):
+def test_the_minimum_score_has_the_best_ap_on_validation_images(monkeypatch):
     """The object has a box of score .15, another box .03: only .1 finds the one alone."""
     masks = torch.zeros(2, 1, 16, 16)
     masks[0, 0, 2:8, 2:8] = masks[1, 0, 10:14, 10:14] = 1.0

@@ -16,7 +16,7 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-def test_all_are_scored_in_one_run_beside_what_is_published(tmp_path, table):
+def test_all_methods_are_scored_in_one_run_with_published_numbers(tmp_path, table):
     made = draw_figure6(tmp_path, quick=True)
     assert (made.png.name, made.csv.name) == ("figure6.png", "figure6.csv")
     rows = table(made)
@@ -30,7 +30,7 @@ def test_all_are_scored_in_one_run_beside_what_is_published(tmp_path, table):
     assert claim.held == (made.numbers["gain low"] > 0)
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path, table, monkeypatch):
+def test_an_interrupted_run_is_resumed(tmp_path, table, monkeypatch):
     first = draw_figure6(tmp_path, quick=True)
     kept = sorted((tmp_path / "figure6").glob("*.json"))
     assert len(kept) == len(ARMS) + 2

@@ -31,7 +31,7 @@ def test_a_simplex_is_exact(rows):
             assert float(row["exact"]) == pytest.approx((groups - 2) / (2 * (groups - 1)))
 
 
-def test_what_is_found_lies_between_the_bounds(rows):
+def test_numerical_margins_are_between_the_bounds(rows):
     for row in rows:
         if row["dimensions"] == "3":
             low, high = float(row["lower_bound"]), float(row["upper_bound"])

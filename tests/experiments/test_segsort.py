@@ -78,7 +78,7 @@ def test_minutes_seeds_and_images_are_those_asked_for(tmp_path, trainings):
     assert "gpb-owt-ucm (published)" in (tmp_path / "segsort_unsupervised.csv").read_text()
 
 
-def test_a_stopped_run_goes_on_with_the_trainings_that_are_left(tmp_path, trainings, monkeypatch):
+def test_an_interrupted_run_continues_with_missing_trainings(tmp_path, trainings, monkeypatch):
     def stop(*asked):
         raise KeyboardInterrupt
 

@@ -37,7 +37,7 @@ def test_all_methods_are_scored_at_all_numbers_of_proposals(tmp_path, table):
     assert len(made.claims) == 1
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path, table, monkeypatch):
+def test_an_interrupted_run_is_resumed(tmp_path, table, monkeypatch):
     asked = {"quick": True, "seeds": 2, "images": 1}
     made = draw_table1(tmp_path, **asked)
     ours = [row for row in table(made) if row["method"] == "rpe"]

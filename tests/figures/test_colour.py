@@ -96,7 +96,7 @@ def test_ids_far_apart_are_coloured():
 
 
 @pytest.mark.parametrize("count", [0, 1, 20, 500])
-def test_as_many_colours_as_asked_for(count):
+def test_label_colours_gives_n_colours(count):
     colours = label_colours(count, seed=3)
     assert colours.shape == (count, 3)
     assert len(np.unique(colours[:20], axis=0)) == min(count, 20)

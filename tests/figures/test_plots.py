@@ -44,7 +44,7 @@ def test_a_log_without_the_column_names_those_it_has(log):
         read_series(log, x="time")
 
 
-def test_a_missing_log_is_told_in_one_line(tmp_path):
+def test_a_missing_log_is_reported_in_one_line(tmp_path):
     with pytest.raises(CongealError, match=r"cannot read .*gone\.csv: No such file"):
         plot_curves(tmp_path / "gone.csv", tmp_path / "a.png")
 

@@ -101,7 +101,7 @@ def test_what_is_far_apart_is_never_united() -> None:
     spread=st.floats(0, 1),
     seed=st.integers(0, 99),
 )
-def test_nobody_is_taken_far(dimensions: int, width: float, spread: float, seed: int) -> None:
+def test_merged_points_stay_near(dimensions: int, width: float, spread: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(400, dimensions, generator=generator, dtype=torch.float64)
     points = normalise(torch.eye(dimensions, dtype=torch.float64)[0] + spread * noise, dim=1)

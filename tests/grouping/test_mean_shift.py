@@ -98,7 +98,7 @@ def test_the_scale_of_the_weights_does_not_matter():
     torch.testing.assert_close(first, scaled)
 
 
-def test_a_point_of_weight_zero_attracts_nobody():
+def test_a_point_of_weight_zero_does_not_attract_others():
     x = sphere(20, 3)
     weights = torch.ones(1, 20, dtype=torch.float64)
     weights[0, 12:] = 0
@@ -182,7 +182,7 @@ def test_the_kernel_radius_is_three_standard_deviations_in_pixels_of_the_map():
 
 
 @pytest.mark.parametrize("radius", [None, 5.0])
-def test_masked_pixels_attract_nobody(radius):
+def test_masked_pixels_do_not_attract_others(radius):
     embedding = sphere(2, 3, 5, 6)
     mask = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(1)) > 0.4
     changed = torch.where(mask[:, None], embedding, 1.0)

@@ -16,6 +16,23 @@ from congeal.grouping import (
     SphericalKMeans,
     build_grouping,
 )
+from congeal.grouping.registry import RENAMED
+
+# Grouping, earlier name of an option, present name, and a value that is not the default.
+EARLIER_NAMES = (
+    ("mean-shift", "step_size", "eta", 0.5),
+    ("mean-shift", "reach", "kernel_radius", 3.0),
+    ("mean-shift", "smallest", "min_area", 5.0),
+    ("flat-shift", "smallest", "min_area", 5),
+    ("flat-shift", "most", "max_instances", 3),
+    ("scalar-shift", "background", "foreground_threshold", 0.25),
+    ("scalar-shift", "smallest", "min_area", 5),
+    ("scalar-shift", "overlap", "duplicate_iou", 0.75),
+    ("scalar-shift", "connected", "split_components", True),
+    ("proposals", "overlap", "max_iou", 0.75),
+    ("proposals", "smallest", "min_area", 5),
+    ("proposals", "split", "split_components", True),
+)
 
 
 @pytest.fixture
@@ -72,3 +89,22 @@ def test_options_reach_the_grouping() -> None:
 def test_what_is_wrong_is_told_in_a_line(name: str, options: dict[str, object], said: str) -> None:
     with pytest.raises(CongealError, match=said):
         build_grouping(name, **options)
+
+
+@pytest.mark.parametrize(("name", "earlier", "present", "value"), EARLIER_NAMES)
+def test_an_earlier_name_of_an_option_sets_the_option_of_the_present_name(
+    name: str, earlier: str, present: str, value: object
+) -> None:
+    assert getattr(build_grouping(name), present) != value
+    for option in (earlier, present):
+        assert getattr(build_grouping(name, **{option: value}), present) == value
+
+
+def test_every_earlier_name_is_tested() -> None:
+    listed = {(name, *pair) for name, pairs in RENAMED.items() for pair in pairs.items()}
+    assert listed == {(name, earlier, present) for name, earlier, present, _ in EARLIER_NAMES}
+
+
+def test_an_earlier_name_is_known_to_its_own_grouping_only() -> None:
+    with pytest.raises(CongealError, match="unknown option of k-means 'smallest'"):
+        build_grouping("k-means", smallest=5)

@@ -133,7 +133,7 @@ def test_perfectly_separated_groups_have_no_loss():
     assert pairwise_loss(embedding, labels, margin=0.5) == 0
 
 
-def test_one_direction_for_all_costs_what_lies_above_the_margin():
+def test_equal_directions_cost_one_minus_margin_per_pair_of_groups():
     """All similarities are 1: K (K - 1) of the K^2 pairs of groups cost 1 - alpha each."""
     labels = torch.arange(4).repeat(6).reshape(1, 4, 6)
     embedding = torch.ones(1, 3, 4, 6)
@@ -215,7 +215,7 @@ def test_a_grouping_of_no_steps_changes_nothing():
     same(loss, pairwise_loss(embedding, labels))
 
 
-def test_void_pixels_attract_nobody_in_the_grouping():
+def test_void_pixels_do_not_attract_others_in_the_grouping():
     embedding, labels = drawn(seed=12)
     grouping = MeanShift(concentration=5.0, steps=2, kernel_radius=4.0)
     moved = embedding.clone()

@@ -122,7 +122,7 @@ def assert_balanced(labels, drawn):
 
 @given(label_maps, st.integers(1, 80))
 @settings(deadline=None, max_examples=40)
-def test_balanced_sampling_takes_as_many_of_each_group_as_it_has(labels, samples):
+def test_balanced_sampling_takes_at_most_the_pixels_of_a_group(labels, samples):
     labels = labels.clamp(min=0)
     assert_balanced(labels, draw(labels, samples=samples, sampling="balanced")[0])
 

@@ -173,7 +173,7 @@ def test_means_are_over_objects_and_images():
     assert contour.compute()["contour_f1@5"] == pytest.approx(np.mean(means))
 
 
-def test_of_nothing_seen_nothing_can_be_said():
+def test_scores_without_any_image_are_nan():
     for metric in (DavisMetric(), BoundaryIouMetric(), ContourF1Metric()):
         counted = ("images", "objects")
         assert all(np.isnan(v) for k, v in metric.compute().items() if k not in counted)

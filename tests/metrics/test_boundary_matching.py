@@ -63,7 +63,7 @@ def test_a_corner_is_marked_where_its_block_holds_two_labels(labels):
     np.testing.assert_array_equal(corner_boundaries(labels), corners_slowly(labels))
 
 
-def test_matched_pixels_are_as_many_as_the_official_program_finds():
+def test_the_number_of_matched_pixels_equals_that_of_the_official_program():
     golden = np.load(GOLDEN / "correspond.npz")
     preds, trues = (unpacked(golden[name], golden["shape"]) for name in ("bmap1", "bmap2"))
     for k, (pred, true) in enumerate(zip(preds, trues, strict=True)):

@@ -155,7 +155,7 @@ def test_merged_metrics_score_as_one_that_saw_everything(split):
     assert merged.compute() == pytest.approx(whole.compute(), abs=1e-12)
 
 
-def test_of_nothing_seen_nothing_can_be_said():
+def test_scores_without_any_image_are_nan():
     scores = BsdsRegionMetric([1]).compute()
     assert scores.pop("images") == 0
     assert all(np.isnan(v) for n, v in scores.items() if not n.endswith("threshold"))

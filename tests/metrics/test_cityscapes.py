@@ -131,7 +131,7 @@ def test_the_curve_has_one_point_for_each_score():
 
 
 @pytest.mark.parametrize(("value", "rows"), [(CAR, 12), (1, 12), (26001, 9)])
-def test_what_lies_on_void_groups_or_tiny_objects_is_dropped(value, rows):
+def test_predictions_on_void_groups_or_tiny_objects_are_ignored(value, rows):
     ids = scene((0, 20, 26000))
     ids[:rows, 90:] = value
     guess = np.zeros((2, 40, 100), bool)

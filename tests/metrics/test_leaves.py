@@ -148,7 +148,7 @@ def test_parts_merge_into_the_whole_and_can_be_pickled():
     assert merged.compute() == pytest.approx(whole.compute(), abs=1e-12)
 
 
-def test_of_nothing_seen_nothing_can_be_said():
+def test_scores_without_any_image_are_nan():
     found = LeafMetric().compute()
     assert found.pop("images") == 0
     assert np.isnan(list(found.values())).all()

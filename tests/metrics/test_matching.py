@@ -321,7 +321,7 @@ def test_computed_names_are_those_of_the_evaluation_file():
     assert (scores["images"], scores["objects"], scores["predicted"]) == (1, 4, 4)
 
 
-def test_of_nothing_seen_nothing_can_be_said():
+def test_scores_without_any_image_are_nan():
     found = MatchingMetric().compute()
     assert [found.pop(name) for name in ("images", "objects", "predicted")] == [0, 0, 0]
     assert np.isnan(list(found.values())).all()

@@ -143,7 +143,7 @@ def test_truth_and_prediction_cannot_be_swapped_since_they_have_no_order(name):
     assert given[:2] == ["prediction", "truth"] or given[0] == "truth"
 
 
-def test_no_other_name_stands_for_truth_or_prediction():
+def test_truth_and_prediction_have_no_other_names():
     others = {"true", "pred", "target", "preds", "ids", "annotators", "segmentation", "guess"}
     for one in {**FUNCTIONS, **UPDATES}.values():
         assert not others & set(inspect.signature(one).parameters)

@@ -227,7 +227,7 @@ def test_empty_maps_and_void_everywhere_have_their_counts(true, pred, counts):
     )
 
 
-def test_of_nothing_seen_nothing_can_be_said():
+def test_scores_without_any_image_are_nan():
     found = PanopticMetric([1], [2]).compute()
     assert all(math.isnan(v) for k, v in found.items() if k.startswith(("pq", "sq", "rq")))
 

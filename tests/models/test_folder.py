@@ -86,7 +86,7 @@ def test_a_save_cut_off_between_two_files_leaves_a_whole_model(
 
 
 @pytest.mark.parametrize("step", ["config", "weights"])
-def test_a_full_disk_keeps_the_old_model_and_leaves_no_rubbish(
+def test_a_full_disk_keeps_the_old_model_and_leaves_no_temporary_files(
     tiny, model, saved, monkeypatch, step
 ):
     def full(*args, **kwargs):

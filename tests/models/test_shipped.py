@@ -65,7 +65,7 @@ def test_what_is_no_model_folder_is_told_apart(shelf, tmp_path, make, said):
 
 
 @pytest.mark.parametrize("info", list_models(), ids=lambda info: info.name)
-def test_what_comes_with_the_package_is_small_loads_and_tells_where_it_comes_from(info):
+def test_shipped_models_are_small_loadable_and_state_their_source(info):
     assert info.megabytes < 4
     assert info.licence
     assert info.metrics["matching_ap@0.5"] > 0.8

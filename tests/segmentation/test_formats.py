@@ -94,7 +94,7 @@ def test_an_unknown_format_suggests_the_nearest(result, tmp_path):
 @pytest.mark.parametrize(
     "name", ["a.png", "a.tif", "a.json", "a.csv", "a.zip", "a.geojson", "a_overlay.png"]
 )
-def test_the_file_name_tells_the_format(result, tmp_path, name):
+def test_the_file_name_selects_the_format(result, tmp_path, name):
     path = result.save(tmp_path / name, np.zeros(result.shape))
     starts = {".png": b"\x89PNG", ".tif": b"II", ".json": b"{", ".csv": b"image,label,"}
     starts |= {".zip": b"PK", ".geojson": b"{"}
@@ -114,7 +114,7 @@ def test_the_file_name_tells_the_format(result, tmp_path, name):
         (lambda r, f: r.save_csv(f / "a.csv", np.zeros((3, 3))), "size"),
     ],
 )
-def test_what_cannot_be_written_is_told_and_leaves_nothing(result, tmp_path, save, told):
+def test_a_failed_write_is_reported_and_leaves_no_file(result, tmp_path, save, told):
     with pytest.raises(CongealError, match=told):
         save(result, tmp_path)
     assert list(tmp_path.iterdir()) == []

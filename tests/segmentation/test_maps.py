@@ -36,7 +36,7 @@ def boundary():
     return np.random.default_rng(0).random(SHAPE, np.float32)
 
 
-def test_a_result_keeps_its_maps_beside_the_objects_and_through_a_selection(semantic, boundary):
+def test_a_result_keeps_its_maps_after_a_selection_of_objects(semantic, boundary):
     labels = np.zeros(SHAPE, int)
     labels[:2], labels[4:] = 1, 2
     result = Segmentation.from_labels(
@@ -108,7 +108,7 @@ def test_changing_what_was_given_does_not_change_the_maps(semantic, boundary):
         ({"semantic": [[2]], "probabilities": [[[1]], [[0]]]}, "classes 0 to 2, got 2"),
     ],
 )
-def test_what_is_no_map_is_told_in_one_line(maps, told):
+def test_invalid_maps_are_rejected_in_one_line(maps, told):
     with pytest.raises(CongealError, match=told) as caught:
         Segmentation.from_maps(**maps)
     assert "\n" not in str(caught.value)
@@ -171,7 +171,7 @@ def test_ucm_holds_the_regions_of_the_boundary_map(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["labels", "tiff", "coco", "csv", "boundary", "probabilities"])
-def test_a_format_of_what_the_result_lacks_is_told_and_nothing_written(tmp_path, semantic, name):
+def test_a_format_without_data_is_rejected_and_nothing_written(tmp_path, semantic, name):
     with pytest.raises(CongealError, match=r"cannot write .* got Segmentation") as caught:
         Segmentation.from_maps(semantic).save_as(name, tmp_path, "a.png")
     assert "\n" not in str(caught.value)

@@ -139,7 +139,7 @@ def test_a_disc_is_rounder_than_a_stick():
     assert stick["circularity"] < 0.2
 
 
-def test_objects_at_the_edge_of_the_image_are_told():
+def test_objects_at_the_image_border_are_marked():
     labels = np.zeros((9, 12), int)
     labels[0, 3], labels[4, 4], labels[3, 11], labels[8, 6], labels[5, 0] = 1, 2, 3, 4, 5
     rows = Segmentation.from_labels(labels).measurements()

@@ -93,11 +93,11 @@ def test_equal_planes_give_each_object_one_number():
     assert (found == found[0]).all()
 
 
-def test_an_object_that_parts_goes_on_in_the_part_that_overlaps_more():
+def test_a_split_object_continues_in_the_part_of_larger_iou():
     assert row([1, 1, 1, 1, 1], [4, 4, 4, 3, 3]) == [[1, 1, 1, 1, 1], [1, 1, 1, 2, 2]]
 
 
-def test_of_two_that_meet_the_one_that_overlaps_more_goes_on():
+def test_of_two_merged_objects_the_one_of_larger_iou_continues():
     assert row([1, 1, 2, 2, 2], [5, 5, 5, 5, 5]) == [[1, 1, 2, 2, 2], [2, 2, 2, 2, 2]]
 
 
@@ -111,14 +111,14 @@ def test_less_overlap_than_asked_begins_another_object():
     assert stitch_planes(planes, min_iou=0.26).max() == 2
 
 
-def test_an_object_may_be_missing_in_as_many_planes_as_the_gap_says():
+def test_an_object_may_be_missing_in_max_gap_planes():
     planes = [[[1, 1]], [[0, 0]], [[0, 0]], [[1, 1]]]
     counts = [int(stitch_planes(planes, max_gap=gap).max()) for gap in range(3)]
     assert counts == [2, 2, 1]
     assert not stitch_planes(planes, max_gap=2)[1:3].any()
 
 
-def test_what_goes_on_in_the_next_plane_is_not_taken_over_a_gap():
+def test_an_object_with_a_successor_in_the_next_plane_is_not_matched_over_a_gap():
     planes = [[[1, 1, 1]], [[1, 0, 0]], [[1, 2, 2]]]
     assert stitch_planes(planes, max_gap=1)[:, 0].tolist() == [[1, 1, 1], [1, 0, 0], [1, 2, 2]]
 

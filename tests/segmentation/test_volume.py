@@ -64,7 +64,7 @@ def test_a_volume_without_an_object_is_one_too():
     assert (len(volume), volume.labels.shape, volume.measure()) == (0, (2, 3, 4), [])
 
 
-def test_the_tiff_tells_axes_and_sizes(drawn, tmp_path):
+def test_the_tiff_has_axes_and_sizes(drawn, tmp_path):
     path = drawn.save(tmp_path / "a.tif", MICRO)
     with tifffile.TiffFile(path) as tiff:
         assert tiff.series[0].axes == "ZYX"
@@ -79,7 +79,7 @@ def test_more_objects_than_16_bits_number_are_written_with_32(tmp_path):
     assert (read_pixel_size(path), read_plane_distance(path)) == (0.5, 2.0)
 
 
-def test_a_file_without_sizes_tells_none(drawn, tmp_path):
+def test_a_file_without_sizes_has_none(drawn, tmp_path):
     path = drawn.save(tmp_path / "a.tif")
     assert read_plane_distance(path) is None
     assert tifffile.imread(path).shape == drawn.labels.shape

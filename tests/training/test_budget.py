@@ -83,7 +83,7 @@ def test_batch_and_crop_follow_from_the_speed(timed, as_fast_as, capsys, per_pix
     assert ("few updates" in said) == (per_pixel == 1)
 
 
-def test_few_updates_are_told_otherwise_of_a_training_that_starts_from_a_model():
+def test_the_note_on_few_updates_differs_for_fine_tuning():
     config = TrainConfig(batch_size=4, crop=128, max_minutes=1)
     assert expectation_lines(config, 9)[0] == "about 9 updates of 4 x 128 px in 1 minute"
     assert "so the model will learn little" in expectation_lines(config, 9)[1]

@@ -95,7 +95,7 @@ def test_the_clock_stops_between_updates_only():
     assert stopped == [False, False, False, True]
 
 
-def test_the_clock_goes_on_until_the_end():
+def test_the_clock_stops_the_training_at_its_end():
     run = trainer(3)
     Clock().on_train_batch_end(run, SimpleNamespace(progress=0.99), None, None, 0)
     assert not run.should_stop

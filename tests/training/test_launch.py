@@ -72,7 +72,7 @@ sys.exit(2 if os.environ["RANK"] == "1" else {LOST})
         run(script)
 
 
-def test_the_first_process_speaks_for_itself(capfd):
+def test_errors_of_the_first_process_are_reported_by_itself(capfd):
     script = """
 import os, sys
 print("error: the same for all", file=sys.stderr)

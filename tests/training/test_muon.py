@@ -142,7 +142,7 @@ def test_a_closure_is_called_once_and_its_loss_given_back():
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_state_taken_up_goes_on_as_if_never_left(fused):
+def test_a_restored_state_continues_as_without_interruption(fused):
     model = network().float()
     model_inputs = drawn(2, 3, 8, 8).float()
 

@@ -152,7 +152,7 @@ def test_each_stage_trains_its_part_and_leaves_the_other_alone(brief, model, tmp
     assert torch.equal(found.scale_of, torch.ones(1))
 
 
-def test_the_loss_is_told_stage_and_progress_and_the_log_names_them(brief, model, tmp_path):
+def test_the_loss_gets_stage_and_progress_and_the_log_has_them(brief, model, tmp_path):
     folder = brief(tmp_path / "model", model=model, epochs=20, steps_per_epoch=1)
     stages = [one[0] for one in model.seen]
     assert stages == ["map"] * 10 + ["verdict"] * 10

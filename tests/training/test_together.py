@@ -107,7 +107,7 @@ def test_the_weights_are_those_of_one_process(pair):
         assert (value.double() - two[name].double()).abs().max() < 1e-4, name
 
 
-def test_only_the_first_process_speaks_and_writes(pair):
+def test_only_the_first_process_prints_and_writes(pair):
     one, two, (stdout, stderr) = pair
     assert stdout.count("model:") == 1
     assert stderr.count("--print-config") == 1

@@ -86,7 +86,7 @@ _PixelSize: TypeAlias = Annotated[
     typer.Option(
         "--pixel-size",
         help="Micrometres per pixel of the images, which are resized to that of the training. "
-        "Left out: what a TIFF tells.",
+        "Default: that of a TIFF.",
         metavar="UM",
     ),
 ]

@@ -35,7 +35,7 @@ _Arguments: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="[MODEL] IMAGES",
-        help="Model folder or name (left out: the one that ships), then images, folders of "
+        help="Model folder or name (default: the shipped model), then images, folders of "
         "images, or patterns such as 'scans/*.tif'.",
     ),
 ]
@@ -50,10 +50,10 @@ _Format: TypeAlias = Annotated[
     typer.Option(
         "--format",
         "-f",
-        help="What to write: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
-        "(QuPath), semantic, boundary, probabilities, ucm (regions by strength), cityscapes "
-        "(for its benchmark), as far as the model gives them. Give it several times for "
-        "several. Left out: overlay, and labels or semantic or boundary.",
+        help="Output format: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
+        "(QuPath), semantic, boundary, probabilities, ucm (contour map), or cityscapes (for its "
+        "benchmark); depends on the model. Repeat for several. Default: overlay, and labels, "
+        "semantic or boundary.",
         metavar="NAME",
     ),
 ]
@@ -61,7 +61,7 @@ _Overwrite: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Make results again that are there; needed when the model or a setting changed. "
+        help="Replace existing results; needed if the model or a setting changed. "
         "Files that congeal.jsonl does not list are never replaced.",
     ),
 ]
@@ -69,23 +69,23 @@ _Table: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--table",
-        help="Write objects.csv too, one table of all images, and the table of each (csv).",
+        help="Also write objects.csv, a table of all images, and a table per image (csv).",
     ),
 ]
 _Coco: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--coco",
-        help="Write coco.json too, one COCO document of all images under their own names, and "
-        "the document of each (coco).",
+        help="Also write coco.json, a COCO document of all images with their file names, and a "
+        "document per image (coco).",
     ),
 ]
 _Channels: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--channels",
-        help="Which channels of the images to take, from 0, in this order, such as 0,2,1. Left "
-        "out: those that the model was trained on, for most models gray or RGB.",
+        help="Channels of the images to use, from 0, in this order, such as 0,2,1. Default: "
+        "those of the training, for most models gray or RGB.",
         metavar="LIST",
         rich_help_panel="Channels and units",
     ),
@@ -94,8 +94,8 @@ _Stack: TypeAlias = Annotated[
     str,
     typer.Option(
         "--stack",
-        help="Files of several pages: error, each page an image called NAME_z001 (planes) or "
-        "NAME_t001 (time), and so on, or all planes one volume with objects in 3-D (volume).",
+        help="Files of several pages: error; planes or time (each page is an image NAME_z001 or "
+        "NAME_t001, and so on); or volume (all planes are one volume with objects in 3-D).",
         metavar="NAME",
         rich_help_panel="Stacks and volumes",
     ),
@@ -104,7 +104,7 @@ _Stitch: TypeAlias = Annotated[
     float,
     typer.Option(
         "--stitch",
-        help="Of volumes: overlap (IoU) from which objects of neighbouring planes are one.",
+        help="For volumes: minimum IoU to match objects of neighbouring planes.",
         metavar="IOU",
         rich_help_panel="Stacks and volumes",
     ),
@@ -113,7 +113,7 @@ _PlaneDistance: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--plane-distance",
-        help="Of volumes: micrometres between planes. Left out: what a TIFF tells.",
+        help="For volumes: micrometres between planes. Default: that of a TIFF.",
         metavar="UM",
         rich_help_panel="Stacks and volumes",
     ),
@@ -122,8 +122,8 @@ _PixelSize: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--pixel-size",
-        help="Micrometres per pixel: images are resized to that of the model's training, label "
-        "TIFFs and tables tell it. Left out: what a TIFF tells.",
+        help="Micrometres per pixel: images are resized to that of the training; stored in label "
+        "TIFFs and tables. Default: that of a TIFF.",
         metavar="UM",
         rich_help_panel="Channels and units",
     ),
@@ -132,8 +132,8 @@ _Explain: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--explain",
-        help="Show what each segment is like in the training images: a sheet for each image and "
-        "a page, in the folder explanations. For models with an index (congeal index).",
+        help="Show the most similar training segments of each segment: a sheet per image and a "
+        "page, in the folder explanations. For models with an index (congeal index).",
     ),
 ]
 _Units: TypeAlias = Annotated[
@@ -177,9 +177,9 @@ def segment(
 ) -> None:
     """Find the objects of images and write them as files.
 
-    Results are named after their images. What is done is skipped, so the same command goes on
-    where an earlier one stopped, and several may write to one folder. A broken image is reported
-    and the others are done (exit code 1).
+    Results are named after their images. Existing results are skipped, so the same command resumes
+    an interrupted one, and several commands may write to one folder. Broken images are reported,
+    and the others are segmented (exit code 1).
     """
     chosen, images = split_model(arguments, model)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "processes": processes}

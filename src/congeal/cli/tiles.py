@@ -31,8 +31,8 @@ Tile: TypeAlias = Annotated[
     int | None,
     typer.Option(
         "--tile",
-        help="Side in pixels of the tiles that larger images are cut into. Left out: images that "
-        "fit in memory whole, others in tiles of 2,048 at most.",
+        help="Side of the tiles of larger images, in pixels. Default: no tiles for images that "
+        "fit in memory, else tiles of at most 2,048.",
         metavar="PX",
         rich_help_panel=LARGE,
     ),
@@ -41,8 +41,8 @@ Overlap: TypeAlias = Annotated[
     int | None,
     typer.Option(
         "--overlap",
-        help="Pixels that neighbouring tiles share: more than the diameter of most objects. Left "
-        "out: four times that of the median one, 256 at least.",
+        help="Overlap of neighbouring tiles in pixels, more than the diameter of most objects. "
+        "Default: four times the median diameter, at least 256.",
         metavar="PX",
         rich_help_panel=LARGE,
     ),
@@ -51,7 +51,7 @@ Seams: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--seam-report",
-        help="Report on objects at tile edges: numbers and a picture of each image, in the folder "
+        help="Report on objects at tile edges: numbers and a picture per image, in the folder "
         "seams.",
         rich_help_panel=LARGE,
     ),
@@ -79,7 +79,7 @@ Block: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--block",
-        help="For job arrays: compute part I of N of the tiles, write no result.",
+        help="For job arrays: compute part I of N of the tiles, without results.",
         metavar="I/N",
         rich_help_panel=LARGE,
     ),
@@ -88,7 +88,7 @@ Merge: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--merge",
-        help="Write the results of tiles that are there; compute none.",
+        help="Write the results of computed tiles, without computing any.",
         rich_help_panel=LARGE,
     ),
 ]
@@ -96,7 +96,7 @@ Plane: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--plane",
-        help="Of a stack, with --output NAME.zarr: which plane to take, such as t=0,z=4.",
+        help="For stacks with --output NAME.zarr: the plane to segment, such as t=0,z=4.",
         metavar="LIST",
         rich_help_panel=LARGE,
     ),
@@ -105,7 +105,7 @@ Axes: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--axes",
-        help="Of a Zarr array that does not tell its axes: a letter each, such as zyx.",
+        help="Axes of a Zarr array without metadata, one letter each, such as zyx.",
         metavar="LETTERS",
         rich_help_panel=LARGE,
     ),

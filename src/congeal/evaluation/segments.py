@@ -19,14 +19,14 @@ from congeal.evaluation.memory import Memory
 from congeal.labels import VOID
 from congeal.segmentation import Segmentation, Segmenter
 
-__all__ = ["EmbeddingSegmenter", "SegmentPrototypes", "build_memory", "segments_of"]
+__all__ = ["EmbeddingSegmenter", "LabelledSegments", "build_memory", "segments_of"]
 
 Labels = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentPrototypes:
+class LabelledSegments:
     """The segments of an image or several.
 
     Attributes:
@@ -86,11 +86,11 @@ def build_memory(
     )
 
 
-def _with_class(found: SegmentPrototypes) -> tuple[Values, Labels]:
+def _with_class(found: LabelledSegments) -> tuple[Values, Labels]:
     return found.prototypes[found.classes >= 0], found.classes[found.classes >= 0]
 
 
-def segments_of(comparison: Comparison) -> SegmentPrototypes:
+def segments_of(comparison: Comparison) -> LabelledSegments:
     """Prototype, class and area of each predicted object of an image.
 
     Raises:
@@ -117,7 +117,7 @@ def segments_of(comparison: Comparison) -> SegmentPrototypes:
         embedding.reshape(len(embedding), -1).T.astype(np.float64)
     )  # (N, D)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return SegmentPrototypes(
+    return LabelledSegments(
         np.asarray(sums / np.maximum(lengths, 1e-12)),
         _majority(comparison.labels, comparison.true_classes, count),
         np.bincount(comparison.labels.ravel(), minlength=count + 1)[1:],

@@ -1,8 +1,7 @@
-"""Figures and tables of the papers, each a command that rebuilds it from the parts that ship.
+"""Experiments that reproduce figures and tables of the papers with the code of this package.
 
-Every experiment leaves a picture and the numbers in it. Nothing is a re-typed formula: the loss
-curve goes through the loss, the trajectories through automatic differentiation, and the digits
-through a network that is really trained.
+Every experiment writes a picture and its numbers. It evaluates the actual losses, gradients and
+groupings rather than separate formulas, and trains networks where the paper does.
 
 Example:
     >>> from congeal.experiments import EXPERIMENTS

@@ -1,10 +1,10 @@
-"""What each choice of RPE gains, on drawn digits (ablations of section 3).
+"""Ablations of RPE on drawn digits (section 3).
 
-A small network learns to group drawn digits, again and again: mean-shift steps, margin, dimensions,
-sampling ratio, step length and weighting change one at a time, all else stays as in the base. Each
-variant has several seeds, and its interval is over them. Scored is the AP at IoU .5 of the digits
-of validation images, grouped by 10 mean-shift steps. Scores stay in the output folder, so that a
-run that was stopped goes on.
+A small network is trained to group drawn digits. Mean-shift steps, margin, dimensions, sampling
+ratio, step length and weighting are changed one at a time; all other settings are those of the
+base. Each variant is trained with several seeds, and has a confidence interval over them. The
+score is AP at IoU .5 on validation images, after 10 mean-shift steps. Scores are kept in the
+output folder, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -39,21 +39,22 @@ __all__ = ["ABLATIONS", "Variant", "draw_ablations", "score_variant", "unweighte
 
 Row = dict[str, Any]
 
-DECODING_STEPS = 10  # of mean shift after the training, as in the paper's toy
-SMALLEST = 8.0  # pixels of the embedding that a mode needs
+DECODING_STEPS = 10  # mean-shift steps of decoding, as in the toy example of the paper
+MIN_AREA = 8.0  # minimum pixels of the embedding per mode
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Choices of the method.
+    """Settings of a variant.
 
     Args:
-        steps: of mean shift that the loss runs through.
+        steps: mean-shift steps in the loss.
         margin: alpha, in calibrated cosine.
         dimensions: D of the embedding.
-        ratio: share of the pixels of an image that the loss draws, without replacement.
+        ratio: share of the pixels of an image sampled for the loss, without replacement.
         eta: step length of mean shift.
-        weighting: pairs weigh 1 / (K^2 n_i n_j), every object alike; else every pair alike.
+        weighting: weights 1 / (K^2 n_i n_j) of pairs, equal for all objects; else equal for all
+            pairs.
     """
 
     steps: int = 1
@@ -72,18 +73,18 @@ ABLATIONS: Mapping[str, Sequence[Any]] = {
     "eta": (0.25, 0.5, 1.0),
     "weighting": (False, True),
 }
-"""Values of each choice that are tried, by its name."""
+"""Tested values of each setting, by its name."""
 
 
 @dataclass(frozen=True)
 class AblationEffort:
-    """How much is trained and scored.
+    """Amount of training and evaluation.
 
     Args:
-        toy: steps, images, batch and rate of each training.
+        toy: steps, images, batch size and learning rate of each training.
         seeds: trainings of each variant.
-        scored: validation images.
-        values: of each choice at most so many.
+        scored: number of validation images.
+        values: maximum number of values of each setting; None: all.
     """
 
     toy: Toy
@@ -99,13 +100,13 @@ QUICK = AblationEffort(Toy(steps=2, batch=2, images=4), seeds=2, scored=2, value
 def draw_ablations(
     folder: str | Path, *, quick: bool = False, seed: int = 0, seeds: int | None = None
 ) -> FigureResult:
-    """Train variants of the method on drawn digits, and score each with an interval over seeds.
+    """Train variants on drawn digits; score each, with a confidence interval over seeds.
 
     Args:
-        folder: where ``ablations.png`` and ``ablations.csv`` go, and the scores, in ``ablations``;
-            a training that is there already is not repeated.
-        quick: two updates and two values of each choice, only to see that it runs.
-        seed: first of the seeds.
+        folder: for ``ablations.png`` and ``ablations.csv``, and the scores in ``ablations``;
+            existing trainings are not repeated.
+        quick: two updates and two values of each setting, as a smoke test.
+        seed: first seed.
         seeds: trainings of each variant, 3 when None.
 
     Returns:
@@ -132,7 +133,7 @@ def draw_ablations(
 
 
 def _kept(folder: Path, variant: Variant, effort: AblationEffort, seed: int) -> float:
-    """Score of one training; one that an earlier run left is read."""
+    """Score of one training; read from the folder if it exists."""
     own = place_of(folder / "ablations", *asdict(variant).values(), seed)
     asked = {**asdict(variant), **asdict(effort.toy), "scored": effort.scored}
     make = partial(score_variant, variant, effort, seed)
@@ -154,11 +155,11 @@ def score_variant(variant: Variant, effort: AblationEffort, seed: int) -> float:
 
 
 def unweighted_loss(unit: Tensor, groups: Tensor, margin: float) -> Tensor:
-    """The pairwise loss in which every pair weighs the same, so that large groups count most.
+    """The pairwise loss with equal weights for all pairs, dominated by large groups.
 
     Args:
-        unit: ``(N, D)`` vectors of length one.
-        groups: ``(N,)``.
+        unit: ``(N, D)`` unit vectors.
+        groups: ``(N,)``, group of each.
         margin: alpha.
 
     Example:
@@ -166,9 +167,9 @@ def unweighted_loss(unit: Tensor, groups: Tensor, margin: float) -> Tensor:
         >>> round(float(unweighted_loss(unit, torch.tensor([0, 1, 1]), 0.5)), 4)
         0.2222
     """
-    likeness = (1 + unit @ unit.T) / 2
+    similarity = (1 + unit @ unit.T) / 2
     same = groups[:, None] == groups
-    return torch.where(same, 1 - likeness, (likeness - margin).clamp_min(0)).mean()
+    return torch.where(same, 1 - similarity, (similarity - margin).clamp_min(0)).mean()
 
 
 def _train(variant: Variant, toy: Toy, seed: int) -> RPE:
@@ -199,7 +200,7 @@ def _shift(variant: Variant, steps: int) -> MeanShift:
 
 
 def _loss(embedding: Tensor, labels: Tensor, variant: Variant, chance: torch.Generator) -> Tensor:
-    """Mean over the batch and the mean-shift steps; background is one more group."""
+    """Mean over batch and mean-shift steps; background is one more group."""
     samples = max(2, round(variant.ratio * labels[0].numel()))
     shift = _shift(variant, variant.steps)
     if variant.weighting:
@@ -217,10 +218,10 @@ def _loss(embedding: Tensor, labels: Tensor, variant: Variant, chance: torch.Gen
 
 @torch.inference_mode()
 def _groups(model: RPE, image: Tensor, variant: Variant) -> NDArray[np.int64]:
-    """Label map ``(h, w)`` of the modes, the largest of which is the background."""
+    """Label map ``(h, w)`` of the modes; the largest group is the background."""
     shifted = _shift(variant, DECODING_STEPS)(model(image[None]).embedding)[-1][0]
     points = shifted.flatten(1).T
-    modes = find_modes(points, margin=variant.margin, min_mass=SMALLEST)
+    modes = find_modes(points, margin=variant.margin, min_mass=MIN_AREA)
     if not len(modes):
         return np.zeros(tuple(shifted.shape[1:]), np.int64)
     nearest = assign_to_modes(points, modes)
@@ -240,7 +241,7 @@ def _means(rows: list[Row]) -> dict[tuple[str, float], tuple[float, float]]:
 
 
 def _paired(rows: list[Row], choice: str, better: float, worse: float) -> tuple[float, float]:
-    """Mean difference of two values of a choice, seed by seed, and the half width; else NaN."""
+    """Mean paired difference of two values of a setting, and half width; NaN if not available."""
     of = [
         [row["ap@0.5"] for row in rows if (row["choice"], row["value"]) == (choice, value)]
         for value in (better, worse)
@@ -257,7 +258,7 @@ CLAIMS = (
     ("dimensions", 64.0, 3.0, "more dimensions hold more objects apart"),
     ("weighting", 1.0, 0.0, "weighting pairs by the size of objects is better than none"),
 )
-"""Choice, the value that should be better, the other one, and the claim."""
+"""Setting, value that should be better, other value, and claim."""
 
 
 def _claims(rows: list[Row]) -> list[Claim]:

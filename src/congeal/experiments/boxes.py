@@ -1,7 +1,7 @@
-"""Mask R-CNN of torchvision on an encoder of ours, as something to compare with.
+"""Mask R-CNN of torchvision with an encoder of this package, as a baseline.
 
-He et al., Mask R-CNN, ICCV 2017. It sees the crops that the methods of the package see: the same
-images, augmentation and order of draws.
+He et al., Mask R-CNN, ICCV 2017. Its training crops are those of the methods of this package: the
+same images, augmentation and order.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ __all__ = ["BoxSegmenter", "Budget", "train_boxes"]
 
 CHANNELS = 64  # of the feature pyramid and of the mask head
 HIDDEN = 256  # width of the box head
-REGIONS = 48  # regions of an image that the heads learn from; a quarter of them on objects
-PROPOSALS = 256  # of an image, before and after non-maximum suppression
+REGIONS = 48  # sampled regions per image for training the heads; a quarter are positive
+PROPOSALS = 256  # per image, before and after non-maximum suppression
 ANCHORS = (16, 32, 64, 128)  # px, sides of anchors at strides 4, 8, 16 and 32
 RATIOS = (0.33, 1.0, 3.0)  # height over width
-RATE = 2e-3  # highest learning rate of AdamW; of 5e-4 and 2e-3 the better on validation images
-WARMUP = 50  # updates over which the rate rises
-LEAST_SCORES = (0.5, 0.7, 0.3, 0.2, 0.1, 0.05)  # to choose from; of equal ones the first
-LEAST_PIXELS = 4  # smaller parts of objects at the rim of a crop are no targets
+RATE = 2e-3  # maximum learning rate of AdamW; better than 5e-4 on validation images
+WARMUP = 50  # updates during which the learning rate rises
+MIN_SCORES = (0.5, 0.7, 0.3, 0.2, 0.1, 0.05)  # candidates; the first wins ties
+MIN_PIXELS = 4  # smaller parts of objects at the border of a crop are ignored
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a training lasts: minutes, or updates if those are given."""
+    """Length of a training: updates if given, else minutes."""
 
     minutes: float = 10.0
     updates: int | None = None
 
     def share(self, started: float, updates: int) -> float:
-        """Share of the training that is over, from 0; 1 is the end."""
+        """Finished share of the training, from 0 to 1."""
         if self.updates is not None:
             return updates / self.updates
         return (now() - started) / (60 * self.minutes)
 
 
 class _Pyramid(nn.Module):
-    """Features of an encoder from stride 4 on, as torchvision takes them."""
+    """Feature pyramid on an encoder from stride 4 on, as a backbone of torchvision."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -78,13 +78,13 @@ class _Pyramid(nn.Module):
 
 
 class BoxSegmenter:
-    """Mask R-CNN for one class; where masks overlap the higher score has the pixel.
+    """Mask R-CNN for one class; where masks overlap, the higher score wins.
 
     Args:
         encoder: name of a timm encoder, or ``"compact"``.
         pretrained: start from its ImageNet weights.
-        side: shorter side in pixels at which images are shown, their own.
-        least_score: objects that score less go.
+        side: shorter side in pixels of the network's input.
+        min_score: minimum score of an object.
 
     Example:
         >>> import numpy as np
@@ -99,12 +99,12 @@ class BoxSegmenter:
         *,
         pretrained: bool = False,
         side: int = 128,
-        least_score: float = 0.5,
+        min_score: float = 0.5,
     ) -> None:
         trunk = build_encoder(encoder, 3, pretrained=pretrained, output_stride=32)
         backbone = _Pyramid(trunk)
         levels = len(backbone.used)
-        self.least_score = least_score
+        self.min_score = min_score
         self.network = MaskRCNN(
             backbone,
             rpn_anchor_generator=AnchorGenerator(
@@ -121,21 +121,22 @@ class BoxSegmenter:
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
         """Find the objects of an image ``(H, W, 3)``."""
-        return self._describe(self._find(image), image.shape[:2], self.least_score)
+        return self._describe(self._find(image), image.shape[:2], self.min_score)
 
     def tune(self, held_out: Dataset) -> float:
-        """Take the least score with the highest AP at IoU .5 on images held out, and give it."""
+        """Set and return the minimum score with the highest AP at IoU .5 on validation images."""
         found = [(self._find(sample.image), sample.labels) for sample in held_out]
 
-        def quality(least: float) -> float:
+        def quality(min_score: float) -> float:
             metric = MatchingMetric((0.5,))
             for boxes, truth in found:
                 size = (truth.shape[0], truth.shape[1])
-                metric.update(prediction=self._describe(boxes, size, least).labels, truth=truth)
+                result = self._describe(boxes, size, min_score)
+                metric.update(prediction=result.labels, truth=truth)
             return metric.compute()["matching_ap@0.5"]
 
-        self.least_score = max(LEAST_SCORES, key=quality)
-        return self.least_score
+        self.min_score = max(MIN_SCORES, key=quality)
+        return self.min_score
 
     @torch.inference_mode()
     def _find(self, image: NDArray[Any]) -> dict[str, Tensor]:
@@ -144,20 +145,20 @@ class BoxSegmenter:
         return found
 
     def _describe(
-        self, found: dict[str, Tensor], size: tuple[int, ...], least: float
+        self, found: dict[str, Tensor], size: tuple[int, ...], min_score: float
     ) -> Segmentation:
-        sure = found["scores"] >= least
-        masks = (found["masks"][sure, 0] > 0.5).numpy()
+        keep = found["scores"] >= min_score
+        masks = (found["masks"][keep, 0] > 0.5).numpy()
         return Segmentation.from_masks(
-            masks.reshape(-1, *size), scores=found["scores"][sure].numpy()
+            masks.reshape(-1, *size), scores=found["scores"][keep].numpy()
         )
 
 
 def _narrow_heads() -> dict[str, Any]:
-    """Heads for one class that learn in minutes on a processor.
+    """Heads for one class that can be trained in minutes on a CPU.
 
-    With torchvision's own, of 256 channels and 512 regions an image, an update of eight crops of
-    128 x 128 takes 16 s of one core, forty times what RPE takes.
+    With the default heads of torchvision (256 channels, 512 regions per image) an update with eight
+    crops of 128 x 128 pixels takes 16 s on one core, forty times as long as RPE.
     """
     return {
         "box_head": TwoMLPHead(CHANNELS * 7 * 7, HIDDEN),
@@ -187,15 +188,15 @@ def train_boxes(
     batch_size: int = 4,
     seed: int = 0,
 ) -> int:
-    """Train by AdamW at a rate that falls to 0 at the end of the budget.
+    """Train with AdamW; the learning rate falls to 0 at the end of the budget.
 
     Args:
-        model: whose network learns.
-        dataset: of training images.
-        budget: how long.
+        model: model to train.
+        dataset: training images.
+        budget: length of the training.
         crop: side of the crops in pixels.
-        batch_size: crops in a batch.
-        seed: of order and augmentation.
+        batch_size: crops per batch.
+        seed: seed of order and augmentation.
 
     Returns:
         The number of updates.
@@ -228,7 +229,7 @@ def _target(labels: Tensor) -> dict[str, Tensor]:
     ids = torch.unique(labels[labels > 0])
     masks = labels == ids[:, None, None]  # (K, H, W)
     boxes = masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0])
-    kept = masks.flatten(1).sum(1) >= LEAST_PIXELS
+    kept = masks.flatten(1).sum(1) >= MIN_PIXELS
     return {
         "boxes": boxes[kept].reshape(-1, 4),
         "masks": masks[kept].to(torch.uint8),

@@ -1,8 +1,8 @@
-"""Every method on every data set at hand: the same encoder, the same images, the same minutes.
+"""Comparison of every method on every available dataset: same encoder, images and minutes.
 
-One table and one page of pictures. A training that has ended stays in the output folder with its
-scores, so that a comparison of hours that was stopped goes on where it was. Scored are the test
-images, by the protocol of the data; a method's settings are those that ``congeal train`` chooses.
+The result is a table and a page of pictures. Finished trainings and their scores are kept in the
+output folder, so that an interrupted comparison can be resumed. Scores are those of the protocol of
+the data on the test images; settings are those that ``congeal train`` chooses.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from congeal.networks.weights import PACKAGED
 __all__ = ["Compare", "draw_compare"]
 
 ENCODER = "tf_efficientnet_lite0"
-SHOWN = 3  # test images of each data set on the page
+SHOWN = 3  # test images of each dataset on the page
 TASKS = {
     "nuclei": "instances",
     "cables:gray": "instances",
@@ -50,29 +50,29 @@ TASKS = {
     "camvid": "semantic",
     "bsds500": "boundaries",
 }
-"""Data sets, each with the task that it is compared on."""
+"""Datasets and their tasks."""
 
 INTERVAL = (
     "mean over seeds, +- half of a 95 % interval: over seeds, of a single one over test images"
 )
 
 SECOND = {"shapes": ("apr-dvis", "apr_dvis"), "coco_mini:super": ("coco-agnostic", "ap@0.5")}
-"""Data sets that are scored by a second protocol too, and by which of its scores."""
+"""Datasets with a second protocol, and the name of its score."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Compare:
-    """How long is trained, on what.
+    """Plan of trainings and evaluation.
 
     Args:
-        minutes: of each training, the whole of it.
+        minutes: minutes of each complete training.
         seeds: trainings of each method.
-        data: data sets of ``TASKS``; those that are not on this machine are left out.
-        methods: that are trained, None for all that do the task.
-        tested: test images of each set at most, None for all.
-        settings: of the trainings.
+        data: datasets in ``TASKS``; those that are not available are omitted.
+        methods: names of methods, None for all with the task.
+        tested: maximum number of test images per dataset, None for all.
+        settings: settings of the trainings.
     """
 
     minutes: float = 20.0
@@ -102,28 +102,27 @@ def draw_compare(
     data: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
 ) -> FigureResult:
-    """Train every method that does the task of a data set, and score it on the test images.
+    """Train every method for the task of each dataset, and score it on the test images.
 
     Args:
-        folder: where ``compare.png``, ``compare.csv`` and the page ``compare.html`` go, and the
-            models, in ``compare``; a training that is there already is not repeated.
-        quick: two updates on drawn shapes, which shows only that it runs.
-        seed: of the first training of each method; the others follow.
-        minutes: of each training, 20 when None.
+        folder: for ``compare.png``, ``compare.csv`` and the page ``compare.html``, and models in
+            ``compare``; existing trainings are not repeated.
+        quick: two updates on drawn shapes, as a smoke test.
+        seed: first seed of each method.
+        minutes: minutes of each training, 20 when None.
         seeds: trainings of each method, 3 when None.
-        data: names of ``TASKS``, all that are here when None.
-        methods: names of methods, all that do the task of the data when None.
+        data: names of datasets in ``TASKS``, all available ones when None.
+        methods: names of methods, all with the task of the data when None.
 
     Returns:
-        The files, and for each data set and method the headline score of the protocol, mean over
-        the seeds, with half of its 95 % interval (``+-``): over the seeds, of a single one over the
-        test images, for matching AP. Drawn
-        shapes have AP^r_avg beside it and coco_mini class-agnostic AP@.5: these rank all that is
-        found, so nothing is rejected by its score for them.
+        The files, and for each dataset and method the headline score of the protocol, mean over
+        the seeds, with half of its 95 % interval (``+-``): over the seeds, or for a single seed over
+        the test images, for matching AP. Drawn shapes also have AP^r_avg, and coco_mini
+        class-agnostic AP@.5; both rank objects by score, so they are computed without a minimum
+        score.
 
     Raises:
-        CongealError: a data set has no task here, none of them is on this machine, or a method is
-            unknown.
+        CongealError: a dataset has no task here, none is available, or a method is unknown.
     """
     asked = {"minutes": minutes, "seeds": seeds, "data": data, "methods": methods}
     plan = _plan(quick, asked)
@@ -142,7 +141,7 @@ def draw_compare(
 
 
 def _plan(quick: bool, asked: Mapping[str, Any]) -> Compare:
-    """The plan with what was asked for in place of its own."""
+    """The plan, with the given values instead of the defaults."""
     for name in asked["data"] or ():
         if name not in TASKS:
             raise CongealError(f"expected data of {', '.join(TASKS)}, got {name!r}")
@@ -167,12 +166,12 @@ def _place(folder: Path, data: str, method: str, seed: int) -> Path:
 def _of_one(data: str, method: str, seed: int, plan: Compare, folder: Path) -> Row:
     """One training and its scores; read, where they are there for as many minutes."""
     place = _place(folder, data, method, seed)
-    told: Row = keep(
+    row: Row = keep(
         place / "compare.json",
         {"minutes": plan.minutes, "tested": plan.tested},
         lambda: _train_and_score(data, method, seed, plan, place),
     )
-    return told
+    return row
 
 
 def _train_and_score(data: str, method: str, seed: int, plan: Compare, place: Path) -> Row:
@@ -216,7 +215,7 @@ def _second_score(model: Method, data: str, test: Dataset, plan: Compare) -> Row
 
 
 def _asked(task: str, seed: int, plan: Compare) -> Row:
-    """The settings that all methods are given."""
+    """Common settings of all methods."""
     from importlib.util import find_spec
 
     return {
@@ -236,7 +235,7 @@ def _or_none(value: float) -> float | None:
 
 
 def _summary(rows: list[Row]) -> list[Row]:
-    """One row for each data set and method."""
+    """One row for each dataset and method."""
     found = []
     for data, method in dict.fromkeys((row["data"], row["method"]) for row in rows):
         own = [row for row in rows if (row["data"], row["method"]) == (data, method)]
@@ -303,7 +302,7 @@ def _draw(summary: list[Row]) -> Figure:
 
 
 def _add_pictures(page: Report, data: str, rows: list[Row], plan: Compare, folder: Path) -> None:
-    """The first test images, each with the truth and with what the first model of a method says."""
+    """Add the first test images, each with truth and the result of the first seed per method."""
     first = {row["method"]: row["seed"] for row in reversed(rows)}
     models = [(m, load(_place(folder, data, m, s))) for m, s in reversed(first.items())]
     page.add_heading(data)

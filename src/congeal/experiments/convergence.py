@@ -1,9 +1,9 @@
-"""How fast blurring mean shift converges: the distance to the mode is cubed at each step.
+"""Cubic convergence of blurring mean shift.
 
-For a Gaussian group of spread s under a kernel of spread h, one step of blurring mean shift leaves
-the spread s^3 / (s^2 + h^2) (Carreira-Perpinan, 2006), on the sphere with h^2 = 1 / kappa: once the
-group is tighter than the kernel, the logarithm of the error is multiplied by three at each step.
-With a step shorter than one, or towards points that stand still, it only shrinks by a factor.
+For a Gaussian group of standard deviation s and a kernel of bandwidth h, one step of blurring mean
+shift reduces s to s^3 / (s^2 + h^2) (Carreira-Perpinan, 2006); on the sphere h^2 = 1 / kappa. If
+the group is tighter than the kernel, the logarithm of the error triples at each step. For step
+lengths below 1, and for ordinary mean shift with fixed data, convergence is only linear.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["distances", "draw_convergence", "tight_group"]
 
 CONCENTRATION = concentration_from_margin(0.5)
 DIMENSIONS = (3, 16, 64)
-FLOOR = 1e-14  # below this, distances are rounding
+FLOOR = 1e-14  # smaller distances are rounding errors
 SHOWN = 12  # steps in the picture
-SETTLED = 80  # steps after which all methods stand still
+SETTLED = 80  # steps after which all methods have converged
 
 Row = dict[str, Any]
 Step = Callable[[Tensor], Tensor]
@@ -57,13 +57,13 @@ def tight_group(count: int, dimensions: int, spread: float, seed: int = 0) -> Te
 
 
 def distances(points: Tensor, step: Step, steps: int, settled: int = SETTLED) -> list[float]:
-    """Root mean square distance of points to where they end up, before and after each step.
+    """Root mean square distance of points to their limit, before and after each step.
 
     Args:
         points: ``(N, D)`` unit vectors of one group.
-        step: moves them once.
-        steps: how many distances to give besides the first.
-        settled: steps after which the points are where they end up.
+        step: one step of mean shift.
+        steps: number of distances after the first.
+        settled: number of steps until convergence.
 
     Returns:
         ``steps + 1`` distances.
@@ -86,7 +86,7 @@ def _blur(points: Tensor, eta: float = 1.0) -> Tensor:
 
 
 def _towards(data: Tensor, points: Tensor) -> Tensor:
-    """One step of ordinary mean shift: the points move, the data stay."""
+    """One step of ordinary mean shift: the points move, the data are fixed."""
     kernel = vmf_kernel(points, data, CONCENTRATION)
     return normalise(kernel @ data, dim=1)
 
@@ -94,14 +94,14 @@ def _towards(data: Tensor, points: Tensor) -> Tensor:
 def draw_convergence(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Draw the distance of a tight group to its mode after each step of mean shift.
 
-    Left, blurring mean shift beside two ways that converge by a factor only: step length .5, and
-    ordinary mean shift, where the data stay. Right, the distance after one step against the
-    distance before, for groups of many spreads and three numbers of dimensions.
+    Left: blurring mean shift, and two variants with linear convergence, step length .5 and ordinary
+    mean shift with fixed data. Right: distance after one step over the distance before, for groups
+    of several spreads and three dimensions.
 
     Args:
-        folder: where ``convergence.png`` and ``convergence.csv`` go.
+        folder: for ``convergence.png`` and ``convergence.csv``.
         quick: fewer points.
-        seed: of the draw of the groups.
+        seed: seed of the groups.
 
     Returns:
         The files, and ``exponent D=3`` (16, 64), the slope on the right, and ``exponent of
@@ -138,7 +138,7 @@ def _trails(count: int, seed: int) -> list[Row]:
 
 
 def _exponent(found: list[float], index: int) -> float | None:
-    """Factor between the logarithms of the last two shrinkings, where rounding leaves one."""
+    """Ratio of the logarithms of the last two reductions; None below rounding errors."""
     if index < 2 or found[index] < FLOOR:
         return None
     return math.log(found[index] / found[index - 1]) / math.log(found[index - 1] / found[index - 2])

@@ -1,4 +1,4 @@
-"""What a forward pass costs on this machine: seconds and peak memory."""
+"""Measurement of a forward pass on this machine: seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from congeal.clock import now
 
 __all__ = ["Cost", "forward_cost", "least_seconds", "peak_megabytes"]
 
-ROUNDS = 5  # timed calls, after one that warms up
-LONGEST = 10.0  # s, after which no further call is timed
+ROUNDS = 5  # timed calls after the warm-up
+MAX_SECONDS = 10.0  # no further call is timed after this
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Cost(NamedTuple):
-    """Of one image: least seconds, and peak memory beyond what was held before in MB, if known."""
+    """Minimum seconds, and additional peak memory in MB (None if unknown), for one image."""
 
     seconds: float
     megabytes: float | None
@@ -32,7 +32,7 @@ def forward_cost(network: nn.Module, size: tuple[int, int], device: str = "cpu")
     Args:
         network: takes ``(1, 3, H, W)``.
         size: width and height in pixels.
-        device: where to.
+        device: ``"cpu"`` or ``"cuda"``.
 
     Example:
         >>> cost = forward_cost(nn.Conv2d(3, 4, 3), (64, 32))
@@ -50,7 +50,7 @@ def forward_cost(network: nn.Module, size: tuple[int, int], device: str = "cpu")
 
 
 def least_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
-    """Least time of several calls, after one that is not counted unless it takes long.
+    """Minimum time of several calls, without the first one unless it takes long.
 
     Example:
         >>> import time
@@ -58,7 +58,7 @@ def least_seconds(run: Callable[[], Any], device: str = "cpu") -> float:
         True
     """
     times = [_seconds(run, device)]
-    while len(times) <= ROUNDS and sum(times) < LONGEST:
+    while len(times) <= ROUNDS and sum(times) < MAX_SECONDS:
         times.append(_seconds(run, device))
     return min(times[1:] or times)
 
@@ -77,7 +77,7 @@ def _wait(device: str) -> None:
 
 
 def peak_megabytes(run: Callable[[], Any], device: str = "cpu") -> float | None:
-    """Peak memory of a call in MB beyond what was held; None where the system does not tell.
+    """Additional peak memory of a call in MB; None if the system does not provide it.
 
     Example:
         >>> (peak_megabytes(lambda: torch.ones(2**23)) or 32) > 16  # 32 MB
@@ -90,7 +90,7 @@ def peak_megabytes(run: Callable[[], Any], device: str = "cpu") -> float | None:
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)  # else freed memory still counts as held
-        RESET.write_text("5")  # the peak starts anew (Linux)
+        RESET.write_text("5")  # resets the peak (Linux)
     except (OSError, AttributeError):
         return None
     before = _kilobytes("VmRSS")

@@ -1,7 +1,7 @@
-"""Digits on a sphere, before and after mean shift, by a network that is really trained (figure 4).
+"""Trained embeddings of digits on a sphere, before and after mean shift (RPE, figure 4).
 
-A small network gives each pixel of drawn digits a point on the sphere in three dimensions, which
-can be drawn. Background is one more group, as in the paper, and so is every digit.
+A small network maps each pixel of drawn digits to a point on the sphere in three dimensions. As in
+the paper, each digit is a group, and background is one more group.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ SIZE = 96
 STRIDE = 2
 MARGIN = 0.1
 CONCENTRATION = 25.0
-"""Of the authors' toy (bandwidth .2). The one that follows from the margin, 11, is so wide that the
-background, with forty times the pixels of a digit, draws digits in."""
+"""As in the toy example of the authors (bandwidth .2). The value derived from the margin, 11, is
+too small: the background has forty times the pixels of a digit, and would attract digits."""
 LOOPS = 5
 STEPS_SHOWN = 10
-MERGE = 0.8  # cosine from which two modes are one, and pixels are of a mode
+MERGE = 0.8  # minimum cosine to merge two modes, or to assign a pixel to a mode
 GROUND = np.array([154, 164, 175])
 
 
 @dataclass(frozen=True)
 class Toy:
-    """How long to train, and on how much.
+    """Length and data of a training.
 
     Args:
-        steps: of the optimiser.
-        batch: images in each.
-        images: drawn once, then flipped and transposed at random.
-        samples: pixels drawn from an image for the loss.
-        rate: highest learning rate, reached after a tenth of the steps.
+        steps: steps of the optimiser.
+        batch: batch size.
+        images: number of drawn images, randomly flipped and transposed.
+        samples: pixels sampled per image for the loss.
+        rate: maximum learning rate, reached after a tenth of the steps.
     """
 
     steps: int = 1200
@@ -72,18 +72,18 @@ def read_toy(sample: Sample) -> tuple[Tensor, Tensor]:
 
 
 def _turn(tensor: Tensor, way: int) -> Tensor:
-    """One of the eight ways to lay a square `(..., S, S)`."""
+    """Flip and transpose a square `(..., S, S)` in one of eight ways."""
     if way & 1:
         tensor = tensor.mT
     return tensor.flip([d for d, bit in ((-1, 2), (-2, 4)) if way & bit])
 
 
 def train_toy(toy: Toy, seed: int = 0) -> tuple[RPE, list[float]]:
-    """Train a small network on drawn digits, with the loss behind every loop of mean shift.
+    """Train a small network on drawn digits, with the loss after each mean-shift step.
 
     Args:
-        toy: how long, and on how much.
-        seed: of the weights, the drawings and their order.
+        toy: length and data of the training.
+        seed: seed of weights, drawings and order.
 
     Returns:
         The model, and the loss at each step.
@@ -160,7 +160,7 @@ def _predict(model: RPE, sample: Sample) -> _Shown:
 
 
 def _groups(embedding: Tensor) -> NDArray[np.int64]:
-    """Label map `(h, w)` of the modes, the largest of which is the background."""
+    """Label map `(h, w)` of the modes; the largest group is the background."""
     points = embedding.flatten(1).T
     modes = find_modes(points, margin=MERGE, min_mass=8)
     if len(modes) == 0:
@@ -173,12 +173,12 @@ def _groups(embedding: Tensor) -> NDArray[np.int64]:
 
 
 def draw_digits(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
-    """Train the toy, then draw the embeddings of digits it has not seen on the sphere.
+    """Train a network on digits, then draw embeddings of test digits on the sphere.
 
     Args:
-        folder: where ``digits.png`` and ``digits.csv`` go.
-        quick: a few updates, only to see that it runs.
-        seed: of the network, the drawings and the training.
+        folder: for ``digits.png`` and ``digits.csv``.
+        quick: a few updates, as a smoke test.
+        seed: seed of network, drawings and training.
 
     Returns:
         The files, and ``first loss`` and ``last loss`` of a step, the mean similarity of pairs of
@@ -201,12 +201,12 @@ def draw_digits(folder: str | Path, *, quick: bool = False, seed: int = 0) -> Fi
 
 
 def _suits(shown: _Shown) -> int:
-    """Rank images by how near they are to six digits, whatever was found in them."""
+    """Rank images by how near their number of digits is to six, regardless of the result."""
     return -abs(int(shown.labels.max()) - 6)
 
 
 def _similarities(shown: list[_Shown]) -> dict[str, float]:
-    """Mean similarity of pairs, groups weighing the same, before and after the steps."""
+    """Mean similarity of pairs, weighted equally per group, before and after the steps."""
     numbers = {}
     for name, index in (("before", 0), ("after", -1)):
         values = np.array([_mean_pairs(one.trail[index], one.labels) for one in shown])
@@ -277,7 +277,7 @@ def _as_colours(embedding: Tensor) -> NDArray[np.float64]:
 
 
 def _draw_sphere(axes: Any, embedding: Tensor, labels: NDArray[np.int64], title: str) -> None:
-    """Scatter pixels on a sphere; what lies on the far side is pale."""
+    """Scatter pixels on a sphere; points on the far side are pale."""
     turn, tilt = np.linspace(0, 2 * np.pi, 25), np.linspace(0, np.pi, 13)
     x, y, z = (
         np.outer(np.cos(turn), np.sin(tilt)),

@@ -1,16 +1,15 @@
-"""Objects that cross, by embeddings and by boxes (the case for grouping of DL, section 1).
+"""Crossing objects: embeddings against boxes (the motivation of DL, section 1).
 
-Drawn sticks lie over each other, ever more of them in an image; boxes of crossing sticks overlap
-almost wholly. The discriminative loss and RPE learn beside Mask R-CNN (torchvision): the same
-encoder from the same weights, the same images and augmentation, the same minutes. StarDist, where
-it is installed, has its own network and augmentation, the same images and minutes. Connected
-components and a watershed of the distance to the background are told the true foreground, which is
-more than the others know. Scored are 30 test images for each number of sticks: AP at IoU .5 of
-objects pooled over the images, against the mean number of pairs of sticks that touch.
+Images have increasing numbers of crossing sticks, whose bounding boxes overlap almost completely.
+The discriminative loss and RPE are compared with Mask R-CNN (torchvision): same pretrained encoder,
+images, augmentation and minutes. StarDist, if installed, has the same images and minutes, but its
+own network and augmentation. Connected components and a watershed of the distance to the background
+use the true foreground, which the other methods do not. The score is AP at IoU .5 over 30 test
+images for each number of sticks, over the mean number of pairs of sticks that touch.
 
-The settings of the methods are those that ``congeal train`` chooses; of Mask R-CNN the anchors (16
-to 128 pixels) and the learning rate are ours. Its least score, like the decoding of the methods and
-the thresholds of StarDist, is chosen on eight validation images after the training.
+The settings of the methods are those that ``congeal train`` chooses; anchors (16 to 128 pixels) and
+learning rate of Mask R-CNN are ours. Its minimum score, the decoding settings of the methods and
+the thresholds of StarDist are tuned on eight validation images after the training.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ __all__ = ["Crossing", "crossings", "draw_dl_crossing"]
 ENCODER = "tf_efficientnet_lite0"
 SIDE = 128  # px
 LONG = Budget(minutes=20.0)
-PEAKS = (5, 10, 20, 40, 80)  # px between seeds of the watershed, to choose from
+PEAKS = (5, 10, 20, 40, 80)  # px between seeds of the watershed, candidates
 
 Row = dict[str, Any]
 Labels = NDArray[np.int64]
@@ -60,14 +59,14 @@ Make = Callable[["Crossing", int], SegmentSample]
 
 @dataclass(frozen=True)
 class Crossing:
-    """How long is trained, and what is scored.
+    """Plan of trainings and evaluation.
 
     Args:
-        budget: of each training.
-        objects: numbers of sticks of the test images.
-        images: drawn for training, and for each number of sticks.
+        budget: length of each training.
+        objects: numbers of sticks in the test images.
+        images: numbers of training images, and of test images per number of sticks.
         seeds: trainings of each method.
-        settings: of the trainings of the methods, such as the size of a batch.
+        settings: settings of the trainings, such as the batch size.
     """
 
     budget: Budget = LONG
@@ -97,11 +96,11 @@ def draw_dl_crossing(
     """Train on crossing sticks and score by the number of crossings.
 
     Args:
-        folder: where ``dl_crossing.png`` and ``dl_crossing.csv`` go, and the scores of each
-            training, in ``dl_crossing``; one that is there already is not repeated.
-        quick: two updates and a few images, which shows only that it runs.
-        seed: of the first training of each method; the others follow.
-        minutes: of each training, 20 when None.
+        folder: for ``dl_crossing.png`` and ``dl_crossing.csv``, and scores of each training in
+            ``dl_crossing``; existing trainings are not repeated.
+        quick: two updates and a few images, as a smoke test.
+        seed: first seed of each method.
+        minutes: minutes of each training, 20 when None.
         seeds: trainings of each method, 3 when None.
 
     Returns:
@@ -124,7 +123,7 @@ def draw_dl_crossing(
 
 
 def crossings(labels: Labels) -> int:
-    """Pairs of objects that touch, by a side or a corner.
+    """Number of pairs of objects that touch, by a side or a corner.
 
     Example:
         >>> crossings(np.array([[1, 1, 2], [0, 0, 3]]))
@@ -166,13 +165,13 @@ def _training_images(plan: Crossing) -> DrawnDataset:
 
 
 def _held_out(plan: Crossing, seed: int = 0) -> DrawnDataset:
-    """Images for validation, and for what is chosen after training."""
+    """Images for validation, and for tuning after training."""
     objects = (min(plan.objects), max(plan.objects))
     return DrawnDataset("sticks", "val", count=8, size=SIDE, objects=objects, seed=seed)
 
 
 def _by_method(method: str) -> Callable[[Crossing, int], SegmentSample]:
-    """Train a method of the package on the encoder that all share."""
+    """Train a method of the package with the common encoder."""
 
     def make(plan: Crossing, seed: int) -> SegmentSample:
         length: dict[str, Any] = {"max_minutes": plan.budget.minutes}
@@ -219,7 +218,7 @@ def _has_weights() -> bool:
 
 
 def _by_components(plan: Crossing, seed: int) -> SegmentSample:
-    """Connected parts of the true foreground."""
+    """Connected components of the true foreground."""
     del plan, seed
     return lambda sample: ndimage.label(sample.labels > 0)[0].astype(np.int64)
 
@@ -227,7 +226,7 @@ def _by_components(plan: Crossing, seed: int) -> SegmentSample:
 def _by_watershed(plan: Crossing, seed: int) -> SegmentSample:
     """Watershed of the distance to the background in the true foreground.
 
-    How far its seeds are apart is chosen on validation images.
+    The minimum distance of its seeds is tuned on validation images.
     """
     samples = list(_held_out(plan, seed))
 
@@ -242,7 +241,7 @@ def _by_watershed(plan: Crossing, seed: int) -> SegmentSample:
 
 
 def _watershed(sample: Sample, apart: int) -> Labels:
-    """Flood from the peaks of the distance, which are at least ``apart`` pixels apart."""
+    """Watershed from peaks of the distance that are at least ``apart`` pixels apart."""
     inside = sample.labels > 0
     depth = ndimage.distance_transform_edt(inside)
     seeds = np.zeros(inside.shape, np.int64)

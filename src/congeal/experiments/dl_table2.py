@@ -1,12 +1,11 @@
 """Speed, size and accuracy of five networks with the discriminative loss (DL, table 2).
 
-The paper trains its networks on Cityscapes and times them on a GPU of 2017. Here every network is
-timed on this machine, on the processor and on a GPU where there is one, at the paper's three sizes.
-Accuracy is of drawn streets in the layout of Cityscapes, 256 x 128 pixels, by its protocol: AP with
-classes by the network, and AP_gt with the true classes. Each network learns for the same minutes,
-from scratch. Beside ours stand the parameters that the paper names (``paper_millions``); of the
-paper's accuracy we quote the AP on Cityscapes' test images, .175 for ResNet-38 at 768 x 384, which
-is no measure of drawn streets.
+The paper trains its networks on Cityscapes and measures speed on a GPU of 2017. Here every network
+is timed on this machine, on the CPU and on a GPU if there is one, at the three sizes of the paper.
+Accuracy is for drawn streets in the layout of Cityscapes, 256 x 128 pixels, by its protocol: AP
+with predicted classes, and AP_gt with true classes. Each network is trained from scratch for the
+same minutes. ``paper_millions`` are the numbers of parameters in the paper. Its AP on the test
+images of Cityscapes, .175 for ResNet-38 at 768 x 384, is not comparable to that on drawn streets.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from congeal.training import train
 __all__ = ["PAPER_MILLIONS", "DlTable2", "draw_dl_table2"]
 
 SIZES = ((512, 256), (768, 384), (1024, 512))
-"""Width and height of the images that are timed, as in the paper."""
+"""Width and height of the images for timing, as in the paper."""
 PAPER_MILLIONS: Mapping[str, float | None] = {
     "encoder-decoder": None,  # ours
     "enet": 0.36,
@@ -44,7 +43,7 @@ PAPER_MILLIONS: Mapping[str, float | None] = {
     "dilation": 134.3,
     "resnet38": 124.0,
 }
-"""Parameters in millions that the paper names."""
+"""Millions of parameters, from the paper."""
 WIDE = ("segnet", "dilation", "resnet38")
 
 Row = dict[str, Any]
@@ -52,13 +51,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class DlTable2:
-    """What is measured, and how long is trained.
+    """Plan of trainings and measurements.
 
     Args:
-        sizes: width and height of timed images.
+        sizes: width and height of the images for timing.
         training: settings of each training.
-        images: drawn for training and for scoring.
-        width_divisor: makes the wide networks narrower, so that a try ends soon.
+        images: numbers of training and test images.
+        width_divisor: divisor of the channels of wide networks, for quick runs.
     """
 
     sizes: tuple[tuple[int, int], ...] = SIZES
@@ -81,11 +80,11 @@ def draw_dl_table2(
     """Time and train the networks of the paper, and the default one.
 
     Args:
-        folder: where ``dl_table2.png`` and ``dl_table2.csv`` go, and the figures of each network,
-            in ``dl_table2``; a training that is there already is not repeated.
-        quick: narrow networks on small images and two updates, which shows only that it runs.
-        seed: of drawings and trainings.
-        minutes: of each training, 20 when None.
+        folder: for ``dl_table2.png`` and ``dl_table2.csv``, and results of each network in
+            ``dl_table2``; existing trainings are not repeated.
+        quick: narrow networks on small images and two updates, as a smoke test.
+        seed: seed of drawings and trainings.
+        minutes: minutes of each training, 20 when None.
 
     Returns:
         The files, and for each network ``millions`` of parameters, ``fps`` at the first size on
@@ -105,7 +104,7 @@ def draw_dl_table2(
 
 
 def _rows(name: str, plan: DlTable2, seed: int) -> list[Row]:
-    """Cost and scores of one network: a row for each size and device."""
+    """Cost and scores of one network: one row per size and device."""
     costs, scores = _costs(name, plan), _scores(name, plan, seed)
     return [{**row, **scores} for row in costs]
 
@@ -115,7 +114,7 @@ def _settings(name: str, plan: DlTable2) -> dict[str, Any]:
 
 
 def _costs(name: str, plan: DlTable2) -> list[Row]:
-    """Rows of one network: a size on a device each."""
+    """Cost of one network: one row per size and device."""
     settings: dict[str, Any] = {"class_names": CITYSCAPES_CLASSES[1:], "coordinates": "none"}
     network = Discriminative(**settings, **_settings(name, plan)).network
     millions = sum(p.numel() for p in network.parameters()) / 1e6
@@ -130,7 +129,7 @@ def _costs(name: str, plan: DlTable2) -> list[Row]:
 
 
 def _scores(name: str, plan: DlTable2, seed: int) -> Row:
-    """Train on drawn streets; AP by the network's own classes, and by the true ones."""
+    """Train on drawn streets; AP with predicted classes, and with true classes."""
     with tempfile.TemporaryDirectory() as place:
         home = write_cityscapes(Path(place) / "streets", *plan.images, seed=seed)
         common: dict[str, Any] = {"seed": seed, "overlays": False, "tuning_share": 0}
@@ -140,8 +139,8 @@ def _scores(name: str, plan: DlTable2, seed: int) -> Row:
             "discriminative", training, val=held_out, output=Path(place) / "model", **common
         )
         found: Row = {}
-        for key, told in (("ap", False), ("ap_gt", True)):
-            scores = evaluate(load(made), held_out, true_classes=told, report=False).metrics
+        for key, given in (("ap", False), ("ap_gt", True)):
+            scores = evaluate(load(made), held_out, true_classes=given, report=False).metrics
             found |= {key: scores["ap"], f"{key}@0.5": scores["ap@0.5"]}
     return found
 

@@ -1,12 +1,12 @@
 """Boundaries of BSDS500: logistic loss alone against embedding first (RPE, section 4.1, figure 6).
 
-Three trainings of the same network, for the same minutes on the training images: the logistic loss
-alone, the embedding first and fine-tuning by the logistic loss after it, and both losses at once.
-Decoding is tuned on the validation images; scored are the test images, by the boundary benchmark.
-In the same run stand Sobel's gradient and Canny's edges of scikit-image, and how well the
-annotators agree. What others published is drawn as such. The interval of the difference is over
-the test images: both trainings are scored on the same images drawn again. Models and counts stay in
-the output folder, so that a run that was stopped goes on.
+The same network is trained three times, for the same minutes on the training images: logistic loss
+alone; pairwise loss first, then fine-tuning by the logistic loss; both losses at once. Decoding is
+tuned on the validation images. Scores are those of the boundary benchmark on the test images. For
+comparison: Sobel and Canny of scikit-image, the agreement of the annotators, and published numbers
+of other methods, marked as such. The confidence interval of the difference is a paired bootstrap
+over the test images. Models and counts are kept in the output folder, so that an interrupted run
+can be resumed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ PUBLISHED: Mapping[str, float] = {
     "PiDiNet": 0.807,
     "human": 0.803,
 }
-"""ODS on the test images of BSDS500 as their authors published them, on 99 thresholds."""
+"""ODS on the test images of BSDS500 as published by the authors, for 99 thresholds."""
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "logistic alone": {"loss.embedding_share": 0.0, "loss.embedding_weight": 0.0},
     "embedding first": {"loss.embedding_share": 0.3, "loss.embedding_weight": 0.0},
@@ -68,13 +68,13 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings of the trainings, by name."""
 ENCODER = "tf_efficientnet_lite0"
-SOBEL_SCALE = 0.1  # gradient that makes a strength of 1 - 1/e
-ESTIMATE = 15  # thresholds where not all test images are scored: a sixth of the time
-CANNY_STEPS = 10  # levels of the upper threshold
-CANNY_TOP = 0.3  # highest of them; gradients of smoothed images in [0, 1] hardly reach it
-CANNY_RATIO = 0.4  # of the lower threshold to the upper one
-SIGMA = 1.5  # px, of the smoothing before Sobel and Canny
-REDRAWN = 500  # times that the test images are drawn again
+SOBEL_SCALE = 0.1  # gradient with a boundary strength of 1 - 1/e
+FEW_THRESHOLDS = 15  # for a subset of the test images; takes a sixth of the time
+CANNY_STEPS = 10  # number of upper thresholds
+CANNY_TOP = 0.3  # highest upper threshold; rarely reached after smoothing of images in [0, 1]
+CANNY_RATIO = 0.4  # lower / upper threshold
+SIGMA = 1.5  # px, smoothing before Sobel and Canny
+RESAMPLED = 500  # bootstrap samples of the test images
 
 Boundary = NDArray[np.float64]
 Detect = Callable[[Sample], Boundary]
@@ -83,13 +83,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figure6:
-    """What is trained, for how long, and what is scored.
+    """Plan of trainings and evaluation.
 
     Args:
         training: settings of each training.
-        images: of training and test, None for all.
-        thresholds: of the benchmark; fewer than 99 are a quick estimate.
-        shown: test images in the picture.
+        images: numbers of training and test images, None for all.
+        thresholds: thresholds of the benchmark; fewer than 99 are a quick estimate.
+        shown: number of test images in the figure.
         seeds: trainings of each arm.
     """
 
@@ -109,7 +109,7 @@ QUICK = Figure6(
 
 
 class _Annotated(Dataset):
-    """Drawn images with the outlines of their objects for a single annotator."""
+    """Drawn images, with their objects as the segmentation of a single annotator."""
 
     protocol = "bsds-boundaries"
 
@@ -139,17 +139,17 @@ def draw_figure6(
     """Train with and without the embedding loss, and score all on the boundary benchmark.
 
     Args:
-        folder: where ``figure6.png`` and ``figure6.csv`` go, and the models and their counts, in
-            ``figure6``; a training that is there already is not repeated.
-        quick: a few updates on drawn shapes and few thresholds, only to see that it runs.
-        seed: of the first training of each arm, and of the images drawn again.
-        minutes: of each training, 30 when None.
+        folder: for ``figure6.png`` and ``figure6.csv``, and models and counts in ``figure6``;
+            existing trainings are not repeated.
+        quick: a few updates on drawn shapes and few thresholds, as a smoke test.
+        seed: seed of the first training of each arm, and of the bootstrap.
+        minutes: minutes of each training, 30 when None.
         seeds: trainings of each arm, 1 when None; their counts are added up.
-        images: test images that are scored, spread evenly, at 15 thresholds; all at 99 when None.
+        images: number of test images, evenly spread, at 15 thresholds; all at 99 when None.
 
     Returns:
-        The files, and of each method ``ods``, ``ois`` and ``ap``, the gain of ``embedding first``
-        over ``logistic alone`` with the ends of its 95 % interval, and ``human`` agreement.
+        The files; for each method ``ods``, ``ois`` and ``ap``; the gain of ``embedding first`` over
+        ``logistic alone`` with the limits of its 95 % interval; and ``human`` agreement.
 
     Raises:
         CongealError: the files of BSDS500 are not found, or the folder holds other trainings.
@@ -180,7 +180,7 @@ def _plan(quick: bool, minutes: float | None, seeds: int | None, images: int | N
     if minutes is not None:
         plan = replace(plan, training={"max_minutes": minutes})
     if images is not None:
-        fewer = min(plan.thresholds, ESTIMATE)
+        fewer = min(plan.thresholds, FEW_THRESHOLDS)
         plan = replace(plan, images=(plan.images[0], images), thresholds=fewer)
     return replace(plan, seeds=seeds or plan.seeds)
 
@@ -195,7 +195,7 @@ def _images(split: str, plan: Figure6, quick: bool) -> Dataset:
 
 
 def _train(place: Path, name: str, plan: Figure6, quick: bool, seed: int) -> RPEBoundaries:
-    """The model of an arm; one that is there is taken."""
+    """The trained model of an arm, from the folder if it exists."""
     common: dict[str, Any] = {"seed": seed, "overlays": False, "task": "boundaries"}
     if not quick and find_spec(PACKAGED[ENCODER][0]) is not None:
         common["preset"] = "imagenet"
@@ -216,13 +216,13 @@ def _gray(sample: Sample) -> Boundary:
 
 
 def _sobel(sample: Sample) -> Boundary:
-    """The gradient of the smoothed image by Sobel's filter, thinned."""
+    """Sobel gradient of the smoothed image, thinned."""
     strength = 1 - np.exp(-sobel(gaussian(_gray(sample), SIGMA)) / SOBEL_SCALE)
     return suppress_non_maxima(strength)
 
 
 def _canny(sample: Sample) -> Boundary:
-    """The highest of some upper thresholds at which Canny's edges hold a pixel, 0 to 1."""
+    """Highest of several upper thresholds at which a pixel is a Canny edge, 0 to 1."""
     gray = _gray(sample)
     strength = np.zeros(gray.shape)
     for step in range(1, CANNY_STEPS + 1):
@@ -247,7 +247,7 @@ def _score(
     plan: Figure6,
     quick: bool,
 ) -> BsdsBoundaryMetric:
-    """Counts on the test images; those that an earlier run left are read."""
+    """Counts on the test images; read from the folder if they exist."""
 
     def images() -> Iterator[tuple[Boundary, list[NDArray[Any]]]]:
         for sample in test:
@@ -265,7 +265,7 @@ def _score(
 
 
 def _pooled(own: list[BsdsBoundaryMetric]) -> BsdsBoundaryMetric:
-    """One metric with the counts of several trainings."""
+    """One metric with the sum of the counts of several trainings."""
     whole = BsdsBoundaryMetric(own[0].thresholds)
     for metric in own:
         whole.merge(metric)
@@ -275,12 +275,12 @@ def _pooled(own: list[BsdsBoundaryMetric]) -> BsdsBoundaryMetric:
 def _gain(
     one: list[BsdsBoundaryMetric], other: list[BsdsBoundaryMetric], seed: int
 ) -> dict[str, float]:
-    """By how much ODS differs, and the ends of the 95 % interval over images drawn again.
+    """Difference of ODS, and the limits of its 95 % interval by a bootstrap over images.
 
     Args:
-        one: of each training of an arm, on the same images.
-        other: of each training of the other arm.
-        seed: of the drawing.
+        one: counts of each training of an arm, on the same images.
+        other: counts of each training of the other arm.
+        seed: seed of the bootstrap.
     """
     arms = [np.array([metric.tables for metric in own]) for own in (one, other)]  # (S, N, T, 4)
     chance, thresholds = np.random.default_rng(seed), one[0].thresholds
@@ -291,7 +291,7 @@ def _gain(
         return ods[0] - ods[1]
 
     count = len(one[0].tables)
-    gains = [difference(chance.integers(0, count, count)) for _ in range(REDRAWN)]
+    gains = [difference(chance.integers(0, count, count)) for _ in range(RESAMPLED)]
     low, high = np.percentile(gains, [2.5, 97.5])
     whole = difference(np.arange(count))
     return {"gain": whole, "gain low": float(low), "gain high": float(high)}
@@ -313,7 +313,7 @@ def _claims(numbers: Mapping[str, float]) -> tuple[Claim, ...]:
 
 
 def _rows(found: Mapping[str, BsdsBoundaryMetric], people: Mapping[str, float]) -> list[Row]:
-    """A row for each point of a curve, and one for each score, measured or published."""
+    """One row per point of a curve, and one per score, measured or published."""
     rows: list[Row] = []
     for name, metric in found.items():
         scores = {key: float(metric.compute()[key]) for key in ("ods", "ois", "ap")}
@@ -383,7 +383,7 @@ def _thicken(boundary: NDArray[Any]) -> NDArray[Any]:
 
 
 def _draw_example(line: list[Axes], model: RPEBoundaries, sample: Sample) -> None:
-    """Image, three side outputs as colours, the result, and what the annotators drew."""
+    """Draw image, three side outputs as colours, result, and annotations."""
     steps = model.illustrate(sample.image)[:-1]
     sides = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, 3)]
     result = np.asarray(model.segment(sample.image).boundary)

@@ -1,11 +1,11 @@
-"""Classes of pixels with and without the pairwise loss, near contours and far (RPE, figure 9).
+"""Semantic segmentation with and without the pairwise loss, near contours (RPE, figure 9).
 
-The same network learns on the same crops for as many updates by cross-entropy alone, and by
-cross-entropy and the pairwise loss; each with several seeds. Scored are images set aside: mIoU, IoU
-of each class, contour F1, and mIoU in bands along the contours between classes. The paper takes the
-void band of PASCAL VOC for its trimap; the void of CamVid is no such band, so here a band of width
-w holds the w pixels on either side of a contour between two classes. Models and scores stay in the
-output folder, so that a run that was stopped goes on.
+The same network is trained on the same crops, for the same number of updates, by cross-entropy
+alone and by cross-entropy with the pairwise loss, each with several seeds. Scores on test images:
+mIoU, IoU of each class, contour F1, and mIoU in bands along contours. The trimap of the paper is
+around the void band of PASCAL VOC. CamVid has no such band, so a band of width w consists of the w
+pixels on either side of a contour between two classes. Models and scores are kept in the output
+folder, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "with pairwise loss": {"loss.embedding_weight": 1.0},
 }
 """Settings of the trainings, by name."""
-WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 40)  # px, of the bands
-CONTOURS = (2, 5)  # px, within which a contour counts as found
-NARROW = 4  # px, of the band that the claim is about
+WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 40)  # px, widths of the bands
+CONTOURS = (2, 5)  # px, tolerances of contour F1
+NARROW = 4  # px, width of the band in the claim
 
 Labels = NDArray[np.int64]
 Row = dict[str, Any]
@@ -53,14 +53,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figure9:
-    """What is trained, how long and how often, and what is scored.
+    """Plan of trainings and evaluation.
 
     Args:
         data: name of the dataset.
-        split: that is scored.
-        training: settings of each training, those of the method included.
-        seeds: trainings of each kind.
-        images: of training and test, None for all.
+        split: split for evaluation.
+        training: settings of each training and of the method.
+        seeds: trainings of each arm.
+        images: numbers of training and test images, None for all.
     """
 
     data: str = "camvid"
@@ -108,24 +108,24 @@ def draw_figure9(
     data: Sequence[str] | None = None,
     images: int | None = None,
 ) -> FigureResult:
-    """Train with and without the pairwise loss, and score both near contours and far.
+    """Train with and without the pairwise loss, and score both by distance to contours.
 
     Args:
-        folder: where ``figure9.png`` and ``figure9.csv`` go, and the models and their scores, in
-            ``figure9``; a training that is there already is not repeated.
-        quick: a few updates on drawn shapes, only to see that it runs.
-        seed: first of the seeds.
-        minutes: of each training; as many updates for all when None.
-        seeds: trainings of each kind, 3 when None.
-        data: name of a data set with maps of classes, camvid when None.
-        images: test images that are scored, spread evenly; all when None.
+        folder: for ``figure9.png`` and ``figure9.csv``, and models and scores in ``figure9``;
+            existing trainings are not repeated.
+        quick: a few updates on drawn shapes, as a smoke test.
+        seed: first seed.
+        minutes: minutes of each training; None: the same number of updates for all.
+        seeds: trainings of each arm, 3 when None.
+        data: name of a dataset with semantic maps, camvid when None.
+        images: number of test images, evenly spread; all when None.
 
     Returns:
-        The files, and for each kind the mean over seeds of ``miou``, ``band miou`` (4 px) and
-        contour F1, and the paired differences of both with the half width of their 95 % interval.
+        The files; for each arm the mean over seeds of ``miou``, ``band miou`` (4 px) and contour
+        F1; and the paired gains in both mIoU with the half width of their 95 % interval.
 
     Raises:
-        CongealError: the data is not at hand, has no maps of classes, or is more than one set.
+        CongealError: the data is not found, has no semantic maps, or is more than one dataset.
     """
     plan, place = _plan(quick, minutes, seeds, data, images), Path(folder) / "figure9"
     rows = [_kept(place, plan, arm, one) for one in range(seed, seed + plan.seeds) for arm in ARMS]
@@ -159,12 +159,12 @@ def _plan(
 
 
 def contour_band(truth: Labels, width: int) -> Labels:
-    """Classes within a distance of a contour, all else void.
+    """Classes near contours; all other pixels void.
 
     Args:
         truth: classes ``(H, W)``, -1 void.
-        width: w; the band holds the pixels less than w from one that touches another class, a step
-            along an axis or a diagonal being 1.
+        width: w; the band consists of pixels at a chessboard distance below w from a pixel that
+            touches another class.
 
     Example:
         >>> contour_band(np.array([[1, 1, 1, 2, 2, 2]]), 2).tolist()
@@ -183,7 +183,7 @@ def _images(plan: Figure9, split: str, count: int | None) -> Dataset:
 
 
 def _kept(place: Path, plan: Figure9, arm: str, seed: int) -> Row:
-    """Scores of one training; those that an earlier run left are read."""
+    """Scores of one training; read from the folder if they exist."""
     own = place_of(place, plan.data, arm, seed)
 
     def make() -> Row:
@@ -197,7 +197,7 @@ def _kept(place: Path, plan: Figure9, arm: str, seed: int) -> Row:
 
 
 def _train(plan: Figure9, arm: str, seed: int, place: Path) -> tuple[Method, float]:
-    """Train on the training images, with the weights that score best on validation images."""
+    """Train; returns the model with the best validation score, and the minutes."""
     common: dict[str, Any] = {"seed": seed, "overlays": False, "tuning_share": 0}
     settings = {"task": "semantic", **common, **plan.training, **ARMS[arm]}
     training = _images(plan, "train", plan.images[0])
@@ -207,7 +207,7 @@ def _train(plan: Figure9, arm: str, seed: int, place: Path) -> tuple[Method, flo
 
 
 def _score(model: Method, test: Dataset) -> dict[str, float]:
-    """Scores of a model: whole image, contours, bands, classes."""
+    """Scores on whole images, contours and bands, and IoU of each class."""
     names, first = test.class_names, 0 if test.has_background else 1
     whole, contours = SemanticMetric(len(names)), ContourF1Metric(CONTOURS)
     bands = {width: SemanticMetric(len(names)) for width in WIDTHS}
@@ -256,7 +256,7 @@ def _claims(numbers: Mapping[str, float], plan: Figure9) -> tuple[Claim, ...]:
 
 
 def _cells(rows: list[Row]) -> list[Row]:
-    """Numbers that are not defined are empty cells."""
+    """Replace NaN by None (an empty cell)."""
     return [
         {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
         for row in rows

@@ -1,8 +1,8 @@
 """The gradient on embeddings with and without grouping (RPE, figure 5).
 
-Without grouping every pixel that is not where it should be is pushed. Mean shift would bring most
-of them home unaided; with the loss behind it, what gradient is left goes to the pixels that it
-would not: those between two modes, whose group is in doubt.
+Without grouping, every misplaced pixel gets a gradient. Mean shift moves most of them to the right
+mode anyway; with the loss after mean shift, the gradient concentrates on pixels for which it does
+not: those between two modes.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ LOSSES = {
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A drawn image of two objects on a ground, with noisy embeddings.
+    """A drawn image of two objects on a background, with noisy embeddings.
 
     Args:
         embedding: ``(D, H, W)`` float64 unit vectors.
         labels: ``(H, W)`` int64, 0, 1 and 2.
-        doubtful: ``(H, W)`` bool, a part of object 1 whose embeddings lie between the objects'.
+        doubtful: ``(H, W)`` bool, part of object 1 with embeddings between those of both objects.
     """
 
     embedding: Tensor
@@ -56,7 +56,7 @@ class Scene:
 
 
 def draw_scene(side: int = 40, seed: int = 0) -> Scene:
-    """Draw two discs on a ground; their three modes stand at right angles, which costs nothing.
+    """Draw two discs on a background, with orthogonal modes, for which the loss is 0.
 
     Example:
         >>> scene = draw_scene(20)
@@ -79,9 +79,9 @@ def draw_scene(side: int = 40, seed: int = 0) -> Scene:
 
 
 def between_modes(scene: Scene, gap: float = 0.3) -> Tensor:
-    """Pixels `(H, W)` whose cosines to the two nearest modes differ by less than ``gap``.
+    """Pixels `(H, W)` with a difference of the cosines to the two nearest modes below ``gap``.
 
-    They are most of the doubtful part, and single pixels that the noise put there.
+    These are most pixels of the doubtful part, and some others due to noise.
 
     Example:
         >>> bool(between_modes(draw_scene(20)).any())
@@ -93,7 +93,7 @@ def between_modes(scene: Scene, gap: float = 0.3) -> Tensor:
 
 
 def gradients(scene: Scene, steps: int = STEPS) -> dict[str, Tensor]:
-    """Gradients ``(D, H, W)`` of the pairwise loss: alone, behind every step, behind the last.
+    """Gradients ``(D, H, W)`` of the loss without grouping, after every step, after the last.
 
     Example:
         >>> [name for name in gradients(draw_scene(16), steps=2)]
@@ -114,14 +114,13 @@ def draw_gradient(folder: str | Path, *, quick: bool = False, seed: int = 0) -> 
     """Draw the gradient on the embeddings of a small scene, as maps and as arrows on the sphere.
 
     Args:
-        folder: where ``gradient.png`` and ``gradient.csv`` go.
+        folder: for ``gradient.png`` and ``gradient.csv``.
         quick: a smaller image.
-        seed: of the noise.
+        seed: seed of the noise.
 
     Returns:
-        The files, and for each loss ``in doubt over others``, how much longer the mean gradient of
-        a pixel between two modes is than that of the other pixels, and the share of the ``total``
-        length that pixels between modes have.
+        The files; for each loss ``in doubt over others``, the mean gradient norm of pixels between
+        two modes divided by that of other pixels, and their ``share of total`` norm.
     """
     scene = draw_scene(32 if quick else 40, seed)
     found = gradients(scene)
@@ -215,7 +214,7 @@ def _draw_points(axes: Axes, scene: Scene) -> None:
 
 
 def _draw_arrows(axes: Axes, scene: Scene, gradient: Tensor) -> None:
-    """Where descent would move each of some pixels, the longest arrows alike in all panels."""
+    """Draw the descent directions of some pixels, scaled to equal longest arrows in all panels."""
     _prepare(axes, "descent")
     doubtful = scene.doubtful.flatten()
     order = torch.randperm(len(doubtful), generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Intervals of means over seeds, and of scores over test images."""
+"""Confidence intervals of means over seeds, and of scores over test images."""
 
 from __future__ import annotations
 

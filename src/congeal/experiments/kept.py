@@ -1,7 +1,7 @@
-"""What a long experiment keeps of each training, so that one that was stopped goes on.
+"""Storage of scores and models of long experiments, so that interrupted runs can be resumed.
 
-:func:`keep` stores scores as JSON beside the plan that they follow from; :func:`train_or_resume`
-leaves the model in a folder and takes it from there the next time.
+:func:`keep` stores scores with their plan as JSON; :func:`train_or_resume` stores the model in a
+folder, and returns it from there in later runs.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
     """Read a result from a JSON file, or compute it and write it there.
 
     Args:
-        path: of the file; its folder is made.
-        plan: settings that the result depends on, such as the minutes; written beside it, with the
-            clock that counts them.
-        make: computes the result, a value that JSON can hold.
+        path: the file; its folder is created.
+        plan: settings that the result depends on, such as the minutes; stored with the result and
+            with the name of the clock.
+        make: computes the result, a value that JSON can store.
 
     Raises:
-        CongealError: the file was made by another plan.
+        CongealError: the file has another plan.
 
     Example:
         >>> import tempfile
@@ -54,11 +54,11 @@ def keep(path: Path, plan: Mapping[str, Any], make: Callable[[], Any]) -> Any:
 
 
 def place_of(folder: str | Path, *parts: object) -> Path:
-    """Folder of one training of an experiment, named after what it is of.
+    """Folder of one training of an experiment.
 
     Args:
-        folder: of the experiment.
-        parts: such as the data, the variant and the seed; spaces and colons become hyphens.
+        folder: folder of the experiment.
+        parts: parts of the name, such as data, variant and seed; spaces and colons become hyphens.
 
     Example:
         >>> place_of("out", "nuclei:modality", "embedding first", 0).as_posix()
@@ -71,14 +71,14 @@ def place_of(folder: str | Path, *parts: object) -> Path:
 def train_or_resume(
     place: Path, method: str, training: Dataset, held_out: Dataset, **settings: Any
 ) -> Path:
-    """Train into a folder, go on with a training that was stopped there, or take its model.
+    """Train into a folder, resume an interrupted training in it, or return its model.
 
     Args:
         place: folder of the model.
         method: name of the method.
-        training: images to learn from.
-        held_out: images for validation.
-        settings: of :func:`congeal.train`.
+        training: training images.
+        held_out: validation images.
+        settings: settings of :func:`congeal.train`.
 
     Returns:
         The model folder.

@@ -21,14 +21,14 @@ MARGINS = (0.1, 0.25, 0.5, 0.75)
 
 
 def pair_loss(similarity: float, *, same: bool, margin: float) -> float:
-    """Loss of one pair of pixels, taken from :func:`pairwise_loss` of an image of two pixels.
+    """Loss of one pair of pixels, computed by :func:`pairwise_loss` for an image of two pixels.
 
-    In such an image the pair has half the weight; the pixels with themselves, which have no
-    loss, have the other half.
+    In such an image the pair has half of the weight; the other half is of pairs of a pixel with
+    itself, whose loss is 0.
 
     Args:
         similarity: s of the pair, 0..1.
-        same: whether the two pixels are of one group.
+        same: whether both pixels are of the same group.
         margin: alpha.
 
     Example:
@@ -43,12 +43,12 @@ def pair_loss(similarity: float, *, same: bool, margin: float) -> float:
 
 
 def draw_loss(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
-    """Draw the loss of a pair of the same group, and of two groups at several margins.
+    """Draw the loss of pairs of one group, and of two groups for several margins.
 
     Args:
-        folder: where ``loss.png`` and ``loss.csv`` go.
+        folder: for ``loss.png`` and ``loss.csv``.
         quick: fewer points.
-        seed: not used; nothing is random here.
+        seed: not used.
 
     Returns:
         The files, and ``gap_to_formula``: the largest difference to 1 - s and max(s - alpha, 0).

@@ -1,4 +1,4 @@
-"""How small the margin may be for a number of groups (RPE, proposition 2 and beyond)."""
+"""Smallest margin for a number of groups (RPE, proposition 2 and beyond)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["draw_margins", "exact_margin", "numerical_margin"]
 
 DIMENSIONS = (3, 4, 8, 16, 32, 64)
 GROUPS = (*range(2, 17), 20, 24, 32, 48, 64, 96, 128)
-SMALL = 32  # groups up to here are cheap to place, and get more starts and steps
+SMALL = 32  # up to this number of groups, more starts and steps are affordable
 
 Row = dict[str, Any]
 
 
 def exact_margin(groups: int, dimensions: int) -> float | None:
-    """Smallest margin where it is known: a simplex up to n = D + 1, a cross-polytope up to 2 D.
+    """Smallest margin if known: simplex for n <= D + 1, cross-polytope for n <= 2 D.
 
     Example:
         >>> exact_margin(128, 64), exact_margin(129, 64)
@@ -36,7 +36,7 @@ def exact_margin(groups: int, dimensions: int) -> float | None:
 def numerical_margin(
     groups: int, dimensions: int, *, steps: int = 1000, restarts: int = 8, seed: int = 0
 ) -> float:
-    """Smallest margin found by moving directions apart (Tammes' problem), an upper bound.
+    """Upper bound of the smallest margin, by numerical optimisation (Tammes' problem).
 
     Example:
         >>> round(numerical_margin(4, 3, steps=300), 3)
@@ -50,23 +50,23 @@ def numerical_margin(
 def draw_margins(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
     """Draw the smallest margin without loss for 2 to 128 groups in 3 to 64 dimensions.
 
-    Exact values where they are known; the best placing found numerically beyond, and beside the
-    exact values in 3 dimensions, to see how near it comes; the two bounds of proposition 2.
+    Values are exact if known, otherwise numerical. For 3 dimensions all values are computed
+    numerically too, as a check, and both bounds of proposition 2 are drawn.
 
     Args:
-        folder: where ``margins.png`` and ``margins.csv`` go.
+        folder: for ``margins.png`` and ``margins.csv``.
         quick: fewer groups and dimensions.
-        seed: of the starts of the optimisation.
+        seed: seed of the starts of the optimisation.
 
     Returns:
-        The files, and the margins that 4 to 7 groups need in 3 dimensions (numerical), what 128
-        groups need in 3 and in 64, and the largest ``gap_to_exact`` of the optimisation.
+        The files; the numerical margins of 4 to 7 groups in 3 dimensions; the margins of 128 groups
+        in 3 and 64 dimensions; and the largest ``gap_to_exact`` of the optimisation.
     """
     dimensions = (3, 4) if quick else DIMENSIONS
     counts = (2, 3, 4, 5, 6, 7, 8, 16) if quick else GROUPS
     rows = []
     for dimension in dimensions:
-        rows += _never_falling([_row(n, dimension, quick, seed) for n in counts])
+        rows += _monotone([_row(n, dimension, quick, seed) for n in counts])
     return save_figure(folder, "margins", _draw(rows), rows, _summary(rows))
 
 
@@ -88,8 +88,8 @@ def _row(groups: int, dimensions: int, quick: bool, seed: int) -> Row:
     }
 
 
-def _never_falling(rows: list[Row]) -> list[Row]:
-    """A placing of more directions holds one of fewer, better where the search was worse."""
+def _monotone(rows: list[Row]) -> list[Row]:
+    """Make numerical margins monotone: a solution for n + 1 groups contains one for n."""
     least = math.inf
     for row in reversed(rows):
         if row["numerical"] is not None:

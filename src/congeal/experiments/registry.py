@@ -33,14 +33,14 @@ __all__ = ["EXPERIMENTS", "Experiment", "choose_experiments", "run_experiment"]
 
 
 Draw = Callable[..., FigureResult]
-"""What every figure is: ``draw(folder, quick=False, seed=0)`` writes a picture and its numbers.
+"""Type of experiments: ``draw(folder, quick=False, seed=0)`` writes a picture and its numbers.
 
-One that trains may also take ``minutes`` of each training, ``seeds``, ``data`` and ``images``.
+Experiments with trainings may also have ``minutes``, ``seeds``, ``data`` and ``images``.
 """
 
 
 class Experiment(NamedTuple):
-    """An experiment: the function that runs it, and a line on what it shows."""
+    """An experiment: its function, and a summary in one line."""
 
     draw: Draw
     what: str
@@ -48,45 +48,43 @@ class Experiment(NamedTuple):
 
 EXPERIMENTS: dict[str, Experiment] = {
     "compare": Experiment(
-        draw_compare, "every method on every data set at hand, same encoder and minutes"
+        draw_compare, "every method on every available dataset, same encoder and minutes"
     ),
     "rpe.loss": Experiment(draw_loss, "loss of a pair against its similarity, for several margins"),
-    "rpe.margins": Experiment(
-        draw_margins, "smallest margin for a number of groups and dimensions"
-    ),
+    "rpe.margins": Experiment(draw_margins, "smallest margin by numbers of groups and dimensions"),
     "rpe.convergence": Experiment(draw_convergence, "cubic convergence of blurring mean shift"),
     "rpe.digits": Experiment(
-        draw_digits, "digits on a sphere, before and after mean shift; trained"
+        draw_digits, "trained embeddings of digits on a sphere, before and after mean shift"
     ),
     "rpe.gradient": Experiment(
         draw_gradient, "gradient on the embedding, with and without grouping"
     ),
     "rpe.similarities": Experiment(
-        draw_similarities, "similarity of pairs after each step, for the model that ships"
+        draw_similarities, "similarity of pairs after each mean-shift step, shipped model"
     ),
     "rpe.trajectories": Experiment(
         draw_trajectories, "points on a line trained through mean shift, in five settings"
     ),
     "rpe.figure9": Experiment(
-        draw_figure9, "classes of pixels with and without the pairwise loss, near contours and far"
+        draw_figure9, "semantic segmentation with and without the pairwise loss, near contours"
     ),
     "rpe.table2": Experiment(
-        draw_table2, "objects with classes, scored by a linear regressor and without"
+        draw_table2, "instances with classes, scored with and without a linear regressor"
     ),
     "rpe.ablations": Experiment(
-        draw_ablations, "steps, margin, dimensions, sampling, step length, weighting on digits"
+        draw_ablations, "steps, margin, dimensions, sampling, step length, weighting; digits"
     ),
     "rpe.figure6": Experiment(
-        draw_figure6, "boundaries of BSDS500 with the embedding loss and without, PR curves"
+        draw_figure6, "boundaries of BSDS500 with and without the embedding loss, PR curves"
     ),
     "rpe.table1": Experiment(
-        draw_table1, "objects found by the first N proposals, against others; three data sets"
+        draw_table1, "recall of the first N proposals, against other methods; three datasets"
     ),
     "segsort.supervised": Experiment(
-        draw_segsort_supervised, "classes by retrieval against softmax, same network, three seeds"
+        draw_segsort_supervised, "classes by retrieval or softmax, same network, three seeds"
     ),
     "segsort.unsupervised": Experiment(
-        draw_segsort_unsupervised, "classes without labels in training; regions on BSDS500"
+        draw_segsort_unsupervised, "training without labels: classes, and regions on BSDS500"
     ),
     "segsort.labels": Experiment(draw_segsort_labels, "mIoU over the number of labelled images"),
     **{f"segsort.{name}": Experiment(*entry) for name, entry in SEGSORT_ABLATIONS.items()},
@@ -94,17 +92,17 @@ EXPERIMENTS: dict[str, Experiment] = {
         draw_dl_table2, "speed, size and accuracy of five networks with the discriminative loss"
     ),
     "dl.crossing": Experiment(
-        draw_dl_crossing, "objects that cross: embeddings against boxes and classical methods"
+        draw_dl_crossing, "crossing objects: embeddings against boxes and classical methods"
     ),
     **{f"dvis.{name}": Experiment(*entry) for name, entry in DVIS_EXPERIMENTS.items()},
 }
 
 
 def choose_experiments(name: str) -> tuple[str, ...]:
-    """Names of the experiments that ``name`` stands for: itself, or every one for ``"all"``.
+    """The experiment ``name`` as a tuple; all experiments for ``"all"``.
 
     Raises:
-        CongealError: there is no such experiment; the nearest name is suggested.
+        CongealError: the name is unknown; the nearest name is suggested.
 
     Example:
         >>> choose_experiments("rpe.loss"), len(choose_experiments("all")) > 1
@@ -118,20 +116,20 @@ def choose_experiments(name: str) -> tuple[str, ...]:
 
 
 def run_experiment(
-    name: str, folder: str | Path, *, quick: bool = False, seed: int = 0, **asked: Any
+    name: str, folder: str | Path, *, quick: bool = False, seed: int = 0, **options: Any
 ) -> FigureResult:
     """Run an experiment.
 
     Args:
-        name: of the experiment.
-        folder: where its files go.
-        quick: see whether it runs, coarser.
-        seed: of whatever is drawn at random.
-        asked: ``minutes`` of each training, ``seeds`` (their number), ``data`` (names) and
-            ``images`` (that are scored at most), None for those of the experiment.
+        name: name of the experiment.
+        folder: output folder.
+        quick: run a short, coarse version as a smoke test.
+        seed: random seed.
+        options: ``minutes`` of each training, ``seeds`` (their number), ``data`` (names) and
+            ``images`` (maximum number for evaluation); None: the default of the experiment.
 
     Raises:
-        CongealError: there is no such experiment, or it does not take what is asked.
+        CongealError: the name is unknown, or the experiment does not have an option.
 
     Example:
         >>> import tempfile
@@ -141,8 +139,8 @@ def run_experiment(
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
     draw = EXPERIMENTS[name].draw
-    given = {key: value for key, value in asked.items() if value is not None}
+    given = {key: value for key, value in options.items() if value is not None}
     for key in given:
         if key not in signature(draw).parameters:
-            raise CongealError(f"{name} takes no {key}; those that train by the clock do")
+            raise CongealError(f"{name} takes no {key}; only experiments with trainings do")
     return draw(folder, quick=quick, seed=seed, **given)

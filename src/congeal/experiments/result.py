@@ -1,4 +1,4 @@
-"""What a figure leaves behind: a picture, its numbers as CSV, and the few worth telling."""
+"""Results of experiments: a picture, its data as CSV, the main numbers, and claims."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Cell = float | int | str | None
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper claims, and what came out here.
+    """A claim of a paper, and the result here.
 
     Args:
         text: the claim.
-        paper: the paper's figures, with the data they are of.
-        here: ours.
-        held: whether ours say the same.
+        paper: numbers of the paper, with their data.
+        here: our numbers.
+        held: whether our numbers confirm the claim.
 
     Example:
         >>> print(Claim("larger is better", "1 to 2 (VOC)", "3 to 4 (drawn)", True))
@@ -50,13 +50,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class FigureResult:
-    """A figure that was drawn.
+    """Result of an experiment.
 
     Args:
         png: the picture.
-        csv: the numbers in it, a table.
-        numbers: what the figure comes down to, by name.
-        claims: of the paper, where the figure can tell.
+        csv: table of its data.
+        numbers: main numbers, by name.
+        claims: claims of the paper that the experiment tests.
     """
 
     png: Path
@@ -66,25 +66,25 @@ class FigureResult:
 
 
 def house_style() -> AbstractContextManager[None]:
-    """Draw inside of this to have the lines, letters and colours of the house."""
+    """Context with the matplotlib style of the package."""
     return matplotlib.rc_context(STYLE)
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """Make an empty figure with a title, its size in inches."""
+    """Create an empty figure with a title; width and height in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return figure
 
 
 def note(axes: Axes, text: str, x: float = 0.03, y: float = 0.03, **style: Any) -> None:
-    """Write a small remark into a panel, at a fraction of its width and height."""
+    """Add a small note to a panel, at a fraction of its width and height."""
     style = {"fontsize": 8, "color": SOFT, "va": "bottom", **style}
     axes.text(x, y, text, transform=axes.transAxes, **style)
 
 
 def show_map(axes: Axes, picture: Any, title: str, **style: Any) -> Any:
-    """Show a map or picture `(H, W[, 3])` without axes; gives what a colour bar is made for."""
+    """Show a map or picture `(H, W[, 3])` without axes; returns the image, for a colour bar."""
     axes.set_title(title)
     axes.set_axis_off()
     return axes.imshow(picture, interpolation="nearest", **style)
@@ -98,7 +98,7 @@ def save_figure(
     numbers: Mapping[str, float],
     claims: Iterable[Claim] = (),
 ) -> FigureResult:
-    """Write ``name.png`` and ``name.csv`` to a folder, each whole or not at all.
+    """Write ``name.png`` and ``name.csv`` to a folder, each atomically.
 
     Raises:
         CongealError: the folder cannot be written.
@@ -112,11 +112,11 @@ def save_figure(
     """
     png, table = Path(folder) / f"{name}.png", Path(folder) / f"{name}.csv"
     with house_style(), atomic_path(png) as temporary:
-        # Without the name of the program the same figure is the same file.
+        # No program name, so that files are reproducible.
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
     _write_table(table, list(rows))
-    told = {key: float(value) for key, value in numbers.items()}
-    return FigureResult(png, table, told, tuple(claims))
+    floats = {key: float(value) for key, value in numbers.items()}
+    return FigureResult(png, table, floats, tuple(claims))
 
 
 def _write_table(path: Path, rows: list[Mapping[str, Cell]]) -> None:

@@ -1,4 +1,4 @@
-"""What k, kappa, the grid of k-means and the memory are worth (SegSort, sections 3 and 4).
+"""Ablations of SegSort: k, kappa, grid of k-means, memory (sections 3 and 4).
 
 Settings are compared on validation images.
 """
@@ -28,22 +28,22 @@ from congeal.figures.plots import LINES
 
 __all__ = ["SEGSORT_ABLATIONS", "Ablation", "draw_segsort_ablation"]
 
-SEEDS = 1  # unless others are asked for; intervals need several
-ALIKE = 0.01  # mIoU by which values may differ and still count as equally good
+SEEDS = 1  # default; confidence intervals need several
+TOLERANCE = 0.01  # difference in mIoU below which values count as equally good
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A setting of SegSort whose values are compared.
+    """A comparison of values of one setting.
 
     Attributes:
-        name: of the experiment, ``segsort.NAME``, and of the column in its table.
-        path: of the setting.
-        label: of the axis.
-        values: that are compared.
-        quick: those of a quick run.
-        paper: the values of the paper.
-        claim: what the paper's values should show.
+        name: name of the experiment, ``segsort.NAME``, and of the column in its table.
+        path: path of the setting.
+        label: label of the axis.
+        values: compared values.
+        quick: values of a quick run.
+        paper: values of the paper.
+        claim: expected result for the values of the paper.
     """
 
     name: str
@@ -103,21 +103,21 @@ def draw_segsort_ablation(
     seeds: int | None = None,
     images: int | None = None,
 ) -> FigureResult:
-    """Compare the values of a setting; trainings that an earlier run made are not repeated.
+    """Compare the values of a setting; existing trainings are not repeated.
 
-    Values of k are those of one training, others are trained each.
+    All values of k use the same training; for other settings each value has its own training.
 
     Args:
         ablation: the setting and its values.
-        folder: where ``segsort_NAME.png`` and ``.csv`` go, and ``segsort_trainings``.
+        folder: for ``segsort_NAME.png`` and ``.csv``, and ``segsort_trainings``.
         quick: a few updates on drawn shapes, two values.
-        seed: of weights and order, the first.
-        minutes: of each training, 20 when None.
+        seed: first seed of weights and order.
+        minutes: minutes of each training, 20 when None.
         seeds: trainings of each value, one when None.
-        images: validation images that are scored, all when None.
+        images: number of validation images, all when None.
 
     Returns:
-        The files, and the mIoU on validation images for each value, the mean over seeds.
+        The files, and for each value the mIoU on validation images, mean over seeds.
     """
     effort = replace(choose_effort(quick, minutes, seeds or SEEDS, images), split="val")
     values = ablation.quick if quick else ablation.values
@@ -166,7 +166,7 @@ def _claim(ablation: Ablation, rows: list[Row]) -> Claim:
         ablation.claim,
         f"{', '.join(f'{value:g}' for value in paper)} (PASCAL VOC)",
         f"mIoU {ours:.3f}, the best {best['miou']:.3f} with {best[name]:g}",
-        ours > best["miou"] - ALIKE,
+        ours > best["miou"] - TOLERANCE,
     )
 
 
@@ -181,7 +181,7 @@ def _memory_claim(rows: list[Row]) -> Claim:
 
 
 def _curve(ablation: Ablation, rows: list[Row]) -> Figure:
-    """MIoU on validation images over a setting."""
+    """Draw mIoU on validation images over a setting."""
     with house_style():
         figure = new_figure(5.6, 3.6, f"mIoU over {ablation.label}")
         axes = figure.subplots()
@@ -199,4 +199,4 @@ SEGSORT_ABLATIONS: dict[str, tuple[Callable[..., FigureResult], str]] = {
     one.name: (partial(draw_segsort_ablation, one), f"mIoU over {one.label}")
     for one in (MEMORY, K, KAPPA, GRID)
 }
-"""The experiments of this file by name: what runs one, and a line on what it shows."""
+"""The experiments of this file by name: function, and summary in one line."""

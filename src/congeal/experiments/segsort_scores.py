@@ -1,7 +1,7 @@
-"""Scores of the models that the experiments on SegSort train, kept so that a stopped run goes on.
+"""Scores of the models of the SegSort experiments, stored so that runs can be resumed.
 
-Scores lie in the folder ``segsort_trainings`` of the output folder, one file for each training.
-Experiments that need the same training share it.
+Scores are stored in ``segsort_trainings`` in the output folder, one file per training. Experiments
+that need the same training share its file.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Predict = Callable[[NDArray[Any]], NDArray[Any]]
 Row = dict[str, Any]
 
 SCORES = ("miou", "contour f1", "trimap")
-BAND = 5  # px, of the trimap and of contours that count as found
+BAND = 5  # px, width of the trimap and tolerance of contour F1
 MINUTE = 60.0  # seconds
 
 
 def kept(folder: str | Path, name: str, effort: Effort, seed: int, make: Callable[[], Any]) -> Any:
-    """What a training comes down to; read where an earlier run left it for the same effort.
+    """The result of a training; read from its file if it exists.
 
     Args:
-        folder: of the experiment; the file goes to ``segsort_trainings`` in it.
-        name: tells one training from another of the same effort.
-        effort: how long was trained and on how much, and what is scored.
-        seed: of the training.
-        make: trains and scores; gives what JSON can hold.
+        folder: folder of the experiment; the file is in ``segsort_trainings``.
+        name: identifies a training among those with the same effort.
+        effort: length and data of the training, and data of the evaluation.
+        seed: seed of the training.
+        make: trains and scores; returns a value that JSON can store.
     """
     length = f"{effort.steps}steps" if effort.minutes is None else f"{effort.minutes:g}min"
     shown = "all" if effort.tested is None else f"{effort.tested}"
@@ -59,13 +59,13 @@ def kept(folder: str | Path, name: str, effort: Effort, seed: int, make: Callabl
 def segsort_scores(
     folder: str | Path, effort: Effort, seed: int, settings: Mapping[str, Any] | None = None
 ) -> Row:
-    """Train and score by retrieval, unless an earlier run did: :func:`score`, and ``minutes``.
+    """Train and score by retrieval, or read the result: :func:`score` and ``minutes``.
 
     Args:
-        folder: of the experiment.
-        effort: how long, and on how much.
-        seed: of the training.
-        settings: of the method, over those of ``effort``.
+        folder: folder of the experiment.
+        effort: length and data of the training.
+        seed: seed of the training.
+        settings: settings of the method, in addition to those of ``effort``.
     """
     usual = SegSortConfig.from_settings(effort.settings).flat()
     others = {path: value for path, value in (settings or {}).items() if usual[path] != value}
@@ -80,9 +80,9 @@ def segsort_scores(
 
 
 def score(predict: Predict, effort: Effort) -> Row:
-    """``miou``, ``contour f1`` within 5 px, and ``trimap`` (mIoU within 5 px of void).
+    """Compute ``miou``, ``contour f1`` within 5 px, and ``trimap`` (mIoU within 5 px of void).
 
-    A score that is not defined, such as the trimap of images without void, is None.
+    Undefined scores, such as the trimap of images without void, are None.
     """
     dataset = some(open_dataset(effort.data, effort.split), effort.tested)
     classes = len(dataset.class_names)
@@ -106,7 +106,7 @@ def score(predict: Predict, effort: Effort) -> Row:
 
 
 def by_retrieval(model: SegSort) -> Predict:
-    """Class of each pixel by the index of a model."""
+    """A function that predicts the class of each pixel by the index of a model."""
 
     def predict(image: NDArray[Any]) -> NDArray[Any]:
         found = model.segment(image).semantic
@@ -117,7 +117,7 @@ def by_retrieval(model: SegSort) -> Predict:
 
 
 def mean_defined(values: list[float | None]) -> float:
-    """Mean of the values that are defined; NaN where none is.
+    """Mean of the values that are not None; NaN without any.
 
     Example:
         >>> mean_defined([0.5, None]), mean_defined([None])

@@ -1,7 +1,7 @@
-"""Softmax cross-entropy with the network of SegSort: what retrieval is compared with.
+"""Baseline for retrieval: softmax cross-entropy with the network of SegSort.
 
-Both train the same network on the same crops in the same order; only the loss, and what turns
-features into classes, differ.
+Both train the same network on the same crops in the same order; they differ in the loss and in the
+classifier.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Softmax", "softmax_scores", "train_softmax"]
 
 
 class Softmax(nn.Module):
-    """The network of SegSort with a linear classifier of pixels in place of retrieval.
+    """The network of SegSort with a linear pixel classifier instead of retrieval.
 
     Args:
-        body: its network, input settings and class names.
+        body: provides network, input settings and class names.
     """
 
     def __init__(self, body: SegSort) -> None:
@@ -46,7 +46,7 @@ class Softmax(nn.Module):
         return logits
 
     def entropy(self, batch: Batch) -> Tensor:
-        """Cross-entropy of a batch, void left out."""
+        """Cross-entropy of a batch, without void."""
         stride = int(self.body.config.network.stride)
         truth = batch.get("semantic")[:, ::stride, ::stride]
         return functional.cross_entropy(self(batch.image), truth, ignore_index=-1)
@@ -66,8 +66,8 @@ def train_softmax(effort: Effort, seed: int = 0) -> tuple[Softmax, float]:
     """Train the network of SegSort by softmax cross-entropy.
 
     Args:
-        effort: how long, and on how much.
-        seed: of weights, order and augmentation.
+        effort: length and data of the training.
+        seed: seed of weights, order and augmentation.
 
     Returns:
         The model, and the seconds of its training.
@@ -79,12 +79,12 @@ def train_softmax(effort: Effort, seed: int = 0) -> tuple[Softmax, float]:
 
 
 def softmax_scores(folder: str | Path, effort: Effort, seed: int) -> Row:
-    """Train and score by softmax, unless an earlier run did: :func:`score`, and ``minutes``.
+    """Train and score by softmax, or read the result: :func:`score` and ``minutes``.
 
     Args:
-        folder: of the experiment.
-        effort: how long, and on how much.
-        seed: of the training.
+        folder: folder of the experiment.
+        effort: length and data of the training.
+        seed: seed of the training.
     """
 
     def make() -> Row:

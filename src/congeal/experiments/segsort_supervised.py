@@ -1,4 +1,4 @@
-"""Retrieval against softmax, and how few labels SegSort needs (section 4.2)."""
+"""SegSort: retrieval against softmax, and mIoU over the number of labels (section 4.2)."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ def draw_segsort_supervised(
     seeds: int | None = None,
     images: int | None = None,
 ) -> FigureResult:
-    """Train SegSort and softmax cross-entropy alike, and score both on the test images.
+    """Train SegSort and a softmax classifier, and score both on the test images.
 
-    Same network, encoder, crops, order and minutes. The paper reports retrieval above softmax for
-    the same network on PASCAL VOC, most of all at contours. Trainings that an earlier run made are
-    not repeated.
+    Both have the same network, encoder, crops, order and minutes. The paper reports higher scores
+    for retrieval than for softmax on PASCAL VOC, especially at contours. Existing trainings are not
+    repeated.
 
     Args:
-        folder: where ``segsort_supervised.png`` and ``.csv`` go, and ``segsort_trainings``.
-        quick: a few updates on drawn shapes, which show nothing but that it runs.
-        seed: first of the seeds.
-        minutes: of each training, 20 when None.
-        seeds: trainings of each kind, three when None.
-        images: test images that are scored, all when None.
+        folder: for ``segsort_supervised.png`` and ``.csv``, and ``segsort_trainings``.
+        quick: a few updates on drawn shapes, as a smoke test.
+        seed: first seed.
+        minutes: minutes of each training, 20 when None.
+        seeds: trainings of each loss, three when None.
+        images: number of test images, all when None.
 
     Returns:
-        The files, and for each the mean over seeds of mIoU, contour F1 and trimap mIoU, their
-        difference with the half width of its 95 % interval (``+-``), and the minutes.
+        The files; for each loss the mean over seeds of mIoU, contour F1, trimap mIoU and minutes;
+        and the difference in mIoU with the half width of its 95 % interval (``+-``).
     """
     effort = choose_effort(quick, minutes, seeds, images)
     rows = [
@@ -125,39 +125,39 @@ def draw_segsort_labels(
     minutes: float | None = None,
     images: int | None = None,
 ) -> FigureResult:
-    """Learn from 1, 5, 20 and all labelled images, with and without the others.
+    """Train with 1, 5, 20 and all labelled images, supervised and unsupervised.
 
-    The supervised models see the labelled images alone. One unsupervised model sees all images and
-    no label; labels come in with its index alone.
+    Supervised models are trained on the labelled images only. One unsupervised model is trained on
+    all images without labels; only its index uses labels.
 
     Args:
-        folder: where ``segsort_labels.png`` and ``.csv`` go, and ``segsort_trainings``.
+        folder: for ``segsort_labels.png`` and ``.csv``, and ``segsort_trainings``.
         quick: a few updates on drawn shapes.
-        seed: of weights and order.
-        minutes: of each of the five trainings, 20 when None.
-        images: test images that are scored, all when None.
+        seed: seed of weights and order.
+        minutes: minutes of each of the five trainings, 20 when None.
+        images: number of test images, all when None.
 
     Returns:
-        The files, and the mIoU on test images of both for each number of labelled images.
+        The files, and for each number of labelled images the mIoU of both on test images.
     """
     effort = choose_effort(quick, minutes, 1, images)
     known = len(training_images(effort))
     counts = sorted({min(count or known, known) for count in LABELLED})
-    blind = _without_labels(folder, effort, seed, counts)
+    scores = _unsupervised_scores(folder, effort, seed, counts)
     rows: list[Row] = []
-    for count, found in zip(counts, blind, strict=True):
-        learnt = effort if count == known else replace(effort, images=count)
-        seen = segsort_scores(folder, learnt, seed)["miou"]
-        for name, miou in (("supervised", seen), ("unsupervised", found)):
+    for count, unsupervised in zip(counts, scores, strict=True):
+        subset = effort if count == known else replace(effort, images=count)
+        supervised = segsort_scores(folder, subset, seed)["miou"]
+        for name, miou in (("supervised", supervised), ("unsupervised", unsupervised)):
             rows.append({"training": name, "labelled": count, "miou": miou})
     numbers = {f"{row['training']} {row['labelled']}": row["miou"] for row in rows}
     return save_figure(folder, "segsort_labels", _curves(rows), rows, numbers)
 
 
-def _without_labels(
+def _unsupervised_scores(
     folder: str | Path, effort: Effort, seed: int, counts: list[int]
 ) -> list[float]:
-    """The mIoU of one unsupervised model, its index made of so many labelled images."""
+    """MIoU of one unsupervised model, with indexes of these numbers of labelled images."""
 
     def make() -> list[float]:
         known = training_images(effort)

@@ -1,4 +1,4 @@
-"""How the experiments on SegSort train: what on, how long, and with which schedule.
+"""Trainings of the SegSort experiments: data, length and schedule.
 
 Flow: :class:`Effort` -> :func:`train_segsort`, or :func:`train_softmax` of ``segsort_softmax`` ->
 scores of ``segsort_scores``.
@@ -36,25 +36,25 @@ __all__ = [
     "training_images",
 ]
 
-WARMUP = 50  # updates over which the rate rises
+WARMUP = 50  # updates during which the learning rate rises
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to train, on how much, and how often.
+    """Length, data and number of trainings.
 
     Attributes:
         data: name of the dataset.
-        steps: updates, where there are no minutes.
-        minutes: of each training; the fitting of the index is not counted. None: by the steps.
-        batch: crops in each.
-        crop: their side, in pixels of the scaled image.
-        rate: highest learning rate, of AdamW.
-        images: training images, None for all.
-        tested: images that are scored, None for all.
+        steps: number of updates, if ``minutes`` is None.
+        minutes: minutes of each training, without fitting of the index; None: use ``steps``.
+        batch: batch size.
+        crop: side of the crops, in pixels of the scaled image.
+        rate: maximum learning rate of AdamW.
+        images: number of training images, None for all.
+        tested: number of images for evaluation, None for all.
         seeds: trainings of each kind.
-        split: that is scored; settings are compared on ``"val"``, never on test images.
-        settings: of the method.
+        split: split for evaluation; settings are compared on ``"val"``, never on test images.
+        settings: settings of the method.
     """
 
     data: str = "camvid"
@@ -79,19 +79,19 @@ class Effort:
 
 FULL = Effort()
 QUICK = Effort("shapes:size=48", 3, None, 2, 48, 1e-3, 4, 2, 2, "val", {"network.dimensions": 8})
-"""Shows that an experiment runs, and nothing else."""
+"""Effort of a smoke test."""
 
 
 def choose_effort(
     quick: bool, minutes: float | None = None, seeds: int | None = None, images: int | None = None
 ) -> Effort:
-    """The effort of an experiment, with what was asked for in place of its own.
+    """The effort of an experiment, with the given values instead of the defaults.
 
     Args:
-        quick: whether it only shows that it runs.
-        minutes: of each training.
+        quick: whether this is a smoke test.
+        minutes: minutes of each training.
         seeds: trainings of each kind.
-        images: that are scored at most.
+        images: maximum number of images for evaluation.
 
     Example:
         >>> choose_effort(False, minutes=1.5, images=20).minutes, choose_effort(True).steps
@@ -103,12 +103,12 @@ def choose_effort(
 
 
 def some(dataset: Dataset, count: int | None) -> Dataset:
-    """The first so many images; all where None."""
+    """The first ``count`` images; None: all."""
     return dataset if count is None else Subset(dataset, range(min(count, len(dataset))))
 
 
 def training_images(effort: Effort) -> Dataset:
-    """The images to learn from.
+    """The training images.
 
     Example:
         >>> len(training_images(QUICK))
@@ -118,7 +118,7 @@ def training_images(effort: Effort) -> Dataset:
 
 
 def build(effort: Effort, seed: int, settings: Mapping[str, Any] | None = None) -> SegSort:
-    """A fresh model for the classes of the data."""
+    """A new model for the classes of the data."""
     torch.manual_seed(seed)
     names = open_dataset(effort.data, "train").class_names[1:]
     if not names:
@@ -132,12 +132,12 @@ def train_segsort(
     settings: Mapping[str, Any] | None = None,
     fit: Dataset | None = None,
 ) -> tuple[SegSort, float]:
-    """Train a model by its own losses, then fit its index.
+    """Train a model with its losses, then fit its index.
 
     Args:
-        effort: how long, and on how much.
-        seed: of weights, order and augmentation.
-        settings: of the method, over those of ``effort``.
+        effort: length and data of the training.
+        seed: seed of weights, order and augmentation.
+        settings: settings of the method, in addition to those of ``effort``.
         fit: images of the index; None: the training images.
 
     Returns:
@@ -159,14 +159,14 @@ def train_segsort(
 def crops(
     images: Dataset, effort: Effort, seed: int, scale: float, maps: Sequence[str]
 ) -> TrainStream:
-    """The training crops in their order, alike for every loss.
+    """The sequence of training crops, the same for every loss.
 
     Args:
-        images: to learn from.
-        effort: with the side of the crops.
-        seed: of order and augmentation.
-        scale: relative size at which the network sees images.
-        maps: that the loss reads.
+        images: training images.
+        effort: determines the side of the crops.
+        seed: seed of order and augmentation.
+        scale: relative size of the network's input.
+        maps: maps needed by the loss.
     """
     transform = TrainTransform(crop=effort.crop, rotation=0.0)
     return TrainStream(images, transform, seed=seed, scale=scale, maps=maps, ahead=0)
@@ -175,7 +175,7 @@ def crops(
 def optimise(
     model: nn.Module, stream: TrainStream, effort: Effort, loss: Callable[[Batch], Tensor]
 ) -> float:
-    """Updates by AdamW, as many as there are steps or minutes for; the seconds they took."""
+    """Train with AdamW for the steps or minutes of the effort; returns the seconds."""
     model.to(memory_format=torch.channels_last)  # a third faster on a CPU
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=effort.rate, weight_decay=0.01)
@@ -194,11 +194,11 @@ def optimise(
 
 
 def rate_share(step: int, done: float) -> float:
-    """Share of the highest rate: it rises for 50 updates, at most for a tenth, then (1 - t)^.9.
+    """Learning rate relative to its maximum: warm-up of 50 updates or 10 % if shorter, (1 - t)^.9.
 
     Args:
-        step: of the update, from 0.
-        done: share of the training before it, [0, 1).
+        step: index of the update, from 0.
+        done: t, share of the training before the update, [0, 1).
 
     Example:
         >>> rate_share(0, 0.0), rate_share(24, 0.01) < rate_share(24, 0.1), rate_share(0, 0.5) < 1

@@ -1,4 +1,4 @@
-"""Unsupervised SegSort: classes as a share of supervised, and regions on BSDS500 (section 4.3)."""
+"""Unsupervised SegSort: mIoU relative to supervised, and regions on BSDS500 (section 4.3)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ __all__ = ["draw_segsort_unsupervised"]
 
 CUTS = tuple(np.linspace(0.05, 0.95, 19).round(2).tolist())
 SCALES = (50.0, 100.0, 200.0, 400.0, 800.0)  # of Felzenszwalb and Huttenlocher
-COLOURS = (5.0, 10.0, 20.0, 30.0, 40.0)  # 8-bit units below which superpixels are joined
-PAPER_SHARE = 0.76  # of supervised mIoU, SegSort's abstract
+COLOURS = (5.0, 10.0, 20.0, 30.0, 40.0)  # 8-bit difference below which superpixels are merged
+PAPER_SHARE = 0.76  # of supervised mIoU, from the abstract of SegSort
 GPB = {"covering_ods": 0.59, "covering_ois": 0.65, "pri_ods": 0.83, "pri_ois": 0.86,
        "voi_ods": 1.69, "voi_ois": 1.48}  # gPb-owt-ucm, Arbelaez et al., TPAMI 2011  # fmt: skip
 
@@ -88,17 +88,17 @@ def draw_segsort_unsupervised(
 ) -> FigureResult:
     """Train without labels, then score classes by retrieval, and regions on BSDS500.
 
-    Classes are those of the test images of CamVid. The regions are of the test images of BSDS500,
-    which no training saw, by the first of the unsupervised models. Those of gPb-owt-ucm are the
-    published figures, not a run. Trainings that an earlier run made are not repeated.
+    Classes are scored on the test images of CamVid. Regions are predicted by the first unsupervised
+    model for the test images of BSDS500, which are not used for training. Scores of gPb-owt-ucm are
+    published numbers. Existing trainings are not repeated.
 
     Args:
-        folder: where ``segsort_unsupervised.png`` and ``.csv`` go, and ``segsort_trainings``.
-        quick: a few updates on drawn shapes; regions of two of them against their own objects.
-        seed: of weights and order, the first.
-        minutes: of each training, 20 when None.
-        seeds: trainings of both kinds, one when None.
-        images: test images of both data sets that are scored at most, all when None.
+        folder: for ``segsort_unsupervised.png`` and ``.csv``, and ``segsort_trainings``.
+        quick: a few updates on drawn shapes; regions of two images, with their objects as truth.
+        seed: first seed of weights and order.
+        minutes: minutes of each training, 20 when None.
+        seeds: trainings of each kind, one when None.
+        images: maximum number of test images of each dataset, all when None.
 
     Returns:
         The files, mIoU of both trainings and the ``share`` of the unsupervised one (paper: 76 %),
@@ -107,13 +107,13 @@ def draw_segsort_unsupervised(
     """
     effort = choose_effort(quick, minutes, seeds or 1, images)
     runs = range(seed, seed + effort.seeds)
-    blind = [_without_labels(folder, effort, one, quick) for one in runs]
-    known = [segsort_scores(folder, effort, one)["miou"] for one in runs]
+    unsupervised = [_without_labels(folder, effort, one, quick) for one in runs]
+    supervised = [segsort_scores(folder, effort, one)["miou"] for one in runs]
     scores = {
-        "supervised": float(np.mean(known)),
-        "unsupervised": float(np.mean([found["miou"] for found in blind])),
+        "supervised": float(np.mean(supervised)),
+        "unsupervised": float(np.mean([found["miou"] for found in unsupervised])),
     }
-    rows = [blind[0]["regions"], *_others(folder, effort, seed, quick)]
+    rows = [unsupervised[0]["regions"], *_others(folder, effort, seed, quick)]
     numbers = {f"miou {name}": value for name, value in scores.items()}
     numbers["share"] = scores["unsupervised"] / max(scores["supervised"], 1e-9)
     numbers |= {f"{row['regions']} {key}": row[key] for row in rows for key in GPB}
@@ -147,7 +147,7 @@ def _region_images(quick: bool, count: int | None) -> Dataset:
 
 
 def _without_labels(folder: str | Path, effort: Effort, seed: int, quick: bool) -> Row:
-    """Train without labels; ``miou``, and the scores of the ``regions`` of the embedding."""
+    """Train without labels; returns ``miou``, and scores of the ``regions`` of the embedding."""
 
     def make() -> Row:
         model, _ = train_segsort(effort, seed, {"loss.unsupervised": True})
@@ -160,7 +160,7 @@ def _without_labels(folder: str | Path, effort: Effort, seed: int, quick: bool) 
 
 
 def _others(folder: str | Path, effort: Effort, seed: int, quick: bool) -> list[Row]:
-    """Scores of regions that need no training."""
+    """Scores of regions by methods without training."""
     images = _region_images(quick, effort.tested)
     return [
         kept(folder, f"regions-{name}", effort, seed, partial(_regions, name, cut, values, images))

@@ -33,29 +33,29 @@ Pairs = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def shift_image(model: RPE, image: NDArray[Any], labels: NDArray[np.int64]) -> list[Tensor]:
-    """Embeddings `(D, h, w)` of an image before and after each step, objects only.
+    """Embeddings `(D, h, w)` of an image before and after each step, for pixels of objects.
 
     Args:
-        model: whose bandwidth and radius the steps have.
+        model: determines concentration and radius.
         image: `(H, W, C)`.
-        labels: `(H, W)`; background attracts nobody.
+        labels: `(H, W)`; background pixels are ignored.
     """
     return _shift(model, model.predict_maps(image), labels)
 
 
-def _shift(model: RPE, seen: MapPrediction, labels: NDArray[np.int64]) -> list[Tensor]:
-    embedding = seen.maps["embedding"][None]  # (1, D, h, w)
-    mask = torch.from_numpy(labels[:: seen.stride, :: seen.stride] > 0)[None]
+def _shift(model: RPE, maps: MapPrediction, labels: NDArray[np.int64]) -> list[Tensor]:
+    embedding = maps.maps["embedding"][None]  # (1, D, h, w)
+    mask = torch.from_numpy(labels[:: maps.stride, :: maps.stride] > 0)[None]
     kappa = float(model.shift.concentration)
-    shift = MeanShift(kappa, steps=STEPS, kernel_radius=_radius(model, seen))
+    shift = MeanShift(kappa, steps=STEPS, kernel_radius=_radius(model, maps))
     with torch.inference_mode():
         return [embedding[0], *(step[0] for step in shift(embedding, mask))]
 
 
-def _radius(model: RPE, seen: MapPrediction) -> float | None:
-    """In places of the embedding; the setting counts pixels that the network saw."""
+def _radius(model: RPE, maps: MapPrediction) -> float | None:
+    """Repulsion radius in cells of the embedding; the setting is in pixels of the scaled image."""
     radius = model.config.loss.repulsion_radius
-    shown = model.config.input.scale * seen.scale * seen.stride
+    shown = model.config.input.scale * maps.scale * maps.stride
     return None if radius is None else radius / shown
 
 
@@ -67,9 +67,8 @@ def pair_similarities(
     Args:
         embedding: `(D, h, w)` unit vectors.
         labels: `(h, w)`.
-        chosen: `(P,)` pixels, numbered row by row.
-        repulsion_radius: pairs of two objects count only where closer than this, in pixels of
-            the map.
+        chosen: `(P,)` flat indices of pixels.
+        repulsion_radius: maximum distance of pairs of two objects, in pixels of the map.
 
     Example:
         >>> embedding = torch.tensor([[[1.0, 1.0, -1.0]]])
@@ -92,7 +91,7 @@ def pair_similarities(
 
 
 def wrong_share(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """Share of pairs on the wrong side of the best threshold, both kinds weighing the same.
+    """Share of pairs on the wrong side of the best threshold, both kinds weighted equally.
 
     Args:
         positive: `(B,)` histogram of pairs of one object.
@@ -108,15 +107,15 @@ def wrong_share(positive: NDArray[np.float64], negative: NDArray[np.float64]) ->
 
 
 def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0) -> FigureResult:
-    """Draw histograms of the similarity of pairs, for the model that ships, on drawn discs.
+    """Draw histograms of the similarity of pairs, for the shipped model on drawn discs.
 
-    The model has seen photographs of cell nuclei, no drawings, and asks objects to differ only
-    within its repulsion radius; pairs of two objects farther apart do not count.
+    The model was trained on photographs of cell nuclei, not on drawings. It separates objects only
+    within its repulsion radius, so pairs of two objects farther apart are ignored.
 
     Args:
-        folder: where ``similarities.png`` and ``similarities.csv`` go.
-        quick: one small image, not four.
-        seed: of the drawings, and of the pixels.
+        folder: for ``similarities.png`` and ``similarities.csv``.
+        quick: one small image instead of four.
+        seed: seed of the drawings and of the sampled pixels.
 
     Returns:
         The files, and after 0, 1, ... 10 steps the mean similarity of ``positive`` and of
@@ -124,7 +123,7 @@ def draw_similarities(folder: str | Path, *, quick: bool = False, seed: int = 0)
         ``wrong`` pairs at the best threshold.
 
     Raises:
-        CongealError: no model ships with this copy of congeal.
+        CongealError: this copy of congeal has no shipped model.
     """
     model = _shipped()
     size, count = (96, 1) if quick else (128, 4)
@@ -155,13 +154,13 @@ def _shipped() -> RPE:
 
 def _pairs(model: RPE, sample: Any, seed: int) -> list[Pairs]:
     """Pairs of one image before and after each step; the same pixels throughout."""
-    seen = model.predict_maps(sample.image)
-    trail = _shift(model, seen, sample.labels)
-    labels = torch.from_numpy(sample.labels[:: seen.stride, :: seen.stride])
+    maps = model.predict_maps(sample.image)
+    trail = _shift(model, maps, sample.labels)
+    labels = torch.from_numpy(sample.labels[:: maps.stride, :: maps.stride])
     inside = (labels.flatten() > 0).nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
     chosen = inside[torch.randperm(len(inside), generator=generator)[:PIXELS]]
-    return [pair_similarities(step, labels, chosen, _radius(model, seen)) for step in trail]
+    return [pair_similarities(step, labels, chosen, _radius(model, maps)) for step in trail]
 
 
 def _rows(step: int, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> list[Row]:

@@ -1,7 +1,7 @@
-"""StarDist as something to compare with, where it is installed.
+"""StarDist as a baseline, if it is installed.
 
 Schmidt et al., Cell Detection with Star-convex Polygons, MICCAI 2018. A star-convex polygon has one
-radius in each direction from a point inside, so an object that winds or lies in parts is none.
+radius in each direction from a point inside; winding or divided objects are not star-convex.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from congeal.experiments.boxes import Budget
 
 __all__ = ["StarSegmenter", "has_stardist", "train_stars"]
 
-RAYS = 32  # of a polygon, the package's own number
-GRID = 2  # px between the points that have polygons
-PERCENTILES = (1, 99.8)  # of intensity, that become 0 and 1
+RAYS = 32  # rays of a polygon, default of StarDist
+GRID = 2  # px between centres of polygons
+PERCENTILES = (1, 99.8)  # percentiles of intensity that become 0 and 1
 
 Image = NDArray[Any]
 Labels = NDArray[np.int64]
 
 
 def has_stardist() -> bool:
-    """Whether the package and what it runs on are installed."""
+    """Whether StarDist and TensorFlow are installed."""
     return all(find_spec(name) is not None for name in ("stardist", "tensorflow"))
 
 
@@ -38,8 +38,8 @@ class StarSegmenter:
     """A trained StarDist.
 
     Args:
-        model: of the package.
-        minutes: that the training took, without the thresholds.
+        model: model of StarDist.
+        minutes: minutes of the training, without tuning of the thresholds.
     """
 
     def __init__(self, model: Any, minutes: float) -> None:
@@ -47,7 +47,7 @@ class StarSegmenter:
         self.minutes = minutes
 
     def segment(self, image: Image) -> Labels:
-        """Make a label map `(H, W)` of an image `(H, W, C)`."""
+        """Segment an image `(H, W, C)`; returns a label map `(H, W)`."""
         found = self.model.predict_instances(_shown(image), show_tile_progress=False)[0]
         return np.asarray(found, np.int64)
 
@@ -61,18 +61,18 @@ def train_stars(
     batch_size: int = 8,
     seed: int = 0,
 ) -> StarSegmenter:
-    """Train with the package's own settings, at a rate that falls to 0 at the end of the budget.
+    """Train with the default settings; the learning rate falls to 0 at the end of the budget.
 
-    Kept are the weights that are best on the images held out, from which the thresholds follow,
-    after the clock has stopped. Crops are turned, mirrored and changed in brightness.
+    The best weights on validation images are kept. Thresholds are tuned on the same images after
+    the end of the budget. Augmentation: rotation by 90 degrees, mirroring, brightness.
 
     Args:
-        dataset: of training images.
-        held_out: that validation and thresholds see.
-        budget: how long.
+        dataset: training images.
+        held_out: images for validation and thresholds.
+        budget: length of the training.
         crop: side of the crops in pixels.
-        batch_size: crops in a batch.
-        seed: of weights, order and augmentation.
+        batch_size: crops per batch.
+        seed: seed of weights, order and augmentation.
     """
     models = import_module("stardist.models")
     import_module("tensorflow").keras.utils.set_random_seed(seed)
@@ -106,7 +106,7 @@ def train_stars(
 
 
 def _clock(budget: Budget, rate: float) -> Any:
-    """A callback that lowers the rate, as (1 - share)^.9, and ends the training."""
+    """A callback that sets the learning rate, as (1 - share)^.9, and ends the training."""
     keras = import_module("tensorflow").keras
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc, name-defined]

@@ -1,11 +1,11 @@
-"""Object proposals of any class: how many objects the first N find (RPE, section 4.2, table 1).
+"""Class-agnostic object proposals: recall of the first N (RPE, section 4.2, table 1).
 
-On each data set a model learns from the training images and is scored on the test images by AR@N.
-In the same run stand connected parts of the true foreground, Felzenszwalb's segments at several
-scales, pooled and ranked as our proposals are, selective search where opencv-contrib is installed
-(boxes, scored as filled boxes), and the true objects themselves, largest first: the ceiling, about
-the best that N masks can reach. The paper's figures are of PASCAL VOC 2012, which is not among our
-data. Models and scores stay in the output folder, so that a run that was stopped goes on.
+For each dataset a model is trained and scored on the test images by AR@N. For comparison:
+connected components of the true foreground; Felzenszwalb's segments at several scales, pooled and
+ranked like our proposals; selective search, if opencv-contrib is installed (boxes, scored as filled
+boxes); and the true objects, largest first, as an approximate upper bound for N masks. The numbers
+of the paper are for PASCAL VOC 2012, which is not used here. Models and scores are kept in the
+output folder, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from congeal.figures.plots import LINES
 from congeal.grouping.components import split_parts
 from congeal.labels import areas, relabel
 from congeal.methods.method import Method
-from congeal.methods.rpe.pooling import pool_objects
+from congeal.methods.rpe.pooling import pool_proposals
 from congeal.metrics.protocols import PROTOCOLS
 from congeal.models import load
 from congeal.networks.weights import PACKAGED
@@ -46,13 +46,13 @@ from congeal.training.validation import evenly_spread
 __all__ = ["PAPER", "Table1", "draw_table1"]
 
 PAPER: Mapping[int, float] = {10: 0.769, 60: 0.814}
-"""Recall at IoU .5 on PASCAL VOC 2012 val by the number of proposals, as the paper has it."""
+"""Recall at IoU .5 on PASCAL VOC 2012 val by the number of proposals, from the paper."""
 COUNTS = (1, 2, 5, 10, 20, 40, 60, 100)
-TOLD = (10, 60, 100)
+REPORTED = (10, 60, 100)  # of COUNTS, in the numbers of the result
 ENCODER = "tf_efficientnet_lite0"
 SCALES = (30.0, 100.0, 300.0, 1000.0)  # of Felzenszwalb's segments
-SIGMA = 0.8  # px, of the smoothing before it
-LEAST_SEGMENT = 20  # px
+SIGMA = 0.8  # px, smoothing before it
+MIN_SEGMENT = 20  # px, minimum area of Felzenszwalb's segments
 
 Propose = Callable[[Sample], Segmentation]
 Row = dict[str, Any]
@@ -60,15 +60,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table1:
-    """What is trained, on what, and for how long.
+    """Plan of trainings and evaluation.
 
     Args:
-        data: names of the data sets, with settings of the model.
+        data: settings of the model, by name of the dataset.
         training: settings of each training.
-        counts: images of training and test where data is drawn.
-        tested: test images that are scored, None for all.
-        seeds: trainings on each data set.
-        pretrained: take the encoder with ImageNet weights where its package is installed.
+        counts: numbers of training and test images for drawn data.
+        tested: number of test images, None for all.
+        seeds: trainings on each dataset.
+        pretrained: datasets for which the encoder starts from ImageNet weights, if installed.
     """
 
     data: Mapping[str, Mapping[str, Any]] = field(
@@ -103,24 +103,24 @@ def draw_table1(
     data: Sequence[str] | None = None,
     images: int | None = None,
 ) -> FigureResult:
-    """Train and score proposals on every data set that is here, beside others.
+    """Train and score proposals on every available dataset, and compare with other methods.
 
     Args:
-        folder: where ``table1.png`` and ``table1.csv`` go, and the models and their scores, in
-            ``table1``; a training that is there already is not repeated.
-        quick: two updates on drawn shapes, only to see that it runs.
-        seed: of the first training on each data set; the others follow.
-        minutes: of each training, 30 when None.
-        seeds: trainings on each data set, 1 when None.
+        folder: for ``table1.png`` and ``table1.csv``, and models and scores in ``table1``;
+            existing trainings are not repeated.
+        quick: two updates on drawn shapes, as a smoke test.
+        seed: first seed on each dataset.
+        minutes: minutes of each training, 30 when None.
+        seeds: trainings on each dataset, 1 when None.
         data: some of coco_mini, nuclei and cables; all when None.
-        images: test images that are scored, spread evenly; all when None.
+        images: number of test images, evenly spread; all when None.
 
     Returns:
-        The files, and for each data set and method AR@10, 60 and 100, averaged over IoU .5 to .95
-        (``ar@N``) and at IoU .5 (``recall_0.5@N``), means over the seeds.
+        The files; for each dataset and method AR@10, 60 and 100, averaged over IoU .5 to .95
+        (``ar@N``) and at IoU .5 (``recall_0.5@N``), mean over the seeds.
 
     Raises:
-        CongealError: none of the data sets is found, or one is not of this table.
+        CongealError: no dataset is found, or a name is not one of these.
     """
     plan, place = _plan(quick, minutes, seeds, data, images), Path(folder) / "table1"
     here = [name for name in plan.data if is_available(name)]
@@ -137,7 +137,7 @@ def draw_table1(
         f"{data} {method} {key}": value
         for data, methods in found.items()
         for method, scores in methods.items()
-        for count in TOLD
+        for count in REPORTED
         for key, value in (
             (f"ar@{count}", scores[f"ar@{count}"]),
             (f"recall_0.5@{count}", scores[f"recall_0.5@{count}"]),
@@ -168,7 +168,7 @@ def _at(scores: Mapping[str, float], count: int) -> Row:
 
 
 def _scores(name: str, plan: Table1, seed: int, place: Path) -> dict[str, dict[str, float]]:
-    """Scores of all methods on the test images of a data set, ours means over the seeds."""
+    """Scores of all methods on the test images of a dataset; of ours the mean over seeds."""
     test = _images(name, "test", plan)
     asked = {"images": len(test)}
 
@@ -185,7 +185,7 @@ def _scores(name: str, plan: Table1, seed: int, place: Path) -> dict[str, dict[s
 
 
 def _of_one(name: str, plan: Table1, seed: int, place: Path, test: Dataset) -> dict[str, float]:
-    """Scores of one training; those that an earlier run left are read."""
+    """Scores of one training; read from the folder if they exist."""
     own = place_of(place, name, "rpe", seed)
 
     def make() -> dict[str, float]:
@@ -198,7 +198,7 @@ def _of_one(name: str, plan: Table1, seed: int, place: Path, test: Dataset) -> d
 
 
 def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Means, and where there are several the half widths of the 95 % intervals (``+-``).
+    """Means, and for several trainings half widths of the 95 % intervals (``+-``).
 
     Example:
         >>> _mean([{"ar@10": 0.2}]), _mean([{"ar@10": 0.2}, {"ar@10": 0.4}])["ar@10"]
@@ -238,19 +238,19 @@ def _score(propose: Propose, test: Dataset) -> dict[str, float]:
 
 
 def _segments(sample: Sample) -> Segmentation:
-    """Felzenszwalb's segments at several scales, pooled and ranked by how stable they are."""
+    """Felzenszwalb's segments at several scales, pooled and ranked by stability."""
     display = to_display(sample.image)
     maps = [
-        np.asarray(felzenszwalb(display, scale, SIGMA, LEAST_SEGMENT), np.int64) + 1
+        np.asarray(felzenszwalb(display, scale, SIGMA, MIN_SEGMENT), np.int64) + 1
         for scale in SCALES
     ]
     even = [np.ones(int(one.max())) for one in maps]
-    ranked = pool_objects(maps, even, most=COUNTS[-1])
+    ranked = pool_proposals(maps, even, max_proposals=COUNTS[-1])
     return Segmentation.from_masks(ranked.masks, ranked.scores)
 
 
 def _components(sample: Sample) -> Segmentation:
-    """Connected parts of the true foreground, largest first."""
+    """Connected components of the true foreground, largest first."""
     return _largest_first(split_parts((sample.labels > 0).astype(np.int64)))
 
 
@@ -265,7 +265,7 @@ def _largest_first(labels: NDArray[np.int64]) -> Segmentation:
 
 
 def has_selective_search() -> bool:
-    """Whether opencv-contrib is installed, which has selective search.
+    """Whether selective search is available, from opencv-contrib.
 
     Example:
         >>> has_selective_search() in (True, False)
@@ -277,7 +277,7 @@ def has_selective_search() -> bool:
 
 
 def _selective_search(sample: Sample) -> Segmentation:
-    """Boxes of selective search in their order, filled (Uijlings et al., 2013; fast mode)."""
+    """Filled boxes of selective search in its order (Uijlings et al., 2013; fast mode)."""
     cv2: Any = import_module("cv2")
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(to_display(sample.image)[..., ::-1]))
@@ -290,10 +290,10 @@ def _selective_search(sample: Sample) -> Segmentation:
 
 
 def _claims(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Claim]:
-    """Whether ten proposals find nearly what sixty do, as in the paper, on each data set.
+    """Check on each dataset whether ten proposals find nearly as many objects as sixty.
 
-    An image of VOC has few objects. Where images have more than ten, ten masks cannot cover them;
-    recall is therefore taken relative to that of the true objects.
+    Images of VOC have few objects. Ten masks cannot cover more than ten objects, so recall is
+    relative to the upper bound, the recall of the true objects.
     """
     share = PAPER[10] / PAPER[60]
     claims = []
@@ -308,7 +308,7 @@ def _claims(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Clai
 
 
 def _of_ceiling(methods: Mapping[str, Mapping[str, float]], key: str) -> float:
-    """A score of our proposals over that of the true objects; 0 where there are none."""
+    """Score of our proposals divided by that of the true objects; 0 without objects."""
     most = methods["ceiling"][key]
     return methods["rpe"][key] / most if most else 0.0
 

@@ -1,12 +1,12 @@
-"""Semantic instances scored by a regressor and without (RPE, section 4.4, table 2).
+"""Instances with classes, scored with and without a regressor (RPE, section 4.4, table 2).
 
-A model learns objects and their classes on each data set: drawn shapes of four classes, nuclei with
-the modality of the image for a class, and the supercategories of coco_mini. After the training a
-linear regressor on shape and agreement with the semantic map is fitted on training images. The test
-images are predicted once; the same objects are then scored by the mean probability of foreground
-and by the regressor, and AP^r and COCO AP are taken of both orders. The interval of the difference
-is over the test images drawn again. ``--data coco_mini`` takes all 80 classes. Models stay in the
-output folder, so that a run that was stopped goes on.
+A model is trained for objects and classes on each dataset: drawn shapes of four classes, nuclei
+with the modality of the image as class, and supercategories of coco_mini. After the training, a
+linear regressor on shape and agreement with the semantic map is fitted on training images. The same
+objects in the test images are scored by the mean foreground probability and by the regressor, and
+AP^r and COCO AP are computed for both rankings. The confidence interval of the difference is a
+bootstrap over the test images. ``--data coco_mini`` uses all 80 classes. Models are kept in the
+output folder, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -45,47 +45,47 @@ __all__ = ["DATA", "SCORES", "Table2", "draw_table2"]
 
 DATA = ("shapes", "nuclei:modality", "coco_mini:super")
 SCORES = ("foreground", "regressor")
-PAPER = 0.645  # AP^r at .5 on VOC 2012 val, as the paper reports it
+PAPER = 0.645  # AP^r at .5 on VOC 2012 val, from the paper
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 ENCODER = "tf_efficientnet_lite0"
-REDRAWN = 200  # times that the test images are drawn again
+RESAMPLED = 200  # bootstrap samples of the test images
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Table2:
-    """What is trained and for how long, and what is scored.
+    """Plan of trainings and evaluation.
 
     Args:
-        data: names of the data sets.
-        training: settings of each training, those of the method included.
-        images: of training and test, None for all.
-        redrawn: times that the test images are drawn again.
+        data: names of the datasets.
+        training: settings of each training and of the method.
+        images: numbers of training and test images, None for all.
+        resampled: number of bootstrap samples of the test images.
     """
 
     data: tuple[str, ...] = DATA
     training: Mapping[str, Any] = field(default_factory=lambda: {"max_minutes": 20.0})
     images: tuple[int | None, int | None] = (None, None)
-    redrawn: int = REDRAWN
+    resampled: int = RESAMPLED
 
 
 QUICK = Table2(
     data=("shapes:size=48", "shapes:objects=2-3,size=48"),
     training={"epochs": 1, "steps_per_epoch": 4, "batch_size": 2, "crop": 64, "tuning_share": 0},
     images=(6, 3),
-    redrawn=3,
+    resampled=3,
 )
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """The test images under one way to score.
+    """Results on the test images for one kind of score.
 
     Attributes:
-        apr: a judge of AP^r for each image.
-        coco: a judge of COCO AP of all images.
-        pairs: score and true IoU of every object, ``(N, 2)``.
+        apr: judge of AP^r for each image.
+        coco: judge of COCO AP for all images.
+        pairs: score and IoU with the truth of every object, ``(N, 2)``.
     """
 
     apr: list[Judge]
@@ -102,21 +102,21 @@ def draw_table2(
     data: Sequence[str] | None = None,
     images: int | None = None,
 ) -> FigureResult:
-    """Train on each data set, then score the objects found with the regressor and without.
+    """Train on each dataset, then score the objects with and without the regressor.
 
     Args:
-        folder: where ``table2.png`` and ``table2.csv`` go, and the models, in ``table2``; a
-            training that is there already is not repeated.
-        quick: a few updates on drawn shapes, only to see that it runs.
-        seed: of the trainings, and of the images drawn again.
-        minutes: of each training, 20 when None.
-        data: names of data sets with classes; those of :data:`DATA` when None.
-        images: test images that are scored, spread evenly; all when None.
+        folder: for ``table2.png`` and ``table2.csv``, and models in ``table2``; existing trainings
+            are not repeated.
+        quick: a few updates on drawn shapes, as a smoke test.
+        seed: seed of the trainings and of the bootstrap.
+        minutes: minutes of each training, 20 when None.
+        data: names of datasets with classes; those of :data:`DATA` when None.
+        images: number of test images, evenly spread; all when None.
 
     Returns:
-        The files; for each data set and score AP^r at .5 and its mean over .5 to .9, COCO AP, and
-        the correlation of score and true IoU; of each data set the gain in mean AP^r with the ends
-        of its 95 % interval. Data sets that are not at hand are left out.
+        The files; for each dataset and score AP^r at .5, its mean over .5 to .9, COCO AP, and the
+        correlation of score and true IoU; for each dataset the gain in mean AP^r with the limits of
+        its 95 % interval. Datasets that are not available are omitted.
     """
     plan = _plan(quick, minutes, data, images)
     rows, numbers = list[Row](), dict[str, float]()
@@ -162,12 +162,12 @@ def _train(name: str, plan: Table2, seed: int, place: Path) -> RPE:
 
 
 def _kinds(model: RPE) -> tuple[str, ...]:
-    """Ways to score; a model that found no object in the training images has one."""
+    """Kinds of scores; only one if the regressor is not fitted (no objects in training images)."""
     return SCORES if model.scoring.fitted else SCORES[:1]
 
 
 def _predict(model: RPE, test: Dataset, kind: str) -> _Found:
-    """Predict and score the test images."""
+    """Predict and evaluate the test images."""
     model.configure(score=kind)
     apr, coco, pairs = list[Judge](), make_judge("coco", test), list[tuple[float, float]]()
     for sample in test:
@@ -194,11 +194,11 @@ def _row(name: str, kind: str, found: _Found, test: Dataset) -> Row:
     levels = {f"apr@{level:g}": apr[f"apr@{level:g}"] for level in LEVELS}
     scores = {"apr": apr["apr_dvis"], **levels, "ap": coco["ap"], "ap@0.5": coco["ap@0.5"]}
     counts = {"images": len(test), "objects": apr["objects"], "predicted": apr["predicted"]}
-    return {"data": name, "score": kind, **scores, "corr": _likeness(found.pairs), **counts}
+    return {"data": name, "score": kind, **scores, "corr": _correlation(found.pairs), **counts}
 
 
-def _likeness(pairs: NDArray[np.float64]) -> float:
-    """Correlation of score and true IoU; NaN where either is constant."""
+def _correlation(pairs: NDArray[np.float64]) -> float:
+    """Correlation of score and true IoU; NaN if one of them is constant."""
     if len(pairs) < 3 or not pairs.std(0).all():
         return float("nan")
     return float(np.atleast_2d(np.corrcoef(pairs.T))[0, 1])
@@ -207,7 +207,7 @@ def _likeness(pairs: NDArray[np.float64]) -> float:
 def _gain(
     name: str, found: Mapping[str, _Found], test: Dataset, plan: Table2, seed: int
 ) -> dict[str, float]:
-    """By how much mean AP^r differs, and the ends of its 95 % interval."""
+    """Difference of mean AP^r, and the limits of its 95 % interval."""
     if len(found) < len(SCORES):
         return {}
     chance, count = np.random.default_rng(seed), len(test)
@@ -218,7 +218,7 @@ def _gain(
         )
         return after - before
 
-    drawn = [difference(chance.integers(0, count, count)) for _ in range(plan.redrawn)]
+    drawn = [difference(chance.integers(0, count, count)) for _ in range(plan.resampled)]
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     whole = difference(np.arange(count))
     return {f"{name} gain": whole, f"{name} gain low": float(low), f"{name} gain high": float(high)}
@@ -240,7 +240,7 @@ def _claims(numbers: Mapping[str, float], rows: list[Row]) -> tuple[Claim, ...]:
 
 
 def _cells(rows: list[Row]) -> list[Row]:
-    """Numbers that are not defined are empty cells."""
+    """Replace NaN by None (an empty cell)."""
     return [
         {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
         for row in rows

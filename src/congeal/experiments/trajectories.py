@@ -1,30 +1,30 @@
 """Points on a line, trained through mean shift (RPE, figure 13).
 
 Points of three Gaussians are moved by gradient descent so that, after the grouping, a fixed linear
-regressor gives 3 for some and 5 for the others. The paper's settings: Gaussian blurring mean shift
-of bandwidth .2, squared error, 30 updates of step .1, no grouping or 1 or 5 loops of it, and the
-loss behind the last loop only or behind every one.
+regressor gives 3 for some and 5 for the others. Settings of the paper: Gaussian blurring mean shift
+of bandwidth .2, squared error, 30 updates of step .1, no grouping or 1 or 5 loops, and the loss
+after the last loop only or after every loop.
 
-Ours, where we have no wording to go by: the Gaussians are (mean, deviation) (3, .2), (4, .3) and
-(5, .1), 30 points each; the regressor is the identity; a point's target is the nearer one, so that
-the middle Gaussian is divided between two targets, as pixels between two objects are; the loss
-behind every loop is the mean over t = 0..T, since a sum would be a T + 1 times longer step.
+Our choices, where the paper is not specific: the Gaussians have (mean, deviation) (3, .2), (4, .3)
+and (5, .1), 30 points each; the regressor is the identity; the target of a point is the nearer one,
+so the middle Gaussian is divided between both targets, like pixels between two objects; the loss
+after every loop is the mean over t = 0..T, since a sum would make the step T + 1 times longer.
 
-The four observations are stated in our words, as our reading of the figure, and each is checked by
-numbers that :func:`draw_trajectories` gives. On seeds 0 to 6 the first, third and fourth always
-held; the second for 5 loops with the loss at every one always, with the loss at the end but once.
+Four observations, as we interpret the figure, are checked by numbers of :func:`draw_trajectories`.
+For seeds 0 to 6 the first, third and fourth held for all. The second held with 5 loops: for all
+seeds with the loss at every loop, for all but seed 5 with the loss at the end.
 
-1. Grouping moves neighbours as one. Without it each point is moved by its own error; with it the
-   points of a group share one gradient and run in parallel (``spread of gradient``: deviation of
-   the first gradient in the Gaussian at 5, over its value without grouping).
-2. The gradient gathers on the points that grouping would not settle: those between modes
-   (``share of a tenth``: part of the squared first gradient that the tenth of the points with
-   the largest has).
-3. With grouping the output is right in fewer updates, while the points themselves are left as
-   wide as grouping allows (``updates to a tenth`` of the error, not a number where that is never
-   reached; ``width`` of the Gaussian at 5 after all updates).
-4. Behind many loops a single loss loses its gradient where points have settled in a wrong group,
-   and stays; a loss behind every loop does not (``error at the end``).
+1. Grouping moves neighbours together. Without it each point follows its own error; with it the
+   points of a group have the same gradient and move in parallel (``spread of gradient``: standard
+   deviation of the first gradient in the Gaussian at 5, relative to that without grouping).
+2. The gradient concentrates on the points that grouping does not assign correctly: those between
+   modes (``share of a tenth``: share of the tenth of the points with the largest gradient in the
+   sum of squared first gradients).
+3. With grouping the output is correct after fewer updates, while the points stay as spread as
+   grouping allows (``updates to a tenth`` of the error, NaN if never reached; ``width`` of the
+   Gaussian at 5 after all updates).
+4. After many loops a single loss has no gradient for points in a wrong group, and its error stays;
+   with a loss after every loop it does not (``error at the end``).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SETTINGS = {
     "1 loop, loss at every loop": (1, True),
     "5 loops, loss at every loop": (5, True),
 }
-"""Number of loops, and whether every one carries the loss."""
+"""Number of loops, and whether the loss is computed after every loop."""
 
 
 def gbms(points: Tensor, loops: int, bandwidth: float = BANDWIDTH) -> list[Tensor]:
@@ -86,7 +86,7 @@ def gbms(points: Tensor, loops: int, bandwidth: float = BANDWIDTH) -> list[Tenso
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What happened to the points in one setting.
+    """Result of one setting.
 
     Args:
         points: ``(updates + 1, N)``, before and after each update.
@@ -106,7 +106,7 @@ def follow(start: Tensor, target: Tensor, loops: int, *, every: bool) -> Run:
         start: ``(N,)`` float64.
         target: ``(N,)``.
         loops: of mean shift.
-        every: whether every loop carries the loss, or the last one only.
+        every: loss after every loop; else after the last one only.
 
     Example:
         >>> run = follow(torch.tensor([2.0]), torch.tensor([3.0]), 0, every=False)
@@ -142,13 +142,12 @@ def draw_trajectories(folder: str | Path, *, quick: bool = False, seed: int = 0)
     """Draw the paths of points trained through mean shift, in five settings.
 
     Args:
-        folder: where ``trajectories.png`` and ``trajectories.csv`` go.
-        quick: no difference; it takes a second.
-        seed: of the points.
+        folder: for ``trajectories.png`` and ``trajectories.csv``.
+        quick: ignored; it takes a second.
+        seed: seed of the points.
 
     Returns:
-        The files, and for each setting the numbers that the module's four observations are
-        checked by.
+        The files, and for each setting the numbers of the four observations.
     """
     start, target = _start(seed)
     runs = {

@@ -1,6 +1,6 @@
 """Pictures: colours, overlays, curves, contact sheets and the report page.
 
-Drawing with matplotlib and writing pages load when first used.
+Functions that need matplotlib or Jinja are imported at first use.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
     "to_display",
 ]
 
-_LATER = {
+_LAZY = {
     "Report": "congeal.figures.report",
     "contact_sheet": "congeal.figures.plots",
     "plot_curves": "congeal.figures.plots",
@@ -54,6 +54,6 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATER[name]), name)
+    return getattr(importlib.import_module(_LAZY[name]), name)

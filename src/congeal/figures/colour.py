@@ -1,4 +1,4 @@
-"""Label maps as pictures that can be read at a glance, alone and over their images."""
+"""Label maps as pictures: colours, outlines, and overlays on their images."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = [
 ]
 
 BRIGHT = 150
-"""Mean gray value from which on the ground counts as bright."""
+"""Mean gray value from which a background counts as bright."""
 
 DARKENED = 0.7
-"""What lines over bright ground keep of their brightness."""
+"""Factor on the brightness of lines over a bright background."""
 
 VOID = np.array([128, 128, 128], np.uint8)
 
 
 def label_colours(n: int, seed: int = 0) -> RGB:
-    """Give ``n`` colours `(n, 3)`, 0 to 255; the first 20 stay apart, later ones vary them.
+    """Give ``n`` colours `(n, 3)`, 0 to 255: 20 distinct ones, then random variations of them.
 
     Example:
         >>> label_colours(5).shape
@@ -51,7 +51,7 @@ def check_map(labels: ArrayLike) -> NDArray[np.int64]:
     """Give a label map of an image as int64 `(H, W)`.
 
     Raises:
-        CongealError: it is no label map, or has another number of dimensions.
+        CongealError: it is not a label map, or not two-dimensional.
 
     Example:
         >>> check_map([[0, 1]]).dtype
@@ -63,12 +63,12 @@ def check_map(labels: ArrayLike) -> NDArray[np.int64]:
     return checked
 
 
-def _touching(labels: NDArray[np.int64], reach: int = 3) -> NDArray[np.int64]:
-    """List pairs of ids `(P, 2)` that come within ``reach`` pixels of each other."""
+def _touching(labels: NDArray[np.int64], radius: int = 3) -> NDArray[np.int64]:
+    """List pairs of ids `(P, 2)` of objects within ``radius`` pixels of each other."""
     height, width = labels.shape
     found = [np.zeros(0, np.int64)]
     n = int(labels.max(initial=0)) + 1
-    for step in range(1, reach + 1):
+    for step in range(1, radius + 1):
         for dy, dx in ((0, step), (step, 0), (step, step), (step, -step)):
             if dy >= height or abs(dx) >= width:
                 continue
@@ -103,14 +103,14 @@ def object_colours(labels: ArrayLike, count: int, seed: int = 0) -> RGB:
 
 
 def colour_labels(labels: ArrayLike, seed: int = 0) -> RGB:
-    """Paint each object of a label map in a colour that its neighbours do not have.
+    """Paint each object of a label map in a colour that differs from those of its neighbours.
 
-    Background is black and void (negative) is gray. An object mostly keeps its colour between
-    maps, since the colour follows its id unless a neighbour already looks like that.
+    Background is black and void (negative) is gray. The colour depends on the id, unless a
+    neighbour has a similar one; so an object mostly has the same colour in several maps.
 
     Args:
         labels: label map `(H, W)`, 0 background, negative void.
-        seed: another number gives another colouring.
+        seed: selects the colours.
 
     Returns:
         The picture `(H, W, 3)`, uint8.
@@ -130,10 +130,10 @@ def colour_labels(labels: ArrayLike, seed: int = 0) -> RGB:
 
 
 def outline(labels: ArrayLike, thickness: int = 1) -> NDArray[np.bool_]:
-    """Mark the pixels `(H, W)` of objects that lie within ``thickness`` of another label.
+    """Mark the pixels `(H, W)` of objects within ``thickness`` pixels of another label.
 
-    The lines run inside the objects, so that two objects that touch keep one line each, and are
-    not drawn along the border of the image.
+    Lines are inside the objects, so two objects that touch have one line each. There is no line
+    along the border of the image.
 
     Raises:
         CongealError: the map is not two-dimensional or not of integers.
@@ -149,16 +149,16 @@ def outline(labels: ArrayLike, thickness: int = 1) -> NDArray[np.bool_]:
         line[one] |= edge
         line[two] |= edge
     line &= checked > 0
-    # Further pixels are reached by turns along the axes and along the diagonals too, which makes
-    # lines of even width. A step never leaves the object unseen: its edge is a line already.
-    for turn in range(thickness - 1):
-        line = ndimage.binary_dilation(line, ndimage.generate_binary_structure(2, 1 + turn % 2))
+    # Dilation alternates between 4 and 8 neighbours, for lines of even width. It cannot jump to
+    # another object, because the outermost pixels of each object are marked already.
+    for step in range(thickness - 1):
+        line = ndimage.binary_dilation(line, ndimage.generate_binary_structure(2, 1 + step % 2))
         line &= checked > 0
     return line
 
 
 def line_width(shape: tuple[int, ...]) -> int:
-    """Choose the width in pixels of lines that still show when the whole picture is on a screen.
+    """Choose the line width in pixels: 1 per 800 pixels of the longer side, at least 1.
 
     Example:
         >>> line_width((256, 256)), line_width((2400, 1200))
@@ -183,14 +183,14 @@ def overlay(
         labels: label map `(H, W)`, 0 background, negative void (shown gray).
         alpha: strength of the tint, 0 (none) to 1 (opaque).
         outlines: draw the outline of every object in its full colour.
-        seed: another number gives another colouring.
-        scale: enlarge this many times first, which makes the lines of small images thin.
+        seed: selects the colours.
+        scale: factor by which the image is enlarged first; lines of small images look thinner.
 
     Returns:
         The picture `(scale * H, scale * W, 3)`, uint8.
 
     Raises:
-        CongealError: image and labels differ in size, or are not a picture and a label map.
+        CongealError: image and labels differ in size, or one of them is invalid.
 
     Example:
         >>> image, labels = np.zeros((4, 4), np.uint8), np.eye(4, dtype=int)
@@ -214,15 +214,15 @@ def overlay(
     return picture
 
 
-def _line_colours(colours: RGB, under: RGB, labels: NDArray[np.int64]) -> RGB:
-    """Darken the line `(P, 3)` of an object where it runs over bright ground, to be seen there."""
+def _line_colours(colours: RGB, background: RGB, labels: NDArray[np.int64]) -> RGB:
+    """Darken the lines `(P, 3)` of objects whose lines have a bright background on average."""
     _, index = np.unique(labels, return_inverse=True)
-    ground = np.bincount(index, under.mean(1)) / np.maximum(np.bincount(index), 1)
-    strength = np.where(ground[index] > BRIGHT, DARKENED, 1.0)
+    mean = np.bincount(index, background.mean(1)) / np.maximum(np.bincount(index), 1)
+    strength = np.where(mean[index] > BRIGHT, DARKENED, 1.0)
     return np.asarray(colours * strength[:, None]).astype(np.uint8)
 
 
-def on_background(line: RGB, ground: RGB) -> RGB:
+def on_background(line: RGB, background: RGB) -> RGB:
     """Darken the colour `(3,)` of a line if the pixels `(P, 3)` under it are bright on average.
 
     Example:
@@ -231,5 +231,5 @@ def on_background(line: RGB, ground: RGB) -> RGB:
         ... ).tolist()
         [70, 140, 0]
     """
-    bright = ground.size > 0 and float(ground.mean()) > BRIGHT
+    bright = background.size > 0 and float(background.mean()) > BRIGHT
     return np.asarray(line * (DARKENED if bright else 1.0)).astype(np.uint8)

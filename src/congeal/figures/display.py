@@ -1,4 +1,4 @@
-"""Images and embeddings brought to eight bits and three channels for the eye."""
+"""Conversion of images and embeddings to 8-bit RGB pictures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RGB = NDArray[np.uint8]
 
 
 def _channels(image: ArrayLike) -> NDArray[Any]:
-    """Bring an image to `(H, W, C)` with one or three channels; two are red and green."""
+    """Convert to `(H, W, C)` with C = 1 or 3; two channels become red and green, blue is 0."""
     array = np.asarray(image)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or not array.shape[2] or array.dtype.kind not in "biuf":
         raise CongealError(
             f"expected an image (H, W) or (H, W, C) of numbers, got {array.shape} {array.dtype}"
         )
-    if array.shape[2] == 2:  # as the network has them
+    if array.shape[2] == 2:  # as in the input of the network
         return np.concatenate([array, np.zeros_like(array[..., :1])], axis=2)
     return array[..., :3]
 
@@ -30,12 +30,12 @@ def _channels(image: ArrayLike) -> NDArray[Any]:
 def to_display(image: ArrayLike, low: float = 1.0, high: float = 99.8) -> RGB:
     """Turn an image of any number type into a picture `(H, W, 3)`, uint8.
 
-    Eight-bit images are shown as they are, unless so dark that nothing would be seen; others are
-    stretched between two percentiles. A constant image is black; NaN is black too.
+    8-bit images are not changed unless they are dark (percentile ``high`` below 110). All others
+    are stretched between two percentiles. Constant images and NaN become black.
 
     Args:
-        image: `(H, W)` or `(H, W, C)` with two channels are red and green; of more than
-            three the first three are shown.
+        image: `(H, W)` or `(H, W, C)`. Two channels become red and green; of more than three, the
+            first three are shown.
         low: percentile that becomes black.
         high: percentile that becomes white.
 
@@ -50,7 +50,7 @@ def to_display(image: ArrayLike, low: float = 1.0, high: float = 99.8) -> RGB:
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255
     if array.dtype != np.uint8 or _is_dark(array, high):
-        # Eight-bit noise around one value is no picture: never stretch less than 16 steps.
+        # Stretching less than 16 levels of 8 bits would show only noise.
         span = 16.0 if array.dtype == np.uint8 else 1e-12
         array = _stretch(array.astype(np.float64), low, high, span)
     return np.broadcast_to(array, (*array.shape[:2], 3)).copy()
@@ -73,7 +73,7 @@ def _stretch(values: NDArray[np.float64], low: float, high: float, span: float) 
 
 
 def enlarge(picture: RGB, side: int = 512) -> RGB:
-    """Repeat the pixels of a small picture `(H, W, 3)` until its longer side reaches ``side``.
+    """Enlarge a picture `(H, W, 3)` by a whole factor, to a longer side of at most ``side``.
 
     Example:
         >>> enlarge(np.zeros((96, 128, 3), np.uint8)).shape
@@ -85,12 +85,12 @@ def enlarge(picture: RGB, side: int = 512) -> RGB:
 
 
 def embedding_rgb(embedding: ArrayLike, mask: ArrayLike | None = None) -> RGB:
-    """Show an embedding as colours: its three main directions of variation as red, green, blue.
+    """Show an embedding as colours: its first three principal components as red, green, blue.
 
     Args:
         embedding: `(D, H, W)`, any D from 1 up.
-        mask: pixels to look at and to show `(h, w)`, of any size (nearest pixel is taken); the
-            rest is black. Without it all pixels count.
+        mask: pixels to use and to show, `(h, w)` of any size (resized by nearest neighbour); the
+            others are black. None: all.
 
     Returns:
         The picture `(H, W, 3)`, uint8.
@@ -113,15 +113,15 @@ def embedding_rgb(embedding: ArrayLike, mask: ArrayLike | None = None) -> RGB:
 
 
 def sphere_rgb(embedding: ArrayLike, seed: int = 0) -> RGB:
-    """Show unit vectors as colours that mean the same in every picture.
+    """Show unit vectors as colours, with the same mapping for every picture.
 
-    A direction is a colour: -1 to 1 along three axes becomes 0 to 255 of red, green and blue. With
-    more than three dimensions the axes are three directions drawn by the seed, at right angles,
-    and lengthened so that vectors drawn at random vary as they do in three dimensions.
+    Coordinates from -1 to 1 become 0 to 255 of red, green and blue. For D > 3 the vectors are first
+    projected to three random orthogonal axes and scaled by sqrt(D / 3), so that the variance of
+    random directions is as in three dimensions.
 
     Args:
         embedding: `(D, H, W)` unit vectors, D from 1 up.
-        seed: of the directions.
+        seed: of the random axes.
 
     Returns:
         The picture `(H, W, 3)`, uint8.
@@ -158,12 +158,12 @@ def _fit_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool
 
 
 def _principal(vectors: NDArray[np.float64]) -> RGB:
-    """Project vectors `(P, D)` to three directions and stretch each to 0..255 `(P, 3)`."""
+    """Project vectors `(P, D)` to three principal components, each scaled to 30..255 `(P, 3)`."""
     sample = vectors[:: max(1, len(vectors) // 100_000)]
     centred = sample - sample.mean(0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     main = directions[:, ::-1][:, :3]
-    # The sign of an eigenvector is arbitrary; fixed, the same embedding has the same picture.
+    # The sign of an eigenvector is arbitrary; fix it, so that results are reproducible.
     main = main * np.sign(main[np.abs(main).argmax(0), np.arange(main.shape[1])])
     values = np.zeros((len(vectors), 3))
     values[:, : main.shape[1]] = (vectors - sample.mean(0)) @ main

@@ -1,4 +1,4 @@
-"""Pictures of an answer by similarity: segments beside the training segments they are like."""
+"""Figures that explain retrieval: segments with their nearest training segments."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["Candidate", "ExplainedSegment", "draw_prototypes", "explanation_shee
 
 Box = tuple[float, float, float, float]
 CELL = 1.6  # inches, width of a picture in the sheet
-CAPTION = 0.42  # inches, of two lines above a picture
+CAPTION_HEIGHT = 0.42  # inches, height of the two caption lines above a picture
 DPI = 100
-DIMMED = 0.5  # contrast that the rest of the image keeps beside a segment
-GROUND = 0.75  # gray of the background in a map
-MOST_POINTS = 2000  # prototypes that are placed on a map
-LEAST_POINTS = 4  # that a map needs
+DIMMED = 0.5  # contrast of the image outside of the highlighted segment
+BACKGROUND_GRAY = 0.75  # colour of background prototypes
+MAX_POINTS = 2000  # prototypes passed to t-SNE
+MIN_POINTS = 4  # fewer points are not enough for t-SNE
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A training segment: a small picture of its image or None, its box as shares, a caption."""
+    """A training segment: thumbnail of its image or None, box y0, x0, y1, x1 in [0, 1], caption."""
 
     picture: ArrayLike | None
     box: Box
@@ -41,7 +41,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class ExplainedSegment:
-    """A segment of the image by its number in the map, with its nearest training segments."""
+    """A segment, by its label in the segment map, and its nearest training segments."""
 
     number: int
     caption: str
@@ -52,13 +52,13 @@ class ExplainedSegment:
 def explanation_sheet(
     image: ArrayLike, segments: ArrayLike, rows: Sequence[ExplainedSegment], title: str = ""
 ) -> Figure:
-    """Draw a row for each segment: where it lies, then the training segments, nearest first.
+    """Draw one row per segment: its position in the image, then training segments, nearest first.
 
     Args:
         image: ``(H, W[, C])``.
         segments: ``(H, W)`` int, the map of segments.
-        rows: what to show.
-        title: above the sheet.
+        rows: segments to show.
+        title: title of the figure.
 
     Example:
         >>> row = ExplainedSegment(1, "sky 0.9", 1, [Candidate(None, (0, 0, 1, 1), "sky", 1)])
@@ -66,28 +66,28 @@ def explanation_sheet(
         2
     """
     columns = 1 + max((len(row.candidates) for row in rows), default=0)
-    told = [row.class_id for row in rows]
-    told += [one.class_id for row in rows for one in row.candidates]
-    colours = class_colours(max(told, default=1)) / 255
+    class_ids = [row.class_id for row in rows]
+    class_ids += [candidate.class_id for row in rows for candidate in row.candidates]
+    colours = class_colours(max(class_ids, default=1)) / 255
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         height, width = np.shape(segments)
-        row_height = CELL * min(max(height / width, 0.4), 2.5) + CAPTION
+        row_height = CELL * min(max(height / width, 0.4), 2.5) + CAPTION_HEIGHT
         size = (CELL * columns + 0.2, row_height * max(len(rows), 1) + 0.4)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
         axes = figure.subplots(max(len(rows), 1), columns, squeeze=False)
-        for row, line in zip(rows, axes, strict=False):
+        for row, panels in zip(rows, axes, strict=False):
             shown = _highlight(image, np.asarray(segments) == row.number)
-            _show(line[0], shown, row.caption, colours[row.class_id])
-            for candidate, one in zip(row.candidates, line[1:], strict=False):
-                _show_candidate(one, candidate, colours[candidate.class_id])
-            for empty in line[1 + len(row.candidates) :]:
+            _show(panels[0], shown, row.caption, colours[row.class_id])
+            for candidate, panel in zip(row.candidates, panels[1:], strict=False):
+                _show_candidate(panel, candidate, colours[candidate.class_id])
+            for empty in panels[1 + len(row.candidates) :]:
                 empty.remove()
     return figure
 
 
 def _highlight(image: ArrayLike, mask: NDArray[np.bool_]) -> RGB:
-    """The image dimmed outside of the mask, with a line around it."""
+    """The image, dimmed outside of the mask, with the outline of the mask."""
     shown = to_display(image)
     faded = (DIMMED * shown + 255 * (1 - DIMMED) * 0.8).astype(np.uint8)
     dim = np.where(mask[..., None], shown, faded)
@@ -104,12 +104,12 @@ def _show(axes: Any, picture: RGB, caption: str, colour: NDArray[np.float64]) ->
         spine.set(visible=True, color=colour, linewidth=2.5)
 
 
-def _show_candidate(axes: Any, one: Candidate, colour: NDArray[np.float64]) -> None:
+def _show_candidate(axes: Any, candidate: Candidate, colour: NDArray[np.float64]) -> None:
     blank = np.full((8, 8, 3), 225, np.uint8)
-    picture = blank if one.picture is None else to_display(one.picture)
-    _show(axes, picture, one.caption, colour)
-    y0, x0, y1, x1 = np.asarray(one.box) * np.tile(picture.shape[:2], 2) - 0.5
-    for colour_of_line, width in ((INK, 3.0), ("white", 1.4)):  # seen on light and on dark
+    picture = blank if candidate.picture is None else to_display(candidate.picture)
+    _show(axes, picture, candidate.caption, colour)
+    y0, x0, y1, x1 = np.asarray(candidate.box) * np.tile(picture.shape[:2], 2) - 0.5
+    for colour_of_line, width in ((INK, 3.0), ("white", 1.4)):  # visible on light and on dark
         frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False)
         frame.set(edgecolor=colour_of_line, linewidth=width)
         axes.add_patch(frame)
@@ -118,13 +118,13 @@ def _show_candidate(axes: Any, one: Candidate, colour: NDArray[np.float64]) -> N
 def draw_prototypes(
     vectors: ArrayLike, classes: ArrayLike, names: Sequence[str], seed: int = 0
 ) -> Figure:
-    """Draw a map of unit vectors in which like ones lie together (t-SNE), coloured by class.
+    """Draw a t-SNE map of unit vectors, coloured by class.
 
     Args:
-        vectors: ``(M, D)``; of more than 2,000 as many are drawn by chance.
-        classes: ``(M,)`` class of each, a place in ``names``.
-        names: of the classes.
-        seed: of the choice and of the map.
+        vectors: ``(M, D)``; if M > 2,000, a random sample of 2,000 is shown.
+        classes: ``(M,)`` class of each vector, an index of ``names``.
+        names: class names.
+        seed: of the sample and of t-SNE.
 
     Example:
         >>> vectors = np.random.default_rng(0).normal(size=(12, 3))
@@ -133,10 +133,10 @@ def draw_prototypes(
         ['sky 6', 'sea 6']
     """
     points, kinds = np.asarray(vectors, np.float64), np.asarray(classes, np.int64)
-    chosen = np.random.default_rng(seed).permutation(len(points))[:MOST_POINTS]
+    chosen = np.random.default_rng(seed).permutation(len(points))[:MAX_POINTS]
     place = _map(points[chosen], seed)
     colours = class_colours(len(names) - 1) / 255
-    colours[0] = GROUND
+    colours[0] = BACKGROUND_GRAY
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(7.5, 5.5), dpi=DPI, layout="constrained")
         axes = figure.subplots()
@@ -152,8 +152,8 @@ def draw_prototypes(
 
 
 def _map(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """``(M, 2)`` places; of very few points the first two coordinates."""
-    if len(points) < LEAST_POINTS:
+    """Positions ``(M, 2)`` by t-SNE; the first two coordinates if there are too few points."""
+    if len(points) < MIN_POINTS:
         return np.pad(points, ((0, 0), (0, 2)))[:, :2]
     from sklearn.manifold import TSNE
 

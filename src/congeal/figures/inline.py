@@ -1,4 +1,4 @@
-"""Pictures as text that stands inside a page."""
+"""Pictures as data URLs, to embed them in an HTML page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from congeal.figures.display import enlarge, to_display
 
 __all__ = ["inline_file", "inline_picture"]
 
-LARGEST = 1400
-"""Longer side in pixels beyond which a picture is made smaller, to keep the page light."""
+MAX_SIDE = 1400
+"""Longer side in pixels above which a picture is reduced, to limit the size of the page."""
 
-SMALL = 768
-"""Longer side up to which pixels are repeated, so that no browser blurs a small picture."""
+ENLARGED_SIDE = 768
+"""Longer side in pixels up to which small pictures are enlarged; browsers would blur them."""
 
 TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".svg": "svg+xml"}
 
@@ -32,7 +32,7 @@ def _source(content: bytes, kind: str) -> str:
 def inline_picture(picture: ArrayLike) -> dict[str, Any]:
     """Give source, width and height of a picture `(H, W)` or `(H, W, C)` for an ``img``.
 
-    It is packed without loss, so that outlines stay crisp.
+    Compression is lossless, so that outlines stay sharp.
 
     Raises:
         CongealError: the array is not an image.
@@ -45,10 +45,10 @@ def inline_picture(picture: ArrayLike) -> dict[str, Any]:
     shown = to_display(picture)
     if not shown.size:
         raise CongealError(f"expected a picture with pixels, got shape {shown.shape}")
-    image = Image.fromarray(enlarge(shown, SMALL))
-    image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    image = Image.fromarray(enlarge(shown, ENLARGED_SIDE))
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     content = io.BytesIO()
-    # Method 2 packs nearly as well as the slowest and takes a fraction of its time.
+    # Method 2 compresses nearly as well as the slowest method, in a fraction of its time.
     image.save(content, "WEBP", lossless=True, method=2)
     source = _source(content.getvalue(), "webp")
     return {"source": source, "width": image.width, "height": image.height, "kind": ""}

@@ -1,4 +1,4 @@
-"""Maps of classes and of boundaries as pictures, alone and over their images."""
+"""Semantic maps and boundary maps as pictures and as overlays on images."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LINE = (255, 80, 60)
 
 
 def class_colours(count: int) -> RGB:
-    """Give the colours `(count + 1, 3)` of the background, black, and of classes 1..count.
+    """Give the colours `(count + 1, 3)` of the background (black) and of classes 1..count.
 
-    A class has the same colour in every picture.
+    The colour of a class does not depend on ``count``.
 
     Example:
         >>> class_colours(2)[0].tolist(), class_colours(2).shape
@@ -36,10 +36,10 @@ def class_colours(count: int) -> RGB:
 
 
 def colour_classes(semantic: ArrayLike) -> RGB:
-    """Paint a map of classes `(H, W)`: background black, void (negative) gray.
+    """Paint a semantic map `(H, W)`: background black, void (negative) gray.
 
     Raises:
-        CongealError: it is no map of an image.
+        CongealError: it is not a two-dimensional map of integers.
 
     Example:
         >>> colour_classes([[0, 1], [2, -1]])[1, 1].tolist()
@@ -54,11 +54,11 @@ def colour_classes(semantic: ArrayLike) -> RGB:
 def overlay_classes(
     image: ArrayLike, semantic: ArrayLike, alpha: float = 0.3, outlines: bool = True
 ) -> RGB:
-    """Tint an image by the classes of its pixels, with lines where one class meets another.
+    """Tint an image by the classes of its pixels, with lines between classes.
 
     Args:
         image: `(H, W)` or `(H, W, C)` with one or three channels, any number type.
-        semantic: classes `(H, W)`, 0 background (left as it is), negative void (shown gray).
+        semantic: classes `(H, W)`, 0 background (not tinted), negative void (shown gray).
         alpha: strength of the tint, 0 (none) to 1 (opaque).
         outlines: draw lines between classes.
 
@@ -85,7 +85,7 @@ def overlay_classes(
 
 
 def overlay_boundary(image: ArrayLike, boundary: ArrayLike) -> RGB:
-    """Draw boundaries over their image, the surer the stronger.
+    """Draw a boundary map over its image, with opacity equal to the boundary strength.
 
     Args:
         image: `(H, W)` or `(H, W, C)` with one or three channels, any number type.

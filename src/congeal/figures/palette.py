@@ -1,4 +1,4 @@
-"""A palette whose colours stay apart to the eye, and its assignment to neighbouring objects."""
+"""A palette of distinct colours, and its assignment to neighbouring objects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 __all__ = ["NEAR", "oklab", "palette", "spread_colours"]
 
 BASE = 20
-"""How many colours the palette holds; more would be hard to tell apart in a picture."""
+"""Number of colours in the palette; more would be hard to distinguish."""
 
 NEAR = 0.15
-"""Colours nearer than this in OKLab are too alike for objects that touch."""
+"""Minimum distance in OKLab of the colours of objects that touch."""
 
 _RGB_TO_LMS = np.array(
     [
@@ -32,7 +32,7 @@ _LMS_TO_LAB = np.array(
 
 
 def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Give the OKLab coordinates, in which distance follows perception, of colours `(..., 3)`.
+    """Convert colours `(..., 3)` to OKLab, where distances are perceptually uniform.
 
     Source: B. Ottosson, "A perceptual color space for image processing", 2020.
 
@@ -47,7 +47,7 @@ def oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _candidates() -> NDArray[np.uint8]:
-    """List colours that show on black and on white: middle lightness, clear but not garish."""
+    """List colours of medium lightness and chroma, visible on black and on white."""
     level = np.linspace(0, 255, 18).astype(np.uint8)
     grid = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1).reshape(-1, 3)
     lab = oklab(grid)
@@ -58,7 +58,7 @@ def _candidates() -> NDArray[np.uint8]:
 
 @cache
 def _palette() -> NDArray[np.uint8]:
-    """Pick colours one by one, each the farthest from those picked before."""
+    """Pick colours one by one, each the farthest from all picked before."""
     grid = _candidates()
     lab = oklab(grid)
     picked = [int(np.abs(lab - oklab(np.array([255, 80, 60], np.uint8))).sum(1).argmin())]
@@ -86,7 +86,7 @@ def _distances() -> NDArray[np.float64]:
 
 
 def _choose(first: int, taken: list[int]) -> int:
-    """Take the first palette entry from ``first`` on that differs enough from those taken."""
+    """First palette entry, counted from ``first``, that is far enough from the taken ones."""
     order = (first + np.arange(BASE)) % BASE
     if not taken:
         return first
@@ -96,13 +96,13 @@ def _choose(first: int, taken: list[int]) -> int:
 
 
 def spread_colours(wanted: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Choose palette entries `(N,)` near the wanted ones so that neighbours can be told apart.
+    """Choose palette entries `(N,)` such that neighbours have distinct colours.
 
-    Greedy: an object keeps the entry it wants unless a neighbour that was served before has one
-    that looks like it. Pictures of the same object in two maps thus mostly agree in colour.
+    Greedy: an object keeps its preferred entry unless an earlier neighbour has a similar one, so
+    an object mostly has the same colour in several maps.
 
     Args:
-        wanted: palette entry each object would like, `(N,)`.
+        wanted: preferred palette entry of each object, `(N,)`.
         pairs: indices of objects that touch, `(P, 2)`.
 
     Example:

@@ -1,4 +1,4 @@
-"""Curves of training, scores over thresholds, and contact sheets, as files."""
+"""Files with training curves, scores over thresholds, precision-recall curves, contact sheets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Series = dict[str, NDArray[np.float64]]
 LINES = ("#0f766e", "#d97706", "#4f46e5", "#be185d", "#4d7c0f", "#0284c7")
 INK, SOFT, GRID = "#16202c", "#5b6876", "#e3e7ec"
 GAP, CAPTION = 12, 24
-"""Pixels between the pictures of a contact sheet, and those that a title takes."""
+"""Pixels between the pictures of a contact sheet, and height of a title in pixels."""
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -54,12 +54,12 @@ STYLE: Any = {
 
 
 def read_series(path: str | Path, x: str = "step") -> Series:
-    r"""Read a CSV log with a column ``x`` into one array `(P, 2)` of x and y for each other column.
+    r"""Read a CSV log into one array `(P, 2)` per column, of column ``x`` and that column.
 
-    Cells may be empty, as in logs in which training and validation take turns.
+    Empty cells are skipped, for logs that alternate between training and validation.
 
     Raises:
-        CongealError: the file is missing, or has no such column.
+        CongealError: the file or the column ``x`` is missing.
 
     Example:
         >>> import tempfile
@@ -94,7 +94,7 @@ def _number(text: Any) -> float | None:
 
 
 def _points(values: ArrayLike) -> NDArray[np.float64]:
-    """Give `(P, 2)`: values alone are numbered from 0."""
+    """Give points `(P, 2)`; values without x are numbered from 0."""
     array = np.asarray(values, np.float64)
     return np.stack([np.arange(len(array)), array], 1) if array.ndim == 1 else array
 
@@ -111,18 +111,19 @@ def _panel(name: str) -> tuple[str, str]:
 def plot_curves(
     source: str | Path | Mapping[str, ArrayLike], path: str | Path, *, x: str = "step"
 ) -> Path:
-    """Draw curves, such as those of training, in one panel for each quantity.
+    """Draw curves, for example of a training, in one panel per quantity.
 
-    ``train_loss`` and ``val_loss`` share the panel ``loss``. Many noisy points are drawn faint
-    with their running mean on top; quantities that span decades are drawn on a logarithmic axis.
+    ``train_loss`` and ``val_loss`` share the panel ``loss``. Curves of more than 60 points are
+    drawn faint, with their running mean on top. Quantities over several decades have a logarithmic
+    axis.
 
     Args:
         source: CSV log, or values `(P,)` or points `(P, 2)` by name.
         path: file to write: .png, .svg or .pdf.
-        x: column of the log that goes along the horizontal axis, and its name.
+        x: column of the log for the horizontal axis; also the label of the axis.
 
     Raises:
-        CongealError: nothing to draw, or the log cannot be read or the file written.
+        CongealError: there is nothing to draw, or reading the log or writing the file fails.
 
     Example:
         >>> import tempfile
@@ -177,22 +178,22 @@ def _draw_lines(axes: Axes, lines: Series) -> None:
 
 
 def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Average over ``width`` values around each, fewer at the ends."""
+    """Mean of ``width`` values around each one, of fewer at both ends."""
     kernel = np.ones(width)
     total = np.convolve(values, kernel, "same")
     return np.asarray(total / np.convolve(np.ones(len(values)), kernel, "same"))
 
 
 def plot_thresholds(metrics: Mapping[str, float], path: str | Path) -> Path:
-    """Draw scores over the IoU that a match needs, one line a score.
+    """Draw scores over the IoU threshold, one line per score.
 
     Args:
-        metrics: as in ``evaluation.json``: names such as ``"matching_ap@0.5"``; names without
-            a threshold, and scores outside 0 to 1, are left out.
+        metrics: as in ``evaluation.json``, with names such as ``"matching_ap@0.5"``. Names without
+            a threshold and scores outside [0, 1] are ignored.
         path: file to write: .png, .svg or .pdf.
 
     Raises:
-        CongealError: there is no name with a threshold, or the file cannot be written.
+        CongealError: no name has a threshold, or writing fails.
 
     Example:
         >>> import tempfile
@@ -226,9 +227,9 @@ def _draw_thresholds(lines: Series) -> Figure:
 
 
 def plot_precision_recall(curves: Mapping[str, ArrayLike], path: str | Path) -> Path:
-    """Draw precision over recall: a line for each curve, a dot for what is a single point.
+    """Draw precision over recall: a line per curve; a curve of one point is a dot.
 
-    Dotted lines join points of equal F, .1 to .9.
+    Dotted lines show constant F-measure, .1 to .9.
 
     Args:
         curves: recall and precision ``(N, 2)`` in [0, 1], by name.
@@ -262,7 +263,7 @@ def plot_precision_recall(curves: Mapping[str, ArrayLike], path: str | Path) -> 
 
 
 def _save(figure: Figure, path: str | Path) -> Path:
-    # Without the date the same figure is the same file.
+    # No date, so that files are reproducible.
     metadata = {"Date": None} if Path(path).suffix == ".svg" else None
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=160, metadata=metadata)
@@ -275,16 +276,16 @@ def contact_sheet(
     columns: int = 4,
     side: int = 240,
 ) -> Path:
-    """Put pictures with titles in a grid on one sheet.
+    """Arrange pictures with titles in a grid, in one file.
 
     Args:
-        pictures: title and picture `(H, W)` or `(H, W, C)` each.
+        pictures: title and picture, `(H, W)` or `(H, W, C)`, of each.
         path: file to write: .png or .jpg.
-        columns: pictures in a row.
+        columns: pictures per row.
         side: width and height in pixels of the square that each picture is fitted into.
 
     Raises:
-        CongealError: there is no picture, one is no image, or the file cannot be written.
+        CongealError: there is no picture, one is not an image, or writing fails.
 
     Example:
         >>> import tempfile
@@ -313,7 +314,7 @@ def contact_sheet(
 
 
 def _fit(picture: ArrayLike, side: int) -> Image.Image:
-    """Fit a picture into a square, enlarged with square pixels or made smaller smoothly."""
+    """Fit a picture into a square: enlarged by nearest neighbour, or reduced by Lanczos."""
     image = Image.fromarray(to_display(picture))
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -328,7 +329,7 @@ def _write(sheet: Image.Image, title: str, corner: tuple[int, int], side: int) -
 
 
 def _shorten(title: str, font: Any, width: int) -> str:
-    """Cut the middle out of a title that is too wide; names mostly differ at their ends."""
+    """Replace the middle of a title that is too wide; names mostly differ at their ends."""
     shown, keep = title, len(title)
     while font.getlength(shown) > width and keep > 2:
         keep -= 1

@@ -1,4 +1,4 @@
-"""A report as one HTML file: pictures, scores and tables inside, nothing fetched from anywhere."""
+"""Reports as one HTML file with embedded pictures, scores and tables, without external files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Block = dict[str, Any]
 
 
 class Report:
-    """A page that is built up block by block and saved as one file.
+    """An HTML page, built block by block and saved as one file.
 
-    Pictures open large on a click and tables sort by a click on a heading; the page follows the
-    reader's light or dark setting, fits a phone, and prints.
+    A click on a picture enlarges it; a click on a column heading sorts the table. The page supports
+    light and dark mode, small screens and printing.
 
     Args:
         title: heading of the page.
@@ -49,7 +49,7 @@ class Report:
         return self
 
     def add_heading(self, text: str) -> Report:
-        """Begin a section; with two or more, the page has a bar that leads to them.
+        """Begin a section; a page of two or more sections has a navigation bar.
 
         Example:
             >>> 'id="worst-images-1"' in Report("a").add_heading("Worst images").html()
@@ -60,7 +60,7 @@ class Report:
         return self._add("heading", text=text, anchor=f"{anchor}-{count}")
 
     def add_text(self, text: str) -> Report:
-        """Add paragraphs, divided by empty lines; shown as written, marks and all.
+        """Add paragraphs, separated by empty lines, as plain text without markup.
 
         Example:
             >>> "<p>1 &lt; 2</p>" in Report("a").add_text("1 < 2").html()
@@ -88,7 +88,7 @@ class Report:
         return self._add("scores", scores=_scores(scores))
 
     def add_table(self, rows: Iterable[Mapping[str, Any]], caption: str = "") -> Report:
-        """Add a table: one mapping from column to value a row; columns in order of appearance.
+        """Add a table: each row maps columns to values; columns in order of appearance.
 
         Example:
             >>> "<table>" in Report("a").add_table([{"image": "a.png", "AP": 0.7}]).html()
@@ -110,7 +110,7 @@ class Report:
             caption: a line below it.
 
         Raises:
-            CongealError: the array is no image, or the file cannot be read.
+            CongealError: the array is not an image, or the file cannot be read.
 
         Example:
             >>> import numpy as np
@@ -124,7 +124,7 @@ class Report:
         """Add pictures with captions in a grid whose cells are at least ``side`` pixels wide.
 
         Raises:
-            CongealError: an array is no image, or a file cannot be read.
+            CongealError: an array is not an image, or a file cannot be read.
 
         Example:
             >>> import numpy as np
@@ -140,10 +140,10 @@ class Report:
         pictures: Sequence[tuple[str, Picture]],
         scores: Mapping[str, Any] | None = None,
     ) -> Report:
-        """Add pictures of one image side by side, with its name and its scores above them.
+        """Add a row of pictures of one image, below its name and its scores.
 
         Raises:
-            CongealError: an array is no image, or a file cannot be read.
+            CongealError: an array is not an image, or a file cannot be read.
 
         Example:
             >>> import numpy as np
@@ -174,7 +174,7 @@ class Report:
         return page
 
     def save(self, path: str | Path) -> Path:
-        """Write the page and give its path back.
+        """Write the page and return its path.
 
         Raises:
             CongealError: the file cannot be written.
@@ -203,7 +203,7 @@ def _picture(picture: Picture, caption: str, alone: bool = False) -> Block:
         shown = inline_file(Path(picture))
     else:
         shown = inline_picture(picture)
-    # Alone, a small picture would fill the page; it is shown at most this wide.
+    # Maximum width: a single small picture would otherwise be enlarged to the width of the page.
     limit = max(shown["width"], 560) if alone else None
     return {**shown, "caption": caption, "shown": limit}
 
@@ -222,13 +222,13 @@ def _all_numbers(values: Iterable[Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Bring numbers of numpy and torch to Python's own; NaN becomes nothing."""
+    """Convert numbers of NumPy and PyTorch to Python numbers; NaN becomes None."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _show(value: Any) -> str:
-    """Write a value for people: three decimals below 100, one above, thousands set apart."""
+    """Format a value: three decimals below 100, one above, thousands separated by commas."""
     if value is None:
         return "–"
     if isinstance(value, bool) or not _is_number(value):
@@ -252,6 +252,6 @@ def _scores(scores: Mapping[str, Any]) -> list[Block]:
 
 
 def _share(value: Any) -> float | None:
-    """Give a fraction in percent; whole numbers are counts and get no bar."""
+    """Give a fraction in percent; None for integers, which are counts."""
     fraction = isinstance(value, float) and 0 <= value <= 1
     return round(100 * value, 1) if fraction else None

@@ -1,4 +1,4 @@
-"""Connected parts of label maps, and what becomes of the small ones."""
+"""Connected components of label maps, merging of small objects, filling of holes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 
 def connect(mask: Mask, *joined: Mask) -> Labels:
-    """Label the parts of a mask that are joined by the edges given.
+    """Label the connected components of a mask, for given edges between pixels.
 
     Args:
         mask: ``(*S)`` pixels that take part.
@@ -57,7 +57,7 @@ def _number(values: NDArray[np.int64]) -> Labels:
 
 
 def split_parts(labels: Labels) -> Labels:
-    """Give each connected part of each object a label of its own; pixels touch by their faces.
+    """Label the connected components of each object separately (face connectivity).
 
     Args:
         labels: ``(*S)``, 0 or less where there is no object.
@@ -76,7 +76,7 @@ def split_parts(labels: Labels) -> Labels:
 
 
 def _neighbours(labels: Labels, wanted: Mask) -> dict[int, dict[int, int]]:
-    """For each label wanted, the labels it touches and the lengths of their borders."""
+    """For each given label, the labels it touches and the lengths of their borders."""
     count, keys = len(wanted), [labels[:0].ravel()]
     for axis in range(labels.ndim):
         whole = (slice(None),) * axis
@@ -94,14 +94,15 @@ def _neighbours(labels: Labels, wanted: Mask) -> dict[int, dict[int, int]]:
 
 
 def absorb_small(labels: Labels, min_area: float, *, spare_edge: bool = False) -> Labels:
-    """Join each object under ``min_area`` pixels to the neighbour it touches most, or drop it.
+    """Merge objects below ``min_area`` with the neighbour of the longest border, or remove them.
 
-    Objects are taken from the min_area up, so that fragments of one object first grow together.
+    Objects are processed in ascending order of area, so that fragments of an object are merged with
+    each other first.
 
     Args:
         labels: ``(*S)``, 0 background.
-        min_area: area in pixels that an object needs to stay.
-        spare_edge: let objects that the edge of an image ``(H, W)`` cuts stay as they are.
+        min_area: minimum area in pixels.
+        spare_edge: keep objects at the border of an image ``(H, W)``.
 
     Returns:
         ``(*S)``, with the labels that remain unchanged.
@@ -119,14 +120,14 @@ def absorb_small(labels: Labels, min_area: float, *, spare_edge: bool = False) -
         return labels
     target = np.arange(len(area))
     joined = _join_small(area.tolist(), _neighbours(labels, is_small), min_area)
-    for one, other in reversed(joined):  # what it joined may have joined something later
+    for one, other in reversed(joined):  # the target may have been merged itself later
         target[one] = target[other]
     absorbed: Labels = target[labels]
     return absorbed
 
 
 def on_edge(labels: Labels) -> Labels:
-    """Labels that lie on the edge of the image, 0 included where background does.
+    """Labels at the border of the image, including 0 for background.
 
     Example:
         >>> on_edge(np.pad([[1, 2]], ((1, 1), (1, 0)))).tolist()
@@ -167,7 +168,7 @@ def _join_small(
 def _inherit(
     near: dict[int, dict[int, int]], one: int, other: int, borders: dict[int, int]
 ) -> None:
-    """Make the borders of a label those of the label it joins."""
+    """Transfer the borders of a label to the label it is merged with."""
     for label, length in borders.items():
         pairs = [(other, label), (label, other)] if label != other else []
         for mine, its in pairs:
@@ -178,7 +179,7 @@ def _inherit(
 
 
 def fill_holes(labels: Labels) -> Labels:
-    """Fill background that one object alone surrounds, the innermost if there are several.
+    """Fill holes: background enclosed by a single object, the innermost one if nested.
 
     Only objects around a part of the background that does not reach the edge are looked at.
 

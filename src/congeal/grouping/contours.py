@@ -25,7 +25,7 @@ from congeal.files import atomic_path
 
 __all__ = ["RegionHierarchy", "gradient_boundary", "region_hierarchy", "save_contours"]
 
-ARC_RADIUS = 3.5  # px of an arc that tell its direction, either way
+ARC_RADIUS = 3.5  # px of an arc, on both sides of an edge, that determine its direction
 TENSOR_SIGMA = 2.0  # px over which the direction of the boundary map is averaged
 FLAT = 1e-3  # share of the range below which a minimum of the boundary map starts no region
 GRADIENT_SIGMA = 2.0  # px over which an image is smoothed before its gradient
@@ -56,7 +56,7 @@ class RegionHierarchy:
     merges: Values
 
     def __len__(self) -> int:
-        """The number of finest regions."""
+        """Number of finest regions."""
         return len(self.merges) + 1
 
     def segments(self, threshold: float) -> Labels:
@@ -176,7 +176,7 @@ def _watershed(strength: Values) -> Labels:
 
 
 def _sides(regions: Labels, along: int) -> tuple[Labels, Labels]:
-    """What lies before and behind each edge between pixels along an axis."""
+    """Values before and behind each edge between pixels along an axis."""
     if along == 0:
         return regions[:-1], regions[1:]
     return regions[:, :-1], regions[:, 1:]
@@ -283,7 +283,7 @@ def _common(one: Labels, other: Labels, parent: Labels) -> Labels:
 
 
 def gradient_boundary(image: ArrayLike) -> Values:
-    """A boundary map from the gradient of the colour, where no better map is at hand.
+    """A boundary map from the colour gradient, if no better map is available.
 
     Args:
         image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, [0, 1].

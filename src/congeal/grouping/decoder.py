@@ -1,4 +1,4 @@
-"""From the embedding of an image to objects at full resolution: group, draw, tidy."""
+"""Decoding of an embedding to objects at full resolution: group, upsample, clean up."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from congeal.grouping.windows import assign_around
 __all__ = ["GroupDecoder"]
 
 Labels = NDArray[np.int64]
-MIN_SEED_MASS = 1e-3  # mass of a pixel that is not trusted as a seed
+MIN_SEED_MASS = 1e-3  # mass of a pixel with seed weight 0
 
 
 @dataclass(frozen=True)
 class GroupDecoder:
-    """Turns the embedding of one image into a label map at full resolution.
+    """Decodes the embedding of one image to a label map at full resolution.
 
     The pixels of the embedding are grouped; every pixel of the image takes, of the groups around
     it in that coarse map, the one whose prototype is most like its interpolated embedding.
@@ -70,7 +70,7 @@ class GroupDecoder:
         Args:
             embedding: ``(D, h, w)`` unit vectors.
             mask: ``(H, W)`` bool at full resolution; h >= H / stride.
-            weights: ``(H, W)`` trust in each pixel as a seed, at least 0.
+            weights: ``(H, W)`` seed weight of each pixel, at least 0.
             stride: pixels of the image per pixel of the embedding.
 
         Returns:
@@ -135,7 +135,7 @@ def _coarsen(
 
 
 def _draw(labels: Labels, embedding: Tensor, mask: Tensor, stride: int) -> Labels:
-    """Give each pixel of the mask the best of the groups ``(h, w)`` around it."""
+    """Assign each pixel of the mask to the best of the groups ``(h, w)`` around it."""
     coarse = torch.from_numpy(labels).to(embedding.device)
     sums = embedding.new_zeros(int(coarse.max()) + 1, len(embedding))
     sums.index_add_(0, coarse.reshape(-1), embedding.flatten(1).T.contiguous())

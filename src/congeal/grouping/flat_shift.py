@@ -19,12 +19,12 @@ __all__ = ["FlatMeanShift"]
 
 Order = Literal["largest", "first", "random"]
 
-ANCHORS = 1024  # pixels among which the one with the most others around it is looked for
+ANCHORS = 1024  # candidate pixels for the start with the most neighbours
 
 
 @dataclass(frozen=True)
 class FlatMeanShift(OverBatch):
-    """Takes instances out of an image one by one, each around a mode of the embedding (DL).
+    """Extracts instances one by one, each around a mode of the embedding (DL).
 
     Take a pixel that has no instance yet; move to the mean of the pixels within the bandwidth,
     until it rests; what lies within the threshold of that centre is an instance; repeat. Distances
@@ -38,9 +38,9 @@ class FlatMeanShift(OverBatch):
         bandwidth: radius of the mean; the paper takes delta_v (.5), its code delta_d (1.5).
         threshold: radius of the instance around its centre; None: the bandwidth.
         order: which pixel is taken next: ``"largest"``, one with many others around it (counted
-            among 1,024 pixels sigma over the image; then the first left), ``"first"``, the first
+            among 1,024 pixels spread over the image; then the first left), ``"first"``, the first
             left in the order of the image, or ``"random"``, as in the paper.
-        min_area: pixels under which an instance is dropped, and its pixels stay without.
+        min_area: smaller instances are dropped; their pixels get no instance.
         max_instances: instances, dropped ones included, after which the search ends; None: never.
         steps: after which a centre that does not rest by itself is taken where it is.
         seed: of the random order.
@@ -82,7 +82,7 @@ class FlatMeanShift(OverBatch):
         weights: Tensor | None = None,
         classes: Tensor | None = None,
     ) -> Groups:
-        """Take the instances out of one image.
+        """Extract the instances of one image.
 
         Args:
             embedding: ``(D, *S)``.
@@ -215,17 +215,17 @@ class _PixelPool:
         self.rounding = 64 * torch.finfo(points.dtype).eps * float(self.square.max())
 
     def first(self) -> int:
-        """Where the first pixel left lies."""
+        """Index of the first remaining pixel."""
         return int(self.left.to(torch.uint8).argmax())
 
     def near(self, centre: Tensor, radius: float) -> Tensor:
-        """Where the pixels left within a radius lie, and perhaps some just beyond."""
+        """Indices of remaining pixels within a radius, and possibly some just beyond."""
         square = torch.addmv(self.square, self.points, centre, alpha=-2)
         limit = radius**2 + self.rounding - float(centre @ centre)
         return ((square <= limit) & self.left).nonzero()[:, 0]
 
     def take(self, members: Tensor) -> None:
-        """Take pixels out."""
+        """Remove pixels."""
         self.left[members] = False
         self.count -= len(members)
         if self.count < 0.75 * len(self.left):
@@ -235,7 +235,7 @@ class _PixelPool:
 
 
 class _Anchors:
-    """Pixels sigma over the image, and how many of them lie close to each other."""
+    """Pixels spread over the image, with the number of anchors near each."""
 
     def __init__(self, pool: _PixelPool, bandwidth: float) -> None:
         steps = torch.arange(ANCHORS, dtype=torch.float64, device=pool.points.device)
@@ -248,9 +248,9 @@ class _Anchors:
         self.left = torch.ones_like(self.index, dtype=torch.bool)
 
     def next(self, pool: _PixelPool) -> int:
-        """Where in the pool the anchor left with the most others left around it lies.
+        """Index in the pool of the remaining anchor with the most remaining anchors around it.
 
-        When none is left, the first pixel of the pool.
+        Without remaining anchors, the first pixel of the pool.
         """
         place = torch.searchsorted(pool.index, self.index).clamp_(max=len(pool.index) - 1)
         self.left &= (pool.index[place] == self.index) & pool.left[place]

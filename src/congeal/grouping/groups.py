@@ -1,4 +1,4 @@
-"""What every grouping takes and gives: the protocol, its checks, and groups from labels."""
+"""Interface and result of groupings, checks of their input, and groups from labels."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Groups:
 
     @property
     def areas(self) -> Tensor:
-        """``(K,)`` pixels of each group, those it shares included."""
+        """``(K,)`` pixels of each group, including shared ones."""
         return torch.bincount(self.layers.reshape(-1), minlength=len(self) + 1)[1:]
 
     def mask(self, group: int) -> Tensor:
         """``(*S)`` bool, the pixels of group 1..K.
 
         Raises:
-            CongealError: there is no such group.
+            CongealError: the group does not exist.
         """
         if not 1 <= group <= len(self):
             raise CongealError(f"expected a group from 1 to {len(self)}, got {group}")
@@ -82,7 +82,7 @@ class Groups:
 
 @runtime_checkable
 class Grouping(Protocol):
-    """Whatever groups the pixels of an image by their embeddings."""
+    """Interface of groupings, which group the pixels of an image by their embeddings."""
 
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
@@ -98,7 +98,7 @@ class Grouping(Protocol):
 
 
 class OverBatch:
-    """Base of the groupings of one image: a call groups each image of a batch."""
+    """Base class of groupings of one image: a call groups each image of a batch."""
 
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
@@ -186,7 +186,7 @@ def _means(labels: Tensor, points: Tensor, count: int, weights: Tensor | None) -
 def take_pixels(
     embedding: Tensor, mask: Tensor | None, weights: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Check what a grouping is given, and fill in what is left out.
+    """Check the input of a grouping, and fill in defaults.
 
     Args:
         embedding: ``(D, *S)``.
@@ -217,7 +217,7 @@ def take_pixels(
 def check_embedding(
     embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
 ) -> None:
-    """Refuse what is no embedding of one image, or a mask or weights of another size.
+    """Check an embedding of one image, and the sizes of mask and weights.
 
     Raises:
         CongealError: shapes do not fit, the embedding is no float, it holds NaN or infinity, or a

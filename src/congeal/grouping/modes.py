@@ -1,4 +1,4 @@
-"""From converged vectors to modes, and from modes to labels."""
+"""Modes of converged vectors, and assignment of points to modes."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def find_modes(
     weights: Tensor | None = None,
     min_mass: float = 0.0,
 ) -> Tensor:
-    """Pick modes among converged points by decreasing mass.
+    """Select modes among converged points in descending order of mass.
 
     The point with the most mass within one standard deviation of the kernel is a mode. All points
-    whose cosine to it is above the margin are taken out, and the search goes on with the rest.
+    whose cosine to it is above the margin are removed, and the search continues with the rest.
     Mass within the margin would not do: a point that rests between two objects may lie within the
     margin of both, would weigh as much as both, and would merge them. Ties are broken by the mass
     within the margin, weighted by cosine, so the order of the points does not matter.
@@ -93,7 +93,7 @@ def _pick(
     lean: NDArray[Any],
     min_mass: float,
 ) -> list[tuple[int, NDArray[np.intp]]]:
-    """The modes and the points that each takes out, heaviest first.
+    """Modes and the points removed with each, heaviest first.
 
     Points with no other within the margin are modes at once; the loop goes over the rest.
     """
@@ -116,7 +116,7 @@ def _pick(
 
 
 def widest(margin: float, concentration: float) -> float:
-    """Width within which converged points are one, in radians: of the kernel, or of the margin.
+    """Width in radians within which converged points are merged: of the kernel or the margin.
 
     One standard deviation of a kernel of concentration kappa is 1 / sqrt(kappa); of that which goes
     with the margin, (1 - margin) / 3. The wider is taken. Measured at kappa 9 to 400 and margins

@@ -22,8 +22,8 @@ from congeal.sphere import normalise
 
 __all__ = ["group_pixels"]
 
-SQUARED_LENGTH_ERROR = 1e-5  # of what counts as a unit vector
-MIN_MASS = 1e-6  # mass of a pixel of no mass: it is grouped and attracts almost nobody
+SQUARED_LENGTH_ERROR = 1e-5  # tolerance of unit vectors
+MIN_MASS = 1e-6  # used for pixels of mass 0: they are grouped, but hardly attract others
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ __all__ = ["Proposals", "mask_nms"]
 
 
 def mask_nms(layers: Tensor, scores: Tensor, max_iou: float) -> Tensor:
-    """Drop near-duplicates: go down the scores and keep what no kept mask overlaps too much.
+    """Non-maximum suppression of masks by IoU.
 
     Intersections are counted from the pixels, a pair of layers at a time, so no mask is written
     out: the cost is that of L^2 / 2 passes over the image, whatever the number of groups.
@@ -80,7 +80,7 @@ def _overlaps(layers: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Proposals(OverBatch):
-    """Pools what several groupings find in one image, without near-duplicates, by score.
+    """Pools the groups of several groupings of one image, without near-duplicates, by score.
 
     The score of a group is its own (what its grouping gave it, mostly 1), times how compact it
     is, times how stable: the length of the mean of its unit embeddings, which is the mean cosine
@@ -130,8 +130,8 @@ class Proposals(OverBatch):
 
         Args:
             concentrations: kappa of each; larger ones give smaller groups.
-            margin: alpha, by which modes are told apart; None: the one that goes with each
-                concentration, 1 - 3 / sqrt(kappa), at least 0.
+            margin: alpha, modes with a larger cosine are merged; None: derived from each
+                concentration, max(0, 1 - 3 / sqrt(kappa)).
             max_iou: see the class.
             min_area: see the class.
             split_components: see the class.
@@ -216,7 +216,7 @@ class _ProposalPool:
 
     @classmethod
     def of(cls, found: Sequence[Groups], split_components: bool) -> _ProposalPool:
-        """Pool the groups as they come, or their connected parts."""
+        """Pool the groups, or their connected components."""
         layers, source, scores, classes = [], [], [], []
         total = 0
         for number, groups in enumerate(found):
@@ -242,12 +242,12 @@ class _ProposalPool:
         return _ProposalPool(rename[self.layers], self.source[keep], self.scores[keep], classes)
 
     def select_large(self, min_area: int) -> _ProposalPool:
-        """Keep the groups of so many pixels."""
+        """Keep groups of at least ``min_area`` pixels."""
         area = torch.bincount(self.layers.flatten(), minlength=len(self.scores) + 1)[1:]
         return self.select((area >= min_area).nonzero()[:, 0] + 1)
 
     def stability(self, sources: int) -> Tensor:
-        """``(K,)`` best IoU with a group of each other grouping, averaged over them."""
+        """``(K,)`` best IoU with a group of each other grouping, mean over groupings."""
         if sources == 1:
             return torch.ones_like(self.scores)
         pairs, iou = _overlaps(self.layers, len(self.scores))
@@ -275,5 +275,5 @@ def _parents(parts: Tensor, layer: Tensor) -> Tensor:
 
 
 def _split(layer: Tensor) -> Tensor:
-    """Connected parts of each label, pixels touching by their faces, in any dimension."""
+    """Connected components of each label, by face connectivity, in any dimension."""
     return torch.from_numpy(split_parts(layer.cpu().numpy())).to(layer)

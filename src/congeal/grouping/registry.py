@@ -1,4 +1,4 @@
-"""Groupings by name, so that a method or a command can swap one for another."""
+"""Groupings by name, for the settings of methods and the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["GROUPINGS", "build_grouping"]
 
 
 def _open_retrieval(bank: str, k: int = 15, grid: int = 5) -> Retrieval:
-    """Retrieval from the bank in a file; k-means of so many cells makes the segments."""
+    """Retrieval from the bank in a file, with segments by k-means on a grid of cells."""
     return Retrieval.load(bank, k=k, segments=SphericalKMeans(grid=grid))
 
 
@@ -33,7 +33,7 @@ GROUPINGS: Mapping[str, Callable[..., Grouping]] = {
 }
 
 
-# Settings by earlier names, which models saved before congeal 0.2 may hold.
+# Present names of options, by their earlier names in models saved before congeal 0.2.
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "mean-shift": {"step_size": "eta", "reach": "kernel_radius", "smallest": "min_area"},
     "flat-shift": {"smallest": "min_area", "most": "max_instances"},
@@ -48,11 +48,11 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 
 
 def build_grouping(name: str, **options: Any) -> Grouping:
-    """Make a grouping by name.
+    """Create a grouping by name.
 
     Args:
         name: one of ``GROUPINGS``.
-        options: its settings, or their earlier names; see the class of that name.
+        options: its options, by present or earlier names; see the class of that name.
 
     Raises:
         CongealError: the name or an option is unknown (the nearest is suggested), or a value is

@@ -43,7 +43,7 @@ class Neighbours:
 
 @dataclass(frozen=True, eq=False)
 class RetrievedGroups(Groups):
-    """Groups with a class each, and the prototypes that gave it: the explanation.
+    """Groups with classes, and the prototypes that voted for them.
 
     Attributes:
         neighbours: of each group, ``(K, k)``.
@@ -71,7 +71,7 @@ def semantic_map(groups: Groups) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Retrieval(OverBatch):
-    """Gives segments the class that most of their nearest prototypes have (SegSort).
+    """Assigns segments the majority class of their nearest prototypes (SegSort).
 
     The bank holds one prototype for every segment of every training image. What a query found is
     returned too: the segments found show why it got its class.
@@ -128,7 +128,7 @@ class Retrieval(OverBatch):
         block: int = 65536,
         segments: Grouping | None = None,
     ) -> Retrieval:
-        """Make the bank from training images and their truth.
+        """Create the bank from training images and their truth.
 
         A prototype stands for what a segment and a class share, so a segment over two classes
         gives two. Void gives none; class 0 is a class like the others.
@@ -192,7 +192,7 @@ class Retrieval(OverBatch):
             segments: see the class; None: SphericalKMeans().
 
         Raises:
-            CongealError: there is no such file, or it is no bank.
+            CongealError: the file does not exist, or is not a bank.
 
         Example:
             >>> import tempfile
@@ -244,7 +244,7 @@ class Retrieval(OverBatch):
     def group(
         self, embedding: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> RetrievedGroups:
-        """Cut an image into segments and give each its class.
+        """Divide an image into segments, and classify each.
 
         Segments of one class stay apart; :func:`semantic_map` joins them.
 

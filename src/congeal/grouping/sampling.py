@@ -1,4 +1,4 @@
-"""An even choice of pixels, in no pattern."""
+"""Even sampling of pixels without a regular pattern."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 __all__ = ["GOLDEN", "spread_indices"]
 
-GOLDEN = 0.6180339887498949  # multiples of it, less whole numbers, spread evenly and in no pattern
+GOLDEN = 0.6180339887498949  # golden ratio; multiples modulo 1 are spread evenly
 
 
 def spread_indices(count: int, most: int, device: torch.device | None = None) -> Tensor:
-    """Indices of at most ``most`` of ``count`` things in a row, one from each equal stretch.
+    """Indices of at most ``most`` of ``count`` items, one per interval of equal length.
 
-    The place within a stretch follows the golden ratio, so that a row-by-row order of pixels is
-    not cut along a few columns only.
+    Positions within intervals follow the golden ratio, so that samples of pixels in row-major order
+    are not concentrated in a few columns.
 
     Example:
         >>> spread_indices(10, 4).tolist()

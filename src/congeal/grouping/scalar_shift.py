@@ -15,13 +15,13 @@ from congeal.grouping.proposals import mask_nms
 
 __all__ = ["ScalarMeanShift", "scalar_mean_shift"]
 
-STRIDES = (4096, 256, 16, 1)  # every so many values are followed, then those between that differ
-STEP_LIMIT = 10_000  # rest comes after finitely many; this only ends a swing of rounding errors
+STRIDES = (4096, 256, 16, 1)  # values are sampled at these strides, then refined between samples
+STEP_LIMIT = 10_000  # the shift converges in finitely many steps; limits cycles by rounding errors
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Points on a line with their mass, summed up so that any window is two look-ups."""
+    """Points on a line with cumulative sums of mass, so that a window takes two look-ups."""
 
     points: Tensor  # (M,) float64, ascending
     total: Tensor  # (M + 1,) mass before each point
@@ -44,7 +44,7 @@ class _Line:
         return self.total[window[1]] - self.total[window[0]]
 
     def mean(self, window: Tensor, otherwise: Tensor) -> Tensor:
-        """``(N,)`` centre of mass of each window, or what is given where there is no mass."""
+        """``(N,)`` centre of mass of each window; windows without mass keep their value."""
         mass = self.mass(window)
         mean = (self.moment[window[1]] - self.moment[window[0]]) / mass
         return torch.where(mass > 0, mean, otherwise)
@@ -67,7 +67,7 @@ def _follow(line: _Line, start: Tensor, bandwidth: float) -> Tensor:
 
 
 def _settle(line: _Line, bandwidth: float) -> Tensor:
-    """``(M,)`` where each point of the line comes to rest.
+    """``(M,)`` limit of each point of the line.
 
     A step of the shift never changes the order of two points, so that all points between two that
     end in one place end there too: only some are followed, then those between that differ.
@@ -87,7 +87,7 @@ def _settle(line: _Line, bandwidth: float) -> Tensor:
 
 
 def scalar_mean_shift(values: Tensor, bandwidth: float, weights: Tensor | None = None) -> Tensor:
-    """Where mean shift with a flat kernel takes each of N numbers, exactly.
+    """Exact limits of N numbers under mean shift with a flat kernel.
 
     Every number moves to the mean of the given numbers within the bandwidth of it (the bandwidth
     included), again and again until it rests. Sorting the numbers makes every window a
@@ -126,7 +126,7 @@ def _mass(inverse: Tensor, counts: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def _merge(places: Tensor, around: Tensor, bandwidth: float) -> Tensor:
-    """Modes among distinct resting places: the heaviest, less what is in its bandwidth, and so on.
+    """Select modes among distinct limits by mass, without others within the bandwidth.
 
     Args:
         places: ``(R,)`` ascending.
@@ -186,7 +186,7 @@ class ScalarMeanShift(OverBatch):
     bins: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Check the values."""
         if not self.bandwidths or not min(self.bandwidths) > 0:
             raise CongealError(f"expected bandwidths above 0, got {self.bandwidths}")
         few = self.bins is not None and self.bins < 1
@@ -296,7 +296,7 @@ def _split(labels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
 def _scores(
     labels: Tensor, modes: Tensor, values: Tensor, mass: Tensor | None, bandwidth: float
 ) -> Tensor:
-    """``(k,)`` how close the numbers of each group lie to its mode."""
+    """``(k,)`` score of each group by the distance of its numbers from the mode."""
     centre = torch.cat([modes.new_zeros(1), modes])
     mass = torch.ones_like(values) if mass is None else mass
     around = torch.zeros_like(centre).index_add(0, labels, mass)

@@ -52,7 +52,7 @@ class Cells:
 
 
 def sample_cells(embedding: Tensor, mass: Tensor, sigma: float, margin: float) -> Cells:
-    """Let a point stand for the pixels of each cell, with their mass.
+    """Represent the pixels of each cell by one point with their mass.
 
     The point is the mean direction of the pixels whose cosine to the heaviest pixel of the cell is
     above the margin: where a cell lies across a border, the mean of all its pixels would lie
@@ -98,7 +98,7 @@ def shift_cells(
     eta: float = 1.0,
     steps: int = STEPS,
 ) -> Tensor:
-    """Shift cells until it is clear which neighbours agree.
+    """Shift cells until all pairs of neighbours agree or differ clearly.
 
     A step is that of :func:`congeal.grouping.mean_shift_step` with a location, cut off at two
     standard deviations. Only blocks in doubt take it: blocks with a pair of neighbours whose
@@ -111,7 +111,7 @@ def shift_cells(
         concentration: kappa.
         margin: cosine from which on neighbours agree.
         sigma: standard deviation of the kernel in space, in pixels.
-        eta: eta in (0, 1].
+        eta: step length in (0, 1].
         steps: at most.
 
     Returns:
@@ -249,7 +249,7 @@ def _fall(halo: int, axes: int, sigma: float) -> Tensor:
 
 
 def join_cells(points: Tensor, mass: Tensor, margin: float) -> Tensor:
-    """Number the connected parts of neighbours that agree.
+    """Label connected components of agreeing neighbours.
 
     Args:
         points: ``(*C, D)`` unit vectors at rest.
@@ -279,7 +279,7 @@ def assign_around(
     side: int,
     read: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Give pixels the label of the cell around them that is most like them.
+    """Assign pixels the label of the most similar cell around them.
 
     Where all cells around a pixel have the same label, the pixel takes it without a comparison. So
     the cost is 3^n comparisons for each pixel near a border.
@@ -320,7 +320,7 @@ def assign_around(
 
 
 def _sole_label(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest label around each cell, and whether there is no other but 0."""
+    """The largest label around each cell, and whether it is the only one except 0."""
     most = torch.iinfo(labels.dtype).max
     top = _largest_around(labels)
     bottom = -_largest_around(-labels.masked_fill(labels == 0, most))

@@ -1,4 +1,4 @@
-"""Logistic loss of a map of rare pixels, such as boundaries, both kinds weighted alike."""
+"""Logistic loss of maps with rare positive pixels, such as boundaries, with class balancing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["BalancedLogisticLoss", "balanced_logistic_loss"]
 
 
 def balanced_logistic_loss(logits: Tensor, target: Tensor, *, balance: float = 1.0) -> Tensor:
-    """Logistic loss in which the rare pixels of an image count as much as the many.
+    """Logistic loss with balanced weights of positive and negative pixels of an image.
 
     With n1 positive and n0 negative pixels in an image, a positive one weighs
     ``(n0 / n1) ** balance`` times a negative one, and the mean is that of the weights. At 1 both

@@ -20,7 +20,7 @@ __all__ = [
 
 
 class DiscriminativeTerms(NamedTuple):
-    """The terms of the discriminative loss, each a scalar and not yet weighted.
+    """The terms of the discriminative loss, scalars without weights.
 
     Attributes:
         variance: how far pixels lie from the mean of their object, beyond ``delta_v``, squared.
@@ -158,7 +158,7 @@ def discriminative_loss(
     0; so two means in exactly one place do not part. With ``delta_d > 2 delta_v`` a loss of 0
     means that every pixel is nearer to all pixels of its object than to any of another.
 
-    Objects of different classes need not be apart where ``semantic`` tells the classes: each
+    With ``semantic``, objects of different classes are not separated by the loss: each
     class of an image has its own three terms, and the image the mean of them over the classes
     that have an object in it. The classes share the D dimensions, or with ``classes`` each reads
     its own block of channels, so that no pixel serves two. Objects are cut where the class

@@ -1,4 +1,4 @@
-"""Segments of earlier batches, kept as company for the present one (SegSort)."""
+"""Memory bank with the segments of earlier batches (SegSort)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class PrototypeBank(nn.Module):
 
     @torch.no_grad()
     def push(self, prototypes: Tensor, classes: Tensor) -> None:
-        """Take in the segments of a batch, none included, and let the oldest batch go.
+        """Add the segments of a batch, possibly none, and drop the oldest batch.
 
         Args:
             prototypes: ``(K, D)`` unit vectors; their gradient is not kept.
@@ -112,7 +112,7 @@ class PrototypeBank(nn.Module):
         self._forget()
 
     def read(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """What is held, in the type and on the device of the prototypes ``like`` ``(K, D)``.
+        """The content, in the type and on the device of the prototypes ``like`` ``(K, D)``.
 
         Returns:
             ``(M, D)`` prototypes and ``(M,)`` classes.
@@ -131,13 +131,13 @@ class PrototypeBank(nn.Module):
         return self.prototypes.to(like), classes
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all segments."""
         self.prototypes = self.prototypes.new_zeros(0, 0)
         self.classes = self.classes[:0].clone()
         self.sizes = self.sizes[:0].clone()
 
     def extra_repr(self) -> str:
-        """What the bank keeps, for printing."""
+        """Summary of the content, for ``repr``."""
         return f"batches={self.batches}"
 
     def _forget(self) -> None:
@@ -148,7 +148,7 @@ class PrototypeBank(nn.Module):
         self.sizes = self.sizes[gone:].clone()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        """Make room for as many prototypes as come, where a module would refuse a new shape."""
+        """Resize the buffers to the loaded number of prototypes."""
         for name in ("prototypes", "classes", "sizes"):
             given = state_dict.get(prefix + name)
             if given is not None:

@@ -1,4 +1,4 @@
-"""The pixels of a batch by segment: who belongs to what, in which image, of which class."""
+"""The pixels of a batch by segment, with image and class of each segment."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Segments:
 
 
 def check_maps(embedding: Tensor, **maps: Tensor | None) -> None:
-    """Refuse maps that do not belong to the embedding; None is passed over.
+    """Check that maps match the embedding; None is skipped.
 
     Args:
         embedding: ``(B, D, *S)`` of a floating type.

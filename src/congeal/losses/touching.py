@@ -1,4 +1,4 @@
-"""Where objects touch, as a target to learn."""
+"""Pixels where objects touch, as a training target, and their loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from congeal.processes import shared_count
 __all__ = ["touching", "touching_loss"]
 
 TOUCHING_WEIGHT = 3.0  # of a touching pixel in the loss: they are the fewer
-EXACT = 2**24  # float32 tells integers apart up to here
+EXACT = 2**24  # float32 represents integers exactly up to here
 
 
 def touching(labels: Tensor, distance: int = 2) -> Tensor:

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class VariationalWeights(NamedTuple):
-    """What each term counts in the sum; a term of weight 0 is not worked out.
+    """Weights of the terms in the sum; terms of weight 0 are not computed.
 
     Example:
         >>> VariationalWeights()._replace(quantisation=0.0)[:2]
@@ -134,7 +134,7 @@ def variational_loss(
     repulsion_radius: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Let one number per pixel tell objects from background and from each other (section 3).
+    """Separate objects from background and from each other by one number per pixel (section 3).
 
     The weighted sum of four terms: :func:`binary_term`, :func:`permutation_term`,
     :func:`mumford_shah_term` and :func:`quantisation_term`, each a mean over the pixels or pairs
@@ -144,13 +144,13 @@ def variational_loss(
         values: ``(B, C, *S)`` f before the final ReLU, which is applied here; C = 1 in the paper.
         labels: ``(B, *S)`` integers: -1 void (takes no part), 0 background, 1..K objects.
         weights: of the terms in the order above; 0 skips one.
-        object_margin: m_1, what objects reach at least.
-        margin: m_2, what lies between objects at least.
+        object_margin: m_1, minimum value on objects.
+        margin: m_2, minimum difference of the values of two objects.
         theta: where the Huber loss turns from a square to a line.
         pairs: ``"window"`` or ``"random"`` pairs of the permutation invariant term.
         window: side of the window in pixels, odd.
-        centre: closer than this every pixel is a partner.
-        dilation: further out every so many pixels one is.
+        centre: pixels closer than this are all paired.
+        dilation: stride of paired pixels outside of the centre.
         count: random pairs drawn from each image.
         different_weight: weight of pairs of different objects (1 in the paper, 3 in its code).
         repulsion_radius: pixels beyond which different objects may share a value; None: never.

@@ -46,7 +46,7 @@ def huber(v: Tensor, theta: float = 0.1) -> Tensor:
 
 
 def check_values(values: Tensor, labels: Tensor) -> None:
-    """Refuse what is no map of numbers with labels of its size.
+    """Check a map of numbers, and labels of its size.
 
     Raises:
         CongealError: shapes do not fit, values are no floats, or labels no integers from -1 up.
@@ -184,7 +184,7 @@ def permutation_term(
     repulsion_radius: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """One value per object and m_2 between objects, whatever the objects are called.
+    """One value per object and m_2 between objects, invariant to permutations of labels.
 
     Of several numbers per pixel the Euclidean distance counts.
 
@@ -200,8 +200,8 @@ def permutation_term(
         pairs: ``"window"`` takes all pairs of the stratified window; ``"random"`` draws them from
             the whole image, for large ones.
         window: side of the window in pixels, odd.
-        centre: closer than this every pixel is a partner.
-        dilation: further out every so many pixels one is.
+        centre: pixels closer than this are all paired.
+        dilation: stride of paired pixels outside of the centre.
         count: random pairs drawn from each image.
         different_weight: weight of pairs of different objects (1 in the paper, 3 in its code).
         repulsion_radius: pixels beyond which different objects may share a value; None: never.

@@ -237,8 +237,8 @@ def window_pair_cost(
         values: ``(B, *S)`` float32 or float64, or ``(B, C, *S)``.
         labels: ``(B, *S)`` integers; pixels of 0 and less make no pairs.
         window: side of the window, see :func:`window_offsets`.
-        centre: closer than this every pixel is a partner.
-        dilation: further out every so many pixels one is.
+        centre: pixels closer than this are all paired.
+        dilation: stride of paired pixels outside of the centre.
         margin: m_2, the difference wanted between objects.
         theta: where the Huber loss turns from a square to a line.
         different_weight: weight of pairs of different objects, in the sum only.

@@ -191,13 +191,13 @@ def save_csv(
 def write_table(
     path: Path, rows: Iterable[Mapping[str, Any]], channels: int, file_name: str
 ) -> Path:
-    """Write measurements of objects as CSV, as they come.
+    """Write measurements of objects as CSV, row by row.
 
     Args:
-        path: of the file.
-        rows: of :func:`congeal.segmentation.measure.measure`.
-        channels: of the image that intensities were measured in; 0: none were.
-        file_name: of the image.
+        path: target file.
+        rows: result of :func:`congeal.segmentation.measure.measure`.
+        channels: number of channels with intensity statistics; 0: none.
+        file_name: name of the image.
     """
     with (
         atomic_path(path) as temporary,

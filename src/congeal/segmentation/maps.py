@@ -73,8 +73,8 @@ def check_maps(
         >>> check_maps(None, [[[0.2]], [[0.8]]], None).semantic
         array([[1]])
     """
-    odds = None if probabilities is None else _probabilities(probabilities)
-    classes = _semantic(semantic, odds)
+    probs = None if probabilities is None else _probabilities(probabilities)
+    classes = _semantic(semantic, probs)
     tree = None if contours is None else _contours(contours)
     if boundary is None and tree is not None:
         boundary = tree[2::2, 2::2]  # as scored by the Berkeley benchmark
@@ -83,14 +83,14 @@ def check_maps(
         raise CongealError(f"expected a boundary map (H, W), got shape {lines.shape}")
     if tree is not None and lines is not None and tree.shape != _doubled(lines.shape):
         raise CongealError(f"expected contours {_doubled(lines.shape)}, got {tree.shape}")
-    maps = Maps(classes, odds, lines, tree)
+    maps = Maps(classes, probs, lines, tree)
     for name in maps.held:
         size = getattr(maps, name).shape[-2:]
         if size != (shape or maps.shape):
             raise CongealError(f"expected a {name} map of size {shape or maps.shape}, got {size}")
-    if classes is not None and odds is not None and classes.max(initial=0) >= len(odds):
+    if classes is not None and probs is not None and classes.max(initial=0) >= len(probs):
         raise CongealError(
-            f"expected probabilities of classes 0 to {classes.max()}, got {len(odds)} of them"
+            f"expected probabilities of classes 0 to {classes.max()}, got {len(probs)} of them"
         )
     return maps
 
@@ -106,9 +106,9 @@ def _contours(given: ArrayLike) -> NDArray[np.float32]:
     return tree
 
 
-def _semantic(given: ArrayLike | None, odds: NDArray[Any] | None) -> NDArray[np.int64] | None:
+def _semantic(given: ArrayLike | None, probs: NDArray[Any] | None) -> NDArray[np.int64] | None:
     if given is None:
-        return None if odds is None else odds.argmax(0).astype(np.int64)
+        return None if probs is None else probs.argmax(0).astype(np.int64)
     classes = check_map(given).copy()
     if classes.min(initial=0) < 0:
         raise CongealError(f"expected a semantic map of classes from 0, got {classes.min()}")

@@ -139,7 +139,7 @@ def _cut(mask: NDArray[np.bool_]) -> Crop:
 
 
 def objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> ObjectMasks:
-    """Keep the objects as one map if they leave each other free, else as they are."""
+    """Store objects as one label map if they are disjoint, else as crops."""
     labels = np.zeros(shape, np.int32)
     for index, crop in enumerate(crops):
         part = labels[crop.window]
@@ -150,7 +150,7 @@ def objects_from_crops(crops: list[Crop], shape: tuple[int, int]) -> ObjectMasks
 
 
 def objects_from_masks(masks: NDArray[np.bool_]) -> ObjectMasks:
-    """Keep masks `(N, H, W)`, none of them empty, in the form that suits them.
+    """Store non-empty masks `(N, H, W)` as a label map if they are disjoint, else as crops.
 
     Example:
         >>> objects_from_masks(np.eye(2, dtype=bool)[:, None]).disjoint

@@ -1,4 +1,4 @@
-"""Files of outlines: regions of interest for ImageJ and Fiji, GeoJSON for QuPath."""
+"""Files of outlines: regions of interest (ROIs) for ImageJ and Fiji, GeoJSON for QuPath."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["geojson_document", "make_roi", "save_geojson", "save_rois"]
 
-_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # of a path in ImageJ's format
-_MOST = 32_767  # highest coordinate that 16 bits with a sign hold
+_MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # commands of a path in ImageJ's format
+_MAX_INT16 = 32_767  # largest coordinate in the header of a ROI
 
 
 def make_roi(polygons: list[Polygon], name: str) -> ImagejRoi:
-    """Make a region of ImageJ: a polygon, or a composite where there are holes or several parts.
+    """Make a ROI of ImageJ: a polygon, or a composite for objects with holes or several parts.
 
     Example:
         >>> from congeal.segmentation.objects import Crop
@@ -34,15 +34,15 @@ def make_roi(polygons: list[Polygon], name: str) -> ImagejRoi:
     rings = [ring for polygon in polygons for ring in (polygon.outer, *polygon.holes)]
     corners = np.concatenate(rings)
     (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
-    if len(rings) == 1 and max(right, bottom) <= _MOST:
+    if len(rings) == 1 and max(right, bottom) <= _MAX_INT16:
         roi = ImagejRoi.frompoints(corners, name=name)
         roi.roitype = ROI_TYPE.POLYGON
     else:
         path = np.array([value for ring in rings for value in _path(ring)], np.float32)
         roi = ImagejRoi(roitype=ROI_TYPE.RECT, name=name)
         roi.multi_coordinates, roi.shape_roi_size = path, len(path)
-        roi.left, roi.top = min(left, _MOST), min(top, _MOST)
-    roi.right, roi.bottom = min(right, _MOST), min(bottom, _MOST)
+        roi.left, roi.top = min(left, _MAX_INT16), min(top, _MAX_INT16)
+    roi.right, roi.bottom = min(right, _MAX_INT16), min(bottom, _MAX_INT16)
     return roi
 
 
@@ -53,7 +53,7 @@ def _path(ring: Ring) -> list[float]:
 
 
 def save_rois(result: Contents, path: Path) -> Path:
-    """Write a ZIP of ImageJ regions, one an object, named by label and class."""
+    """Write a ZIP of ImageJ ROIs, one per object, named by label and class."""
     digits = len(str(len(result)))
     with (
         atomic_path(path) as temporary,
@@ -67,9 +67,9 @@ def save_rois(result: Contents, path: Path) -> Path:
 
 
 def geojson_document(result: Contents) -> dict[str, Any]:
-    """Make a GeoJSON collection (RFC 7946), a feature an object, in pixels of the image.
+    """Make a GeoJSON collection (RFC 7946) with one feature per object, in image pixels.
 
-    The properties are those QuPath reads: kind, name, class, and measurements.
+    Properties are those of QuPath: object type, name, classification and measurements.
 
     Example:
         >>> from congeal.segmentation import Segmentation
@@ -103,7 +103,7 @@ def _closed(ring: Ring) -> list[list[int]]:
 
 
 def save_geojson(result: Contents, path: Path) -> Path:
-    """Write the collection of :func:`geojson_document`."""
+    """Write the GeoJSON collection of :func:`geojson_document`."""
     write_json(path, geojson_document(result))
     return path
 

@@ -9,9 +9,9 @@ from congeal.segmentation.contents import Contents
 
 __all__ = ["measure_perimeters"]
 
-# Length that a border pixel stands for, by 1 + 2 * (border pixels beside it) + 10 * (those at its
-# corners): a straight step is 1, a diagonal one the root of 2, and where both meet it is their
-# mean. Sums that are not named stand for no length.
+# Length of a border pixel, indexed by 1 + 2 * (border pixels among its 4-neighbours) + 10 * (border
+# pixels among its diagonal neighbours): 1 for straight steps, sqrt(2) for diagonal steps, the mean
+# of both for corners between them; 0 for all other sums.
 _LENGTHS = np.zeros(64)
 _LENGTHS[[5, 7, 15, 17, 25, 27]] = 1
 _LENGTHS[[21, 33]] = np.sqrt(2)

@@ -22,9 +22,9 @@ class Polygon:
     """One part of an object.
 
     Attributes:
-        outer: corners `(n, 2)` as x, y, in pixels from the upper left corner of the image; the
-            first is not repeated. Their order is counter-clockwise where y points up.
-        holes: the same of each hole, the other way round.
+        outer: corners `(n, 2)` as x, y in pixels from the upper left corner of the image, without
+            a repeated first corner; counter-clockwise for a y axis that points up.
+        holes: corners of each hole, clockwise.
     """
 
     outer: Ring
@@ -32,9 +32,9 @@ class Polygon:
 
 
 def trace(crop: Crop) -> list[Polygon]:
-    """Trace a mask exactly: the polygons hold its pixels and nothing else, of the same area.
+    """Trace a mask exactly: the polygons have the same pixels and the same area.
 
-    Pixels that touch at corners only are parts of their own, so that no ring touches itself.
+    Pixels connected at corners only are separate parts, so that no ring touches itself.
 
     Example:
         >>> trace(Crop(0, 5, np.ones((2, 3), bool)))[0].outer.tolist()
@@ -60,19 +60,19 @@ def trace(crop: Crop) -> list[Polygon]:
 
 
 def _rings(mask: NDArray[np.bool_]) -> Iterator[Ring]:
-    """Give closed paths from corner to corner of pixels `(n, 2)` as x, y, each corner once."""
+    """Closed paths along pixel corners, `(n, 2)` as x, y, each corner once."""
     for contour in find_contours(mask.astype(np.float64), 0.5):
-        # A point of the contour is the middle of a pixel's edge. The corner that two such edges
-        # share has each coordinate that is a half in either, or else the one between them.
-        here, there = contour[:-1], contour[1:]
+        # Points of a contour are midpoints of pixel edges: one coordinate ends in .5. The corner
+        # between two successive points has the coordinate ending in .5 of either, else their mean.
+        first, second = contour[:-1], contour[1:]
         corner = np.where(
-            here % 1 == 0.5, here, np.where(there % 1 == 0.5, there, (here + there) / 2)
+            first % 1 == 0.5, first, np.where(second % 1 == 0.5, second, (first + second) / 2)
         )
         yield from _simple(np.rint(corner[:, ::-1] + 0.5).astype(np.int64))
 
 
 def _simple(path: Ring) -> list[Ring]:
-    """Cut a closed path where it meets itself, so that no ring touches itself."""
+    """Split a closed path at corners it visits twice, so that no ring touches itself."""
     rings: list[Ring] = []
     kept: list[tuple[int, int]] = []
     place: dict[tuple[int, int], int] = {}
@@ -90,7 +90,7 @@ def _simple(path: Ring) -> list[Ring]:
 
 
 def _part_inside(ring: Ring, parts: NDArray[np.int32]) -> int:
-    """Which part of the object, from 0, lies along a ring: at one side of its first edge."""
+    """Index of the part next to the first edge of a ring, from 0."""
     (x0, y0), (x1, y1) = ring[0].tolist(), ring[1].tolist()
     if y0 == y1:
         sides = parts[y0 - 1, min(x0, x1)], parts[y0, min(x0, x1)]
@@ -100,13 +100,13 @@ def _part_inside(ring: Ring, parts: NDArray[np.int32]) -> int:
 
 
 def _corners(ring: Ring) -> Ring:
-    """Leave the corners at which the path turns."""
+    """Keep only the corners where the path changes direction."""
     steps = np.roll(ring, -1, 0) - ring
     turns: Ring = ring[(steps != np.roll(steps, 1, 0)).any(1)]
     return turns
 
 
 def _area(ring: Ring) -> float:
-    """Twice the area by the shoelace formula, positive counter-clockwise where y points up."""
+    """Twice the signed area (shoelace formula), positive for the order of outer rings."""
     x, y = ring.T
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())

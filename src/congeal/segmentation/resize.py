@@ -1,4 +1,4 @@
-"""A result of a resized image, brought to the size of the image itself."""
+"""Resizing of results, for example of a resized image to the size of the original image."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
 def resize_result(result: Segmentation, size: tuple[int, int]) -> Segmentation:
-    """Bring a result to another size.
+    """Resize a result.
 
     Objects that have no pixel left are dropped, with their scores and classes. Embedding and
     contours are dropped.
 
     Args:
-        result: of any size.
-        size: height and width wanted.
+        result: any size.
+        size: target height and width.
 
     Example:
         >>> small = Segmentation.from_labels([[1, 0], [0, 2]], scores=[0.5, 0.25])
@@ -58,15 +58,15 @@ def resize_result(result: Segmentation, size: tuple[int, int]) -> Segmentation:
 def resize_labels(
     labels: Any, size: tuple[int, int], window: tuple[slice, slice] | None = None
 ) -> NDArray[np.int32]:
-    """Bring a label map, or a part of it, to another size; outlines are interpolated.
+    """Resize a label map, or a part of it, with interpolated outlines.
 
     Each pixel gets the label with the largest weight among the four nearest pixels, weighted as
     for linear interpolation. Of labels with equal weights, an object wins over the background.
 
     Args:
         labels: ``(H, W)``, an array or anything whose slices are arrays.
-        size: height and width of the whole map wanted.
-        window: rows and columns wanted; None: all.
+        size: target height and width of the whole map.
+        window: rows and columns to return; None: all.
 
     Example:
         >>> resize_labels(np.array([[1, 0, 0, 2]]), (2, 2)).tolist()
@@ -87,7 +87,7 @@ def resize_labels(
 
 
 def _neighbours(part: slice, before: int, after: int) -> Axis:
-    """The two old pixels next to each new one of a line, and the weight of the second."""
+    """For each target pixel along one axis: both nearest source pixels, weight of the second."""
     at = (np.arange(part.start, part.stop) + 0.5) * (before / after) - 0.5
     first = np.floor(at).astype(np.int64)
     share = (at - first).astype(np.float32)
@@ -110,7 +110,7 @@ def _vote(labels: NDArray[Any], down: Axis, across: Axis) -> NDArray[Any]:
 
 
 def _resize_crop(crop: Crop, before: tuple[int, int], after: tuple[int, int]) -> Crop | None:
-    """An object at another size; None where it has no pixel left."""
+    """Resize an object; None if it has no pixel left."""
     window = tuple(
         slice(
             max(int((part.start - 1) * new / old), 0),
@@ -127,7 +127,7 @@ def _resize_crop(crop: Crop, before: tuple[int, int], after: tuple[int, int]) ->
 
 
 class _Placed:
-    """The label map of one object, of which only the parts asked for are made."""
+    """The label map of one object, computed only for the windows that are read."""
 
     def __init__(self, crop: Crop, shape: tuple[int, int]) -> None:
         self.crop, self.shape = crop, shape
@@ -145,10 +145,10 @@ class _Placed:
 
 def _resize_maps(maps: Maps, size: tuple[int, int]) -> Maps:
     semantic = None if maps.semantic is None else resize_labels(maps.semantic, size)
-    odds, boundary = maps.probabilities, maps.boundary
+    probs, boundary = maps.probabilities, maps.boundary
     return Maps(
         None if semantic is None else semantic.astype(np.int64),
-        None if odds is None else np.stack([_interpolate(one, size) for one in odds]),
+        None if probs is None else np.stack([_interpolate(one, size) for one in probs]),
         None if boundary is None else _interpolate(boundary, size),
     )
 

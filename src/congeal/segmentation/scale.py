@@ -1,4 +1,4 @@
-"""How large a pixel is, and the unit in which a table tells lengths."""
+"""Pixel size, and the unit of lengths in tables."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ UNITS = ("px", "um")
 
 @dataclass(frozen=True)
 class Scale:
-    """The side of a pixel, and the unit to measure in.
+    """Pixel size and unit of measurements.
 
     Args:
-        pixel_size: micrometres per pixel; None where it is not known.
+        pixel_size: micrometres per pixel; None if unknown.
         units: ``"px"`` or ``"um"``.
 
     Raises:
-        CongealError: there is no such unit, the size is not positive, or micrometres are asked
-            for without it.
+        CongealError: the unit is unknown, the size is not positive, or it is missing for
+            micrometres.
 
     Example:
         >>> Scale(0.5, "um").length, Scale(0.5).length
@@ -41,11 +41,11 @@ class Scale:
             raise CongealError(f"expected a pixel size above 0 micrometres, got {size}")
         if self.units == "um" and size is None:
             raise CongealError(
-                "expected the size of a pixel for units um, the file tells none: give it with "
+                "expected a pixel size for units um, the file has none: give it with "
                 "--pixel-size (pixel_size= in Python)"
             )
 
     @property
     def length(self) -> float:
-        """What lengths in pixels are multiplied by."""
+        """Factor from pixels to the unit of length."""
         return 1.0 if self.units == "px" or self.pixel_size is None else self.pixel_size

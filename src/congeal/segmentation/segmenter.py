@@ -1,4 +1,4 @@
-"""What finds objects, as far as prediction and evaluation need to know."""
+"""The interface of models that prediction and evaluation need."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Segmenter", "request_maps"]
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Anything that turns an image `(H, W, C)` into a result, such as :class:`congeal.RPE`."""
+    """A model that segments an image `(H, W, C)`, such as :class:`congeal.RPE`."""
 
     def segment(self, image: NDArray[Any]) -> Segmentation:
-        """Find the objects of one image."""
+        """Segment one image."""
 
 
 def request_maps(model: Segmenter, *maps: str) -> None:
-    """Let the results of a model carry maps that it makes on request only, such as ``boundary``.
+    """Request maps that a model computes on request only, such as ``boundary``.
 
-    Models that make none, and maps that are no such ones, are passed over.
+    Ignored by models without such maps; unknown maps are ignored too.
     """
     request = getattr(model, "request", None)
     if callable(request):

@@ -1,4 +1,4 @@
-"""The image a result was made of."""
+"""The image of a result."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Source", "needs_image"]
 
 @dataclass(frozen=True)
 class Source:
-    """Name of an image, and how to get its pixels: held in memory, or read when wanted.
+    """Name of an image, and a function that returns its pixels from memory or from a file.
 
     Args:
         name: file name of the image.
-        pixels: gives `(H, W, C)`; a function that can be pickled lets the result be so.
-        pixel_size: micrometres per pixel; None where it is not known.
+        pixels: returns `(H, W, C)`; must be picklable for the result to be picklable.
+        pixel_size: micrometres per pixel; None if unknown.
 
     Example:
         >>> import numpy as np
@@ -33,7 +33,7 @@ class Source:
 
 
 def needs_image(path: str | Path) -> bool:
-    """Whether a file of that name tells more with the image: a drawing, or a table.
+    """Whether the format of a file name uses the image: an overlay, or a table.
 
     Example:
         >>> needs_image("cell_overlay.png"), needs_image("cell.png")

@@ -163,15 +163,15 @@ class Volume:
 def weigh_scores(
     numbers: NDArray[np.int64], labels: NDArray[np.int64], scores: ArrayLike
 ) -> NDArray[np.float64]:
-    """The objects of a plane by the number they have in the volume.
+    """Pixel counts and weighted scores of the objects of a plane, by volume label.
 
     Args:
-        numbers: ``(H, W)``, of the volume.
-        labels: ``(H, W)``, of the plane.
-        scores: ``(K,)``, of the objects of the plane.
+        numbers: ``(H, W)``, labels of the volume.
+        labels: ``(H, W)``, labels of the plane.
+        scores: ``(K,)``, scores of the objects of the plane.
 
     Returns:
-        ``(3, P)``: number in the volume, pixels, and pixels times score.
+        ``(3, P)``: volume label, pixels, and pixels times score.
     """
     inside = labels > 0
     pairs = np.unique(np.stack([numbers[inside], labels[inside]]), axis=1)

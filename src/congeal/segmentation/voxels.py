@@ -38,12 +38,12 @@ VOLUME_COLUMNS = (
 )
 """Names of the measurements of a volume, in the order of the columns of a CSV file.
 
-``voxels``: their number. ``volume``: the same in cubic micrometres where ``units`` is ``um``.
-``planes``: in which the object has a voxel. ``centroid_*``: from the middle of the first voxel, in
-``units``. The box is in voxels, the far edges one past the last. ``touches_border``: whether a
-voxel is at the edge of the volume, the first and the last plane included. ``score``: mean over the
-voxels of the scores in the planes. ``plane_distance``, ``pixel_size``: in micrometres; empty where
-not known.
+``voxels``: number of voxels. ``volume``: in voxels, or cubic micrometres if ``units`` is ``um``.
+``planes``: number of planes with a voxel of the object. ``centroid_*``: relative to the centre of
+the first voxel, in ``units``. ``x0`` to ``z1``: bounding box in voxels, upper ends exclusive.
+``touches_border``: whether a voxel is at the border of the volume, including the first and last
+plane. ``score``: mean over voxels of the scores in the planes. ``plane_distance``, ``pixel_size``:
+in micrometres; empty if unknown.
 """
 
 FAR = np.iinfo(np.int64).max
@@ -91,7 +91,7 @@ class VoxelSize:
 
 
 class VoxelTally:
-    """Number, extent and centroid of the voxels of each object; takes planes one after another.
+    """Accumulates number, extent and centroid of the voxels of each object, plane by plane.
 
     Example:
         >>> tally = VoxelTally()
@@ -135,12 +135,12 @@ class VoxelTally:
     def rows(
         self, scores: NDArray[np.float64], classes: Sequence[str], size: VoxelSize
     ) -> list[dict[str, Any]]:
-        """The measurements of all objects; see :data:`VOLUME_COLUMNS`.
+        """Measurements of all objects; see :data:`VOLUME_COLUMNS`.
 
         Args:
             scores: ``(K,)``.
-            classes: name of the class of each object.
-            size: of the voxels, and the unit.
+            classes: class name of each object.
+            size: voxel size and unit.
         """
         centre = self.sums / self.voxels[:, None]
         lengths = (size.depth, size.scale.length, size.scale.length)

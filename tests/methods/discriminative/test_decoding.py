@@ -177,7 +177,7 @@ def test_every_decoding_setting_changes_the_result():
         {"fill_holes": True},
         {"grouping": "flat-shift-sampled", "grouping_options": {"samples": 3}},
         {"grouping": "k-means"},
-        {"grouping_options": {"most": 1}},
+        {"grouping_options": {"max_instances": 1}},
     ):
         after = make().configure(**settings).decode(maps)
         assert not np.array_equal(after.labels, before.labels), settings

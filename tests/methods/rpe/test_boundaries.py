@@ -33,7 +33,7 @@ def model():
     return RPEBoundaries(class_names=("object",)).eval()
 
 
-def test_the_name_stands_for_it_where_boundaries_are_wanted():
+def test_rpe_with_task_boundaries_is_this_class():
     assert find_method("rpe", "boundaries") is RPEBoundaries
 
 

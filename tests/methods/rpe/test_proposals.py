@@ -10,7 +10,7 @@ from congeal.data.batch import Batch
 from congeal.methods.method import MapPrediction
 from congeal.methods.registry import find_method, method_tasks
 from congeal.methods.rpe import RPE, RPEProposals
-from congeal.methods.rpe.pooling import pool_objects
+from congeal.methods.rpe.pooling import pool_proposals
 from congeal.models import load
 from congeal.training.plan import make_plan
 from congeal.training.start import misfit, start_from
@@ -22,12 +22,12 @@ def found(**settings):
     return RPEProposals(**SMALL, **settings).decode(made_up_maps())
 
 
-def test_the_name_stands_for_it_where_proposals_are_wanted():
+def test_rpe_with_task_proposals_is_this_class():
     assert find_method("rpe", "proposals") is RPEProposals
     assert {"instances", "boundaries", "proposals"} <= set(method_tasks("rpe"))
 
 
-def test_one_bandwidth_finds_the_objects_that_instances_are():
+def test_one_bandwidth_finds_the_same_objects_as_instances():
     instances = RPE(**SMALL).decode(made_up_maps())
     proposals = found(bandwidths=(1.0,), max_proposals=1000)
     assert len(proposals) == len(instances) > 2
@@ -51,7 +51,7 @@ def test_a_smaller_bandwidth_is_a_tighter_margin_and_a_sharper_kernel():
     assert kappas[1] == pytest.approx(4 * kappas[0])  # still nine over the square
 
 
-def test_proposals_come_by_falling_score_and_are_as_many_as_wanted():
+def test_proposals_are_in_descending_order_of_score_and_limited_in_number():
     every = found(bandwidths=(1.0, 0.3))
     assert (np.diff(every.scores) <= 0).all()
     few = found(bandwidths=(1.0, 0.3), max_proposals=2)
@@ -64,22 +64,22 @@ def test_of_near_duplicates_the_one_of_higher_score_stays():
     fewer = whole.copy()
     fewer[8, 8:] = 0
     scores = [np.array([0.5]), np.array([0.9])]
-    (kept,) = pool_objects([whole, fewer], scores, overlap=0.9).masks
+    (kept,) = pool_proposals([whole, fewer], scores, max_iou=0.9).masks
     assert np.array_equal(kept, fewer > 0)
-    assert len(pool_objects([whole, fewer], scores, overlap=0.99).masks) == 2
+    assert len(pool_proposals([whole, fewer], scores, max_iou=0.99).masks) == 2
 
 
-def test_scores_fall_with_instability():
+def test_unstable_proposals_have_lower_scores():
     one, parted = np.ones((4, 4), np.int64), np.repeat([[1, 2]], 4, 0).repeat(2, 1)
     sure = np.array([0.8]), np.array([0.8, 0.8])
-    together = pool_objects([one, one, parted], [sure[0], sure[0], sure[1]], overlap=0.9)
+    together = pool_proposals([one, one, parted], [sure[0], sure[0], sure[1]], max_iou=0.9)
     assert together.scores.tolist() == pytest.approx([0.8 * 2.5 / 3, *2 * [0.8 * 2 / 3]])
-    alone = pool_objects([parted], [sure[1]])
+    alone = pool_proposals([parted], [sure[1]])
     assert alone.scores.tolist() == [0.8, 0.8]
 
 
-def test_nothing_found_is_no_proposal():
-    pooled = pool_objects([np.zeros((3, 5), np.int64)] * 2, [np.zeros(0)] * 2)
+def test_without_objects_there_are_no_proposals():
+    pooled = pool_proposals([np.zeros((3, 5), np.int64)] * 2, [np.zeros(0)] * 2)
     assert pooled.masks.shape == (0, 3, 5)
 
 

@@ -173,7 +173,7 @@ def linear(size, stride, cells):
     ("size", "seen", "stride", "expected"),
     [(64, 32, 2, 4), (64, 64, 2, 2), (60, 40, 2, 3), (32, 64, 2, 1), (448, 112, 4, 16)],
 )
-def test_every_cell_tells_the_place_it_lies_over(size, seen, stride, expected):
+def test_every_cell_of_the_embedding_is_at_the_position_of_its_pixels(size, seen, stride, expected):
     cells = -(-seen // stride)
     place = linear(seen, stride, cells)
     angle = place[None, None, None, :].expand(1, 1, cells, cells)

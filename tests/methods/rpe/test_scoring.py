@@ -184,7 +184,7 @@ def test_the_setting_changes_scores_and_never_which_objects_there_are(folders):
     assert np.array_equal(plain.scores, load(folders["foreground"]).segment(image).scores)
 
 
-def test_the_card_tells_its_weights(folders):
+def test_the_card_lists_its_weights(folders):
     card = (folders["regressor"] / "README.md").read_text()
     weights = dict(load(folders["regressor"]).fitted_values())
     assert list(weights) == [f"score: {name}" for name in (*FEATURES, "constant")]

@@ -45,7 +45,7 @@ def test_settings_and_weights_make_the_same_model_again(settings):
     assert all(torch.equal(said[name], told[name]) for name in said)
 
 
-def test_of_a_file_of_encoder_weights_the_name_is_told_and_not_the_place(tmp_path):
+def test_settings_have_the_name_of_a_weights_file_without_its_path(tmp_path):
     encoder = RPE(encoder="resnet10t", dimensions=4).network.encoder.model
     torch.save(encoder.state_dict(), tmp_path / "weights.pth")
     model = RPE(encoder="resnet10t", dimensions=4, encoder_weights=str(tmp_path / "weights.pth"))
@@ -67,7 +67,7 @@ def test_timm_encoders_see_what_they_were_trained_on():
     assert make().network.deviation.flatten().tolist() == [1.0]
 
 
-def test_gamma_is_a_power_of_what_the_network_sees():
+def test_gamma_is_an_exponent_of_the_network_input():
     model, lifting = make().eval(), make(gamma=0.5).eval()
     image = torch.rand(1, 3, 32, 32) - 0.1  # noise may be below zero
     for a, b in zip(lifting(image)[:3], model(image.clamp(min=0).sqrt())[:3], strict=True):

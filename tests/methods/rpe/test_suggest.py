@@ -38,7 +38,7 @@ def test_few_objects_have_a_direction_each():
 
 
 @pytest.mark.parametrize("per_side", [2, 8])
-def test_no_object_that_was_seen_is_taken_for_a_fragment(per_side):
+def test_the_suggested_minimum_area_keeps_surveyed_objects(per_side):
     assert 4 <= suggested(Grid(per_side, 12))["decoding.min_area"] <= 12**2
     assert suggested(Grid(per_side, 1))["decoding.min_area"] == 4
 

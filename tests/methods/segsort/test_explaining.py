@@ -96,7 +96,8 @@ def test_what_is_dropped_from_the_index_changes_the_answers_at_once(model, photo
 
 
 def test_the_list_tells_images_segments_classes_and_bytes(model):
-    told = json.loads(call("index", model, "--json"))
+    result = CliRunner().invoke(app, ["index", str(model), "--json"])  # progress goes to stderr
+    told = json.loads(result.stdout)
     learnt = load(model)
     assert told["images"] == 5
     assert told["segments"] == len(learnt.index) == sum(row["segments"] for row in told["index"])

@@ -69,7 +69,7 @@ def test_higher_thresholds_join_the_regions_of_lower_ones(model, photo, tmp_path
         assert pairs.shape[1] == len(np.unique(one))
 
 
-def test_the_boundary_lies_where_embedding_and_image_change():
+def test_the_boundary_is_where_embedding_and_image_change():
     embedding = torch.eye(2)[:, [0] * 8 + [1] * 8][:, None].repeat(1, 16, 1)
     image = np.zeros((32, 32), np.uint8)
     image[:, 16:] = 255  # where the embedding changes

@@ -27,7 +27,7 @@ def assert_same(one, other):
     assert all(np.array_equal(left[name], right[name]) for name in left)
 
 
-def test_it_is_listed_beside_the_methods_of_the_house(shell):
+def test_it_is_listed_with_the_built_in_methods(shell):
     listed = shell.run_json("methods", "--json")
     names = {one["name"]: one["tasks"] for one in listed}
     assert names["toy"] == ["instances", "semantic"]

@@ -1,7 +1,7 @@
 """Recurrent Pixel Embedding for Instance Grouping (Kong & Fowlkes, CVPR 2018).
 
-The name stands for a class for each kind of task: :class:`RPE` (instances),
-:class:`RPEBoundaries`, :class:`RPEProposals` and :class:`RPESemantic`.
+The method ``rpe`` has one class per task: :class:`RPE` (instances), :class:`RPEBoundaries`,
+:class:`RPEProposals` and :class:`RPESemantic`.
 """
 
 from congeal.methods.rpe.boundaries import RPEBoundaries

@@ -1,4 +1,7 @@
-"""RPE for boundaries (Kong & Fowlkes, CVPR 2018, section 4.1): two groups, then a logistic loss."""
+"""RPE for boundary detection (Kong & Fowlkes, CVPR 2018, section 4.1).
+
+Flow: side outputs -> unit embeddings (pairwise loss) -> boundary maps (logistic loss) -> thinning.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,12 @@ EMBEDDING, TUNING = "embedding", "fine-tuning"  # the stages
 
 
 class RPEBoundaries(DenseTask):
-    """The probability of a boundary at every pixel, from embeddings of three dimensions.
+    """Boundary probability of every pixel, from embeddings with three dimensions.
 
-    Every side output of the encoder gives unit vectors of three dimensions. The pairwise loss
-    groups them into boundary and not boundary; as each group has half of the weight, the few
-    boundary pixels count as much as all others. Then the maps made of them, one of each side output
-    and one of all, are fine-tuned by the logistic loss. The result is the mean of the maps, thinned
-    by edge non-maximum suppression.
+    Every side output of the encoder has a unit embedding with D = 3. The pairwise loss separates
+    two groups, boundary and other pixels; each group has half of the weight. Boundary maps are
+    predicted from each embedding, and from all together (fusion), and fine-tuned by the logistic
+    loss. The result is the mean of the maps, thinned by edge non-maximum suppression.
 
     Example:
         >>> model = RPEBoundaries()
@@ -65,11 +67,11 @@ class RPEBoundaries(DenseTask):
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
-        """The share of the annotators that mark each pixel."""
+        """``boundaries``: share of the annotators that mark each pixel."""
         return ("boundaries",)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The embedding, unless it has no share, then fine-tuning."""
+        """Training of the embedding (unless its share is 0), then fine-tuning."""
         share = self.config.loss.embedding_share
         if not share:
             return (Stage(TUNING),)
@@ -89,9 +91,9 @@ class RPEBoundaries(DenseTask):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms ``sides`` and ``fusion``, logistic, and ``embedding`` where it has a weight.
+        """Terms ``sides`` and ``fusion`` (logistic) and, if its weight is not 0, ``embedding``.
 
-        In the stage ``embedding`` no gradient of the logistic loss reaches the embedding.
+        In the stage ``embedding`` the gradient of the logistic loss stops at the embedding.
         """
         del progress
         c, alone = self.config.loss, stage == EMBEDDING
@@ -117,7 +119,7 @@ class RPEBoundaries(DenseTask):
     def _pairwise(
         self, output: SideOutput, groups: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Mean over the side outputs; groups are brought to the grid of each."""
+        """Mean over the side outputs, with groups downsampled to the grid of each."""
         c = self.config.loss
         losses = [
             pairwise_loss(
@@ -138,11 +140,11 @@ class RPEBoundaries(DenseTask):
     ) -> MapPrediction:
         """Boundary maps of one image of any size, averaged over ``decoding.scales``.
 
-        Maps are ``sides`` (their mean) and ``fusion``, ``(1, H, W)`` in [0, 1], and the finest
-        ``embedding (D, h, w)`` at the first scale.
+        Maps: ``sides`` (mean of the side outputs) and ``fusion``, ``(1, H, W)`` in [0, 1], and the
+        finest ``embedding (D, h, w)`` at the first scale.
 
         Raises:
-            CongealError: the array is no image.
+            CongealError: the array is not an image.
         """
         bounds = None if statistics is None else statistics.bounds
         pixels = network_input(image, self.config.input, bounds)
@@ -231,14 +233,14 @@ class RPEBoundaries(DenseTask):
 
 
 def boundary_groups(share: Tensor, consensus: float) -> Tensor:
-    """Group of each pixel from the share of annotators who mark it.
+    """Group of each pixel by the share of annotators that mark it.
 
     Args:
-        share: ``(B, H, W)`` share of the annotators who mark a pixel, -1 void.
-        consensus: share from which a pixel is boundary.
+        share: ``(B, H, W)``, share of annotators per pixel, -1 void.
+        consensus: minimum share of a boundary pixel.
 
     Returns:
-        ``(B, H, W)`` int64: 1 boundary, 0 where nobody marks it, else -1.
+        ``(B, H, W)`` int64: 1 boundary, 0 not marked by any annotator, -1 otherwise.
 
     Example:
         >>> boundary_groups(torch.tensor([[[0.0, 0.2, 0.4, -1.0]]]), 0.3).tolist()
@@ -249,7 +251,7 @@ def boundary_groups(share: Tensor, consensus: float) -> Tensor:
 
 
 def _coarse(groups: Tensor, size: torch.Size) -> Tensor:
-    """Groups on a coarser grid: boundary where any pixel is, else void where any is.
+    """Downsample groups: boundary if any pixel of a cell is, else void if any pixel is.
 
     Example:
         >>> _coarse(torch.tensor([[[0, 0, 1, -1, 0, -1]]]), torch.Size((1, 3))).tolist()

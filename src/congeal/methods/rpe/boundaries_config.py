@@ -15,10 +15,10 @@ from congeal.tasks import TaskName
 
 __all__ = ["BOUNDARY_PRESETS", "BOUNDARY_SEARCH", "RPEBoundariesConfig"]
 
-# Settings by path, by name of the preset.
+# Settings of each preset, by path.
 BOUNDARY_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
-    # Without dilation a step takes a third of the time, so minutes hold three times the updates.
+    # Without dilation a step takes a third of the time: three times as many updates per minute.
     "imagenet": {
         "network.encoder": "tf_efficientnet_lite0",
         "network.pretrained": True,
@@ -46,11 +46,11 @@ class BoundaryNetwork(NetworkSettings):
     """The network."""
 
     dimensions: int = setting(
-        3, "D of the embedding of each side output; three show as colours", ge=2, paper="3"
+        3, "D of the embedding of each side output; 3 can be shown as colours", ge=2, paper="3"
     )
     stride: Literal[2, 4] = setting(2, "of the finest side output", unit="px", paper="4")
     top_down: bool = setting(
-        True, "side outputs see what the coarser ones saw, through the decoder", paper="false"
+        True, "side outputs also use coarser features, through the decoder", paper="false"
     )
 
 
@@ -59,7 +59,7 @@ class BoundaryLoss(Settings):
 
     consensus: float = setting(
         0.3,
-        "share of annotators from which a pixel is boundary; pixels of fewer, but any, are void",
+        "minimum share of annotators of a boundary pixel; below it, marked pixels are void",
         gt=0,
         le=1,
     )
@@ -71,15 +71,15 @@ class BoundaryLoss(Settings):
     )
     embedding_share: float = setting(
         0.3,
-        "share of the training in which the embedding learns alone, before fine-tuning; 0: none",
+        "share of the training for the embedding alone, before fine-tuning; 0: none",
         ge=0,
         lt=1,
     )
     embedding_weight: float = setting(
-        0.0, "weight of the pairwise loss in fine-tuning, beside the logistic loss", ge=0, paper="0"
+        0.0, "weight of the pairwise loss during fine-tuning", ge=0, paper="0"
     )
     balance: float = setting(
-        1.0, "of the logistic loss: 1 boundary and others weigh the same, 0 pixels do", ge=0, le=1
+        1.0, "weights of the logistic loss: 1 equal per class, 0 equal per pixel", ge=0, le=1
     )
 
 
@@ -87,11 +87,11 @@ class BoundaryDecoding(Settings):
     """From maps to a boundary map; the weights do not depend on these settings."""
 
     scales: tuple[float, ...] = setting(
-        (1.0,), "sizes relative to input.scale whose maps are averaged", adjustable=True
+        (1.0,), "averages maps at these sizes relative to input.scale", adjustable=True
     )
     side_weight: float = setting(
         0.5,
-        "weight of the mean of the side maps in the result; the rest is the fusion's",
+        "weight of the mean of the side maps; 1 - this is the weight of the fusion",
         ge=0,
         le=1,
         paper="0.8",
@@ -109,7 +109,7 @@ class BoundaryDecoding(Settings):
 
 
 class RPEBoundariesConfig(MethodSettings):
-    """Settings of :class:`RPEBoundaries`; all of them travel with a saved model.
+    """Settings of :class:`RPEBoundaries`; all are saved with a model.
 
     Example:
         >>> RPEBoundariesConfig.from_settings({"scales": (0.5, 1.0)}).decoding.scales

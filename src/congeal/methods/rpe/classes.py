@@ -1,4 +1,4 @@
-"""Classes of whole objects: their loss, and what decoded objects are taken for."""
+"""Classes of whole objects: losses, and prediction for decoded objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from congeal.processes import shared_count
 
 __all__ = [
     "mean_inside",
-    "mean_odds",
+    "mean_probabilities",
     "object_class_loss",
     "pixel_class_loss",
     "pooled_classes",
@@ -32,10 +32,10 @@ def object_class_loss(
     """Cross-entropy of the classes of objects, from features pooled over their true pixels.
 
     Args:
-        head: that names the classes.
+        head: predicts classes from pooled features.
         features: ``(B, F, h, w)``.
         labels: ``(B, h, w)``.
-        semantic: ``(B, h, w)``, classes from 1; objects of none (0 and below) are left out.
+        semantic: ``(B, h, w)``, classes from 1; objects without class (0 or less) are ignored.
 
     Returns:
         Mean over the objects; 0 if there are none.
@@ -48,9 +48,9 @@ def object_class_loss(
 
 
 def pixel_class_loss(logits: Tensor, semantic: Tensor) -> Tensor:
-    """Cross-entropy among the classes of objects, over their pixels, every class the same weight.
+    """Cross-entropy between object classes over the pixels of objects, weighted equally per class.
 
-    In the cross-entropy of all pixels background and outlines weigh most.
+    It complements the cross-entropy of all pixels, which is dominated by background and outlines.
 
     Args:
         logits: ``(B, C + 1, H, W)``, background first.
@@ -70,19 +70,18 @@ def pooled_classes(head: ObjectHead, features: Tensor, labels: Tensor, voted: Te
     """Classes of decoded objects, from features pooled over their pixels.
 
     Args:
-        head: that names the classes.
-        features: ``(T * F, h, w)``, of T orientations of the image, whose probabilities are
-            averaged.
+        head: predicts classes from pooled features.
+        features: ``(T * F, h, w)``, from T orientations of the image; probabilities are averaged.
         labels: ``(h, w)``, objects 1 to K; some may have no pixel on this grid.
-        voted: ``(K,)``, classes of those, from 1.
+        voted: ``(K,)``, classes from 1, kept for objects without pixel on this grid.
 
     Returns:
         ``(K,)``, from 1.
     """
     if not bool((labels > 0).any()):
         return voted
-    several = features.split(head.channels_in)
-    outputs = [head(one[None], labels[None]) for one in several]
+    orientations = features.split(head.channels_in)
+    outputs = [head(one[None], labels[None]) for one in orientations]
     mean = torch.stack([logits.softmax(1) for logits, _ in outputs]).mean(0)
     classes = voted.clone()
     classes[labels.flatten()[outputs[0][1]] - 1] = mean.argmax(1) + 1
@@ -95,15 +94,16 @@ def translate_heads(
     names: Sequence[str],
     wanted: Sequence[str],
 ) -> dict[str, Tensor]:
-    """Weights of the heads of another model of RPE, made to name the classes of this one.
+    """Convert the weights of the heads of another RPE model to the classes of this one.
 
-    New classes together get the probability that all classes had, so foreground stays foreground.
+    If all classes are new, their total probability is that of all old classes, so the foreground
+    does not change.
 
     Args:
         theirs: weights of the other model.
-        own: of this one; what fits in no way is left out.
+        own: weights of this model; weights of other shapes are not converted.
         names: classes of the other model.
-        wanted: classes of this one.
+        wanted: classes of this model.
     """
     if names == wanted:
         return {}
@@ -122,13 +122,13 @@ def translate_heads(
 def translate_rows(
     rows: Tensor, names: Sequence[str], wanted: Sequence[str], shift: float = 0.0
 ) -> Tensor:
-    """Rows of a layer by the names of other classes; a new name gets the mean of all rows.
+    """Rearrange the rows of a layer for other classes; a new class gets the mean of all rows.
 
     Args:
-        rows: ``(C, ...)``.
-        names: of the C classes.
-        wanted: of the classes that rows are made for.
-        shift: added to the rows of new names.
+        rows: ``(C, ...)``, one row per class.
+        names: names of the C classes.
+        wanted: names of the target classes.
+        shift: added to the rows of new classes.
 
     Example:
         >>> translate_rows(torch.tensor([1.0, 3.0]), ["cat", "dog"], ["dog", "cow"], 10.0).tolist()
@@ -144,7 +144,7 @@ def mean_inside(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / shared_count(mask.sum())
 
 
-def mean_odds(labels: Tensor, semantic: Tensor, count: int) -> Tensor:
+def mean_probabilities(labels: Tensor, semantic: Tensor, count: int) -> Tensor:
     """Mean probabilities over the pixels of each object, ``(K, C + 1)``.
 
     Args:
@@ -160,7 +160,7 @@ def mean_odds(labels: Tensor, semantic: Tensor, count: int) -> Tensor:
 
 
 def without_largest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Take the largest group for background."""
+    """Set the largest group to background."""
     area = np.bincount(labels.ravel())
     area[0] = 0
     if not area.any():

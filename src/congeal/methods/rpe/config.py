@@ -19,7 +19,7 @@ __all__ = ["PRESETS", "ObjectConfig", "RPEConfig", "RPEDecoding", "current_setti
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
-# Settings by path, by name of the preset.
+# Settings of each preset, by path.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
     "paper": {
@@ -43,11 +43,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 class ObjectNetwork(NetworkSettings):
-    """The network, of objects of one kind."""
+    """The network, for one class of objects."""
 
     dimensions: int = setting(16, "D of the embedding", ge=2, paper="64")
     stride: Literal[2, 4] = setting(2, "of the embedding", unit="px")
-    coordinates: Coordinates = setting("rotary", "how the network knows where a pixel lies")
+    coordinates: Coordinates = setting("rotary", "position encoding of pixels")
     wavelengths: tuple[float, float] = setting(
         (32.0, 160.0), "shortest and longest of rotary coordinates", unit="px"
     )
@@ -58,14 +58,14 @@ class RPENetwork(ObjectNetwork):
 
     classifier: Literal["pooled", "vote"] = setting(
         "pooled",
-        "class of an object, where there are several: from features pooled over it, or by the "
-        "vote of its pixels",
+        "class of an object, if there are several: from pooled features, or by a vote of its "
+        "pixels",
         paper="vote",
     )
 
 
 class ObjectLoss(Settings):
-    """The pairwise loss, and the mean shift it runs through."""
+    """The pairwise loss, and the mean shift inside it."""
 
     background: Literal["head", "group"] = setting(
         "head",
@@ -77,27 +77,27 @@ class ObjectLoss(Settings):
     samples: int = setting(1024, "pixels sampled per image", ge=2, paper="4000")
     sampling: Sampling = setting("balanced", "of pixels: per object, or uniform", paper="uniform")
     repulsion_radius: float | None = setting(
-        None, "objects repel only where they are closer; none: everywhere", gt=0, unit="px"
+        None, "only pixels closer than this repel each other; none: all", gt=0, unit="px"
     )
-    mean_shift_steps: int = setting(1, "mean-shift steps the loss runs through", ge=0, paper="1")
+    mean_shift_steps: int = setting(1, "mean-shift steps in the loss", ge=0, paper="1")
     mean_shift_start: float = setting(
-        0.0, "share of the training after which the loss runs through them", ge=0, le=1
+        0.0, "share of the training after which the loss includes these steps", ge=0, le=1
     )
     eta: float = setting(1.0, "step length of mean shift", gt=0, le=1, paper="1")
     concentration: float | None = setting(
         None, "kappa of the kernel; none: 9 / (1 - margin)^2", gt=0, paper="9 / (1 - margin)^2"
     )
-    learn_concentration: bool = setting(False, "learn kappa")
+    learn_concentration: bool = setting(False, "makes kappa a learned parameter")
     embedding_weight: float = setting(1.0, "weight of the pairwise loss", ge=0)
     touching_weight: float = setting(0.3, "weight of the loss of the touching map", ge=0)
 
 
 class RPELoss(ObjectLoss):
-    """The same, with classes."""
+    """The pairwise loss, and the loss of object classes."""
 
     class_weight: float = setting(
         1.0,
-        "weight of the loss of the classes of objects, where there are several",
+        "weight of the loss of object classes, if there are several",
         ge=0,
     )
 
@@ -106,52 +106,56 @@ class RPEDecoding(Settings):
     """From embeddings to objects; the weights do not depend on these settings."""
 
     tta: Literal[1, 2, 4, 8] = setting(
-        1, "test-time augmentation: rotated and mirrored predictions averaged", adjustable=True
+        1, "test-time augmentation: average of rotated and mirrored predictions", adjustable=True
     )
     foreground_threshold: float = setting(
-        0.5, "probability from which a pixel is foreground", gt=0, lt=1, adjustable=True
+        0.5, "minimum probability of a foreground pixel", gt=0, lt=1, adjustable=True
     )
     min_area: float = setting(
-        16.0, "smaller objects join a neighbour or go", ge=0, unit="px", adjustable=True
+        16.0,
+        "smaller objects join a neighbour or are removed",
+        ge=0,
+        unit="px",
+        adjustable=True,
     )
     min_area_ratio: float = setting(
-        0.0, "the same, relative to the median object of the image", ge=0, lt=1, adjustable=True
+        0.0, "min_area relative to the median area in the image", ge=0, lt=1, adjustable=True
     )
     score: Literal["foreground", "regressor"] = setting(
         "foreground",
-        "of an object: its foreground, or the IoU that a regressor expects; the training fits it "
-        "on shape and agreement with the semantic map",
+        "score of an object: mean foreground probability, or IoU predicted by a regressor from "
+        "shape and agreement with the semantic map",
         adjustable=True,
         paper="regressor",
     )
     min_score: float = setting(
-        0.0, "objects less likely foreground go, whatever the score", ge=0, lt=1, adjustable=True
+        0.0, "minimum mean foreground probability of an object", ge=0, lt=1, adjustable=True
     )
     merge_margin: float | None = setting(
-        None, "margin between modes; none: that of the loss", ge=0, lt=1, adjustable=True
+        None, "margin between modes; none: loss.margin", ge=0, lt=1, adjustable=True
     )
     kernel_radius: float | None = setting(
         None,
-        "pixels attract each other only where they are closer; none: half the repulsion radius",
+        "only pixels closer than this attract each other; none: half the repulsion radius",
         gt=0,
         unit="px",
         adjustable=True,
     )
     decode_concentration: float | None = setting(
-        None, "kappa of decoding; none: that of the loss", gt=0, adjustable=True
+        None, "kappa of decoding; none: kappa of the loss", gt=0, adjustable=True
     )
     split_components: bool = setting(
-        False, "split objects into connected components", adjustable=True
+        False, "splits objects into connected components", adjustable=True
     )
-    fill_holes: bool = setting(False, "fill holes in objects", adjustable=True)
+    fill_holes: bool = setting(False, "fills holes in objects", adjustable=True)
     seed_power: float = setting(
-        2.0, "power of the trust in pixels as seeds; 0: all alike", ge=0, adjustable=True
+        2.0, "exponent of the seed weights of pixels; 0: equal weights", ge=0, adjustable=True
     )
     grouping: str = setting(
-        "auto", "auto: mean shift, within the radius if any; or a grouping by name", adjustable=True
+        "auto", "auto (mean shift with the kernel radius, if any) or a name", adjustable=True
     )
     grouping_options: dict[str, bool | int | float | str | list[float]] = setting(
-        {}, "settings of the grouping named", adjustable=True
+        {}, "options of the grouping", adjustable=True
     )
 
     @field_validator("grouping")
@@ -163,7 +167,7 @@ class RPEDecoding(Settings):
 
 
 class ObjectConfig(MethodSettings):
-    """Settings that instances and proposals share."""
+    """Common settings of the tasks instances and proposals."""
 
     input: InputSettings = InputSettings()
     network: ObjectNetwork = ObjectNetwork()
@@ -181,7 +185,7 @@ class ObjectConfig(MethodSettings):
 
 
 class RPEConfig(ObjectConfig):
-    """Settings of :class:`RPE`; all of them travel with a saved model.
+    """Settings of :class:`RPE`; all are saved with a model.
 
     Example:
         >>> RPEConfig.from_settings({"dimensions": 8}).network.dimensions
@@ -215,9 +219,9 @@ class RPEConfig(ObjectConfig):
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings with what version 0.1 did without a setting for it.
+    """Add settings that version 0.1 did not have to stored settings.
 
-    In version 0.1 classes were voted for, and the input of every timm encoder was normalised by the
+    Version 0.1 determined classes by vote, and normalised the input of every timm encoder with the
     moments of ImageNet.
 
     Example:
@@ -230,8 +234,8 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         found["network.classifier"] = "vote"
     if settings.get("encoder", "compact") == "compact":
         return found
-    left_open = ("pixel_mean", "pixel_deviation")  # stored as None
-    given = {k: v for k, v in found.items() if not (k in left_open and v is None)}
+    moments = ("pixel_mean", "pixel_deviation")  # None in version 0.1: those of ImageNet
+    given = {k: v for k, v in found.items() if not (k in moments and v is None)}
     return {
         "network.mean": IMAGENET_MEAN,
         "network.deviation": IMAGENET_DEVIATION,

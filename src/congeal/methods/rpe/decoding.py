@@ -1,4 +1,4 @@
-"""The decoder of label maps that the settings of RPE ask for."""
+"""Construction of the decoder (embedding to label map) from the settings of RPE."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from congeal.methods.rpe.config import ObjectConfig
 
 __all__ = ["build_decoder"]
 
-ANCHORS = 4096  # points that shift over a whole image: drawn sticks at stride 2 shift whole
+ANCHORS = 4096  # pixels that mean shift moves per image; all pixels of drawn sticks at stride 2
 
 
 def build_decoder(
     config: ObjectConfig, concentration: float, maps: MapPrediction, bandwidth: float = 1.0
 ) -> GroupDecoder:
-    """Make the decoder of the maps of one image.
+    """Create the decoder for the maps of one image.
 
     Args:
-        config: settings in force.
-        concentration: kappa of the loss, for where decoding has none of its own.
-        maps: to decode; their stride and scale say how large pixels are.
-        bandwidth: relative to that of the settings; as the margin alpha is three standard
-            deviations, 1 - alpha grows with it and kappa falls with its square.
+        config: current settings.
+        concentration: kappa of the loss, used if ``decoding.decode_concentration`` is None.
+        maps: maps to decode; their stride and scale determine the size of pixels.
+        bandwidth: factor b on the bandwidth of the kernel: kappa / b^2 and 1 - b (1 - alpha), since
+            1 - alpha is three standard deviations.
 
     Example:
         >>> from congeal.methods.rpe.config import RPEConfig
@@ -43,21 +43,21 @@ def build_decoder(
         _grouping(config, maps, margin, kappa),
         min_area=c.min_area / config.input.scale**2,
         min_area_ratio=c.min_area_ratio,
-        # Far-apart objects may share a direction, whatever groups them.
+        # With a radius, distant objects may have the same direction, for every grouping.
         split_components=c.split_components or _kernel_radius(config) is not None,
         fill_holes=c.fill_holes,
     )
 
 
 def _kernel_radius(config: ObjectConfig) -> float | None:
-    """In pixels that the network sees: as set, or half the repulsion radius."""
+    """Kernel radius in pixels of the scaled image: as set, or half the repulsion radius."""
     c, repulsion = config.decoding, config.loss.repulsion_radius
     half = None if repulsion is None else repulsion / 2
     return half if c.grouping != "auto" else c.kernel_radius or half
 
 
 def _grouping(config: ObjectConfig, maps: MapPrediction, margin: float, kappa: float) -> Grouping:
-    """The grouping that the settings name; auto: mean shift, within the radius if any."""
+    """The grouping of the settings; auto: mean shift, with the kernel radius if any."""
     c, radius = config.decoding, _kernel_radius(config)
     options: dict[str, Any] = dict(c.grouping_options)
     if c.grouping == "mean-shift":

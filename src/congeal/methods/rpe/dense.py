@@ -1,4 +1,4 @@
-"""What the tasks of RPE whose result is a map of the whole image have in common."""
+"""Common base class of the RPE tasks that predict a map: boundaries and semantic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DenseTask"]
 
 
 class DenseTask(Method):
-    """RPE for a map of the whole image: no objects to fit settings to, one network."""
+    """Base class of RPE for boundary and semantic maps; no settings depend on objects."""
 
     name = "rpe"
     title = "Recurrent Pixel Embedding"
@@ -27,12 +27,12 @@ class DenseTask(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Lift the dark parts of images that are mostly dark."""
+        """Choose gamma .5 for images that are mostly dark."""
         return {"input.gamma": 0.5 if is_dark(survey) else 1.0}
 
     @property
     def divisor(self) -> int:
-        """What the sides of the network's input must be divisible by."""
+        """Number that divides the sides of the network's input."""
         return self.network.divisor
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:

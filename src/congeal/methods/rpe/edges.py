@@ -12,29 +12,28 @@ from congeal.errors import CongealError
 
 __all__ = ["suppress_non_maxima"]
 
-DIRECTION_SIGMA = 2.0  # px over which the direction of a ridge is averaged
-TIE = 1e-9  # differences below it are those of rounding
+DIRECTION_SIGMA = 2.0  # px, smoothing before the direction of a ridge is estimated
+TIE = 1e-9  # smaller differences are rounding errors
 
 Values = NDArray[np.float64]
 
 
 def suppress_non_maxima(boundary: ArrayLike, *, sigma: float = DIRECTION_SIGMA) -> Values:
-    """Keep a boundary map where it is highest across the boundary, and clear it elsewhere.
+    """Keep a boundary map at its maxima across the boundary, and set it to 0 elsewhere.
 
-    The direction across is that in which the smoothed map curves down most: the eigenvector of the
-    lowest eigenvalue of its second derivatives. A pixel stays if it is higher than the map a pixel
-    further that way, and not lower than a pixel back, both by bilinear interpolation (Canny, 1986).
-    The cost is linear in the pixels.
+    The direction across the boundary is the eigenvector of the lowest eigenvalue of the Hessian of
+    the smoothed map. A pixel is kept if its value is above that one pixel ahead and not below that
+    one pixel behind in this direction, by bilinear interpolation (Canny, 1986). Linear in pixels.
 
     Args:
         boundary: ``(H, W)``, finite.
-        sigma: of the smoothing before the derivatives, in pixels.
+        sigma: standard deviation in pixels of the smoothing before the derivatives.
 
     Returns:
-        ``(H, W)``: the strength on the ridges, 0 elsewhere.
+        ``(H, W)``: the boundary strength on ridges, 0 elsewhere.
 
     Raises:
-        CongealError: the map has not two dimensions, or is not finite.
+        CongealError: the map is not two-dimensional, or not finite.
 
     Example:
         >>> soft = np.exp(-((np.arange(7) - 3.0) ** 2) / 2).round(2) * np.ones((5, 1))
@@ -49,7 +48,7 @@ def suppress_non_maxima(boundary: ArrayLike, *, sigma: float = DIRECTION_SIGMA) 
     if not strength.size:
         return strength.copy()
     margin = math.ceil(4 * sigma) + 2
-    # What lies beyond the border goes on as it came, so that no border pixel is highest for that.
+    # Odd reflection continues slopes beyond the border, so that the border is no artificial ridge.
     wider = np.pad(strength, margin, mode="reflect", reflect_type="odd")
     inside = np.s_[margin:-margin, margin:-margin]
     across = _across(wider, sigma)[:, *inside]
@@ -61,10 +60,10 @@ def suppress_non_maxima(boundary: ArrayLike, *, sigma: float = DIRECTION_SIGMA) 
 
 
 def _across(strength: Values, sigma: float) -> Values:
-    """``(2, H, W)`` unit steps in rows and columns, in the direction of the strongest fall."""
+    """``(2, H, W)`` unit vectors (row, column) across the ridge."""
     yy, xx, yx = (
         gaussian_filter(strength, sigma, order=order, mode="nearest")
         for order in ((2, 0), (0, 2), (1, 1))
     )
-    along = 0.5 * np.arctan2(2 * yx, xx - yy)  # of the highest eigenvalue, from the x axis
-    return np.stack([np.cos(along), -np.sin(along)])  # a quarter turn further
+    along = 0.5 * np.arctan2(2 * yx, xx - yy)  # angle of the highest eigenvalue to the x axis
+    return np.stack([np.cos(along), -np.sin(along)])  # perpendicular to it

@@ -1,4 +1,4 @@
-"""Pictures of the step between an image and its objects, for reports."""
+"""Pictures of embedding and semantic map, for reports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from congeal.methods.maps import MapPrediction
 
 __all__ = ["draw_embedding", "draw_steps"]
 
-CLASS_TINT = 0.5  # strength of the colours of classes, which cover the whole image
+CLASS_TINT = 0.5  # opacity of the colours of classes
 
 
 def draw_embedding(embedding: Tensor) -> RGB:
-    """Directions of the sphere as colours, by one random projection for all images.
+    """Show an embedding as colours, by the same random projection for all images.
 
     Args:
         embedding: ``(D, h, w)`` unit vectors.
@@ -36,8 +36,8 @@ def draw_steps(image: NDArray[Any], maps: MapPrediction) -> Iterator[tuple[str, 
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)``.
-        maps: ``embedding (D, h, w)`` and logits ``semantic (C + 1, H, W)``, padded at the right
-            and below.
+        maps: ``embedding (D, h, w)`` and logits ``semantic (C + 1, H, W)``, padded on the right
+            and at the bottom.
 
     Example:
         >>> import numpy as np, torch

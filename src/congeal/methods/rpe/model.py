@@ -1,4 +1,4 @@
-"""Recurrent Pixel Embedding (Kong & Fowlkes, CVPR 2018): network, loss and decoding joined."""
+"""Recurrent Pixel Embedding (Kong & Fowlkes, CVPR 2018): network, losses and decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from congeal.methods.method import Method
 from congeal.methods.object_size import component_areas, predict_at_object_size
 from congeal.methods.rpe.classes import (
     mean_inside,
-    mean_odds,
+    mean_probabilities,
     object_class_loss,
     pixel_class_loss,
     pooled_classes,
@@ -54,10 +54,9 @@ __all__ = ["RPE"]
 class RPE(Method):
     """Recurrent Pixel Embedding: unit vectors for pixels, grouped into objects by mean shift.
 
-    The network gives unit embeddings at stride 2 or 4 and, beside them, a semantic map
-    (background and classes) and a map of where objects touch (pixels there are poor seeds). The
-    pairwise loss is taken of the embedding and after each mean-shift step; decoding runs more
-    steps, and each mode becomes an object.
+    The network predicts unit embeddings at stride 2 or 4, a semantic map (background and classes)
+    and a touching map (pixels where objects touch are poor seeds). The pairwise loss is computed
+    before and after each mean-shift step. Decoding runs more steps; each mode becomes an object.
 
     Example:
         >>> model = RPE(dimensions=8, coordinates="none")
@@ -85,7 +84,7 @@ class RPE(Method):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> RPE:
-        """Make the model that stored settings describe, also those of version 0.1."""
+        """Create a model from stored settings, also from those of version 0.1."""
         return super().from_settings(current_settings(settings))
 
     def __init__(self, config: RPEConfig | None = None, **settings: Any) -> None:
@@ -133,12 +132,12 @@ class RPE(Method):
 
     @property
     def pools_classes(self) -> bool:
-        """Whether a head names the classes of objects (of several, and unless pixels vote)."""
+        """Whether a head predicts object classes: for several classes with classifier=pooled."""
         return len(self.kinds) > 1 and self.config.network.classifier == "pooled"
 
     @property
     def divisor(self) -> int:
-        """What the sides of the network's input must be divisible by."""
+        """Number that divides the sides of the network's input."""
         return self.network.divisor
 
     @property
@@ -148,21 +147,21 @@ class RPE(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose scale, radius, coordinates, gamma and the smallest object by object sizes."""
+        """Choose scale, radius, coordinates, gamma and minimum area from object sizes."""
         return suggest_settings(survey)
 
     @classmethod
     def reason_against_start(cls, survey: TrainingSurvey) -> str | None:
-        """The model that ships splits objects into their connected parts."""
+        """The shipped model splits objects into connected components."""
         return "objects that others cross lie in parts" if is_divided(survey) else None
 
     @classmethod
     def adapt(cls, survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
-        """Fit scale, radius and the smallest object to other images than the model's own."""
+        """Choose scale, radius and minimum area for other images than those of the base model."""
         return adapt_settings(survey, base)
 
     def translate_weights(self, start: Method) -> Mapping[str, Tensor]:
-        """Fit the heads of other classes to these."""
+        """Convert the heads of a start model with other classes."""
         if not isinstance(start, RPE):
             return {}
         names = start.kinds, self.kinds
@@ -179,7 +178,7 @@ class RPE(Method):
         return output
 
     def note(self, progress: float) -> str:
-        """When mean shift joins the loss; until then objects are hardly separated."""
+        """Note when mean shift starts in the loss; before, objects are hardly separated."""
         start = self.config.loss.mean_shift_start
         return f"mean shift joins at {start:.0%}" if progress < start else ""
 
@@ -191,12 +190,11 @@ class RPE(Method):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms ``embedding``, ``semantic``, ``touching`` and, of several, ``classes``, weighted.
+        """Weighted terms ``embedding``, ``semantic``, ``touching``, and ``classes`` if several.
 
-        The embedding term runs through mean-shift steps once ``progress`` has reached
-        ``loss.mean_shift_start``.
+        The embedding term includes mean-shift steps from ``progress = loss.mean_shift_start`` on.
         """
-        del stage  # there is one
+        del stage  # there is only one
         return self.losses_of(self(batch.image), batch, progress=progress, generator=generator)
 
     def losses_of(
@@ -207,7 +205,7 @@ class RPE(Method):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """The same terms for an output of :meth:`forward` that is there already."""
+        """The same terms from an output of :meth:`forward`."""
         c, stride = self.config.loss, self.config.network.stride
         labels, semantic = batch.get("labels"), batch.get("semantic")
         if len(self.kinds) == 1:
@@ -241,31 +239,31 @@ class RPE(Method):
         return object_class_loss(self.classify, output.features, labels[coarse], semantic[coarse])
 
     def effective(self, path: str) -> float:
-        """Margin and concentration of the loss, used where decoding sets none."""
+        """Margin or concentration of the loss, used for decoding settings that are None."""
         if path == "decoding.merge_margin":
             return self.config.loss.margin
         return float(self.shift.concentration)
 
     def decoder(self, maps: MapPrediction, bandwidth: float = 1.0) -> GroupDecoder:
-        """The decoder of these maps, by the settings and a bandwidth relative to them."""
+        """The decoder of these maps with the current settings; ``bandwidth`` is a factor."""
         return build_decoder(self.config, float(self.shift.concentration), maps, bandwidth)
 
     def compute_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
-        """The maps of one image of any size, predicted again upscaled if its objects are small."""
-        show = self._predict, self.object_areas
-        return predict_at_object_size(image, self.config.input, *show, statistics)
+        """Maps of one image of any size; predicted again, upscaled, if its objects are small."""
+        predict = self._predict, self.object_areas
+        return predict_at_object_size(image, self.config.input, *predict, statistics)
 
     def object_areas(self, maps: MapPrediction) -> NDArray[np.float64]:
-        """Areas of the objects, about: the parts of the foreground that touching pixels leave."""
+        """Approximate areas of objects: components of the foreground without touching pixels."""
         c = self.config
         foreground = self._foreground(maps)[1] > c.decoding.foreground_threshold
         touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]] > 0
         return component_areas(foreground, touching, c.decoding.min_area / c.input.scale**2)
 
     def _foreground(self, maps: MapPrediction) -> tuple[Tensor, Tensor]:
-        """Class probabilities ``(C + 1, H, W)`` and that of any class, ``(H, W)``."""
+        """Class probabilities ``(C + 1, H, W)``, and the foreground probability ``(H, W)``."""
         semantic = maps.maps["semantic"][:, : maps.size[0], : maps.size[1]].float().softmax(0)
         return semantic, 1 - semantic[0]
 
@@ -282,7 +280,7 @@ class RPE(Method):
         return MapPrediction(maps, (height, width), stride, magnified)
 
     def _predict_padded(self, image: Tensor) -> EmbeddingOutput:
-        """Pad ``(3, H, W)`` for the network and average over orientations."""
+        """Pad ``(3, H, W)``, and average predictions over orientations."""
         batch = pad_to(image[None], self.divisor)
         device = next(self.parameters()).device
         scaled = batch.to(device, memory_format=torch.channels_last)
@@ -306,7 +304,7 @@ class RPE(Method):
         """
         found, c = self._found(maps), self.config.decoding
         scores = found.foreground
-        if c.score == "regressor" and self.scoring.fitted:  # no validation waits for the fit
+        if c.score == "regressor" and self.scoring.fitted:  # not fitted during the training
             scores = self.scoring.scores(found.described())
         embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
         result = Segmentation.from_labels(
@@ -316,12 +314,12 @@ class RPE(Method):
             class_names=self.config.class_names,
             embedding=embedding,
         )
-        sure = found.foreground >= c.min_score
-        return result if sure.all() else result.select(sure)
+        keep = found.foreground >= c.min_score
+        return result if keep.all() else result.select(keep)
 
     @torch.inference_mode()
     def comparable_labels(self, maps: MapPrediction) -> NDArray[np.int64] | None:
-        """The objects before any is taken for a fragment by ``decoding.min_area_ratio``."""
+        """Label map without the effect of ``decoding.min_area_ratio``; None if it is 0."""
         if not self.config.decoding.min_area_ratio:
             return None
         plain = replace(self.decoder(maps), min_area_ratio=0.0, fill_holes=False)
@@ -335,22 +333,22 @@ class RPE(Method):
     def _grouped(
         self, maps: MapPrediction, decode: GroupDecoder
     ) -> tuple[NDArray[np.int64], Tensor]:
-        """The label map ``(H, W)`` of the objects, and the odds ``(C + 1, H, W)`` of pixels."""
+        """Label map ``(H, W)`` of the objects, and class probabilities ``(C + 1, H, W)``."""
         c, (semantic, objectness) = self.config, self._foreground(maps)
         touching = maps.maps["touching"][0, : maps.size[0], : maps.size[1]].float().sigmoid()
-        trust = (objectness * (1 - touching)).clamp_min(0)
+        weights = (objectness * (1 - touching)).clamp_min(0)
         mask = objectness > c.decoding.foreground_threshold
         if c.loss.background == "group":
-            mask, trust = torch.ones_like(mask), torch.ones_like(trust)
-        labels = group_maps(decode, maps, mask, trust**c.decoding.seed_power)
+            mask, weights = torch.ones_like(mask), torch.ones_like(weights)
+        labels = group_maps(decode, maps, mask, weights**c.decoding.seed_power)
         return without_largest(labels) if c.loss.background == "group" else labels, semantic
 
     def _classified(
         self, labels: NDArray[np.int64], semantic: Tensor, maps: MapPrediction
     ) -> FoundObjects:
-        """Class of each object by its head or by vote."""
+        """Predict the class of each object, by the head or by vote."""
         index = torch.from_numpy(labels).to(semantic.device)
-        mean = mean_odds(index, semantic, int(labels.max(initial=0)))
+        mean = mean_probabilities(index, semantic, int(labels.max(initial=0)))
         classes = mean[:, 1:].argmax(1) + 1
         if "features" in maps.maps:
             coarse = index[:: maps.stride, :: maps.stride]
@@ -358,7 +356,7 @@ class RPE(Method):
         return FoundObjects(labels, classes.cpu().numpy(), mean.cpu().numpy())
 
     def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
-        """The embedding as colours that mean the same in every image, and the semantic map.
+        """Embedding as colours, with the same projection for all images, and semantic map.
 
         Example:
             >>> [title for title, _ in RPE(dimensions=4).illustrate(np.zeros((30, 50), np.uint8))]
@@ -371,22 +369,27 @@ class RPE(Method):
     def finish(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
-        """Fit the regressor of scores, if the settings ask for one, on up to 32 of the images."""
+        """Fit the score regressor on up to 32 images, if ``decoding.score`` is ``regressor``."""
         if self.config.decoding.score != "regressor":
             return
-        count, least = len(self.kinds), self.config.decoding.min_score
-        find = lambda image: self._found(self.predict_maps(image))  # noqa: E731
-        fit_scores(self.scoring, find, dataset, classes=count, least=least, on_image=on_image)
+        fit_scores(
+            self.scoring,
+            lambda image: self._found(self.predict_maps(image)),
+            dataset,
+            classes=len(self.kinds),
+            min_score=self.config.decoding.min_score,
+            on_image=on_image,
+        )
 
     def fitted_values(self) -> Mapping[str, float]:
-        """Weights of the regressor of scores, if there is one."""
+        """Weights of the score regressor, if it is fitted."""
         return self.scoring.named_weights()
 
     def configure(self, **settings: Any) -> Self:
-        """Change decoding settings; a regressor of scores has to have been fitted by the training.
+        """Change decoding settings; ``score=regressor`` needs a model trained with it.
 
         Raises:
-            CongealError: as for every method, or scores by a regressor that was never fitted.
+            CongealError: as in ``Method.configure``, or the score regressor is not fitted.
         """
         paths = {self.Config.path_of(name): value for name, value in settings.items()}
         if paths.get("decoding.score") == "regressor" and not self.scoring.fitted:

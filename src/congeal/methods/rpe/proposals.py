@@ -1,4 +1,4 @@
-"""RPE for object proposals (Kong & Fowlkes, CVPR 2018, section 4.2): several bandwidths, pooled."""
+"""RPE for object proposals, pooled over bandwidths (Kong & Fowlkes, CVPR 2018, section 4.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from congeal.data.measures import TrainingSurvey
 from congeal.methods.method import MapPrediction
 from congeal.methods.rpe.config import PRESETS
 from congeal.methods.rpe.model import RPE
-from congeal.methods.rpe.pooling import pool_objects
+from congeal.methods.rpe.pooling import pool_proposals
 from congeal.methods.rpe.proposals_config import PROPOSAL_SEARCH, RPEProposalsConfig
 from congeal.methods.rpe.scoring import FoundObjects
 from congeal.segmentation import Segmentation
@@ -23,13 +23,13 @@ __all__ = ["RPEProposals"]
 
 
 class RPEProposals(RPE):
-    """Ranked candidates for objects of any class, which may overlap.
+    """Ranked, possibly overlapping candidates for objects of any class.
 
-    Network and losses are those of :class:`RPE`, with one kind of object. The embedding is grouped
-    once for each bandwidth; smaller bandwidths split objects that larger ones join. Objects of all
-    bandwidths are pooled, and of near-duplicates the best is kept. The score of a proposal is its
-    mean foreground probability, times the length of its mean embedding, times its mean best IoU
-    with the objects of the other bandwidths.
+    Network and losses are those of :class:`RPE` with one class. The embedding is grouped once per
+    bandwidth; smaller bandwidths split objects that larger ones join. The objects of all bandwidths
+    are pooled; of near-duplicates only the best is kept. The score of a proposal is the product of
+    its mean foreground probability, the length of its mean embedding, and its mean best IoU with
+    the objects of each bandwidth.
 
     Example:
         >>> model = RPEProposals(dimensions=4, coordinates="none")
@@ -48,33 +48,33 @@ class RPEProposals(RPE):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> RPEProposals:
-        """Make the model that stored settings describe; there are none of version 0.1."""
+        """Create a model from stored settings; version 0.1 had no proposals."""
         return super(RPE, cls).from_settings(settings)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """One kind of object, whatever the classes of the data."""
+        """One class, regardless of the classes of the data."""
         return ("object",)
 
     @property
     def pools_classes(self) -> bool:
-        """No head names classes."""
+        """False: there is only one class."""
         return False
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
         """As for instances, without ``decoding.min_score``: proposals are ranked, not rejected."""
-        return _unlimited(super().suggest(survey))
+        return _without_min_score(super().suggest(survey))
 
     @classmethod
     def adapt(cls, survey: TrainingSurvey, base: Any) -> dict[str, Any]:
         """As for instances, without ``decoding.min_score``."""
-        found = _unlimited(super().adapt(survey, base))
+        found = _without_min_score(super().adapt(survey, base))
         return {path: value for path, value in found.items() if path in cls.Config.leaves()}
 
     @torch.inference_mode()
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
-        """Group the embedding by each bandwidth; pool and rank what is found.
+        """Group the embedding with each bandwidth, then pool and rank the objects.
 
         Example:
             >>> model = RPEProposals(dimensions=4, coordinates="none")
@@ -84,23 +84,25 @@ class RPEProposals(RPE):
         """
         c = self.config.decoding
         widths = c.bandwidths if c.grouping == "auto" else (1.0,)
-        found = [self._sure(self._found(maps, width)) for width in widths]
+        found = [self._filtered(self._found(maps, width)) for width in widths]
         scores = [self._scores(one, maps) for one in found]
         labels = [one.labels for one in found]
-        ranked = pool_objects(labels, scores, overlap=c.duplicate_iou, most=c.max_proposals)
+        ranked = pool_proposals(
+            labels, scores, max_iou=c.duplicate_iou, max_proposals=c.max_proposals
+        )
         embedding = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
         return Segmentation.from_masks(ranked.masks, ranked.scores, embedding=embedding)
 
-    def _sure(self, found: FoundObjects) -> FoundObjects:
+    def _filtered(self, found: FoundObjects) -> FoundObjects:
         """Objects whose foreground probability is at least ``decoding.min_score``."""
         keep = found.foreground >= self.config.decoding.min_score
         if keep.all():
             return found
         rename = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)])
-        return FoundObjects(rename[found.labels], found.classes[keep], found.odds[keep])
+        return FoundObjects(rename[found.labels], found.classes[keep], found.probabilities[keep])
 
     def _scores(self, found: FoundObjects, maps: MapPrediction) -> NDArray[np.float64]:
-        """Scores of the objects of one bandwidth, without the factor of stability."""
+        """Scores of the objects of one bandwidth, without the stability factor."""
         if self.config.decoding.score == "regressor" and self.scoring.fitted:
             return np.asarray(self.scoring.scores(found.described()), np.float64)
         compact = _compactness(maps.maps["embedding"].float(), found.labels, maps.stride)
@@ -110,7 +112,7 @@ class RPEProposals(RPE):
 def _compactness(
     embedding: torch.Tensor, labels: NDArray[np.int64], stride: int
 ) -> NDArray[np.float64]:
-    """Length of the mean of the unit embeddings of each object; 1 where it has none on the grid.
+    """Length of the mean embedding of each object; 1 for objects without pixel on the grid.
 
     Example:
         >>> unit = torch.tensor([[[1.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]]])
@@ -131,5 +133,5 @@ def _compactness(
     return found
 
 
-def _unlimited(settings: dict[str, Any]) -> dict[str, Any]:
+def _without_min_score(settings: dict[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in settings.items() if path != "decoding.min_score"}

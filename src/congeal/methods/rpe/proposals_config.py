@@ -20,19 +20,21 @@ class ProposalDecoding(RPEDecoding):
 
     bandwidths: tuple[float, ...] = setting(
         (1.0, 0.7, 0.5, 0.35),
-        "of the groupings that are pooled, relative to the one that the other settings give; a "
-        "grouping by name has one",
+        "bandwidths of the pooled groupings, relative to that of the other settings; used with "
+        "grouping=auto only",
         paper="several, smaller",
         adjustable=True,
     )
     duplicate_iou: float = setting(
         0.9,
-        "of two proposals whose IoU is larger the one of lower score goes",
+        "of two proposals with a larger IoU, the one of lower score is removed",
         ge=0,
         le=1,
         adjustable=True,
     )
-    max_proposals: int = setting(200, "proposals of an image", ge=1, adjustable=True)
+    max_proposals: int = setting(
+        200, "maximum number of proposals per image", ge=1, adjustable=True
+    )
 
     @field_validator("bandwidths")
     @classmethod
@@ -43,7 +45,7 @@ class ProposalDecoding(RPEDecoding):
 
 
 class RPEProposalsConfig(ObjectConfig):
-    """Settings of :class:`RPEProposals`; all of them travel with a saved model.
+    """Settings of :class:`RPEProposals`; all are saved with a model.
 
     Example:
         >>> RPEProposalsConfig.from_settings({"bandwidths": (1.0, 0.5)}).decoding.bandwidths

@@ -1,4 +1,4 @@
-"""The output of RPE for a rescaled image, laid over the image itself."""
+"""Resampling of the output of RPE for a rescaled image to the original image."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["unscale"]
 def unscale(
     output: EmbeddingOutput, scaled: tuple[int, int], size: tuple[int, int], stride: int
 ) -> tuple[EmbeddingOutput, int]:
-    """Lay embedding and maps of a zoomed image over the image.
+    """Resample the output for a scaled image to the original image.
 
-    The embedding, and features if any, go to the grid of whole pixels that is nearest to their
-    own, so that they get no larger than they have to be; the maps go to full resolution.
+    Embedding and features are resampled to the nearest integer stride in original pixels, so that
+    they do not grow more than necessary; maps are resampled to full resolution.
 
     Args:
-        output: of a network, for one or several images; padding is at the right and below.
+        output: network output of one or several images, padded on the right and at the bottom.
         scaled: height and width of the scaled image, without padding.
-        size: of the image itself.
-        stride: of the embedding, in pixels of what the network saw.
+        size: height and width of the original image.
+        stride: stride of the embedding in pixels of the scaled image.
 
     Returns:
-        The output, its maps ``(B, *, *size)``, and the stride of its embedding in pixels of the
-        image.
+        The output with maps ``(B, *, *size)``, and the stride of its embedding in pixels of the
+        original image.
 
     Example:
         >>> import torch

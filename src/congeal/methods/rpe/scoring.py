@@ -1,7 +1,7 @@
-"""Scores of objects by a linear regressor: how well each is likely to cover a true one.
+"""Scores of objects by a linear regressor that predicts their IoU with the truth.
 
-Its features are the shape of an object and how far the semantic map agrees with it. It is fitted on
-training images after the training, and stored with the weights.
+Its features are the shape of an object and its agreement with the semantic map. It is fitted on
+training images at the end of the training, and stored with the weights.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = [
     "true_heights",
 ]
 
-FITTED_IMAGES = 32  # training images at most, evenly spread: the fit has seven numbers to find
-RIDGE = 4.0  # weight of the foreground score as a prior of the quality, in objects
+FITTED_IMAGES = 32  # maximum number of training images, evenly spread; the fit has 7 parameters
+RIDGE = 4.0  # regularisation towards the foreground score, equivalent to 4 objects
 FEATURES = (
     "foreground",
     "agreement",
@@ -44,10 +44,10 @@ FEATURES = (
 
 - foreground: mean probability of foreground over the pixels of the object;
 - agreement: mean probability of the object's class over its pixels;
-- width over height: of its box, log2;
-- area over square: its pixels over those of the smallest upright square that holds it;
-- calibrated height: how far its height is from that of true objects of its class, |log2|;
-- connectedness: share of its largest connected part.
+- width over height: log2 of the ratio for its bounding box;
+- area over square: area / max(height, width)^2;
+- calibrated height: abs(log2(height / median height of true objects of its class));
+- connectedness: area of its largest connected component / area.
 """
 HEIGHT = FEATURES.index("calibrated height")
 BUFFERS = ("weight", "bias", "heights")
@@ -56,10 +56,11 @@ Floats = NDArray[np.float64]
 
 
 class Described(NamedTuple):
-    """The objects of an image in numbers.
+    """Features and classes of the objects of an image.
 
     Attributes:
-        features: ``(K, F)``, in the order of :data:`FEATURES`; the height is log2 of pixels still.
+        features: ``(K, F)``, in the order of :data:`FEATURES`; the height is log2 of pixels, not
+            calibrated.
         classes: ``(K,)`` from 1.
     """
 
@@ -68,42 +69,42 @@ class Described(NamedTuple):
 
 
 class FoundObjects(NamedTuple):
-    """The objects of an image before they have scores.
+    """The objects of an image, without scores.
 
     Attributes:
-        labels: ``(H, W)``, 1 to K, each with a pixel at least.
+        labels: ``(H, W)``, 1 to K without gaps.
         classes: ``(K,)`` from 1.
-        odds: ``(K, C + 1)``, mean probability of background and each class.
+        probabilities: ``(K, C + 1)``, mean probability of background and each class.
     """
 
     labels: NDArray[np.int64]
     classes: NDArray[np.int64]
-    odds: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
 
     @property
     def foreground(self) -> NDArray[np.float32]:
         """Mean probability of foreground ``(K,)``."""
-        return 1 - self.odds[:, 0]
+        return 1 - self.probabilities[:, 0]
 
     def described(self) -> Described:
         """Features of the regressor.
 
         Example:
             >>> bar = np.array([[1, 1, 1, 1], [0, 0, 0, 0]])
-            >>> odds = np.array([[0.25, 0.75]])
-            >>> FoundObjects(bar, np.array([1]), odds).described().features.tolist()
+            >>> probabilities = np.array([[0.25, 0.75]])
+            >>> FoundObjects(bar, np.array([1]), probabilities).described().features.tolist()
             [[0.75, 0.75, 2.0, 0.25, 0.0, 1.0]]
         """
         boxes = enumerate(ndimage.find_objects(self.labels), 1)
         rows = [_shape(self.labels[box] == k) for k, box in boxes]
         shapes = np.array(rows, np.float64).reshape(-1, 4)
-        agreement = self.odds[np.arange(len(self.odds)), self.classes]
+        agreement = self.probabilities[np.arange(len(self.classes)), self.classes]
         features = np.column_stack([self.foreground, agreement, shapes])
         return Described(features.astype(np.float64), self.classes)
 
 
 def _shape(mask: NDArray[np.bool_]) -> tuple[float, ...]:
-    """The features that a mask, cut to its box, has by itself."""
+    """Shape features of a mask that is cropped to its bounding box."""
     (height, width), area = mask.shape, int(mask.sum())
     parts, _ = ndimage.label(mask, np.ones((3, 3)))
     return (
@@ -117,17 +118,17 @@ def _shape(mask: NDArray[np.bool_]) -> tuple[float, ...]:
 def object_quality(
     sample: Sample, labels: NDArray[np.int64], classes: NDArray[np.int64], classed: bool
 ) -> Floats:
-    """How well each object that was found covers a true object of its class.
+    """Highest IoU of each predicted object with a true object of its class.
 
     Args:
-        sample: of the image.
-        labels: ``(H, W)``, objects found, 1 to K.
-        classes: ``(K,)`` of them, from 1.
-        classed: whether an object of another class counts as none.
+        sample: the image with its truth.
+        labels: ``(H, W)``, predicted objects 1 to K.
+        classes: ``(K,)``, their classes, from 1.
+        classed: whether classes have to agree.
 
     Returns:
-        ``(K,)``, the highest IoU, void left out; NaN for objects on void alone, and for those whose
-        best true object has no class that counts.
+        ``(K,)``, highest IoU without void pixels; NaN (unknown) for objects that are only on void,
+        or that match (IoU >= .5) a true object whose class is ignored.
 
     Example:
         >>> truth = np.array([[1, 1, 1, 1, 0]])
@@ -153,14 +154,14 @@ def object_quality(
 
 
 def _classes_of(sample: Sample) -> NDArray[np.int64]:
-    """Class of background, then of each true object."""
+    """Class of background (0), then of each true object."""
     count = int(sample.labels.max(initial=0))
     own = np.ones(count, np.int64) if sample.classes is None else sample.classes
     return np.concatenate([[0], own])
 
 
 def true_heights(sample: Sample, classed: bool) -> list[tuple[int, float]]:
-    """Class and log2 of the height in pixels of every true object of an image.
+    """Class, and log2 of the height in pixels, of each true object of an image.
 
     Example:
         >>> sample = Sample("bar", np.zeros((4, 1, 1), np.uint8), np.ones((4, 1), np.int64))
@@ -174,9 +175,9 @@ def true_heights(sample: Sample, classed: bool) -> list[tuple[int, float]]:
 
 
 class ScoreRegressor(nn.Module):
-    """Linear regression of the IoU of an object with the truth on :data:`FEATURES`.
+    """Linear regression from :data:`FEATURES` to the IoU of an object with the truth.
 
-    Nothing is stored with a model until it is fitted.
+    Its buffers are saved with a model only after fitting.
 
     Attributes:
         weight: ``(F,)``; empty until fitted.
@@ -204,23 +205,23 @@ class ScoreRegressor(nn.Module):
         return self.weight.numel() > 0
 
     def clear(self) -> None:
-        """Forget the fit."""
+        """Remove the fitted weights."""
         for name in BUFFERS:
             setattr(self, name, getattr(self, name).new_zeros(0))
 
     def fit(
         self, found: Described, quality: Floats, heights: list[tuple[int, float]], classes: int
     ) -> None:
-        """Find the weights by ridge regression; objects of unknown quality are left out.
+        """Fit the weights by ridge regression, without objects of unknown quality.
 
-        What the ridge pulls towards is the mean probability of foreground: with few objects the
-        regressor says little else, with many the ridge counts for nothing.
+        The ridge regularises towards the mean foreground probability: with few objects the score is
+        close to it; with many objects the ridge has no effect.
 
         Args:
             found: objects of training images.
-            quality: ``(K,)``, their IoU with the truth, NaN where unknown.
-            heights: of true objects, by :func:`true_heights`.
-            classes: C, kinds of object.
+            quality: ``(K,)``, IoU with the truth, NaN if unknown.
+            heights: heights of true objects, by :func:`true_heights`.
+            classes: C, number of classes.
         """
         known = np.isfinite(quality)
         self.clear()
@@ -239,7 +240,7 @@ class ScoreRegressor(nn.Module):
         return scores.clip(0, 1).astype(np.float32)
 
     def named_weights(self) -> Mapping[str, float]:
-        """Weights by name, for the card; none until fitted."""
+        """Weights by name, for the model card; empty before fitting."""
         if not self.fitted:
             return {}
         named = zip(FEATURES, self.weight.tolist(), strict=True)
@@ -249,7 +250,7 @@ class ScoreRegressor(nn.Module):
         return torch.as_tensor(values, dtype=torch.float32).to(self.weight.device)
 
     def _calibrated(self, found: Described) -> Floats:
-        """The features, heights by those of true objects."""
+        """The features with calibrated heights."""
         features = found.features.copy()
         usual = self.heights.double().cpu().numpy()[found.classes - 1]
         features[:, HEIGHT] = np.abs(features[:, HEIGHT] - usual)
@@ -262,7 +263,7 @@ class ScoreRegressor(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Take the fit of what is loaded, or none."""
+        """Load fitted weights, or clear them if the state has none."""
         self.clear()
         if prefix + BUFFERS[0] not in state_dict:
             return
@@ -278,17 +279,17 @@ def fit_scores(
     dataset: Dataset,
     *,
     classes: int,
-    least: float = 0.0,
+    min_score: float = 0.0,
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Fit a regressor on what is found in up to :data:`FITTED_IMAGES` of the images.
+    """Fit a regressor on the predicted objects of up to :data:`FITTED_IMAGES` images.
 
     Args:
         regressor: changed in place.
-        find: the objects of an image.
+        find: predicts the objects of an image.
         dataset: training images with objects.
-        classes: C, kinds of object; of one, classes of the data do not count.
-        least: objects less sure to be foreground do not count, as in decoding.
+        classes: C, number of classes; with one, classes of the data are ignored.
+        min_score: minimum foreground probability of an object, as in decoding.
         on_image: called with the number of images done and their count.
     """
     count, heights = min(FITTED_IMAGES, len(dataset)), list[tuple[int, float]]()
@@ -297,10 +298,10 @@ def fit_scores(
         on_image(done, count)
         sample = dataset[done * len(dataset) // count]
         found = find(sample.image)
-        sure = found.foreground >= least
+        keep = found.foreground >= min_score
         quality = object_quality(sample, found.labels, found.classes, classes > 1)
         described = found.described()
-        rows.append((described.features[sure], described.classes[sure], quality[sure]))
+        rows.append((described.features[keep], described.classes[keep], quality[keep]))
         heights += [one for one in true_heights(sample, classes > 1) if one[0] > 0]
     on_image(count, count)
     if rows:
@@ -309,14 +310,14 @@ def fit_scores(
 
 
 def _typical(heights: list[tuple[int, float]], classes: int) -> Floats:
-    """Median of each class; of all where a class has none."""
+    """Median height of each class; median of all heights for classes without objects."""
     kinds, values = (np.array(column) for column in zip(*heights, strict=True))
     own = [values[kinds == kind] for kind in range(1, classes + 1)]
     return np.array([np.median(some if len(some) else values) for some in own])
 
 
 def _ridge(x: Floats, y: Floats) -> tuple[Floats, float]:
-    """Weights ``(F,)`` and constant; the ridge counts in standard deviations of each feature."""
+    """Weights ``(F,)`` and constant; the ridge applies to standardised features."""
     spread = x.std(0)
     used = spread > 1e-6
     z = (x[:, used] - x[:, used].mean(0)) / spread[used]

@@ -1,4 +1,4 @@
-"""RPE for semantic segmentation (Kong & Fowlkes, CVPR 2018, section 4.3): classes for groups."""
+"""RPE for semantic segmentation, classes as groups (Kong & Fowlkes, CVPR 2018, section 4.3)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["RPESemantic"]
 class RPESemantic(DenseTask):
     """The class of every pixel, by cross-entropy and a pairwise loss with one group per class.
 
-    An atrous pyramid reads the encoder's features; logits and unit embeddings are made of the same
-    map. The pairwise loss, through mean-shift steps, draws pixels of a class together and pushes
-    classes apart by the margin. Prediction needs the logits alone.
+    Logits and unit embeddings are computed from the features of an atrous pyramid. The pairwise
+    loss, with mean-shift steps, attracts pixels of the same class and separates classes by the
+    margin. Prediction uses only the logits.
 
     Example:
         >>> import numpy as np
@@ -58,7 +58,7 @@ class RPESemantic(DenseTask):
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
-        """The class of every pixel."""
+        """``semantic``: class of every pixel."""
         return ("semantic",)
 
     def forward(self, image: Tensor) -> ClassOutput:
@@ -75,8 +75,8 @@ class RPESemantic(DenseTask):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Terms ``classes`` and, where it has a weight, ``embedding``."""
-        del stage, progress  # there is one stage, and all of it is alike
+        """Terms ``classes`` and, if its weight is not 0, ``embedding``."""
+        del stage, progress  # there is one stage, with constant losses
         output, truth = self(batch.image), batch.get("semantic")
         logits = functional.interpolate(
             output.logits, size=truth.shape[-2:], mode="bilinear", align_corners=False
@@ -107,21 +107,21 @@ class RPESemantic(DenseTask):
     def compute_maps(
         self, image: NDArray[Any], statistics: ImageStatistics | None = None
     ) -> MapPrediction:
-        """Probabilities of one image of any size, averaged over scales and its mirror image.
+        """Probabilities of one image of any size, averaged over scales and mirroring.
 
-        Maps are ``probabilities (C + 1, H, W)`` and the ``embedding (D, h, w)`` at the first scale.
+        Maps: ``probabilities (C + 1, H, W)``, and ``embedding (D, h, w)`` at the first scale.
 
         Raises:
-            CongealError: the array is no image.
+            CongealError: the array is not an image.
         """
         c = self.config.decoding
         bounds = None if statistics is None else statistics.bounds
         pixels = network_input(image, self.config.input, bounds)
         mirrored = [pixels, pixels.flip(-1)] if c.mirror else [pixels]
         found = [self._at_scale(one, scale) for one in mirrored for scale in c.scales]
-        odds = [probabilities for probabilities, _ in found]
-        odds[len(c.scales) :] = [one.flip(-1) for one in odds[len(c.scales) :]]
-        maps = {"probabilities": torch.stack(odds).mean(0), "embedding": found[0][1]}
+        probs = [probabilities for probabilities, _ in found]
+        probs[len(c.scales) :] = [one.flip(-1) for one in probs[len(c.scales) :]]
+        maps = {"probabilities": torch.stack(probs).mean(0), "embedding": found[0][1]}
         size = (pixels.shape[1], pixels.shape[2])
         return MapPrediction(maps, size, int(self.config.network.stride))
 
@@ -150,12 +150,12 @@ class RPESemantic(DenseTask):
             >>> float(model.decode(maps).probabilities.sum(0).round(3).min())
             1.0
         """
-        odds = maps.maps["probabilities"].float().cpu().numpy()
+        probs = maps.maps["probabilities"].float().cpu().numpy()
         kept = maps.maps["embedding"].float().cpu().numpy() if keep_embedding else None
-        return Segmentation.from_maps(None, odds, None, self.config.class_names, kept)
+        return Segmentation.from_maps(None, probs, None, self.config.class_names, kept)
 
     def illustrate(self, image: NDArray[Any]) -> list[tuple[str, NDArray[Any]]]:
-        """The embedding as colours that mean the same in every image.
+        """Embedding as colours, with the same projection for all images.
 
         Example:
             >>> import numpy as np

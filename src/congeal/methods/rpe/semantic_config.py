@@ -14,7 +14,7 @@ from congeal.tasks import TaskName
 
 __all__ = ["SEMANTIC_PRESETS", "RPESemanticConfig"]
 
-# Settings by path, by name of the preset.
+# Settings of each preset, by path.
 SEMANTIC_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
     "imagenet": {"network.encoder": "tf_efficientnet_lite0", "network.pretrained": True},
@@ -44,7 +44,7 @@ class SemanticNetwork(NetworkSettings):
     dimensions: int = setting(16, "D of the embedding", ge=2, paper="64")
     stride: Literal[2, 4, 8] = setting(
         4,
-        "of the embedding and of the logits that are laid over the image",
+        "of the embedding and of the logits",
         unit="px",
         paper="8",
     )
@@ -53,7 +53,7 @@ class SemanticNetwork(NetworkSettings):
     )
     pyramid_rates: tuple[float, ...] = setting(
         (32.0, 64.0, 96.0),
-        "reach of the kernels of the atrous pyramid: distance of their taps",
+        "dilation of the convolutions of the atrous pyramid, in pixels of the scaled image",
         unit="px",
         paper="96, 192, 288",
     )
@@ -67,7 +67,7 @@ class SemanticNetwork(NetworkSettings):
 
 
 class SemanticLoss(Settings):
-    """Cross-entropy of the classes, and the pairwise loss with a class for a group."""
+    """Cross-entropy of the classes, and the pairwise loss with classes as groups."""
 
     margin: float = setting(0.5, "alpha, in calibrated cosine", ge=0, lt=1, paper="0.5")
     negative_weight: float = setting(1.0, "lambda, weight of the negative pairs", ge=0, paper="5")
@@ -89,10 +89,10 @@ class SemanticDecoding(Settings):
     """From logits to classes; the weights do not depend on these settings."""
 
     scales: tuple[float, ...] = setting(
-        (1.0,), "sizes relative to input.scale whose probabilities are averaged", adjustable=True
+        (1.0,), "averages probabilities at these sizes relative to input.scale", adjustable=True
     )
     mirror: bool = setting(
-        False, "average with the probabilities of the mirrored image", adjustable=True
+        False, "averages with probabilities of the mirrored image", adjustable=True
     )
 
     @field_validator("scales")
@@ -102,7 +102,7 @@ class SemanticDecoding(Settings):
 
 
 class RPESemanticConfig(MethodSettings):
-    """Settings of :class:`RPESemantic`; all of them travel with a saved model.
+    """Settings of :class:`RPESemantic`; all are saved with a model.
 
     Example:
         >>> RPESemanticConfig.from_settings({"mirror": True}).decoding.mirror

@@ -1,4 +1,4 @@
-"""The network for classes of pixels: encoder, atrous pyramid, light decoder, two heads."""
+"""The network for semantic segmentation: encoder, atrous pyramid, light decoder, two heads."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class ClassOutput(NamedTuple):
 class ClassNetwork(nn.Module):
     """DeepLab's atrous pyramid on the coarsest features, then logits and unit embeddings.
 
-    Where the stride wanted is that of the coarsest features, as in the paper, the heads sit on the
-    pyramid; where it is finer, a light decoder brings the pyramid to it.
+    If the stride is that of the coarsest features, as in the paper, the heads follow the pyramid
+    directly; if it is finer, a light decoder is in between.
 
     Args:
-        settings: of the network.
-        classes: C, background not counted.
+        settings: settings of the network.
+        classes: C, without background.
         planes: channels of the image.
 
     Raises:
-        CongealError: the encoder is unknown, or has no features at the stride wanted.
+        CongealError: the encoder is unknown, or has no features at the stride.
 
     Example:
         >>> import torch
@@ -78,7 +78,7 @@ class ClassNetwork(nn.Module):
 
     @property
     def divisor(self) -> int:
-        """What the sides of an image must be divisible by."""
+        """Number that divides the sides of an image."""
         return math.lcm(*self.encoder.reductions, self.stride)
 
     def forward(self, image: Tensor) -> ClassOutput:

@@ -1,4 +1,4 @@
-"""The network for boundaries: an embedding and a boundary map on each side output, and a fusion."""
+"""The network for boundaries: embedding and boundary map of each side output, and fusion."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SideOutput(NamedTuple):
     """Output of a :class:`SideNetwork` for a batch of images.
 
     Attributes:
-        embeddings: of each side output, finest first: ``(B, D, h, w)`` unit vectors in float32.
-        sides: logits of each side output ``(B, 1, h, w)``.
-        fusion: ``(B, 1, h, w)`` logits at the size of the finest.
+        embeddings: per side output, finest first: ``(B, D, h, w)`` unit vectors in float32.
+        sides: per side output: ``(B, 1, h, w)`` logits.
+        fusion: ``(B, 1, h, w)`` logits at the size of the finest side output.
     """
 
     embeddings: list[Tensor]
@@ -32,17 +32,17 @@ class SideOutput(NamedTuple):
 
 
 class SideNetwork(nn.Module):
-    """Encoder, unit embeddings of a few dimensions on its side outputs, and boundary maps of them.
+    """Encoder with an embedding and a boundary map for each side output, and a fused boundary map.
 
-    A 1 x 1 convolution of a side output is its embedding; another one of the embedding is its
-    boundary map; one of all embeddings, resized to the finest and joined, is the fusion.
+    All are 1 x 1 convolutions: the embedding of a side output, the boundary map of an embedding,
+    and the fusion of all embeddings, resized to the finest and concatenated.
 
     Args:
-        settings: of the network.
+        settings: settings of the network.
         planes: channels of the image.
 
     Raises:
-        CongealError: the encoder is unknown, or has no features at the stride wanted.
+        CongealError: the encoder is unknown, or has no features at the stride.
 
     Example:
         >>> output = SideNetwork(BoundaryNetwork())(torch.zeros(1, 3, 64, 64))
@@ -75,7 +75,7 @@ class SideNetwork(nn.Module):
 
     @property
     def divisor(self) -> int:
-        """What the sides of an image must be divisible by."""
+        """Number that divides the sides of an image."""
         return math.lcm(*self.encoder.reductions, self.stride)
 
     def forward(self, image: Tensor, *, hold_embedding: bool = False) -> SideOutput:

@@ -1,4 +1,4 @@
-"""Settings of RPE that follow from the sizes of the objects in the training images."""
+"""Settings of RPE derived from the sizes of the objects in the training images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from congeal.methods.suggestions import (
 
 __all__ = ["adapt_settings", "suggest_settings"]
 
-SMALL_OBJECT = 200.0  # px, area of the median object below which an image is upscaled
+SMALL_OBJECT = 200.0  # px, median object area below which an image is upscaled
 
-# Few long objects: one direction of the embedding for each, from the position of its line. Mean
-# shift joins the loss for the last fifth of the training. Decoding uses a narrow kernel, and
-# similarities averaged over four orientations.
+# Few long objects: each gets its own direction of the embedding, from projected coordinates. Mean
+# shift is part of the loss in the last fifth of the training. Decoding uses a narrow kernel, and
+# averages similarities over four orientations.
 SPARSE = {
     "network.coordinates": "projected",
     "loss.repulsion_radius": None,
@@ -40,25 +40,25 @@ SPARSE = {
 
 
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
-    """Choose how to show, embed and decode objects of these sizes.
+    """Choose input, embedding and decoding settings for objects of these sizes.
 
-    Images are shown smaller where few objects fill a large image, so that a crop holds all of it,
-    or where objects are large. Crowded images (over 24 objects in the busiest) get a repulsion
-    radius of twice the median diameter and rotary coordinates: objects need to differ from their
-    neighbours only. Those in which the median object has under 200 pixels are shown upscaled.
-    Sparse images keep one direction per object and projected coordinates, which suit long objects
-    that cross, and so do all where many objects are in parts because others cross them: what tells
-    neighbours apart does not join over a gap. Images that are mostly dark are shown with their
-    dark parts lifted. Holes are filled where the objects have none.
+    - Crowded images (more than 24 objects in one image): repulsion radius of twice the median
+      diameter and rotary coordinates, so that objects need to differ only from their neighbours.
+      Images with a median object below 200 pixels are upscaled. Large objects: smaller scale.
+    - Sparse images, and images where many objects are divided by others that cross them: one
+      direction per object and projected coordinates, for long and crossing objects; a radius would
+      not join parts over a gap. Smaller scale if needed, so that a crop contains a whole image.
+    - Images that are mostly dark: gamma .5.
+    - Objects without holes: holes are filled.
 
     Args:
-        survey: of the training images.
+        survey: survey of the training images.
 
     Returns:
         Settings of :class:`congeal.methods.rpe.RPEConfig` by path.
 
     Raises:
-        CongealError: no image has any object.
+        CongealError: no image has an object.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -78,22 +78,21 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
 
 
 def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
-    """Choose what follows from the sizes of objects, for a model that has learnt others.
+    """Choose settings by the sizes of objects for fine-tuning of a model.
 
-    How the model tells objects apart stays: one with a repulsion radius keeps to neighbours, of
-    sparse images too, as its weights were trained for that. The radius becomes smaller with small
-    objects and never larger: neighbours of any size differ where they meet, and a wider radius has
-    more to learn.
+    A model with a repulsion radius keeps one, for sparse images too, since its weights were trained
+    with it. The radius may shrink with small objects, but not grow: a larger radius means more
+    pairs to separate, and neighbours already differ where they meet.
 
     Args:
-        survey: of the training images.
-        base: settings of the model that the training starts from.
+        survey: survey of the training images.
+        base: settings of the start model.
 
     Returns:
         Settings of :class:`congeal.methods.rpe.RPEConfig` by path.
 
     Raises:
-        CongealError: no image has any object.
+        CongealError: no image has an object.
 
     Example:
         >>> from congeal.data import open_dataset
@@ -117,11 +116,11 @@ def adapt_settings(survey: TrainingSurvey, base: RPEConfig) -> dict[str, Any]:
     display = {"input.scale": scale, "input.gamma": gamma}
     found = display | {"decoding.min_area": smallest_area(survey, scale)} | _crowded(survey, scale)
     found["network.classifier"] = classifier
-    left = {"network.coordinates"}
+    unchanged = {"network.coordinates"}
     if found["loss.repulsion_radius"] >= radius:
         found["loss.repulsion_radius"] = radius
-        left.add("network.wavelengths")
-    return {path: value for path, value in found.items() if path not in left}
+        unchanged.add("network.wavelengths")
+    return {path: value for path, value in found.items() if path not in unchanged}
 
 
 def _crowded(survey: TrainingSurvey, scale: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Grouping of the maps of RPE, of a whole image or of a part of one."""
+"""Grouping of the maps of RPE, for a whole image or a tile."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def group_maps(
 ) -> NDArray[np.int64]:
     """Group the pixels of a mask.
 
-    In a tile the typical area of the whole image decides what a fragment is.
+    In a tile, ``decoding.min_area_ratio`` is relative to the typical area in the whole image.
 
     Args:
-        decode: the decoder, with the settings in force.
-        maps: with an ``embedding`` ``(D, h, w)`` of unit vectors.
+        decode: decoder with the current settings.
+        maps: with ``embedding (D, h, w)``, unit vectors.
         mask: ``(H, W)`` bool, the foreground.
-        weights: ``(H, W)`` trust in each pixel as a seed.
+        weights: ``(H, W)``, seed weight of each pixel.
 
     Returns:
         ``(H, W)`` int64 labels, 1..K.

@@ -1,4 +1,4 @@
-"""Test-time augmentation: predictions of a rotated and mirrored image, averaged."""
+"""Test-time augmentation: average of predictions for a rotated and mirrored image."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from congeal.networks.embedding import EmbeddingOutput
 
 __all__ = ["ORIENTATIONS", "augmented_prediction"]
 
-# Quarter turns, and whether mirrored before, by number of orientations.
+# By number of orientations: quarter turns, and whether the image is mirrored first.
 ORIENTATIONS = {
     1: ((0, False),),
     2: ((0, False), (2, True)),
     4: ((0, False), (1, False), (2, True), (3, True)),
     8: tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
 }
-LEAST_PROBABILITY = 1e-6  # probability that a logit is made of
+MIN_PROBABILITY = 1e-6  # lower bound of probabilities before they are converted to logits
 
 
 def augmented_prediction(
     network: Callable[[Tensor], EmbeddingOutput], image: Tensor, tta: int = 1
 ) -> EmbeddingOutput:
-    """Predict an image in several orientations and average.
+    """Average predictions over several orientations of an image.
 
-    Embeddings of different orientations are not comparable, but their similarities are: the
-    vectors of a pixel are concatenated and divided by the root of their number, so that the
-    cosine of two pixels is the mean of their cosines. Probabilities are averaged, features are
-    concatenated. With all eight orientations the result rotates as the image does.
+    Embeddings of different orientations are not comparable, but cosines are: the vectors of a pixel
+    are concatenated and divided by sqrt(tta), so that the cosine of two pixels is the mean of their
+    cosines. Probabilities are averaged; features are concatenated. With all eight orientations the
+    result is equivariant to rotation by 90 degrees and mirroring.
 
     Args:
-        network: gives an :class:`EmbeddingOutput`.
-        image: ``(B, 3, H, W)``, sides divisible as the network asks.
-        tta: number of orientations: 1, 2, 4 or 8; the network runs as often.
+        network: returns an :class:`EmbeddingOutput`.
+        image: ``(B, 3, H, W)``, sides divisible as required by the network.
+        tta: number of orientations: 1, 2, 4 or 8; the network runs once per orientation.
 
     Returns:
         An embedding ``(B, tta * D, h, w)`` of unit vectors, and the maps ``(B, *, H, W)``.
@@ -63,9 +63,9 @@ def augmented_prediction(
         torch.cat(embedding, 1) / math.sqrt(tta),
         torch.stack([logits.softmax(1) for logits in semantic])
         .mean(0)
-        .clamp_min(LEAST_PROBABILITY)
+        .clamp_min(MIN_PROBABILITY)
         .log(),
-        torch.stack([logits.sigmoid() for logits in touching]).mean(0).logit(LEAST_PROBABILITY),
+        torch.stack([logits.sigmoid() for logits in touching]).mean(0).logit(MIN_PROBABILITY),
         torch.cat(features[0], 1) if features else None,
     )
 

@@ -1,4 +1,4 @@
-"""Segments sorted by their prototypes (SegSort), and classes by retrieval."""
+"""SegSort (Hwang et al., ICCV 2019): segments by k-means, classes by retrieval."""
 
 from congeal.methods.explanation import Explanation, Match
 from congeal.methods.segsort.config import SegSortConfig

@@ -11,12 +11,12 @@ __all__ = ["SegSortConfig"]
 
 
 class SegSortInput(ImageSettings):
-    """How an image is shown to the network, in training, for the index and in prediction."""
+    """Input of the network, for training, index and prediction."""
 
     scale: float = setting(
         1.0,
-        "relative size at which the network sees an image; lengths of other settings are in pixels "
-        "of the scaled image; fixed, since the index is of this size",
+        "relative size of the network's input; lengths of other settings are in pixels of the "
+        "scaled image; cannot change after training, since the index depends on it",
         ge=0.01,
         le=16,
     )
@@ -31,34 +31,32 @@ class SegSortNetwork(NetworkSettings):
     dimensions: int = setting(32, "D of the embedding", ge=2, paper="32")
     stride: Literal[2, 4, 8] = setting(2, "of the embedding", unit="px", paper="8")
     pyramid_pooling: bool = setting(
-        False, "means over 1, 2, 3 and 6 cells join the coarsest features", paper="true"
+        False, "pyramid pooling of the coarsest features, 1, 2, 3 and 6 cells", paper="true"
     )
 
 
 class SegSortLoss(Settings):
-    """Pixel sorting by k-means, segment sorting by the vMF losses."""
+    """Segments by k-means, and the vMF losses."""
 
-    unsupervised: bool = setting(
-        False, "learn without classes: pull each pixel to its own segment, which contours give"
-    )
+    unsupervised: bool = setting(False, "train without classes, on segments from contours")
     contours: str | None = setting(
         None,
-        "boundary maps for the segments of unsupervised training: a folder of files named after "
-        "the images, or a model for boundaries; none: the gradient of the image",
+        "boundary maps for unsupervised training: a folder of files named like the images, or a "
+        "model for boundaries; none: image gradient",
         paper="HED",
     )
     contour_threshold: float = setting(
-        0.5, "boundary strength up to which regions are joined", ge=0, le=1, paper="0.5"
+        0.5, "regions are merged up to this boundary strength", ge=0, le=1, paper="0.5"
     )
-    grid: int = setting(5, "cells along each side from which k-means starts", ge=1, paper="5")
-    iterations: int = setting(10, "of k-means", ge=0, paper="10")
+    grid: int = setting(5, "k-means starts from grid x grid cells", ge=1, paper="5")
+    iterations: int = setting(10, "iterations of k-means", ge=0, paper="10")
     location_weight: float = setting(
-        1.0, "weight of a pixel's place in the features of k-means", ge=0, paper="1"
+        1.0, "weight of the pixel position in the features of k-means", ge=0, paper="1"
     )
     concentration: float = setting(10.0, "kappa of the vMF losses", gt=0, paper="10")
-    memory: int = setting(2, "earlier batches whose segments join the loss", ge=0, paper="2")
+    memory: int = setting(2, "earlier batches with segments in the loss", ge=0, paper="2")
     samples: int | None = setting(
-        512, "pixels drawn from each image for the loss; none: all", ge=1, paper="all"
+        512, "pixels sampled per image for the loss; none: all", ge=1, paper="all"
     )
 
 
@@ -66,24 +64,27 @@ class SegSortDecoding(Settings):
     """From embeddings to classes; the weights do not depend on these settings."""
 
     k: int = setting(
-        15, "nearest prototypes that vote on a segment's class", ge=1, paper="15", adjustable=True
+        15,
+        "nearest prototypes that vote on the class of a segment",
+        ge=1,
+        paper="15",
+        adjustable=True,
     )
     cells: int | None = setting(
         None,
-        "cells along each side from which k-means starts; none: the grid of the loss",
+        "k-means starts from cells x cells cells; none: loss.grid",
         ge=1,
         adjustable=True,
     )
     hierarchy: bool = setting(
         False,
-        "also give regions by boundary strength, from embedding and gradient; takes about a second "
-        "an image",
+        "adds a region hierarchy from embedding and image gradient; takes about 1 s per image",
         adjustable=True,
     )
 
 
 class SegSortConfig(MethodSettings):
-    """Settings of :class:`SegSort`; all of them travel with a saved model.
+    """Settings of :class:`SegSort`; all are saved with a model.
 
     Example:
         >>> SegSortConfig.from_settings({"task": "semantic", "k": 21}).decoding.k

@@ -1,4 +1,4 @@
-"""A hierarchy of regions from the difference of embeddings across boundaries.
+"""Region hierarchy from the differences of embeddings across boundaries.
 
 Flow: embedding, gradient of the image -> boundary map -> watershed and merging -> contours.
 """
@@ -21,15 +21,15 @@ from congeal.methods.method import MapPrediction
 
 __all__ = ["contours_of", "embedding_boundary", "image_gradient", "sized_hierarchy"]
 
-LARGEST = 640  # px, longest side of a map that is not reduced; takes about a second
+MAX_SIDE = 640  # px, longest side of a map that is not reduced; takes about a second
 
 Boundary = NDArray[np.float64]
 
 
 def image_gradient(image: NDArray[Any]) -> Boundary:
-    """Boundary strength ``(H, W)``, [0, 1], of an image ``(H, W[, C])`` by its own gradient.
+    """Boundary strength ``(H, W)`` in [0, 1] from the gradient of an image ``(H, W[, C])``.
 
-    Images with two, or more than three channels: the gradient of their mean.
+    For two, or more than three channels: gradient of the mean channel.
     """
     pixels = scale_intensity(image).movedim(0, 2).numpy()
     if pixels.shape[2] not in (1, 3):
@@ -38,17 +38,17 @@ def image_gradient(image: NDArray[Any]) -> Boundary:
 
 
 def embedding_boundary(embedding: Tensor, gradient: Boundary) -> Boundary:
-    """Boundary strength by embedding and image: sqrt((1 - cos) / 2 * gradient).
+    """Boundary strength from embedding and image: sqrt((1 - cos) / 2 * gradient).
 
-    The cosine is that of the embeddings on both sides, two cells of the network apart, the larger
-    of both axes. The embedding says what a boundary separates, the gradient where it runs.
+    ``cos`` is the cosine of the embeddings of the previous and the next cell along an axis; the
+    larger distance of both axes counts. The gradient adds the exact position of the boundary.
 
     Args:
         embedding: ``(D, h, w)`` unit vectors.
-        gradient: ``(H, W)``, [0, 1], of the image.
+        gradient: ``(H, W)``, image gradient in [0, 1].
 
     Returns:
-        ``(H, W)``, [0, 1].
+        ``(H, W)`` in [0, 1].
 
     Example:
         >>> import torch
@@ -70,10 +70,10 @@ def embedding_boundary(embedding: Tensor, gradient: Boundary) -> Boundary:
 
 
 def contours_of(maps: MapPrediction) -> Boundary:
-    """The ultrametric contour map ``(2 H + 1, 2 W + 1)`` of the maps of an image.
+    """The ultrametric contour map ``(2 H + 1, 2 W + 1)`` of an image.
 
     Args:
-        maps: ``embedding``, and the gradient of the image among the extras.
+        maps: with the map ``embedding`` and the extra ``gradient``.
 
     Raises:
         CongealError: there is no gradient.
@@ -85,7 +85,7 @@ def contours_of(maps: MapPrediction) -> Boundary:
 
 
 def _across(unit: Boundary, axis: int) -> Boundary:
-    """``(h, w)`` half of 1 - cosine of the neighbours before and behind; 0 in the border."""
+    """``(h, w)``: (1 - cos) / 2 of previous and next cell along an axis; 0 at the border."""
     apart = np.zeros(unit.shape[1:])
     if apart.shape[axis] > 2:
         rows = np.moveaxis(unit, axis + 1, 1)
@@ -95,12 +95,12 @@ def _across(unit: Boundary, axis: int) -> Boundary:
 
 
 def sized_hierarchy(strength: Boundary, scale: float = 1.0) -> RegionHierarchy:
-    """The regions of a boundary map ``(H, W)``; a large map is reduced to the maxima of blocks.
+    """Region hierarchy of a boundary map ``(H, W)``; large maps are reduced by block maxima.
 
     Args:
-        strength: of the boundaries, [0, 1].
-        scale: relative size at which the regions are needed; the map is reduced by the whole number
-            floor(1 / scale) (2 for .4, 1 for .6).
+        strength: boundary strength in [0, 1].
+        scale: relative size of the required regions; the map is reduced by floor(1 / scale), for
+            example 2 for .4 and 1 for .6.
 
     Example:
         >>> wide = np.zeros((4, 1300))
@@ -109,7 +109,7 @@ def sized_hierarchy(strength: Boundary, scale: float = 1.0) -> RegionHierarchy:
         >>> found.regions.shape, int(found.segments(0.5).max())
         ((4, 1300), 2)
     """
-    step = max(math.ceil(max(strength.shape) / LARGEST), math.floor(1 / scale))
+    step = max(math.ceil(max(strength.shape) / MAX_SIDE), math.floor(1 / scale))
     if step == 1:
         return region_hierarchy(strength)
     coarse = region_hierarchy(block_reduce(strength, step, np.max))

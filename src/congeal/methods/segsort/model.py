@@ -1,7 +1,7 @@
-"""SegSort (Hwang et al., ICCV 2019): segments sorted on the sphere, classes by retrieval.
+"""SegSort (Hwang et al., ICCV 2019): segments by k-means, classes by retrieval.
 
-Flow: embedding -> k-means -> segments; training: vMF losses against the segments of the batch and
-the memory; afterwards: index of all training segments; prediction: vote of the nearest ones.
+Flow: embedding -> k-means -> segments. Training: vMF losses with the segments of the batch and the
+memory bank, then an index of all training segments. Prediction: vote of the nearest prototypes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ from congeal.methods.method import Method
 from congeal.methods.segsort.config import SegSortConfig
 from congeal.methods.segsort.hierarchy import contours_of, image_gradient
 from congeal.methods.segsort.oversegmentation import ContourSegments
-from congeal.methods.segsort.prototypes import INDEXED, ImageSegments, PrototypeIndex, encode
+from congeal.methods.segsort.prototypes import (
+    INDEXED,
+    ImageSegments,
+    PrototypeIndex,
+    encode_thumbnail,
+)
 from congeal.methods.segsort.search import SEARCH_SPACE
 from congeal.methods.segsort.segments import boxes_of, class_map, cut_by_class, refine, rows_of
 from congeal.methods.segsort.suggest import suggest_settings
@@ -48,12 +53,12 @@ __all__ = ["SegSort"]
 
 
 class SegSort(Method):
-    """Segment sorting: k-means makes segments; each takes the class of similar training segments.
+    """Segment sorting: segments by k-means, classes by similar training segments.
 
-    The network gives unit embeddings. In training, spherical k-means over embedding and location
-    cuts each image into segments; the vMF losses draw pixels to segments of their class and away
-    from all others. :meth:`finish` keeps a prototype of every segment of every training image;
-    prediction gives each segment the class that most of its k nearest prototypes have.
+    The network predicts unit embeddings. In training, spherical k-means over embedding and position
+    divides each image into segments; the vMF losses attract pixels to segments of their class and
+    separate them from all others. :meth:`finish` stores the prototype of every training segment.
+    Prediction assigns each segment the majority class of its k nearest prototypes.
 
     Example:
         >>> model = SegSort(dimensions=8)
@@ -94,7 +99,7 @@ class SegSort(Method):
             "training.batch_size": 8,
             "training.crop": 336,
             "training.optimizer": "sgd",
-            "training.learning_rate": 2e-2,  # of the head, ten times that of the encoder
+            "training.learning_rate": 2e-2,  # of the head; the encoder has a tenth
             "training.encoder_rate": 0.1,
             "training.weight_decay": 5e-4,
             "training.rotation": 0.0,
@@ -125,26 +130,26 @@ class SegSort(Method):
 
     @classmethod
     def suggest(cls, survey: TrainingSurvey) -> dict[str, Any]:
-        """Choose grid, dimensions, k and memory by the sizes and classes of the regions."""
+        """Choose grid, dimensions, k and memory from sizes and classes of the regions."""
         return suggest_settings(survey)
 
     @property
     def divisor(self) -> int:
-        """What the sides of a training crop must be divisible by."""
+        """Number that divides the sides of a training crop."""
         return self.network.divisor
 
     @property
     def wanted_maps(self) -> tuple[str, ...]:
-        """Classes and where each pixel lies in its whole image; unsupervised, segments."""
+        """``semantic`` and ``location``; ``labels`` (segments) for unsupervised training."""
         return ("labels",) if self.config.loss.unsupervised else ("semantic", "location")
 
     @property
     def needs_truth(self) -> bool:
-        """Whether the losses read classes."""
+        """Whether the losses need classes."""
         return not self.config.loss.unsupervised
 
     def prepare(self, dataset: Dataset) -> Dataset:
-        """For unsupervised training the images with segments from contours for labels."""
+        """Add segments from contours as labels, for unsupervised training."""
         c = self.config.loss
         if not c.unsupervised:
             return dataset
@@ -169,9 +174,9 @@ class SegSort(Method):
         progress: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """The term ``segments``: vMF-N with the memory bank, or vMF without classes.
+        """The term ``segments``: vMF-N loss with the memory bank, or vMF loss if unsupervised.
 
-        In training mode the bank takes in the segments of the batch.
+        In training mode the segments of the batch are added to the bank.
         """
         del stage, progress
         c, stride = self.config.loss, self.config.network.stride
@@ -190,11 +195,11 @@ class SegSort(Method):
         loss = vmf_n_loss(embedding, clusters, truth, bank=self.bank, **options)
         if self.training:
             now = segment_prototypes(embedding.detach(), clusters, truth)
-            self.bank.push(*gather_rows(now.prototypes, now.classes)[0])  # alike in all processes
+            self.bank.push(*gather_rows(now.prototypes, now.classes)[0])  # equal in all processes
         return {"segments": loss}
 
     def _clusters(self, embedding: Tensor, known: Tensor, place: Tensor) -> Tensor:
-        """``(B, h, w)`` segments 1..K of each image, 0 where the class is void."""
+        """Segments ``(B, h, w)``, 1..K in each image, 0 on void."""
         kmeans = self._kmeans(self.config.loss.grid)
         images = zip(embedding, known, place, strict=True)
         found = [kmeans.group(one, mask, location=at).labels for one, mask, at in images]
@@ -207,7 +212,7 @@ class SegSort(Method):
     def finish(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> None:
-        """Rebuild the index from all segments of these images; empty if they have no classes."""
+        """Rebuild the index from the segments of these images; empty if they have no classes."""
         known = self.needs_truth or (dataset.class_names and not dataset.unlabelled_reason)
         found = list(self._segments_of(dataset, on_image)) if known else []
         self.index.clear()
@@ -220,9 +225,9 @@ class SegSort(Method):
     def index_images(
         self, dataset: Dataset, on_image: Callable[[int, int], None] = lambda done, total: None
     ) -> int:
-        """Add images to the index, replacing those of the same name; returns how many were added.
+        """Add images to the index, or replace those of the same name; returns their number.
 
-        Classes are found by name; new ones get the next numbers.
+        Classes are matched by name; new classes get the next ids.
         """
         numbers = self._class_numbers(dataset.class_names[1:])
         found = [
@@ -233,8 +238,8 @@ class SegSort(Method):
         return len(found)
 
     def _class_numbers(self, names: tuple[str, ...]) -> Tensor:
-        """The class ids of the model for those of a dataset, ``(C + 1,)``."""
-        if not names:  # foreground
+        """Class ids of the model, by class id of a dataset, ``(C + 1,)``."""
+        if not names:  # background and foreground only
             return torch.arange(2)
         unnamed = not len(self.index) and self.config.class_names == ("object",)
         own = [] if unnamed else list(self.config.class_names)
@@ -255,7 +260,7 @@ class SegSort(Method):
         on_image(len(dataset), len(dataset))
 
     def _image_segments(self, sample: Sample) -> ImageSegments:
-        """Segments of the image, cut apart by class; void is left out."""
+        """Segments of a training image, split by class, without void."""
         maps = self.predict_maps(sample.image)
         embedding = maps.maps["embedding"]
         at = [
@@ -266,7 +271,7 @@ class SegSort(Method):
         clusters = self._kmeans(self.config.loss.grid).group(embedding, truth >= 0).labels
         cut, classes = cut_by_class(clusters, truth)
         found = segment_prototypes(embedding[None], cut[None])
-        boxes, picture = boxes_of(cut, len(classes)), encode(sample.image)
+        boxes, picture = boxes_of(cut, len(classes)), encode_thumbnail(sample.image)
         return ImageSegments(sample.name, found.prototypes, classes, boxes, picture)
 
     def compute_maps(
@@ -275,7 +280,7 @@ class SegSort(Method):
         """The embedding of one image of any size.
 
         Raises:
-            CongealError: the array is no image.
+            CongealError: the array is not an image.
         """
         c = self.config.input
         pixels = network_input(image, c, None if statistics is None else statistics.bounds)
@@ -290,20 +295,20 @@ class SegSort(Method):
         return MapPrediction({"embedding": embedding}, (height, width), stride, extra=extra)
 
     def effective(self, path: str) -> int:
-        """The grid of the loss, where decoding has none of its own."""
+        """``loss.grid``, used if ``decoding.cells`` is None."""
         if path != "decoding.cells":
             raise CongealError(f"{self.name} has no value for {path} that is left open")
         return self.config.loss.grid
 
     @torch.inference_mode()
     def decode(self, maps: MapPrediction, *, keep_embedding: bool = False) -> Segmentation:
-        """Cut the image into segments and give each the class of its nearest prototypes.
+        """Divide the image into segments; the nearest prototypes vote on their classes.
 
-        Probabilities are shares of the votes. As long as the index is empty, all is background.
-        With ``decoding.hierarchy`` the result has contours.
+        Probabilities are shares of votes. With an empty index all pixels are background. With
+        ``decoding.hierarchy`` the result has contours.
 
         Raises:
-            CongealError: a hierarchy is wanted of maps that were predicted without.
+            CongealError: ``decoding.hierarchy`` is set, but was not when the maps were predicted.
         """
         contours = contours_of(maps) if self.config.decoding.hierarchy else None
         embedding = maps.maps["embedding"]
@@ -320,7 +325,7 @@ class SegSort(Method):
         return Segmentation.from_maps(semantic, votes, None, names, kept, contours)
 
     def _cut(self, maps: MapPrediction) -> tuple[Groups, Tensor]:
-        """The segments of an image, and their map ``(H, W)`` at full resolution, 1..K."""
+        """Segments of an image, and segment map ``(H, W)`` at full resolution, 1..K."""
         embedding = maps.maps["embedding"].float()
         c = self.config
         groups = self._kmeans(c.decoding.cells or c.loss.grid).group(embedding)
@@ -335,7 +340,7 @@ class SegSort(Method):
         return groups, labels
 
     def _vote(self, groups: Groups) -> tuple[Neighbours, Tensor, Tensor]:
-        """Nearest prototypes, classes ``(K,)``, and share of each class in the votes ``(C, K)``."""
+        """Nearest prototypes, classes ``(K,)``, and share of votes of each class ``(C, K)``."""
         index = self.index
         bank = Retrieval(index.prototypes, index.classes, self.config.decoding.k)
         near = bank.neighbours(groups.prototypes)
@@ -346,17 +351,17 @@ class SegSort(Method):
 
     @torch.inference_mode()
     def segments(self, maps: MapPrediction) -> NDArray[np.int64]:
-        """The map of segments ``(H, W)``, numbered 1..K as in :meth:`explain`."""
+        """Segment map ``(H, W)``, with labels 1..K as in :meth:`explain`."""
         return self._cut(maps)[1].cpu().numpy()
 
     @torch.inference_mode()
     def explain(self, maps: MapPrediction) -> list[Explanation]:
-        """For each segment of an image, the training segments that voted on its class.
+        """List for each segment of an image the training segments that voted on its class.
 
-        Segments without a pixel at full resolution are left out.
+        Segments without a pixel at full resolution are omitted.
 
         Args:
-            maps: of :meth:`predict_maps`.
+            maps: result of :meth:`predict_maps`.
 
         Raises:
             CongealError: the index is empty.
@@ -368,7 +373,7 @@ class SegSort(Method):
         boxes = boxes_of(labels, len(groups)).tolist()
         won = share.gather(0, classes[None])[0].tolist()
         found = zip(near.index.cpu(), near.similarity.cpu(), strict=True)
-        matches = [self._matches(places, likeness) for places, likeness in found]
+        matches = [self._matches(places, similarity) for places, similarity in found]
         areas = torch.bincount(labels.flatten(), minlength=len(groups) + 1)[1:]
         return [
             Explanation(k + 1, int(classes[k]), won[k], tuple(boxes[k]), matches[k])
@@ -376,7 +381,7 @@ class SegSort(Method):
         ]
 
     def training_picture(self, name: str) -> NDArray[np.uint8] | None:
-        """A small picture ``(h, w, 3)`` of an image of the index; None where none is kept."""
+        """Thumbnail ``(h, w, 3)`` of an image of the index; None if there is none."""
         return self.index.picture(name)
 
     def training_vectors(self) -> tuple[Tensor, Tensor]:

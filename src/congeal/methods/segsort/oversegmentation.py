@@ -1,4 +1,4 @@
-"""Segments from contours: what unsupervised training has in place of k-means.
+"""Segments from contours, for unsupervised training (instead of k-means).
 
 Flow: image, or boundary map of a file or a model -> region hierarchy -> segments -> ``labels``.
 """
@@ -31,10 +31,10 @@ class ContourSegments(Subset):
     """The images of a dataset with segments from contours as labels, without classes.
 
     Args:
-        dataset: of images.
+        dataset: the images.
         contours: as in :func:`boundary_source`.
-        threshold: boundary strength up to which regions are joined, [0, 1].
-        scale: at which the network sees the images; regions are not found more finely.
+        threshold: regions are merged up to this boundary strength, [0, 1].
+        scale: relative size of the network's input; limits the resolution of the regions.
 
     Example:
         >>> from congeal.data.drawn import DrawnDataset
@@ -53,24 +53,24 @@ class ContourSegments(Subset):
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
-        if self._source is None:  # opened by the process that reads the images
+        if self._source is None:  # opened late, in the worker process
             self._source = boundary_source(self.contours)
         found = sized_hierarchy(self._source(sample), self.scale)
         return Sample(sample.name, sample.image, found.segments(self.threshold), sample.path)
 
 
 def boundary_source(contours: str | None) -> Source:
-    """What gives the boundary map ``(H, W)``, [0, 1], of a sample.
+    """A function that returns the boundary map ``(H, W)`` in [0, 1] of a sample.
 
     Args:
-        contours: a folder of boundary maps named after the images (``.png`` or ``.tif``, whose
-            largest value is 1; ``.npy`` in [0, 1]; ``.mat`` with ``ucm2`` of the Berkeley
-            benchmark); a model for boundaries, by folder or name; or None for the gradient of the
-            image.
+        contours: a folder of boundary maps named like the images (``.png`` or ``.tif``, integers
+            scaled by the largest value of their type; ``.npy`` in [0, 1]; ``.mat`` with ``ucm2`` of
+            the Berkeley benchmark); a model for boundaries, by folder or name; or None for the
+            image gradient.
 
     Raises:
-        CongealError: there is no such folder or model; later, an image has no map, or not of its
-            size.
+        CongealError: the folder or model does not exist; at a call: the map of an image is missing
+            or has another size.
     """
     if contours is None:
         return _gradient

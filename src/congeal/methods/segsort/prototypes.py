@@ -1,6 +1,6 @@
 """The index of SegSort: a prototype for each segment of each training image.
 
-All of it lies in buffers of a module, so it is saved and loaded with the weights.
+It is stored in buffers of a module, and thus saved and loaded with the weights.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from congeal.errors import CongealError, unknown
 from congeal.figures.display import to_display
 from congeal.methods.index import IndexedImage
 
-__all__ = ["INDEXED", "ImageSegments", "PrototypeIndex", "encode"]
+__all__ = ["INDEXED", "ImageSegments", "PrototypeIndex", "encode_thumbnail"]
 
 COLUMNS = ("prototypes", "classes", "images", "boxes")
 INDEXED = (*COLUMNS, "text", "pictures", "picture_sizes")
-"""The buffers of an index."""
+"""Names of the buffers of an index."""
 
-PICTURE_SIDE = 128  # px, of the pictures of training images that explanations show
-PICTURE_QUALITY = 75  # of JPEG: 3 to 5 kB a picture
+PICTURE_SIDE = 128  # px, longest side of thumbnails of training images, shown in explanations
+PICTURE_QUALITY = 75  # of JPEG: 3 to 5 kB per thumbnail
 
 
 class ImageSegments(NamedTuple):
     """The segments of one training image.
 
     Attributes:
-        name: of the image.
+        name: name of the image.
         prototypes: ``(K, D)`` unit vectors.
         classes: ``(K,)`` int64, at least 0.
         boxes: ``(K, 4)`` y0, x0, y1, x1 as shares of the image's sides.
-        picture: the image, small, as a JPEG file; empty for none.
+        picture: thumbnail of the image as JPEG file; empty: none.
     """
 
     name: str
@@ -47,11 +47,11 @@ class ImageSegments(NamedTuple):
     picture: bytes = b""
 
 
-def encode(image: ArrayLike) -> bytes:
-    """A small JPEG of an image, longest side 128 pixels.
+def encode_thumbnail(image: ArrayLike) -> bytes:
+    """Encode a thumbnail of an image as JPEG, longest side 128 pixels.
 
     Example:
-        >>> Image.open(io.BytesIO(encode(np.zeros((300, 200), np.uint8)))).size
+        >>> Image.open(io.BytesIO(encode_thumbnail(np.zeros((300, 200), np.uint8)))).size
         (85, 128)
     """
     picture = Image.fromarray(to_display(image))
@@ -62,19 +62,19 @@ def encode(image: ArrayLike) -> bytes:
 
 
 class PrototypeIndex(nn.Module):
-    """Prototypes with their class, image and box, in buffers.
+    """Prototypes with class, image and box, in buffers.
 
     Args:
         dimensions: D of the embedding.
 
     Attributes:
         prototypes: ``(M, D)`` float32 unit vectors.
-        classes: ``(M,)`` int64, class of each, 0 background.
-        images: ``(M,)`` int64, the image of each, a place in :attr:`names`.
+        classes: ``(M,)`` int64, 0 background.
+        images: ``(M,)`` int64, index of the image in :attr:`names`.
         boxes: ``(M, 4)`` float32, y0, x0, y1, x1 of the segment as shares of the image's sides.
-        text: ``(T,)`` uint8, the names of the images in UTF-8, a line each.
-        pictures: ``(P,)`` uint8, a small JPEG of each image, one after the other.
-        picture_sizes: ``(N,)`` int64, bytes of each.
+        text: ``(T,)`` uint8, names of the images in UTF-8, one per line.
+        pictures: ``(P,)`` uint8, concatenated JPEG thumbnails of the images.
+        picture_sizes: ``(N,)`` int64, bytes of each thumbnail.
 
     Example:
         >>> index = PrototypeIndex(2)
@@ -111,18 +111,18 @@ class PrototypeIndex(nn.Module):
         """Names of the images, in the order they were added."""
         return bytes(self.text.tolist()).decode().splitlines()
 
-    def _name(self, names: list[str]) -> None:
+    def _store_names(self, names: list[str]) -> None:
         data = bytearray("".join(f"{name}\n" for name in names).encode())
         self.text = torch.tensor(list(data), dtype=torch.uint8, device=self.classes.device)
 
     def add(self, images: Sequence[ImageSegments]) -> None:
-        """Add the segments of images; an image of the same name is replaced.
+        """Add the segments of images; images of the same name are replaced.
 
         Raises:
-            CongealError: the shapes of an image do not fit.
+            CongealError: the segments of an image have wrong shapes.
         """
         width = self.prototypes.shape[1]
-        new = {" ".join(one.name.split()): one for one in images}  # a name is a line of the text
+        new = {" ".join(one.name.split()): one for one in images}  # names are lines of ``text``
         for one in new.values():
             count = len(one.classes)
             if one.prototypes.shape != (count, width) or one.boxes.shape != (count, 4):
@@ -139,14 +139,14 @@ class PrototypeIndex(nn.Module):
         counts = torch.tensor([len(one.classes) for one in new.values()], dtype=torch.int64)
         places = torch.arange(len(names), len(names) + len(new)).repeat_interleave(counts)
         self.images = torch.cat([self.images, places.to(self.images)])
-        self._name([*names, *new])
+        self._store_names([*names, *new])
         files = [_bytes(one.picture, self.pictures) for one in new.values()]
         sizes = self.picture_sizes.new_tensor([len(file) for file in files])
         self.pictures = torch.cat([self.pictures, *files])
         self.picture_sizes = torch.cat([self.picture_sizes, sizes])
 
     def picture(self, name: str) -> NDArray[np.uint8] | None:
-        """The small picture ``(h, w, 3)`` of an image; None where none is kept."""
+        """Thumbnail ``(h, w, 3)`` of an image; None if there is none."""
         files = self.pictures.split(self.picture_sizes.tolist())
         file = bytes(files[self.names.index(name)].tolist()) if name in self.names else b""
         return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) if file else None
@@ -155,7 +155,7 @@ class PrototypeIndex(nn.Module):
         """Remove an image; returns the number of prototypes removed.
 
         Raises:
-            CongealError: there is no image of that name; the nearest is suggested.
+            CongealError: the name is unknown; the nearest name is suggested.
         """
         if name not in self.names:
             raise unknown("image in the index", name, self.names)
@@ -163,17 +163,17 @@ class PrototypeIndex(nn.Module):
         self._forget({name})
         return before - len(self)
 
-    def _forget(self, gone: set[str]) -> None:
-        if not gone:
+    def _forget(self, removed: set[str]) -> None:
+        if not removed:
             return
-        kept = torch.tensor([name not in gone for name in self.names], device=self.images.device)
+        kept = torch.tensor([name not in removed for name in self.names], device=self.images.device)
         keep = kept[self.images]
         for column in COLUMNS:
             setattr(self, column, getattr(self, column)[keep].clone())
         self.images = (kept.cumsum(0) - 1)[self.images]
         self.pictures = self.pictures[kept.repeat_interleave(self.picture_sizes)].clone()
         self.picture_sizes = self.picture_sizes[kept].clone()
-        self._name([name for name in self.names if name not in gone])
+        self._store_names([name for name in self.names if name not in removed])
 
     def clear(self) -> None:
         """Remove all images."""
@@ -181,7 +181,7 @@ class PrototypeIndex(nn.Module):
             setattr(self, column, getattr(self, column)[:0].clone())
 
     def rows(self) -> list[IndexedImage]:
-        """Each image with its number of segments, their classes and their size in memory."""
+        """Name, number of segments, classes and size in bytes of each image."""
         each = sum(getattr(self, name)[0].nbytes for name in COLUMNS) if len(self) else 0
         images, classes = self.images.cpu(), self.classes.cpu()
         found = []

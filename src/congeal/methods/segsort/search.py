@@ -1,4 +1,4 @@
-"""Decoding settings of SegSort that tuning varies, in steps either way."""
+"""Decoding settings of SegSort that tuning varies, with the steps up and down."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from congeal.methods.method import SearchStep
 __all__ = ["SEARCH_SPACE"]
 
 K_VALUES = (1, 3, 5, 9, 15, 21, 31, 51)
-MOST_CELLS = 16  # along a side
+MAX_CELLS = 16  # along a side
 
 
 def _next_k(value: int, way: int) -> int | None:
@@ -19,7 +19,7 @@ def _next_k(value: int, way: int) -> int | None:
 
 def _next_cells(value: int, way: int) -> int | None:
     ahead = value + way * max(1, value // 4)
-    return ahead if 2 <= ahead <= MOST_CELLS else None
+    return ahead if 2 <= ahead <= MAX_CELLS else None
 
 
 SEARCH_SPACE: Mapping[str, SearchStep] = {

@@ -1,4 +1,4 @@
-"""Segments of an image by k-means over its embedding, and their outlines at full resolution."""
+"""Segments of an image: split by class, refined to full resolution, bounding boxes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from congeal.sphere import normalise
 
 __all__ = ["boxes_of", "class_map", "cut_by_class", "refine", "rows_of"]
 
-BLOCK = 2**22  # numbers of an embedding at full resolution held at once
+BLOCK = 2**22  # values of an embedding at full resolution processed at once
 
 
 def class_map(sample: Sample) -> NDArray[np.int64]:
-    """Class of each pixel ``(H, W)``: of the semantic map, or of its object; -1 void.
+    """Class of each pixel ``(H, W)``, from the semantic map or the objects; -1 void.
 
-    Objects of data without classes are of class 1.
+    Objects without classes have class 1.
 
     Example:
         >>> class_map(Sample("a", np.zeros((1, 3, 1)), np.array([[0, 2, -1]]))).tolist()
@@ -32,19 +32,19 @@ def class_map(sample: Sample) -> NDArray[np.int64]:
         return sample.semantic
     if sample.classes is None:
         return np.minimum(sample.labels, 1)
-    table = np.concatenate([[0], sample.classes, [VOID]])  # -1 reads the last
+    table = np.concatenate([[0], sample.classes, [VOID]])  # index -1 (void) is the last
     return np.asarray(table[sample.labels], np.int64)
 
 
 def cut_by_class(clusters: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut clusters apart where the class changes.
+    """Split clusters by class.
 
     Args:
-        clusters: ``(h, w)`` int64, 0 for none.
-        truth: ``(h, w)`` int64 classes, -1 void, which lies in no cluster.
+        clusters: ``(h, w)`` int64, 0: no cluster.
+        truth: ``(h, w)`` int64 classes, -1 void; void pixels are in no cluster.
 
     Returns:
-        Segments ``(h, w)`` 1..K, 0 for none, and the class of each ``(K,)``.
+        Segments ``(h, w)`` 1..K (0: none), and their classes ``(K,)``.
 
     Example:
         >>> cut, classes = cut_by_class(torch.tensor([[1, 1, 0]]), torch.tensor([[0, 3, -1]]))
@@ -59,13 +59,13 @@ def cut_by_class(clusters: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rows_of(length: int, shown: int, cells: int, stride: int) -> Tensor:
-    """The pixel of the image that each place of a map lies on, along one axis.
+    """Nearest image pixel of each cell of a map, along one axis.
 
     Args:
-        length: of the image.
-        shown: of the image as the network saw it.
-        cells: of the map.
-        stride: of the map, in pixels of what the network saw.
+        length: pixels of the image.
+        shown: pixels of the scaled image.
+        cells: cells of the map.
+        stride: stride of the map in pixels of the scaled image.
 
     Returns:
         ``(cells,)`` int64, 0..length - 1.
@@ -87,15 +87,15 @@ def refine(
     stride: int,
     location_weight: float,
 ) -> Tensor:
-    """Give each pixel of the image to the nearest segment: an E step at full resolution.
+    """Assign each pixel of the image to the nearest segment: an E step at full resolution.
 
     Args:
-        labels: ``(h, w)`` int64 segments 1..K of a map.
-        embedding: ``(D, h, w)``, of that map.
+        labels: ``(h, w)`` int64 segments 1..K.
+        embedding: ``(D, h, w)``, on the same grid.
         size: height and width of the image.
-        shown: of the image as the network saw it.
-        stride: of the map, in pixels of what the network saw.
-        location_weight: as in the k-means that made the segments.
+        shown: height and width of the scaled image.
+        stride: stride of the map in pixels of the scaled image.
+        location_weight: as in k-means.
 
     Returns:
         ``(H, W)`` int64, 1..K.
@@ -103,8 +103,8 @@ def refine(
     Example:
         >>> embedding = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
         >>> labels = torch.tensor([[1, 2]])
-        >>> told = {"shown": (1, 4), "stride": 2, "location_weight": 0.0}
-        >>> refine(labels, embedding, (1, 4), **told).tolist()
+        >>> options = {"shown": (1, 4), "stride": 2, "location_weight": 0.0}
+        >>> refine(labels, embedding, (1, 4), **options).tolist()
         [[1, 1, 2, 2]]
     """
     at = [_places(*axis, stride, embedding) for axis in zip(size, shown, strict=True)]
@@ -123,7 +123,7 @@ def refine(
 
 
 def boxes_of(labels: Tensor, count: int) -> Tensor:
-    """``(K, 4)`` y0, x0, y1, x1 of each segment 1..K, as shares of the sides of ``(h, w)``.
+    """Bounding boxes ``(K, 4)`` of segments 1..K: y0, x0, y1, x1 as shares of the sides.
 
     Example:
         >>> boxes_of(torch.tensor([[1, 1, 2, 2]]), 2).tolist()
@@ -149,13 +149,13 @@ def _blocks(rows: int, width: int) -> Iterator[slice]:
 
 
 def _places(length: int, shown: int, stride: int, like: Tensor) -> Tensor:
-    """Where in a map the pixels of the image lie, ``(length,)``, in cells."""
+    """Positions of the pixels of the image in a map, ``(length,)``, in cells."""
     middle = torch.arange(length, device=like.device, dtype=torch.float32) + 0.5
     return (middle * (shown / length) - 0.5) / stride
 
 
 def _sample(embedding: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Interpolate ``(D, h, w)`` at cells y and x, ``(D, len(y), len(x))``."""
+    """Interpolate ``(D, h, w)`` at positions y and x, ``(D, len(y), len(x))``."""
     sides = [max(n - 1, 1) for n in embedding.shape[1:]]
     rows, columns = torch.meshgrid(2 * y / sides[0] - 1, 2 * x / sides[1] - 1, indexing="ij")
     grid = torch.stack([columns, rows], -1)[None].to(embedding.dtype)
@@ -166,7 +166,7 @@ def _sample(embedding: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _features(embedding: Tensor, share: list[Tensor], weight: float) -> Tensor:
-    """Unit vectors of embedding and place, ``(D + 2, h, w)``."""
+    """Unit vectors of embedding and position, ``(D + 2, h, w)``."""
     place = torch.stack(torch.meshgrid(*share, indexing="ij")).to(embedding)
     scaled = weight * place
     return normalise(torch.cat([normalise(embedding, dim=0), scaled]), dim=0)

@@ -1,4 +1,4 @@
-"""Settings of SegSort that follow from the sizes and classes of the training images."""
+"""Settings of SegSort derived from sizes and classes in the training images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from congeal.data.measures import TrainingSurvey
 
 __all__ = ["suggest_settings"]
 
-LEAST_CELLS, MOST_CELLS = 5, 8  # along a side: the paper's, and as many as a CPU clusters quickly
-CELL = 2.0  # side of a cell in widths of the median region; a disc is two widths across
-MANY = 32  # classes beyond which segments of a rare one need a longer memory to meet each other
-SUGGESTED_K = (1, 3, 5, 9, 15)  # k, up to the paper's
+SUGGESTED_CELLS = 5, 8  # range along a side; 5: as in the paper, 8: still fast on a CPU
+CELL = 2.0  # side of a cell / width of the median region; the diameter of a disc is two widths
+MANY = 32  # number of classes above which rare classes need a longer memory
+SUGGESTED_K = (1, 3, 5, 9, 15)  # up to k of the paper
 
 
 def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
@@ -22,14 +22,14 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
 
     - ``loss.grid``: cells of about the size of the median region, 5 to 8 along a side.
     - ``loss.iterations``: 10 for up to 6 x 6 cells, as in the paper, 15 for more.
-    - ``network.dimensions``: room for twice as many directions as classes, 16 to 64.
-    - ``loss.concentration``, ``loss.memory``: the paper's, for 32 classes and fewer; more classes
-      leave fewer segments of each, and more that are near.
-    - ``decoding.k``: a tenth of the segments that an average class has in all training images, at
-      most the paper's 15.
+    - ``network.dimensions``: the power of 2 from 2 * classes on, 16 to 64.
+    - ``loss.concentration``, ``loss.memory``: as in the paper for up to 32 classes; larger for
+      more, since a batch then has fewer segments per class, and classes are more similar.
+    - ``decoding.k``: a tenth of the mean number of training segments per class, at most 15 as in
+      the paper.
 
     Args:
-        survey: of the training images.
+        survey: survey of the training images.
 
     Returns:
         Settings of :class:`congeal.methods.segsort.SegSortConfig` by path.
@@ -56,13 +56,13 @@ def suggest_settings(survey: TrainingSurvey) -> dict[str, Any]:
 
 
 def _grid(survey: TrainingSurvey) -> int:
-    """Cells along a side, each about as large as a region."""
+    """Cells along a side, each about the size of the median region."""
     widths = survey.pooled("widths")
     if not len(widths):
-        return LEAST_CELLS
+        return SUGGESTED_CELLS[0]
     side = float(np.median([max(one.size) for one in survey.images]))
     cells = round(side / (CELL * float(np.median(widths))))
-    return int(np.clip(cells, LEAST_CELLS, MOST_CELLS))
+    return int(np.clip(cells, *SUGGESTED_CELLS))
 
 
 def _largest_k(wanted: float) -> int:
