@@ -116,7 +116,7 @@ def draw_compare(
 
     Returns:
         The files, and for each dataset and method the headline score of the protocol, mean over
-        the seeds, with half of its 95 % interval (``+-``): over the seeds, or for a single seed over
+        the seeds, with half of its 95 % interval (``+-``): over the seeds, or of one seed over
         the test images, for matching AP. Drawn shapes also have AP^r_avg, and coco_mini
         class-agnostic AP@.5; both rank objects by score, so they are computed without a minimum
         score.
