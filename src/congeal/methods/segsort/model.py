@@ -1,7 +1,6 @@
 """SegSort (Hwang et al., ICCV 2019): segments by k-means, classes by retrieval.
 
-Flow: embedding -> k-means -> segments. Training: vMF losses with the segments of the batch and the
-memory bank, then an index of all training segments. Prediction: vote of the nearest prototypes.
+Training: vMF losses, then an index of all training segments. Prediction: vote of the nearest.
 """
 
 from __future__ import annotations
