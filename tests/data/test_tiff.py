@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from congeal.data.images import read_image, read_labels, read_picture
+from congeal.data.images import read_image, read_labels, read_picture, read_pictures
+from congeal.data.tiff import decode_tiff_pages
 from congeal.errors import CongealError
 
 RNG = np.random.default_rng(0)
@@ -179,3 +181,61 @@ def test_a_large_image_is_refused_before_it_is_decoded(tmp_path: Path, memory) -
     patch(tmp_path / "a.tif", 257, 62, 2**27)
     with memory(20):
         assert "a.tif" in message(read_image, tmp_path / "a.tif")
+
+
+# Stacks
+
+
+STACKS = {
+    "one after another": ((5, 24, 32), {"photometric": "minisblack"}),
+    "compressed": ((5, 24, 32), {"photometric": "minisblack", "compression": "zlib"}),
+    "tiled": ((5, 64, 48), {"photometric": "minisblack", "tile": (32, 16)}),
+    "other byte order": ((5, 24, 32), {"photometric": "minisblack", "byteorder": ">"}),
+    "colours": ((5, 24, 32, 3), {"photometric": "rgb", "compression": "lzw"}),
+    "colour planes": ((5, 3, 24, 32), {"photometric": "rgb", "planarconfig": "separate"}),
+    "ImageJ": ((5, 24, 32), {"imagej": True, "metadata": {"axes": "ZYX"}}),
+    "ImageJ, channels": ((5, 2, 24, 32), {"imagej": True, "metadata": {"axes": "ZCYX"}}),
+    "channels first": ((2, 5, 24, 32), {"ome": True, "metadata": {"axes": "CZYX"}}),
+    "channels first, compressed": (
+        (2, 5, 24, 32),
+        {"ome": True, "compression": "zlib", "metadata": {"axes": "CZYX"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_a_plane_read_alone_is_that_of_the_whole_stack(tmp_path: Path, kind: str) -> None:
+    shape, how = STACKS[kind]
+    pixels = np.random.default_rng(0).integers(0, 60_000, shape).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **how)
+    planes = decode_tiff_pages(tmp_path / "a.tif")
+    depth = shape.index(5)
+    assert len(planes) == 5
+    for number in (3, 0, 4):
+        wanted = pixels.take(number, depth)
+        if wanted.ndim == 3 and wanted.shape[0] in (2, 3):
+            wanted = np.moveaxis(wanted, 0, -1)
+        np.testing.assert_array_equal(planes[number].pixels, wanted)
+
+
+@pytest.mark.parametrize("kind", ["one after another", "compressed"])
+def test_a_stack_is_never_in_memory_as_a_whole(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 9, (40, 256, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **STACKS[kind][1])
+    tracemalloc.start()
+    try:
+        total = sum(int(plane.pixels.sum()) for plane in decode_tiff_pages(tmp_path / "a.tif"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert total == pixels.sum()
+    assert peak < 10 * pixels[0].nbytes
+
+
+def test_a_stack_cut_short_is_refused_before_a_plane_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    noise = RNG.integers(0, 60_000, (5, 64, 64), dtype=np.uint16)
+    tifffile.imwrite(path, noise, photometric="minisblack")
+    path.write_bytes(path.read_bytes()[: noise.nbytes * 3 // 4])
+    with pytest.raises(CongealError, match="the file is truncated"):
+        read_pictures(path)

@@ -15,6 +15,7 @@ from cases.gray_networks import (
 import congeal
 from congeal.errors import CongealError
 from congeal.experiments.cost import peak_megabytes
+from congeal.labels import relabel
 from congeal.prediction import memory, segment
 from congeal.prediction.tiled import Tiling, segment_image
 from congeal.segmentation import Segmentation
@@ -144,6 +145,27 @@ def test_a_network_sees_the_same_in_a_tile_wide_enough(layers):
     same_objects(found, model.segment(image))
 
 
+class Shortsighted(Bright):
+    """Sees nothing within 170 pixels of the edge of what it is shown."""
+
+    def segment(self, image):
+        labels = super().segment(image).labels.copy()
+        near = np.ones(labels.shape, bool)
+        near[170:-170, 170:-170] = False
+        labels[near] = 0
+        return Segmentation.from_labels(relabel(labels))
+
+
+@pytest.mark.parametrize("tile", [256, 320, 512])
+def test_small_tiles_are_shown_what_is_around_them(tile):
+    image = discs(700, 760)
+    found, seams = segment_image(Shortsighted(), image, Tiling(tile))
+    assert seams.tiles > 1
+    same_objects(found, Shortsighted().segment(image))
+    plan, _ = Tiling(2048).prepare(Shortsighted(), np.zeros((3000, 3000, 1), np.uint8))
+    assert plan.context == Tiling(256, 64).prepare(Shortsighted(), image)[0].context == 0
+
+
 # Memory
 
 
@@ -158,7 +180,8 @@ def test_less_memory_means_smaller_tiles_and_the_same_objects(monkeypatch):
     model, image = gray_rpe(), discs(300, 420)
     whole = segment(model, image)
     monkeypatch.setattr(memory, "available_memory", lambda: 192 * 192 * memory.BYTES_PER_PIXEL)
-    assert Tiling().prepare(model, image)[0].tile == 192
+    plan = Tiling().prepare(model, image)[0]
+    assert plan.tile + 2 * plan.context == 192
     same_objects(segment(model, image), whole)
     monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
     with pytest.raises(CongealError, match="not enough memory for a tile of 128 x 128"):

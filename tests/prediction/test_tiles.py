@@ -53,3 +53,13 @@ def test_offsets_are_whole_multiples_of_the_divisor_as_shown(divisor, shown, uni
 def test_an_overlap_of_more_than_half_a_tile_is_refused():
     with pytest.raises(CongealError, match="twice the overlap"):
         plan_tiles((500, 500), 128, 96)
+
+
+def test_a_context_is_seen_and_not_trusted():
+    plain, wide = (plan_tiles((500, 700), 128, 64, 16, context) for context in (0, 40))
+    assert wide.context == 48
+    for one, other in zip(plain.blocks, wide.blocks, strict=True):
+        assert (one.core, one.trusted) == (other.core, other.trusted)
+        top, left, bottom, right = vars(one.tile).values()
+        around = Window(top - 48, left - 48, bottom + 48, right + 48)
+        assert other.tile == around.meet(Window(0, 0, 500, 700))

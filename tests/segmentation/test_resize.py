@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from congeal.grouping.contours import region_hierarchy
+from congeal.labels import relabel
+from congeal.metrics import segments_from_contours
 from congeal.segmentation import Segmentation
 from congeal.segmentation.resize import resize_labels, resize_result
 
@@ -75,3 +78,26 @@ def test_maps_are_resized_too():
     assert (found.semantic[:, 12:] == 1).all()
     assert found.probabilities.shape == (2, 20, 20)
     assert found.boundary[0, 0] == 0
+
+
+def test_contours_keep_their_strengths_and_follow_the_size():
+    boundary = np.zeros((20, 30), np.float32)
+    boundary[:, 10], boundary[8, 10:] = 0.8, 0.4
+    contours = region_hierarchy(boundary).contours()
+    found = resize_result(Segmentation.from_maps(contours=contours), (40, 60))
+    assert found.contours.shape == (81, 121)
+    assert set(np.unique(found.contours)) == set(np.unique(contours.astype(np.float32)))
+    for cut in (0.1, 0.5, 0.9):
+        before, after = (
+            next(iter(segments_from_contours(one, [cut]))) for one in (contours, found.contours)
+        )
+        assert (after[::2, ::2].max(), after.shape) == (before.max(), (40, 60))
+        np.testing.assert_array_equal(relabel(after)[::2, ::2], relabel(before))
+    np.testing.assert_array_equal(found.boundary, found.contours[2::2, 2::2])
+
+
+def test_contours_of_a_boundary_map_are_at_the_size_wanted():
+    boundary = np.zeros((20, 30), np.float32)
+    boundary[:, 10] = 0.8
+    found = resize_result(Segmentation.from_maps(boundary=boundary), (40, 60))
+    assert found.contours.shape == (81, 121)

@@ -199,7 +199,7 @@ def segment(
     if block is not None and not run.failed:
         say_note(f"tiles of part {block} of each large image are done; then --merge")
     elif explain and block is None:
-        page = _explain(run, chosen, device, channels, set_)
+        page = _explain(run, chosen, device, channels, set_, pixel_size)
     if block is None or as_json:
         _tell(run, page, as_json)
     if run.failed:
@@ -275,6 +275,7 @@ def _explain(
     device: str,
     channels: str | None,
     settings: list[str] | None,
+    pixel_size: float | None,
 ) -> Path | None:
     """Explain the images that have results; None where there is none."""
     from congeal.models.shipped import DEFAULT_MODEL
@@ -290,6 +291,7 @@ def _explain(
         device=device,
         settings=parse_settings(settings),
         channels=parse_channels(channels),
+        pixel_size=pixel_size,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from congeal.data.jpeg2000 import JPEG2000_MAGIC, decode_jpeg2000
 from congeal.data.memory import check_memory
+from congeal.data.on_demand import OnDemand
 from congeal.data.raster import Raster, apply_orientation
 from congeal.data.sample import Pixels
 from congeal.data.tiff import count_tiff_pages, decode_tiff, decode_tiff_pages
@@ -49,11 +51,11 @@ def decode(path: str | Path) -> Raster:
         >>> decode(path).pixels.shape
         (4, 5, 3)
     """
-    return _checked(Path(path), lambda path, head: [_decode(path, head)])[0]
+    return _checked(Path(path))
 
 
-def decode_pages(path: str | Path) -> list[Raster]:
-    """Read every page of a TIFF stack as an image; other files have one image.
+def decode_pages(path: str | Path) -> Sequence[Raster]:
+    """Read every page of a TIFF stack as an image, when it is asked for; others have one image.
 
     Raises:
         CongealError: as for `decode`, or the stack has more than one stack axis.
@@ -65,11 +67,18 @@ def decode_pages(path: str | Path) -> list[Raster]:
         >>> len(decode_pages(path))
         1
     """
+    path = Path(path)
+    head = _head(path)
+    if head[:4] not in _TIFF_MAGIC:
+        return [_checked(path)]
+    with _explained(path):
+        planes = decode_tiff_pages(path)
 
-    def read(path: Path, head: bytes) -> list[Raster]:
-        return decode_tiff_pages(path) if head[:4] in _TIFF_MAGIC else [_decode(path, head)]
+    def read(number: int) -> Raster:
+        with _explained(path):
+            return _with_pixels(path, planes[number])
 
-    return _checked(Path(path), read)
+    return OnDemand(len(planes), read)
 
 
 def count_pages(path: str | Path) -> int:
@@ -87,11 +96,18 @@ def count_pages(path: str | Path) -> int:
         return 1
 
 
-def _checked(path: Path, read: Callable[[Path, bytes], list[Raster]]) -> list[Raster]:
+def _checked(path: Path) -> Raster:
     """Read, and convert every exception to a CongealError."""
     head = _head(path)
+    with _explained(path):
+        return _with_pixels(path, _decode(path, head))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Convert every exception of a decoder to a CongealError."""
     try:
-        rasters = read(path, head)
+        yield
     except CongealError:
         raise
     except UnidentifiedImageError as error:
@@ -101,9 +117,12 @@ def _checked(path: Path, read: Callable[[Path, bytes], list[Raster]]) -> list[Ra
     # Decoders of damaged files raise any exception, such as AssertionError or KeyError.
     except Exception as error:
         raise _damaged(path, error) from error
-    if not all(raster.pixels.size for raster in rasters):
+
+
+def _with_pixels(path: Path, raster: Raster) -> Raster:
+    if not raster.pixels.size:
         raise CongealError(f"cannot read {path}: the image has no pixels")
-    return rasters
+    return raster
 
 
 def _decode(path: Path, head: bytes) -> Raster:

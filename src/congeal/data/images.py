@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from congeal.data.decode import decode, decode_pages
+from congeal.data.on_demand import OnDemand
 from congeal.data.raster import Raster
 from congeal.data.sample import LabelMap, Pixels
 from congeal.errors import CongealError, quoted
@@ -104,8 +105,10 @@ def read_picture(path: str | Path, channels: Channels = None) -> Picture:
     return _picture(decode(path), path, channels)
 
 
-def read_pictures(path: str | Path, channels: Channels = None) -> list[Picture]:
+def read_pictures(path: str | Path, channels: Channels = None) -> Sequence[Picture]:
     """Read every page of a TIFF stack as `read_picture` does; other files have one page.
+
+    A page is read when it is asked for, each time, so a stack is never in memory as a whole.
 
     Raises:
         CongealError: as `read_image`, or the stack has more than one stack axis.
@@ -114,10 +117,11 @@ def read_pictures(path: str | Path, channels: Channels = None) -> list[Picture]:
         >>> import tempfile, tifffile
         >>> path = Path(tempfile.mkdtemp()) / "a.tif"
         >>> tifffile.imwrite(path, np.zeros((7, 4, 5), np.uint16), photometric="minisblack")
-        >>> len(read_pictures(path))
-        7
+        >>> len(read_pictures(path)), read_pictures(path)[6].pixels.shape
+        (7, (4, 5, 1))
     """
-    return [_picture(raster, path, channels) for raster in decode_pages(path)]
+    rasters = decode_pages(path)
+    return OnDemand(len(rasters), lambda number: _picture(rasters[number], path, channels))
 
 
 def _picture(raster: Raster, path: str | Path, channels: Channels) -> Picture:

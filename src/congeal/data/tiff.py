@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from congeal.data.memory import check_memory
+from congeal.data.on_demand import OnDemand
 from congeal.data.raster import Raster, apply_orientation
 from congeal.data.sample import Pixels
 from congeal.errors import CongealError
@@ -64,11 +67,15 @@ def opened_tiff(path: Path) -> Iterator[Any]:
         ...     len(tiff.pages)
         1
     """
+    with _quiet("tifffile"), _open(path) as tiff:
+        yield tiff
+
+
+def _open(path: Path) -> Any:
     import tifffile
 
     single_file: dict[str, Any] = {"_multifile": False, "is_mmstack": False, "is_ndtiff": False}
-    with _quiet("tifffile"), tifffile.TiffFile(path, **single_file) as tiff:
-        yield tiff
+    return tifffile.TiffFile(path, **single_file)
 
 
 def decode_tiff(path: Path) -> Raster:
@@ -93,8 +100,11 @@ def decode_tiff(path: Path) -> Raster:
         return _raster(series.keyframe, _plane(path, pixels, str(series.axes)))
 
 
-def decode_tiff_pages(path: Path) -> list[Raster]:
+def decode_tiff_pages(path: Path) -> Sequence[Raster]:
     """Read every plane of a stack as an image; channels belong to the same image.
+
+    Only the tags are read at first, and each plane when it is asked for, if planes are stored one
+    by one. The file stays open as long as the sequence is there.
 
     Raises:
         CongealError: as for `decode_tiff`, or the stack has more than one stack axis.
@@ -103,20 +113,84 @@ def decode_tiff_pages(path: Path) -> list[Raster]:
         >>> import tempfile, tifffile
         >>> path = Path(tempfile.mkdtemp()) / "a.tif"
         >>> tifffile.imwrite(path, np.zeros((7, 4, 5), np.uint16), photometric="minisblack")
-        >>> len(decode_tiff_pages(path))
-        7
+        >>> planes = decode_tiff_pages(path)
+        >>> len(planes), planes[6].pixels.shape
+        (7, (4, 5))
     """
-    with opened_tiff(path) as tiff:
+    with _quiet("tifffile"):
+        tiff = _open(path)
+        try:
+            planes = _planes(path, tiff)
+        except BaseException:
+            tiff.close()
+            raise
+    weakref.finalize(planes, tiff.close)
+    return planes
+
+
+def _planes(path: Path, tiff: Any) -> OnDemand[Raster]:
+    """The planes of an open file, after all checks."""
+    series = _series(path, tiff)
+    axes, stacked = str(series.axes), _stacked(series)
+    if len(stacked) > 1:
+        names = " and ".join(axes[axis] for axis in stacked)
+        raise CongealError(f"expected a stack along one axis, {path} has {names}; split it")
+    if not stacked:
         series, pixels = _read(path, tiff)
-        axes, stacked = str(series.axes), _stacked(series)
-        if len(stacked) > 1:
-            names = " and ".join(axes[axis] for axis in stacked)
-            raise CongealError(f"expected a stack along one axis, {path} has {names}; split it")
-        if not stacked:
-            return [_raster(series.keyframe, _plane(path, pixels, axes))]
-        rest = axes[: stacked[0]] + axes[stacked[0] + 1 :]
-        planes = np.moveaxis(pixels, stacked[0], 0)
-        return [_raster(series.keyframe, _plane(path, plane, rest)) for plane in planes]
+        return OnDemand(1, lambda _: _raster(series.keyframe, _plane(path, pixels, axes)))
+    axis = stacked[0]
+    read = _plane_reader(series, axis)
+    if read is None:
+        whole = _read(path, tiff)[1]
+        read = lambda number: whole.take(number, axis)  # noqa: E731
+    else:
+        _check_complete(path, series, series.shape[axis])
+        _check_colours(path, series.keyframe)
+    return OnDemand(int(series.shape[axis]), partial(_read_plane, path, series, axis, read))
+
+
+def _read_plane(
+    path: Path, series: Any, axis: int, read: Callable[[int], Pixels], number: int
+) -> Raster:
+    with _quiet("tifffile"):
+        found = read(number)
+    found = found.astype(found.dtype.newbyteorder("="), copy=False)
+    axes = str(series.axes)
+    return _raster(series.keyframe, _plane(path, found, axes[:axis] + axes[axis + 1 :]))
+
+
+def _plane_reader(series: Any, axis: int) -> Callable[[int], Pixels] | None:
+    """Reads the pixels at one position along an axis; None where only all can be read."""
+    shape = tuple(series.shape)
+    rest = (*shape[:axis], *shape[axis + 1 :])
+    if series.transform is not None:
+        return None
+    if series.dataoffset is not None:
+        return lambda number: _read_pieces(series, axis, number).reshape(rest)
+    inside = (k for k in range(len(shape)) if math.prod(shape[k:]) == series.keyframe.size)
+    first = next(inside, 0)  # axis of a page; those before it count pages
+    if axis >= first or len(series) != math.prod(shape[:first]):
+        return None
+    numbers = np.arange(len(series)).reshape(shape[:first])
+
+    def read(number: int) -> Pixels:
+        pages = [series[int(page)] for page in numbers.take(number, axis).ravel()]
+        return np.stack([page.asarray() for page in pages]).reshape(rest)
+
+    return read
+
+
+def _read_pieces(series: Any, axis: int, number: int) -> Pixels:
+    """The values at one position along an axis of a series without gaps in the file."""
+    length = math.prod(series.shape[axis + 1 :])
+    kind = series.parent.byteorder + series.dtype.char
+    starts = (
+        (outer * series.shape[axis] + number) * length
+        for outer in range(math.prod(series.shape[:axis]))
+    )
+    read = series.parent.filehandle.read_array
+    places = (series.dataoffset + start * series.dtype.itemsize for start in starts)
+    return np.stack([read(kind, length, place) for place in places])
 
 
 def count_tiff_pages(path: Path) -> int:
@@ -172,16 +246,26 @@ def _series(path: Path, tiff: Any) -> Any:
     return series
 
 
-def _check_complete(path: Path, series: Any) -> None:
-    """Raise an error for a truncated file, whose missing part tifffile fills with zeros."""
-    page = series.keyframe
+def _check_complete(path: Path, series: Any, parts: int = 1) -> None:
+    """Raise an error for a truncated file, whose missing part tifffile fills with zeros.
+
+    Args:
+        path: of the file.
+        series: to be read.
+        parts: of the series that are read one after another.
+    """
+    page, held = series.keyframe, series.size // parts
     if series.size < 1 or page.size < 1:
         raise CongealError(f"cannot read {path}: the image has no pixels {tuple(series.shape)}")
-    if series.size > _MAX_PIXELS:
+    if held > _MAX_PIXELS:
         raise CongealError(f"cannot read {path}: the image is too large; cut it into tiles first")
     shape = " x ".join(map(str, series.shape))
-    check_memory(_COPIES * series.size * page.dtype.itemsize, f"{path} ({shape})")
+    check_memory(_COPIES * held * page.dtype.itemsize, f"{path} ({shape})")
     size = path.stat().st_size
+    if series.dataoffset is not None and (end := series.dataoffset + series.nbytes) > size:
+        raise CongealError(
+            f"cannot read {path}: the file is truncated ({end} bytes needed, {size} found)"
+        )
     for each in series.pages:
         if each is None:
             raise CongealError(

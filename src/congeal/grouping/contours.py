@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster
 from scipy.io import savemat
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, sobel
+from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, label, sobel
 from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
 from skimage.graph import RAG, merge_hierarchical
@@ -23,10 +23,17 @@ from skimage.segmentation import watershed
 from congeal.errors import CongealError
 from congeal.files import atomic_path
 
-__all__ = ["RegionHierarchy", "gradient_boundary", "region_hierarchy", "save_contours"]
+__all__ = [
+    "RegionHierarchy",
+    "gradient_boundary",
+    "hierarchy_of_contours",
+    "region_hierarchy",
+    "save_contours",
+]
 
 ARC_RADIUS = 3.5  # px of an arc, on both sides of an edge, that determine its direction
 TENSOR_SIGMA = 2.0  # px over which the direction of the boundary map is averaged
+EDGES = ((0, np.s_[2:-1:2, 1::2]), (1, np.s_[1::2, 2:-1:2]))  # by axis, in a contour map
 FLAT = 1e-3  # share of the range below which a minimum of the boundary map starts no region
 GRADIENT_SIGMA = 2.0  # px over which an image is smoothed before its gradient
 GRADIENT_SCALE = 6.0  # Lab units a pixel that make a strength of 1 - 1/e
@@ -90,7 +97,7 @@ class RegionHierarchy:
         height, width = self.regions.shape
         contours = np.zeros((2 * height + 1, 2 * width + 1))
         parent, strength = self._tree()
-        for along, place in ((0, np.s_[2:-1:2, 1::2]), (1, np.s_[1::2, 2:-1:2])):
+        for along, place in EDGES:
             one, other = _sides(self.regions - 1, along)
             contours[place] = strength[_common(one.ravel(), other.ravel(), parent)].reshape(
                 one.shape
@@ -130,6 +137,51 @@ def save_contours(contours: ArrayLike, path: str | Path) -> Path:
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
         savemat(file, {"ucm2": np.asarray(contours, np.float64)}, do_compression=True)
     return Path(path)
+
+
+def hierarchy_of_contours(contours: ArrayLike) -> RegionHierarchy:
+    """Find the regions and merges that a contour map ``(2 H + 1, 2 W + 1)`` was made of.
+
+    Example:
+        >>> line = np.zeros((6, 9))
+        >>> line[:, 4] = 0.8
+        >>> made = region_hierarchy(line).contours()
+        >>> bool((hierarchy_of_contours(made).contours() == made).all())
+        True
+    """
+    lines = np.asarray(contours, np.float64)
+    inside = lines <= 0
+    inside[1::2, 1::2], inside[::2, ::2] = True, False
+    regions = np.asarray(label(inside)[0][1::2, 1::2], np.int64)
+    pairs, strengths = [], []
+    for along, place in EDGES:
+        one, other = _sides(regions - 1, along)
+        apart = one != other
+        pairs.append(np.sort(np.stack([one[apart], other[apart]], 1), axis=1))
+        strengths.append(lines[place][apart])
+    found, where = np.unique(np.concatenate(pairs), axis=0, return_inverse=True)
+    least = np.full(len(found), np.inf)
+    np.minimum.at(least, where.reshape(-1), np.concatenate(strengths))
+    return RegionHierarchy(regions, _join_weakest(found, least, int(regions.max())))
+
+
+def _join_weakest(pairs: Labels, strength: Values, count: int) -> Values:
+    """The linkage matrix of joining regions over the weakest edge first."""
+    top = list(range(2 * count - 1))  # the cluster above each, itself where there is none
+    size, merges = [1] * count, list[tuple[float, ...]]()
+
+    def root(one: int) -> int:
+        while top[one] != one:
+            top[one] = one = top[top[one]]
+        return one
+
+    for at in np.argsort(strength, kind="stable").tolist():
+        low, high = sorted(root(int(one)) for one in pairs[at])
+        if low != high:
+            top[low] = top[high] = count + len(merges)
+            size.append(size[low] + size[high])
+            merges.append((low, high, float(strength[at]), size[-1]))
+    return np.array(merges, np.float64).reshape(-1, 4)
 
 
 def region_hierarchy(boundary: ArrayLike) -> RegionHierarchy:

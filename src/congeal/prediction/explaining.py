@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from congeal.data.images import expand_images, read_image
+from congeal.data.pixel_size import read_pixel_size
+from congeal.data.resized import ResizedImage
 from congeal.errors import CongealError
 from congeal.figures.explanation import (
     Candidate,
@@ -25,7 +27,9 @@ from congeal.figures.explanation import (
 from congeal.figures.report import Report
 from congeal.files import atomic_path
 from congeal.methods.explanation import Explaining, Explanation, Match
+from congeal.models.pixel_size import resize_factor
 from congeal.prediction.single import Model, as_segmenter
+from congeal.segmentation.resize import resize_labels
 
 __all__ = ["FOLDER", "explain_files", "explain_image"]
 
@@ -45,6 +49,7 @@ def explain_files(
     device: str = "auto",
     settings: dict[str, Any] | None = None,
     channels: Sequence[int] | None = None,
+    pixel_size: float | None = None,
     on_file: Callable[[Path], None] = lambda path: None,
 ) -> Path:
     """Write for each image which training segments its segments are like.
@@ -60,6 +65,8 @@ def explain_files(
         device: where a model given by path or name runs.
         settings: of the decoding, in place of those stored.
         channels: which channels of the images to take.
+        pixel_size: micrometres per pixel; None: what the file of an image tells. Where the model
+            stores the size of its training, images are resized to it for the network.
         on_file: called with each image once it is done.
 
     Returns:
@@ -74,7 +81,9 @@ def explain_files(
     names = _class_names(explaining)
     for path in expand_images(inputs):
         image = read_image(path, channels)
-        sheet, segments, found = explain_image(explaining, image, path.name)
+        size = read_pixel_size(path) if pixel_size is None else pixel_size
+        factor = resize_factor(explaining, size)
+        sheet, segments, found = explain_image(explaining, image, path.name, factor)
         _save_segments(segments, folder / f"{path.stem}_segments.png")
         picture = _save(sheet, folder / f"{path.stem}_explanation.png")
         report.add_heading(path.name).add_image(picture, _caption(found))
@@ -91,7 +100,7 @@ def explain_files(
 
 
 def explain_image(
-    model: Explaining, image: Pixels, title: str = ""
+    model: Explaining, image: Pixels, title: str = "", factor: float = 1.0
 ) -> tuple[Figure, NDArray[np.int64], list[Explanation]]:
     """Explain one image.
 
@@ -99,6 +108,8 @@ def explain_image(
         model: that explains.
         image: ``(H, W[, C])``.
         title: of the sheet.
+        factor: by how much the image is resized for the network, as of
+            :func:`congeal.models.pixel_size.resize_factor`.
 
     Returns:
         The sheet, the map of segments ``(H, W)``, and what is known of each: first the largest of
@@ -107,10 +118,14 @@ def explain_image(
     Raises:
         CongealError: there is nothing to explain by.
     """
-    maps = model.predict_maps(image)  # type: ignore[attr-defined]
+    shown = image if factor == 1 else ResizedImage(np.atleast_3d(image), factor).pixels()
+    maps = model.predict_maps(shown)  # type: ignore[attr-defined]
     found, segments = model.explain(maps), model.segments(maps)
-    areas = np.bincount(segments.ravel())
-    found = _each_class_first(found, areas)
+    if factor != 1:
+        size = (int(image.shape[0]), int(image.shape[1]))
+        segments = resize_labels(segments, size).astype(np.int64)
+    areas = np.bincount(segments.ravel(), minlength=1 + max(one.segment for one in found))
+    found = _each_class_first([one for one in found if areas[one.segment]], areas)
     rows = [_explained(model, one) for one in found[:SEGMENTS]]
     return explanation_sheet(image, segments, rows, title), segments, found
 

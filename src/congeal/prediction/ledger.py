@@ -97,9 +97,8 @@ def _write(
 ) -> None:
     for path in folder.glob("block_*.npz"):  # of a plan that was damaged
         path.unlink(missing_ok=True)
-    told = {"size": plan.size, "tile": plan.tile, "overlap": plan.overlap}
     measured = None if statistics is None else asdict(statistics)
-    write_json(folder / PLAN, {"key": _plain(key), "plan": told, "statistics": measured})
+    write_json(folder / PLAN, {"key": _plain(key), "plan": asdict(plan), "statistics": measured})
 
 
 def _read(folder: Path, key: Mapping[str, Any]) -> Prepared | None:
@@ -109,7 +108,7 @@ def _read(folder: Path, key: Mapping[str, Any]) -> Prepared | None:
         if stored["key"] != _plain(key):
             return None
         plan, told = stored["plan"], stored["statistics"]
-        made = TilePlan((plan["size"][0], plan["size"][1]), plan["tile"], plan["overlap"])
+        made = TilePlan(**{**plan, "size": (plan["size"][0], plan["size"][1])})
         if told is None:
             return made, None
         bounds = [(low, high) for low, high in told["bounds"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,14 +171,14 @@ class Pages:
     of: dict[Path, Page]
     reading: Reading
     left_out: Counter[str] = field(default_factory=Counter)
-    _held: tuple[Path, list[Picture]] | None = None
+    _opened: tuple[Path, Sequence[Picture]] | None = None
 
     def file(self, named: Path) -> Path:
         """Give the file that an image is in."""
         return self.of[named].file
 
     def read(self, named: Path) -> Picture:
-        """Read an image; the pages of a file are held until another file is read.
+        """Read an image; a file of several pages stays open until another one is read.
 
         Raises:
             CongealError: as of :func:`congeal.data.read_image`.
@@ -187,23 +187,23 @@ class Pages:
         if page.number is None:
             picture = read_picture(page.file, channels)
         else:
-            if self._held is None or self._held[0] != page.file:
-                self._held = None
-                self._held = page.file, read_pictures(page.file, channels)
-            picture = self._held[1][page.number]
+            if self._opened is None or self._opened[0] != page.file:
+                self._opened = page.file, read_pictures(page.file, channels)
+            picture = self._opened[1][page.number]
         if picture.note:
             self.left_out[picture.note] += 1
         return picture
 
-    def planes(self, named: Path) -> list[NDArray[Any]]:
-        """Read all planes of a volume.
+    def planes(self, named: Path) -> Iterator[NDArray[Any]]:
+        """Read the planes of a volume one after another.
 
         Raises:
             CongealError: as of :func:`congeal.data.read_image`.
         """
-        pictures = read_pictures(self.file(named), self.reading.channels)
-        self.left_out.update({pictures[0].note} - {""})
-        return [picture.pixels for picture in pictures]
+        for number, picture in enumerate(read_pictures(self.file(named), self.reading.channels)):
+            if number == 0 and picture.note:
+                self.left_out[picture.note] += 1
+            yield picture.pixels
 
     def notes(self) -> list[str]:
         """Notes on what was left out, a line for each kind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -88,7 +88,7 @@ class FileSegmenter:
         return VolumeResult(Volume.from_planes(found, min_iou=reading.stitch), size)
 
     def _segment_planes(
-        self, planes: list[NDArray[Any]], file: Path, name: str, factor: float
+        self, planes: Iterable[NDArray[Any]], file: Path, name: str, factor: float
     ) -> Iterator[Segmentation]:
         for number, plane in enumerate(planes):
             source = self._source(Page(file, number), f"{name}/z{number + 1:03d}", factor)

@@ -33,6 +33,8 @@ __all__ = ["Tiling", "restore_size", "segment_image", "segment_whole"]
 
 OVERLAP = 256  # least default overlap, in pixels of the network's input
 DIAMETERS = 4  # least overlap in diameters of the median object
+REACH = 224  # pixels of the network's input around a core; further ones hardly count
+AMPLE = 1536  # side of the network's input from which on few objects are near the edge of a tile
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Tiling:
         tile: side of the tiles in pixels; None: whole images where they fit in memory, else as
             large as memory allows. An image that is no larger is never cut.
         overlap: of neighbouring tiles in pixels; None: four times the diameter of the median
-            object, and at least 256 pixels.
+            object, and at least 256 pixels. Around tiles under 1,536 pixels the network then
+            sees a context too, so that the result hardly depends on their size.
 
     Raises:
         CongealError: one of them makes no sense.
@@ -84,9 +87,13 @@ class Tiling:
             return whole, None
         unit = tile_unit(model.divisor, shown) if isinstance(model, Method) else 1
         side = max(side // unit, 1) * unit
-        return plan_tiles(
-            size, side, self._overlap(model, statistics, side, unit), unit
-        ), statistics
+        if self.overlap is not None:
+            return plan_tiles(size, side, self.overlap, unit), statistics
+        area = 0.0 if statistics is None else statistics.typical_area
+        least = max(OVERLAP / shown, DIAMETERS * math.sqrt(4 * area / math.pi))
+        reach = REACH / shown if side * shown < AMPLE else 0.0
+        side, overlap, context = _fit(side, math.ceil(least), reach, unit, self.tile is not None)
+        return plan_tiles(size, side, overlap, unit, context), statistics
 
     def is_whole(self, model: Segmenter, size: tuple[int, int]) -> bool:
         """Whether an image is segmented whole, decided before anything is measured.
@@ -102,16 +109,16 @@ class Tiling:
         shown = model.scale * (MAX_MAGNIFICATION if model.min_object_area else 1.0)
         return fits_memory(model, *size, shown)
 
-    def _overlap(
-        self, model: Segmenter, statistics: ImageStatistics | None, side: int, unit: int
-    ) -> int:
-        if self.overlap is not None:
-            return self.overlap
-        shown = _relative_size(model, statistics)
-        area = 0.0 if statistics is None else statistics.typical_area
-        wanted = max(OVERLAP / shown, DIAMETERS * math.sqrt(4 * area / math.pi))
-        most = side // (4 * unit) * 2 * unit
-        return min(math.ceil(wanted), most)
+
+def _fit(side: int, overlap: int, reach: float, unit: int, given: bool) -> tuple[int, int, int]:
+    """Side, overlap and context of tiles; a side that is not given holds the context."""
+    overlap = min(overlap, side // (4 * unit) * 2 * unit)
+    context = math.ceil(max(reach - overlap / 2, 0) / unit) * unit
+    if given:
+        return side, overlap, context
+    context = min(context, side // (8 * unit) * unit)
+    side -= 2 * context
+    return side, min(overlap, side // (4 * unit) * 2 * unit), context
 
 
 def _relative_size(model: Segmenter, statistics: ImageStatistics | None) -> float:

@@ -3,14 +3,14 @@
 An image is covered by tiles that overlap. Each tile has a core, and the cores share no pixel:
 
 ```text
-|<------------------- tile ------------------->|
-|    halo    |                    |    halo    |
-|            |<------ core ------>|            |
-                                  |<-- overlap: two halos -->|
+          |<------------------- tile ------------------->|
+|         |    halo    |                    |    halo    |         |
+| context |            |<------ core ------>|            | context |
+                                            |<-- overlap: two halos -->|
 ```
 
-A network sees a whole tile. Pixels within ``margin`` of an inner edge of the tile are not trusted,
-since the network lacks their surroundings.
+A network sees a whole tile and the context around it. Pixels within ``margin`` of an inner edge of
+the tile, and those of the context, are not trusted, since the network lacks their surroundings.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Block:
     Attributes:
         number: from 0, row by row.
         place: row and column in the grid of tiles.
-        tile: input of the network.
+        tile: input of the network, with the context.
         core: the cores of all blocks cover the image once.
         trusted: the tile less a margin at edges that are not those of the image.
     """
@@ -97,16 +97,20 @@ class TilePlan:
         size: height and width of the image in pixels.
         tile: side of a tile in pixels.
         overlap: that neighbouring tiles share, in pixels; even.
+        context: pixels around a tile that the network sees too.
 
     Example:
-        >>> plan = TilePlan((100, 150), tile=64, overlap=32)
+        >>> plan = TilePlan((100, 150), tile=64, overlap=32, context=8)
         >>> [block.core.size for block in plan.blocks][:2], len(plan.blocks)
         ([(48, 48), (48, 32)], 12)
+        >>> plan.blocks[1].tile
+        Window(top=0, left=24, bottom=72, right=104)
     """
 
     size: tuple[int, int]
     tile: int
     overlap: int
+    context: int = 0
 
     @property
     def margin(self) -> int:
@@ -125,7 +129,7 @@ class TilePlan:
             end = min(start + self.tile, length)
             first, last = start == 0, end == length
             yield _Span(
-                (start, end),
+                (max(start - self.context, 0), min(end + self.context, length)),
                 (start + (0 if first else halo), end - (0 if last else halo)),
                 (start + (0 if first else self.margin), end - (0 if last else self.margin)),
             )
@@ -216,7 +220,9 @@ def tile_unit(divisor: int, shown: float = 1.0) -> int:
     return unit if exact and unit <= LARGEST_UNIT else divisor
 
 
-def plan_tiles(size: tuple[int, int], tile: int, overlap: int, unit: int = 1) -> TilePlan:
+def plan_tiles(
+    size: tuple[int, int], tile: int, overlap: int, unit: int = 1, context: int = 0
+) -> TilePlan:
     """Cover an image with tiles; sides and offsets become multiples of the unit.
 
     Args:
@@ -224,13 +230,14 @@ def plan_tiles(size: tuple[int, int], tile: int, overlap: int, unit: int = 1) ->
         tile: side of a tile in pixels; rounded up.
         overlap: of neighbouring tiles in pixels; rounded up.
         unit: of :func:`tile_unit`.
+        context: pixels around a tile that the network sees too; rounded up.
 
     Raises:
         CongealError: the overlap is negative or more than half of a tile.
 
     Example:
         >>> plan_tiles((1000, 1000), tile=500, overlap=100, unit=32)
-        TilePlan(size=(1000, 1000), tile=512, overlap=128)
+        TilePlan(size=(1000, 1000), tile=512, overlap=128, context=0)
     """
     if tile < 1 or overlap < 0:
         raise CongealError(
@@ -242,4 +249,4 @@ def plan_tiles(size: tuple[int, int], tile: int, overlap: int, unit: int = 1) ->
             f"expected tiles of at least twice the overlap, got tiles of {tile} pixels that "
             f"overlap by {overlap} (multiples of {unit}, from --tile and --overlap)"
         )
-    return TilePlan(size, tile, overlap)
+    return TilePlan(size, tile, overlap, -(-context // unit) * unit)

@@ -69,7 +69,7 @@ def segment_volume(
     planes: Iterable[NDArray[Any]]
     if isinstance(stack, str | Path):
         pixel_size = read_pixel_size(stack) if pixel_size is None else pixel_size
-        planes = [one.pixels for one in read_pictures(stack, channels)]
+        planes = (one.pixels for one in read_pictures(stack, channels))
     else:
         planes = (as_image(one, channels) for one in stack)
     loaded = as_segmenter(model, device)

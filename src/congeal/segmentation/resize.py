@@ -23,8 +23,8 @@ Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 def resize_result(result: Segmentation, size: tuple[int, int]) -> Segmentation:
     """Resize a result.
 
-    Objects that have no pixel left are dropped, with their scores and classes. Embedding and
-    contours are dropped.
+    Objects that have no pixel left are dropped, with their scores and classes. The embedding is
+    dropped. Contours keep their strengths: the regions between them are resized.
 
     Args:
         result: any size.
@@ -146,11 +146,25 @@ class _Placed:
 def _resize_maps(maps: Maps, size: tuple[int, int]) -> Maps:
     semantic = None if maps.semantic is None else resize_labels(maps.semantic, size)
     probs, boundary = maps.probabilities, maps.boundary
+    contours = None if maps.contours is None else _resize_contours(maps.contours, size)
+    if boundary is not None:
+        drawn = maps.contours is not None and np.array_equal(boundary, maps.contours[2::2, 2::2])
+        thin = contours[2::2, 2::2].copy() if drawn and contours is not None else None
+        boundary = _interpolate(boundary, size) if thin is None else thin
     return Maps(
         None if semantic is None else semantic.astype(np.int64),
         None if probs is None else np.stack([_interpolate(one, size) for one in probs]),
-        None if boundary is None else _interpolate(boundary, size),
+        boundary,
+        contours,
     )
+
+
+def _resize_contours(contours: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    from congeal.grouping.contours import RegionHierarchy, hierarchy_of_contours  # slow to import
+
+    found = hierarchy_of_contours(contours)
+    regions = resize_labels(found.regions, size).astype(np.int64)
+    return RegionHierarchy(regions, found.merges).contours().astype(np.float32)
 
 
 def _interpolate(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

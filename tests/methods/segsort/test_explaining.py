@@ -126,3 +126,18 @@ def test_models_without_an_index_do_not_explain(photo, tmp_path):
     empty = save_model(SegSort(dimensions=4), tmp_path / "empty", card="")
     words = ["segment", empty, photo, "-o", tmp_path / "o2", "-f", "semantic", "--explain"]
     assert "index" in call(*words, code=2)
+
+
+def test_explanations_follow_the_size_of_a_pixel(tmp_path, photo):
+    made = SegSort(dimensions=8, class_names=NAMES, k=3, pixel_size=0.5)
+    made.finish(DrawnDataset("shapes", "train", count=5, size=64))
+    model = save_model(made, tmp_path / "sized", card="")
+    small = np.asarray(Image.open(photo))
+    Image.fromarray(np.kron(small, np.ones((2, 2), np.uint8))).save(tmp_path / "twice.png")
+    words = ("-f", "semantic", "--explain", "--pixel-size", 0.25)
+    call("segment", model, tmp_path / "twice.png", "-o", tmp_path / "out", *words)
+    found = Image.open(tmp_path / "out" / "explanations" / "twice_segments.png")
+    assert found.size == (128, 128)
+    _, segments, _ = explain_image(load(model), small)
+    same = np.asarray(found)[::2, ::2] == segments
+    assert same.mean() > 0.9
