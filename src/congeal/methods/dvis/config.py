@@ -36,6 +36,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "loss.dilation": 8,
         "loss.repulsion_radius": None,
         "loss.jitter": 0.0,
+        "loss.candidate_share": 1.0,
         "decoding.bandwidths": (0.9, 0.4),
         "training.optimizer": "sgd",
         "training.weight_decay": 5e-4,
@@ -47,6 +48,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class DVISNetwork(NetworkSettings):
     """The network of the value map, and the one that verifies candidates."""
 
+    output_stride: int = setting(
+        32, "largest stride of a timm encoder: 8, 16 or 32", unit="px", paper="8"
+    )
     channels: int = setting(1, "C, numbers per pixel", ge=1, paper="1")
     stride: Literal[2, 4] = setting(2, "of the value map", unit="px", paper="4")
     coordinates: Literal["none", "channels", "head"] = setting(
@@ -136,6 +140,12 @@ class DVISLoss(Settings):
     )
     candidates_from: float = setting(
         0.5, "share of a joint training after which candidates are verified", ge=0, le=1
+    )
+    candidate_share: float = setting(
+        0.25,
+        "share of the images that candidates are looked for in during training, which takes time",
+        gt=0,
+        le=1,
     )
     true_candidates: bool = setting(
         True, "true objects join the candidates in training, so that good ones are never lacking"
