@@ -15,6 +15,7 @@ SHORT = {
     "training.seed": 2,
     "network.coordinates": "channels",  # by the head, values start below 0
     "network.verification_width": 8,
+    "loss.candidate_share": 1.0,
     "decoding.foreground_threshold": 0.01,
     "decoding.min_area": 4.0,
     "decoding.min_score": 0.0,
@@ -63,6 +64,7 @@ EFFECTS: dict[str, Effect] = {
     "loss.negative_iou": Trained(0.01, VERIFYING),
     "loss.joint": Trained(False),
     "loss.candidates_from": Trained(0.0),
+    "loss.candidate_share": Trained(0.01, VERIFYING),
     "loss.true_candidates": Trained(False, VERIFYING),
     "loss.jitter": Trained(0.0, VERIFYING),
     "loss.candidates": Trained(1, VERIFYING),

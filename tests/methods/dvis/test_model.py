@@ -130,8 +130,8 @@ def drawn_batch(size=32):
 def test_the_terms_are_those_of_the_functions_by_their_weights(pairs):
     weights = {"binary": 3.0, "permutation": 0.7, "mumford_shah": 0.2, "quantisation": 0.4}
     model = make(
-        pairs=pairs, window=17, centre=3, dilation=4, pair_count=50, repulsion_radius=20,
-        different_weight=2.0,
+        coordinates="none", pairs=pairs, window=17, centre=3, dilation=4, pair_count=50,
+        repulsion_radius=20, different_weight=2.0,
         **{f"{name}_weight": value for name, value in weights.items()},
     ).eval()  # fmt: skip
     batch = drawn_batch()
@@ -196,7 +196,8 @@ def judged_masks(model, progress, monkeypatch):
 
 def test_candidates_are_verified_from_a_share_of_a_joint_training_on(monkeypatch):
     model = make(
-        candidates_from=0.25, coordinates="channels", foreground_threshold=1e-6, min_area=0,
+        candidates_from=0.25, candidate_share=1.0, coordinates="channels",
+        foreground_threshold=1e-6, min_area=0,
         seed=2,
     )  # fmt: skip
     objects = sum(len(torch.unique(labels[labels > 0])) for labels in drawn_batch().labels)
@@ -204,6 +205,15 @@ def test_candidates_are_verified_from_a_share_of_a_joint_training_on(monkeypatch
     assert not model.verified
     assert judged_masks(model, 0.25, monkeypatch) > objects
     assert model.verified
+
+
+def test_candidates_are_looked_for_in_a_share_of_the_images(monkeypatch):
+    model = make(
+        candidates_from=0.25, coordinates="channels", foreground_threshold=1e-6, min_area=0,
+        seed=2, candidate_share=1e-9,
+    )  # fmt: skip
+    objects = sum(len(torch.unique(labels[labels > 0])) for labels in drawn_batch().labels)
+    assert judged_masks(model, 1.0, monkeypatch) == objects
 
 
 def test_a_perfect_mask_and_a_shifted_one_are_told_apart_by_iou_before_any_candidate():

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 
-# Ten steps, the first half without candidates; a checkpoint after every second.
+# Ten steps, the first four without candidates; a checkpoint after every second.
 TRAIN = ["train", "discs", "--method", "dvis", "--epochs", "5", "--batch-size", "2", "--crop", "32"]
 TRAIN += ["--device", "cpu"]
 for setting in (

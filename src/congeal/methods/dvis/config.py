@@ -35,7 +35,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "loss.centre": 8,
         "loss.dilation": 8,
         "loss.repulsion_radius": None,
+        "loss.positive_iou": 0.2,
         "loss.jitter": 0.0,
+        "loss.candidate_share": 1.0,
         "decoding.bandwidths": (0.9, 0.4),
         "training.optimizer": "sgd",
         "training.weight_decay": 5e-4,
@@ -47,6 +49,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class DVISNetwork(NetworkSettings):
     """The network of the value map, and the one that verifies candidates."""
 
+    output_stride: int = setting(
+        32, "largest stride of a timm encoder: 8, 16 or 32", unit="px", paper="8"
+    )
     channels: int = setting(1, "C, numbers per pixel", ge=1, paper="1")
     stride: Literal[2, 4] = setting(2, "of the value map", unit="px", paper="4")
     coordinates: Literal["none", "channels", "head"] = setting(
@@ -124,7 +129,7 @@ class DVISLoss(Settings):
     class_weight: float = setting(10.0, "weight of the cross-entropy of candidates", ge=0)
     iou_weight: float = setting(1.0, "weight of the Huber loss of predicted IoU", ge=0)
     positive_iou: float = setting(
-        0.2, "candidates have a class from this IoU on", gt=0, le=1, paper="0.2"
+        0.5, "candidates have a class from this IoU on", gt=0, le=1, paper="0.2"
     )
     negative_iou: float = setting(
         0.1, "candidates are background up to this IoU", ge=0, le=1, paper="0.1"
@@ -135,7 +140,13 @@ class DVISLoss(Settings):
         "from the start on; false: one after the other, and the encoder does not learn classes",
     )
     candidates_from: float = setting(
-        0.5, "share of a joint training after which candidates are verified", ge=0, le=1
+        0.4, "share of a joint training after which candidates are verified", ge=0, le=1
+    )
+    candidate_share: float = setting(
+        0.25,
+        "share of the images that candidates are looked for in during training, which takes time",
+        gt=0,
+        le=1,
     )
     true_candidates: bool = setting(
         True, "true objects join the candidates in training, so that good ones are never lacking"

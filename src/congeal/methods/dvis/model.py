@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from congeal.data.batch import Batch
 from congeal.data.measures import TrainingSurvey
 from congeal.data.rescale import rescale_image
-from congeal.losses.variational import variational_terms
 from congeal.methods.dvis.candidates import Candidates, find_candidates, suppress
 from congeal.methods.dvis.config import PRESETS, DVISConfig
 from congeal.methods.dvis.examples import draw_candidates, shift_masks, true_masks
+from congeal.methods.dvis.map_losses import map_losses
 from congeal.methods.dvis.network import ValueNetwork, ValueOutput, hold_moments
 from congeal.methods.dvis.paste import Frame, sample_labels
 from congeal.methods.dvis.search import SEARCH_SPACE
@@ -35,8 +35,6 @@ from congeal.randomness import image_generator
 from congeal.segmentation import Segmentation
 
 __all__ = ["DVIS"]
-
-TERMS = ("binary", "permutation", "mumford_shah", "quantisation")
 
 
 class DVIS(Method):
@@ -138,7 +136,7 @@ class DVIS(Method):
         terms: dict[str, Tensor] = {}
         if joint or not verifying:
             labels = sample_labels(batch.get("labels"), self.config.network.stride)
-            terms = self.map_losses(output.values, labels, generator)
+            terms = self.map_losses(output, labels, generator)
         if verifying:
             return terms | self._verification_losses(batch, output, generator)
         if not joint:
@@ -146,30 +144,10 @@ class DVIS(Method):
         return terms | self._verification_losses(batch, output, generator, truth_only=True)
 
     def map_losses(
-        self, values: Tensor, labels: Tensor, generator: torch.Generator | None = None
+        self, output: ValueOutput, labels: Tensor, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """The four weighted terms of values ``(B, C, h, w)`` and labels ``(B, h, w)``."""
-        c = self.config.loss
-        weights = tuple(float(getattr(c, f"{name}_weight")) for name in TERMS)
-        radius = c.repulsion_radius
-        terms = variational_terms(
-            values,
-            labels,
-            weights=weights,  # type: ignore[arg-type]
-            object_margin=c.object_margin,
-            margin=c.margin,
-            theta=c.theta,
-            pairs=c.pairs,
-            window=c.window,
-            centre=c.centre,
-            dilation=c.dilation,
-            count=c.pair_count,
-            different_weight=c.different_weight,
-            repulsion_radius=None if radius is None else radius / self.config.network.stride,
-            generator=generator,
-        )
-        found = {name: getattr(terms, name) for name in TERMS}
-        return {name: weight * found[name] for name, weight in zip(TERMS, weights, strict=True)}
+        """The four weighted terms of a network's output and labels ``(B, h, w)``."""
+        return map_losses(output, labels, self.config.loss, self.config.network.stride, generator)
 
     def _verification_losses(
         self,
@@ -187,7 +165,9 @@ class DVIS(Method):
         found, targets = [], []
         for i, values in enumerate(output.values.detach().relu()):
             chance = image_generator(generator, i)
-            found.append(self._examples(None if truth_only else values, labels[i], chance))
+            share = c.candidate_share if c.true_candidates else 1.0
+            looked = not truth_only and float(torch.rand((), generator=chance)) < share
+            found.append(self._examples(values if looked else None, labels[i], chance))
             targets.append(
                 verification_targets(
                     found[-1],

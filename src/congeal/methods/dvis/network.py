@@ -18,9 +18,9 @@ __all__ = ["PositionHead", "ValueNetwork", "ValueOutput", "hold_moments"]
 FINEST = 8  # px, finest stride of the encoder's features for the verification
 UNIT = 64.0  # px per unit of position in the head
 SLOPE = 10.0  # growth of a value per UNIT: a level of m_2 = 1 every 6 px
-DEPTH = 10.0  # by which background sinks per unit of its logit
-START = 1.25  # of that logit: all pixels sink by 15, at no cost for background
-LEAST = 2.0  # value of an object in the corner, m_1 of the paper
+LEAST = 4.0  # value of an object in the corner, before the network adds to it
+GATE = 1.0  # foreground value from which a pixel has its own value: half of m_1 of the paper
+START = -1.0  # foreground value of all pixels at the start, at no cost for background
 
 
 class ValueOutput(NamedTuple):
@@ -29,10 +29,15 @@ class ValueOutput(NamedTuple):
     Attributes:
         values: ``(B, C, h, w)`` float32, before the final ReLU.
         features: ``(B, F, H / s, W / s)`` for the verification, at stride ``s = feature_stride``.
+        foreground: ``(B, 1, h, w)`` float32, what decides between background and object; None:
+            the values do.
+        grown: ``(B, C, h, w)`` float32, the values as if all pixels were of objects, or None.
     """
 
     values: Tensor
     features: Tensor
+    foreground: Tensor | None = None
+    grown: Tensor | None = None
 
 
 def hold_moments(network: nn.Module) -> None:
@@ -54,15 +59,18 @@ def hold_moments(network: nn.Module) -> None:
 
 
 class PositionHead(nn.Module):
-    """Values that start from where a pixel lies: ``f = h(x) + w . p + 2 - depth softplus(s(x))``.
+    """Values that start from where a pixel lies: ``f = h(x) + w . p + 4`` on objects.
 
     Objects that look alike differ by their position only. Given w . p, the network has to predict
     h = the offset to the object's centre, which a small receptive field shows. The directions w are
     fixed: if they learnt, shrinking them would be the fastest way to make the pixels of an object
-    agree, and all objects would become alike. Background is lowered by s, which does not depend on
-    the position, so the size of the image is not limited. All pixels start below 0, which costs
-    nothing for background, and the loss raises objects; if they started above, background would
-    lower all pixels first. Positions p count from the upper left corner, hence are never negative.
+    agree, and all objects would become alike. Positions p count from the upper left corner, hence
+    are never negative.
+
+    A second output u tells background from objects, so that this does not depend on the position:
+    f = u where u < 1. The binary term sees u, and the pairs see f as if all pixels were open. If
+    one number had to do both, an object far from the corner would be above m_1 while most of its
+    value is still held back, and how much is held back would differ within the object.
 
     Args:
         channels_in: of the decoder's map.
@@ -78,19 +86,32 @@ class PositionHead(nn.Module):
         super().__init__()
         self.stride = stride
         self.direct = nn.Conv2d(channels_in, channels, 1)
-        self.sink = nn.Conv2d(channels_in, 1, 1)
-        nn.init.zeros_(self.sink.weight)
-        nn.init.constant_(self.sink.bias, START)  # type: ignore[arg-type]
+        self.foreground = nn.Conv2d(channels_in, 1, 1)
+        nn.init.constant_(self.foreground.bias, START)  # type: ignore[arg-type]
         self.place = nn.Conv2d(2, channels, 1, bias=False).requires_grad_(False)
         self.place.weight.data = SLOPE * _directions(channels)[..., None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, channels_in, h, w)`` to ``(B, C, h, w)``."""
+        return self.join(*self.parts(x))
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Foreground values ``(B, 1, h, w)``, and values ``(B, C, h, w)`` as if all were open."""
         axes = [torch.arange(n, device=x.device) * (self.stride / UNIT) for n in x.shape[-2:]]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].to(x.dtype)
-        sunk = DEPTH * functional.softplus(self.sink(x))
-        values: Tensor = self.direct(x) + self.place(place) + LEAST - sunk
-        return values
+        grown = self.direct(x).float() + self.place(place).float() + LEAST
+        return self.foreground(x).float(), grown
+
+    @staticmethod
+    def join(foreground: Tensor, grown: Tensor) -> Tensor:
+        """The values of objects and background.
+
+        Example:
+            >>> foreground = torch.tensor([[[[-3.0, 0.5, 2.0]]]])
+            >>> PositionHead.join(foreground, torch.full((1, 1, 1, 3), 7.0)).tolist()
+            [[[[-3.0, 0.5, 7.0]]]]
+        """
+        return torch.where(foreground >= GATE, grown.clamp_min(GATE), foreground)
 
 
 def _directions(count: int) -> Tensor:
@@ -160,8 +181,12 @@ class ValueNetwork(nn.Module):
             image = torch.cat([image, coordinate_channels(image)], 1)
         features = self.body.encoder(image)
         fine = self.body.decoder(features)
-        values = self.body.heads["value"](self.body.refine(fine)).float()
-        return ValueOutput(values, self._joined(features) if self.from_encoder else fine)
+        seen = self._joined(features) if self.from_encoder else fine
+        head, x = self.body.heads["value"], self.body.refine(fine)
+        if not isinstance(head, PositionHead):
+            return ValueOutput(head(x).float(), seen)
+        foreground, grown = head.parts(x)
+        return ValueOutput(head.join(foreground, grown), seen, foreground, grown)
 
     def _joined(self, features: list[Tensor]) -> Tensor:
         chosen = [features[level] for level in self.levels]
