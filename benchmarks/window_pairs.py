@@ -1,6 +1,6 @@
 """Share of a step of DVIS that the pairs of its stratified window take, at 129/8/8.
 
-    python benchmarks/window_pairs.py [--batch 2] [--encoder resnet50] [--quick] [--json FILE]
+    python benchmarks/window_pairs.py [--batch 8] [--encoder resnet50] [--quick] [--json FILE]
 
 The network of the value map goes forward and backward, then the window term does on a map of the
 size that it gives, 65 x 65 and 128 x 128; both take turns. ``ratio`` is the time of the term over
@@ -49,7 +49,7 @@ def measure(model: DVIS, batch: int, side: int, device: str) -> Row:
 def main() -> None:
     chosen = options(
         __doc__ or "",
-        batch=(2, "images"),
+        batch=(8, "images, as in a training"),
         encoder=("resnet50", "of the paper's network"),
         quick=(False, "the smaller map and the compact network only, to see that it runs"),
     )

@@ -146,12 +146,12 @@ def test_a_network_sees_the_same_in_a_tile_wide_enough(layers):
 
 
 class Shortsighted(Bright):
-    """Sees nothing within 170 pixels of the edge of what it is shown."""
+    """Sees nothing within 120 pixels of the edge of what it is shown."""
 
     def segment(self, image):
         labels = super().segment(image).labels.copy()
         near = np.ones(labels.shape, bool)
-        near[170:-170, 170:-170] = False
+        near[120:-120, 120:-120] = False
         labels[near] = 0
         return Segmentation.from_labels(relabel(labels))
 

@@ -133,7 +133,7 @@ def test_explanations_follow_the_size_of_a_pixel(tmp_path, photo):
     made.finish(DrawnDataset("shapes", "train", count=5, size=64))
     model = save_model(made, tmp_path / "sized", card="")
     small = np.asarray(Image.open(photo))
-    Image.fromarray(np.kron(small, np.ones((2, 2), np.uint8))).save(tmp_path / "twice.png")
+    Image.fromarray(small.repeat(2, 0).repeat(2, 1)).save(tmp_path / "twice.png")
     words = ("-f", "semantic", "--explain", "--pixel-size", 0.25)
     call("segment", model, tmp_path / "twice.png", "-o", tmp_path / "out", *words)
     found = Image.open(tmp_path / "out" / "explanations" / "twice_segments.png")
