@@ -58,8 +58,7 @@ class RPENetwork(ObjectNetwork):
 
     classifier: Literal["pooled", "vote"] = setting(
         "pooled",
-        "class of an object, if there are several: from pooled features, or by a vote of its "
-        "pixels",
+        "class of an object: from pooled features, or by a vote of its pixels",
         paper="vote",
     )
 
@@ -123,8 +122,7 @@ class RPEDecoding(Settings):
     )
     score: Literal["foreground", "regressor"] = setting(
         "foreground",
-        "score of an object: mean foreground probability, or IoU predicted by a regressor from "
-        "shape and agreement with the semantic map",
+        "mean foreground probability, or IoU predicted by a regressor from shape and classes",
         adjustable=True,
         paper="regressor",
     )
