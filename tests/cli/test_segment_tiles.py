@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -168,7 +169,12 @@ def test_ctrl_c_drops_the_tiles_that_wait_and_the_same_command_goes_on(environme
     words = [sys.executable, "-m", "congeal.cli", "segment", folder, tmp_path / "noise.png"]
     words += ["-o", tmp_path / "out", "-f", "labels", "--tile", "256", "--overlap", "64"]
     quiet = {"env": environment, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([*words, "--processes", "2"], start_new_session=True, **quiet)
+    process = subprocess.Popen(
+        [*words, "--processes", "2"],
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored in background
+        **quiet,
+    )
     while not list(tmp_path.glob("out/tiles/noise/*/block_*.npz")):
         assert process.poll() is None
         time.sleep(0.02)
