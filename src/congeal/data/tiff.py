@@ -142,7 +142,7 @@ def _planes(path: Path, tiff: Any) -> OnDemand[Raster]:
     read = _plane_reader(series, axis)
     if read is None:
         whole = _read(path, tiff)[1]
-        read = lambda number: whole.take(number, axis)  # noqa: E731
+        read = partial(whole.take, axis=axis)
     else:
         _check_complete(path, series, series.shape[axis])
         _check_colours(path, series.keyframe)

@@ -246,7 +246,7 @@ def _summary(rows: list[Row]) -> list[Row]:
                 "method": method,
                 "score": own[0]["score"],
                 "mean": float(np.mean(values)) if values else math.nan,
-                "+-": half_width(values) if len(own) > 1 else own[0]["+- over images"],
+                "+-": half_width(values) if len(own) > 1 else own[0].get("+- over images"),
                 "seeds": len(own),
                 "updates": round(float(np.mean([row["updates"] for row in own]))),
                 "seconds an image": float(np.mean([row["seconds an image"] for row in own])),

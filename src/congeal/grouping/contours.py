@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import fcluster
+from scipy.cluster.hierarchy import DisjointSet, fcluster
 from scipy.io import savemat
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, label, sobel
 from scipy.spatial import cKDTree
@@ -167,20 +167,14 @@ def hierarchy_of_contours(contours: ArrayLike) -> RegionHierarchy:
 
 def _join_weakest(pairs: Labels, strength: Values, count: int) -> Values:
     """The linkage matrix of joining regions over the weakest edge first."""
-    top = list(range(2 * count - 1))  # the cluster above each, itself where there is none
-    size, merges = [1] * count, list[tuple[float, ...]]()
-
-    def root(one: int) -> int:
-        while top[one] != one:
-            top[one] = one = top[top[one]]
-        return one
-
+    joined, cluster = DisjointSet(range(count)), list(range(count))  # cluster: of each root
+    merges = list[tuple[float, ...]]()
     for at in np.argsort(strength, kind="stable").tolist():
-        low, high = sorted(root(int(one)) for one in pairs[at])
-        if low != high:
-            top[low] = top[high] = count + len(merges)
-            size.append(size[low] + size[high])
-            merges.append((low, high, float(strength[at]), size[-1]))
+        one, other = (joined[int(region)] for region in pairs[at])
+        if joined.merge(one, other):
+            root, low, high = joined[one], *sorted((cluster[one], cluster[other]))
+            cluster[root] = count + len(merges)
+            merges.append((low, high, float(strength[at]), joined.subset_size(root)))
     return np.array(merges, np.float64).reshape(-1, 4)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
 
 from congeal.prediction.blocks import BlockResult, Found, load_block
 from congeal.prediction.tiles import Block, TilePlan, Window
@@ -97,32 +98,6 @@ class Seams:
         }
 
 
-class _Union:
-    """Union-find whose root is the smallest id of a group."""
-
-    def __init__(self) -> None:
-        self.parent: dict[int, int] = {}
-
-    def root(self, one: int) -> int:
-        parent = self.parent
-        while (above := parent.get(one, one)) != one:
-            parent[one] = parent.get(above, above)
-            one = above
-        return one
-
-    def join(self, one: int, other: int) -> None:
-        low, high = sorted((self.root(one), self.root(other)))
-        self.parent.setdefault(low, low)
-        self.parent[high] = low
-
-    def groups(self) -> dict[int, list[int]]:
-        """Members of each group of two or more, by root."""
-        found: dict[int, list[int]] = {}
-        for one in sorted(self.parent):
-            found.setdefault(self.root(one), []).append(one)
-        return found
-
-
 def join_blocks(folder: Path, plan: TilePlan) -> tuple[list[Joined], Seams]:
     """Join the objects of all blocks; sorted by first pixel.
 
@@ -134,7 +109,7 @@ def join_blocks(folder: Path, plan: TilePlan) -> tuple[list[Joined], Seams]:
         CongealError: a file is missing or damaged.
     """
     rows, columns = (tuple(span.core[0] for span in axis[1:]) for axis in plan.axes)
-    union, seams = _Union(), Seams(tiles=len(plan.blocks), rows=rows, columns=columns)
+    union, seams = DisjointSet(), Seams(tiles=len(plan.blocks), rows=rows, columns=columns)
     held: dict[int, BlockResult] = {}
     tables: dict[int, Found] = {}
     for one, other, shared in plan.pairs():
@@ -160,7 +135,7 @@ def _match(
     one: Block,
     other: Block,
     shared: Window,
-    union: _Union,
+    union: DisjointSet,
     seams: Seams,
 ) -> None:
     """Join the objects of two blocks that agree where both trust their pixels."""
@@ -171,7 +146,10 @@ def _match(
         for against in theirs:
             for a, b, iou in _overlaps(layer, against):
                 if iou >= JOIN:
-                    union.join(_unique(one.number, a), _unique(other.number, b))
+                    pair = _unique(one.number, a), _unique(other.number, b)
+                    for member in pair:
+                        union.add(member)
+                    union.merge(*pair)
                 elif iou >= DOUBT:
                     y, x = np.argwhere((layer == a) & (against == b)).mean(0).round().tolist()
                     place = {"y": int(y) + shared.top, "x": int(x) + shared.left}
@@ -195,19 +173,17 @@ def _unique(block: int, local: int) -> int:
     return (block << SHIFT) | local
 
 
-def _settle(tables: dict[int, Found], union: _Union, seams: Seams) -> Iterator[Joined]:
+def _settle(tables: dict[int, Found], union: DisjointSet, seams: Seams) -> Iterator[Joined]:
     """The objects of the image, in no order."""
-    grouped = union.groups()
+    grouped = union.subsets()
     seams.touching += len(grouped)
-    for members in grouped.values():
-        found = _of_group(members, tables)
+    for members in grouped:
+        found = _of_group(sorted(members), tables)
         if found is not None:
             seams.joined += len(found.members) > 1
             yield found
     for number, table in tables.items():
-        alone = np.array(
-            [_unique(number, row + 1) not in union.parent for row in range(len(table))]
-        )
+        alone = np.array([_unique(number, row + 1) not in union for row in range(len(table))])
         alone = alone.astype(bool)
         seams.touching += int((alone & ~table.whole & (table.core_areas > 0)).sum())
         half = ~table.whole & (2 * table.core_areas >= table.areas)

@@ -26,8 +26,8 @@ __all__ = [
     "scores",
     "shapes",
     "train_small",
+    "trained_on_shapes",
 ]
-__all__ += ["trained_on_shapes"]
 
 RANKED = ("apr-dvis", "coco-agnostic")  # protocols that rank objects by score
 CHANNELS = 3  # numbers per pixel: a scalar holds too few objects, see the experiment `capacity`
