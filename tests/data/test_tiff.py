@@ -239,3 +239,32 @@ def test_a_stack_cut_short_is_refused_before_a_plane_is_read(tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[: noise.nbytes * 3 // 4])
     with pytest.raises(CongealError, match="the file is truncated"):
         read_pictures(path)
+
+
+CUT = {
+    "ImageJ": {"imagej": True},
+    "OME": {"ome": True},
+    "compressed": {"compression": "zlib", "metadata": None},
+    "OME, compressed": {"ome": True, "compression": "zlib"},
+    "with a shape, compressed": {"compression": "zlib"},
+}
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("kind", CUT)
+def test_a_stack_cut_between_its_planes_is_not_read_as_fewer_planes(
+    tmp_path: Path, kind: str, share: float
+) -> None:
+    path = tmp_path / "a.tif"
+    noise = RNG.integers(0, 60_000, (12, 32, 40), dtype=np.uint16)
+    tifffile.imwrite(path, noise, photometric="minisblack", **CUT[kind])
+    path.write_bytes(path.read_bytes()[: int(noise.nbytes * share)])
+    with pytest.raises(CongealError, match=r"a\.tif: the file is truncated"):
+        read_pictures(path)
+
+
+def test_one_plane_with_the_description_of_its_stack_is_read(tmp_path: Path) -> None:
+    path, plane = tmp_path / "a.tif", RNG.integers(0, 60_000, (32, 40), dtype=np.uint16)
+    text = "ImageJ=1.53t\nimages=12\nslices=12\n"
+    tifffile.imwrite(path, plane, photometric="minisblack", description=text, metadata=None)
+    np.testing.assert_array_equal(read_pictures(path)[0].pixels[..., 0], plane)

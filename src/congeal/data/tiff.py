@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from congeal.data.memory import check_memory
 from congeal.data.on_demand import OnDemand
 from congeal.data.raster import Raster, apply_orientation
 from congeal.data.sample import Pixels
+from congeal.data.tiff_checks import check_all_pages, check_complete
 from congeal.errors import CongealError
 
 __all__ = ["ADVICE", "count_tiff_pages", "decode_tiff", "decode_tiff_pages", "opened_tiff"]
@@ -26,16 +26,12 @@ ADVICE = (
     "file of its own (ImageJ: Stack to Images)"
 )
 
-_MAX_PIXELS = 2**31
-_COPIES = 3  # of the pixels in memory while they are read
-
 # Values of TIFF 6.0's tag PhotometricInterpretation (262).
 _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR = 0, 3, 5, 6
 _STORED_AS_SHOWN = {0, 1, 2, 3}
 _COLOUR_SPACES = {4: "mask", 5: "CMYK", 6: "YCbCr", 8: "L*a*b*", 9: "L*a*b*", 10: "L*a*b*"}
 _COLOUR_SPACES |= {32803: "raw camera", 32844: "LogL", 32845: "LogLuv", 34892: "raw camera"}
 _JPEG = {6, 7, 33007, 34892}  # of tag Compression (259); the decoder turns YCbCr into RGB
-_PACKED = {5, 8, 32773, 32946, 50000}  # LZW, Deflate, PackBits, Zstandard
 _ALPHA = {1, 2}  # of tag ExtraSamples (338): associated and unassociated
 
 
@@ -144,7 +140,7 @@ def _planes(path: Path, tiff: Any) -> OnDemand[Raster]:
         whole = _read(path, tiff)[1]
         read = partial(whole.take, axis=axis)
     else:
-        _check_complete(path, series, series.shape[axis])
+        check_complete(path, series, series.shape[axis])
         _check_colours(path, series.keyframe)
     return OnDemand(int(series.shape[axis]), partial(_read_plane, path, series, axis, read))
 
@@ -214,7 +210,7 @@ def count_tiff_pages(path: Path) -> int:
 def _read(path: Path, tiff: Any) -> tuple[Any, Pixels]:
     """Read all pixels of the series of pages, after all checks."""
     series = _series(path, tiff)
-    _check_complete(path, series)
+    check_complete(path, series)
     _check_colours(path, series.keyframe)
     pixels: Pixels = np.asarray(series.asarray())
     return series, pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -230,6 +226,7 @@ def _series(path: Path, tiff: Any) -> Any:
     """The series to read; of a single-page OME-TIFF that page, since its XML may differ."""
     if not tiff.pages:
         raise CongealError(f"cannot read {path}: the TIFF has no pages")
+    check_all_pages(path, tiff)
     if len(tiff.pages) == 1 and tiff.is_ome:
         page = tiff.pages.first
         import tifffile
@@ -244,101 +241,6 @@ def _series(path: Path, tiff: Any) -> Any:
     if any(page is not None and page.parent is not tiff for page in series.pages):
         raise CongealError(f"expected one page, {path} is part of a multi-file series; {ADVICE}")
     return series
-
-
-def _check_complete(path: Path, series: Any, parts: int = 1) -> None:
-    """Raise an error for a truncated file, whose missing part tifffile fills with zeros.
-
-    Args:
-        path: of the file.
-        series: to be read.
-        parts: of the series that are read one after another.
-    """
-    page, held = series.keyframe, series.size // parts
-    if series.size < 1 or page.size < 1:
-        raise CongealError(f"cannot read {path}: the image has no pixels {tuple(series.shape)}")
-    if held > _MAX_PIXELS:
-        raise CongealError(f"cannot read {path}: the image is too large; cut it into tiles first")
-    shape = " x ".join(map(str, series.shape))
-    check_memory(_COPIES * held * page.dtype.itemsize, f"{path} ({shape})")
-    size = path.stat().st_size
-    if series.dataoffset is not None and (end := series.dataoffset + series.nbytes) > size:
-        raise CongealError(
-            f"cannot read {path}: the file is truncated ({end} bytes needed, {size} found)"
-        )
-    for each in series.pages:
-        if each is None:
-            raise CongealError(
-                f"cannot read {path}: the file is truncated or damaged (missing page)"
-            )
-        offsets, counts = each.dataoffsets, each.databytecounts
-        for offset, count in zip(offsets, counts, strict=False):
-            if offset + count > size:
-                need = f"{offset + count} bytes needed, {size} found"
-                raise CongealError(f"cannot read {path}: the file is truncated ({need})")
-        if not _is_contiguous(series):
-            _check_pieces(path, page, offsets, counts)
-
-
-def _is_contiguous(series: Any) -> bool:
-    """Whether pages are stored contiguously and only the first has tags (large ImageJ stacks)."""
-    return series.dataoffset is not None and len(series.pages) != 1
-
-
-def _check_pieces(path: Path, page: Any, offsets: Any, counts: Any) -> None:
-    """Check that the number and lengths of strips or tiles match width and height."""
-    kind = "tiles" if page.is_tiled else "strips"
-    need = math.prod(page.chunked)
-    tag = page.tags.get(324 if page.is_tiled else 273)  # tifffile drops surplus offsets
-    stated = len(offsets) if tag is None else int(tag.count)
-    found = sum(offset > 0 < count for offset, count in zip(offsets, counts, strict=False))
-    if stated != need or found != need:
-        found = min(found, stated) if stated < need else stated
-        raise CongealError(
-            f"cannot read {path}: the file is damaged ({found} {kind}, its size needs {need})"
-        )
-    if page.compression == 1:
-        _check_lengths(path, page, counts, kind)
-    rows = page.tags.valueof(278, 0)  # RowsPerStrip; tifffile's attribute is clipped to the height
-    if page.compression in _PACKED and kind == "strips" and rows > page.imagelength:
-        _check_packed(path, page, offsets, counts)
-
-
-def _check_lengths(path: Path, page: Any, counts: Any, kind: str) -> None:
-    """Check the byte counts of uncompressed strips against their number of rows."""
-    row = _row_bytes(page)
-    if page.is_tiled or page.is_subsampled or page.imagedepth > 1:
-        return  # the decoder itself requires complete tiles
-    step = min(page.rowsperstrip, page.imagelength)
-    last = page.imagelength - (math.ceil(page.imagelength / step) - 1) * step
-    single = len(counts) == (1 if page.planarconfig == 1 else page.samplesperpixel)
-    for number, count in enumerate(counts, start=1):
-        ends = number % math.ceil(page.imagelength / step) == 0
-        rows = last if ends else step
-        # The last strip may be padded to the length of the others.
-        padded = ends and not single and count == step * row
-        if not (rows * row <= count < rows * row + max(row, 4) or padded):
-            reason = f"{kind[:-1]} {number} has {count} bytes, its size needs {rows * row}"
-            raise CongealError(f"cannot read {path}: the file is damaged ({reason})")
-
-
-def _check_packed(path: Path, page: Any, offsets: Any, counts: Any) -> None:
-    """Raise an error for a strip with more rows than the image, which tifffile would drop."""
-    import tifffile
-
-    need = page.imagelength * _row_bytes(page)
-    with path.open("rb") as stream:
-        for offset, count in zip(offsets, counts, strict=True):
-            stream.seek(offset)
-            size = len(tifffile.TIFF.DECOMPRESSORS[page.compression](stream.read(count)))
-            if size >= need + _row_bytes(page):
-                reason = f"{size} bytes of pixels, its size needs {need}"
-                raise CongealError(f"cannot read {path}: the file is damaged ({reason})")
-
-
-def _row_bytes(page: Any) -> int:
-    samples = page.samplesperpixel if page.planarconfig == 1 else 1
-    return int(page.imagewidth * samples * page.bitspersample + 7) // 8
 
 
 def _check_colours(path: Path, page: Any) -> None:

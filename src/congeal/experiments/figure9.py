@@ -68,8 +68,8 @@ class Figure9:
     training: Mapping[str, Any] = field(
         default_factory=lambda: {
             "epochs": 10,
-            "steps_per_epoch": 200,
-            "batch_size": 8,
+            "steps_per_epoch": 400,
+            "batch_size": 4,
             "crop": 192,
             "validation_share": 0.02,
             "network.encoder": "tf_efficientnet_lite0",

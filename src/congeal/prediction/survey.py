@@ -6,7 +6,7 @@ image. The windows do not depend on the tile size, so neither do the statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from congeal.data.intensity import intensity_bounds
-from congeal.methods.maps import ImageStatistics, MapPrediction
+from congeal.methods.maps import ImageStatistics
 from congeal.methods.method import Method
 from congeal.methods.object_size import object_magnification
 from congeal.prediction.tiles import Block, plan_tiles, tile_unit
@@ -25,7 +25,7 @@ WINDOW, OVERLAP = 1024, 256  # pixels
 LEAST, MOST = 4, 16  # non-empty windows that are measured
 ENOUGH = 1000  # objects, after which no further window is measured
 
-Areas = NDArray[np.int64]
+Areas = NDArray[Any]
 
 
 def measure_statistics(model: Method, image: Any) -> ImageStatistics:
@@ -45,14 +45,13 @@ def measure_statistics(model: Method, image: Any) -> ImageStatistics:
     """
     sample = image if isinstance(image, np.ndarray) else image.sampled()
     plain = ImageStatistics(intensity_bounds(sample, *model.percentiles))
-    known = _with_typical_area(model, image, plain)
-    if not model.min_object_area:
-        return known
-    areas = _survey(model, image, known, lambda maps, window: model.object_areas(maps))
-    larger = object_magnification(areas, model.min_object_area, model.scale)
-    if larger == 1:
-        return known
-    return _with_typical_area(model, image, replace(plain, magnification=larger))
+    grouped, estimated = _survey(model, image, plain)
+    if model.min_object_area:
+        larger = object_magnification(estimated, model.min_object_area, model.scale)
+        if larger != 1:
+            plain = replace(plain, magnification=larger)
+            grouped, _ = _survey(model, image, plain)
+    return replace(plain, typical_area=float(np.median(grouped))) if len(grouped) else plain
 
 
 def is_empty(pixels: NDArray[Any]) -> bool:
@@ -67,31 +66,27 @@ def is_empty(pixels: NDArray[Any]) -> bool:
     return not bool(pixels.any())
 
 
-def _with_typical_area(model: Method, image: Any, known: ImageStatistics) -> ImageStatistics:
-    def read(maps: MapPrediction, window: Block) -> Areas | None:
+def _survey(model: Method, image: Any, known: ImageStatistics) -> tuple[Areas, Areas]:
+    """Areas of the objects in some windows, ``(N,)`` after grouping and ``(M,)`` estimated before.
+
+    Areas that the model does not use are left out.
+    """
+    grouped, estimated = list[Areas](), list[Areas]()
+    for number, (window, pixels) in enumerate(_windows(model, image), 1):
+        maps = model.predict_maps(pixels, known)
         labels = model.comparable_labels(maps)
-        return None if labels is None else _owned_areas(labels, window)
-
-    areas = _survey(model, image, known, read)
-    return replace(known, typical_area=float(np.median(areas))) if len(areas) else known
-
-
-def _survey(
-    model: Method,
-    image: Any,
-    known: ImageStatistics,
-    read: Callable[[MapPrediction, Block], NDArray[Any] | None],
-) -> Areas:
-    """Areas `(N,)` of the objects in some windows of an image."""
-    found: list[Areas] = []
-    for window, pixels in _windows(model, image):
-        areas = read(model.predict_maps(pixels, known), window)
-        if areas is None:
+        if labels is not None:
+            grouped.append(_owned_areas(labels, window))
+        if model.min_object_area:
+            estimated.append(model.object_areas(maps))
+        used = [sum(map(len, areas)) for areas in (grouped, estimated) if areas]
+        if not used or number >= MOST or (number >= LEAST and min(used) >= ENOUGH):
             break
-        found.append(areas)
-        if len(found) >= MOST or (len(found) >= LEAST and sum(map(len, found)) >= ENOUGH):
-            break
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+    return _joined(grouped), _joined(estimated)
+
+
+def _joined(areas: list[Areas]) -> Areas:
+    return np.concatenate(areas) if areas else np.zeros(0, np.int64)
 
 
 def _windows(model: Method, image: Any) -> Iterator[tuple[Block, NDArray[Any]]]:
