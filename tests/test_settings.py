@@ -110,6 +110,19 @@ def test_what_does_not_fit_is_told_in_one_line(settings, said):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [("0.5,1", (0.5, 1)), ("0.5, 1, 2", (0.5, 1, 2)), (3, (3,)), ("3", (3,)), ([1, 2], (1, 2))],
+)
+def test_a_list_needs_no_brackets(given, sizes):
+    assert Config.from_settings({"sizes": given}).decoding.sizes == sizes
+
+
+def test_what_is_no_list_of_numbers_is_told():
+    with pytest.raises(CongealError, match=r"decoding.sizes.1: .* valid number.*, got 'x'"):
+        Config.from_settings({"sizes": "1,x"})
+
+
 def test_of_a_long_value_no_more_than_its_start_is_repeated():
     with pytest.raises(CongealError) as caught:
         Config.from_settings({"margin": "x" * 10_000})

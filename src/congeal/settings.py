@@ -13,7 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 from congeal.errors import CongealError, quoted, unknown
@@ -90,6 +97,13 @@ class Settings(BaseModel):
 
     renamed: ClassVar[Mapping[str, str]] = {}
     """Setting names of earlier versions, mapped to their current paths."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _listed(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read ``0.5,1`` or a single value as a list where only a list is valid."""
+        name = info.field_name or ""
+        return _as_list(value) if _is_list(cls.model_fields[name].annotation) else value
 
     @classmethod
     def leaves(cls) -> dict[str, Leaf]:
@@ -215,6 +229,21 @@ def _kind(annotation: Any) -> str:
         return "options"
     names = {int: "int", float: "float", str: "text", bool: "true | false"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether only lists are valid, or None."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+    else:
+        parts = [annotation]
+    return all(typing.get_origin(part) is tuple for part in parts)
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _flat(

@@ -21,8 +21,11 @@ class Task:
         name: such as ``"instances"``.
         target: the map of a :class:`congeal.data.Batch` that training needs.
         output: the part of a :class:`congeal.Segmentation` that the task predicts.
-        protocol: evaluation protocol: the default of ``congeal evaluate``, which the dataset may
-            override, and the one of validation, early stopping and tuning.
+        file: default format of ``congeal segment`` beside the overlay.
+        protocol: evaluation protocol: the default of ``congeal evaluate``, and the one of
+            validation, early stopping and tuning.
+        own_protocol: whether ``congeal evaluate`` takes this protocol on all datasets; else a
+            dataset with a protocol of its own for this output comes first.
         headline: scores of that protocol; validation, early stopping and tuning maximise its mean.
         score: name of that mean, as shown.
         protocol_settings: settings of the protocol in validation.
@@ -32,11 +35,13 @@ class Task:
     name: str
     target: Literal["labels", "semantic", "boundaries"]
     output: Literal["objects", "semantic", "boundary"]
+    file: str
     protocol: str
     headline: tuple[str, ...]
     score: str
     protocol_settings: Mapping[str, Any]
     description: str
+    own_protocol: bool = False
 
 
 TASKS: dict[str, Task] = {
@@ -46,6 +51,7 @@ TASKS: dict[str, Task] = {
             "instances",
             target="labels",
             output="objects",
+            file="labels",
             protocol="matching",
             headline=("matching_ap@0.5", "matching_ap@0.7"),
             score="mean AP at .5 and .7",
@@ -56,6 +62,7 @@ TASKS: dict[str, Task] = {
             "semantic",
             target="semantic",
             output="semantic",
+            file="semantic",
             protocol="miou",
             headline=("miou",),
             score="mIoU",
@@ -66,6 +73,7 @@ TASKS: dict[str, Task] = {
             "boundaries",
             target="boundaries",
             output="boundary",
+            file="boundary",
             protocol="bsds-boundaries",
             headline=("ods",),
             score="ODS",
@@ -76,11 +84,13 @@ TASKS: dict[str, Task] = {
             "proposals",
             target="labels",
             output="objects",
+            file="coco",  # a label map hides what overlaps
             protocol="proposals",
             headline=("ar@100",),
             score="AR at 100",
             protocol_settings={},
             description="class-agnostic object proposals: ranked masks that may overlap",
+            own_protocol=True,
         ),
     )
 }

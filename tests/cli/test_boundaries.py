@@ -55,6 +55,10 @@ def test_boundaries_are_trained_segmented_and_scored(berkeley, tmp_path, run, sa
     with Image.open(pictures[0]) as picture:
         assert picture.mode.startswith("I")  # 16 bit
         assert picture.size == (64, 64)
+    words = ["segment", model, berkeley / "images/test", "-o", tmp_path / "scales"]
+    assert run(*words, "--set", "decoding.scales=0.5,1").exit_code == 0
+    averaged = tmp_path / "scales" / pictures[0].name
+    assert averaged.read_bytes() != pictures[0].read_bytes()
     scored = said("evaluate", model, berkeley, "--quick", "-o", tmp_path / "scored")
     assert scored["protocol"] == "bsds-boundaries"
     page = (tmp_path / "scored" / "report.html").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -66,6 +67,8 @@ def parse_channels(text: str | None) -> list[int] | None:
 def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     """Parse ``NAME=VALUE``; values are JSON (numbers, lists, true, false, null) or else text.
 
+    Lists of numbers need no brackets: ``scales=0.5,1``.
+
     Args:
         texts: values of the option.
         option: name of the option, for errors.
@@ -94,7 +97,7 @@ def parse_settings(texts: Sequence[str] | None, option: str = "--set") -> dict[s
 
 
 def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # not JSON, too many digits, or nested too deeply
-        return text
+    for written in (text, f"[{text}]") if "," in text else (text,):
+        with suppress(ValueError, RecursionError):  # no JSON, too many digits, or too deep
+            return json.loads(written)
+    return text

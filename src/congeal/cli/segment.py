@@ -53,7 +53,7 @@ _Format: TypeAlias = Annotated[
         help="Output format: labels, tiff, overlay, coco, csv, rois (Fiji), geojson "
         "(QuPath), semantic, boundary, probabilities, ucm (contour map), or cityscapes (for its "
         "benchmark); depends on the model. Repeat for several. Default: overlay, and labels, "
-        "semantic or boundary.",
+        "semantic, boundary or (proposals) coco.",
         metavar="NAME",
     ),
 ]

@@ -170,9 +170,11 @@ def evaluate(
 
 
 def _protocol_of_task(task: Task | None, dataset: Dataset) -> Protocol | None:
-    """The protocol of a model's task if the model cannot be scored by that of the dataset."""
+    """The protocol of a model's task, unless that of the dataset comes first and applies."""
     named = PROTOCOLS.get(dataset.protocol)
-    if task is None or named is None or named.truth in _COMPARABLE[task.output]:
+    if task is None or named is None:
+        return None
+    if named.truth in _COMPARABLE[task.output] and not task.own_protocol:
         return None
     return PROTOCOLS[task.protocol]
 

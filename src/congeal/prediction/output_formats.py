@@ -56,8 +56,7 @@ def _default_formats(model: Model) -> tuple[str, str]:
         task = TASKS.get(str(read_config(locate(model)).settings.get("task")))
     else:
         task = getattr(model, "task", None)
-    output = task.output if isinstance(task, Task) else "objects"
-    return {"objects": "labels"}.get(output, output), "overlay"
+    return task.file if isinstance(task, Task) else "labels", "overlay"
 
 
 def _checked(formats: Sequence[str]) -> tuple[str, ...]:
