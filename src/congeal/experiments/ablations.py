@@ -273,9 +273,11 @@ def _claims(rows: list[Row]) -> list[Claim]:
 def _draw(means: Mapping[tuple[str, float], tuple[float, float]]) -> Figure:
     with house_style():
         figure = new_figure(10.4, 5.6, "Choices of RPE on drawn digits")
+        highest = max(mean + np.nan_to_num(half) for mean, half in means.values())
         for axes, choice in zip(figure.subplots(2, 3, sharey=True).flat, ABLATIONS, strict=True):
             own = {value: score for (name, value), score in means.items() if name == choice}
             _draw_choice(axes, choice, own)
+            axes.set_ylim(0, min(1.0, 1.1 * highest) or 1.0)
     return figure
 
 
@@ -286,6 +288,6 @@ def _draw_choice(axes: Axes, choice: str, own: Mapping[float, tuple[float, float
     axes.errorbar(places, values, yerr=halves, fmt="o-", color=LINES[0], capsize=3)
     names = [f"{value:g}" + (" *" if value == base else "") for value in own]
     axes.set_xticks(list(places), names)
-    axes.set(xlabel=f"{choice} (* base)", ylim=(0, 1))
+    axes.set(xlabel=f"{choice} (* base)")
     if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
         axes.set_ylabel("AP at IoU .5")
