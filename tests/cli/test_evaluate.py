@@ -194,4 +194,5 @@ def test_segment_writes_the_maps_a_model_gives_and_tells_those_it_does_not(
         assert sorted(np.unique(picture)) == [0, 1, 2, 3, 4]
     with Image.open(desk / "out" / "cell3_boundary.png") as picture:
         assert sorted(np.unique(picture)) == [0, 65_535]
-    assert "a label map needs objects" in run(*words, "-f", "labels").output.replace("\n", " ")
+    told = run(*words, "-f", "labels").output.replace("\n", " ")
+    assert "boundary or ucm for this model, got labels, which needs objects" in told

@@ -74,7 +74,14 @@ def test_maps_and_benchmark_files_are_written_by_their_names(run, everything, de
 
 
 def test_a_format_that_the_model_gives_nothing_for_is_told_in_one_line(run, model, desk):
-    result = run("segment", model, "photos/images/cell1.png", "-o", "out", "-f", "ucm")
-    assert result.exit_code == 1
+    result = run("segment", model, "photos/images", "-o", "out", "-f", "labels", "-f", "ucm")
+    assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert "expected a result with a boundary map" in line
+    assert line.endswith("for this model, got ucm, which needs a boundary map")
+    assert [path.name for path in (desk / "out").iterdir()] == ["congeal.jsonl"]
+
+
+def test_after_a_format_that_did_not_fit_the_folder_takes_the_right_one(run, model, desk):
+    assert run("segment", model, "photos/images", "-o", "out", "-f", "boundary").exit_code == 2
+    assert run("segment", model, "photos/images", "-o", "out").exit_code == 0
+    assert len(list((desk / "out").glob("*_labels.png"))) == 4

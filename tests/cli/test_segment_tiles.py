@@ -205,3 +205,11 @@ def wait_until_nobody_is_left(group):
         except ProcessLookupError:
             return
         time.sleep(0.02)
+
+
+def test_tiles_smaller_than_the_objects_are_refused(run, tmp_path):
+    photo = tmp_path / "scene.png"
+    Image.fromarray(discs(96, 96)[..., 0]).save(photo)
+    told = run("segment", "nuclei", photo, "-o", tmp_path / "out", "--tile", "8")
+    assert told.exit_code != 0
+    assert "expected tiles larger than the objects" in told.output.replace("\n", " ")

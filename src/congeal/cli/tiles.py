@@ -42,7 +42,7 @@ Overlap: TypeAlias = Annotated[
     typer.Option(
         "--overlap",
         help="Overlap of neighbouring tiles in pixels, more than the diameter of most objects. "
-        "Default: four times the median diameter, at least 256.",
+        "Default: four times the median diameter, at least 256, at most half a tile.",
         metavar="PX",
         rich_help_panel=LARGE,
     ),
@@ -173,6 +173,5 @@ def refuse_zarr(images: list[str], plane: str | None, axes: str | None) -> None:
 
     zarr = next((image for image in images if is_zarr(image)), None)
     if zarr is not None or plane or axes:
-        raise CongealError(
-            f"expected --output NAME.zarr for {zarr or 'the Zarr image of --plane and --axes'}"
-        )
+        reason = f"for {zarr}" if zarr else f"with {'--plane' if plane else '--axes'}"
+        raise CongealError(f"expected --output NAME.zarr {reason}")

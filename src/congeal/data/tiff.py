@@ -129,8 +129,7 @@ def _planes(path: Path, tiff: Any) -> OnDemand[Raster]:
     series = _series(path, tiff)
     axes, stacked = str(series.axes), _stacked(series)
     if len(stacked) > 1:
-        names = " and ".join(axes[axis] for axis in stacked)
-        raise CongealError(f"expected a stack along one axis, {path} has {names}; split it")
+        raise _several_axes(path, [axes[axis] for axis in stacked])
     if not stacked:
         series, pixels = _read(path, tiff)
         return OnDemand(1, lambda _: _raster(series.keyframe, _plane(path, pixels, axes)))
@@ -204,7 +203,8 @@ def count_tiff_pages(path: Path) -> int:
     """
     with opened_tiff(path) as tiff:
         series = _series(path, tiff)
-        return math.prod(series.shape[axis] for axis in _stacked(series))
+        stacked = _stacked(series)
+        return int(series.shape[stacked[0]]) if len(stacked) == 1 else 1
 
 
 def _read(path: Path, tiff: Any) -> tuple[Any, Pixels]:
@@ -270,7 +270,14 @@ def _plane(path: Path, pixels: Pixels, axes: str) -> Pixels:
     if axes in {"SYX", "CYX"}:
         return np.moveaxis(pixels, 0, -1)
     shape = " x ".join(map(str, pixels.shape))
+    if len(stacked := [axis for axis in axes if axis not in "YXSC"]) > 1:
+        raise _several_axes(path, stacked)
     raise CongealError(f"expected one page, {path} is a stack ({axes} {shape}); {ADVICE}")
+
+
+def _several_axes(path: Path, axes: Sequence[str]) -> CongealError:
+    names = " and ".join(axes)
+    return CongealError(f"expected a stack along one axis, {path} has {names}; split it")
 
 
 def _raster(page: Any, pixels: Pixels) -> Raster:

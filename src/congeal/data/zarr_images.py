@@ -185,6 +185,8 @@ def open_array(path: Path, labels: bool = False) -> tuple[Any, str, Sizes]:
     """
     import zarr
 
+    if path.is_dir() and not is_zarr(path):
+        raise CongealError(f"expected one Zarr or TIFF, got the folder {path}")
     try:
         if not is_zarr(path):
             return _open_tiff(path)

@@ -44,7 +44,7 @@ def make_page(found: Scores) -> Report:
         >>> "Scores" in make_page(Scores("a", "test", "m", "matching", (0.5,), scores, [])).html()
         True
     """
-    report = Report(found.title, found.counts)
+    report = Report(found.title, ", ".join([found.counts, *found.notes]))
     report.add_heading("Scores").add_scores(_headline(found)).add_table(found.rows())
     if found.thresholds and found.class_rows():
         report.add_table(found.class_rows(), f"Each class at IoU {found.thresholds[0]:g}")

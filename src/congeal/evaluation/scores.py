@@ -66,11 +66,11 @@ class Scores:
 
     @property
     def counts(self) -> str:
-        """Numbers of images and objects, time per image, and notes in one line."""
+        """Numbers of images and objects, and time per image, in one line."""
         numbers = self.metrics
         names = {"images": "images", "objects": "objects", "predicted": "predicted"}
         parts = [f"{numbers[key]:.0f} {name}" for key, name in names.items() if key in numbers]
-        return ", ".join([*parts, f"{numbers['seconds_per_image']:.2g} s per image", *self.notes])
+        return ", ".join([*parts, f"{numbers['seconds_per_image']:.2g} s per image"])
 
     def rows(self) -> list[dict[str, Any]]:
         """Table rows: one per IoU threshold with the scores of ``COLUMNS``, or one per score."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from congeal.data.intensity import Bounds, scale_intensity
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 from congeal.methods.sections import ImageSettings
 
-__all__ = ["apply_gamma", "evaluation_mode", "network_input", "pad_to"]
+__all__ = ["apply_gamma", "as_array", "evaluation_mode", "network_input", "pad_to"]
 
 _LOCK = threading.Lock()
 _PREDICTING: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # number of threads by model
@@ -58,6 +60,20 @@ def _leave(model: nn.Module) -> None:
         if not _PREDICTING[model]:
             del _PREDICTING[model]
             model.train()
+
+
+def as_array(image: Any) -> NDArray[Any]:
+    """An image as an array.
+
+    Raises:
+        CongealError: it is the name of a file.
+    """
+    if isinstance(image, str | PathLike):
+        raise CongealError(
+            f"expected an array (H, W) or (H, W, C), got {quoted(image)}; congeal.segment reads "
+            "files"
+        )
+    return np.asarray(image)
 
 
 def apply_gamma(image: Tensor, gamma: float) -> Tensor:

@@ -20,7 +20,7 @@ from congeal.data.measures import TrainingSurvey
 from congeal.data.sample import Dataset
 from congeal.errors import CongealError
 from congeal.methods.configured import Configured
-from congeal.methods.image import evaluation_mode
+from congeal.methods.image import as_array, evaluation_mode
 from congeal.methods.maps import ImageStatistics, MapPrediction
 from congeal.methods.stage import Stage
 from congeal.segmentation import Segmentation
@@ -232,6 +232,7 @@ class Method(Configured, ABC):
         Raises:
             CongealError: the array is no image, or has another number of channels.
         """
+        image = as_array(image)
         with torch.inference_mode(), evaluation_mode(self):
             if statistics is None:
                 return self.compute_maps(image)

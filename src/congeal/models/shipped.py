@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from congeal.errors import CongealError, unknown
+from congeal.errors import CongealError, quoted, unknown
 from congeal.models.config import CONFIG, WEIGHTS, read_config
 
 __all__ = ["DEFAULT_MODEL", "SHIPPED", "ModelInfo", "describe", "list_models", "locate"]
@@ -121,6 +122,8 @@ def locate(where: str | Path) -> Path:
         ...
         congeal.errors.CongealError: expected a model folder at no/such/model, found nothing
     """
+    if not isinstance(where, str | PathLike):
+        raise CongealError(f"expected the folder or name of a model, got {quoted(where)}")
     path = Path(where)
     if path.name in {WEIGHTS, CONFIG} and path.is_file():
         return path.parent

@@ -19,7 +19,7 @@ from congeal.prediction.combined_files import write_combined
 from congeal.prediction.executors import choose_executor
 from congeal.prediction.lazy_model import LazyModel
 from congeal.prediction.outcome import FileOutcome, SegmentRun
-from congeal.prediction.output_formats import choose_formats
+from congeal.prediction.output_formats import UnsuitableFormat, choose_formats, fitting_formats
 from congeal.prediction.provenance import OTHER_FOLDER, OVERWRITE_OR_MOVE, MixedResults, Provenance
 from congeal.prediction.reading import Pages, Reading, list_pages
 from congeal.prediction.record import RECORD, Record, assign_names, list_results, listed_files
@@ -327,7 +327,8 @@ class _Task:
         """Write the files. The record lists them first, so a killed run leaves no unlisted file."""
         entry = self.record.entry(path)
         wanted, known = self._wanted(entry, name), listed_files(self.record.folder, entry)
-        planned = {kind: f"{name}{_ending(kind, found.result)}" for kind in wanted}
+        fit = fitting_formats(found.result, self.how.kinds, wanted)
+        planned = {k: f"{name}{_ending(k, found.result)}" for k in fit if k in wanted}
         modified = _modified(self.pages.file(path))
         facts = {"name": name, **self.provenance.facts(), "modified": modified}
         if self.how.seam_report or (entry or {}).get("seams"):
@@ -384,6 +385,8 @@ def _modified(path: Path) -> int | None:
 
 def _stops_everything(error: CongealError) -> bool:
     """Whether writing would fail for the next image too, as on a full disk."""
+    if isinstance(error, UnsuitableFormat):
+        return True
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno != errno.ENAMETOOLONG
 

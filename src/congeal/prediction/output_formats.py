@@ -10,10 +10,16 @@ from congeal.models.config import read_config
 from congeal.models.shipped import locate
 from congeal.prediction.single import Model
 from congeal.prediction.volume import VOLUME_FORMATS, check_volume_formats
-from congeal.segmentation.formats import FORMATS
+from congeal.segmentation import Segmentation
+from congeal.segmentation.formats import FORMATS, missing_part
+from congeal.segmentation.volume import Volume
 from congeal.tasks import TASKS, Task
 
-__all__ = ["choose_formats"]
+__all__ = ["UnsuitableFormat", "choose_formats", "fitting_formats"]
+
+
+class UnsuitableFormat(CongealError):  # noqa: N818 -- as its base says, it is one
+    """A format that the results of the model cannot be written in, whatever the image."""
 
 
 def choose_formats(
@@ -48,6 +54,37 @@ def choose_formats(
         if seam_report:
             raise CongealError("expected images for --seam-report (seam_report=), got a volume")
     return kinds
+
+
+def fitting_formats(
+    result: Segmentation | Volume, asked: Sequence[str], earlier: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The formats to write for a result, each once: all that are asked for, and earlier ones.
+
+    Args:
+        result: of an image or volume.
+        asked: formats of this run.
+        earlier: formats that another run began to write; left out if the result does not fit.
+
+    Raises:
+        UnsuitableFormat: a format asked for needs something that the result does not have.
+
+    Example:
+        >>> import numpy as np
+        >>> from congeal import Segmentation
+        >>> fitting_formats(Segmentation.from_labels(np.eye(3, dtype=int)), ["csv"], ["boundary"])
+        ('csv',)
+    """
+    if isinstance(result, Volume):
+        return tuple(dict.fromkeys((*asked, *earlier)))
+    fit = [name for name in FORMATS if not missing_part(result, name)]
+    for name in asked:
+        if name not in fit:
+            raise UnsuitableFormat(
+                f"expected --format (formats=) {' or '.join([', '.join(fit[:-1]), fit[-1]])} for "
+                f"this model, got {name}, which needs {missing_part(result, name)}"
+            )
+    return tuple(dict.fromkeys((*asked, *(name for name in earlier if name in fit))))
 
 
 def _default_formats(model: Model) -> tuple[str, str]:

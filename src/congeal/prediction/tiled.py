@@ -90,7 +90,13 @@ class Tiling:
         if self.overlap is not None:
             return plan_tiles(size, side, self.overlap, unit), statistics
         area = 0.0 if statistics is None else statistics.typical_area
-        least = max(OVERLAP / shown, DIAMETERS * math.sqrt(4 * area / math.pi))
+        diameter = math.sqrt(4 * area / math.pi)
+        if self.tile is not None and self.tile < diameter:
+            raise CongealError(
+                f"expected tiles larger than the objects, whose median diameter is {diameter:.0f} "
+                f"pixels, for --tile (tile= in Python), got {self.tile}"
+            )
+        least = max(OVERLAP / shown, DIAMETERS * diameter)
         reach = REACH / shown if side * shown < AMPLE else 0.0
         side, overlap, context = _fit(side, math.ceil(least), reach, unit, self.tile is not None)
         return plan_tiles(size, side, overlap, unit, context), statistics

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from congeal.data.images import read_pictures
@@ -65,6 +66,9 @@ def segment_volume(
         >>> segment_volume(congeal.load("nuclei"), np.zeros((3, 20, 30), np.uint8))
         Volume(3 x 20 x 30, 0 objects)
     """
+    if isinstance(stack, np.ndarray) and stack.ndim not in (3, 4):
+        shape = tuple(stack.shape)
+        raise CongealError(f"expected a volume (Z, Y, X) or (Z, Y, X, C), got shape {shape}")
     channels = stored_channels(model)
     planes: Iterable[NDArray[Any]]
     if isinstance(stack, str | Path):

@@ -17,7 +17,7 @@ from congeal.errors import CongealError, unknown
 from congeal.figures.colour import RGB, overlay
 from congeal.figures.maps import class_colours
 from congeal.files import atomic_path, write_json
-from congeal.segmentation.cityscapes import save_cityscapes
+from congeal.segmentation.cityscapes import NUMBERS, save_cityscapes
 from congeal.segmentation.coco import coco_document
 from congeal.segmentation.contents import Contents
 from congeal.segmentation.drawing import draw
@@ -25,7 +25,7 @@ from congeal.segmentation.measure import columns_of, measure
 from congeal.segmentation.outlines import save_geojson, save_rois
 from congeal.segmentation.scale import Scale
 
-__all__ = ["FORMATS", "find_output", "write_table"]
+__all__ = ["FORMATS", "find_output", "missing_part", "write_table"]
 
 FORMATS = {
     "labels": "_labels.png",
@@ -52,6 +52,12 @@ MAPS = ("semantic", "boundary", "probabilities", "ucm")
 MAP_OF = {"ucm": "boundary"}
 """Formats computed from a map of another name, with that map."""
 
+_PARTS = {
+    "semantic": "a semantic map",
+    "boundary": "a boundary map",
+    "probabilities": "probabilities",
+}
+
 MAP_ENDINGS = tuple(FORMATS[name] for name in MAPS)
 LABEL_ENDINGS = (".png", ".tif", ".tiff")
 MAX_OVERLAY_PIXELS = 2**24  # drawing takes 60 bytes per pixel
@@ -74,6 +80,23 @@ def find_output(folder: str | Path, stem: str, name: str) -> Path | None:
     suffixes = [FORMATS[name]] + ([FORMATS["tiff"]] if name == "labels" else [])
     paths = [Path(folder) / f"{stem}{suffix}" for suffix in suffixes]
     return next((path for path in paths if path.is_file()), None)
+
+
+def missing_part(result: Contents, name: str) -> str:
+    """What a result lacks to be written in a format, such as ``objects``; empty if nothing.
+
+    Example:
+        >>> from congeal import Segmentation
+        >>> missing_part(Segmentation.from_labels(np.eye(3, dtype=int)), "boundary")
+        'a boundary map'
+    """
+    if name == "overlay":
+        return ""
+    if name not in MAPS:
+        classes = name != "cityscapes" or any(one in NUMBERS for one in result.class_names)
+        return ("" if classes else "classes of Cityscapes") if result.has_objects else "objects"
+    part = MAP_OF.get(name, name)
+    return "" if getattr(result, part) is not None else _PARTS[part]
 
 
 def save(

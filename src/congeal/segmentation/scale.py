@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
-from congeal.errors import CongealError
+from congeal.errors import CongealError, quoted
 
 __all__ = ["UNITS", "Scale"]
 
@@ -37,6 +38,8 @@ class Scale:
         if self.units not in UNITS:
             raise CongealError(f"expected units {' or '.join(UNITS)}, got {self.units!r:.80}")
         size = self.pixel_size
+        if not isinstance(size, Real | None):
+            raise CongealError(f"expected micrometres per pixel, got {quoted(size)}")
         if size is not None and not (math.isfinite(size) and size > 0):
             raise CongealError(f"expected a pixel size above 0 micrometres, got {size}")
         if self.units == "um" and size is None:

@@ -17,7 +17,7 @@ CHECKPOINTS = "checkpoints"
 LOG = "log.csv"
 
 
-def _last_checkpoint(output: Path, resume: bool) -> str | None:
+def last_checkpoint(output: Path, resume: bool) -> str | None:
     """Path of the checkpoint to resume from, or None to start from the beginning.
 
     Raises:
@@ -53,7 +53,7 @@ def prepare(output: Path, resume: bool) -> str | None:
     Raises:
         CongealError: the folder holds a training or model that would be overwritten.
     """
-    checkpoint = _last_checkpoint(output, resume)
+    checkpoint = last_checkpoint(output, resume)
     (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return checkpoint
 

@@ -31,7 +31,7 @@ from congeal.training.config import train_config
 from congeal.training.datasets import Data, open_data
 from congeal.training.diagnosis import NEAR_ZERO, diagnose, final_score
 from congeal.training.fitting import fit_settings
-from congeal.training.folder import quiet_lightning
+from congeal.training.folder import last_checkpoint, quiet_lightning
 from congeal.training.job import Job
 from congeal.training.plan import SCRATCH, Plan, make_plan, stored_plan
 from congeal.training.start import AUTO, misfit, start_from
@@ -191,7 +191,9 @@ def run_training(
     """
     start_time = now() if start_time is None else start_time
     with together(settings) as is_first, quiet_lightning():
-        if not is_first:
+        if is_first:
+            _check_request(model, Path(output), resume)
+        else:
             on_plan = on_note = on_line = _ignore
         training, validation = open_data(data, val, channels_wanted(settings))
         for line in data_notes(training, validation):
@@ -218,6 +220,16 @@ def run_training(
         diagnosed = is_first and job.clock.signal is None
         advice = _advice(Path(output), training) if diagnosed else ()
     return Outcome(Path(output), job.clock.signal, advice)
+
+
+def _check_request(model: object, output: Path, resume: bool) -> None:
+    """Refuse what is no method, or an output folder in use, before anything is read."""
+    if not isinstance(model, Method | str | None):
+        raise CongealError(
+            f"expected a method or the name of one, got {type(model).__name__}; a network of your "
+            "own: docs/how-to/own-network.md"
+        )
+    last_checkpoint(output, resume)
 
 
 def _ignore(_: object) -> None:
