@@ -153,13 +153,13 @@ def main() -> None:
         ways=(",".join(WAYS), "some of the ways"),
         updates=(0, "length of each training in updates, in place of minutes"),
         on=("test", "images that are scored: test, or val"),
-        quick=(False, "two sets by default settings, ten seconds each"),
+        quick=(False, "two sets by default settings, two seconds each"),
         here=(False, "in this process"),
     )
     sets, ways = chosen.sets.split(","), chosen.ways.split(",")
     minutes = chosen.minutes
     if chosen.quick:
-        sets, ways, minutes = sets[:2], ways[:1], min(minutes, 1 / 6)
+        sets, ways, minutes = sets[:2], ways[:1], min(minutes, 1 / 30)
     if "strokes" in sets and not is_there("strokes"):
         sets.remove("strokes")
     rows: list[Row] = []

@@ -181,7 +181,7 @@ def test_progress_is_told_after_each_image():
 
 @pytest.mark.parametrize("report", [False, True])
 def test_images_are_let_go_after_they_are_scored(report):
-    data, alive = Bars(16), []
+    data, alive = Bars(8), []
 
     def count(*_):
         gc.collect()

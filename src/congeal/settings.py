@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -108,7 +109,7 @@ class Settings(BaseModel):
     @classmethod
     def leaves(cls) -> dict[str, Leaf]:
         """All leaves by path, in the order of their declaration."""
-        return dict(_leaves(cls, ""))
+        return dict(_all_leaves(cls))
 
     @classmethod
     def path_of(cls, name: str) -> str:
@@ -120,7 +121,7 @@ class Settings(BaseModel):
             CongealError: the name is unknown (the nearest is suggested) or ambiguous.
         """
         name = name.replace("-", "_")
-        leaves = cls.leaves()
+        leaves = _all_leaves(cls)
         whole = next((p for p in leaves if name == p or name.startswith(p + ".")), None)
         if whole is not None:
             return name
@@ -182,6 +183,12 @@ class Settings(BaseModel):
         """Values of all leaves by path, as types that JSON and YAML can store."""
         dumped = self.model_dump(mode="json")
         return {path: _at(dumped, path) for path in self.leaves()}
+
+
+@cache
+def _all_leaves(cls: type[BaseModel]) -> Mapping[str, Leaf]:
+    """All leaves by path; kept, since a model is loaded with hundreds of lookups."""
+    return dict(_leaves(cls, ""))
 
 
 def _leaves(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, Leaf]]:
