@@ -323,7 +323,8 @@ def _draw(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
                 _draw_panel(grid[line, column], methods, key)
                 grid[line, column].set(ylabel=label, xlabel="proposals")
             grid[0, column].set_title(name)
-        grid[0, 0].legend(fontsize=8)
+        handles, names = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
