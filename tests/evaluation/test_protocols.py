@@ -275,7 +275,7 @@ def test_a_quick_estimate_says_that_it_is_one(world, perfect):
     data = world("drawn")
     found = evaluate(perfect(data), data, protocol="bsds-boundaries", quick=True, report=False)
     assert (found.metrics["quick"], found.metrics["thresholds"]) == (1, 9)
-    assert "quick estimate: 9 thresholds instead of 99" in found.counts
+    assert found.notes == ("a quick estimate: 9 thresholds instead of 99",)
     assert json.loads(json.dumps(found.to_dict()))["metrics"]["quick"] == 1
 
 
