@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from congeal.data.registry import is_available
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+NUCLEI = pytest.mark.skipif(not is_available("nuclei"), reason="the pack nuclei is not here")
 
 
 @pytest.mark.slow
@@ -21,9 +24,11 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
         ("discriminative.py", ["--quick"], 2),  # two groupings
         ("window_pairs.py", ["--quick"], 1),
         ("tiling.py", ["--quick"], 2),  # densities
-        ("tiling.py", ["--mosaic", "--quick"], 2),  # tile sizes
+        pytest.param("tiling.py", ["--mosaic", "--quick"], 2, marks=NUCLEI),  # tile sizes
         ("grouping.py", ["--drawn", "2", "--exact", "32", "--growth", "0"], 1),
-        ("segment.py", ["--images", "3", "--split", "val", "--side", "300"], 2),
+        pytest.param(
+            "segment.py", ["--images", "3", "--split", "val", "--side", "300"], 2, marks=NUCLEI
+        ),
     ],
 )
 def test_a_benchmark_runs_and_writes_its_table(script, options, rows, tmp_path):
