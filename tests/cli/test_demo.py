@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 
 from congeal import demo as module
+from congeal.cli import demo as command
 from congeal.demo import Demo
 from congeal.errors import CongealError
 from congeal.evaluation import Evaluation
@@ -63,3 +65,15 @@ def test_ctrl_c_while_training_ends_the_demo(run, monkeypatch):
     result = run("demo")
     assert result.exit_code == 130
     assert result.stderr.splitlines() == ["training", "stopped"]
+
+
+def test_the_time_left_to_evaluate_does_not_count_the_training(monkeypatch):
+    seconds = [0.0]
+    bar = Progress(disable=True, get_time=lambda: seconds[0])
+    monkeypatch.setattr(command, "make_progress", lambda: bar)
+    with command._evaluation_bar(64) as on_image:
+        seconds[0] = 400.0  # of training
+        on_image(1, 64, None)
+        seconds[0] = 402.0
+        on_image(32, 64, None)
+        assert bar.tasks[0].elapsed == 2

@@ -60,11 +60,12 @@ def demo(
 def _evaluation_bar(images: int) -> Iterator[Callable[[int, int, object], None]]:
     """Show a bar during the evaluation only; the training has a bar of its own."""
     progress = make_progress()
-    task = progress.add_task("evaluating", total=images)
+    task = progress.add_task("evaluating", total=images, start=False)
 
     def on_image(done: int, total: int, row: object) -> None:
         if done == 1:
             progress.start()
+            progress.start_task(task)  # the minutes of training are not part of it
         progress.update(task, completed=done)
         if done == total:
             progress.stop()
