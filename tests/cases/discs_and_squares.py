@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from congeal.data.sample import Dataset, Sample
 
@@ -54,3 +57,13 @@ class DiscsAndSquares(Dataset):
             classes=kinds,
             annotations=(labels + 1, np.minimum(labels, 1) + 1),
         )
+
+
+def write_folder(home: Path, data: Dataset) -> Path:
+    """Write a plain folder of images/ and masks/."""
+    for sample in data:
+        for kind, pixels in (("images", sample.image), ("masks", sample.labels.astype(np.uint16))):
+            path = home / kind / f"{sample.name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return home

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases.discs_and_squares import DiscsAndSquares
+from cases.discs_and_squares import DiscsAndSquares, write_folder
 from PIL import Image
 from scipy.io import savemat
 
@@ -13,13 +13,7 @@ SET = ("steps_per_epoch=2", "threads=1", "workers=0", "tuning_share=0", "loss.sa
 @pytest.fixture
 def masks(tmp_path):
     """A plain folder of images/ and masks/, without annotators."""
-    home = tmp_path / "plain"
-    for sample in DiscsAndSquares("train", 4, side=64):
-        for kind, pixels in (("images", sample.image), ("masks", sample.labels.astype(np.uint16))):
-            path = home / kind / f"{sample.name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-    return home
+    return write_folder(tmp_path / "plain", DiscsAndSquares("train", 4, side=64))
 
 
 @pytest.fixture

@@ -195,4 +195,4 @@ def test_segment_writes_the_maps_a_model_gives_and_tells_those_it_does_not(
     with Image.open(desk / "out" / "cell3_boundary.png") as picture:
         assert sorted(np.unique(picture)) == [0, 65_535]
     told = run(*words, "-f", "labels").output.replace("\n", " ")
-    assert "boundary or ucm for this model, got labels, which needs objects" in told
+    assert "boundary, ucm for this model, got labels, which needs objects" in told

@@ -2,10 +2,8 @@
 
 import json
 
-import numpy as np
 import pytest
-from cases.discs_and_squares import DiscsAndSquares
-from PIL import Image
+from cases.discs_and_squares import DiscsAndSquares, write_folder
 
 SHORT = ["--epochs", "1", "--batch-size", "2", "--crop", "64", "--device", "cpu"]
 SET = ("steps_per_epoch=2", "threads=1", "workers=0", "tuning_share=0", "network.dimensions=4")
@@ -14,13 +12,7 @@ SET = ("steps_per_epoch=2", "threads=1", "workers=0", "tuning_share=0", "network
 @pytest.fixture
 def masks(tmp_path):
     """A plain folder of images/ and masks/."""
-    home = tmp_path / "plain"
-    for sample in DiscsAndSquares("train", 4, side=64):
-        for kind, pixels in (("images", sample.image), ("masks", sample.labels.astype(np.uint16))):
-            path = home / kind / f"{sample.name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-    return home
+    return write_folder(tmp_path / "plain", DiscsAndSquares("train", 4, side=64))
 
 
 def test_proposals_are_trained_segmented_and_scored(masks, tmp_path, run, said):

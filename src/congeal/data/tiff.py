@@ -189,7 +189,7 @@ def _read_pieces(series: Any, axis: int, number: int) -> Pixels:
 
 
 def count_tiff_pages(path: Path) -> int:
-    """Number of planes that `decode_tiff_pages` returns, from the tags alone.
+    """Number of planes that `decode_tiff_pages` returns, from the tags alone; 1 if it refuses.
 
     Raises:
         CongealError: the TIFF has no pages, or pages of different size or type.

@@ -81,8 +81,8 @@ def fitting_formats(
     for name in asked:
         if name not in fit:
             raise UnsuitableFormat(
-                f"expected --format (formats=) {' or '.join([', '.join(fit[:-1]), fit[-1]])} for "
-                f"this model, got {name}, which needs {missing_part(result, name)}"
+                f"expected --format (formats=) one of {', '.join(fit)} for this model, got {name}, "
+                f"which needs {missing_part(result, name)}"
             )
     return tuple(dict.fromkeys((*asked, *(name for name in earlier if name in fit))))
 

@@ -261,7 +261,7 @@ def _tags(pixel_size: float | None, wide: bool) -> dict[str, Any]:
 
 def save_semantic(result: Contents, path: Path) -> Path:
     """Write the semantic map as palette PNG, or as 16-bit gray PNG above 255 classes."""
-    classes = _required(result.semantic, result, path, "a semantic map")
+    classes = _required(result.semantic, result, path, _PARTS["semantic"])
     highest = int(classes.max(initial=0))
     if highest > MAX_UINT16:
         raise CongealError(f"{path}: PNG numbers at most {MAX_UINT16} classes, got class {highest}")
@@ -276,7 +276,7 @@ def save_semantic(result: Contents, path: Path) -> Path:
 
 def save_boundary(result: Contents, path: Path) -> Path:
     """Write the boundary map as 16-bit gray PNG, scaled by 65,535."""
-    boundary = _required(result.boundary, result, path, "a boundary map")
+    boundary = _required(result.boundary, result, path, _PARTS["boundary"])
     gray = np.rint(boundary.astype(np.float64) * MAX_UINT16).astype(np.uint16)
     with atomic_path(path) as temporary:
         Image.fromarray(gray).save(temporary, format="PNG")
@@ -285,7 +285,7 @@ def save_boundary(result: Contents, path: Path) -> Path:
 
 def save_probabilities(result: Contents, path: Path) -> Path:
     """Write ``probabilities (C + 1, H, W)`` in half precision and ``class_names`` as ``.npz``."""
-    probabilities = _required(result.probabilities, result, path, "probabilities")
+    probabilities = _required(result.probabilities, result, path, _PARTS["probabilities"])
     names = np.array(["background", *result.class_names])[: len(probabilities)]
     with atomic_path(path) as temporary:
         np.savez_compressed(
@@ -298,7 +298,7 @@ def save_ucm(result: Contents, path: Path) -> Path:
     """Write the ultrametric contour map as ``.mat``, in the format of the BSDS benchmark."""
     from congeal.grouping.contours import save_contours
 
-    _required(result.boundary, result, path, "a boundary map")
+    _required(result.boundary, result, path, _PARTS["boundary"])
     return save_contours(_required(result.contours, result, path, "contours"), path)
 
 
