@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from congeal.data.images import read_image, read_labels, read_picture, read_pictures
-from congeal.data.tiff import decode_tiff_pages
+from congeal.data.tiff import count_tiff_pages, decode_tiff_pages
 from congeal.errors import CongealError
 
 RNG = np.random.default_rng(0)
@@ -268,3 +268,11 @@ def test_one_plane_with_the_description_of_its_stack_is_read(tmp_path: Path) -> 
     text = "ImageJ=1.53t\nimages=12\nslices=12\n"
     tifffile.imwrite(path, plane, photometric="minisblack", description=text, metadata=None)
     np.testing.assert_array_equal(read_pictures(path)[0].pixels[..., 0], plane)
+
+
+def test_a_stack_along_two_axes_counts_as_one_image_that_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((2, 4, 16, 20), np.uint8), ome=True, metadata={"axes": "TZYX"})
+    assert count_tiff_pages(path) == 1
+    with pytest.raises(CongealError, match=r"expected a stack along one axis, .* has T and Z"):
+        read_pictures(path)

@@ -128,3 +128,8 @@ def test_an_array_without_pixels_is_told(tmp_path):
     zarr.create_array(tmp_path / "a.zarr", data=np.zeros((0, 20), np.uint8))
     with pytest.raises(CongealError, match=r"expected pixels in .*a\.zarr, its shape is \(0, 20\)"):
         open_zarr_image(tmp_path / "a.zarr")
+
+
+def test_a_folder_that_is_no_store_is_told_as_one(tmp_path):
+    with pytest.raises(CongealError, match="expected one Zarr or TIFF, got the folder"):
+        open_zarr_image(tmp_path)
